@@ -1,0 +1,377 @@
+//! The arguments. Their doc comments are the help text.
+
+use super::values;
+use crate::config::settings::{Connection, RateLimit};
+use crate::config::variables::OPTION_PREFIX;
+use crate::fetch::destination::IfExists;
+use crate::fetch::naming::Template;
+use crate::sandbox::Fault;
+use crate::ui::{Color, ProgressKind};
+use clap::builder::BoolishValueParser;
+use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+use url::Url;
+
+/// Fetch documents that an API hides behind short-lived presigned URLs.
+///
+/// What costs is asked for once, a file under its final name is whole, and no key, token or presigned
+/// URL is ever shown.
+#[derive(Debug, Parser)]
+#[command(
+    name = "docfetch",
+    version,
+    propagate_version = false,
+    max_term_width = 100
+)]
+#[command(after_help = "\
+Every option of the fetch commands can also be set as DOCFETCH_<OPTION>, e.g. DOCFETCH_RETRIES=8.
+Exit codes: 0 done, 1 mixed failures, 2 usage, 3 credentials, 4 not to be had, 5 network or provider,
+6 integrity, 7 this machine, 8 a paid retrieval in doubt, 9 refused for safety, 130/143 interrupted.")]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Fetch documents from Standard Metrics
+    ///
+    /// Credentials: STANDARD_METRICS_CLIENT_ID and STANDARD_METRICS_CLIENT_SECRET, or files named by
+    /// the same variables with _FILE behind.
+    Sm(Fetch),
+    /// Fetch documents from One Codex
+    ///
+    /// Credentials: ONE_CODEX_API_KEY or ONE_CODEX_BEARER_TOKEN, files named by the same variables
+    /// with _FILE behind, or ~/.onecodex. A retrieval may be charged: it is asked for once a run.
+    Onecodex(Fetch),
+    /// List the documents that can be fetched
+    List(List),
+    /// Print the presigned URL of a document, for another tool
+    ///
+    /// The URL is a credential: whoever has it has the document, until it expires.
+    Url(UrlOf),
+    /// Run a strict local stand-in for both providers
+    ///
+    /// Prints the variables that point docfetch at it, for `eval` in another shell; or runs COMMAND
+    /// with them set and exits with its status.
+    Sandbox(Sandbox),
+}
+
+#[derive(Debug, Args)]
+pub struct Fetch {
+    /// Document ids
+    #[arg(value_name = "ID", required = true)]
+    pub ids: Vec<String>,
+
+    /// Write to FILE; `-` is standard output. One id only; a relative FILE lies under --output-dir
+    #[arg(short, long, value_name = "FILE", help_heading = "Files")]
+    pub output: Option<PathBuf>,
+
+    /// Write into DIR, made when missing
+    #[arg(
+        short = 'd',
+        long,
+        value_name = "DIR",
+        default_value = ".",
+        help_heading = "Files"
+    )]
+    pub output_dir: PathBuf,
+
+    /// Name files after TEMPLATE: text and {id} {name} {stem} {ext} {provider}
+    #[arg(long, value_name = "TEMPLATE", default_value = "{name}", value_parser = values::template, help_heading = "Files")]
+    pub name: Template,
+
+    /// What an existing target means
+    #[arg(
+        long,
+        value_name = "ACTION",
+        value_enum,
+        default_value_t,
+        help_heading = "Files"
+    )]
+    pub if_exists: ExistsArg,
+
+    /// Fail unless the document has this SHA-256; one id only
+    #[arg(long, value_name = "HEX", value_parser = values::sha256, help_heading = "Files")]
+    pub sha256: Option<[u8; 32]>,
+
+    /// Resolve nothing that costs; print what would be written
+    #[arg(long, value_parser = BoolishValueParser::new(), help_heading = "Files")]
+    pub dry_run: bool,
+
+    #[command(flatten)]
+    pub connection: ConnectionArgs,
+
+    /// How progress is shown, on standard error
+    #[arg(
+        long,
+        value_name = "KIND",
+        value_enum,
+        default_value_t,
+        help_heading = "Output"
+    )]
+    pub progress: ProgressArg,
+
+    #[command(flatten)]
+    pub output_args: OutputArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct ConnectionArgs {
+    /// Further attempts in a row without progress; 0 is a single attempt
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 5,
+        help_heading = "Connection"
+    )]
+    pub retries: u32,
+
+    /// Give up when there was no progress for this long
+    #[arg(long, value_name = "DUR", default_value = "5m", value_parser = values::duration, help_heading = "Connection")]
+    pub retry_max_time: Duration,
+
+    /// Longest time to connect
+    #[arg(long, value_name = "DUR", default_value = "10s", value_parser = values::time_limit, help_heading = "Connection")]
+    pub connect_timeout: Duration,
+
+    /// End an attempt that moved less than 1 KiB/s for this long
+    #[arg(long, value_name = "DUR", default_value = "30s", value_parser = values::time_limit, help_heading = "Connection")]
+    pub stall_timeout: Duration,
+
+    /// Stay inside these rates instead of the provider's, e.g. 120/1m,30/10s; or none
+    #[arg(long, value_name = "RATES", value_parser = values::rate_limit, help_heading = "Connection")]
+    pub rate_limit: Option<RateLimit>,
+
+    /// Trust the certificates in this PEM file, on top of the system's
+    #[arg(long, value_name = "FILE", help_heading = "Connection")]
+    pub ca_cert: Option<PathBuf>,
+
+    /// Use this proxy instead of the environment's; loopback never goes through one
+    #[arg(long, value_name = "URL", value_parser = values::proxy, help_heading = "Connection")]
+    pub proxy: Option<Url>,
+
+    /// Allow private and loopback addresses, and plain http to them
+    #[arg(long, value_parser = BoolishValueParser::new(), help_heading = "Connection")]
+    pub allow_private: bool,
+}
+
+impl From<ConnectionArgs> for Connection {
+    fn from(args: ConnectionArgs) -> Self {
+        Self {
+            ca_cert: args.ca_cert,
+            proxy: args.proxy,
+            connect_timeout: args.connect_timeout,
+            stall_timeout: args.stall_timeout,
+            retries: args.retries,
+            retry_max_time: args.retry_max_time,
+            rate_limit: args.rate_limit,
+            allow_private: args.allow_private,
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub struct OutputArgs {
+    /// Print JSON lines on standard output
+    #[arg(long, value_parser = BoolishValueParser::new(), help_heading = "Output")]
+    pub json: bool,
+
+    #[command(flatten)]
+    pub speech: SpeechArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct SpeechArgs {
+    /// Say errors only
+    #[arg(short, long, value_parser = BoolishValueParser::new(), overrides_with = "verbose", help_heading = "Output")]
+    pub quiet: bool,
+
+    /// Say requests, attempts and decisions, without secrets
+    #[arg(short, long, value_parser = BoolishValueParser::new(), help_heading = "Output")]
+    pub verbose: bool,
+
+    /// When to use colours
+    #[arg(
+        long,
+        value_name = "WHEN",
+        value_enum,
+        default_value_t,
+        help_heading = "Output"
+    )]
+    pub color: ColorArg,
+}
+
+#[derive(Debug, Args)]
+pub struct List {
+    /// The provider
+    #[arg(value_enum)]
+    pub provider: ProviderArg,
+
+    /// List at most N documents
+    #[arg(long, value_name = "N")]
+    pub limit: Option<usize>,
+
+    /// Print ids only, one a line
+    #[arg(long, conflicts_with = "json")]
+    pub ids: bool,
+
+    #[command(flatten)]
+    pub connection: ConnectionArgs,
+
+    #[command(flatten)]
+    pub output_args: OutputArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct UrlOf {
+    /// The provider
+    #[arg(value_enum)]
+    pub provider: ProviderArg,
+
+    /// The document
+    pub id: String,
+
+    #[command(flatten)]
+    pub connection: ConnectionArgs,
+
+    #[command(flatten)]
+    pub speech: SpeechArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct Sandbox {
+    /// Serve the files in DIR; else a few documents of its own
+    #[arg(long, value_name = "DIR")]
+    pub dir: Option<PathBuf>,
+
+    /// Let something go wrong; repeatable: truncate=BYTES, reset-every=BYTES, stall-after=BYTES,
+    /// expire-after=DUR, ignore-range, wrong-range, change-etag, status=CODE[xN],
+    /// drop-post-response, latency=DUR, throttle=BYTES
+    #[arg(long, value_name = "KIND[=VALUE]")]
+    pub fault: Vec<Fault>,
+
+    /// A command to run against it
+    #[arg(last = true)]
+    pub command: Vec<OsString>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum ProviderArg {
+    /// Standard Metrics
+    Sm,
+    /// One Codex
+    Onecodex,
+}
+
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+pub enum ExistsArg {
+    /// A failure
+    #[default]
+    Fail,
+    /// The document counts as fetched
+    Skip,
+    /// It is replaced once the new one is whole
+    Overwrite,
+    /// The new one becomes `name (2).ext`
+    Rename,
+}
+
+impl From<ExistsArg> for IfExists {
+    fn from(arg: ExistsArg) -> Self {
+        match arg {
+            ExistsArg::Fail => Self::Fail,
+            ExistsArg::Skip => Self::Skip,
+            ExistsArg::Overwrite => Self::Overwrite,
+            ExistsArg::Rename => Self::Rename,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+pub enum ProgressArg {
+    /// Bars on a terminal, else plain
+    #[default]
+    Auto,
+    /// Bars
+    Bar,
+    /// Lines
+    Plain,
+    /// JSON lines
+    Json,
+    /// Not at all
+    None,
+}
+
+impl From<ProgressArg> for ProgressKind {
+    fn from(arg: ProgressArg) -> Self {
+        match arg {
+            ProgressArg::Auto => Self::Auto,
+            ProgressArg::Bar => Self::Bar,
+            ProgressArg::Plain => Self::Plain,
+            ProgressArg::Json => Self::Json,
+            ProgressArg::None => Self::None,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+pub enum ColorArg {
+    /// On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed
+    #[default]
+    Auto,
+    /// Always
+    Always,
+    /// Never
+    Never,
+}
+
+impl From<ColorArg> for Color {
+    fn from(arg: ColorArg) -> Self {
+        match arg {
+            ColorArg::Auto => Self::Auto,
+            ColorArg::Always => Self::Always,
+            ColorArg::Never => Self::Never,
+        }
+    }
+}
+
+/// The whole command line. An option takes its `DOCFETCH_` variable where that is set and not empty.
+pub fn command() -> clap::Command {
+    Cli::command().mut_subcommands(|subcommand| {
+        if subcommand.get_name() == "sandbox" {
+            return subcommand;
+        }
+        subcommand.mut_args(|arg| match arg.get_long().map(variable) {
+            Some(name) if is_fetch_option(&arg) && is_set(&name) => {
+                arg.env(name).hide_env_values(true)
+            }
+            _ => arg,
+        })
+    })
+}
+
+/// `--ids` and `--limit` belong to a single listing, not to the environment.
+fn is_fetch_option(arg: &clap::Arg) -> bool {
+    !matches!(arg.get_id().as_str(), "ids" | "limit" | "help")
+}
+
+fn variable(long: &str) -> String {
+    format!("{OPTION_PREFIX}{}", long.to_uppercase().replace('-', "_"))
+}
+
+fn is_set(name: &str) -> bool {
+    std::env::var_os(name).is_some_and(|value| !value.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        command().debug_assert();
+    }
+}

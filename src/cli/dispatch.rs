@@ -1,0 +1,244 @@
+//! Command to `commands::*`, error to exit code.
+
+use super::args::{
+    self, Cli, Command, Fetch, List, OutputArgs, ProviderArg, Sandbox, SpeechArgs, UrlOf,
+};
+use crate::commands;
+use crate::commands::fetch::Batch;
+use crate::error::{Code, Error, Result};
+use crate::fetch::destination::Wish;
+use crate::fetch::engine::Options;
+use crate::fetch::outcome::Summary;
+use crate::provider::{Provider, one_codex, standard_metrics};
+use crate::ui::{Color, Look, Printer, ProgressKind};
+use clap::FromArgMatches as _;
+use std::ffi::OsString;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// Runs docfetch with these arguments; returns what the process exits with.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let parsed = args::command()
+        .try_get_matches_from(arguments)
+        .and_then(|matches| Cli::from_arg_matches(&matches));
+    let cli = match parsed {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version go to standard output and exit 0, usage errors exit 2.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    let runtime = match tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("error: cannot start: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let code = runtime.block_on(dispatch(cli.command));
+    // A write to a pipe that nobody reads may still block: do not wait for it.
+    runtime.shutdown_background();
+    ExitCode::from(code)
+}
+
+async fn dispatch(command: Command) -> u8 {
+    match command {
+        Command::Sm(arguments) => fetch(standard_metrics(), arguments).await,
+        Command::Onecodex(arguments) => fetch(one_codex(), arguments).await,
+        Command::List(arguments) => list(arguments).await,
+        Command::Url(arguments) => url(arguments).await,
+        Command::Sandbox(arguments) => sandbox(arguments).await,
+    }
+}
+
+async fn fetch(provider: Provider, arguments: Fetch) -> u8 {
+    let printer = Printer::new(look(&arguments.output_args, arguments.progress.into()));
+    let name = provider.name;
+    let batch = match batch(provider, arguments) {
+        Ok(batch) => batch,
+        Err(error) => return fail(&printer, &error),
+    };
+    let ids = batch.ids.clone();
+    let many = ids.len() > 1;
+    let watcher = printer.watcher();
+    let mut closed = None;
+    let result = commands::fetch::run(batch, watcher.as_ref(), |id, result| {
+        match printer.document(name, id, result, many) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(error) => {
+                closed = Some(error);
+                ControlFlow::Break(())
+            }
+        }
+    })
+    .await;
+    drop(watcher);
+    let summary = match result {
+        Ok(summary) => Ok(summary),
+        Err(error) => {
+            printer.error(&error, None);
+            let mut summary = Summary::default();
+            let told = ids.iter().try_for_each(|id| {
+                summary.add_failure(&error);
+                printer.failure(name, id, &error)
+            });
+            told.map(|()| summary)
+        }
+    };
+    let told = match (closed, summary) {
+        (Some(error), _) | (None, Err(error)) => Err(error),
+        (None, Ok(summary)) => printer.summary(&summary, many).map(|()| summary.exit_code),
+    };
+    told.unwrap_or_else(|error| fail(&printer, &error))
+}
+
+/// Checks what clap cannot: ids by provider, and options that need a single id.
+fn batch(provider: Provider, arguments: Fetch) -> Result<Batch> {
+    let mut ids = Vec::with_capacity(arguments.ids.len());
+    for id in &arguments.ids {
+        let id = provider.document_id(id)?;
+        if !ids.contains(&id) {
+            ids.push(id);
+        }
+    }
+    let single = |option: &str, given: bool| match given && ids.len() > 1 {
+        true => Err(
+            Error::new(Code::Usage, format!("{option} is for a single document"))
+                .why(format!("{} ids are given", ids.len())),
+        ),
+        false => Ok(()),
+    };
+    single("--output", arguments.output.is_some())?;
+    single("--sha256", arguments.sha256.is_some())?;
+    let stdout = arguments.output.as_deref() == Some(Path::new("-"));
+    if stdout && arguments.output_args.json {
+        return Err(
+            Error::new(Code::Usage, "--json cannot go with `--output -`")
+                .why("records and the document's bytes would mix on standard output"),
+        );
+    }
+    let connection: crate::config::settings::Connection = arguments.connection.into();
+    let options = Options {
+        wish: Wish {
+            file: arguments.output.filter(|_| !stdout),
+            folder: folder(arguments.output_dir),
+            template: arguments.name,
+            if_exists: arguments.if_exists.into(),
+        },
+        stdout,
+        expected_sha256: arguments.sha256,
+        sha256: arguments.output_args.json,
+        dry_run: arguments.dry_run,
+        patience: connection.retry_max_time,
+    };
+    Ok(Batch {
+        provider,
+        ids,
+        connection,
+        options,
+    })
+}
+
+/// The default folder is left out of paths: `docfetch sm ID` prints `name`, not `./name`.
+fn folder(given: PathBuf) -> PathBuf {
+    if given == Path::new(".") {
+        PathBuf::new()
+    } else {
+        given
+    }
+}
+
+async fn list(arguments: List) -> u8 {
+    let printer = Printer::new(look(&arguments.output_args, ProgressKind::None));
+    let mut table = crate::ui::Table::default();
+    let connection = arguments.connection.into();
+    let listed = commands::list::run(
+        provider(arguments.provider),
+        &connection,
+        arguments.limit,
+        |rows| {
+            if arguments.ids {
+                printer.ids(rows)
+            } else {
+                printer.rows(rows, &mut table)
+            }
+        },
+    );
+    match listed.await {
+        Ok(()) => 0,
+        Err(error) => fail(&printer, &error),
+    }
+}
+
+async fn url(arguments: UrlOf) -> u8 {
+    let printer = Printer::new(look_plain(&arguments.speech));
+    let provider = provider(arguments.provider);
+    let resolved = async {
+        let id = provider.document_id(&arguments.id)?;
+        let url = commands::url::run(provider, &arguments.connection.into(), &id).await?;
+        printer.url(&url)
+    };
+    match resolved.await {
+        Ok(()) => 0,
+        Err(error) => fail(&printer, &error),
+    }
+}
+
+async fn sandbox(arguments: Sandbox) -> u8 {
+    let speech = SpeechArgs {
+        quiet: false,
+        verbose: false,
+        color: args::ColorArg::Auto,
+    };
+    let printer = Printer::new(look_plain(&speech));
+    let plan = commands::sandbox::Plan {
+        folder: arguments.dir,
+        faults: arguments.fault,
+        command: arguments.command,
+    };
+    let ended = commands::sandbox::run(plan, |documents, variables| {
+        printer.sandbox(documents, variables)
+    });
+    match ended.await {
+        Ok(ended) => {
+            printer.sandbox_report(&ended.report);
+            ended.exit_code
+        }
+        Err(error) => fail(&printer, &error),
+    }
+}
+
+fn provider(argument: ProviderArg) -> Provider {
+    match argument {
+        ProviderArg::Sm => standard_metrics(),
+        ProviderArg::Onecodex => one_codex(),
+    }
+}
+
+fn fail(printer: &Printer, error: &Error) -> u8 {
+    printer.error(error, None);
+    error.exit_code()
+}
+
+fn look(arguments: &OutputArgs, progress: ProgressKind) -> Look {
+    Look {
+        json: arguments.json,
+        progress,
+        ..look_plain(&arguments.speech)
+    }
+}
+
+fn look_plain(speech: &SpeechArgs) -> Look {
+    Look {
+        json: false,
+        progress: ProgressKind::None,
+        quiet: speech.quiet,
+        verbose: speech.verbose,
+        color: Color::from(speech.color),
+    }
+}

@@ -1,0 +1,7 @@
+//! The command line: clap lives here and nowhere else.
+
+mod args;
+mod dispatch;
+mod values;
+
+pub use dispatch::run;

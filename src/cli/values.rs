@@ -1,0 +1,107 @@
+//! Value parsers: text on the command line or in a variable to a value, or a sentence that says what
+//! was expected.
+
+use crate::config::settings::RateLimit;
+use crate::fetch::naming::Template;
+use crate::model::{Rate, parse_duration};
+use std::time::Duration;
+use url::Url;
+
+/// A duration of any length.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    parse_duration(text).ok_or_else(|| "a duration such as 500ms, 30s or 5m is expected".to_owned())
+}
+
+/// A duration longer than nothing.
+pub fn time_limit(text: &str) -> Result<Duration, String> {
+    duration(text).and_then(|duration| match duration {
+        Duration::ZERO => Err("it must be longer than nothing".to_owned()),
+        duration => Ok(duration),
+    })
+}
+
+/// `120/1m,30/10s`, or `none`.
+pub fn rate_limit(text: &str) -> Result<RateLimit, String> {
+    if text == "none" {
+        return Ok(RateLimit::None);
+    }
+    let rate = |text: &str| {
+        let (requests, window) = text.split_once('/')?;
+        let requests = requests.parse().ok().filter(|requests| *requests > 0)?;
+        let window = parse_duration(window).filter(|window| !window.is_zero())?;
+        Some(Rate { requests, window })
+    };
+    let rates: Option<Vec<Rate>> = text.split(',').map(rate).collect();
+    rates
+        .map(RateLimit::Rates)
+        .ok_or_else(|| "rates such as 120/1m,30/10s are expected, or none".to_owned())
+}
+
+/// A SHA-256 in hexadecimal.
+pub fn sha256(text: &str) -> Result<[u8; 32], String> {
+    let wrong = || "64 hexadecimal digits are expected".to_owned();
+    let mut digest = [0; 32];
+    if text.len() != 64 || !text.is_ascii() {
+        return Err(wrong());
+    }
+    for (byte, pair) in digest.iter_mut().zip(text.as_bytes().chunks(2)) {
+        let pair = std::str::from_utf8(pair).map_err(|_| wrong())?;
+        if pair.starts_with('+') {
+            return Err(wrong());
+        }
+        *byte = u8::from_str_radix(pair, 16).map_err(|_| wrong())?;
+    }
+    Ok(digest)
+}
+
+/// A file name template.
+pub fn template(text: &str) -> Result<Template, String> {
+    Template::parse(text)
+}
+
+/// A proxy: a URL, or host and port.
+pub fn proxy(text: &str) -> Result<Url, String> {
+    crate::http::client::parse_proxy(text).map_err(|error| error.message())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rates_are_read() {
+        let second = Duration::from_secs(1);
+        assert_eq!(rate_limit("none"), Ok(RateLimit::None));
+        assert_eq!(
+            rate_limit("120/1m,30/10s"),
+            Ok(RateLimit::Rates(vec![
+                Rate {
+                    requests: 120,
+                    window: 60 * second
+                },
+                Rate {
+                    requests: 30,
+                    window: 10 * second
+                },
+            ]))
+        );
+        for wrong in ["", "120", "0/1m", "1/0s", "1/1m,"] {
+            assert!(rate_limit(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn digests_are_read_in_either_case() {
+        let text = "00ff".repeat(16);
+        assert_eq!(sha256(&text), sha256(&text.to_uppercase()));
+        assert_eq!(sha256(&text).map(|digest| digest[1]), Ok(255));
+        for wrong in [
+            "",
+            &text[1..],
+            &format!("+0{}", &text[2..]),
+            &"\u{e4}".repeat(32),
+        ] {
+            assert!(sha256(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,7 @@
+//! One file a subcommand: takes settings, does it, returns a report. No argument parsing, no
+//! printing.
+
+pub mod fetch;
+pub mod list;
+pub mod sandbox;
+pub mod url;

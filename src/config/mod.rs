@@ -1,0 +1,5 @@
+//! What the user set: plain settings, and where credentials are read from.
+
+pub mod credentials;
+pub mod settings;
+pub mod variables;

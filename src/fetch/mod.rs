@@ -1,0 +1,12 @@
+//! A document id becomes a file.
+
+pub mod destination;
+pub mod engine;
+pub mod events;
+pub mod interrupt;
+pub mod naming;
+pub mod outcome;
+mod partial;
+mod sink;
+mod transfer;
+mod verify;

@@ -1,0 +1,174 @@
+//! What the world is told of a fetch: the JSON records, whose fields are fixed.
+
+use crate::error::Error;
+use serde::Serialize;
+use std::path::PathBuf;
+
+/// How a document ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// It is on disk, or was written to standard output.
+    Fetched,
+    /// It was there before.
+    Skipped,
+    /// It would be written (dry run).
+    Planned,
+}
+
+/// A document that did not fail. Unknown values are null.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "type", rename = "document")]
+pub struct Outcome {
+    /// The provider's name.
+    pub provider: &'static str,
+    /// The document.
+    pub id: String,
+    /// How it ended.
+    pub status: Status,
+    /// Where it is; none on standard output, or while the name is unknown.
+    pub path: Option<PathBuf>,
+    /// Its file name.
+    pub name: Option<String>,
+    /// Its length in bytes.
+    pub bytes: Option<u64>,
+    /// Its SHA-256 in hexadecimal, where it was computed.
+    pub sha256: Option<String>,
+    /// The media type that the storage told.
+    pub media_type: Option<String>,
+    /// The entity tag, as it came.
+    pub etag: Option<String>,
+    /// How many bytes an earlier run had left.
+    pub resumed_from: Option<u64>,
+    /// Requests to the storage.
+    pub attempts: u32,
+    /// Presigned URLs asked for.
+    pub resolves: u32,
+    /// From start to end.
+    pub elapsed_ms: u64,
+}
+
+/// A document that failed.
+#[derive(Debug, Serialize)]
+#[serde(tag = "type", rename = "document")]
+pub struct Failed<'a> {
+    /// The provider's name.
+    pub provider: &'a str,
+    /// The document.
+    pub id: &'a str,
+    /// Always `failed`.
+    pub status: &'static str,
+    /// Why.
+    pub error: Failure<'a>,
+}
+
+/// An error as scripts see it.
+#[derive(Debug, Serialize)]
+pub struct Failure<'a> {
+    /// One of the fixed codes.
+    pub code: &'static str,
+    /// What failed and why.
+    pub message: String,
+    /// What to do next.
+    pub hint: &'a str,
+    /// The HTTP status that told of it.
+    pub http_status: Option<u16>,
+    /// Whether running again may help.
+    pub retryable: bool,
+}
+
+impl<'a> From<&'a Error> for Failure<'a> {
+    fn from(error: &'a Error) -> Self {
+        Self {
+            code: error.code().as_str(),
+            message: error.message(),
+            hint: error.next_step(),
+            http_status: error.status(),
+            retryable: error.code().retryable(),
+        }
+    }
+}
+
+/// The last record of a run.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(tag = "type", rename = "summary")]
+pub struct Summary {
+    /// Documents fetched.
+    pub fetched: u64,
+    /// Documents that were there before.
+    pub skipped: u64,
+    /// Documents that failed.
+    pub failed: u64,
+    /// Bytes of the documents fetched.
+    pub bytes: u64,
+    /// From start to end.
+    pub elapsed_ms: u64,
+    /// What the process exits with.
+    pub exit_code: u8,
+}
+
+impl Summary {
+    /// Counts a document that did not fail.
+    pub fn add(&mut self, outcome: &Outcome) {
+        match outcome.status {
+            Status::Fetched => {
+                self.fetched += 1;
+                self.bytes += outcome.bytes.unwrap_or_default();
+            }
+            Status::Skipped => self.skipped += 1,
+            Status::Planned => {}
+        }
+    }
+
+    /// Counts a failure. Failures that share an exit code keep it, others make it 1.
+    pub fn add_failure(&mut self, error: &Error) {
+        self.exit_code = match self.exit_code {
+            0 => error.exit_code(),
+            same if same == error.exit_code() => same,
+            _ => 1,
+        };
+        self.failed += 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Code;
+
+    #[test]
+    fn failures_of_one_kind_keep_their_exit_code_and_others_make_it_1() {
+        let mut summary = Summary::default();
+        for (code, exit) in [
+            (Code::NotFound, 4),
+            (Code::Forbidden, 4),
+            (Code::Network, 1),
+            (Code::NotFound, 1),
+        ] {
+            summary.add_failure(&Error::new(code, "x"));
+            assert_eq!(summary.exit_code, exit);
+        }
+        assert_eq!(summary.failed, 4);
+    }
+
+    #[test]
+    fn records_have_their_fixed_fields() {
+        let error = Error::new(Code::ChargeUnknown, "a")
+            .why("b")
+            .http_status(503);
+        let failed = Failed {
+            provider: "onecodex",
+            id: "1",
+            status: "failed",
+            error: (&error).into(),
+        };
+        assert_eq!(
+            serde_json::to_string(&failed).unwrap(),
+            r#"{"type":"document","provider":"onecodex","id":"1","status":"failed","error":{"code":"charge_unknown","message":"a: b","hint":"check with the provider before you run again","http_status":503,"retryable":false}}"#
+        );
+        assert_eq!(
+            serde_json::to_string(&Summary::default()).unwrap(),
+            r#"{"type":"summary","fetched":0,"skipped":0,"failed":0,"bytes":0,"elapsed_ms":0,"exit_code":0}"#
+        );
+    }
+}

@@ -1,0 +1,414 @@
+//! The partial and its sidecar: what is safely on disk.
+//!
+//! A document's bytes gather in `.docfetch-<hash>.part` in the target's folder, 0600 and locked,
+//! until they are whole. The sidecar beside it, `.docfetch-<hash>.json`, says which representation
+//! they belong to (entity tag, total) and how many of them were synced to disk; it never holds a
+//! URL. A later run goes on from there. Neither is followed through a link, nor taken when it is
+//! not a plain file of this user.
+
+use crate::error::{Code, Error, Result};
+use rustix::fs::{FallocateFlags, Mode, OFlags};
+use rustix::io::Errno;
+use serde::{Deserialize, Serialize};
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// How often a partial that another process holds is looked at.
+const POLL: Duration = Duration::from_millis(100);
+/// A sidecar is never longer.
+const SIDECAR: u64 = 4096;
+
+/// Which representation the bytes belong to (RFC 9110 section 8.8).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Entity {
+    /// The entity tag, as it came.
+    pub tag: Option<String>,
+    /// The length of the whole in bytes.
+    pub total: Option<u64>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Sidecar {
+    etag: String,
+    total: Option<u64>,
+    synced: u64,
+}
+
+/// A document that is not whole yet. Held by one process at a time.
+#[derive(Debug)]
+pub struct Partial {
+    path: PathBuf,
+    file: File,
+    position: u64,
+    entity: Entity,
+    resumed_from: u64,
+    waited: bool,
+}
+
+impl Partial {
+    /// Opens or creates the partial `name` in `folder` and locks it; waits up to `patience` for
+    /// another process that holds it.
+    ///
+    /// # Errors
+    /// [`Code::UnsafePartial`] when something else has its name, [`Code::Busy`],
+    /// [`Code::LocalIo`], [`Code::DiskFull`].
+    pub async fn open(folder: &Path, name: &str, patience: Duration) -> Result<Self> {
+        let path = path(folder, name);
+        let asked = Instant::now();
+        let mut waited = false;
+        let file = loop {
+            let file = open_own(&path, OFlags::CREATE | OFlags::RDWR)?;
+            match file.try_lock() {
+                Ok(()) if still_there(&file, &path) => break file,
+                Ok(()) => {} // published or discarded by whoever held it
+                Err(std::fs::TryLockError::Error(error)) => {
+                    return Err(Error::io("lock", &path, &error));
+                }
+                Err(std::fs::TryLockError::WouldBlock) if asked.elapsed() < patience => {
+                    if !waited {
+                        log::warn!("another process is fetching this document; waiting for it");
+                    }
+                    waited = true;
+                    tokio::time::sleep(POLL).await;
+                }
+                Err(std::fs::TryLockError::WouldBlock) => {
+                    return Err(Error::new(
+                        Code::Busy,
+                        "another process is fetching this document",
+                    )
+                    .why(format!("it holds {}", path.display())));
+                }
+            }
+        };
+        let mut partial = Self {
+            path,
+            file,
+            position: 0,
+            entity: Entity::default(),
+            resumed_from: 0,
+            waited,
+        };
+        if let Some(sidecar) = partial.read_sidecar()? {
+            partial.position = sidecar.synced;
+            partial.resumed_from = sidecar.synced;
+            partial.entity = Entity {
+                tag: Some(sidecar.etag),
+                total: sidecar.total,
+            };
+        }
+        partial.cut()?;
+        Ok(partial)
+    }
+
+    /// Whether there is something under the partial's name.
+    pub fn is_there(folder: &Path, name: &str) -> bool {
+        std::fs::symlink_metadata(path(folder, name)).is_ok()
+    }
+
+    /// How many bytes it holds.
+    pub fn position(&self) -> u64 {
+        self.position
+    }
+
+    /// What the bytes belong to.
+    pub fn entity(&self) -> &Entity {
+        &self.entity
+    }
+
+    /// How many bytes an earlier run had left, and were kept.
+    pub fn resumed_from(&self) -> u64 {
+        self.resumed_from
+    }
+
+    /// Whether another process held it when it was opened.
+    pub fn waited(&self) -> bool {
+        self.waited
+    }
+
+    /// Notes what the bytes belong to, and takes the room for the rest, so that a full disk shows
+    /// before the transfer and not after it.
+    pub fn begin(&mut self, entity: Entity) -> Result<()> {
+        if let Some(rest) = entity
+            .total
+            .and_then(|total| total.checked_sub(self.position))
+            && rest > 0
+        {
+            let taken =
+                rustix::fs::fallocate(&self.file, FallocateFlags::KEEP_SIZE, self.position, rest);
+            match taken {
+                Err(errno @ (Errno::NOSPC | Errno::DQUOT | Errno::FBIG)) => {
+                    return Err(Error::io("write", &self.path, &errno.into()));
+                }
+                _ => {} // not every file system can
+            }
+        }
+        self.entity = entity;
+        Ok(())
+    }
+
+    /// Appends.
+    pub fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        self.file
+            .write_all(bytes)
+            .map_err(|error| Error::io("write", &self.path, &error))?;
+        self.position += bytes.len() as u64;
+        Ok(())
+    }
+
+    /// Throws the bytes away.
+    pub fn restart(&mut self) -> Result<()> {
+        remove(&self.sidecar())?;
+        self.position = 0;
+        self.resumed_from = 0;
+        self.entity = Entity::default();
+        self.cut()
+    }
+
+    /// Reads the first `length` bytes back, piece by piece.
+    pub fn read_back(&self, length: u64, mut each: impl FnMut(&[u8])) -> Result<()> {
+        let mut buffer = vec![0; 128 << 10];
+        let mut at = 0;
+        while at < length {
+            let want = buffer
+                .len()
+                .min(usize::try_from(length - at).unwrap_or(usize::MAX));
+            let read = self
+                .file
+                .read_at(&mut buffer[..want], at)
+                .and_then(|read| {
+                    if read == 0 {
+                        Err(io::ErrorKind::UnexpectedEof.into())
+                    } else {
+                        Ok(read)
+                    }
+                })
+                .map_err(|error| Error::io("read", &self.path, &error))?;
+            each(&buffer[..read]);
+            at += read as u64;
+        }
+        Ok(())
+    }
+
+    /// Leaves the bytes for a later run where that can use them, else removes them. What could not
+    /// be synced is not trusted.
+    pub fn keep(self) -> Result<()> {
+        let Some(etag) = self
+            .entity
+            .tag
+            .clone()
+            .filter(|tag| super::transfer::can_join(tag))
+        else {
+            return self.discard();
+        };
+        if self.position == 0 || self.file.sync_data().is_err() {
+            return self.discard();
+        }
+        let sidecar = Sidecar {
+            etag,
+            total: self.entity.total,
+            synced: self.position,
+        };
+        write_whole(&self.sidecar(), &sidecar)
+    }
+
+    /// Removes it.
+    pub fn discard(self) -> Result<()> {
+        remove(&self.sidecar())?;
+        remove(&self.path)
+    }
+
+    /// Makes it a file of the user's under its final name: synced, with the permissions that the
+    /// umask gives, never over an existing file unless `overwrite`. When the target exists, the
+    /// partial comes back.
+    ///
+    /// # Errors
+    /// [`Code::LocalIo`] when anything of it fails; then there is no file, and the partial of a
+    /// failed fsync is gone.
+    pub fn publish(self, target: &Path, overwrite: bool) -> Result<Published> {
+        if let Err(error) = self.file.sync_all() {
+            let error = Error::io("sync", &self.path, &error);
+            self.discard()?;
+            return Err(error);
+        }
+        self.set_mode(0o666 & !umask())?;
+        let moved = if overwrite {
+            std::fs::rename(&self.path, target)
+        } else {
+            rename_new(&self.path, target)
+        };
+        match moved {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                self.set_mode(0o600)?;
+                return Ok(Published::Exists(self));
+            }
+            Err(error) => {
+                self.set_mode(0o600)?;
+                self.keep()?;
+                return Err(Error::io("create", target, &error));
+            }
+        }
+        let folder = target
+            .parent()
+            .filter(|folder| !folder.as_os_str().is_empty());
+        let folder = folder.unwrap_or(Path::new("."));
+        File::open(folder)
+            .and_then(|folder| folder.sync_all())
+            .map_err(|error| Error::io("sync", folder, &error))?;
+        remove(&self.sidecar())?;
+        Ok(Published::Done)
+    }
+
+    fn set_mode(&self, mode: u32) -> Result<()> {
+        rustix::fs::fchmod(&self.file, Mode::from_raw_mode(mode))
+            .map_err(|errno| Error::io("set the permissions of", &self.path, &errno.into()))
+    }
+
+    fn sidecar(&self) -> PathBuf {
+        self.path.with_extension("json")
+    }
+
+    /// Makes the file as long as `position` says.
+    fn cut(&mut self) -> Result<()> {
+        let position = self.position;
+        self.file
+            .set_len(position)
+            .and_then(|()| self.file.seek(SeekFrom::Start(position)))
+            .map(drop)
+            .map_err(|error| Error::io("write", &self.path, &error))
+    }
+
+    /// What an earlier run left; none when there is nothing that can be trusted.
+    fn read_sidecar(&self) -> Result<Option<Sidecar>> {
+        let path = self.sidecar();
+        if std::fs::symlink_metadata(&path).is_err() {
+            return Ok(None);
+        }
+        let mut text = String::new();
+        let read = open_own(&path, OFlags::RDONLY)?
+            .take(SIDECAR)
+            .read_to_string(&mut text);
+        let sidecar = read
+            .ok()
+            .and_then(|_| serde_json::from_str::<Sidecar>(&text).ok());
+        let length = self.file.metadata().map_or(0, |metadata| metadata.len());
+        Ok(sidecar.filter(|sidecar| {
+            sidecar.synced > 0
+                && sidecar.synced <= length
+                && sidecar.total.is_none_or(|total| sidecar.synced <= total)
+                && super::transfer::can_join(&sidecar.etag)
+        }))
+    }
+}
+
+fn path(folder: &Path, name: &str) -> PathBuf {
+    folder.join(format!(".docfetch-{name}.part"))
+}
+
+/// What became of a partial that was to be published.
+#[derive(Debug)]
+pub enum Published {
+    /// It is the target now.
+    Done,
+    /// The target exists; here it is back.
+    Exists(Partial),
+}
+
+/// Opens without following a link; refuses what is not a plain file of this user with one name.
+fn open_own(path: &Path, flags: OFlags) -> Result<File> {
+    let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
+    let unsafe_partial = |why: &str| {
+        Error::new(
+            Code::UnsafePartial,
+            format!("refused to use {}", path.display()),
+        )
+        .why(why)
+    };
+    let file = match rustix::fs::open(path, flags, Mode::RUSR | Mode::WUSR) {
+        Ok(file) => File::from(file),
+        Err(Errno::LOOP) => return Err(unsafe_partial("it is a symbolic link")),
+        Err(Errno::ISDIR | Errno::NXIO) => return Err(unsafe_partial("it is not a plain file")),
+        Err(errno) => return Err(Error::io("create", path, &errno.into())),
+    };
+    let metadata = file
+        .metadata()
+        .map_err(|error| Error::io("read", path, &error))?;
+    if !metadata.is_file() {
+        return Err(unsafe_partial("it is not a plain file"));
+    }
+    if metadata.nlink() > 1 {
+        return Err(unsafe_partial("it has another name, too"));
+    }
+    if metadata.uid() != rustix::process::geteuid().as_raw() {
+        return Err(unsafe_partial("it belongs to another user"));
+    }
+    Ok(file)
+}
+
+/// Whether `path` still names the open `file`.
+fn still_there(file: &File, path: &Path) -> bool {
+    match (file.metadata(), std::fs::symlink_metadata(path)) {
+        (Ok(open), Ok(named)) => open.dev() == named.dev() && open.ino() == named.ino(),
+        _ => false,
+    }
+}
+
+/// Writes a record to a new file and renames it, so that it is whole or not there.
+fn write_whole(path: &Path, sidecar: &Sidecar) -> Result<()> {
+    let fresh = path.with_extension("json.new");
+    remove(&fresh)?;
+    let written = serde_json::to_vec(sidecar)
+        .map_err(io::Error::from)
+        .and_then(|record| {
+            let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
+            let mut file = File::from(rustix::fs::open(&fresh, flags, Mode::RUSR | Mode::WUSR)?);
+            file.write_all(&record)?;
+            file.sync_data()?;
+            std::fs::rename(&fresh, path)
+        });
+    written.map_err(|error| {
+        let _ = std::fs::remove_file(&fresh);
+        Error::io("write", path, &error)
+    })
+}
+
+fn remove(path: &Path) -> Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(Error::io("remove", path, &error))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Renames, never over an existing file: atomically where the file system can, else by a second
+/// name, else by a look before.
+fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
+    use rustix::fs::{CWD, RenameFlags, renameat_with};
+    match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+        Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {}
+        result => return result.map_err(io::Error::from),
+    }
+    match std::fs::hard_link(from, to) {
+        Ok(()) => return std::fs::remove_file(from),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Err(error),
+        Err(_) => {}
+    }
+    if std::fs::symlink_metadata(to).is_ok() {
+        return Err(io::ErrorKind::AlreadyExists.into());
+    }
+    std::fs::rename(from, to)
+}
+
+/// The process's umask. It can only be read by setting it; the value set meanwhile is the strictest.
+fn umask() -> u32 {
+    static UMASK: std::sync::OnceLock<u32> = std::sync::OnceLock::new();
+    *UMASK.get_or_init(|| {
+        let umask = rustix::process::umask(Mode::from_raw_mode(0o077));
+        rustix::process::umask(umask);
+        umask.as_raw_mode()
+    })
+}

@@ -1,0 +1,117 @@
+//! Where the bytes go: a partial, or standard output.
+
+use super::partial::{Entity, Partial};
+use crate::error::{Code, Error, Result};
+use tokio::io::AsyncWriteExt as _;
+
+/// Where the bytes go.
+#[derive(Debug)]
+pub enum Sink {
+    /// Into a file that is published when it is whole.
+    Partial(Partial),
+    /// Through a pipe: what was written cannot be taken back.
+    Stdout(Stream),
+}
+
+/// Standard output, and what went through it.
+#[derive(Debug)]
+pub struct Stream {
+    out: tokio::io::Stdout,
+    position: u64,
+    entity: Entity,
+}
+
+impl Sink {
+    /// Standard output, nothing written yet.
+    pub fn stdout() -> Self {
+        Self::Stdout(Stream {
+            out: tokio::io::stdout(),
+            position: 0,
+            entity: Entity::default(),
+        })
+    }
+
+    /// How many bytes it has.
+    pub fn position(&self) -> u64 {
+        match self {
+            Self::Partial(partial) => partial.position(),
+            Self::Stdout(stream) => stream.position,
+        }
+    }
+
+    /// What they belong to.
+    pub fn entity(&self) -> &Entity {
+        match self {
+            Self::Partial(partial) => partial.entity(),
+            Self::Stdout(stream) => &stream.entity,
+        }
+    }
+
+    /// Notes what the bytes belong to.
+    pub fn begin(&mut self, entity: Entity) -> Result<()> {
+        match self {
+            Self::Partial(partial) => partial.begin(entity),
+            Self::Stdout(stream) => {
+                stream.entity = entity;
+                Ok(())
+            }
+        }
+    }
+
+    /// Appends.
+    pub async fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        match self {
+            Self::Partial(partial) => partial.write(bytes),
+            Self::Stdout(stream) => {
+                let length = bytes.len() as u64;
+                stream
+                    .out
+                    .write_all(bytes)
+                    .await
+                    .map_err(|error| Error::stdout(&error))?;
+                stream.position += length;
+                Ok(())
+            }
+        }
+    }
+
+    /// Hands on what is still held back.
+    pub async fn flush(&mut self) -> Result<()> {
+        match self {
+            Self::Partial(_) => Ok(()),
+            Self::Stdout(stream) => stream
+                .out
+                .flush()
+                .await
+                .map_err(|error| Error::stdout(&error)),
+        }
+    }
+
+    /// Whether bytes can be taken back.
+    pub fn can_restart(&self) -> bool {
+        match self {
+            Self::Partial(_) => true,
+            Self::Stdout(stream) => stream.position == 0,
+        }
+    }
+
+    /// Starts over.
+    ///
+    /// # Errors
+    /// [`Code::DocumentChanged`] when bytes are already through the pipe.
+    pub fn restart(&mut self) -> Result<()> {
+        match self {
+            Self::Partial(partial) => partial.restart(),
+            Self::Stdout(stream) if stream.position == 0 => Ok(()),
+            Self::Stdout(stream) => Err(Error::new(
+                Code::DocumentChanged,
+                "the document cannot be continued on standard output",
+            )
+            .why(format!(
+                "it broke after {} bytes and is no longer the same",
+                stream.position
+            ))
+            .hint("discard what was written and run again, or write to a file")),
+        }
+    }
+}

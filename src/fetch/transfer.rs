@@ -1,0 +1,304 @@
+//! From a presigned URL to the bytes behind it: one request to the storage, and what its answer
+//! means for the bytes that are already there.
+//!
+//! Only a 200 to a plain request and a 206 that continues the very same representation are
+//! accepted. Everything else is an error, or a value that tells the engine which way to go.
+
+use super::events::Progress;
+use super::partial::Entity;
+use super::sink::Sink;
+use super::verify::Digests;
+use crate::error::{Code, Error, Result};
+use crate::http::content_disposition;
+use crate::http::headers::{self, Checksum, ContentRange};
+use crate::http::presigned::{PresignedUrl, Refusal, refusal};
+use crate::http::send::{Http, Reply};
+use reqwest::header::{CONTENT_DISPOSITION, LOCATION};
+use url::Url;
+
+/// Redirects that a storage may answer with in a row.
+const REDIRECTS: usize = 3;
+
+/// Whether bytes under this entity tag may be continued: only a strong one guarantees that the rest
+/// is of the same representation (RFC 9110 section 13.1.5).
+pub fn can_join(tag: &str) -> bool {
+    headers::is_strong(tag)
+}
+
+/// What a storage answered.
+#[derive(Debug)]
+pub enum Opened {
+    /// Bytes.
+    Body(Box<Body>),
+    /// All bytes are here already.
+    Complete,
+    /// What is here cannot be continued.
+    StartOver {
+        /// Why, for the log.
+        why: &'static str,
+        /// Whether it is because the document is another one now.
+        other: bool,
+    },
+    /// The URL's time is over.
+    Expired,
+    /// There is nothing there, or not yet.
+    NotThere(Error),
+}
+
+/// A body that may be read into a sink.
+#[derive(Debug)]
+pub struct Body {
+    reply: Reply,
+    /// What the bytes belong to.
+    pub entity: Entity,
+    /// Offset of its first byte in the document.
+    pub offset: u64,
+    /// The name that the storage gives the document.
+    pub name: Option<String>,
+    /// The URL that answered, whose path may name the document.
+    pub url: Url,
+    /// The media type that the storage tells.
+    pub media_type: Option<String>,
+    /// The checksum of the whole object that the storage announces.
+    pub checksum: Option<(Checksum, Vec<u8>)>,
+    /// Whether its end can be told from a broken connection.
+    pub end_is_marked: bool,
+}
+
+/// Asks for what is missing after `position` bytes of `entity`.
+///
+/// # Errors
+/// What the storage refuses or fails at; whether to try again is the error's to say.
+pub async fn open(
+    http: &Http,
+    url: &PresignedUrl,
+    position: u64,
+    entity: &Entity,
+) -> Result<Opened> {
+    let tag = entity.tag.as_deref().filter(|tag| can_join(tag));
+    let range = match (position, tag) {
+        (0, _) => None,
+        (_, None) => return Ok(useless("it has no strong entity tag")),
+        (_, Some(tag)) => Some((position, tag)),
+    };
+    let (reply, url) = follow(http, url, range).await?;
+    let status = reply.status();
+    match (status, range) {
+        (200, _) => Ok(whole(reply, url)),
+        (206, Some((position, tag))) => part(reply, url, position, tag, entity.total),
+        (206, None) => Err(refused(&reply)
+            .why("it sent a part of the document where the whole was asked for (HTTP 206)")),
+        (416, Some((position, tag))) => {
+            let other = headers::entity_tag(reply.headers()).is_some_and(|other| other != tag);
+            Ok(match headers::content_range(reply.headers()) {
+                Some(ContentRange::Unsatisfied { total }) if total == position && !other => {
+                    Opened::Complete
+                }
+                _ => other_document("the document has another length now"),
+            })
+        }
+        (412, Some(_)) => Ok(other_document("the document changed")),
+        (200..=399, _) => Err(refused(&reply).why(format!("HTTP {status}"))),
+        _ => refusal_of(reply).await,
+    }
+}
+
+fn useless(why: &'static str) -> Opened {
+    Opened::StartOver { why, other: false }
+}
+
+fn other_document(why: &'static str) -> Opened {
+    Opened::StartOver { why, other: true }
+}
+
+/// Follows the storage's own redirects by hand; each hop is checked before it is asked.
+async fn follow(
+    http: &Http,
+    url: &PresignedUrl,
+    range: Option<(u64, &str)>,
+) -> Result<(Reply, Url)> {
+    let mut url = url.expose().clone();
+    for _ in 0..=REDIRECTS {
+        let reply = http.storage(&url, range).await?;
+        if !matches!(reply.status(), 301 | 302 | 303 | 307 | 308) {
+            return Ok((reply, url));
+        }
+        url = headers::text(reply.headers(), LOCATION)
+            .and_then(|location| url.join(location).ok())
+            .ok_or_else(|| refused(&reply).why("its redirect has no Location that is a URL"))?;
+    }
+    Err(
+        Error::new(Code::UnsafeRedirect, "the storage redirects without end")
+            .why(format!("more than {REDIRECTS} redirects in a row")),
+    )
+}
+
+fn whole(reply: Reply, url: Url) -> Opened {
+    let entity = Entity {
+        tag: headers::entity_tag(reply.headers()),
+        total: reply.content_length(),
+    };
+    let checksum = headers::checksum(reply.headers(), true);
+    Opened::Body(Box::new(Body::new(reply, url, entity, 0, checksum)))
+}
+
+/// A 206 continues what is here only from the exact byte, of the same total, under the same tag.
+fn part(
+    reply: Reply,
+    url: Url,
+    position: u64,
+    tag: &str,
+    known_total: Option<u64>,
+) -> Result<Opened> {
+    let Some(ContentRange::Part {
+        first,
+        last,
+        total: Some(total),
+    }) = headers::content_range(reply.headers())
+    else {
+        return Ok(useless("its Content-Range cannot be used"));
+    };
+    if headers::entity_tag(reply.headers()).as_deref() != Some(tag) {
+        return Ok(other_document("the document changed"));
+    }
+    if first != position {
+        return Ok(useless("another part came than was asked for"));
+    }
+    if known_total.is_some_and(|known| known != total) {
+        return Ok(other_document("the document has another length now"));
+    }
+    if reply
+        .content_length()
+        .is_some_and(|length| length != last - first + 1)
+    {
+        return Err(refused(&reply).why("its Content-Length and Content-Range disagree"));
+    }
+    let entity = Entity {
+        tag: Some(tag.to_owned()),
+        total: Some(total),
+    };
+    let checksum = headers::checksum(reply.headers(), false);
+    Ok(Opened::Body(Box::new(Body::new(
+        reply, url, entity, position, checksum,
+    ))))
+}
+
+fn refused(reply: &Reply) -> Error {
+    Error::new(
+        Code::Protocol,
+        format!(
+            "the storage {} gave an answer that cannot be used",
+            reply.host()
+        ),
+    )
+    .http_status(reply.status())
+}
+
+/// A status that is no success: its body is read for the storage's error code, and never saved.
+async fn refusal_of(reply: Reply) -> Result<Opened> {
+    let status = reply.status();
+    let host = reply.host().to_owned();
+    let wait = reply.retry_after();
+    let (code, meaning) = refusal(&reply.error_body().await);
+    let why = match code {
+        Some(code) => format!("HTTP {status}, {code}"),
+        None => format!("HTTP {status}"),
+    };
+    let error = |code, what: String| {
+        Error::new(code, what)
+            .why(why.clone())
+            .http_status(status)
+            .retry_after(wait)
+    };
+    match (status, meaning) {
+        (408 | 425 | 429 | 500 | 502 | 503 | 504, _) => Err(error(
+            Code::StorageError,
+            format!("the storage {host} could not answer"),
+        )),
+        (500.., _) => {
+            Err(error(Code::StorageError, format!("the storage {host} failed")).permanent())
+        }
+        (404, _) => Ok(Opened::NotThere(error(
+            Code::StorageDenied,
+            format!("the storage {host} does not have the document"),
+        ))),
+        (_, Refusal::Expired) => Ok(Opened::Expired),
+        (_, Refusal::ClockSkew) => Err(error(
+            Code::ClockSkew,
+            format!("the storage {host} finds the clock of whoever signed the URL wrong"),
+        )),
+        (_, Refusal::Signature) => Err(error(
+            Code::StorageDenied,
+            format!("the storage {host} does not accept the URL's signature"),
+        )),
+        (_, Refusal::Denied) => Err(error(
+            Code::StorageDenied,
+            format!("the storage {host} refuses the document"),
+        )),
+    }
+}
+
+impl Body {
+    fn new(
+        reply: Reply,
+        url: Url,
+        entity: Entity,
+        offset: u64,
+        checksum: Option<(Checksum, Vec<u8>)>,
+    ) -> Self {
+        let disposition = reply.headers().get(CONTENT_DISPOSITION);
+        Self {
+            name: disposition.and_then(|value| content_disposition::file_name(value.as_bytes())),
+            media_type: headers::media_type(reply.headers()),
+            end_is_marked: reply.end_is_marked(),
+            reply,
+            entity,
+            offset,
+            url,
+            checksum,
+        }
+    }
+
+    /// Reads it into the sink, which may hold some of its first bytes already; those are passed
+    /// over.
+    ///
+    /// # Errors
+    /// A broken or stalled connection, or a sink that takes no more.
+    pub async fn copy(
+        mut self,
+        sink: &mut Sink,
+        digests: &mut Digests,
+        watcher: &dyn Progress,
+    ) -> Result<()> {
+        let mut watch = self.reply.stall_watch();
+        let mut held = sink.position() - self.offset;
+        while let Some(piece) = self.reply.chunk(&mut watch).await? {
+            let known = held.min(piece.len() as u64);
+            held -= known;
+            let Some(fresh) = usize::try_from(known)
+                .ok()
+                .and_then(|known| piece.get(known..))
+            else {
+                continue;
+            };
+            if fresh.is_empty() {
+                continue;
+            }
+            sink.write(fresh).await?;
+            digests.update(fresh);
+            watcher.moved(sink.position());
+        }
+        sink.flush().await?;
+        match self.entity.total {
+            Some(total) if sink.position() < total => Err(Error::new(
+                Code::Network,
+                format!(
+                    "the storage {} sent less than it announced",
+                    self.reply.host()
+                ),
+            )
+            .why(format!("{} of {total} bytes", sink.position()))),
+            _ => Ok(()),
+        }
+    }
+}

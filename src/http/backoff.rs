@@ -1,0 +1,209 @@
+//! The retry policy.
+//!
+//! One [`Retry`] accompanies one document through resolve, transfer and resume, so that attempts and
+//! deadline are one budget: at most `retries` further attempts in a row without progress, and no
+//! longer than `retry_max_time` without progress. Between attempts it waits with full jitter, from
+//! 0.5 s doubling to 30 s, or as long as the server's `Retry-After` asks. A wait that would pass the
+//! deadline ends the run at once instead. Progress, told by whoever moves bytes, starts both anew.
+//! Only [transient](Error::transient) failures are waited for at all.
+
+use crate::error::Error;
+use std::time::{Duration, Instant};
+
+const FIRST: Duration = Duration::from_millis(500);
+const LONGEST: Duration = Duration::from_secs(30);
+
+/// How often and how long to try.
+#[derive(Clone, Copy, Debug)]
+pub struct Policy {
+    /// Further attempts in a row without progress; 0 is a single attempt.
+    pub retries: u32,
+    /// The longest time without progress.
+    pub max_time: Duration,
+}
+
+/// What is to be done after a failure.
+#[derive(Debug)]
+pub enum Verdict {
+    /// Wait this long, then try again.
+    Wait(Duration),
+    /// Say this and stop.
+    GiveUp(Error),
+}
+
+/// Attempts and deadline of one document.
+#[derive(Debug)]
+pub struct Retry {
+    policy: Policy,
+    started: Instant,
+    progress: Instant,
+    attempts: u32,
+    failures: u32,
+}
+
+impl Retry {
+    /// Starts the clock.
+    pub fn new(policy: Policy, now: Instant) -> Self {
+        Self {
+            policy,
+            started: now,
+            progress: now,
+            attempts: 0,
+            failures: 0,
+        }
+    }
+
+    /// Bytes arrived that had not been there before.
+    pub fn progressed(&mut self, now: Instant) {
+        self.progress = now;
+        self.failures = 0;
+    }
+
+    /// An attempt ended with `error`; `random` is uniform in 0..1.
+    pub fn judge(&mut self, error: Error, now: Instant, random: f64) -> Verdict {
+        self.attempts += 1;
+        self.failures += 1;
+        let elapsed = now.saturating_duration_since(self.started);
+        if !error.transient() {
+            return Verdict::GiveUp(error);
+        }
+        let left = (self.progress + self.policy.max_time).saturating_duration_since(now);
+        if self.failures > self.policy.retries || left.is_zero() {
+            return Verdict::GiveUp(error.gave_up(self.attempts, elapsed));
+        }
+        match error.wait() {
+            Some(asked) if asked > left => {
+                let seconds = asked.as_secs();
+                let hint = format!("run again in {seconds} s, when the server is ready");
+                Verdict::GiveUp(error.gave_up(self.attempts, elapsed).hint(hint))
+            }
+            Some(asked) => Verdict::Wait(asked),
+            None => Verdict::Wait(jittered(self.failures, random).min(left)),
+        }
+    }
+
+    /// Judges and waits.
+    ///
+    /// # Errors
+    /// The error itself, when it ends the run.
+    pub async fn pause(&mut self, error: Error) -> Result<(), Error> {
+        let message = error.message();
+        match self.judge(error, Instant::now(), random()) {
+            Verdict::GiveUp(error) => Err(error),
+            Verdict::Wait(wait) => {
+                log::info!("{message}; trying again in {:.1} s", wait.as_secs_f64());
+                tokio::time::sleep(wait).await;
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Full jitter: uniform between nothing and the exponential bound of the `failures`-th wait.
+fn jittered(failures: u32, random: f64) -> Duration {
+    let doublings = failures.saturating_sub(1).min(10);
+    (FIRST * 2u32.pow(doublings)).min(LONGEST).mul_f64(random)
+}
+
+/// Uniform in 0..1, from the system's source; the middle where that fails.
+fn random() -> f64 {
+    use ring::rand::SecureRandom;
+    let mut bytes = [0; 4];
+    match ring::rand::SystemRandom::new().fill(&mut bytes) {
+        Ok(()) => f64::from(u32::from_le_bytes(bytes)) / f64::from(u32::MAX),
+        Err(_) => 0.5,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Code;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn retry(retries: u32, now: Instant) -> Retry {
+        let policy = Policy {
+            retries,
+            max_time: 300 * SECOND,
+        };
+        Retry::new(policy, now)
+    }
+
+    fn broken() -> Error {
+        Error::new(Code::Network, "broken")
+    }
+
+    fn waits(verdict: &Verdict) -> Option<Duration> {
+        match verdict {
+            Verdict::Wait(wait) => Some(*wait),
+            Verdict::GiveUp(_) => None,
+        }
+    }
+
+    #[test]
+    fn waits_double_from_half_a_second_to_thirty() {
+        let now = Instant::now();
+        let mut retry = retry(9, now);
+        let waits: Vec<_> = (0..10)
+            .map(|_| waits(&retry.judge(broken(), now, 1.0)).map(|wait| wait.as_secs_f64()))
+            .collect();
+        let expected = [0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0, 30.0].map(Some);
+        assert_eq!(waits[..9], expected);
+        assert_eq!(waits[9], None);
+    }
+
+    #[test]
+    fn jitter_takes_all_of_the_interval() {
+        assert_eq!(jittered(3, 0.0), Duration::ZERO);
+        assert_eq!(jittered(3, 0.5), SECOND);
+    }
+
+    #[test]
+    fn no_retries_is_a_single_attempt() {
+        let now = Instant::now();
+        assert!(waits(&retry(0, now).judge(broken(), now, 1.0)).is_none());
+    }
+
+    #[test]
+    fn progress_starts_attempts_and_deadline_anew() {
+        let mut now = Instant::now();
+        let mut retry = retry(1, now);
+        for _ in 0..50 {
+            now += 299 * SECOND;
+            assert!(waits(&retry.judge(broken(), now, 1.0)).is_some());
+            retry.progressed(now);
+        }
+        assert!(waits(&retry.judge(broken(), now, 1.0)).is_some());
+        assert!(waits(&retry.judge(broken(), now, 1.0)).is_none());
+    }
+
+    #[test]
+    fn the_deadline_ends_it_whatever_attempts_are_left() {
+        let now = Instant::now();
+        let mut retry = retry(100, now);
+        assert!(waits(&retry.judge(broken(), now + 300 * SECOND, 1.0)).is_none());
+    }
+
+    #[test]
+    fn retry_after_is_obeyed_and_one_past_the_deadline_ends_it_at_once() {
+        let now = Instant::now();
+        let mut retry = retry(5, now);
+        let asked = |wait| broken().retry_after(Some(wait));
+        assert_eq!(
+            waits(&retry.judge(asked(7 * SECOND), now, 0.0)),
+            Some(7 * SECOND)
+        );
+        match retry.judge(asked(3600 * SECOND), now, 0.0) {
+            Verdict::GiveUp(error) => assert!(error.next_step().contains("3600 s"), "{error:?}"),
+            Verdict::Wait(wait) => panic!("waits {wait:?}"),
+        }
+    }
+
+    #[test]
+    fn what_cannot_help_is_not_tried_again() {
+        let now = Instant::now();
+        let refused = Error::new(Code::Certificate, "expired");
+        assert!(waits(&retry(5, now).judge(refused, now, 0.0)).is_none());
+    }
+}

@@ -1,0 +1,291 @@
+//! The three HTTP clients, because their rules differ.
+//!
+//! | client | redirects | connections | carries |
+//! | --- | --- | --- | --- |
+//! | api | by hand | kept, HTTP/2 where offered | the credential |
+//! | charged | by hand | a fresh one each time, HTTP/1.1 | the credential |
+//! | storage | by hand | kept, HTTP/1.1 | no credential, cookie or Referer |
+//!
+//! None repeats a request by itself: the library would, after a connection that it took from its
+//! pool turned out dead, and that is a second charge.
+
+use super::addresses::{Policy, is_loopback};
+use super::failure::Refused;
+use crate::config::settings::Connection;
+use crate::config::variables::{self, ALL_PROXY, HTTP_PROXY, HTTPS_PROXY, NO_PROXY};
+use crate::error::{Code, Error, Result};
+use hyper_util::client::proxy::matcher::Matcher;
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use reqwest::{Client, ClientBuilder, Proxy, redirect, retry};
+use rustls::RootCertStore;
+use rustls::client::danger::ServerCertVerifier;
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use url::Url;
+
+/// Which of the three.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Channel {
+    /// Free requests to the API.
+    Api,
+    /// Requests that may cost money.
+    Charged,
+    /// Requests to presigned URLs.
+    Storage,
+}
+
+/// Makes the clients; what they share is read once.
+#[derive(Debug)]
+pub struct Clients {
+    tls: rustls::ClientConfig,
+    proxies: Arc<Proxies>,
+    policy: Arc<Policy>,
+    settings: Connection,
+}
+
+impl Clients {
+    /// Reads certificates and proxies, for an API at `base`.
+    ///
+    /// # Errors
+    /// [`Code::Config`] when a certificate file or a proxy cannot be used.
+    pub fn new(settings: &Connection, base: &Url) -> Result<(Self, Arc<Policy>)> {
+        let proxies = Proxies::new(settings.proxy.clone())?;
+        let policy = Policy::new(base, settings.allow_private, proxies.hosts());
+        let policy = Arc::new(policy);
+        let clients = Self {
+            tls: tls(settings.ca_cert.as_deref())?,
+            proxies: Arc::new(proxies),
+            policy: Arc::clone(&policy),
+            settings: settings.clone(),
+        };
+        Ok((clients, policy))
+    }
+
+    /// A client with the rules of `channel`.
+    ///
+    /// # Errors
+    /// [`Code::Unexpected`] when the library cannot make it.
+    pub fn client(&self, channel: Channel) -> Result<Client> {
+        let mut tls = self.tls.clone();
+        tls.alpn_protocols = match channel {
+            Channel::Api => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
+            Channel::Charged | Channel::Storage => vec![b"http/1.1".to_vec()],
+        };
+        let proxies = Arc::clone(&self.proxies);
+        let mut builder = ClientBuilder::new()
+            .tls_backend_preconfigured(tls)
+            .user_agent(concat!("docfetch/", env!("CARGO_PKG_VERSION")))
+            .redirect(redirect::Policy::none())
+            .referer(false)
+            .retry(retry::never())
+            .connect_timeout(self.settings.connect_timeout)
+            .dns_resolver(Arc::new(Resolver(Arc::clone(&self.policy))))
+            .no_proxy()
+            .proxy(Proxy::custom(move |url| proxies.for_url(url)))
+            .tcp_nodelay(true);
+        if channel != Channel::Api {
+            builder = builder.http1_only();
+        }
+        if channel == Channel::Charged {
+            builder = builder.pool_max_idle_per_host(0);
+        }
+        builder.build().map_err(|_| {
+            Error::new(Code::Unexpected, "cannot make an HTTP client")
+                .why("the TLS settings were not taken")
+        })
+    }
+}
+
+/// Resolves names with the system's resolver and lets the policy judge the addresses.
+struct Resolver(Arc<Policy>);
+
+impl Resolve for Resolver {
+    fn resolve(&self, name: Name) -> Resolving {
+        let policy = Arc::clone(&self.0);
+        Box::pin(async move {
+            let name = name.as_str().to_owned();
+            let found = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
+            let admitted = policy
+                .admit(&name, found, SocketAddr::ip)
+                .map_err(|error| Box::new(Refused::new(&error)))?;
+            Ok(Box::new(admitted.into_iter()) as Addrs)
+        })
+    }
+}
+
+/// Which proxy a URL goes through: `--proxy`, else the environment's, as curl reads it. Loopback
+/// never does.
+#[derive(Debug)]
+struct Proxies {
+    http: Option<Url>,
+    https: Option<Url>,
+    /// Answers for every URL that `NO_PROXY` does not exempt.
+    not_exempt: Matcher,
+}
+
+impl Proxies {
+    fn new(explicit: Option<Url>) -> Result<Self> {
+        let all = match explicit {
+            Some(url) => Some(url),
+            None => read_proxy(&ALL_PROXY)?,
+        };
+        let of = |names: &[&str], overridden: bool| -> Result<Option<Url>> {
+            match if overridden { None } else { read_proxy(names)? } {
+                Some(url) => Ok(Some(url)),
+                None => Ok(all.clone()),
+            }
+        };
+        Ok(Self {
+            http: of(&HTTP_PROXY, false)?,
+            https: of(&HTTPS_PROXY, false)?,
+            not_exempt: Matcher::builder()
+                .all("http://proxy.invalid")
+                .no(variables::first(&NO_PROXY).unwrap_or_default())
+                .build(),
+        })
+    }
+
+    fn for_url(&self, url: &Url) -> Option<Url> {
+        let proxy = match url.scheme() {
+            "http" => self.http.as_ref(),
+            _ => self.https.as_ref(),
+        }?;
+        let uri = url.as_str().parse().ok()?;
+        let exempt = is_loopback(url) || self.not_exempt.intercept(&uri).is_none();
+        (!exempt).then(|| proxy.clone())
+    }
+
+    fn hosts(&self) -> Vec<String> {
+        [&self.http, &self.https]
+            .into_iter()
+            .flatten()
+            .filter_map(|proxy| proxy.host_str().map(str::to_owned))
+            .collect()
+    }
+}
+
+fn read_proxy(names: &[&str]) -> Result<Option<Url>> {
+    variables::first(names)
+        .map(|text| parse_proxy(&text))
+        .transpose()
+}
+
+/// A proxy as users write it: a URL, or host and port.
+///
+/// # Errors
+/// [`Code::Config`] when it is neither. The text is not repeated: it can hold a password.
+pub fn parse_proxy(text: &str) -> Result<Url> {
+    let full = if text.contains("://") {
+        text.to_owned()
+    } else {
+        format!("http://{text}")
+    };
+    Url::parse(&full)
+        .ok()
+        .filter(|url| url.has_host() && matches!(url.scheme(), "http" | "https"))
+        .ok_or_else(|| {
+            Error::new(Code::Config, "the proxy cannot be used")
+                .why("it must be an http or https URL, or a host and a port")
+        })
+}
+
+/// Where Linux distributions keep all trusted certificates in one file.
+const BUNDLES: [&str; 5] = [
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+];
+
+/// One PEM bundle read once is several times faster than the platform's verifier; where there is no
+/// bundle, the platform's verifier decides.
+fn tls(ca_cert: Option<&Path>) -> Result<rustls::ClientConfig> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let extra = match ca_cert {
+        Some(path) => read_pem(path, "--ca-cert")?,
+        None => Vec::new(),
+    };
+    let builder = rustls::ClientConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| unusable_tls(&error))?;
+    let Some(mut roots) = system_roots()? else {
+        return Ok(builder
+            .dangerous() // the library's word for any verifier of one's own choice
+            .with_custom_certificate_verifier(platform_verifier(extra, provider)?)
+            .with_no_client_auth());
+    };
+    for certificate in extra {
+        roots.add(certificate).map_err(|error| {
+            Error::new(Code::Config, "a certificate of --ca-cert cannot be used")
+                .why(error.to_string())
+        })?;
+    }
+    Ok(builder.with_root_certificates(roots).with_no_client_auth())
+}
+
+fn platform_verifier(
+    extra: Vec<CertificateDer<'static>>,
+    provider: Arc<CryptoProvider>,
+) -> Result<Arc<dyn ServerCertVerifier>> {
+    rustls_platform_verifier::Verifier::new_with_extra_roots(extra, provider)
+        .map(|verifier| Arc::new(verifier) as Arc<dyn ServerCertVerifier>)
+        .map_err(|error| unusable_tls(&error))
+}
+
+fn unusable_tls(error: &rustls::Error) -> Error {
+    Error::new(Code::Config, "cannot find out which certificates to trust").why(error.to_string())
+}
+
+/// The certificates of `SSL_CERT_FILE` and `SSL_CERT_DIR`, else of the distribution's bundle; none
+/// where there is no bundle.
+fn system_roots() -> Result<Option<RootCertStore>> {
+    let file = variables::value(variables::SSL_CERT_FILE);
+    let folders = variables::value(variables::SSL_CERT_DIR);
+    let mut found = Vec::new();
+    if let Some(file) = &file {
+        found.extend(read_pem(Path::new(file), variables::SSL_CERT_FILE)?);
+    }
+    for folder in folders.iter().flat_map(std::env::split_paths) {
+        let files = std::fs::read_dir(&folder).into_iter().flatten().flatten();
+        for file in files.filter(|file| file.path().is_file()) {
+            // A folder of certificates holds other files, too.
+            found.extend(read_pem(&file.path(), variables::SSL_CERT_DIR).unwrap_or_default());
+        }
+    }
+    if file.is_none() && folders.is_none() {
+        let bundle = BUNDLES.iter().map(Path::new).find(|path| path.is_file());
+        let Some(bundle) = bundle.filter(|_| cfg!(target_os = "linux")) else {
+            return Ok(None);
+        };
+        found = read_pem(bundle, "the system's certificate bundle")?;
+    }
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(found);
+    Ok(Some(roots))
+}
+
+fn read_pem(path: &Path, setting: &str) -> Result<Vec<CertificateDer<'static>>> {
+    let unusable = |why: String| {
+        Error::new(
+            Code::Config,
+            format!(
+                "cannot read certificates from {} ({setting})",
+                path.display()
+            ),
+        )
+        .why(why)
+    };
+    let pem = std::fs::read(path).map_err(|error| unusable(error.to_string()))?;
+    let certificates: Vec<_> = CertificateDer::pem_slice_iter(&pem)
+        .collect::<Result<_, _>>()
+        .map_err(|error| unusable(error.to_string()))?;
+    if certificates.is_empty() {
+        return Err(unusable("it holds no PEM certificate".into()));
+    }
+    Ok(certificates)
+}

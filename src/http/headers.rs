@@ -1,0 +1,315 @@
+//! What response headers say: ranges, entity tags, waits, checksums.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use reqwest::header::{self, HeaderMap};
+use std::time::{Duration, SystemTime};
+
+/// A `Content-Range` (RFC 9110 section 14.4) of bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ContentRange {
+    /// `bytes first-last/total`.
+    Part {
+        /// Offset of the first byte.
+        first: u64,
+        /// Offset of the last byte.
+        last: u64,
+        /// Length of the whole, unless it is `*`.
+        total: Option<u64>,
+    },
+    /// `bytes */total`, of a 416.
+    Unsatisfied {
+        /// Length of the whole.
+        total: u64,
+    },
+}
+
+/// The header's text, where it is text.
+pub fn text<'a>(headers: &'a HeaderMap, name: impl header::AsHeaderName) -> Option<&'a str> {
+    headers.get(name)?.to_str().ok().map(str::trim)
+}
+
+/// The `Content-Range`, when there is one and it makes sense.
+pub fn content_range(headers: &HeaderMap) -> Option<ContentRange> {
+    let value = text(headers, header::CONTENT_RANGE)?;
+    let (unit, rest) = value.split_once(' ')?;
+    let (range, total) = rest.trim().split_once('/')?;
+    if !unit.eq_ignore_ascii_case("bytes") {
+        return None;
+    }
+    if range == "*" {
+        return Some(ContentRange::Unsatisfied {
+            total: number(total)?,
+        });
+    }
+    let (first, last) = range.split_once('-')?;
+    let (first, last) = (number(first)?, number(last)?);
+    let total = if total == "*" {
+        None
+    } else {
+        Some(number(total)?)
+    };
+    (first <= last && total.is_none_or(|total| last < total)).then_some(ContentRange::Part {
+        first,
+        last,
+        total,
+    })
+}
+
+/// Digits only: `parse` alone would take a sign.
+fn number(text: &str) -> Option<u64> {
+    text.bytes()
+        .all(|b| b.is_ascii_digit())
+        .then(|| text.parse().ok())?
+}
+
+/// The entity tag (RFC 9110 section 8.8.3), quotes and all, as it came.
+pub fn entity_tag(headers: &HeaderMap) -> Option<String> {
+    text(headers, header::ETAG)
+        .filter(|tag| !tag.is_empty())
+        .map(str::to_owned)
+}
+
+/// Whether an entity tag is strong: only such a tag may join parts of a body (section 13.1.5).
+pub fn is_strong(tag: &str) -> bool {
+    tag.len() >= 2 && tag.starts_with('"') && tag.ends_with('"')
+}
+
+/// The media type without its parameters.
+pub fn media_type(headers: &HeaderMap) -> Option<String> {
+    let essence = text(headers, header::CONTENT_TYPE)?
+        .split(';')
+        .next()?
+        .trim();
+    (!essence.is_empty()).then(|| essence.to_ascii_lowercase())
+}
+
+/// How long `Retry-After` (RFC 9110 section 10.2.3) asks to wait, in either of its forms. A date is
+/// read against the server's own `Date` where it has one, so that a wrong clock here does not
+/// matter.
+pub fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+    let value = text(headers, header::RETRY_AFTER)?;
+    if let Some(seconds) = number(value) {
+        return Some(Duration::from_secs(seconds));
+    }
+    let date = httpdate::parse_http_date(value).ok()?;
+    let now = text(headers, header::DATE)
+        .and_then(|date| httpdate::parse_http_date(date).ok())
+        .unwrap_or(now);
+    Some(date.duration_since(now).unwrap_or_default())
+}
+
+/// A checksum algorithm that servers send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Checksum {
+    /// SHA-256.
+    Sha256,
+    /// SHA-512.
+    Sha512,
+    /// SHA-1.
+    Sha1,
+    /// MD5.
+    Md5,
+    /// CRC-64/NVME.
+    Crc64Nvme,
+    /// CRC-32C (Castagnoli).
+    Crc32c,
+    /// CRC-32 (ISO-HDLC).
+    Crc32,
+}
+
+impl Checksum {
+    /// Its name in messages.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Sha256 => "SHA-256",
+            Self::Sha512 => "SHA-512",
+            Self::Sha1 => "SHA-1",
+            Self::Md5 => "MD5",
+            Self::Crc64Nvme => "CRC-64/NVME",
+            Self::Crc32c => "CRC-32C",
+            Self::Crc32 => "CRC-32",
+        }
+    }
+
+    fn bytes(self) -> usize {
+        match self {
+            Self::Sha256 => 32,
+            Self::Sha512 => 64,
+            Self::Sha1 => 20,
+            Self::Md5 => 16,
+            Self::Crc64Nvme => 8,
+            Self::Crc32c | Self::Crc32 => 4,
+        }
+    }
+}
+
+/// The strongest checksum that covers the whole object as it is stored, with its value.
+///
+/// Sources: S3's `x-amz-checksum-*`, Google's `x-goog-hash`, `Repr-Digest` (RFC 9530), `Digest`
+/// (RFC 3230) and, for a whole body (`whole`), `Content-MD5` (RFC 1864), which covers a body and not
+/// an object. A composite value (`…-N`, of parts) is passed over, and so is Google's when the object
+/// was decompressed on its way.
+pub fn checksum(headers: &HeaderMap, whole: bool) -> Option<(Checksum, Vec<u8>)> {
+    let mut found: Vec<(Checksum, &str)> = Vec::new();
+    let composite = text(headers, "x-amz-checksum-type")
+        .is_some_and(|kind| kind.eq_ignore_ascii_case("COMPOSITE"));
+    if !composite {
+        for (name, algorithm) in [
+            ("x-amz-checksum-sha256", Checksum::Sha256),
+            ("x-amz-checksum-sha1", Checksum::Sha1),
+            ("x-amz-checksum-crc64nvme", Checksum::Crc64Nvme),
+            ("x-amz-checksum-crc32c", Checksum::Crc32c),
+            ("x-amz-checksum-crc32", Checksum::Crc32),
+        ] {
+            found.extend(text(headers, name).map(|value| (algorithm, value)));
+        }
+    }
+    for name in ["repr-digest", "digest"] {
+        for (algorithm, value) in text(headers, name).into_iter().flat_map(pairs) {
+            let algorithm = match algorithm.to_ascii_lowercase().as_str() {
+                "sha-256" => Checksum::Sha256,
+                "sha-512" => Checksum::Sha512,
+                "sha" => Checksum::Sha1,
+                "md5" => Checksum::Md5,
+                _ => continue,
+            };
+            // RFC 9530 puts the value between colons, RFC 3230 does not.
+            found.push((algorithm, value.trim_matches(':')));
+        }
+    }
+    let decompressed = text(headers, "x-goog-stored-content-encoding")
+        .is_some_and(|stored| stored != "identity")
+        && !headers.contains_key(header::CONTENT_ENCODING);
+    if !decompressed {
+        for value in headers.get_all("x-goog-hash") {
+            for (algorithm, value) in value.to_str().into_iter().flat_map(pairs) {
+                match algorithm {
+                    "crc32c" => found.push((Checksum::Crc32c, value)),
+                    "md5" => found.push((Checksum::Md5, value)),
+                    _ => {}
+                }
+            }
+        }
+    }
+    if whole {
+        found.extend(text(headers, "content-md5").map(|value| (Checksum::Md5, value)));
+    }
+    found
+        .into_iter()
+        .filter_map(|(algorithm, value)| {
+            let value = STANDARD.decode(value).ok()?;
+            (value.len() == algorithm.bytes()).then_some((algorithm, value))
+        })
+        .min_by_key(|(algorithm, _)| *algorithm as u8)
+}
+
+/// `a=x, b=y`: the value is everything after the first `=`, for base64 ends in some.
+fn pairs(value: &str) -> impl Iterator<Item = (&str, &str)> {
+    value
+        .split(',')
+        .filter_map(|pair| pair.trim().split_once('='))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use reqwest::header::{HeaderName, HeaderValue};
+
+    fn headers(pairs: &[(&str, &str)]) -> HeaderMap {
+        pairs
+            .iter()
+            .map(|(name, value)| {
+                (
+                    HeaderName::from_bytes(name.as_bytes()).unwrap(),
+                    HeaderValue::from_str(value).unwrap(),
+                )
+            })
+            .collect()
+    }
+
+    #[test]
+    fn content_ranges_are_read_or_refused() {
+        let of = |value| content_range(&headers(&[("content-range", value)]));
+        let part = |first, last, total| Some(ContentRange::Part { first, last, total });
+        assert_eq!(of("bytes 5-9/10"), part(5, 9, Some(10)));
+        assert_eq!(of("bytes 5-9/*"), part(5, 9, None));
+        assert_eq!(
+            of("bytes */10"),
+            Some(ContentRange::Unsatisfied { total: 10 })
+        );
+        for wrong in [
+            "bytes 5-10/10",
+            "bytes 9-5/10",
+            "bytes -5/10",
+            "items 0-1/2",
+            "bytes 0-1",
+            "bytes +0-1/2",
+            "bytes */*",
+            "bytes 0-99999999999999999999/*",
+            "",
+            "bytes",
+        ] {
+            assert_eq!(of(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn retry_after_is_seconds_or_a_date_by_the_servers_clock() {
+        let now = SystemTime::UNIX_EPOCH;
+        let of = |pairs: &[_]| retry_after(&headers(pairs), now).map(|wait| wait.as_secs());
+        assert_eq!(of(&[("retry-after", "7")]), Some(7));
+        assert_eq!(of(&[("retry-after", "-7")]), None);
+        assert_eq!(of(&[("retry-after", "soon")]), None);
+        let date = ("retry-after", "Sun, 06 Nov 1994 08:49:37 GMT");
+        assert_eq!(
+            of(&[date, ("date", "Sun, 06 Nov 1994 08:49:30 GMT")]),
+            Some(7)
+        );
+        assert_eq!(
+            of(&[date, ("date", "Sun, 06 Nov 1994 08:50:00 GMT")]),
+            Some(0)
+        );
+    }
+
+    #[test]
+    fn only_a_strong_entity_tag_joins_parts() {
+        assert!(is_strong("\"abc\""));
+        assert!(!is_strong("W/\"abc\""));
+        assert!(!is_strong("abc"));
+        assert!(!is_strong("\""));
+    }
+
+    #[test]
+    fn the_strongest_checksum_of_the_whole_object_is_taken() {
+        let md5 = ("content-md5", "1B2M2Y8AsgTpgAmY7PhCfg==");
+        let crc = ("x-amz-checksum-crc32c", "AAAAAA==");
+        let sha = (
+            "repr-digest",
+            "sha-256=:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=:, md5=:xxxx:",
+        );
+        let of = |pairs: &[_], whole| checksum(&headers(pairs), whole).map(|(kind, _)| kind);
+        assert_eq!(of(&[md5, crc, sha], true), Some(Checksum::Sha256));
+        assert_eq!(of(&[md5, crc], true), Some(Checksum::Md5));
+        assert_eq!(of(&[md5, crc], false), Some(Checksum::Crc32c));
+        assert_eq!(of(&[md5], false), None);
+        let goog = (
+            "x-goog-hash",
+            "crc32c=AAAAAA==,md5=1B2M2Y8AsgTpgAmY7PhCfg==",
+        );
+        assert_eq!(of(&[goog], false), Some(Checksum::Md5));
+        assert_eq!(
+            of(&[goog, ("x-goog-stored-content-encoding", "gzip")], true),
+            None
+        );
+    }
+
+    #[test]
+    fn composite_and_malformed_checksums_are_passed_over() {
+        let of = |pairs: &[_]| checksum(&headers(pairs), true).map(|(kind, _)| kind);
+        assert_eq!(of(&[("x-amz-checksum-crc32c", "AAAAAA==-3")]), None);
+        let crc = ("x-amz-checksum-crc32c", "AAAAAA==");
+        assert_eq!(of(&[crc, ("x-amz-checksum-type", "COMPOSITE")]), None);
+        assert_eq!(of(&[("content-md5", "AAAA")]), None);
+    }
+}

@@ -1,0 +1,12 @@
+//! Requests that may fail: who is spoken to, how often, how patiently, and what an answer means.
+
+pub mod addresses;
+pub mod backoff;
+pub mod budget;
+pub mod client;
+pub mod content_disposition;
+pub mod failure;
+pub mod headers;
+pub mod presigned;
+pub mod send;
+pub mod stall;

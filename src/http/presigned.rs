@@ -1,0 +1,173 @@
+//! Presigned URLs, and what storages mean when they refuse one.
+
+use std::fmt;
+use std::time::Instant;
+use url::Url;
+
+/// A URL that is a credential by itself: whoever has it has the document, until it expires.
+#[derive(Clone)]
+pub struct PresignedUrl {
+    url: Url,
+    /// Whether asking for it may have cost money.
+    pub charged: bool,
+    /// When the provider handed it over.
+    pub resolved: Instant,
+}
+
+impl PresignedUrl {
+    /// Wraps what a provider handed over just now.
+    pub fn new(url: Url, charged: bool) -> Self {
+        Self {
+            url,
+            charged,
+            resolved: Instant::now(),
+        }
+    }
+
+    /// The URL itself: for the request, and for `docfetch url`.
+    pub fn expose(&self) -> &Url {
+        &self.url
+    }
+}
+
+impl fmt::Debug for PresignedUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", redacted(&self.url))
+    }
+}
+
+/// What may be shown of a storage URL: where it is, not what it opens.
+pub fn redacted(url: &Url) -> String {
+    let host = url.host_str().unwrap_or_default();
+    match url.port() {
+        Some(port) => format!("{}://{host}:{port}/[redacted]", url.scheme()),
+        None => format!("{}://{host}/[redacted]", url.scheme()),
+    }
+}
+
+/// Why a storage refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// The URL's time is over.
+    Expired,
+    /// The request does not match what was signed.
+    Signature,
+    /// The storage finds the signer's clock wrong.
+    ClockSkew,
+    /// Not for this URL, and not for want of time.
+    Denied,
+}
+
+/// The error code of a storage, from the XML of S3 and its likes, and what it means.
+///
+/// Only codes known from the services' error lists are returned, so that nothing which a storage
+/// echoes can pass through here.
+pub fn refusal(body: &[u8]) -> (Option<&'static str>, Refusal) {
+    let body = String::from_utf8_lossy(body);
+    let element = |name: &str| {
+        let start = body.find(&format!("<{name}>"))? + name.len() + 2;
+        let length = body[start..].find("</")?;
+        Some(body[start..start + length].trim())
+    };
+    let known = element("Code").and_then(|code| CODES.iter().find(|known| **known == code));
+    let message = element("Message").unwrap_or_default().to_ascii_lowercase();
+    let meaning = match known.copied() {
+        Some("ExpiredToken" | "TokenRefreshRequired") => Refusal::Expired,
+        Some("AccessDenied") if message.contains("expired") => Refusal::Expired,
+        // Azure: "Signature not valid in the specified time frame".
+        Some("AuthenticationFailed") if message.contains("time frame") => Refusal::Expired,
+        Some("SignatureDoesNotMatch" | "AuthenticationFailed") => Refusal::Signature,
+        Some("RequestTimeTooSkewed") => Refusal::ClockSkew,
+        _ => Refusal::Denied,
+    };
+    (known.copied(), meaning)
+}
+
+/// Sources: the error lists of Amazon S3, Google Cloud Storage (XML API) and Azure Blob Storage.
+const CODES: [&str; 37] = [
+    "AccessDenied",
+    "AccountProblem",
+    "AllAccessDisabled",
+    "AuthenticationFailed",
+    "AuthorizationFailure",
+    "AuthorizationHeaderMalformed",
+    "AuthorizationQueryParametersError",
+    "BlobNotFound",
+    "ContainerNotFound",
+    "ExpiredToken",
+    "InternalError",
+    "InvalidAccessKeyId",
+    "InvalidArgument",
+    "InvalidObjectState",
+    "InvalidRange",
+    "InvalidRequest",
+    "InvalidSecurity",
+    "InvalidToken",
+    "KMS.DisabledException",
+    "MethodNotAllowed",
+    "MissingSecurityHeader",
+    "NoSuchBucket",
+    "NoSuchKey",
+    "NoSuchVersion",
+    "OperationAborted",
+    "PermanentRedirect",
+    "PreconditionFailed",
+    "RequestTimeTooSkewed",
+    "RequestTimeout",
+    "ResourceNotFound",
+    "ServerBusy",
+    "ServiceUnavailable",
+    "SignatureDoesNotMatch",
+    "SlowDown",
+    "TemporaryRedirect",
+    "TokenRefreshRequired",
+    "UserProjectAccountProblem",
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn xml(code: &str, message: &str) -> Vec<u8> {
+        format!(
+            "<?xml version=\"1.0\"?><Error><Code>{code}</Code><Message>{message}</Message></Error>"
+        )
+        .into_bytes()
+    }
+
+    #[test]
+    fn a_403_is_told_apart_by_its_code() {
+        for (code, message, meaning) in [
+            ("AccessDenied", "Request has expired", Refusal::Expired),
+            ("AccessDenied", "Access Denied", Refusal::Denied),
+            (
+                "ExpiredToken",
+                "The provided token has expired.",
+                Refusal::Expired,
+            ),
+            ("SignatureDoesNotMatch", "We calculated", Refusal::Signature),
+            ("RequestTimeTooSkewed", "The difference", Refusal::ClockSkew),
+            (
+                "AuthenticationFailed",
+                "Signature not valid in the specified time frame",
+                Refusal::Expired,
+            ),
+        ] {
+            assert_eq!(refusal(&xml(code, message)), (Some(code), meaning));
+        }
+    }
+
+    #[test]
+    fn an_unknown_code_is_not_repeated() {
+        assert_eq!(refusal(&xml("hunter2", "")), (None, Refusal::Denied));
+        assert_eq!(refusal(b"<html>"), (None, Refusal::Denied));
+        assert_eq!(refusal(b"<Code>AccessDenied"), (None, Refusal::Denied));
+    }
+
+    #[test]
+    fn nothing_of_the_url_but_its_host_is_shown() {
+        let url = Url::parse("https://b.example:8443/key/name.pdf?X-Amz-Signature=abc").unwrap();
+        let shown = format!("{:?}", PresignedUrl::new(url, true));
+        assert_eq!(shown, "https://b.example:8443/[redacted]");
+    }
+}

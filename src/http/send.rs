@@ -1,0 +1,301 @@
+//! One request, one answer: budget, address rules, time limits, and no error that shows a URL.
+
+use super::addresses::Policy;
+use super::budget::Budget;
+use super::client::{Channel, Clients};
+use super::failure::{self, Failure};
+use super::headers;
+use super::presigned::redacted;
+use super::stall::StallWatch;
+use crate::config::settings::{Connection, RateLimit};
+use crate::error::{Code, Error, Result};
+use crate::model::Rate;
+use crate::secret::Secret;
+use reqwest::header::{self, HeaderMap, HeaderName, HeaderValue};
+use reqwest::{Client, Method, Response, Version};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant, SystemTime};
+use url::Url;
+
+/// Whatever an error body says beyond this is not read.
+pub const ERROR_BODY: usize = 4096;
+
+/// Everything that is spoken to for one API: its own host, and the storages that it names.
+#[derive(Debug)]
+pub struct Http {
+    clients: Clients,
+    made: [OnceLock<Client>; 3],
+    policy: Arc<Policy>,
+    budget: Budget,
+    stall_timeout: Duration,
+}
+
+/// A header that proves who asks.
+#[derive(Clone, Debug)]
+pub struct Authorization {
+    /// `Authorization`, or a header of the provider's own.
+    pub header: HeaderName,
+    /// Its value.
+    pub value: Secret,
+}
+
+/// A request to an API.
+#[derive(Debug)]
+pub struct ApiRequest<'a> {
+    /// Where.
+    pub url: Url,
+    /// Whether it may cost money.
+    pub charged: bool,
+    /// GET or POST.
+    pub method: Method,
+    /// Who asks.
+    pub authorization: &'a Authorization,
+    /// A body of type `application/x-www-form-urlencoded`.
+    pub form: Option<&'static str>,
+}
+
+impl Http {
+    /// For an API at `base` whose own budget is `rates`.
+    ///
+    /// # Errors
+    /// [`Code::Config`] for settings that cannot be used, and what [`Http::check`] says of `base`.
+    pub fn new(settings: &Connection, base: &Url, rates: &[Rate]) -> Result<Self> {
+        let (clients, policy) = Clients::new(settings, base)?;
+        policy.check(base)?;
+        Ok(Self {
+            clients,
+            made: Default::default(),
+            policy,
+            budget: Budget::new(match &settings.rate_limit {
+                None => rates.to_vec(),
+                Some(RateLimit::None) => Vec::new(),
+                Some(RateLimit::Rates(rates)) => rates.clone(),
+            }),
+            stall_timeout: settings.stall_timeout,
+        })
+    }
+
+    /// Judges a URL that an answer named, before anything is sent there.
+    ///
+    /// # Errors
+    /// [`Code::InsecureUrl`], [`Code::PrivateAddress`].
+    pub fn check(&self, url: &Url) -> Result<()> {
+        self.policy.check(url)
+    }
+
+    /// Sends a request to the API, inside the budget. Any status is an answer; a `Retry-After` holds
+    /// the budget for everybody.
+    ///
+    /// # Errors
+    /// [`Failure`], which says whether the request may have arrived.
+    pub async fn api(&self, request: ApiRequest<'_>) -> Result<Reply, Failure> {
+        let slot = self.budget.slot().await;
+        let channel = if request.charged {
+            Channel::Charged
+        } else {
+            Channel::Api
+        };
+        let mut sent = self
+            .client(channel)?
+            .request(request.method.clone(), request.url.clone())
+            .header(header::ACCEPT, "application/json");
+        let mut value =
+            HeaderValue::from_str(request.authorization.value.expose()).map_err(|_| {
+                unsent(Error::new(
+                    Code::Config,
+                    "a credential cannot be sent in a header",
+                ))
+            })?;
+        value.set_sensitive(true);
+        sent = sent.header(&request.authorization.header, value);
+        if let Some(form) = request.form {
+            sent = sent
+                .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+                .header(header::CACHE_CONTROL, "no-cache")
+                .body(form);
+        }
+        let shown = format!("{} {}", request.method, without_query(&request.url));
+        let answer = self.send(sent, &request.url, &shown).await;
+        drop(slot);
+        if let Ok(reply) = &answer
+            && let Some(wait) = reply.retry_after()
+        {
+            self.budget.hold(wait);
+        }
+        answer
+    }
+
+    /// Asks a storage for the bytes behind a URL, from `range` on: the offset, and the entity tag
+    /// that the rest must still have. Nothing else is sent: the URL is the credential, and a
+    /// header that was not signed can spoil it.
+    ///
+    /// # Errors
+    /// What was wrong with the URL or the connection.
+    pub async fn storage(&self, url: &Url, range: Option<(u64, &str)>) -> Result<Reply> {
+        self.check(url)?;
+        let mut request = self
+            .client(Channel::Storage)
+            .map_err(|failure| failure.error)?
+            .get(url.clone())
+            .header(header::ACCEPT_ENCODING, "identity");
+        let mut shown = format!("GET {}", redacted(url));
+        if let Some((from, tag)) = range {
+            // RFC 9110 section 13.1.5: the rest if it is still the same, else the whole.
+            request = request
+                .header(header::RANGE, format!("bytes={from}-"))
+                .header(header::IF_RANGE, tag);
+            shown = format!("{shown} from byte {from}");
+        }
+        self.send(request, url, &shown)
+            .await
+            .map_err(|failure| failure.error)
+    }
+
+    async fn send(
+        &self,
+        request: reqwest::RequestBuilder,
+        url: &Url,
+        shown: &str,
+    ) -> Result<Reply, Failure> {
+        let host = url.host_str().unwrap_or_default().to_owned();
+        let started = Instant::now();
+        let answer = tokio::time::timeout(self.stall_timeout, request.send()).await;
+        let result = match answer {
+            Ok(Ok(response)) => Ok(Reply {
+                response,
+                host,
+                stall_timeout: self.stall_timeout,
+            }),
+            Ok(Err(error)) => Err(failure::from_library(&error, &host)),
+            Err(_) => Err(Failure {
+                error: stalled(&host, self.stall_timeout),
+                sent: true,
+            }),
+        };
+        let elapsed = started.elapsed().as_secs_f64() * 1000.0;
+        match &result {
+            Ok(reply) => log::info!("{shown}: {} in {elapsed:.0} ms", reply.status()),
+            Err(failure) => log::info!("{shown}: {}", failure.error.message()),
+        }
+        result
+    }
+
+    fn client(&self, channel: Channel) -> Result<Client, Failure> {
+        let cell = &self.made[channel as usize];
+        if let Some(client) = cell.get() {
+            return Ok(client.clone());
+        }
+        let client = self.clients.client(channel).map_err(unsent)?;
+        Ok(cell.get_or_init(|| client).clone())
+    }
+}
+
+fn unsent(error: Error) -> Failure {
+    Failure { error, sent: false }
+}
+
+fn stalled(host: &str, window: Duration) -> Error {
+    Error::new(Code::Stalled, format!("{host} went silent"))
+        .why(format!("less than 1 KiB/s for {} s", window.as_secs_f64()))
+}
+
+fn without_query(url: &Url) -> String {
+    let mut url = url.clone();
+    url.set_query(None);
+    url.to_string()
+}
+
+/// An answer, its body still to be read.
+#[derive(Debug)]
+pub struct Reply {
+    response: Response,
+    host: String,
+    stall_timeout: Duration,
+}
+
+impl Reply {
+    /// The status code.
+    pub fn status(&self) -> u16 {
+        self.response.status().as_u16()
+    }
+
+    /// The headers.
+    pub fn headers(&self) -> &HeaderMap {
+        self.response.headers()
+    }
+
+    /// The host that answered.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// How long the server asks to wait.
+    pub fn retry_after(&self) -> Option<Duration> {
+        headers::retry_after(self.headers(), SystemTime::now())
+    }
+
+    /// The announced length of this body, in bytes.
+    pub fn content_length(&self) -> Option<u64> {
+        headers::text(self.headers(), header::CONTENT_LENGTH)?
+            .parse()
+            .ok()
+    }
+
+    /// Whether the end of this body can be told from a broken connection: by its length, the chunked
+    /// terminator (RFC 9112 section 7.1) or the end of an HTTP/2 stream.
+    pub fn end_is_marked(&self) -> bool {
+        self.content_length().is_some()
+            || self.response.version() >= Version::HTTP_2
+            || headers::text(self.headers(), header::TRANSFER_ENCODING)
+                .is_some_and(|codings| codings.to_ascii_lowercase().ends_with("chunked"))
+    }
+
+    /// A watch over the body's pace.
+    pub fn stall_watch(&self) -> StallWatch {
+        StallWatch::new(self.stall_timeout)
+    }
+
+    /// The next piece of the body, none at its end.
+    ///
+    /// # Errors
+    /// [`Code::Network`] when the connection broke, [`Code::Stalled`] when too little moved.
+    pub async fn chunk(&mut self, watch: &mut StallWatch) -> Result<Option<bytes::Bytes>> {
+        loop {
+            let started = Instant::now();
+            let piece = tokio::time::timeout(watch.patience(), self.response.chunk()).await;
+            let moved = match &piece {
+                Ok(Ok(Some(bytes))) => bytes.len() as u64,
+                _ => 0,
+            };
+            watch.note(started.elapsed(), moved);
+            match piece {
+                Ok(Ok(None)) => return Ok(None),
+                Ok(Err(error)) => return Err(failure::from_library(&error, &self.host).error),
+                _ if watch.stalled() => return Err(stalled(&self.host, self.stall_timeout)),
+                Ok(Ok(some)) => return Ok(some),
+                Err(_) => {}
+            }
+        }
+    }
+
+    /// The body up to `limit` bytes; the rest is not read.
+    ///
+    /// # Errors
+    /// As [`Reply::chunk`].
+    pub async fn body(mut self, limit: usize) -> Result<Vec<u8>> {
+        let mut watch = self.stall_watch();
+        let mut body = Vec::new();
+        while body.len() < limit
+            && let Some(piece) = self.chunk(&mut watch).await?
+        {
+            body.extend_from_slice(&piece);
+        }
+        body.truncate(limit);
+        Ok(body)
+    }
+
+    /// The first bytes of an error's body; a body that breaks says nothing.
+    pub async fn error_body(self) -> Vec<u8> {
+        self.body(ERROR_BODY).await.unwrap_or_default()
+    }
+}

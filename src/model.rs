@@ -1,0 +1,180 @@
+//! The plain values that every floor speaks of.
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use std::fmt::{self, Write as _};
+use std::time::Duration;
+
+/// RFC 3986 section 2.3: everything but the unreserved characters is encoded in a path segment.
+const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
+
+/// The identifier of a document at its provider, checked once.
+///
+/// It is not empty, holds no control character and none of `/`, `?`, `#`, and is neither `.` nor
+/// `..`, so it can be a path segment of a URL without changing the route.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct DocumentId(String);
+
+/// Why a text is not a [`DocumentId`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidDocumentId {
+    /// Nothing was given.
+    #[error("it is empty")]
+    Empty,
+    /// It would change the route that it is put into.
+    #[error("it contains '/', '?' or '#', or is '.' or '..'")]
+    Route,
+    /// It holds a line break, an escape or another control character.
+    #[error("it contains a control character")]
+    Control,
+}
+
+impl DocumentId {
+    /// Checks `text`. A provider that prints ids as URIs names their `uri_prefix`; an id in that
+    /// form is reduced to its last part.
+    ///
+    /// # Errors
+    /// Says which rule the text breaks.
+    pub fn parse(text: &str, uri_prefix: Option<&str>) -> Result<Self, InvalidDocumentId> {
+        let id = uri_prefix
+            .and_then(|prefix| text.strip_prefix(prefix))
+            .map_or(text, |rest| rest.strip_suffix('/').unwrap_or(rest));
+        if id.is_empty() {
+            return Err(InvalidDocumentId::Empty);
+        }
+        if id.contains(['/', '?', '#']) || id == "." || id == ".." {
+            return Err(InvalidDocumentId::Route);
+        }
+        if id.chars().any(char::is_control) {
+            return Err(InvalidDocumentId::Control);
+        }
+        Ok(Self(id.to_owned()))
+    }
+
+    /// The id as it was given.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The id percent-encoded as one segment of a URL's path (RFC 3986 section 3.3).
+    pub fn path_segment(&self) -> String {
+        utf8_percent_encode(&self.0, SEGMENT).to_string()
+    }
+}
+
+impl fmt::Display for DocumentId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A limit on requests: at most `requests` in any `window`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate {
+    /// How many requests fit into the window.
+    pub requests: u32,
+    /// How long the window is.
+    pub window: Duration,
+}
+
+/// Lower-case hexadecimal.
+pub fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// Reads a duration: `500ms`, `30s`, `5m`, `1h`; a bare number is seconds.
+pub fn parse_duration(text: &str) -> Option<Duration> {
+    let digits = text
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let number: u64 = number.parse().ok()?;
+    let seconds = |each: u64| number.checked_mul(each).map(Duration::from_secs);
+    match unit {
+        "ms" => Some(Duration::from_millis(number)),
+        "s" | "" => seconds(1),
+        "m" => seconds(60),
+        "h" => seconds(3600),
+        _ => None,
+    }
+}
+
+/// Reads a size in bytes: `1000`, `512K`, `2M`, `1G`, in powers of 1024.
+pub fn parse_size(text: &str) -> Option<u64> {
+    let (number, shift) = match text.as_bytes().last()? {
+        b'K' | b'k' => (&text[..text.len() - 1], 10),
+        b'M' | b'm' => (&text[..text.len() - 1], 20),
+        b'G' | b'g' => (&text[..text.len() - 1], 30),
+        _ => (text, 0),
+    };
+    if number.is_empty() || !number.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    number.parse::<u64>().ok()?.checked_mul(1 << shift)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_and_sizes_are_read_with_their_units() {
+        let ms = |text| parse_duration(text).map(|duration| duration.as_millis());
+        assert_eq!(ms("500ms"), Some(500));
+        assert_eq!(ms("30s"), Some(30_000));
+        assert_eq!(ms("5m"), Some(300_000));
+        assert_eq!(ms("7"), Some(7_000));
+        for wrong in ["", "s", "5 m", "-5s", "1.5s", "5d", "99999999999999999999s"] {
+            assert_eq!(parse_duration(wrong), None, "{wrong}");
+        }
+        assert_eq!(parse_size("512K"), Some(512 << 10));
+        assert_eq!(parse_size("2m"), Some(2 << 20));
+        assert_eq!(parse_size("1000"), Some(1000));
+        for wrong in ["", "K", "1T", "+1", "99999999999G"] {
+            assert_eq!(parse_size(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn ids_that_would_change_the_route_are_refused() {
+        for (text, why) in [
+            ("", InvalidDocumentId::Empty),
+            (".", InvalidDocumentId::Route),
+            ("..", InvalidDocumentId::Route),
+            ("a/b", InvalidDocumentId::Route),
+            ("a?b", InvalidDocumentId::Route),
+            ("a#b", InvalidDocumentId::Route),
+            ("a\nb", InvalidDocumentId::Control),
+            ("a\u{9b}b", InvalidDocumentId::Control),
+        ] {
+            assert_eq!(DocumentId::parse(text, None), Err(why), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_uri_is_reduced_to_its_id_only_under_its_own_prefix() {
+        let prefix = Some("/api/v1/documents/");
+        let id = DocumentId::parse("/api/v1/documents/00f2", prefix);
+        assert_eq!(id.as_ref().map(DocumentId::as_str), Ok("00f2"));
+        assert_eq!(
+            DocumentId::parse("/api/v1/samples/00f2", prefix),
+            Err(InvalidDocumentId::Route)
+        );
+        assert_eq!(
+            DocumentId::parse("/api/v1/documents/", prefix),
+            Err(InvalidDocumentId::Empty)
+        );
+    }
+
+    #[test]
+    fn an_id_is_encoded_as_one_segment() {
+        let id = DocumentId::parse("a b%2f\u{e4}~", None).map(|id| id.path_segment());
+        assert_eq!(id.as_deref(), Ok("a%20b%252f%C3%A4~"));
+    }
+}

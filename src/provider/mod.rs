@@ -1,0 +1,277 @@
+//! What differs between services, as data. Adding a provider adds a value, not a code path.
+
+mod one_codex;
+mod standard_metrics;
+
+use crate::config::credentials;
+use crate::config::variables;
+use crate::error::{Code, Error, Result};
+use crate::model::{DocumentId, Rate};
+use crate::secret::Secret;
+use url::Url;
+
+pub use one_codex::one_codex;
+pub use standard_metrics::standard_metrics;
+
+/// A service that hides documents behind presigned URLs.
+#[derive(Clone, Debug)]
+pub struct Provider {
+    /// Its name on the command line and in JSON records.
+    pub name: &'static str,
+    /// Its name in sentences.
+    pub title: &'static str,
+    /// Where its API lives unless `base_variable` says otherwise.
+    pub default_base: &'static str,
+    /// The variable with another base.
+    pub base_variable: &'static str,
+    /// A last path segment that users write into the base although the routes have it already.
+    pub base_suffix: Option<&'static str>,
+    /// How a request proves who asks.
+    pub auth: Auth,
+    /// How the presigned URL is handed over.
+    pub handoff: Handoff,
+    /// Whether resolving a document may cost money: then it is asked for once.
+    pub charged: bool,
+    /// The rates to stay inside, all at once.
+    pub budget: &'static [Rate],
+    /// A free route that tells a document's name and size.
+    pub metadata: Option<Metadata>,
+    /// The route that lists documents.
+    pub listing: Listing,
+    /// What stands before the id where the service prints ids as URIs.
+    pub id_uri_prefix: Option<&'static str>,
+}
+
+/// How a request proves who asks.
+#[derive(Clone, Debug)]
+pub enum Auth {
+    /// OAuth 2.0 client credentials (RFC 6749 section 4.4).
+    ClientCredentials {
+        /// Variable of the client id.
+        id: &'static str,
+        /// Variable of the client secret.
+        secret: &'static str,
+        /// The token route.
+        token_path: &'static str,
+    },
+    /// A key in a header of its own, or a bearer token (RFC 6750), which wins.
+    Key {
+        /// The key's header.
+        header: &'static str,
+        /// Variable of the key.
+        key: &'static str,
+        /// Variable of the bearer token.
+        bearer: &'static str,
+        /// A JSON file in the home folder where the service's own tool keeps the key, and the
+        /// pointer (RFC 6901) to it.
+        home_file: Option<(&'static str, &'static str)>,
+    },
+}
+
+/// How the presigned URL is handed over. `{id}` in a path is the document.
+#[derive(Clone, Debug)]
+pub enum Handoff {
+    /// GET; the answer is a redirect, its `Location` the presigned URL.
+    Redirect {
+        /// The route.
+        path: &'static str,
+    },
+    /// POST; the answer is JSON with the presigned URL at `url` (RFC 6901).
+    JsonField {
+        /// The route.
+        path: &'static str,
+        /// Pointer to the presigned URL.
+        url: &'static str,
+    },
+}
+
+/// A free route that tells a document's name and size, by pointers (RFC 6901).
+#[derive(Clone, Debug)]
+pub struct Metadata {
+    /// The route.
+    pub path: &'static str,
+    /// Pointer to the file name.
+    pub name: &'static str,
+    /// Pointer to the size in bytes.
+    pub size: &'static str,
+}
+
+/// The route that lists documents, page by page.
+#[derive(Clone, Debug)]
+pub struct Listing {
+    /// The route.
+    pub path: &'static str,
+    /// Query parameter of the page size.
+    pub page_size: &'static str,
+    /// Rows on a page at most.
+    pub page_rows: usize,
+    /// How the next page is found.
+    pub paging: Paging,
+    /// Query parameters that every page has.
+    pub query: &'static [(&'static str, &'static str)],
+    /// Field with the id.
+    pub id: &'static str,
+    /// Field with the name.
+    pub name: &'static str,
+    /// Field with the size in bytes, where rows have it.
+    pub size: Option<&'static str>,
+    /// Field with the time of the last change.
+    pub modified: &'static str,
+    /// The provider's own fields that go into a record under their own names.
+    pub fields: &'static [&'static str],
+}
+
+/// How the next page is found.
+#[derive(Clone, Copy, Debug)]
+pub enum Paging {
+    /// The answer is an object: rows in one field, the next page's URL or null in another.
+    NextField {
+        /// Field with the rows.
+        rows: &'static str,
+        /// Field with the next page's URL.
+        next: &'static str,
+    },
+    /// The answer is an array; a header tells how many rows there are in all.
+    TotalHeader {
+        /// The header.
+        total: &'static str,
+    },
+}
+
+/// What proves who asks, as read from the environment.
+#[derive(Clone, Debug)]
+pub enum Credentials {
+    /// OAuth client credentials.
+    Client {
+        /// The client id.
+        id: Secret,
+        /// The client secret.
+        secret: Secret,
+    },
+    /// A key.
+    Key(Secret),
+    /// A bearer token.
+    Bearer(Secret),
+}
+
+impl Credentials {
+    /// What tells accounts apart: never shown, only hashed.
+    pub fn account(&self) -> &Secret {
+        match self {
+            Self::Client { id, .. } => id,
+            Self::Key(secret) | Self::Bearer(secret) => secret,
+        }
+    }
+}
+
+impl Provider {
+    /// Checks a document's id as this provider writes them.
+    ///
+    /// # Errors
+    /// [`Code::Usage`], with the rule that it breaks.
+    pub fn document_id(&self, text: &str) -> Result<DocumentId> {
+        DocumentId::parse(text, self.id_uri_prefix).map_err(|rule| {
+            Error::new(Code::Usage, format!("{text:?} is not a document id"))
+                .why(rule.to_string())
+                .hint(format!(
+                    "`docfetch list {}` shows the ids of this account",
+                    self.name
+                ))
+        })
+    }
+
+    /// Where the API lives: the variable's value, or the default.
+    ///
+    /// # Errors
+    /// [`Code::Config`] when it is no URL, [`Code::InsecureUrl`] when it holds credentials.
+    pub fn base(&self) -> Result<Url> {
+        let text = variables::value(self.base_variable);
+        let text = text.as_deref().unwrap_or(self.default_base).trim();
+        let mut base = Url::parse(text)
+            .ok()
+            .filter(|base| matches!(base.scheme(), "http" | "https") && base.has_host())
+            .ok_or_else(|| {
+                Error::new(
+                    Code::Config,
+                    format!("{} is not an http or https URL", self.base_variable),
+                )
+            })?;
+        if !base.username().is_empty() || base.password().is_some() {
+            return Err(Error::new(
+                Code::InsecureUrl,
+                format!("{} holds credentials", self.base_variable),
+            )
+            .why("a URL ends up in logs; credentials belong into their own variables"));
+        }
+        if base.query().is_some() || base.fragment().is_some() {
+            return Err(Error::new(
+                Code::Config,
+                format!("{} has a query or a fragment", self.base_variable),
+            ));
+        }
+        let path = base.path().trim_end_matches('/').to_owned();
+        let path = self
+            .base_suffix
+            .and_then(|suffix| path.strip_suffix(suffix))
+            .unwrap_or(&path);
+        base.set_path(path.trim_end_matches('/'));
+        Ok(base)
+    }
+
+    /// The credentials from the environment.
+    ///
+    /// # Errors
+    /// [`Code::CredentialsMissing`] naming the variables, [`Code::Config`] for unusable values.
+    pub fn credentials(&self) -> Result<Credentials> {
+        match self.auth {
+            Auth::ClientCredentials { id, secret, .. } => {
+                match (credentials::secret(id)?, credentials::secret(secret)?) {
+                    (Some(id), Some(secret)) => Ok(Credentials::Client { id, secret }),
+                    (Some(_), None) => Err(self.missing(&format!("{secret} is not set"))),
+                    (None, Some(_)) => Err(self.missing(&format!("{id} is not set"))),
+                    (None, None) => Err(self.missing(&format!("{id} and {secret} are not set"))),
+                }
+            }
+            Auth::Key {
+                key,
+                bearer,
+                home_file,
+                ..
+            } => {
+                if let Some(token) = credentials::secret(bearer)? {
+                    return Ok(Credentials::Bearer(token));
+                }
+                if let Some(key) = credentials::secret(key)? {
+                    return Ok(Credentials::Key(key));
+                }
+                if let Some((file, pointer)) = home_file
+                    && let Some(key) = credentials::home_json(file, pointer)?
+                {
+                    return Ok(Credentials::Key(key));
+                }
+                Err(self.missing(&format!("neither {key} nor {bearer} is set")))
+            }
+        }
+    }
+
+    /// The variables that hold the credentials, for hints.
+    pub fn credential_variables(&self) -> String {
+        match self.auth {
+            Auth::ClientCredentials { id, secret, .. } => format!("{id} and {secret}"),
+            Auth::Key { key, bearer, .. } => format!("{key} or {bearer}"),
+        }
+    }
+
+    fn missing(&self, why: &str) -> Error {
+        Error::new(
+            Code::CredentialsMissing,
+            format!("no credentials for {}", self.title),
+        )
+        .why(why)
+        .hint(format!(
+            "set {}, or name files that hold them with the same names and {} behind",
+            self.credential_variables(),
+            variables::FILE_SUFFIX
+        ))
+    }
+}

@@ -1,0 +1,66 @@
+//! Standard Metrics: OAuth client credentials, a free 302 to the presigned URL.
+//!
+//! Source: the API's pages "Download document", "Get API access token" and "Documents".
+
+use super::{Auth, Handoff, Listing, Paging, Provider};
+use crate::config::variables;
+use crate::model::Rate;
+use std::time::Duration;
+
+/// "A maximum of 120 requests per minute", and the error page's 30 in 10 seconds.
+const BUDGET: [Rate; 2] = [
+    Rate {
+        requests: 120,
+        window: Duration::from_secs(60),
+    },
+    Rate {
+        requests: 30,
+        window: Duration::from_secs(10),
+    },
+];
+
+/// The provider behind `docfetch sm`.
+pub fn standard_metrics() -> Provider {
+    Provider {
+        name: "sm",
+        title: "Standard Metrics",
+        default_base: "https://api.standardmetrics.io",
+        base_variable: variables::STANDARD_METRICS_API_BASE,
+        base_suffix: Some("/v1"),
+        auth: Auth::ClientCredentials {
+            id: variables::STANDARD_METRICS_CLIENT_ID,
+            secret: variables::STANDARD_METRICS_CLIENT_SECRET,
+            token_path: "/o/token/",
+        },
+        handoff: Handoff::Redirect {
+            path: "/v1/documents/{id}/download/",
+        },
+        charged: false,
+        budget: &BUDGET,
+        metadata: None,
+        listing: Listing {
+            path: "/v1/documents/",
+            page_size: "page_size",
+            page_rows: 100,
+            paging: Paging::NextField {
+                rows: "results",
+                next: "next",
+            },
+            query: &[],
+            id: "id",
+            name: "name",
+            size: None,
+            modified: "uploaded_at",
+            fields: &[
+                "company_id",
+                "information_request_id",
+                "parse_state",
+                "parsed_at",
+                "uploaded_at",
+                "source",
+                "submitted_date",
+            ],
+        },
+        id_uri_prefix: None,
+    }
+}

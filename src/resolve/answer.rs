@@ -1,0 +1,114 @@
+//! What the API's answers mean.
+
+use crate::error::{Code, Error, Result};
+use crate::http::send::Reply;
+use crate::provider::Provider;
+use crate::secret::{Secret, scrub};
+use serde::de::DeserializeOwned;
+
+/// Longest text of a server's own that is repeated.
+const DETAIL: usize = 200;
+
+/// The body as JSON.
+///
+/// # Errors
+/// [`Code::Protocol`], naming who answered; the body is not repeated.
+pub fn json<T: DeserializeOwned>(who: &str, body: Vec<u8>) -> Result<T> {
+    serde_json::from_slice(&body).map_err(|error| {
+        protocol(who).why(format!(
+            "the body is not the JSON that its API describes (line {}, column {})",
+            error.line(),
+            error.column()
+        ))
+    })
+}
+
+/// An answer of `who` that does not follow the API's description.
+pub fn protocol(who: &str) -> Error {
+    Error::new(
+        Code::Protocol,
+        format!("{who} gave an answer that cannot be used"),
+    )
+}
+
+/// Maps a status that is no success; `what` is what was asked for.
+pub async fn refusal(provider: &Provider, what: &str, reply: Reply, secrets: &[Secret]) -> Error {
+    let status = reply.status();
+    let wait = reply.retry_after();
+    let title = provider.title;
+    let (code, text) = match status {
+        401 => (
+            Code::CredentialsRejected,
+            format!("{title} does not accept the credentials"),
+        ),
+        402 => (
+            Code::PaymentRequired,
+            format!("{title} does not include {what} in this plan"),
+        ),
+        403 => (
+            Code::Forbidden,
+            format!("{title} refuses {what} to this account"),
+        ),
+        404 | 410 => (Code::NotFound, format!("{title} does not know {what}")),
+        429 => (Code::RateLimited, format!("{title} asks to slow down")),
+        408 | 425 | 500 | 502 | 503 | 504 => (
+            Code::ProviderError,
+            format!("{title} could not answer for {what}"),
+        ),
+        300..=399 => (Code::Protocol, format!("{title} sent {what} elsewhere")),
+        _ => (
+            Code::ProviderError,
+            format!("{title} did not take the request for {what}"),
+        ),
+    };
+    let transient = matches!(status, 408 | 425 | 429 | 500 | 502 | 503 | 504);
+    let mut error = Error::new(code, text).http_status(status).retry_after(wait);
+    let said = detail(&reply.error_body().await, secrets);
+    error = error.why(match said {
+        Some(said) => format!("HTTP {status}, {said:?}"),
+        None => format!("HTTP {status}"),
+    });
+    if code == Code::CredentialsRejected {
+        error = error.hint(format!("check {}", provider.credential_variables()));
+    }
+    if transient { error } else { error.permanent() }
+}
+
+/// The words of an error body, without secrets and control characters.
+fn detail(body: &[u8], secrets: &[Secret]) -> Option<String> {
+    let json: serde_json::Value = serde_json::from_slice(body).ok()?;
+    let said = ["detail", "message", "error_description", "error"]
+        .iter()
+        .find_map(|field| json.get(field)?.as_str())?;
+    let said: String = scrub(said, secrets)
+        .chars()
+        .filter(|c| !c.is_control())
+        .take(DETAIL)
+        .collect();
+    (!said.is_empty()).then_some(said)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_body_is_quoted_without_secrets() {
+        let secrets = [Secret::new("k3y")];
+        let of = |body: &str| detail(body.as_bytes(), &secrets);
+        assert_eq!(
+            of(r#"{"detail":"Not found."}"#).as_deref(),
+            Some("Not found.")
+        );
+        assert_eq!(
+            of(r#"{"error":"invalid_client"}"#).as_deref(),
+            Some("invalid_client")
+        );
+        assert_eq!(
+            of(r#"{"detail":"key k3y\u001b[2J"}"#).as_deref(),
+            Some("key [redacted][2J")
+        );
+        assert_eq!(of(r#"{"detail":{"k3y":1}}"#), None);
+        assert_eq!(of("<html>k3y</html>"), None);
+    }
+}

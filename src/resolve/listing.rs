@@ -1,0 +1,175 @@
+//! Pages of documents, one after another.
+
+use super::{ANSWER, Resolver, answer};
+use crate::error::{Error, Result};
+use crate::http::backoff::Retry;
+use crate::http::headers;
+use crate::model::DocumentId;
+use crate::provider::Paging;
+use reqwest::Method;
+use serde::Serialize;
+use serde_json::{Map, Value};
+use url::Url;
+
+/// A document that can be fetched.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Row {
+    /// The provider's name.
+    pub provider: &'static str,
+    /// The id to fetch it by.
+    pub id: String,
+    /// Its file name.
+    pub name: Option<String>,
+    /// Its size in bytes.
+    pub size: Option<u64>,
+    /// When it was last changed, as the provider writes it (ISO 8601).
+    pub modified: Option<String>,
+    /// The provider's own fields.
+    #[serde(flatten)]
+    pub fields: Map<String, Value>,
+}
+
+/// The pages of one listing.
+#[derive(Debug)]
+pub struct Pages<'a> {
+    resolver: &'a Resolver,
+    next: Option<Url>,
+    page: usize,
+    seen: u64,
+}
+
+impl Resolver {
+    /// Starts a listing; `most` rows are all that will be wanted.
+    pub fn list(&self, most: Option<usize>) -> Pages<'_> {
+        let listing = &self.provider.listing;
+        let mut url = self.route(listing.path, None);
+        let rows = most.unwrap_or(usize::MAX).clamp(1, listing.page_rows);
+        url.query_pairs_mut()
+            .extend_pairs(listing.query)
+            .append_pair("page", "1")
+            .append_pair(listing.page_size, &rows.to_string());
+        Pages {
+            resolver: self,
+            next: Some(url),
+            page: 1,
+            seen: 0,
+        }
+    }
+}
+
+impl Pages<'_> {
+    /// The next page, none after the last.
+    ///
+    /// # Errors
+    /// Every code of a refused or failing API; [`Code::Protocol`] for an answer that is no page.
+    ///
+    /// [`Code::Protocol`]: crate::error::Code::Protocol
+    pub async fn next(&mut self) -> Result<Option<Vec<Row>>> {
+        let Some(url) = self.next.take() else {
+            return Ok(None);
+        };
+        let mut retry = self.resolver.retry();
+        let (rows, total, next) = loop {
+            match self.ask(&url, &mut retry).await {
+                Ok(page) => break page,
+                Err(error) => retry.pause(error).await?,
+            }
+        };
+        self.seen += rows.len() as u64;
+        self.page += 1;
+        self.next = match self.resolver.provider.listing.paging {
+            Paging::NextField { .. } => next.map(|next| self.follow(&url, &next)).transpose()?,
+            Paging::TotalHeader { .. } => {
+                let more = !rows.is_empty() && total.is_none_or(|total| self.seen < total);
+                more.then(|| numbered(&url, self.page))
+            }
+        };
+        rows.iter()
+            .map(|row| self.row(row))
+            .collect::<Result<_>>()
+            .map(Some)
+    }
+
+    /// Only the query of a `next` link counts: the credential goes to no host that an answer names,
+    /// and a scheme that a proxy in front of the API got wrong does no harm.
+    fn follow(&self, current: &Url, next: &str) -> Result<Url> {
+        let title = self.resolver.provider.title;
+        let next = current
+            .join(next)
+            .map_err(|_| answer::protocol(title).why("the link to the next page is no URL"))?;
+        let mut url = current.clone();
+        url.set_query(next.query());
+        if url == *current {
+            return Err(answer::protocol(title).why("the next page is the same page again"));
+        }
+        Ok(url)
+    }
+
+    async fn ask(
+        &self,
+        url: &Url,
+        retry: &mut Retry,
+    ) -> Result<(Vec<Value>, Option<u64>, Option<String>)> {
+        let title = self.resolver.provider.title;
+        let reply = self
+            .resolver
+            .authorized(Method::GET, url, false, retry)
+            .await
+            .map_err(|failure| failure.error)?;
+        if reply.status() != 200 {
+            return Err(self.resolver.refusal("the list of documents", reply).await);
+        }
+        match self.resolver.provider.listing.paging {
+            Paging::NextField { rows, next } => {
+                let mut page: Map<String, Value> = answer::json(title, reply.body(ANSWER).await?)?;
+                let next = page.get(next).and_then(Value::as_str).map(str::to_owned);
+                match page.remove(rows) {
+                    Some(Value::Array(rows)) => Ok((rows, None, next)),
+                    _ => Err(answer::protocol(title).why(format!("{rows} is missing"))),
+                }
+            }
+            Paging::TotalHeader { total } => {
+                let total = headers::text(reply.headers(), total).and_then(|n| n.parse().ok());
+                Ok((answer::json(title, reply.body(ANSWER).await?)?, total, None))
+            }
+        }
+    }
+
+    fn row(&self, row: &Value) -> Result<Row> {
+        let provider = &self.resolver.provider;
+        let listing = &provider.listing;
+        let text = |field: &str| row.get(field).and_then(Value::as_str).map(str::to_owned);
+        let malformed = |why: String| -> Error { answer::protocol(provider.title).why(why) };
+        let id =
+            text(listing.id).ok_or_else(|| malformed(format!("a row has no {}", listing.id)))?;
+        let id = DocumentId::parse(&id, provider.id_uri_prefix)
+            .map_err(|rule| malformed(format!("a row's {} is no id: {rule}", listing.id)))?;
+        let own = listing.fields.iter().map(|field| {
+            (
+                (*field).to_owned(),
+                row.get(*field).cloned().unwrap_or(Value::Null),
+            )
+        });
+        Ok(Row {
+            provider: provider.name,
+            id: id.as_str().to_owned(),
+            name: text(listing.name),
+            size: listing.size.and_then(|field| row.get(field)?.as_u64()),
+            modified: text(listing.modified),
+            fields: own.collect(),
+        })
+    }
+}
+
+fn numbered(url: &Url, page: usize) -> Url {
+    let pairs: Vec<(String, String)> = url
+        .query_pairs()
+        .map(|(name, value)| match &*name {
+            "page" => (name.into_owned(), page.to_string()),
+            _ => (name.into_owned(), value.into_owned()),
+        })
+        .collect();
+    let mut url = url.clone();
+    url.query_pairs_mut().clear().extend_pairs(pairs);
+    url
+}

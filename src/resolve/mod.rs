@@ -1,0 +1,257 @@
+//! A document id becomes a presigned URL.
+//!
+//! [`Resolver`] holds one provider, its base and the credentials, and knows every request that is
+//! made to the API: the token, the free metadata, the handoff and the listing. Free requests are
+//! repeated by the retry policy; a request that may be charged is sent once in a run.
+
+mod answer;
+mod handoff;
+pub mod listing;
+mod token;
+
+use crate::config::settings::Connection;
+use crate::error::{Error, Result};
+use crate::http::backoff::{Policy, Retry};
+use crate::http::failure::Failure;
+use crate::http::presigned::PresignedUrl;
+use crate::http::send::{ApiRequest, Authorization, Http, Reply};
+use crate::model::DocumentId;
+use crate::provider::{Auth, Credentials, Metadata, Provider};
+use crate::secret::Secret;
+use reqwest::Method;
+use reqwest::header::{AUTHORIZATION, HeaderName};
+use std::collections::HashSet;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+use token::TokenCache;
+use url::Url;
+
+/// How long the free metadata may take: it is a convenience.
+const METADATA_TIME: Duration = Duration::from_secs(5);
+/// A page of a listing or a handoff is never longer.
+const ANSWER: usize = 16 << 20;
+
+/// What a provider tells of a document for free.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Known {
+    /// Its file name.
+    pub name: Option<String>,
+    /// Its size in bytes.
+    pub size: Option<u64>,
+}
+
+/// Speaks to one provider's API as one account.
+#[derive(Debug)]
+pub struct Resolver {
+    provider: Provider,
+    base: Url,
+    credentials: Credentials,
+    http: Http,
+    token: TokenCache,
+    /// Documents whose paid retrieval was asked for in this run.
+    asked: Mutex<HashSet<DocumentId>>,
+    retry: Policy,
+}
+
+impl Resolver {
+    /// Everything that can be wrong before the first request.
+    ///
+    /// # Errors
+    /// Credentials that are missing, a base or settings that cannot be used.
+    pub fn new(provider: Provider, settings: &Connection) -> Result<Self> {
+        let base = provider.base()?;
+        let credentials = provider.credentials()?;
+        let http = Http::new(settings, &base, provider.budget)?;
+        Ok(Self {
+            provider,
+            base,
+            credentials,
+            http,
+            token: TokenCache::default(),
+            asked: Mutex::default(),
+            retry: Policy {
+                retries: settings.retries,
+                max_time: settings.retry_max_time,
+            },
+        })
+    }
+
+    /// The provider that is spoken to.
+    pub fn provider(&self) -> &Provider {
+        &self.provider
+    }
+
+    /// The way to the provider and its storages.
+    pub fn http(&self) -> &Http {
+        &self.http
+    }
+
+    /// Attempts and deadline for one document.
+    pub fn retry(&self) -> Retry {
+        Retry::new(self.retry, Instant::now())
+    }
+
+    /// What makes documents of this provider, base and account different from all others: for
+    /// hashing, never shown.
+    pub fn identity(&self) -> [&str; 3] {
+        let account = self.credentials.account().expose();
+        [self.provider.name, self.base.as_str(), account]
+    }
+
+    /// Name and size, where the provider has a free route for them: one attempt, 5 s. A failure is
+    /// nothing but less knowledge.
+    pub async fn metadata(&self, id: &DocumentId) -> Known {
+        let Some(route) = &self.provider.metadata else {
+            return Known::default();
+        };
+        match tokio::time::timeout(METADATA_TIME, self.ask_metadata(route, id)).await {
+            Ok(Ok(known)) => known,
+            Ok(Err(error)) => {
+                log::info!("no metadata for {id}: {}", error.message());
+                Known::default()
+            }
+            Err(_) => {
+                log::info!("no metadata for {id} within {} s", METADATA_TIME.as_secs());
+                Known::default()
+            }
+        }
+    }
+
+    async fn ask_metadata(&self, route: &Metadata, id: &DocumentId) -> Result<Known> {
+        let url = self.route(route.path, Some(id));
+        let mut retry = Retry::new(
+            Policy {
+                retries: 0,
+                ..self.retry
+            },
+            Instant::now(),
+        );
+        let reply = self
+            .authorized(Method::GET, &url, false, &mut retry)
+            .await
+            .map_err(|failure| failure.error)?;
+        if reply.status() != 200 {
+            return Err(self.refusal(&format!("document {id}"), reply).await);
+        }
+        let json: serde_json::Value = answer::json(self.provider.title, reply.body(ANSWER).await?)?;
+        let name = json.pointer(route.name).and_then(serde_json::Value::as_str);
+        let size = json.pointer(route.size).and_then(serde_json::Value::as_u64);
+        Ok(Known {
+            name: name.map(str::to_owned),
+            size,
+        })
+    }
+
+    /// The presigned URL of a document.
+    ///
+    /// # Errors
+    /// [`Code::ChargeUnknown`] when a paid request was sent and not answered,
+    /// [`Code::ChargeRefused`] when it would have to be sent twice in this run, and every code of a
+    /// refused or failing API.
+    ///
+    /// [`Code::ChargeUnknown`]: crate::error::Code::ChargeUnknown
+    /// [`Code::ChargeRefused`]: crate::error::Code::ChargeRefused
+    pub async fn resolve(&self, id: &DocumentId, retry: &mut Retry) -> Result<PresignedUrl> {
+        let url = if self.provider.charged {
+            self.retrieve_once(id, retry).await?
+        } else {
+            loop {
+                match self.hand_over(id, retry).await {
+                    Ok(url) => break url,
+                    Err(failure) => retry.pause(failure.error).await?,
+                }
+            }
+        };
+        self.http.check(&url)?;
+        Ok(PresignedUrl::new(url, self.provider.charged))
+    }
+
+    /// Whether the paid retrieval of `id` was asked for in this run.
+    pub fn was_asked(&self, id: &DocumentId) -> bool {
+        self.asked().contains(id)
+    }
+
+    fn asked(&self) -> std::sync::MutexGuard<'_, HashSet<DocumentId>> {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A URL below the base.
+    fn route(&self, path: &str, id: Option<&DocumentId>) -> Url {
+        let path = match id {
+            Some(id) => path.replace("{id}", &id.path_segment()),
+            None => path.to_owned(),
+        };
+        let mut url = self.base.clone();
+        url.set_path(&format!("{}{path}", self.base.path().trim_end_matches('/')));
+        url
+    }
+
+    /// Sends a request with the credential. A token that the API refuses is dropped, and the request
+    /// sent once more with a new one: a 401 is not charged.
+    async fn authorized(
+        &self,
+        method: Method,
+        url: &Url,
+        charged: bool,
+        retry: &mut Retry,
+    ) -> Result<Reply, Failure> {
+        let mut renewed = false;
+        loop {
+            let authorization = self.authorization(retry).await?;
+            let request = ApiRequest {
+                url: url.clone(),
+                charged,
+                method: method.clone(),
+                authorization: &authorization,
+                form: None,
+            };
+            let reply = self.http.api(request).await?;
+            let uses_token = matches!(self.provider.auth, Auth::ClientCredentials { .. });
+            if reply.status() != 401 || !uses_token || renewed {
+                return Ok(reply);
+            }
+            log::info!(
+                "{} refused the token; asking for a new one",
+                self.provider.title
+            );
+            self.token.forget().await;
+            renewed = true;
+        }
+    }
+
+    async fn authorization(&self, retry: &mut Retry) -> Result<Authorization, Error> {
+        let bearer = |token: &Secret| Authorization {
+            header: AUTHORIZATION,
+            value: Secret::new(format!("Bearer {}", token.expose())),
+        };
+        match (&self.provider.auth, &self.credentials) {
+            (Auth::ClientCredentials { token_path, .. }, Credentials::Client { id, secret }) => {
+                let token = self.token.get(self, token_path, id, secret, retry).await?;
+                Ok(bearer(&token))
+            }
+            (Auth::Key { header, .. }, Credentials::Key(key)) => Ok(Authorization {
+                header: HeaderName::from_static(header),
+                value: key.clone(),
+            }),
+            (_, credentials) => Ok(bearer(credentials.account())),
+        }
+    }
+
+    /// What a status that is no success means, with the API's own words where they are safe.
+    async fn refusal(&self, what: &str, reply: Reply) -> Error {
+        let secrets = self.secrets().await;
+        answer::refusal(&self.provider, what, reply, &secrets).await
+    }
+
+    async fn secrets(&self) -> Vec<Secret> {
+        let mut secrets: Vec<_> = self.token.current().await.into_iter().collect();
+        match &self.credentials {
+            Credentials::Client { id, secret } => {
+                secrets.push(token::basic(id, secret));
+                secrets.extend([id.clone(), secret.clone()]);
+            }
+            Credentials::Key(secret) | Credentials::Bearer(secret) => secrets.push(secret.clone()),
+        }
+        secrets
+    }
+}

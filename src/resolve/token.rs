@@ -1,0 +1,179 @@
+//! The OAuth access token (RFC 6749 section 4.4): asked for once, used until 60 s before it expires.
+
+use super::{ANSWER, Resolver, answer};
+use crate::error::{Code, Error, Result};
+use crate::http::backoff::Retry;
+use crate::http::send::{ApiRequest, Authorization};
+use crate::secret::Secret;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use reqwest::Method;
+use reqwest::header::AUTHORIZATION;
+use serde::Deserialize;
+use std::time::{Duration, Instant};
+use tokio::sync::Mutex;
+use url::form_urlencoded::byte_serialize;
+
+/// A token this close to its end is not used for a new request.
+const MARGIN: Duration = Duration::from_secs(60);
+
+/// The token of one run. Whoever needs it while another asks for it waits for that answer.
+#[derive(Debug, Default)]
+pub struct TokenCache(Mutex<Option<Token>>);
+
+#[derive(Clone, Debug)]
+struct Token {
+    value: Secret,
+    good_until: Instant,
+}
+
+/// RFC 6749 section 5.1.
+#[derive(Deserialize)]
+struct Granted {
+    access_token: String,
+    expires_in: u64,
+    token_type: String,
+}
+
+/// RFC 6749 section 5.2.
+#[derive(Deserialize)]
+struct Denied {
+    error: String,
+}
+
+impl TokenCache {
+    /// The token, asked for if there is none that lives.
+    pub async fn get(
+        &self,
+        resolver: &Resolver,
+        path: &str,
+        id: &Secret,
+        secret: &Secret,
+        retry: &mut Retry,
+    ) -> Result<Secret> {
+        let mut kept = self.0.lock().await;
+        if let Some(token) = kept
+            .as_ref()
+            .filter(|token| Instant::now() < token.good_until)
+        {
+            return Ok(token.value.clone());
+        }
+        let token = loop {
+            match ask(resolver, path, id, secret).await {
+                Ok(token) => break token,
+                Err(error) => retry.pause(error).await?,
+            }
+        };
+        let value = token.value.clone();
+        *kept = Some(token);
+        Ok(value)
+    }
+
+    /// Drops a token that the API refused.
+    pub async fn forget(&self) {
+        *self.0.lock().await = None;
+    }
+
+    /// The token that is kept, living or not.
+    pub async fn current(&self) -> Option<Secret> {
+        self.0
+            .lock()
+            .await
+            .as_ref()
+            .map(|token| token.value.clone())
+    }
+}
+
+/// The Basic credential (RFC 7617) of a client, each part form-encoded first (RFC 6749 section
+/// 2.3.1).
+pub fn basic(id: &Secret, secret: &Secret) -> Secret {
+    let encode = |part: &Secret| byte_serialize(part.expose().as_bytes()).collect::<String>();
+    Secret::new(STANDARD.encode(format!("{}:{}", encode(id), encode(secret))))
+}
+
+async fn ask(resolver: &Resolver, path: &str, id: &Secret, secret: &Secret) -> Result<Token> {
+    let basic = basic(id, secret);
+    let authorization = Authorization {
+        header: AUTHORIZATION,
+        value: Secret::new(format!("Basic {}", basic.expose())),
+    };
+    let request = ApiRequest {
+        url: resolver.route(path, None),
+        charged: false,
+        method: Method::POST,
+        authorization: &authorization,
+        form: Some("grant_type=client_credentials"),
+    };
+    let asked = Instant::now();
+    let reply = resolver
+        .http()
+        .api(request)
+        .await
+        .map_err(|failure| failure.error)?;
+    let title = resolver.provider().title;
+    match reply.status() {
+        200 => {
+            let granted: Granted = answer::json(title, reply.body(ANSWER).await?)?;
+            let bearer = granted.token_type.eq_ignore_ascii_case("bearer");
+            let visible = |byte: u8| byte.is_ascii_graphic();
+            if !bearer
+                || granted.access_token.is_empty()
+                || !granted.access_token.bytes().all(visible)
+            {
+                return Err(answer::protocol(title).why("the token is not a bearer token"));
+            }
+            let lifetime = Duration::from_secs(granted.expires_in.min(u64::from(u32::MAX)));
+            Ok(Token {
+                value: Secret::new(granted.access_token),
+                good_until: asked + lifetime.saturating_sub(MARGIN),
+            })
+        }
+        status @ (400 | 401 | 403) => {
+            let body = reply.error_body().await;
+            // Only words from the standard's own list: anything else could be an echo.
+            let said = serde_json::from_slice::<Denied>(&body)
+                .ok()
+                .and_then(|denied| {
+                    [
+                        "invalid_client",
+                        "unauthorized_client",
+                        "invalid_grant",
+                        "invalid_scope",
+                        "invalid_request",
+                        "unsupported_grant_type",
+                    ]
+                    .into_iter()
+                    .find(|known| *known == denied.error)
+                });
+            let error = Error::new(
+                Code::CredentialsRejected,
+                format!("{title} does not accept the client credentials"),
+            );
+            Err(error
+                .why(match said {
+                    Some(said) => format!("HTTP {status}, {said}"),
+                    None => format!("HTTP {status}"),
+                })
+                .hint(format!(
+                    "check {}",
+                    resolver.provider().credential_variables()
+                ))
+                .http_status(status))
+        }
+        _ => {
+            let secrets = [basic, id.clone(), secret.clone()];
+            Err(answer::refusal(resolver.provider(), "a token", reply, &secrets).await)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn client_credentials_are_form_encoded_before_they_are_joined() {
+        let basic = basic(&Secret::new("a:b"), &Secret::new("p w%\u{e4}"));
+        assert_eq!(basic.expose(), STANDARD.encode("a%3Ab:p+w%25%C3%A4"));
+    }
+}

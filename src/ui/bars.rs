@@ -1,0 +1,98 @@
+//! Progress bars: the only place that knows indicatif.
+
+use super::printer::Console;
+use super::report::shortened;
+use super::sanitize::printable;
+use crate::error::Error;
+use crate::fetch::events::Progress;
+use crate::model::DocumentId;
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+/// Room for the name, in columns.
+const NAME: usize = 32;
+/// A bar that gets no bytes still shows that it lives.
+const TICK: Duration = Duration::from_millis(250);
+
+/// A bar for the document under way: name, bytes, rate, remaining time.
+#[derive(Debug)]
+pub struct Bars {
+    all: MultiProgress,
+    color: bool,
+    current: Mutex<Option<ProgressBar>>,
+}
+
+impl Bars {
+    /// Bars on this console.
+    pub fn new(console: &Console, color: bool) -> Self {
+        Self {
+            all: console.bars().clone(),
+            color,
+            current: Mutex::default(),
+        }
+    }
+
+    fn current(&self) -> std::sync::MutexGuard<'_, Option<ProgressBar>> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn clear(&self) {
+        if let Some(bar) = self.current().take() {
+            bar.finish_and_clear();
+            self.all.remove(&bar);
+        }
+    }
+
+    fn style(&self, known: bool) -> ProgressStyle {
+        let bar = if self.color {
+            "{wide_bar:.cyan/dim}"
+        } else {
+            "{wide_bar}"
+        };
+        let template = if known {
+            format!(
+                "{{msg}} {bar} {{binary_bytes:>10}}/{{binary_total_bytes}} {{binary_bytes_per_sec:>12}} {{eta:>4}} left"
+            )
+        } else {
+            "{msg} {spinner} {binary_bytes:>10} {binary_bytes_per_sec:>12}".to_owned()
+        };
+        ProgressStyle::with_template(&template)
+            .unwrap_or_else(|_| ProgressStyle::default_bar())
+            .progress_chars("##-")
+    }
+}
+
+impl Progress for Bars {
+    fn started(&self, _id: &DocumentId, name: &str, from: u64, total: Option<u64>) {
+        let mut current = self.current();
+        let bar = current.get_or_insert_with(|| self.all.add(ProgressBar::new(0)));
+        bar.set_style(self.style(total.is_some()));
+        bar.set_message(shortened(&printable(name), NAME));
+        bar.set_length(total.unwrap_or(0));
+        bar.set_position(from);
+        bar.reset_eta();
+        bar.tick();
+        bar.enable_steady_tick(TICK);
+    }
+
+    fn moved(&self, position: u64) {
+        if let Some(bar) = self.current().as_ref() {
+            bar.set_position(position);
+        }
+    }
+
+    fn retrying(&self, error: &Error) {
+        if let Some(bar) = self.current().as_ref() {
+            bar.set_message(shortened(&printable(error.what()), NAME));
+        }
+    }
+
+    fn finished(&self, _bytes: u64) {
+        self.clear();
+    }
+
+    fn failed(&self, _error: &Error) {
+        self.clear();
+    }
+}

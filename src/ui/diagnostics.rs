@@ -1,0 +1,89 @@
+//! Errors for people, and the log of `-v`.
+
+use super::printer::Console;
+use super::sanitize::printable;
+use crate::error::Error;
+use log::{Level, LevelFilter, Log, Metadata, Record};
+
+/// An error in three lines at most: what failed, why, what to do next.
+pub fn describe(error: &Error, subject: Option<&str>, color: bool) -> String {
+    let label = paint("error:", "\u{1b}[1;31m", color);
+    let subject = subject
+        .map(|id| format!("{}: ", printable(id)))
+        .unwrap_or_default();
+    let mut text = format!("{label} {subject}{}", printable(error.what()));
+    for (label, line) in [("why", error.cause()), ("hint", Some(error.next_step()))] {
+        if let Some(line) = line {
+            let label = paint(&format!("{label}:"), "\u{1b}[2m", color);
+            text.push_str(&format!("\n  {label} {}", printable(line)));
+        }
+    }
+    text
+}
+
+fn paint(text: &str, with: &str, color: bool) -> String {
+    if color {
+        format!("{with}{text}\u{1b}[0m")
+    } else {
+        text.to_owned()
+    }
+}
+
+/// Shows what the lower floors log: warnings, and with `-v` requests, attempts and decisions.
+#[derive(Debug)]
+pub struct Journal {
+    console: Console,
+}
+
+impl Journal {
+    /// Starts to show; what other crates log never is: it holds whole URLs.
+    pub fn install(console: Console, quiet: bool, verbose: bool) {
+        let level = match (quiet, verbose) {
+            (true, _) => LevelFilter::Off,
+            (_, true) => LevelFilter::Info,
+            _ => LevelFilter::Warn,
+        };
+        if log::set_boxed_logger(Box::new(Self { console })).is_ok() {
+            log::set_max_level(level);
+        }
+    }
+}
+
+impl Log for Journal {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.target().starts_with("docfetch")
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        if !self.enabled(record.metadata()) {
+            return;
+        }
+        let label = if record.level() == Level::Warn {
+            "warning:"
+        } else {
+            "*"
+        };
+        let text = record.args().to_string();
+        self.console.say(&format!("{label} {}", printable(&text)));
+    }
+
+    fn flush(&self) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Code;
+
+    #[test]
+    fn an_error_is_what_why_and_hint() {
+        let error = Error::new(Code::NotFound, "no\u{1b}[2J such")
+            .why("HTTP 404")
+            .hint("look");
+        assert_eq!(
+            describe(&error, None, false),
+            "error: no\\u{1b}[2J such\n  why: HTTP 404\n  hint: look"
+        );
+        assert!(describe(&error, Some("7"), true).starts_with("\u{1b}[1;31merror:\u{1b}[0m 7: no"));
+    }
+}

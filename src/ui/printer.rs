@@ -1,0 +1,280 @@
+//! How things look, and the two streams.
+
+use super::bars::Bars;
+use super::diagnostics::{Journal, describe};
+use super::lines::{Events, Lines};
+use super::report;
+use super::sanitize::printable;
+use crate::error::{Error, Result};
+use crate::fetch::events::{Progress, Unwatched};
+use crate::fetch::outcome::{Failed, Outcome, Status, Summary};
+use crate::http::presigned::PresignedUrl;
+use crate::model::DocumentId;
+use crate::resolve::listing::Row;
+use crate::sandbox::{Document, Report};
+use indicatif::MultiProgress;
+use serde::Serialize;
+use std::ffi::OsStr;
+use std::io::{self, IsTerminal as _, Write as _};
+use std::os::unix::ffi::OsStrExt as _;
+
+/// How progress is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProgressKind {
+    /// Bars on a terminal, else lines.
+    Auto,
+    /// Bars.
+    Bar,
+    /// Lines.
+    Plain,
+    /// JSON lines.
+    Json,
+    /// Not at all.
+    None,
+}
+
+/// When colours are used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Color {
+    /// On a terminal, unless `NO_COLOR` is set; `CLICOLOR_FORCE` asks for them everywhere.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// How the user wants it to look.
+#[derive(Clone, Copy, Debug)]
+pub struct Look {
+    /// Records instead of paths.
+    pub json: bool,
+    /// How progress is shown.
+    pub progress: ProgressKind,
+    /// Errors only.
+    pub quiet: bool,
+    /// Requests, attempts and decisions.
+    pub verbose: bool,
+    /// When colours are used.
+    pub color: Color,
+}
+
+/// Standard error, which bars and lines share.
+#[derive(Clone, Debug)]
+pub struct Console {
+    bars: MultiProgress,
+}
+
+impl Console {
+    /// Writes a line without tearing a bar. A closed standard error is nobody's loss.
+    pub fn say(&self, line: &str) {
+        self.bars.suspend(|| {
+            let _ = writeln!(io::stderr().lock(), "{line}");
+        });
+    }
+
+    /// What draws the bars.
+    pub fn bars(&self) -> &MultiProgress {
+        &self.bars
+    }
+}
+
+/// Writes results and errors.
+#[derive(Debug)]
+pub struct Printer {
+    console: Console,
+    look: Look,
+    color: bool,
+}
+
+impl Printer {
+    /// Sets up the streams, and the log of the lower floors.
+    pub fn new(look: Look) -> Self {
+        let console = Console {
+            bars: MultiProgress::new(),
+        };
+        Journal::install(console.clone(), look.quiet, look.verbose);
+        let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+        let forced = set("CLICOLOR_FORCE")
+            && std::env::var_os("CLICOLOR_FORCE").as_deref() != Some(OsStr::new("0"));
+        let color = match look.color {
+            Color::Always => true,
+            Color::Never => false,
+            Color::Auto => {
+                !set("NO_COLOR") && (forced || (io::stderr().is_terminal() && !is_dumb()))
+            }
+        };
+        Self {
+            console,
+            look,
+            color,
+        }
+    }
+
+    /// Who shows the progress of a fetch.
+    pub fn watcher(&self) -> Box<dyn Progress> {
+        let kind = match self.look.progress {
+            _ if self.look.quiet => ProgressKind::None,
+            ProgressKind::Auto if io::stderr().is_terminal() && !is_dumb() => ProgressKind::Bar,
+            ProgressKind::Auto => ProgressKind::Plain,
+            kind => kind,
+        };
+        let console = self.console.clone();
+        match kind {
+            ProgressKind::Bar | ProgressKind::Auto => Box::new(Bars::new(&console, self.color)),
+            ProgressKind::Plain => Box::new(Lines::new(console)),
+            ProgressKind::Json => Box::new(Events::new(console)),
+            ProgressKind::None => Box::new(Unwatched),
+        }
+    }
+
+    /// A document that ended: its path or its record on standard output, its error on standard
+    /// error. `many` when it is not the only one.
+    ///
+    /// # Errors
+    /// When standard output takes no more.
+    pub fn document(
+        &self,
+        provider: &str,
+        id: &DocumentId,
+        result: &Result<Outcome>,
+        many: bool,
+    ) -> Result<()> {
+        match result {
+            Ok(outcome) if self.look.json => self.record(outcome),
+            Ok(Outcome {
+                path: Some(path), ..
+            }) => {
+                if io::stdout().is_terminal() {
+                    return self.line(printable(&path.display().to_string()).as_bytes());
+                }
+                self.line(path.as_os_str().as_bytes())
+            }
+            Ok(outcome) if outcome.status == Status::Planned => {
+                self.line(printable(&outcome.id).as_bytes())
+            }
+            Ok(_) => Ok(()),
+            Err(error) => {
+                self.error(error, many.then_some(id.as_str()));
+                self.failure(provider, id, error)
+            }
+        }
+    }
+
+    /// The record of a failed document, where records are wanted.
+    ///
+    /// # Errors
+    /// When standard output takes no more.
+    pub fn failure(&self, provider: &str, id: &DocumentId, error: &Error) -> Result<()> {
+        if !self.look.json {
+            return Ok(());
+        }
+        self.record(&Failed {
+            provider,
+            id: id.as_str(),
+            status: "failed",
+            error: error.into(),
+        })
+    }
+
+    /// The end of a run.
+    ///
+    /// # Errors
+    /// When standard output takes no more.
+    pub fn summary(&self, summary: &Summary, many: bool) -> Result<()> {
+        if self.look.json {
+            return self.record(summary);
+        }
+        if many && !self.look.quiet {
+            self.console.say(&report::summary(summary));
+        }
+        Ok(())
+    }
+
+    /// An error, on standard error.
+    pub fn error(&self, error: &Error, subject: Option<&str>) {
+        if !error.is_silent() {
+            self.console.say(&describe(error, subject, self.color));
+        }
+    }
+
+    /// Rows of a listing as one id a line.
+    ///
+    /// # Errors
+    /// When standard output takes no more.
+    pub fn ids(&self, rows: &[Row]) -> Result<()> {
+        rows.iter().try_for_each(|row| self.line(row.id.as_bytes()))
+    }
+
+    /// Rows of a listing: records, or a table on a terminal, or fields with tabs between them.
+    ///
+    /// # Errors
+    /// When standard output takes no more.
+    pub fn rows(&self, rows: &[Row], table: &mut report::Table) -> Result<()> {
+        if self.look.json {
+            return rows.iter().try_for_each(|row| self.record(row));
+        }
+        let width = report::terminal_width().filter(|_| io::stdout().is_terminal());
+        let lines = match width {
+            Some(width) => table.page(rows, width, self.color),
+            None => rows.iter().map(report::fields).collect(),
+        };
+        lines.iter().try_for_each(|line| self.line(line.as_bytes()))
+    }
+
+    /// The presigned URL, in the one place where it is shown.
+    ///
+    /// # Errors
+    /// When standard output takes no more.
+    pub fn url(&self, url: &PresignedUrl) -> Result<()> {
+        self.line(url.expose().as_str().as_bytes())
+    }
+
+    /// The variables that point docfetch at a sandbox, for a shell to read, and what is there.
+    ///
+    /// # Errors
+    /// When standard output takes no more.
+    pub fn sandbox(&self, documents: &[Document], variables: &[(&str, String)]) -> Result<()> {
+        for (name, value) in variables {
+            self.line(format!("export {name}={value}").as_bytes())?;
+        }
+        for document in documents {
+            let name = printable(&document.name);
+            self.console.say(&format!(
+                "sandbox: serves {} {name} ({})",
+                document.id,
+                report::size(document.size)
+            ));
+        }
+        self.console.say("sandbox: end it with Ctrl-C");
+        Ok(())
+    }
+
+    /// What happened at a sandbox.
+    pub fn sandbox_report(&self, report: &Report) {
+        for line in report::sandbox(report) {
+            self.console.say(&format!("sandbox: {line}"));
+        }
+    }
+
+    fn record(&self, record: &impl Serialize) -> Result<()> {
+        let record = serde_json::to_vec(record).map_err(|error| Error::stdout(&error.into()))?;
+        self.line(&record)
+    }
+
+    /// A line on standard output, without tearing a bar.
+    fn line(&self, line: &[u8]) -> Result<()> {
+        self.console.bars.suspend(|| {
+            let mut out = io::stdout().lock();
+            out.write_all(line)
+                .and_then(|()| out.write_all(b"\n"))
+                .and_then(|()| out.flush())
+                .map_err(|error| Error::stdout(&error))
+        })
+    }
+}
+
+/// A terminal that knows no cursor.
+fn is_dumb() -> bool {
+    std::env::var_os("TERM").is_some_and(|term| term == "dumb")
+}
