@@ -38,12 +38,12 @@ pub struct Cli {
 pub enum Command {
     /// Fetch documents from Standard Metrics
     ///
-    /// Credentials: STANDARD_METRICS_CLIENT_ID and STANDARD_METRICS_CLIENT_SECRET, or files named by
+    /// Credentials: `STANDARD_METRICS_CLIENT_ID` and `STANDARD_METRICS_CLIENT_SECRET`, or files named by
     /// the same variables with _FILE behind.
     Sm(Fetch),
     /// Fetch documents from One Codex
     ///
-    /// Credentials: ONE_CODEX_API_KEY or ONE_CODEX_BEARER_TOKEN, files named by the same variables
+    /// Credentials: `ONE_CODEX_API_KEY` or `ONE_CODEX_BEARER_TOKEN`, files named by the same variables
     /// with _FILE behind, or ~/.onecodex. A retrieval may be charged: it is asked for once a run.
     Onecodex(Fetch),
     /// List the documents that can be fetched
@@ -183,7 +183,7 @@ pub struct OutputArgs {
     pub speech: SpeechArgs,
 }
 
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub struct SpeechArgs {
     /// Say errors only
     #[arg(short, long, value_parser = BoolishValueParser::new(), overrides_with = "verbose", help_heading = "Output")]
@@ -319,7 +319,7 @@ impl From<ProgressArg> for ProgressKind {
 
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
 pub enum ColorArg {
-    /// On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed
+    /// On a terminal; `NO_COLOR` and `CLICOLOR_FORCE` are obeyed
     #[default]
     Auto,
     /// Always

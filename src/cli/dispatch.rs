@@ -36,8 +36,9 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     {
         Ok(runtime) => runtime,
         Err(error) => {
-            eprintln!("error: cannot start: {error}");
-            return ExitCode::FAILURE;
+            let printer = Printer::new(look_plain(&SpeechArgs::default()));
+            let error = Error::new(Code::Unexpected, "cannot start").why(error.to_string());
+            return ExitCode::from(fail(&printer, &error));
         }
     };
     let code = runtime.block_on(dispatch(cli.command));
@@ -106,12 +107,15 @@ fn batch(provider: Provider, arguments: Fetch) -> Result<Batch> {
             ids.push(id);
         }
     }
-    let single = |option: &str, given: bool| match given && ids.len() > 1 {
-        true => Err(
-            Error::new(Code::Usage, format!("{option} is for a single document"))
-                .why(format!("{} ids are given", ids.len())),
-        ),
-        false => Ok(()),
+    let single = |option: &str, given: bool| {
+        if given && ids.len() > 1 {
+            Err(
+                Error::new(Code::Usage, format!("{option} is for a single document"))
+                    .why(format!("{} ids are given", ids.len())),
+            )
+        } else {
+            Ok(())
+        }
     };
     single("--output", arguments.output.is_some())?;
     single("--sha256", arguments.sha256.is_some())?;
@@ -190,12 +194,7 @@ async fn url(arguments: UrlOf) -> u8 {
 }
 
 async fn sandbox(arguments: Sandbox) -> u8 {
-    let speech = SpeechArgs {
-        quiet: false,
-        verbose: false,
-        color: args::ColorArg::Auto,
-    };
-    let printer = Printer::new(look_plain(&speech));
+    let printer = Printer::new(look_plain(&SpeechArgs::default()));
     let plan = commands::sandbox::Plan {
         folder: arguments.dir,
         faults: arguments.fault,

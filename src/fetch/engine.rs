@@ -277,7 +277,7 @@ impl Fetcher {
                 }
                 Ok(Opened::Body(body)) => {
                     if to_file
-                        && self.name_late(destination, &body, &known, facts, id)? == Standing::Skip
+                        && name_late(destination, &body, &known, facts, id)? == Standing::Skip
                     {
                         return Ok(Arrived::NotNeeded);
                     }
@@ -286,7 +286,7 @@ impl Fetcher {
                         sink.restart()?;
                         digests.restart();
                     }
-                    self.prepare(&body, sink, &mut digests, facts)?;
+                    prepare(&body, sink, &mut digests, facts)?;
                     watcher.started(
                         id,
                         &facts_name(facts, id),
@@ -370,45 +370,6 @@ impl Fetcher {
         }
     }
 
-    /// Names the target by what the storage answered, and looks whether it may be written.
-    fn name_late(
-        &self,
-        destination: &mut Destination<'_>,
-        body: &Body,
-        known: &Known,
-        facts: &mut Facts,
-        id: &DocumentId,
-    ) -> Result<Standing> {
-        let named_before = destination.target().is_some();
-        destination.name(&name_of(body, known, id));
-        facts.name = destination.file_name();
-        if named_before {
-            return Ok(Standing::Free);
-        }
-        destination.look()
-    }
-
-    /// Notes what a body is about to bring.
-    fn prepare(
-        &self,
-        body: &Body,
-        sink: &mut Sink,
-        digests: &mut Digests,
-        facts: &mut Facts,
-    ) -> Result<()> {
-        facts.media_type.clone_from(&body.media_type);
-        facts.lengths.announced = body.entity.total;
-        facts.lengths.end_was_marked = body.end_is_marked;
-        // What is through a pipe cannot be read back for a checksum that comes late.
-        let announced = body.checksum.clone();
-        match sink {
-            Sink::Partial(partial) => digests.expect(announced, Some(partial))?,
-            Sink::Stdout(_) if sink.position() == 0 => digests.expect(announced, None)?,
-            Sink::Stdout(_) => {}
-        }
-        sink.begin(Entity::clone(&body.entity))
-    }
-
     /// After a failure: the partial stays where a later run can use it.
     fn leave(&self, id: &DocumentId, partial: Partial, error: Error) -> Error {
         let held = partial.position();
@@ -473,6 +434,38 @@ impl Fetcher {
         }
         hexadecimal(&context.finish().as_ref()[..16])
     }
+}
+
+/// Names the target by what the storage answered, and looks whether it may be written.
+fn name_late(
+    destination: &mut Destination<'_>,
+    body: &Body,
+    known: &Known,
+    facts: &mut Facts,
+    id: &DocumentId,
+) -> Result<Standing> {
+    let named_before = destination.target().is_some();
+    destination.name(&name_of(body, known, id));
+    facts.name = destination.file_name();
+    if named_before {
+        return Ok(Standing::Free);
+    }
+    destination.look()
+}
+
+/// Notes what a body is about to bring.
+fn prepare(body: &Body, sink: &mut Sink, digests: &mut Digests, facts: &mut Facts) -> Result<()> {
+    facts.media_type.clone_from(&body.media_type);
+    facts.lengths.announced = body.entity.total;
+    facts.lengths.end_was_marked = body.end_is_marked;
+    // What is through a pipe cannot be read back for a checksum that comes late.
+    let announced = body.checksum.clone();
+    match sink {
+        Sink::Partial(partial) => digests.expect(announced, Some(partial))?,
+        Sink::Stdout(_) if sink.position() == 0 => digests.expect(announced, None)?,
+        Sink::Stdout(_) => {}
+    }
+    sink.begin(Entity::clone(&body.entity))
 }
 
 /// Runs until it is done or a signal comes. What it had in hand stays with the caller.

@@ -138,11 +138,9 @@ impl Partial {
         {
             let taken =
                 rustix::fs::fallocate(&self.file, FallocateFlags::KEEP_SIZE, self.position, rest);
-            match taken {
-                Err(errno @ (Errno::NOSPC | Errno::DQUOT | Errno::FBIG)) => {
-                    return Err(Error::io("write", &self.path, &errno.into()));
-                }
-                _ => {} // not every file system can
+            // Any other failure means that the file system cannot take room ahead.
+            if let Err(errno @ (Errno::NOSPC | Errno::DQUOT | Errno::FBIG)) = taken {
+                return Err(Error::io("write", &self.path, &errno.into()));
             }
         }
         self.entity = entity;

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
 /// The longest time that one `Retry-After` can hold everybody.
-const LONGEST_HOLD: Duration = Duration::from_secs(15 * 60);
+const LONGEST_HOLD: Duration = Duration::from_mins(15);
 
 /// The requests of this process to one API.
 #[derive(Debug)]
@@ -126,7 +126,7 @@ mod tests {
     const BOTH: [Rate; 2] = [
         Rate {
             requests: 4,
-            window: Duration::from_secs(60),
+            window: Duration::from_mins(1),
         },
         Rate {
             requests: 2,

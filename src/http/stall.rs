@@ -34,7 +34,7 @@ impl StallWatch {
 
     /// How long the next wait may last before the watch must be asked again.
     pub fn patience(&self) -> Duration {
-        let age = self.waited - self.marks[0].0;
+        let age = self.waited.saturating_sub(self.marks[0].0);
         (self.window.saturating_sub(age)).max(self.window / MARKS)
     }
 
@@ -46,11 +46,11 @@ impl StallWatch {
         if self
             .marks
             .back()
-            .is_none_or(|(at, _)| self.waited - *at >= step)
+            .is_none_or(|(at, _)| self.waited.saturating_sub(*at) >= step)
         {
             self.marks.push_back((self.waited, self.moved));
         }
-        while self.marks.len() > 1 && self.waited - self.marks[1].0 >= self.window {
+        while self.marks.len() > 1 && self.waited.saturating_sub(self.marks[1].0) >= self.window {
             self.marks.pop_front();
         }
     }
@@ -59,7 +59,7 @@ impl StallWatch {
     pub fn stalled(&self) -> bool {
         let (at, moved) = self.marks[0];
         let least = u128::from(FLOOR) * self.window.as_millis() / 1000;
-        self.waited - at >= self.window && u128::from(self.moved - moved) < least
+        self.waited.saturating_sub(at) >= self.window && u128::from(self.moved - moved) < least
     }
 }
 

@@ -1,6 +1,6 @@
 //! One Codex: a key in a header, a POST that may be charged and answers with JSON.
 //!
-//! Source: the API's page "Downloading documents" and its OpenAPI description of documents.
+//! Source: the API's page "Downloading documents" and its `OpenAPI` description of documents.
 
 use super::{Auth, Handoff, Listing, Metadata, Paging, Provider};
 use crate::config::variables;

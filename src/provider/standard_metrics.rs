@@ -11,7 +11,7 @@ use std::time::Duration;
 const BUDGET: [Rate; 2] = [
     Rate {
         requests: 120,
-        window: Duration::from_secs(60),
+        window: Duration::from_mins(1),
     },
     Rate {
         requests: 30,

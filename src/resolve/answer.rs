@@ -13,8 +13,8 @@ const DETAIL: usize = 200;
 ///
 /// # Errors
 /// [`Code::Protocol`], naming who answered; the body is not repeated.
-pub fn json<T: DeserializeOwned>(who: &str, body: Vec<u8>) -> Result<T> {
-    serde_json::from_slice(&body).map_err(|error| {
+pub fn json<T: DeserializeOwned>(who: &str, body: &[u8]) -> Result<T> {
+    serde_json::from_slice(body).map_err(|error| {
         protocol(who).why(format!(
             "the body is not the JSON that its API describes (line {}, column {})",
             error.line(),

@@ -49,7 +49,7 @@ impl Resolver {
                 ))
                 .http_status(status)),
             (Handoff::JsonField { url, .. }, 200) => {
-                let json: Value = answer::json(title, reply.body(ANSWER).await?)?;
+                let json: Value = answer::json(title, &reply.body(ANSWER).await?)?;
                 let field = url.trim_start_matches('/');
                 let text = json.pointer(url).and_then(Value::as_str).ok_or_else(|| {
                     answer::protocol(title).why(format!("{field} is missing, or is no text"))

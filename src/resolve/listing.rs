@@ -121,7 +121,7 @@ impl Pages<'_> {
         }
         match self.resolver.provider.listing.paging {
             Paging::NextField { rows, next } => {
-                let mut page: Map<String, Value> = answer::json(title, reply.body(ANSWER).await?)?;
+                let mut page: Map<String, Value> = answer::json(title, &reply.body(ANSWER).await?)?;
                 let next = page.get(next).and_then(Value::as_str).map(str::to_owned);
                 match page.remove(rows) {
                     Some(Value::Array(rows)) => Ok((rows, None, next)),
@@ -130,7 +130,11 @@ impl Pages<'_> {
             }
             Paging::TotalHeader { total } => {
                 let total = headers::text(reply.headers(), total).and_then(|n| n.parse().ok());
-                Ok((answer::json(title, reply.body(ANSWER).await?)?, total, None))
+                Ok((
+                    answer::json(title, &reply.body(ANSWER).await?)?,
+                    total,
+                    None,
+                ))
             }
         }
     }

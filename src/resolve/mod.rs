@@ -133,7 +133,8 @@ impl Resolver {
         if reply.status() != 200 {
             return Err(self.refusal(&format!("document {id}"), reply).await);
         }
-        let json: serde_json::Value = answer::json(self.provider.title, reply.body(ANSWER).await?)?;
+        let json: serde_json::Value =
+            answer::json(self.provider.title, &reply.body(ANSWER).await?)?;
         let name = json.pointer(route.name).and_then(serde_json::Value::as_str);
         let size = json.pointer(route.size).and_then(serde_json::Value::as_u64);
         Ok(Known {

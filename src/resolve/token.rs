@@ -15,7 +15,7 @@ use tokio::sync::Mutex;
 use url::form_urlencoded::byte_serialize;
 
 /// A token this close to its end is not used for a new request.
-const MARGIN: Duration = Duration::from_secs(60);
+const MARGIN: Duration = Duration::from_mins(1);
 
 /// The token of one run. Whoever needs it while another asks for it waits for that answer.
 #[derive(Debug, Default)]
@@ -113,7 +113,7 @@ async fn ask(resolver: &Resolver, path: &str, id: &Secret, secret: &Secret) -> R
     let title = resolver.provider().title;
     match reply.status() {
         200 => {
-            let granted: Granted = answer::json(title, reply.body(ANSWER).await?)?;
+            let granted: Granted = answer::json(title, &reply.body(ANSWER).await?)?;
             let bearer = granted.token_type.eq_ignore_ascii_case("bearer");
             let visible = |byte: u8| byte.is_ascii_graphic();
             if !bearer

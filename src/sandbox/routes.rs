@@ -16,7 +16,7 @@ use std::io;
 use std::time::{Duration, Instant};
 use url::form_urlencoded;
 
-const TOKEN_LIFETIME: Duration = Duration::from_secs(36_000);
+const TOKEN_LIFETIME: Duration = Duration::from_hours(10);
 /// Standard Metrics' limits: requests and seconds.
 const LIMITS: [(usize, u64); 2] = [(120, 60), (30, 10)];
 
@@ -67,7 +67,7 @@ fn past_the_limit(state: &State) -> Option<u64> {
     while changing
         .requests
         .front()
-        .is_some_and(|at| now - *at >= Duration::from_secs(60))
+        .is_some_and(|at| now - *at >= Duration::from_mins(1))
     {
         changing.requests.pop_front();
     }
@@ -81,7 +81,7 @@ fn past_the_limit(state: &State) -> Option<u64> {
         if counted >= most {
             let oldest = changing.requests[changing.requests.len() - counted];
             changing.report.rate_limited += 1;
-            return Some((window - (now - oldest)).as_secs() + 1);
+            return Some(window.saturating_sub(now - oldest).as_secs() + 1);
         }
     }
     changing.requests.push_back(now);

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
 
 /// How long a URL lives unless a fault says otherwise: an hour, as the services say.
-const LIFETIME: Duration = Duration::from_secs(3600);
+const LIFETIME: Duration = Duration::from_hours(1);
 
 /// A running sandbox; it serves as long as its runtime runs.
 #[derive(Debug)]

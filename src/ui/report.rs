@@ -54,15 +54,15 @@ pub fn fields(row: &Row) -> String {
     let size = row.size.map(|size| size.to_string()).unwrap_or_default();
     let texts = [
         row.id.as_str(),
-        text(&row.name),
+        text(row.name.as_ref()),
         size.as_str(),
-        text(&row.modified),
+        text(row.modified.as_ref()),
     ];
     texts.map(|text| printable(text).into_owned()).join("\t")
 }
 
-fn text(field: &Option<String>) -> &str {
-    field.as_deref().unwrap_or_default()
+fn text(field: Option<&String>) -> &str {
+    field.map(String::as_str).unwrap_or_default()
 }
 
 /// A table whose columns are fitted to its first page.
@@ -104,12 +104,12 @@ impl Table {
         }
         for row in rows {
             let size = row.size.map_or_else(|| "-".to_owned(), size);
-            let modified: String = text(&row.modified)
+            let modified: String = text(row.modified.as_ref())
                 .replace('T', " ")
                 .chars()
                 .take(TIME)
                 .collect();
-            let cells = [&row.id, &size, &modified, text(&row.name)]
+            let cells = [&row.id, &size, &modified, text(row.name.as_ref())]
                 .map(|cell| printable(cell).into_owned());
             lines.push(line([&cells[0], &cells[1], &cells[2], &cells[3]]));
         }
