@@ -10,7 +10,7 @@ use url::Url;
 
 /// The longest name that common file systems take, in bytes.
 const LONGEST: usize = 255;
-/// An extension longer than this is not kept when a name is cut.
+/// What follows the last dot and is longer than this is no extension.
 const LONGEST_EXTENSION: usize = 32;
 
 /// `name` made safe; none when nothing is left of it.
@@ -65,10 +65,13 @@ pub fn from_id(id: &DocumentId, media_type: Option<&str>) -> String {
     }
 }
 
-/// Stem and extension: what follows the last dot, unless nothing precedes it.
+/// Stem and extension: what follows the last dot, unless nothing precedes it or it is too long to
+/// be one.
 fn split(name: &str) -> (&str, &str) {
     match name.rsplit_once('.') {
-        Some((stem, extension)) if !stem.is_empty() => (stem, extension),
+        Some((stem, extension)) if !stem.is_empty() && extension.len() <= LONGEST_EXTENSION => {
+            (stem, extension)
+        }
         _ => (name, ""),
     }
 }
@@ -116,7 +119,7 @@ fn cut(name: &str, bytes: usize) -> String {
         return name.to_owned();
     }
     let (stem, extension) = split(name);
-    if extension.is_empty() || extension.len() > LONGEST_EXTENSION {
+    if extension.is_empty() {
         return cut_at(name, bytes).to_owned();
     }
     format!("{}.{extension}", cut_at(stem, bytes - extension.len() - 1))

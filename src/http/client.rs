@@ -93,6 +93,10 @@ impl Clients {
         if channel == Channel::Charged {
             builder = builder.pool_max_idle_per_host(0);
         }
+        if channel == Channel::Storage {
+            // A name with raw control characters must not make a document unreachable.
+            builder = builder.http1_ignore_invalid_headers_in_responses(true);
+        }
         builder.build().map_err(|_| {
             Error::new(Code::Unexpected, "cannot make an HTTP client")
                 .why("the TLS settings were not taken")

@@ -1,0 +1,637 @@
+//! Transfers that break: in this run, and across runs.
+
+use crate::support::raw::{self, Raw, Request, both, head, reply};
+use crate::support::services::Service;
+use crate::support::{World, noise};
+use std::io::Write as _;
+use std::net::TcpStream;
+use std::time::Duration;
+
+const SIZE: usize = 300_000;
+const TAG: &str = "\"v1\"";
+
+/// Answers as an object storage does, from the byte that was asked for.
+fn serve(request: &Request, stream: &mut TcpStream, content: &[u8], tag: &str) {
+    send_part(request, stream, content, tag, content.len());
+}
+
+/// The same, but only up to `most` bytes of the body; then the connection closes.
+fn send_part(request: &Request, stream: &mut TcpStream, content: &[u8], tag: &str, most: usize) {
+    let wanted = request.header("if-range").is_none_or(|known| known == tag);
+    match request.range_start().filter(|_| wanted) {
+        Some(start) if start >= content.len() => {
+            let range = format!("bytes */{}", content.len());
+            reply(
+                stream,
+                "416 Range Not Satisfiable",
+                &[("Content-Range", &range)],
+                b"",
+            );
+        }
+        Some(start) => {
+            let range = format!("bytes {start}-{}/{}", content.len() - 1, content.len());
+            let rest = &content[start..];
+            head(
+                stream,
+                "206 Partial Content",
+                &[("ETag", tag), ("Content-Range", &range)],
+                Some(rest.len()),
+            );
+            let _ = stream.write_all(&rest[..rest.len().min(most)]);
+        }
+        None => {
+            head(stream, "200 OK", &[("ETag", tag)], Some(content.len()));
+            let _ = stream.write_all(&content[..content.len().min(most)]);
+        }
+    }
+}
+
+#[test]
+fn a_short_body_is_resumed_with_a_validator() {
+    let content = noise(SIZE);
+    let body = content.clone();
+    let (api, storage) = both("/x.bin", move |request, stream| match request.before {
+        0 => send_part(request, stream, &body, TAG, SIZE * 4 / 10),
+        _ => serve(request, stream, &body, TAG),
+    });
+    let world = World::new(&api.base());
+    let run = world.run(&["sm", "a", "--json"]);
+    assert_eq!(run.exits(0).records()[0]["attempts"], 2);
+    assert_eq!(world.read("x.bin"), content);
+    assert_eq!(world.files(), ["x.bin"]);
+    let seen = storage.seen();
+    assert_eq!(seen[0].header("range"), None);
+    assert_eq!(seen[0].header("accept-encoding"), Some("identity"));
+    assert_eq!(
+        seen[1].header("range"),
+        Some(&*format!("bytes={}-", SIZE * 4 / 10))
+    );
+    assert_eq!(seen[1].header("if-range"), Some(TAG));
+    assert_eq!(api.count("GET", "/download/"), 1);
+}
+
+#[test]
+fn resets_are_resumed_without_a_byte_twice() {
+    let (service, content) = Service::with("x.bin", 10 * 65_536, &["reset-every=64K"]);
+    let world = service.world();
+    world.run(&["onecodex", "doc1"]).exits(0);
+    assert_eq!(world.read("x.bin"), content);
+    assert_eq!(service.charges(), 1);
+    assert!(service.report().storage_requests >= 10);
+}
+
+#[test]
+fn a_body_that_never_moves_ends_after_bounded_attempts() {
+    let (api, storage) = both("/x.bin", |request, stream| {
+        send_part(request, stream, &noise(SIZE), TAG, 10);
+    });
+    let world = World::new(&api.base());
+    let run = world.run(&["sm", "a", "--json", "--retries", "2"]);
+    assert_eq!(run.exits(5).error_code(), "network");
+    assert_eq!(storage.seen().len(), 3);
+    assert!(!world.files().contains(&"x.bin".to_owned()));
+}
+
+#[test]
+fn the_next_run_goes_on_where_this_one_stopped() {
+    let content = noise(SIZE);
+    let body = content.clone();
+    let (api, storage) = both("/x.bin", move |request, stream| match request.before {
+        0 => send_part(request, stream, &body, TAG, 200_000),
+        _ => serve(request, stream, &body, TAG),
+    });
+    let world = World::new(&api.base());
+    let run = world.run(&["sm", "a", "--json", "--retries", "0"]);
+    assert_eq!(run.exits(5).error_code(), "network");
+    assert_eq!(
+        world.files().len(),
+        2,
+        "partial and sidecar: {:?}",
+        world.files()
+    );
+    let run = world.run(&["sm", "a", "--json"]);
+    assert_eq!(run.exits(0).records()[0]["resumed_from"], 200_000);
+    // The digest covers what an earlier run brought, too.
+    let digest = ring::digest::digest(&ring::digest::SHA256, &content);
+    let digest: String = digest
+        .as_ref()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    assert_eq!(run.records()[0]["sha256"], digest);
+    assert_eq!(world.read("x.bin"), content);
+    assert_eq!(world.files(), ["x.bin"]);
+    assert_eq!(storage.seen()[1].header("range"), Some("bytes=200000-"));
+}
+
+#[test]
+fn a_range_that_is_ignored_starts_over_in_that_same_response() {
+    let (service, content) = Service::with("x.bin", SIZE, &["ignore-range"]);
+    let world = service.world();
+    // What an earlier run left.
+    let (api, _storage) = (service.world(), ());
+    drop(api);
+    world.run(&["sm", "doc1"]).exits(0);
+    assert_eq!(world.read("x.bin"), content);
+    let body = noise(SIZE);
+    let (api, storage) = both("/y.bin", move |request, stream| match request.before {
+        0 => send_part(request, stream, &body, TAG, 100_000),
+        _ => reply(stream, "200 OK", &[("ETag", TAG)], &body),
+    });
+    let world = World::new(&api.base());
+    world.run(&["sm", "a"]).exits(0);
+    assert_eq!(world.read("y.bin"), noise(SIZE));
+    assert_eq!(storage.seen().len(), 2);
+}
+
+/// The first attempt breaks; the second is answered by `second`; later ones are right again.
+fn second_answer(
+    second: impl Fn(&Request, &mut TcpStream, &[u8]) + Send + Sync + 'static,
+) -> (World, Raw, Raw) {
+    let body = noise(SIZE);
+    let (api, storage) = both("/x.bin", move |request, stream| match request.before {
+        0 => send_part(request, stream, &body, TAG, 100_000),
+        1 => second(request, stream, &body),
+        _ => serve(request, stream, &body, TAG),
+    });
+    (World::new(&api.base()), api, storage)
+}
+
+#[test]
+fn a_206_that_does_not_continue_is_refused_and_starts_over() {
+    type Part = (&'static str, &'static str);
+    let parts: [Part; 7] = [
+        ("bytes 99999-299999/300000", TAG),  // starts elsewhere
+        ("bytes 100000-299999/300001", TAG), // another total
+        ("bytes 100000-299999/*", TAG),
+        ("bytes 0-199999/200000", TAG),
+        ("nonsense", TAG),
+        ("bytes 100000-299999/300000", "\"v2\""), // another tag
+        ("bytes 100000-299999/300000", "W/\"v1\""), // a weak one
+    ];
+    for (range, tag) in parts {
+        let (world, _api, storage) = second_answer(move |_, stream, _| {
+            // Bytes that would be seen in the file.
+            let headers = [("Content-Range", range), ("ETag", tag)];
+            reply(
+                stream,
+                "206 Partial Content",
+                &headers,
+                &vec![b'!'; 200_000],
+            );
+        });
+        world.run(&["sm", "a"]).exits(0);
+        assert_eq!(world.read("x.bin"), noise(SIZE), "{range} {tag}");
+        assert_eq!(storage.seen()[2].header("range"), None, "{range} {tag}");
+    }
+}
+
+#[test]
+fn a_206_without_an_entity_tag_is_refused() {
+    let (world, _api, _storage) = second_answer(|_, stream, _| {
+        let headers = [("Content-Range", "bytes 100000-299999/300000")];
+        reply(
+            stream,
+            "206 Partial Content",
+            &headers,
+            &vec![b'!'; 200_000],
+        );
+    });
+    world.run(&["sm", "a"]).exits(0);
+    assert_eq!(world.read("x.bin"), noise(SIZE));
+}
+
+#[test]
+fn a_document_that_changed_between_attempts_is_fetched_whole_and_never_mixed() {
+    let new = noise(SIZE + 7);
+    let body = noise(SIZE);
+    let expected = new.clone();
+    let (api, _storage) = both("/x.bin", move |request, stream| match request.before {
+        0 => send_part(request, stream, &body, TAG, 100_000),
+        _ => serve(request, stream, &new, "\"v2\""),
+    });
+    let world = World::new(&api.base());
+    world.run(&["sm", "a"]).exits(0);
+    assert_eq!(world.read("x.bin"), expected);
+    let (world, _api, storage) =
+        second_answer(|_, stream, _| reply(stream, "412 Changed", &[], b""));
+    world.run(&["sm", "a"]).exits(0);
+    assert_eq!(world.read("x.bin"), noise(SIZE));
+    assert_eq!(storage.seen().len(), 3);
+}
+
+#[test]
+fn a_document_that_changes_every_time_is_given_up() {
+    let (service, _) = Service::with("x.bin", SIZE, &["change-etag", "truncate=100K"]);
+    let world = service.world();
+    let run = world.run(&["sm", "doc1", "--json", "--retries", "2"]);
+    assert_eq!(run.exits(6).error_code(), "document_changed");
+    assert!(!world.files().contains(&"x.bin".to_owned()));
+}
+
+#[test]
+fn a_416_completes_only_what_is_as_long_as_the_document() {
+    let body = noise(SIZE);
+    let (api, storage) = both("/x.bin", move |request, stream| match request.before {
+        // All bytes, but the announcement says one more.
+        0 => {
+            head(
+                stream,
+                "200 OK",
+                &[("ETag", TAG), ("Transfer-Encoding", "chunked")],
+                None,
+            );
+            let _ = stream.write_all(format!("{SIZE:x}\r\n").as_bytes());
+            let _ = stream.write_all(&body);
+        }
+        _ => serve(request, stream, &body, TAG),
+    });
+    let world = World::new(&api.base());
+    world.run(&["sm", "a"]).exits(0);
+    assert_eq!(world.read("x.bin"), noise(SIZE));
+    assert_eq!(storage.seen().len(), 2);
+    let (world, _api, storage) = second_answer(|_, stream, _| {
+        reply(stream, "416 No", &[("Content-Range", "bytes */50000")], b"");
+    });
+    world.run(&["sm", "a"]).exits(0);
+    assert_eq!(world.read("x.bin"), noise(SIZE));
+    assert_eq!(storage.seen()[2].header("range"), None);
+}
+
+#[test]
+fn without_a_strong_entity_tag_nothing_is_joined() {
+    for tag in ["", "W/\"v1\""] {
+        let body = noise(SIZE);
+        let (api, storage) = both("/x.bin", move |request, stream| {
+            let headers = [("ETag", tag)];
+            let headers = if tag.is_empty() {
+                &[][..]
+            } else {
+                &headers[..]
+            };
+            head(stream, "200 OK", headers, Some(SIZE));
+            let most = if request.before == 0 { 100_000 } else { SIZE };
+            let _ = stream.write_all(&body[..most]);
+        });
+        let world = World::new(&api.base());
+        world.run(&["sm", "a"]).exits(0);
+        assert_eq!(world.read("x.bin"), noise(SIZE));
+        assert_eq!(storage.seen()[1].header("range"), None);
+    }
+}
+
+#[test]
+fn an_unasked_part_is_refused() {
+    let (api, _storage) = both("/x.bin", |_, stream| {
+        reply(
+            stream,
+            "206 Partial Content",
+            &[("Content-Range", "bytes 0-4/10")],
+            b"12345",
+        );
+    });
+    let world = World::new(&api.base());
+    let run = world.run(&["sm", "a", "--json"]);
+    assert_eq!(run.exits(5).error_code(), "protocol");
+    assert!(world.files().is_empty());
+}
+
+#[test]
+fn an_error_body_is_never_saved() {
+    let (service, content) = Service::with("x.bin", SIZE, &["status=503x2"]);
+    let world = service.world();
+    world.run(&["sm", "doc1"]).exits(0);
+    assert_eq!(world.read("x.bin"), content);
+    assert_eq!(service.report().storage_requests, 3);
+}
+
+#[test]
+fn an_object_that_is_not_there_yet_is_waited_for_whatever_the_retries() {
+    let (api, storage) = both("/x.bin", |request, stream| match request.before {
+        0 | 1 => reply(
+            stream,
+            "404 Not Found",
+            &[],
+            b"<Error><Code>NoSuchKey</Code></Error>",
+        ),
+        _ => reply(stream, "200 OK", &[], b"there"),
+    });
+    let world = World::new(&api.base());
+    world.run(&["onecodex", "a", "--retries", "0"]).exits(0);
+    assert_eq!(world.read("x.bin"), b"there");
+    assert_eq!(storage.seen().len(), 3);
+}
+
+#[test]
+fn stored_bytes_are_saved_as_they_are() {
+    let (api, _storage) = both("/x.gz", |_, stream| {
+        reply(
+            stream,
+            "200 OK",
+            &[("Content-Encoding", "gzip")],
+            b"\x1f\x8b not really",
+        );
+    });
+    let world = World::new(&api.base());
+    world.run(&["sm", "a"]).exits(0);
+    assert_eq!(world.read("x.gz"), b"\x1f\x8b not really");
+}
+
+#[test]
+fn a_chunked_body_is_complete_only_with_its_terminator() {
+    let chunked = |end: &'static [u8]| {
+        both("/x.bin", move |_, stream| {
+            head(stream, "200 OK", &[("Transfer-Encoding", "chunked")], None);
+            let _ = stream.write_all(b"5\r\n12345\r\n");
+            let _ = stream.write_all(end);
+        })
+    };
+    let (api, _storage) = chunked(b"0\r\n\r\n");
+    let world = World::new(&api.base());
+    world.run(&["sm", "a"]).exits(0);
+    assert_eq!(world.read("x.bin"), b"12345");
+    let (api, _storage) = chunked(b"");
+    let world = World::new(&api.base());
+    world.run(&["sm", "a", "--retries", "0"]).exits(5);
+    assert!(world.files().is_empty());
+}
+
+#[test]
+fn a_body_that_just_ends_needs_something_to_be_checked_against() {
+    let (api, _storage) = both("/x.bin", |_, stream| {
+        let _ = stream.write_all(b"HTTP/1.0 200 OK\r\n\r\n12345");
+    });
+    let world = World::new(&api.base());
+    let run = world.run(&["sm", "a", "--json"]);
+    assert_eq!(run.exits(6).error_code(), "length_mismatch");
+    assert!(world.files().is_empty());
+    let digest = "5994471abb01112afcc18159f6cc74b4f511b99806da59b3caf5a9c173cacfc5";
+    world.run(&["sm", "a", "--sha256", digest]).exits(0);
+    assert_eq!(world.read("x.bin"), b"12345");
+}
+
+#[test]
+fn another_size_in_the_metadata_is_a_warning() {
+    let (api, storage) = both("/x.bin", |_, stream| reply(stream, "200 OK", &[], b"12345"));
+    drop(api);
+    let url = raw::presigned(&storage.base(), "/x.bin");
+    let api = Raw::start(move |request, stream| match request.method.as_str() {
+        "GET" => reply(stream, "200 OK", &[], br#"{"filename":"x.bin","size":10}"#),
+        _ => raw::api(request, stream, &url),
+    });
+    let world = World::new(&api.base());
+    world
+        .run(&["onecodex", "a"])
+        .exits(0)
+        .says("warning: the provider's metadata says 10 bytes");
+    assert_eq!(world.read("x.bin"), b"12345");
+}
+
+#[test]
+fn metadata_that_fails_or_hangs_is_not_fatal() {
+    let storage = Raw::start(|_, stream| reply(stream, "200 OK", &[], b"12345"));
+    for hang in [false, true] {
+        let url = raw::presigned(&storage.base(), "/x.bin");
+        let api = Raw::start(move |request, stream| match request.method.as_str() {
+            "GET" if hang => std::thread::sleep(Duration::from_secs(20)),
+            "GET" => reply(stream, "500 Oops", &[], b""),
+            _ => raw::api(request, stream, &url),
+        });
+        let world = World::new(&api.base());
+        let run = world.run(&["onecodex", "a"]);
+        run.exits(0);
+        assert_eq!(world.read("x.bin"), b"12345");
+        assert_eq!(api.count("GET", "/"), 1);
+        assert!(run.elapsed < Duration::from_secs(8));
+    }
+}
+
+#[test]
+fn a_silent_or_dribbling_storage_is_left_within_the_stall_timeout() {
+    let dribble = |bytes: bool| {
+        both("/x.bin", move |_, stream| {
+            head(stream, "200 OK", &[("ETag", TAG)], Some(SIZE));
+            for _ in 0..20 {
+                if bytes && stream.write_all(b".").is_err() {
+                    return;
+                }
+                std::thread::sleep(Duration::from_millis(500));
+            }
+        })
+    };
+    for bytes in [true, false] {
+        let (api, storage) = dribble(bytes);
+        let world = World::new(&api.base());
+        let run = world.run(&[
+            "sm",
+            "a",
+            "--json",
+            "--stall-timeout",
+            "1s",
+            "--retries",
+            "1",
+        ]);
+        assert_eq!(run.exits(5).error_code(), "stalled");
+        assert_eq!(storage.seen().len(), 2);
+        assert!(run.elapsed < Duration::from_secs(6), "{:?}", run.elapsed);
+    }
+}
+
+#[test]
+fn a_stalled_transfer_goes_on_in_the_next_attempt() {
+    let (service, content) = Service::with("x.bin", SIZE, &["stall-after=200K"]);
+    let world = service.world();
+    let run = world.run(&["sm", "doc1", "--stall-timeout", "500ms"]);
+    run.exits(0);
+    assert_eq!(world.read("x.bin"), content);
+}
+
+#[test]
+fn a_flood_of_headers_ends_in_bounded_time() {
+    for endless in [false, true] {
+        let (api, _storage) = both("/x.bin", move |_, stream| {
+            let piece: &[u8] = if endless {
+                b"HTTP/1.1 103 Early Hints\r\nX: y\r\n\r\n"
+            } else {
+                b"X-Long: 0123456789\r\n"
+            };
+            if !endless {
+                let _ = stream.write_all(b"HTTP/1.1 200 OK\r\n");
+            }
+            for _ in 0..1_000_000 {
+                if stream.write_all(piece).is_err() {
+                    return;
+                }
+            }
+            std::thread::sleep(Duration::from_secs(5));
+        });
+        let world = World::new(&api.base());
+        let run = world.run(&["sm", "a", "--retries", "0", "--stall-timeout", "2s"]);
+        run.exits(5);
+        assert!(run.elapsed < Duration::from_secs(10), "{:?}", run.elapsed);
+    }
+}
+
+#[test]
+fn a_stream_to_standard_output_resumes_without_a_byte_twice() {
+    let (service, content) = Service::with("x.bin", 4 * 65_536, &["reset-every=64K"]);
+    let run = service.world().run(&["sm", "doc1", "-o", "-"]);
+    run.exits(0);
+    assert!(run.raw_stdout == content);
+    // A storage that sends the whole again: what is through the pipe is passed over.
+    let body = noise(SIZE);
+    let (api, _storage) = both("/x.bin", move |request, stream| match request.before {
+        0 => send_part(request, stream, &body, TAG, 100_000),
+        _ => reply(stream, "200 OK", &[("ETag", TAG)], &body),
+    });
+    let run = World::new(&api.base()).run(&["sm", "a", "-o", "-"]);
+    run.exits(0);
+    assert!(run.raw_stdout == noise(SIZE));
+}
+
+#[test]
+fn a_stream_to_standard_output_fails_when_the_document_changed() {
+    let body = noise(SIZE);
+    let (api, _storage) = both("/x.bin", move |request, stream| match request.before {
+        0 => send_part(request, stream, &body, TAG, 100_000),
+        _ => serve(request, stream, &body, "\"v2\""),
+    });
+    let run = World::new(&api.base()).run(&["sm", "a", "-o", "-"]);
+    run.exits(6).says("no longer the same");
+    assert!(run.raw_stdout == noise(SIZE)[..100_000]);
+}
+
+#[test]
+fn a_full_disk_or_a_file_size_limit_leaves_no_target_and_does_not_kill() {
+    let (service, content) = Service::with("x.bin", 4 << 20, &[]);
+    let world = service.world();
+    let binary = env!("CARGO_BIN_EXE_docfetch");
+    for limit in ["ulimit -f 1024", "trap '' XFSZ; ulimit -f 1024"] {
+        let script = format!("{limit}; exec {binary} sm doc1 --json");
+        let child = world.command_of("bash", &["-c", &script]).spawn().unwrap();
+        let run = world.finish(child, std::time::Instant::now());
+        assert_eq!(run.exits(7).error_code(), "disk_full");
+        assert!(!world.files().contains(&"x.bin".to_owned()));
+    }
+    world.run(&["sm", "doc1"]).exits(0);
+    assert_eq!(world.read("x.bin"), content);
+    assert_eq!(world.files(), ["x.bin"]);
+}
+
+#[test]
+fn something_else_under_the_partials_name_is_left_alone() {
+    let (service, _) = Service::with("x.bin", SIZE, &["truncate=100K"]);
+    let world = service.world();
+    world.run(&["sm", "doc1", "--retries", "0"]).exits(5);
+    let partial = world
+        .files()
+        .into_iter()
+        .find(|name| name.ends_with(".part"))
+        .unwrap();
+    let path = world.out().join(&partial);
+    let victim = world.out().join("victim");
+    let plant = |how: &str| {
+        let _ = std::fs::remove_file(&path);
+        std::fs::write(&victim, "mine").unwrap();
+        match how {
+            "symlink" => std::os::unix::fs::symlink(&victim, &path).unwrap(),
+            "hard link" => std::fs::hard_link(&victim, &path).unwrap(),
+            "folder" => std::fs::create_dir(&path).unwrap(),
+            _ => rustix::fs::mknodat(
+                rustix::fs::CWD,
+                &path,
+                rustix::fs::FileType::Fifo,
+                rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR,
+                0,
+            )
+            .unwrap(),
+        }
+    };
+    for how in ["symlink", "hard link", "fifo", "folder"] {
+        plant(how);
+        let run = world.run(&["sm", "doc1", "--json"]);
+        assert_eq!(
+            (run.code, run.error_code().as_str()),
+            (9, "unsafe_partial"),
+            "{how}: {run:?}"
+        );
+        assert_eq!(std::fs::read(&victim).unwrap(), b"mine", "{how}");
+    }
+}
+
+#[test]
+fn a_sidecar_that_lies_is_not_believed() {
+    let (service, content) = Service::with("x.bin", SIZE, &[]);
+    let broken = Service::with("x.bin", SIZE, &["truncate=200000"]).0;
+    drop(broken);
+    for lie in [
+        "",
+        "{}",
+        "garbage",
+        r#"{"etag":"W/\"x\"","total":null,"synced":5}"#,
+        r#"{"etag":"\"x\"","total":1,"synced":999999999}"#,
+    ] {
+        let world = service.world();
+        let body = noise(SIZE);
+        let (api, _storage) = both("/x.bin", move |request, stream| match request.before {
+            0 => send_part(request, stream, &body, TAG, 200_000),
+            _ => serve(request, stream, &body, TAG),
+        });
+        drop(world);
+        let world = World::new(&api.base());
+        world.run(&["sm", "a", "--retries", "0"]).exits(5);
+        let sidecar = world
+            .files()
+            .into_iter()
+            .find(|name| name.ends_with(".json"))
+            .unwrap();
+        std::fs::write(world.out().join(sidecar), lie).unwrap();
+        world.run(&["sm", "a"]).exits(0);
+        assert_eq!(world.read("x.bin"), content, "{lie}");
+        assert_eq!(world.files(), ["x.bin"]);
+    }
+}
+
+#[test]
+fn two_processes_for_one_target_transfer_once() {
+    let (service, content) = Service::with("x.bin", 600_000, &["throttle=600K"]);
+    let world = service.world();
+    let started = std::time::Instant::now();
+    let children: Vec<_> = (0..2)
+        .map(|_| {
+            world
+                .command(&["sm", "doc1", "-o", "x.bin", "--json"])
+                .spawn()
+                .unwrap()
+        })
+        .collect();
+    let mut statuses: Vec<String> = children
+        .into_iter()
+        .map(|child| {
+            world.finish(child, started).exits(0).records()[0]["status"]
+                .as_str()
+                .unwrap()
+                .to_owned()
+        })
+        .collect();
+    statuses.sort();
+    assert_eq!(statuses, ["fetched", "skipped"]);
+    assert_eq!(world.read("x.bin"), content);
+    assert_eq!(service.report().storage_requests, 1);
+    let holder = world
+        .command(&["sm", "doc1", "-o", "y.bin"])
+        .spawn()
+        .unwrap();
+    std::thread::sleep(Duration::from_millis(300));
+    let run = world.run(&[
+        "sm",
+        "doc1",
+        "-o",
+        "y.bin",
+        "--json",
+        "--retry-max-time",
+        "200ms",
+    ]);
+    assert_eq!(run.exits(7).error_code(), "busy");
+    world.finish(holder, std::time::Instant::now()).exits(0);
+}

@@ -1,0 +1,90 @@
+//! Imports go down only.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The floor of each room; files that are not in a room of their own stand at the top level.
+fn floor(room: &str) -> u32 {
+    match room {
+        "main" | "lib" | "cli" => 6,
+        "commands" | "ui" => 5,
+        "fetch" => 4,
+        "resolve" => 3,
+        "provider" | "http" => 2,
+        "state" | "config" => 1,
+        "model" | "secret" | "error" => 0,
+        // Beside the house: it stands on floor 0, and only a command and the screen look at it.
+        "sandbox" => 1,
+        other => panic!("the room {other:?} has no floor; see src/lib.rs"),
+    }
+}
+
+fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).unwrap().flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            sources(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+}
+
+/// Rooms that a file names with `crate::`, wherever it stands but in comments.
+fn imports(text: &str) -> Vec<String> {
+    text.lines()
+        .filter(|line| !line.trim_start().starts_with("//"))
+        .flat_map(|line| line.split("crate::").skip(1))
+        .map(|rest| {
+            rest.chars()
+                .take_while(|c| c.is_ascii_lowercase() || *c == '_')
+                .collect()
+        })
+        .collect()
+}
+
+#[test]
+fn imports_go_down_only() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut files = Vec::new();
+    sources(&root, &mut files);
+    assert!(files.len() > 30, "only {} files were found", files.len());
+    let mut upward = Vec::new();
+    for file in files {
+        let path = file.strip_prefix(&root).unwrap().with_extension("");
+        let room = path.iter().next().unwrap().to_str().unwrap().to_owned();
+        for import in imports(&fs::read_to_string(&file).unwrap()) {
+            let down = import == room
+                || floor(&import) < floor(&room)
+                    && (room != "sandbox" || floor(&import) == 0)
+                    && (import != "sandbox" || matches!(room.as_str(), "commands" | "ui" | "cli"));
+            if !down {
+                upward.push(format!("{} imports {import}", path.display()));
+            }
+        }
+    }
+    assert!(upward.is_empty(), "{upward:#?}");
+}
+
+#[test]
+fn clap_and_indicatif_live_in_one_place_each() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut files = Vec::new();
+    sources(&root, &mut files);
+    for (library, home) in [
+        ("clap::", "cli"),
+        ("indicatif::", "ui"),
+        ("reqwest::Error", "http/failure"),
+    ] {
+        for file in &files {
+            let path = file
+                .strip_prefix(&root)
+                .unwrap()
+                .to_str()
+                .unwrap()
+                .to_owned();
+            let used = fs::read_to_string(file).unwrap().contains(library);
+            assert!(!used || path.starts_with(home), "{path} uses {library}");
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! SIGINT and SIGTERM.
+
+use crate::support::World;
+use crate::support::raw::{Raw, api, reply};
+use crate::support::services::Service;
+use rustix::process::{Pid, Signal, kill_process};
+use std::process::Child;
+use std::time::{Duration, Instant};
+
+fn send(child: &Child, signal: Signal) {
+    kill_process(Pid::from_child(child), signal).unwrap();
+}
+
+#[test]
+fn an_interrupt_keeps_the_partial_and_the_next_run_goes_on() {
+    for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143)] {
+        let (service, content) = Service::with("x.bin", 1 << 20, &["throttle=1M"]);
+        let world = service.world();
+        let child = world.command(&["sm", "doc1", "--json"]).spawn().unwrap();
+        std::thread::sleep(Duration::from_millis(600));
+        let sent = Instant::now();
+        send(&child, signal);
+        let run = world.finish(child, Instant::now());
+        assert!(sent.elapsed() < Duration::from_secs(1));
+        assert_eq!(run.exits(code).error_code(), "interrupted");
+        run.says("run again to go on");
+        assert_eq!(run.records().last().unwrap()["exit_code"], code);
+        assert!(!world.files().contains(&"x.bin".to_owned()));
+        let before = service.report().storage_bytes;
+        let run = world.run(&["sm", "doc1", "--json"]);
+        assert!(run.exits(0).records()[0]["resumed_from"].as_u64().unwrap() > 100_000);
+        assert!(service.report().storage_bytes - before < 950_000);
+        assert_eq!(world.read("x.bin"), content);
+        assert_eq!(world.files(), ["x.bin"]);
+    }
+}
+
+#[test]
+fn an_interrupt_ends_a_backoff_and_a_wait_for_the_budget() {
+    let server = Raw::start(|request, stream| match request.path() {
+        path if path.ends_with("/download/") => {
+            reply(stream, "429 Slow", &[("Retry-After", "60")], b"")
+        }
+        _ => api(request, stream, ""),
+    });
+    let world = World::new(&server.base());
+    for arguments in [&["sm", "a"][..], &["sm", "a", "b", "--rate-limit", "1/10m"]] {
+        let child = world.command(arguments).spawn().unwrap();
+        std::thread::sleep(Duration::from_millis(300));
+        let sent = Instant::now();
+        send(&child, Signal::INT);
+        world.finish(child, Instant::now()).exits(130);
+        assert!(sent.elapsed() < Duration::from_secs(1), "{arguments:?}");
+        assert!(world.files().is_empty());
+    }
+}
+
+#[test]
+fn an_interrupt_after_a_paid_request_says_so() {
+    let (service, _) = Service::with("x.bin", 1 << 20, &["throttle=500K"]);
+    let world = service.world();
+    let child = world.command(&["onecodex", "doc1"]).spawn().unwrap();
+    std::thread::sleep(Duration::from_millis(400));
+    send(&child, Signal::INT);
+    world
+        .finish(child, Instant::now())
+        .exits(130)
+        .says("may be charged");
+}
+
+#[test]
+fn a_second_interrupt_ends_at_once_even_while_a_write_blocks() {
+    let (service, _) = Service::with("x.bin", 8 << 20, &[]);
+    let world = service.world();
+    // Nobody reads standard output.
+    let child = world.command(&["sm", "doc1", "-o", "-"]).spawn().unwrap();
+    std::thread::sleep(Duration::from_millis(400));
+    send(&child, Signal::INT);
+    let sent = Instant::now();
+    std::thread::sleep(Duration::from_millis(50));
+    let _ = kill_process(Pid::from_child(&child), Signal::INT);
+    world.finish(child, Instant::now()).exits(130);
+    assert!(sent.elapsed() < Duration::from_secs(1));
+}

@@ -1,0 +1,16 @@
+//! The real binary against real servers: the sandbox, an S3 server that checks signatures, and raw
+//! sockets for what a framework hides.
+
+mod corpora;
+mod exit_codes;
+mod faults;
+mod fetch;
+mod floors;
+mod interrupt;
+mod list;
+mod options;
+mod s3;
+mod sandbox;
+mod secrets;
+mod support;
+mod terminal;

@@ -1,0 +1,279 @@
+//! Runs the real binary in a world of its own and looks for secrets in everything it leaves.
+
+pub mod raw;
+pub mod services;
+pub mod tls;
+
+use std::fs;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+/// No test waits longer for a process.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Credentials for servers that are not the sandbox.
+pub const CLIENT_ID: &str = "client-7f3a";
+pub const CLIENT_SECRET: &str = "very-secret-c1ient";
+pub const API_KEY: &str = "0123456789abcdef0123456789abcdef";
+pub const TOKEN: &str = "t0ken-that-nobody-may-see";
+/// Part of every presigned URL that a raw server hands over.
+pub const SIGNATURE: &str = "5igned-and-secret";
+
+/// A home folder, an output folder and the variables of one test.
+pub struct World {
+    home: TempDir,
+    variables: Vec<(String, String)>,
+    secrets: Vec<String>,
+}
+
+/// A process that ended.
+#[derive(Debug)]
+pub struct Run {
+    pub code: i32,
+    pub stdout: String,
+    pub raw_stdout: Vec<u8>,
+    pub stderr: String,
+    pub elapsed: Duration,
+}
+
+impl World {
+    /// A world whose providers both live at `base`, with the test credentials.
+    pub fn new(base: &str) -> Self {
+        let mut world = Self::bare();
+        world.set("STANDARD_METRICS_API_BASE", base);
+        world.set("STANDARD_METRICS_CLIENT_ID", CLIENT_ID);
+        world.set("STANDARD_METRICS_CLIENT_SECRET", CLIENT_SECRET);
+        world.set("ONE_CODEX_API_BASE", base);
+        world.set("ONE_CODEX_API_KEY", API_KEY);
+        world
+    }
+
+    /// A world without any credentials.
+    pub fn bare() -> Self {
+        let basic = {
+            use base64::Engine as _;
+            base64::engine::general_purpose::STANDARD.encode(format!("{CLIENT_ID}:{CLIENT_SECRET}"))
+        };
+        Self {
+            home: tempfile::tempdir().unwrap(),
+            variables: Vec::new(),
+            secrets: [
+                CLIENT_SECRET,
+                API_KEY,
+                TOKEN,
+                SIGNATURE,
+                "X-Amz-Signature",
+                &basic,
+            ]
+            .map(str::to_owned)
+            .to_vec(),
+        }
+    }
+
+    /// Sets a variable for every process of this world.
+    pub fn set(&mut self, name: &str, value: &str) -> &mut Self {
+        self.variables.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Adds to what must never be seen.
+    pub fn hide(&mut self, secret: &str) {
+        self.secrets.push(secret.to_owned());
+    }
+
+    /// The value of a variable that was set.
+    pub fn variable(&self, name: &str) -> String {
+        let found = self.variables.iter().find(|(known, _)| known == name);
+        found
+            .unwrap_or_else(|| panic!("{name} is not set"))
+            .1
+            .clone()
+    }
+
+    /// The home folder.
+    pub fn home(&self) -> &Path {
+        self.home.path()
+    }
+
+    /// The folder that processes start in.
+    pub fn out(&self) -> PathBuf {
+        let out = self.home.path().join("out");
+        fs::create_dir_all(&out).unwrap();
+        out
+    }
+
+    /// Names of everything in the output folder.
+    pub fn files(&self) -> Vec<String> {
+        let mut names: Vec<_> = fs::read_dir(self.out())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
+            .collect();
+        names.sort();
+        names
+    }
+
+    /// Content of a file in the output folder.
+    pub fn read(&self, name: &str) -> Vec<u8> {
+        fs::read(self.out().join(name))
+            .unwrap_or_else(|error| panic!("{name}: {error}; {:?}", self.files()))
+    }
+
+    /// A command in this world, not started.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        self.command_of(env!("CARGO_BIN_EXE_docfetch"), arguments)
+    }
+
+    /// Any program in this world, not started.
+    pub fn command_of(&self, program: &str, arguments: &[&str]) -> Command {
+        let mut command = Command::new(program);
+        command
+            .args(arguments)
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("HOME", self.home.path())
+            .envs(self.variables.iter().map(|(name, value)| (name, value)))
+            .current_dir(self.out())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        command
+    }
+
+    /// Runs docfetch to its end and looks for secrets.
+    pub fn run(&self, arguments: &[&str]) -> Run {
+        let run = self.finish(self.command(arguments).spawn().unwrap(), Instant::now());
+        self.look_for_secrets(&run, arguments);
+        run
+    }
+
+    /// Runs docfetch where a secret is what it is asked for.
+    pub fn run_showing(&self, arguments: &[&str]) -> Run {
+        self.finish(self.command(arguments).spawn().unwrap(), Instant::now())
+    }
+
+    /// Waits for a process.
+    pub fn finish(&self, mut child: Child, started: Instant) -> Run {
+        let mut stdout = child.stdout.take().unwrap();
+        let mut stderr = child.stderr.take().unwrap();
+        let out = std::thread::spawn(move || {
+            let mut bytes = Vec::new();
+            let _ = stdout.read_to_end(&mut bytes);
+            bytes
+        });
+        let err = std::thread::spawn(move || {
+            let mut bytes = Vec::new();
+            let _ = stderr.read_to_end(&mut bytes);
+            bytes
+        });
+        let status = loop {
+            if let Some(status) = child.try_wait().unwrap() {
+                break status;
+            }
+            if started.elapsed() > PATIENCE {
+                let _ = child.kill();
+                let stderr = String::from_utf8_lossy(&err.join().unwrap()).into_owned();
+                panic!("it runs for {PATIENCE:?}; standard error: {stderr}");
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        };
+        let elapsed = started.elapsed();
+        let raw_stdout = out.join().unwrap();
+        Run {
+            code: status.code().unwrap_or(-1),
+            stdout: String::from_utf8_lossy(&raw_stdout).into_owned(),
+            raw_stdout,
+            stderr: String::from_utf8_lossy(&err.join().unwrap()).into_owned(),
+            elapsed,
+        }
+    }
+
+    /// Fails when a secret is in what a process printed or in any file of this world.
+    pub fn look_for_secrets(&self, run: &Run, arguments: &[&str]) {
+        let mut places = vec![
+            ("standard output".to_owned(), run.raw_stdout.clone()),
+            ("standard error".to_owned(), run.stderr.clone().into_bytes()),
+        ];
+        let mut folders = vec![self.home.path().to_path_buf()];
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(&folder).unwrap().flatten() {
+                let path = entry.path();
+                if path.starts_with(self.home.path().join("given")) {
+                    continue; // what the test itself put there
+                }
+                if entry.file_type().unwrap().is_dir() {
+                    folders.push(path);
+                } else if entry.file_type().unwrap().is_file() {
+                    places.push((
+                        path.display().to_string(),
+                        fs::read(&path).unwrap_or_default(),
+                    ));
+                    places.push((
+                        "a file name".to_owned(),
+                        path.as_os_str().as_encoded_bytes().to_vec(),
+                    ));
+                }
+            }
+        }
+        for (place, bytes) in places {
+            for secret in &self.secrets {
+                let found = bytes
+                    .windows(secret.len())
+                    .any(|window| window == secret.as_bytes());
+                assert!(
+                    !found,
+                    "{secret:?} is in {place} of {arguments:?}\n{run:#?}"
+                );
+            }
+        }
+    }
+}
+
+impl Run {
+    /// Fails unless it ended with `code`.
+    #[track_caller]
+    pub fn exits(&self, code: i32) -> &Self {
+        assert_eq!(self.code, code, "{self:#?}");
+        self
+    }
+
+    /// Fails unless standard error holds `text`.
+    #[track_caller]
+    pub fn says(&self, text: &str) -> &Self {
+        assert!(self.stderr.contains(text), "no {text:?} in {self:#?}");
+        self
+    }
+
+    /// The JSON lines of standard output.
+    #[track_caller]
+    pub fn records(&self) -> Vec<serde_json::Value> {
+        let parse =
+            |line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+        self.stdout.lines().map(parse).collect()
+    }
+
+    /// The error code in the first record.
+    #[track_caller]
+    pub fn error_code(&self) -> String {
+        let records = self.records();
+        records[0]["error"]["code"]
+            .as_str()
+            .unwrap_or_else(|| panic!("{self:#?}"))
+            .to_owned()
+    }
+}
+
+/// Bytes that do not repeat soon.
+pub fn noise(length: usize) -> Vec<u8> {
+    let mut state = 0x2545_f491_4f6c_dd1d_u64;
+    (0..length)
+        .map(|_| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            (state >> 32) as u8
+        })
+        .collect()
+}

@@ -1,0 +1,208 @@
+//! Servers on raw sockets: every byte of an answer is the test's own.
+
+use super::{SIGNATURE, TOKEN};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+
+/// A request as it arrived.
+#[derive(Clone, Debug)]
+pub struct Request {
+    pub method: String,
+    pub target: String,
+    pub headers: Vec<(String, String)>,
+    pub body: Vec<u8>,
+    /// How many requests for the same method and path came before it.
+    pub before: usize,
+}
+
+impl Request {
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let found = self
+            .headers
+            .iter()
+            .find(|(known, _)| known.eq_ignore_ascii_case(name));
+        found.map(|(_, value)| value.as_str())
+    }
+
+    pub fn path(&self) -> &str {
+        self.target.split('?').next().unwrap()
+    }
+
+    /// The offset that a range request starts at.
+    pub fn range_start(&self) -> Option<usize> {
+        self.header("range")?
+            .strip_prefix("bytes=")?
+            .strip_suffix('-')?
+            .parse()
+            .ok()
+    }
+}
+
+/// A server of one request a connection.
+pub struct Raw {
+    pub address: SocketAddr,
+    seen: Arc<Mutex<Vec<Request>>>,
+}
+
+impl Raw {
+    /// Answers each request with `answer`, in a thread of its own.
+    pub fn start(answer: impl Fn(&Request, &mut TcpStream) + Send + Sync + 'static) -> Self {
+        Self::serve(TcpListener::bind("127.0.0.1:0").unwrap(), answer)
+    }
+
+    /// The same at an address that was free a moment ago.
+    pub fn start_at(
+        address: SocketAddr,
+        answer: impl Fn(&Request, &mut TcpStream) + Send + Sync + 'static,
+    ) -> Self {
+        Self::serve(TcpListener::bind(address).unwrap(), answer)
+    }
+
+    fn serve(
+        listener: TcpListener,
+        answer: impl Fn(&Request, &mut TcpStream) + Send + Sync + 'static,
+    ) -> Self {
+        let address = listener.local_addr().unwrap();
+        let seen: Arc<Mutex<Vec<Request>>> = Arc::default();
+        let (answer, log) = (Arc::new(answer), Arc::clone(&seen));
+        std::thread::spawn(move || {
+            for mut stream in listener.incoming().flatten() {
+                let (answer, log) = (Arc::clone(&answer), Arc::clone(&log));
+                std::thread::spawn(move || {
+                    let Some(mut request) = read(&stream) else {
+                        return;
+                    };
+                    {
+                        let mut log = log.lock().unwrap();
+                        let same = |other: &&Request| {
+                            other.method == request.method && other.path() == request.path()
+                        };
+                        request.before = log.iter().filter(same).count();
+                        log.push(request.clone());
+                    }
+                    answer(&request, &mut stream);
+                });
+            }
+        });
+        Self { address, seen }
+    }
+
+    pub fn base(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Requests so far.
+    pub fn seen(&self) -> Vec<Request> {
+        self.seen.lock().unwrap().clone()
+    }
+
+    /// How many requests came with this method for paths that contain `part`.
+    pub fn count(&self, method: &str, part: &str) -> usize {
+        let seen = self.seen();
+        seen.iter()
+            .filter(|request| request.method == method && request.path().contains(part))
+            .count()
+    }
+}
+
+fn read(stream: &TcpStream) -> Option<Request> {
+    let mut reader = BufReader::new(stream);
+    let mut line = String::new();
+    reader.read_line(&mut line).ok()?;
+    let mut words = line.split(' ');
+    let (method, target) = (words.next()?.to_owned(), words.next()?.to_owned());
+    let mut headers = Vec::new();
+    loop {
+        let mut line = String::new();
+        reader.read_line(&mut line).ok()?;
+        let Some((name, value)) = line.trim_end().split_once(':') else {
+            break;
+        };
+        headers.push((name.to_owned(), value.trim().to_owned()));
+    }
+    let mut request = Request {
+        method,
+        target,
+        headers,
+        body: Vec::new(),
+        before: 0,
+    };
+    let length = request
+        .header("content-length")
+        .and_then(|length| length.parse().ok())
+        .unwrap_or(0);
+    request.body = vec![0; length];
+    reader.read_exact(&mut request.body).ok()?;
+    Some(request)
+}
+
+/// Sends a whole answer.
+pub fn reply(stream: &mut TcpStream, status: &str, headers: &[(&str, &str)], body: &[u8]) {
+    head(stream, status, headers, Some(body.len()));
+    let _ = stream.write_all(body);
+}
+
+/// Sends the head of an answer; the body is the caller's.
+pub fn head(stream: &mut TcpStream, status: &str, headers: &[(&str, &str)], length: Option<usize>) {
+    let mut text = format!("HTTP/1.1 {status}\r\nConnection: close\r\n");
+    if let Some(length) = length {
+        text.push_str(&format!("Content-Length: {length}\r\n"));
+    }
+    for (name, value) in headers {
+        text.push_str(&format!("{name}: {value}\r\n"));
+    }
+    text.push_str("\r\n");
+    let _ = stream.write_all(text.as_bytes());
+}
+
+/// Closes a connection with a reset.
+pub fn reset(stream: &TcpStream) {
+    let _ = rustix::net::sockopt::set_socket_linger(stream, Some(std::time::Duration::ZERO));
+}
+
+/// A presigned URL at a storage.
+pub fn presigned(storage: &str, path: &str) -> String {
+    format!("{storage}{path}?X-Sig={SIGNATURE}")
+}
+
+/// Answers an API request as both providers do, the document being at `url`.
+pub fn api(request: &Request, stream: &mut TcpStream, url: &str) {
+    match (request.method.as_str(), request.path()) {
+        ("POST", "/o/token/") => {
+            let token = format!(
+                r#"{{"access_token":"{TOKEN}","expires_in":3600,"token_type":"Bearer","scope":"read"}}"#
+            );
+            reply(
+                stream,
+                "200 OK",
+                &[("Content-Type", "application/json")],
+                token.as_bytes(),
+            );
+        }
+        ("GET", path) if path.ends_with("/download/") => {
+            reply(stream, "302 Found", &[("Location", url)], b"")
+        }
+        ("POST", path) if path.ends_with("/download_uri") => {
+            let json = serde_json::json!({"download_uri": url, "expires_in_hours": 1}).to_string();
+            reply(
+                stream,
+                "200 OK",
+                &[("Content-Type", "application/json")],
+                json.as_bytes(),
+            );
+        }
+        _ => reply(stream, "404 Not Found", &[], b"{}"),
+    }
+}
+
+/// An API whose documents are all at `path` of a storage that answers with `storage`.
+pub fn both(
+    path: &'static str,
+    storage: impl Fn(&Request, &mut TcpStream) + Send + Sync + 'static,
+) -> (Raw, Raw) {
+    let storage = Raw::start(storage);
+    let url = presigned(&storage.base(), path);
+    let api = Raw::start(move |request, stream| api(request, stream, &url));
+    (api, storage)
+}

@@ -1,0 +1,148 @@
+//! What a person sees: a pseudo-terminal of 100 columns.
+
+use crate::support::World;
+use crate::support::services::Service;
+use docfetch::sandbox::Document;
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use rustix::termios::{Winsize, tcsetwinsize};
+use std::fs::File;
+use std::io::Read as _;
+use std::process::{Child, Command};
+
+/// Runs with all three streams on a terminal; returns the exit code and everything drawn.
+fn on_a_terminal(mut command: Command) -> (i32, String) {
+    let main = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    grantpt(&main).unwrap();
+    unlockpt(&main).unwrap();
+    let size = Winsize {
+        ws_row: 30,
+        ws_col: 100,
+        ws_xpixel: 0,
+        ws_ypixel: 0,
+    };
+    let name = ptsname(&main, Vec::new()).unwrap().into_string().unwrap();
+    let side = || File::options().read(true).write(true).open(&name).unwrap();
+    let mut child: Child = {
+        let stderr = side();
+        tcsetwinsize(&stderr, size).unwrap();
+        command
+            .stdin(side())
+            .stdout(side())
+            .stderr(stderr)
+            .env("TERM", "xterm")
+            .spawn()
+            .unwrap()
+    };
+    drop(command);
+    let mut screen = Vec::new();
+    let mut main = File::from(main);
+    let mut piece = [0; 4096];
+    // The last side's closing ends it with an error.
+    while let Ok(read) = main.read(&mut piece) {
+        if read == 0 {
+            break;
+        }
+        screen.extend_from_slice(&piece[..read]);
+    }
+    let status = child.wait().unwrap();
+    (
+        status.code().unwrap_or(-1),
+        String::from_utf8_lossy(&screen).into_owned(),
+    )
+}
+
+#[test]
+fn a_bar_shows_name_bytes_rate_and_remaining_time_and_leaves_the_path() {
+    let (service, content) = Service::with("Q3 deck.pdf", 2 << 20, &["throttle=2M"]);
+    let world = service.world();
+    let (code, screen) = on_a_terminal(world.command(&["sm", "doc1"]));
+    assert_eq!(code, 0, "{screen}");
+    for part in ["Q3 deck.pdf", "MiB/2.00 MiB", "MiB/s", "left"] {
+        assert!(screen.contains(part), "no {part:?} in {screen:?}");
+    }
+    // The bar is gone in the end: the path is the last thing on the screen.
+    let last = screen.trim_end().rsplit(['\r', '\n']).next().unwrap();
+    assert!(last.ends_with("Q3 deck.pdf"), "{screen:?}");
+    assert_eq!(world.read("Q3 deck.pdf"), content);
+}
+
+#[test]
+fn an_error_is_three_lines_with_a_coloured_label() {
+    let world = World::bare();
+    let (code, screen) = on_a_terminal(world.command(&["sm", "doc1"]));
+    assert_eq!(code, 3);
+    let lines: Vec<&str> = screen.lines().collect();
+    assert_eq!(lines.len(), 3, "{screen:?}");
+    assert!(lines[0].starts_with("\u{1b}[1;31merror:"));
+}
+
+#[test]
+fn a_listing_is_a_table_that_fits() {
+    let documents = [
+        Document::new("short.pdf", vec![0; 2048]).with_id("1"),
+        Document::new(&"very long name ".repeat(20), "x").with_id("22"),
+    ];
+    let service = Service::start(documents.to_vec(), &[]);
+    let world = service.world();
+    let (code, screen) = on_a_terminal(world.command(&["list", "onecodex", "--color", "never"]));
+    assert_eq!(code, 0);
+    let lines: Vec<&str> = screen.lines().collect();
+    assert_eq!(lines[0], "ID        SIZE  MODIFIED          NAME");
+    assert_eq!(lines[1], "1      2.0 KiB  2026-10-01 08:30  short.pdf");
+    assert!(
+        lines[2].ends_with('\u{2026}') && lines[2].chars().count() <= 100,
+        "{}",
+        lines[2]
+    );
+}
+
+#[test]
+fn names_and_messages_cannot_move_it() {
+    use crate::support::raw::{both, reply};
+    let (api, _storage) = both("/x", |_, stream| {
+        let name = [(
+            "Content-Disposition",
+            "attachment; filename*=UTF-8''a%E2%80%8Bb.txt",
+        )];
+        reply(stream, "200 OK", &name, b"x");
+    });
+    let world = World::new(&api.base());
+    let (code, screen) = on_a_terminal(world.command(&[
+        "sm",
+        "a\u{202e}b",
+        "-o",
+        "c\u{1b}[2Jd",
+        "-v",
+        "--progress",
+        "plain",
+    ]));
+    assert_eq!(code, 0, "{screen}");
+    assert!(
+        !screen.contains('\u{1b}') && !screen.contains('\u{202e}'),
+        "{screen:?}"
+    );
+    assert!(screen.contains("c\\u{1b}[2Jd"));
+}
+
+#[test]
+fn a_dumb_terminal_gets_no_bar() {
+    let (service, _) = Service::with("a.pdf", 1000, &[]);
+    let world = service.world();
+    let mut command = world.command(&["sm", "doc1"]);
+    command = {
+        let mut shell = world.command_of(
+            "env",
+            &[
+                "TERM=dumb",
+                command.get_program().to_str().unwrap(),
+                "sm",
+                "doc1",
+            ],
+        );
+        shell.env("TERM", "dumb");
+        shell
+    };
+    let (code, screen) = on_a_terminal(command);
+    assert_eq!(code, 0);
+    assert!(!screen.contains('\u{1b}'), "{screen:?}");
+}
