@@ -1,6 +1,13 @@
 //! The real binary against real servers: the sandbox, an S3 server that checks signatures, and raw
 //! sockets for what a framework hides.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::pedantic,
+    reason = "a test that cannot go on ends"
+)]
+
 mod corpora;
 mod exit_codes;
 mod faults;

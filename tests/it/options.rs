@@ -40,11 +40,7 @@ fn each_option_of_the_help_reads_its_variable() {
         .exits(0)
         .stdout
         .lines()
-        .filter_map(|line| {
-            line.trim_start()
-                .split_whitespace()
-                .find(|word| word.starts_with("--"))
-        })
+        .filter_map(|line| line.split_whitespace().find(|word| word.starts_with("--")))
         .map(|option| option.trim_end_matches(','))
         .filter(|option| *option != "--help")
         .collect();
