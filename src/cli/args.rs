@@ -1,4 +1,5 @@
 //! The arguments. Their doc comments are the help text.
+#![allow(clippy::doc_markdown, reason = "the help text is plain text")]
 
 use super::values;
 use crate::config::settings::{Connection, RateLimit};
@@ -6,13 +7,13 @@ use crate::config::variables::OPTION_PREFIX;
 use crate::fetch::destination::IfExists;
 use crate::fetch::naming::Template;
 use crate::sandbox::Fault;
+use crate::secret::Secret;
 use crate::ui::{Color, ProgressKind};
 use clap::builder::BoolishValueParser;
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
-use url::Url;
 
 /// Fetch documents that an API hides behind short-lived presigned URLs.
 ///
@@ -26,9 +27,20 @@ use url::Url;
     max_term_width = 100
 )]
 #[command(after_help = "\
-Every option of the fetch commands can also be set as DOCFETCH_<OPTION>, e.g. DOCFETCH_RETRIES=8.
-Exit codes: 0 done, 1 mixed failures, 2 usage, 3 credentials, 4 not to be had, 5 network or provider,
-6 integrity, 7 this machine, 8 a paid retrieval in doubt, 9 refused for safety, 130/143 interrupted.")]
+Options can also be set as DOCFETCH_<OPTION>, e.g. DOCFETCH_RETRIES=8.
+
+Exit codes:
+  0  everything fetched, or skipped as asked
+  1  failures of different kinds, or something unforeseen
+  2  wrong usage or configuration
+  3  credentials missing or rejected
+  4  the document is not to be had
+  5  network, provider or storage trouble; running again may help
+  6  length, digest, or the document changed
+  7  this machine: target exists, permissions, disk full
+  8  a paid retrieval is in doubt or would be repeated
+  9  refused for safety
+  130, 143  interrupted")]
 pub struct Cli {
     #[command(subcommand)]
     pub command: Command,
@@ -38,12 +50,12 @@ pub struct Cli {
 pub enum Command {
     /// Fetch documents from Standard Metrics
     ///
-    /// Credentials: `STANDARD_METRICS_CLIENT_ID` and `STANDARD_METRICS_CLIENT_SECRET`, or files named by
+    /// Credentials: STANDARD_METRICS_CLIENT_ID and STANDARD_METRICS_CLIENT_SECRET, or files named by
     /// the same variables with _FILE behind.
     Sm(Fetch),
     /// Fetch documents from One Codex
     ///
-    /// Credentials: `ONE_CODEX_API_KEY` or `ONE_CODEX_BEARER_TOKEN`, files named by the same variables
+    /// Credentials: ONE_CODEX_API_KEY or ONE_CODEX_BEARER_TOKEN, files named by the same variables
     /// with _FILE behind, or ~/.onecodex. A retrieval may be charged: it is asked for once a run.
     Onecodex(Fetch),
     /// List the documents that can be fetched
@@ -150,8 +162,8 @@ pub struct ConnectionArgs {
     pub ca_cert: Option<PathBuf>,
 
     /// Use this proxy instead of the environment's; loopback never goes through one
-    #[arg(long, value_name = "URL", value_parser = values::proxy, help_heading = "Connection")]
-    pub proxy: Option<Url>,
+    #[arg(long, value_name = "URL", help_heading = "Connection")]
+    pub proxy: Option<String>,
 
     /// Allow private and loopback addresses, and plain http to them
     #[arg(long, value_parser = BoolishValueParser::new(), help_heading = "Connection")]
@@ -162,7 +174,7 @@ impl From<ConnectionArgs> for Connection {
     fn from(args: ConnectionArgs) -> Self {
         Self {
             ca_cert: args.ca_cert,
-            proxy: args.proxy,
+            proxy: args.proxy.map(Secret::new),
             connect_timeout: args.connect_timeout,
             stall_timeout: args.stall_timeout,
             retries: args.retries,
@@ -319,7 +331,7 @@ impl From<ProgressArg> for ProgressKind {
 
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
 pub enum ColorArg {
-    /// On a terminal; `NO_COLOR` and `CLICOLOR_FORCE` are obeyed
+    /// On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed
     #[default]
     Auto,
     /// Always

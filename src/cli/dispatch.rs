@@ -102,6 +102,10 @@ async fn fetch(provider: Provider, arguments: Fetch) -> u8 {
 fn batch(provider: Provider, arguments: Fetch) -> Result<Batch> {
     let mut ids = Vec::with_capacity(arguments.ids.len());
     for id in &arguments.ids {
+        if id == "-" {
+            return Err(Error::new(Code::Usage, "`-` is not a document id")
+                .hint("give the ids as arguments, e.g. through xargs"));
+        }
         let id = provider.document_id(id)?;
         if !ids.contains(&id) {
             ids.push(id);

@@ -5,7 +5,6 @@ use crate::config::settings::RateLimit;
 use crate::fetch::naming::Template;
 use crate::model::{Rate, parse_duration};
 use std::time::Duration;
-use url::Url;
 
 /// A duration of any length.
 pub fn duration(text: &str) -> Result<Duration, String> {
@@ -57,11 +56,6 @@ pub fn sha256(text: &str) -> Result<[u8; 32], String> {
 /// A file name template.
 pub fn template(text: &str) -> Result<Template, String> {
     Template::parse(text)
-}
-
-/// A proxy: a URL, or host and port.
-pub fn proxy(text: &str) -> Result<Url, String> {
-    crate::http::client::parse_proxy(text).map_err(|error| error.message())
 }
 
 #[cfg(test)]

@@ -2,17 +2,17 @@
 //! merged when one is made.
 
 use crate::model::Rate;
+use crate::secret::Secret;
 use std::path::PathBuf;
 use std::time::Duration;
-use url::Url;
 
 /// How to connect, how long to try, how fast to ask.
 #[derive(Clone, Debug)]
 pub struct Connection {
     /// PEM file of certificates to trust on top of the system's.
     pub ca_cert: Option<PathBuf>,
-    /// Proxy instead of the environment's.
-    pub proxy: Option<Url>,
+    /// Proxy instead of the environment's: a URL, or host and port. It can hold a password.
+    pub proxy: Option<Secret>,
     /// Longest time for name resolution, connection and TLS handshake together.
     pub connect_timeout: Duration,
     /// An attempt that moved less than 1 KiB/s for this long is ended.

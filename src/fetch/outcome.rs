@@ -1,8 +1,8 @@
 //! What the world is told of a fetch: the JSON records, whose fields are fixed.
 
 use crate::error::Error;
-use serde::Serialize;
-use std::path::PathBuf;
+use serde::{Serialize, Serializer};
+use std::path::{Path, PathBuf};
 
 /// How a document ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -27,6 +27,7 @@ pub struct Outcome {
     /// How it ended.
     pub status: Status,
     /// Where it is; none on standard output, or while the name is unknown.
+    #[serde(serialize_with = "lossy")]
     pub path: Option<PathBuf>,
     /// Its file name.
     pub name: Option<String>,
@@ -46,6 +47,13 @@ pub struct Outcome {
     pub resolves: u32,
     /// From start to end.
     pub elapsed_ms: u64,
+}
+
+/// JSON is text: a path that is not is shown as well as it can be.
+fn lossy<S: Serializer>(path: &Option<PathBuf>, serializer: S) -> Result<S::Ok, S::Error> {
+    path.as_deref()
+        .map(Path::to_string_lossy)
+        .serialize(serializer)
 }
 
 /// A document that failed.

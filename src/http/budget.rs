@@ -1,7 +1,8 @@
 //! The rate budget of an API: never more requests in a window than it allows.
 //!
 //! A request takes a slot before it leaves, and frees it one window after its *answer*: however long
-//! it travels, the server never counts more than the budget. `Retry-After` holds all of them.
+//! it travels, the server never counts more than the budget. `Retry-After` holds all of them, for at
+//! most 15 minutes; whoever has less patience is told at once.
 
 use crate::model::Rate;
 use std::collections::VecDeque;
@@ -51,16 +52,27 @@ impl Budget {
         }
     }
 
-    /// Waits for a slot.
-    pub async fn slot(&self) -> Slot<'_> {
+    /// Waits for a slot. What the rates ask is always waited for; a hold is not, when it is longer
+    /// than `patience`.
+    ///
+    /// # Errors
+    /// How long the hold lasts.
+    pub async fn slot(&self, patience: Duration) -> Result<Slot<'_>, Duration> {
         loop {
             let freed = self.freed.notified();
             let wait = {
                 let mut log = self.log();
-                let wait = log.wait(&self.rates, Instant::now());
+                let now = Instant::now();
+                let held = log
+                    .held_until
+                    .map(|until| until.saturating_duration_since(now));
+                if let Some(held) = held.filter(|held| *held > patience) {
+                    return Err(held);
+                }
+                let wait = log.wait(&self.rates, now);
                 if wait == Some(Duration::ZERO) {
                     log.in_flight += 1;
-                    return Slot(self);
+                    return Ok(Slot(self));
                 }
                 wait
             };

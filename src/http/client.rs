@@ -14,6 +14,7 @@ use super::failure::Refused;
 use crate::config::settings::Connection;
 use crate::config::variables::{self, ALL_PROXY, HTTP_PROXY, HTTPS_PROXY, NO_PROXY};
 use crate::error::{Code, Error, Result};
+use crate::secret::Secret;
 use hyper_util::client::proxy::matcher::Matcher;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::{Client, ClientBuilder, Proxy, redirect, retry};
@@ -53,7 +54,7 @@ impl Clients {
     /// # Errors
     /// [`Code::Config`] when a certificate file or a proxy cannot be used.
     pub fn new(settings: &Connection, base: &Url) -> Result<(Self, Arc<Policy>)> {
-        let proxies = Proxies::new(settings.proxy.clone())?;
+        let proxies = Proxies::new(settings.proxy.as_ref())?;
         let policy = Policy::new(base, settings.allow_private, proxies.hosts());
         let policy = Arc::new(policy);
         let clients = Self {
@@ -132,20 +133,21 @@ struct Proxies {
 }
 
 impl Proxies {
-    fn new(explicit: Option<Url>) -> Result<Self> {
+    fn new(explicit: Option<&Secret>) -> Result<Self> {
+        let overridden = explicit.is_some();
         let all = match explicit {
-            Some(url) => Some(url),
+            Some(proxy) => Some(parse_proxy(proxy.expose())?),
             None => read_proxy(&ALL_PROXY)?,
         };
-        let of = |names: &[&str], overridden: bool| -> Result<Option<Url>> {
+        let of = |names: &[&str]| -> Result<Option<Url>> {
             match if overridden { None } else { read_proxy(names)? } {
                 Some(url) => Ok(Some(url)),
                 None => Ok(all.clone()),
             }
         };
         Ok(Self {
-            http: of(&HTTP_PROXY, false)?,
-            https: of(&HTTPS_PROXY, false)?,
+            http: of(&HTTP_PROXY)?,
+            https: of(&HTTPS_PROXY)?,
             not_exempt: Matcher::builder()
                 .all("http://proxy.invalid")
                 .no(variables::first(&NO_PROXY).unwrap_or_default())
@@ -182,7 +184,7 @@ fn read_proxy(names: &[&str]) -> Result<Option<Url>> {
 ///
 /// # Errors
 /// [`Code::Config`] when it is neither. The text is not repeated: it can hold a password.
-pub fn parse_proxy(text: &str) -> Result<Url> {
+fn parse_proxy(text: &str) -> Result<Url> {
     let full = if text.contains("://") {
         text.to_owned()
     } else {
@@ -192,8 +194,11 @@ pub fn parse_proxy(text: &str) -> Result<Url> {
         .ok()
         .filter(|url| url.has_host() && matches!(url.scheme(), "http" | "https"))
         .ok_or_else(|| {
-            Error::new(Code::Config, "the proxy cannot be used")
-                .why("it must be an http or https URL, or a host and a port")
+            Error::new(
+                Code::Config,
+                "--proxy, or the proxy of the environment, cannot be used",
+            )
+            .why("it must be an http or https URL, or a host and a port")
         })
 }
 

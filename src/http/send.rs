@@ -28,6 +28,7 @@ pub struct Http {
     policy: Arc<Policy>,
     budget: Budget,
     stall_timeout: Duration,
+    patience: Duration,
 }
 
 /// A header that proves who asks.
@@ -72,6 +73,7 @@ impl Http {
                 Some(RateLimit::Rates(rates)) => rates.clone(),
             }),
             stall_timeout: settings.stall_timeout,
+            patience: settings.retry_max_time,
         })
     }
 
@@ -89,7 +91,11 @@ impl Http {
     /// # Errors
     /// [`Failure`], which says whether the request may have arrived.
     pub async fn api(&self, request: ApiRequest<'_>) -> Result<Reply, Failure> {
-        let slot = self.budget.slot().await;
+        let slot = self.budget.slot(self.patience).await.map_err(|held| {
+            let host = request.url.host_str().unwrap_or_default();
+            let error = Error::new(Code::RateLimited, format!("{host} asked to slow down"));
+            unsent(error.retry_after(Some(held)))
+        })?;
         let channel = if request.charged {
             Channel::Charged
         } else {

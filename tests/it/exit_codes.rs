@@ -49,6 +49,7 @@ fn usage_errors_exit_2_and_say_what_was_expected() {
         (&["sm", "a/b"], "is not a document id"),
         (&["sm", ""], "is not a document id"),
         (&["sm", ".."], "is not a document id"),
+        (&["sm", "-"], "is not a document id"),
         (&["sm", "a", "b", "-o", "x"], "single document"),
         (
             &["sm", "a", "b", "--sha256", &"0".repeat(64)],
@@ -228,6 +229,12 @@ fn retry_after_is_obeyed_and_an_hour_ends_the_run_at_once() {
     let run = world.run(&["sm", "a", "--json"]);
     assert_eq!(run.exits(5).error_code(), "rate_limited");
     run.says("3600 s");
+    assert!(run.elapsed < Duration::from_secs(5));
+    // It holds for the next document, too: nothing is sent, and nobody waits for it.
+    let before = hour.count("GET", "/download/");
+    let run = world.run(&["sm", "a", "b", "--json"]);
+    run.exits(5);
+    assert_eq!(hour.count("GET", "/download/"), before + 1);
     assert!(run.elapsed < Duration::from_secs(5));
     let storage = Raw::start(|_, stream| reply(stream, "200 OK", &[], b"x"));
     let url = presigned(&storage.base(), "/x.txt");

@@ -108,6 +108,17 @@ fn a_credential_that_cannot_be_a_header_is_refused_without_being_shown() {
 }
 
 #[test]
+fn a_password_in_a_proxy_is_not_repeated() {
+    let mut world = World::new("https://api.example.com");
+    world.hide("proxy-passw0rd");
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let working = format!("http://user:proxy-passw0rd@{closed}");
+    for (proxy, code) in [("ftp://user:proxy-passw0rd@host", 2), (working.as_str(), 5)] {
+        world.run(&["sm", "a", "-v", "--retries", "0", "--proxy", proxy]).exits(code);
+    }
+}
+
+#[test]
 fn nothing_but_the_file_stays_on_disk() {
     let (service, _) = Service::with("x.bin", 1000, &[]);
     let world = service.world();
