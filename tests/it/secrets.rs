@@ -111,10 +111,15 @@ fn a_credential_that_cannot_be_a_header_is_refused_without_being_shown() {
 fn a_password_in_a_proxy_is_not_repeated() {
     let mut world = World::new("https://api.example.com");
     world.hide("proxy-passw0rd");
-    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let closed = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
     let working = format!("http://user:proxy-passw0rd@{closed}");
     for (proxy, code) in [("ftp://user:proxy-passw0rd@host", 2), (working.as_str(), 5)] {
-        world.run(&["sm", "a", "-v", "--retries", "0", "--proxy", proxy]).exits(code);
+        world
+            .run(&["sm", "a", "-v", "--retries", "0", "--proxy", proxy])
+            .exits(code);
     }
 }
 
