@@ -146,8 +146,8 @@ impl Code {
         }
     }
 
-    /// Whether the same command may succeed when it is simply run again: `retryable` in JSON.
-    pub fn retryable(self) -> bool {
+    /// Whether the same command may succeed when it is simply run again.
+    fn retryable(self) -> bool {
         matches!(self.exit_code(), 5) || matches!(self, Self::Busy | Self::Interrupted)
     }
 
@@ -322,6 +322,11 @@ impl Error {
     /// Its kind.
     pub fn code(&self) -> Code {
         self.0.code
+    }
+
+    /// Whether the same command may succeed when it is simply run again: `retryable` in JSON.
+    pub fn retryable(&self) -> bool {
+        self.0.code.retryable() && !self.0.permanent
     }
 
     /// Whether another attempt in this run may succeed.

@@ -10,7 +10,8 @@ use crate::sandbox::Fault;
 use crate::secret::Secret;
 use crate::ui::{Color, ProgressKind};
 use clap::builder::BoolishValueParser;
-use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
+use clap::parser::ValueSource;
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -198,7 +199,7 @@ pub struct OutputArgs {
 #[derive(Debug, Default, Args)]
 pub struct SpeechArgs {
     /// Say errors only
-    #[arg(short, long, value_parser = BoolishValueParser::new(), overrides_with = "verbose", help_heading = "Output")]
+    #[arg(short, long, value_parser = BoolishValueParser::new(), help_heading = "Output")]
     pub quiet: bool,
 
     /// Say requests, attempts and decisions, without secrets
@@ -351,7 +352,7 @@ impl From<ColorArg> for Color {
 }
 
 /// The whole command line. An option takes its `DOCFETCH_` variable where that is set and not empty.
-pub fn command() -> clap::Command {
+fn command() -> clap::Command {
     Cli::command().mut_subcommands(|subcommand| {
         if subcommand.get_name() == "sandbox" {
             return subcommand;
@@ -363,6 +364,38 @@ pub fn command() -> clap::Command {
             _ => arg,
         })
     })
+}
+
+impl Cli {
+    /// Parses the command line.
+    ///
+    /// # Errors
+    /// Help and version as well as wrong usage: clap prints them.
+    pub fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
+        let matches = command().try_get_matches_from(arguments)?;
+        let mut cli = Self::from_arg_matches(&matches)?;
+        let subcommand = matches.subcommand().map(|(_, matches)| matches);
+        if let (Some(speech), Some(matches)) = (cli.command.speech(), subcommand) {
+            let flag = |id| matches.value_source(id) == Some(ValueSource::CommandLine);
+            // A flag wins over the other one's variable; else quiet wins.
+            speech.quiet &= !speech.verbose || flag("quiet") || !flag("verbose");
+            speech.verbose &= !speech.quiet;
+        }
+        Ok(cli)
+    }
+}
+
+impl Command {
+    fn speech(&mut self) -> Option<&mut SpeechArgs> {
+        match self {
+            Self::Sm(arguments) | Self::Onecodex(arguments) => {
+                Some(&mut arguments.output_args.speech)
+            }
+            Self::List(arguments) => Some(&mut arguments.output_args.speech),
+            Self::Url(arguments) => Some(&mut arguments.speech),
+            Self::Sandbox(_) => None,
+        }
+    }
 }
 
 /// `--ids` and `--limit` belong to a single listing, not to the environment.

@@ -1,8 +1,6 @@
 //! Command to `commands::*`, error to exit code.
 
-use super::args::{
-    self, Cli, Command, Fetch, List, OutputArgs, ProviderArg, Sandbox, SpeechArgs, UrlOf,
-};
+use super::args::{Cli, Command, Fetch, List, OutputArgs, ProviderArg, Sandbox, SpeechArgs, UrlOf};
 use crate::commands;
 use crate::commands::fetch::Batch;
 use crate::error::{Code, Error, Result};
@@ -11,7 +9,6 @@ use crate::fetch::engine::Options;
 use crate::fetch::outcome::Summary;
 use crate::provider::{Provider, one_codex, standard_metrics};
 use crate::ui::{Color, Look, Printer, ProgressKind};
-use clap::FromArgMatches as _;
 use std::ffi::OsString;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -19,10 +16,7 @@ use std::process::ExitCode;
 
 /// Runs docfetch with these arguments; returns what the process exits with.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let parsed = args::command()
-        .try_get_matches_from(arguments)
-        .and_then(|matches| Cli::from_arg_matches(&matches));
-    let cli = match parsed {
+    let cli = match Cli::read(arguments) {
         Ok(cli) => cli,
         Err(error) => {
             // Help and version go to standard output and exit 0, usage errors exit 2.

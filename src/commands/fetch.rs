@@ -1,7 +1,7 @@
 //! `docfetch sm` and `docfetch onecodex`: one document after another.
 
 use crate::config::settings::Connection;
-use crate::error::{Code, Error, Result};
+use crate::error::{Code, Result};
 use crate::fetch::engine::{Fetcher, Options};
 use crate::fetch::events::Progress;
 use crate::fetch::interrupt::Interrupt;
@@ -36,9 +36,7 @@ pub async fn run(
     mut each: impl FnMut(&DocumentId, &Result<Outcome>) -> ControlFlow<()>,
 ) -> Result<Summary> {
     let started = Instant::now();
-    let mut interrupt = Interrupt::listen().map_err(|error| {
-        Error::new(Code::Unexpected, "cannot listen for signals").why(error.to_string())
-    })?;
+    let mut interrupt = Interrupt::listen()?;
     let resolver = Resolver::new(batch.provider, &batch.connection)?;
     let fetcher = Fetcher::new(resolver, batch.options);
     let mut summary = Summary::default();

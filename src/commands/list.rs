@@ -2,6 +2,7 @@
 
 use crate::config::settings::Connection;
 use crate::error::Result;
+use crate::fetch::interrupt::Interrupt;
 use crate::provider::Provider;
 use crate::resolve::Resolver;
 use crate::resolve::listing::Row;
@@ -16,11 +17,12 @@ pub async fn run(
     limit: Option<usize>,
     mut each: impl FnMut(&[Row]) -> Result<()>,
 ) -> Result<()> {
+    let mut interrupt = Interrupt::listen()?;
     let resolver = Resolver::new(provider, connection)?;
     let mut left = limit.unwrap_or(usize::MAX);
     let mut pages = resolver.list(limit);
     while left > 0
-        && let Some(rows) = pages.next().await?
+        && let Some(rows) = interrupt.or(pages.next()).await?
     {
         let wanted = &rows[..rows.len().min(left)];
         left -= wanted.len();

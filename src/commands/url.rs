@@ -2,6 +2,7 @@
 
 use crate::config::settings::Connection;
 use crate::error::Result;
+use crate::fetch::interrupt::Interrupt;
 use crate::http::presigned::PresignedUrl;
 use crate::model::DocumentId;
 use crate::provider::Provider;
@@ -16,6 +17,9 @@ pub async fn run(
     connection: &Connection,
     id: &DocumentId,
 ) -> Result<PresignedUrl> {
+    let mut interrupt = Interrupt::listen()?;
     let resolver = Resolver::new(provider, connection)?;
-    resolver.resolve(id, &mut resolver.retry()).await
+    let mut retry = resolver.retry();
+    let asked = interrupt.or(resolver.resolve(id, &mut retry)).await;
+    asked.map_err(|error| resolver.say_how_to_go_on(id, error))
 }

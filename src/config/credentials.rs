@@ -69,12 +69,12 @@ fn unusable(path: &Path) -> Error {
 }
 
 fn sendable(text: &str, place: &str) -> Result<Secret> {
-    if text.chars().any(|c| c.is_control() || !c.is_ascii()) {
+    if text.chars().any(char::is_control) {
         return Err(Error::new(
             Code::Config,
             format!("the value of {place} cannot be a credential"),
         )
-        .why("it contains line breaks or characters outside ASCII"));
+        .why("it contains line breaks or other control characters"));
     }
     Ok(Secret::new(text))
 }

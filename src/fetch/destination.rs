@@ -1,7 +1,7 @@
 //! Which file a document becomes, and whether it may be written.
 
 use super::naming::{self, Template};
-use super::partial::{Partial, Published};
+use super::partial::{FileIdentity, Partial, Published};
 use crate::error::{Code, Error, Result};
 use crate::model::DocumentId;
 use std::collections::HashMap;
@@ -66,18 +66,24 @@ pub struct Destination<'a> {
     id: &'a DocumentId,
     provider: &'a str,
     target: Option<PathBuf>,
+    published_meanwhile: Option<FileIdentity>,
 }
 
 impl<'a> Destination<'a> {
     /// The file that was asked for, or one to be named later.
     pub fn new(wish: &'a Wish, taken: &'a Taken, provider: &'a str, id: &'a DocumentId) -> Self {
-        Self {
+        let mut destination = Self {
             wish,
             taken,
             id,
             provider,
             target: wish.file.as_ref().map(|file| wish.folder.join(file)),
+            published_meanwhile: None,
+        };
+        if !wish.template.needs_name() {
+            destination.name(&naming::from_id(id, None));
         }
+        destination
     }
 
     /// The target, once it is known.
@@ -102,12 +108,17 @@ impl<'a> Destination<'a> {
             .unwrap_or(Path::new("."))
     }
 
-    /// Whether a name can be given without asking the storage: it was asked for, or the template
-    /// needs none.
-    pub fn name_without_storage(&mut self) {
-        if self.target.is_none() && !self.wish.template.needs_name() {
-            self.name(&naming::from_id(self.id, None));
+    /// Names the target by what is known before the storage is asked, if that leaves a safe name.
+    pub fn name_by(&mut self, name: Option<&str>) {
+        if let Some(name) = name.and_then(naming::safe) {
+            self.name(&name);
         }
+    }
+
+    /// Notes a file that another process published while this one waited: wherever that is the
+    /// target, the document is there.
+    pub fn published_meanwhile(&mut self, file: Option<FileIdentity>) {
+        self.published_meanwhile = file;
     }
 
     /// Names the target after a safe name, unless it has one.
@@ -153,6 +164,9 @@ impl<'a> Destination<'a> {
             }
             Err(error) => return Err(Error::io("look at", &target, &error)),
         };
+        if self.published_meanwhile == Some(FileIdentity::of(&found)) {
+            return Ok(Standing::Skip);
+        }
         let replaceable = found.is_file() || found.is_symlink();
         match self.wish.if_exists {
             IfExists::Rename => {

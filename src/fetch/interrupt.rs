@@ -1,5 +1,6 @@
 //! SIGINT and SIGTERM: the first asks for a clean stop, a second one ends the process at once.
 
+use crate::error::{Code, Error, Result};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
 use std::io;
@@ -19,8 +20,14 @@ impl Interrupt {
     /// Starts to listen; from now on signals do not end the process by themselves.
     ///
     /// # Errors
-    /// When the signals cannot be caught.
-    pub fn listen() -> io::Result<Self> {
+    /// [`Code::Unexpected`] when the signals cannot be caught.
+    pub fn listen() -> Result<Self> {
+        Self::catch().map_err(|error| {
+            Error::new(Code::Unexpected, "cannot listen for signals").why(error.to_string())
+        })
+    }
+
+    fn catch() -> io::Result<Self> {
         let armed = Arc::new(AtomicBool::new(false));
         for number in [SIGINT, SIGTERM] {
             // In this order: the first signal finds it unarmed and arms it, the second one ends the
@@ -50,5 +57,17 @@ impl Interrupt {
         };
         self.seen = Some(number);
         number
+    }
+
+    /// Does something until it is done or a signal comes. What it has in hand stays with the caller.
+    ///
+    /// # Errors
+    /// Its own, or [`Code::Interrupted`].
+    pub async fn or<T>(&mut self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        tokio::select! {
+            biased;
+            signal = self.wait() => Err(Error::interrupted(signal)),
+            result = work => result,
+        }
     }
 }

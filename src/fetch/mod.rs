@@ -1,5 +1,6 @@
 //! A document id becomes a file.
 
+mod attempts;
 pub mod destination;
 pub mod engine;
 pub mod events;

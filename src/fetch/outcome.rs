@@ -5,7 +5,7 @@ use serde::{Serialize, Serializer};
 use std::path::{Path, PathBuf};
 
 /// How a document ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
     /// It is on disk, or was written to standard output.
@@ -13,11 +13,12 @@ pub enum Status {
     /// It was there before.
     Skipped,
     /// It would be written (dry run).
+    #[default]
     Planned,
 }
 
 /// A document that did not fail. Unknown values are null.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(tag = "type", rename = "document")]
 pub struct Outcome {
     /// The provider's name.
@@ -92,7 +93,7 @@ impl<'a> From<&'a Error> for Failure<'a> {
             message: error.message(),
             hint: error.next_step(),
             http_status: error.status(),
-            retryable: error.code().retryable(),
+            retryable: error.retryable(),
         }
     }
 }

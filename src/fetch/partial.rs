@@ -7,10 +7,11 @@
 //! not a plain file of this user.
 
 use crate::error::{Code, Error, Result};
+use crate::http::headers::is_strong;
 use rustix::fs::{FallocateFlags, Mode, OFlags};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
-use std::fs::File;
+use std::fs::{File, Metadata, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
@@ -45,7 +46,24 @@ pub struct Partial {
     position: u64,
     entity: Entity,
     resumed_from: u64,
-    waited: bool,
+    published_by_other: Option<FileIdentity>,
+}
+
+/// A file, whatever its name is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FileIdentity {
+    device: u64,
+    inode: u64,
+}
+
+impl FileIdentity {
+    /// The file that this metadata is of.
+    pub fn of(metadata: &Metadata) -> Self {
+        Self {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+        }
+    }
 }
 
 impl Partial {
@@ -58,38 +76,40 @@ impl Partial {
     pub async fn open(folder: &Path, name: &str, patience: Duration) -> Result<Self> {
         let path = path(folder, name);
         let asked = Instant::now();
-        let mut waited = false;
+        let mut held: Option<File> = None; // what another process held when it was looked at last
         let file = loop {
             let file = open_own(&path, OFlags::CREATE | OFlags::RDWR)?;
             match file.try_lock() {
-                Ok(()) if still_there(&file, &path) => break file,
-                Ok(()) => {} // published or discarded by whoever held it
-                Err(std::fs::TryLockError::Error(error)) => {
-                    return Err(Error::io("lock", &path, &error));
-                }
-                Err(std::fs::TryLockError::WouldBlock) if asked.elapsed() < patience => {
-                    if !waited {
+                Ok(()) if names(&path, &file) => break file,
+                Ok(()) => held = Some(file), // published or discarded since it was opened
+                Err(TryLockError::Error(error)) => return Err(Error::io("lock", &path, &error)),
+                Err(TryLockError::WouldBlock) if asked.elapsed() < patience => {
+                    if held.is_none() {
                         log::warn!("another process is fetching this document; waiting for it");
                     }
-                    waited = true;
+                    held = Some(file);
                     tokio::time::sleep(POLL).await;
                 }
-                Err(std::fs::TryLockError::WouldBlock) => {
-                    return Err(Error::new(
-                        Code::Busy,
-                        "another process is fetching this document",
-                    )
-                    .why(format!("it holds {}", path.display())));
+                Err(TryLockError::WouldBlock) => {
+                    let what = "another process is fetching this document";
+                    let why = format!("it holds {}", path.display());
+                    return Err(Error::new(Code::Busy, what).why(why));
                 }
             }
         };
+        let other = held.and_then(|held| held.metadata().ok());
+        let other = other
+            .filter(|other| other.nlink() > 0)
+            .as_ref()
+            .map(FileIdentity::of);
+        let own = file.metadata().as_ref().map(FileIdentity::of).ok();
         let mut partial = Self {
             path,
             file,
             position: 0,
             entity: Entity::default(),
             resumed_from: 0,
-            waited,
+            published_by_other: other.filter(|other| Some(*other) != own),
         };
         if let Some(sidecar) = partial.read_sidecar()? {
             partial.position = sidecar.synced;
@@ -123,9 +143,9 @@ impl Partial {
         self.resumed_from
     }
 
-    /// Whether another process held it when it was opened.
-    pub fn waited(&self) -> bool {
-        self.waited
+    /// The file that another process made of its partial of this document while this one waited.
+    pub fn published_by_other(&self) -> Option<FileIdentity> {
+        self.published_by_other
     }
 
     /// Notes what the bytes belong to, and takes the room for the rest, so that a full disk shows
@@ -193,12 +213,7 @@ impl Partial {
     /// Leaves the bytes for a later run where that can use them, else removes them. What could not
     /// be synced is not trusted.
     pub fn keep(self) -> Result<()> {
-        let Some(etag) = self
-            .entity
-            .tag
-            .clone()
-            .filter(|tag| super::transfer::can_join(tag))
-        else {
+        let Some(etag) = self.entity.tag.clone().filter(|tag| is_strong(tag)) else {
             return self.discard();
         };
         if self.position == 0 || self.file.sync_data().is_err() {
@@ -297,7 +312,7 @@ impl Partial {
             sidecar.synced > 0
                 && sidecar.synced <= length
                 && sidecar.total.is_none_or(|total| sidecar.synced <= total)
-                && super::transfer::can_join(&sidecar.etag)
+                && is_strong(&sidecar.etag)
         }))
     }
 }
@@ -346,10 +361,10 @@ fn open_own(path: &Path, flags: OFlags) -> Result<File> {
     Ok(file)
 }
 
-/// Whether `path` still names the open `file`.
-fn still_there(file: &File, path: &Path) -> bool {
-    match (file.metadata(), std::fs::symlink_metadata(path)) {
-        (Ok(open), Ok(named)) => open.dev() == named.dev() && open.ino() == named.ino(),
+/// Whether `path` is a name of the open `file`.
+fn names(path: &Path, file: &File) -> bool {
+    match (std::fs::symlink_metadata(path), file.metadata()) {
+        (Ok(named), Ok(open)) => FileIdentity::of(&named) == FileIdentity::of(&open),
         _ => false,
     }
 }

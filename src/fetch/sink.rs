@@ -87,12 +87,9 @@ impl Sink {
         }
     }
 
-    /// Whether bytes can be taken back.
-    pub fn can_restart(&self) -> bool {
-        match self {
-            Self::Partial(_) => true,
-            Self::Stdout(stream) => stream.position == 0,
-        }
+    /// Whether what is in it cannot be taken back.
+    pub fn is_stream(&self) -> bool {
+        matches!(self, Self::Stdout(_))
     }
 
     /// Starts over.

@@ -13,17 +13,11 @@ use crate::http::content_disposition;
 use crate::http::headers::{self, Checksum, ContentRange};
 use crate::http::presigned::{PresignedUrl, Refusal, refusal};
 use crate::http::send::{Http, Reply};
-use reqwest::header::{CONTENT_DISPOSITION, LOCATION};
+use reqwest::header::CONTENT_DISPOSITION;
 use url::Url;
 
 /// Redirects that a storage may answer with in a row.
 const REDIRECTS: usize = 3;
-
-/// Whether bytes under this entity tag may be continued: only a strong one guarantees that the rest
-/// is of the same representation (RFC 9110 section 13.1.5).
-pub fn can_join(tag: &str) -> bool {
-    headers::is_strong(tag)
-}
 
 /// What a storage answered.
 #[derive(Debug)]
@@ -75,7 +69,7 @@ pub async fn open(
     position: u64,
     entity: &Entity,
 ) -> Result<Opened> {
-    let tag = entity.tag.as_deref().filter(|tag| can_join(tag));
+    let tag = entity.tag.as_deref().filter(|tag| headers::is_strong(tag));
     let range = match (position, tag) {
         (0, _) => None,
         (_, None) => return Ok(useless("it has no strong entity tag")),
@@ -91,7 +85,11 @@ pub async fn open(
         (416, Some((position, tag))) => {
             let other = headers::entity_tag(reply.headers()).is_some_and(|other| other != tag);
             Ok(match headers::content_range(reply.headers()) {
-                Some(ContentRange::Unsatisfied { total }) if total == position && !other => {
+                Some(ContentRange::Unsatisfied { total })
+                    if total == position
+                        && entity.total.is_none_or(|known| known == total)
+                        && !other =>
+                {
                     Opened::Complete
                 }
                 _ => other_document("the document has another length now"),
@@ -123,9 +121,8 @@ async fn follow(
         if !matches!(reply.status(), 301 | 302 | 303 | 307 | 308) {
             return Ok((reply, url));
         }
-        url = headers::text(reply.headers(), LOCATION)
-            .and_then(|location| url.join(location).ok())
-            .ok_or_else(|| refused(&reply).why("its redirect has no Location that is a URL"))?;
+        url =
+            headers::location(reply.headers(), &url).map_err(|wrong| refused(&reply).why(wrong))?;
     }
     Err(
         Error::new(Code::UnsafeRedirect, "the storage redirects without end")

@@ -1,6 +1,7 @@
 //! Whether the bytes are the right ones: lengths, `--sha256`, checksum headers.
 
 use super::partial::Partial;
+use super::sink::Sink;
 use crate::error::{Code, Error, Result};
 use crate::http::headers::Checksum;
 use crate::model::hexadecimal;
@@ -93,18 +94,15 @@ impl Digests {
         *self = Self::new(self.sha256.is_some());
     }
 
-    /// Notes the checksum that a response announces for the whole object. One that comes while
-    /// bytes are already in a partial is computed over those first.
-    pub fn expect(
-        &mut self,
-        announced: Option<(Checksum, Vec<u8>)>,
-        held: Option<&Partial>,
-    ) -> Result<()> {
-        let Some((checksum, value)) = announced.filter(|_| self.checksum.is_none()) else {
+    /// Notes the checksum that a response announces for the whole object. One that comes while bytes
+    /// are in a partial already is computed over those first; what is through a pipe cannot be.
+    pub fn expect(&mut self, announced: Option<(Checksum, Vec<u8>)>, sink: &Sink) -> Result<()> {
+        let late = sink.is_stream() && sink.position() > 0;
+        let Some((checksum, value)) = announced.filter(|_| self.checksum.is_none() && !late) else {
             return Ok(());
         };
         let mut hasher = Hasher::new(checksum);
-        if let Some(partial) = held {
+        if let Sink::Partial(partial) = sink {
             partial.read_back(partial.position(), |bytes| hasher.update(bytes))?;
         }
         self.checksum = Some((checksum, value, hasher));
@@ -236,7 +234,7 @@ mod tests {
     fn a_wrong_checksum_is_named_with_both_values() {
         let mut digests = Digests::new(true);
         digests
-            .expect(Some((Checksum::Crc32, vec![0; 4])), None)
+            .expect(Some((Checksum::Crc32, vec![0; 4])), &Sink::stdout())
             .unwrap();
         digests.update(b"123456789");
         let error = digests.check(None).unwrap_err();

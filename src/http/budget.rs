@@ -86,8 +86,11 @@ impl Budget {
         }
     }
 
-    /// Lets nothing leave for `wait`, at most 15 minutes.
+    /// Lets nothing leave for `wait`, at most 15 minutes; without rates there is nothing to move.
     pub fn hold(&self, wait: Duration) {
+        if self.rates.is_empty() {
+            return;
+        }
         let until = Instant::now() + wait.min(LONGEST_HOLD);
         let mut log = self.log();
         log.held_until = Some(log.held_until.map_or(until, |held| held.max(until)));

@@ -29,14 +29,10 @@ pub fn from_library(error: &reqwest::Error, host: &str) -> Failure {
         _ => None,
     });
     if let Some(why) = certificate {
-        return Failure {
-            error: Error::new(
-                Code::Certificate,
-                format!("the certificate of {host} is not trusted"),
-            )
-            .why(explain(why)),
-            sent: false,
-        };
+        let (why, hint) = explain(why);
+        let what = format!("the certificate of {host} is not trusted");
+        let error = Error::new(Code::Certificate, what).why(why).hint(hint);
+        return Failure { error, sent: false };
     }
     let what = if error.is_connect() {
         format!("cannot connect to {host}")
@@ -82,22 +78,33 @@ fn inner<'a>(error: &'a (dyn StdError + 'static)) -> Vec<&'a (dyn StdError + 'st
     found
 }
 
-fn explain(why: &CertificateError) -> String {
-    match why {
+/// Why a certificate is not trusted, and what to do.
+fn explain(why: &CertificateError) -> (String, &'static str) {
+    const CLOCK: &str = "set this machine's clock if it is wrong; else tell the provider";
+    const TELL: &str = "check the address; if it is right, tell the provider";
+    const TRUST: &str = "pass a private authority's certificate with --ca-cert";
+    let (why, hint) = match why {
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
-            "it has expired (or this machine's clock is wrong)".into()
+            ("it has expired", CLOCK)
         }
         CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
-            "it is not valid yet (or this machine's clock is wrong)".into()
+            ("it is not valid yet", CLOCK)
         }
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
-            "it is for another host".into()
+            ("it is for another host", TELL)
         }
-        CertificateError::UnknownIssuer => "no trusted authority issued it".into(),
-        CertificateError::Revoked => "it was revoked".into(),
-        CertificateError::BadSignature => "its signature is wrong".into(),
-        other => format!("{other:?}").chars().take(120).collect(),
-    }
+        CertificateError::UnknownIssuer => ("no trusted authority issued it", TRUST),
+        CertificateError::Revoked => ("it was revoked", TELL),
+        CertificateError::BadSignature => ("its signature is wrong", TRUST),
+        CertificateError::Other(other) if format!("{other:?}").contains("CaUsedAsEndEntity") => {
+            ("it is an authority's certificate, not a server's", TELL)
+        }
+        other => {
+            let other: String = format!("{other:?}").chars().take(120).collect();
+            return (other, TELL);
+        }
+    };
+    (why.to_owned(), hint)
 }
 
 /// Carries our own refusal out of the library's name resolution.

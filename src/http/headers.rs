@@ -4,6 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use reqwest::header::{self, HeaderMap};
 use std::time::{Duration, SystemTime};
+use url::Url;
 
 /// A `Content-Range` (RFC 9110 section 14.4) of bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +28,22 @@ pub enum ContentRange {
 /// The header's text, where it is text.
 pub fn text(headers: &HeaderMap, name: impl header::AsHeaderName) -> Option<&str> {
     headers.get(name)?.to_str().ok().map(str::trim)
+}
+
+/// The `Location` (RFC 9110 section 10.2.2) relative to `url`. Servers send raw UTF-8 as well, which
+/// becomes percent-encoded here, as in every browser.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn location(headers: &HeaderMap, url: &Url) -> Result<Url, &'static str> {
+    let value = headers
+        .get(header::LOCATION)
+        .filter(|value| !value.is_empty());
+    let bytes = value.ok_or("its redirect has no Location")?.as_bytes();
+    std::str::from_utf8(bytes)
+        .ok()
+        .and_then(|text| url.join(text.trim()).ok())
+        .ok_or("its redirect's Location is no URL")
 }
 
 /// The `Content-Range`, when there is one and it makes sense.

@@ -27,6 +27,7 @@ pub struct Http {
     made: [OnceLock<Client>; 3],
     policy: Arc<Policy>,
     budget: Budget,
+    connect_timeout: Duration,
     stall_timeout: Duration,
     patience: Duration,
 }
@@ -66,6 +67,7 @@ impl Http {
         Ok(Self {
             clients,
             made: Default::default(),
+            connect_timeout: settings.connect_timeout,
             policy,
             budget: Budget::new(match &settings.rate_limit {
                 None => rates.to_vec(),
@@ -121,7 +123,14 @@ impl Http {
                 .body(form);
         }
         let shown = format!("{} {}", request.method, without_query(&request.url));
-        let answer = self.send(sent, &request.url, &shown).await;
+        // A connection that is still being made ends by its own time limit, as one that carried
+        // nothing: so whatever outlasts both has been sent.
+        let time = if request.charged {
+            self.connect_timeout + self.stall_timeout
+        } else {
+            self.stall_timeout
+        };
+        let answer = self.send(sent, time, &request.url, &shown).await;
         drop(slot);
         if let Ok(reply) = &answer
             && let Some(wait) = reply.retry_after()
@@ -152,7 +161,7 @@ impl Http {
                 .header(header::IF_RANGE, tag);
             shown = format!("{shown} from byte {from}");
         }
-        self.send(request, url, &shown)
+        self.send(request, self.stall_timeout, url, &shown)
             .await
             .map_err(|failure| failure.error)
     }
@@ -160,12 +169,13 @@ impl Http {
     async fn send(
         &self,
         request: reqwest::RequestBuilder,
+        time: Duration,
         url: &Url,
         shown: &str,
     ) -> Result<Reply, Failure> {
         let host = url.host_str().unwrap_or_default().to_owned();
         let started = Instant::now();
-        let answer = tokio::time::timeout(self.stall_timeout, request.send()).await;
+        let answer = tokio::time::timeout(time, request.send()).await;
         let result = match answer {
             Ok(Ok(response)) => Ok(Reply {
                 response,

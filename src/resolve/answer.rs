@@ -1,6 +1,7 @@
 //! What the API's answers mean.
 
 use crate::error::{Code, Error, Result};
+use crate::http::content_disposition::misleads;
 use crate::http::send::Reply;
 use crate::provider::Provider;
 use crate::secret::{Secret, scrub};
@@ -71,7 +72,13 @@ pub async fn refusal(provider: &Provider, what: &str, reply: Reply, secrets: &[S
     if code == Code::CredentialsRejected {
         error = error.hint(format!("check {}", provider.credential_variables()));
     }
-    if transient { error } else { error.permanent() }
+    if transient {
+        return error;
+    }
+    if code == Code::ProviderError {
+        error = error.hint("run again with -v; if it stays, tell the provider");
+    }
+    error.permanent()
 }
 
 /// The words of an error body, without secrets and control characters.
@@ -80,11 +87,9 @@ fn detail(body: &[u8], secrets: &[Secret]) -> Option<String> {
     let said = ["detail", "message", "error_description", "error"]
         .iter()
         .find_map(|field| json.get(field)?.as_str())?;
-    let said: String = scrub(said, secrets)
-        .chars()
-        .filter(|c| !c.is_control())
-        .take(DETAIL)
-        .collect();
+    // First the control characters: one inside a secret would hide it from the search.
+    let said: String = said.chars().filter(|c| !misleads(*c)).collect();
+    let said: String = scrub(&said, secrets).chars().take(DETAIL).collect();
     (!said.is_empty()).then_some(said)
 }
 
@@ -109,6 +114,10 @@ mod tests {
             Some("key [redacted][2J")
         );
         assert_eq!(of(r#"{"detail":{"k3y":1}}"#), None);
+        assert_eq!(
+            of(r#"{"detail":"k\u001b3\u202ey"}"#).as_deref(),
+            Some("[redacted]")
+        );
         assert_eq!(of("<html>k3y</html>"), None);
     }
 }

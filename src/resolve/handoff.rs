@@ -9,24 +9,19 @@ use crate::http::send::Reply;
 use crate::model::DocumentId;
 use crate::provider::Handoff;
 use reqwest::Method;
-use reqwest::header::LOCATION;
 use serde_json::Value;
 use url::Url;
 
 impl Resolver {
     /// Asks once, without regard to cost.
-    pub(super) async fn hand_over(
-        &self,
-        id: &DocumentId,
-        retry: &mut Retry,
-    ) -> Result<Url, Failure> {
+    pub(super) async fn hand_over(&self, id: &DocumentId) -> Result<Url, Failure> {
         let (method, path) = match self.provider.handoff {
             Handoff::Redirect { path } => (Method::GET, path),
             Handoff::JsonField { path, .. } => (Method::POST, path),
         };
         let url = self.route(path, Some(id));
         let charged = self.provider.charged;
-        let reply = self.authorized(method, &url, charged, retry).await?;
+        let reply = self.authorized(method, &url, charged).await?;
         self.read(id, &url, reply)
             .await
             .map_err(|error| Failure { error, sent: true })
@@ -36,12 +31,8 @@ impl Resolver {
         let title = self.provider.title;
         match (&self.provider.handoff, reply.status()) {
             (Handoff::Redirect { .. }, 301 | 302 | 303 | 307 | 308) => {
-                let location = headers::text(reply.headers(), LOCATION)
-                    .filter(|location| !location.is_empty())
-                    .ok_or_else(|| answer::protocol(title).why("its redirect has no Location"))?;
-                asked
-                    .join(location)
-                    .map_err(|_| answer::protocol(title).why("its redirect's Location is no URL"))
+                headers::location(reply.headers(), asked)
+                    .map_err(|wrong| answer::protocol(title).why(wrong))
             }
             (Handoff::Redirect { .. }, status @ 200..=299) => Err(answer::protocol(title)
                 .why(format!(
@@ -82,14 +73,16 @@ impl Resolver {
             .why("this run has asked for one already"));
         }
         loop {
-            let failure = match self.hand_over(id, retry).await {
+            let failure = match self.hand_over(id).await {
                 Ok(url) => return Ok(url),
                 Err(failure) => failure,
             };
             let error = failure.error;
             let again = !failure.sent || (error.status() == Some(429) && error.wait().is_some());
             if again {
+                self.asked().remove(id); // nothing was charged while this waits
                 retry.pause(error).await?;
+                self.asked().insert(id.clone());
                 continue;
             }
             return Err(match error.status() {

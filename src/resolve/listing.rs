@@ -2,13 +2,13 @@
 
 use super::{ANSWER, Resolver, answer};
 use crate::error::{Error, Result};
-use crate::http::backoff::Retry;
 use crate::http::headers;
 use crate::model::DocumentId;
 use crate::provider::Paging;
 use reqwest::Method;
 use serde::Serialize;
 use serde_json::{Map, Value};
+use std::collections::HashSet;
 use url::Url;
 
 /// A document that can be fetched.
@@ -36,6 +36,8 @@ pub struct Pages<'a> {
     next: Option<Url>,
     page: usize,
     seen: u64,
+    /// Queries of the pages that were asked for.
+    asked: HashSet<String>,
 }
 
 impl Resolver {
@@ -50,6 +52,7 @@ impl Resolver {
             .append_pair(listing.page_size, &rows.to_string());
         Pages {
             resolver: self,
+            asked: HashSet::from([url.query().unwrap_or_default().to_owned()]),
             next: Some(url),
             page: 1,
             seen: 0,
@@ -70,7 +73,7 @@ impl Pages<'_> {
         };
         let mut retry = self.resolver.retry();
         let (rows, total, next) = loop {
-            match self.ask(&url, &mut retry).await {
+            match self.ask(&url).await {
                 Ok(page) => break page,
                 Err(error) => retry.pause(error).await?,
             }
@@ -92,28 +95,25 @@ impl Pages<'_> {
 
     /// Only the query of a `next` link counts: the credential goes to no host that an answer names,
     /// and a scheme that a proxy in front of the API got wrong does no harm.
-    fn follow(&self, current: &Url, next: &str) -> Result<Url> {
+    fn follow(&mut self, current: &Url, next: &str) -> Result<Url> {
         let title = self.resolver.provider.title;
         let next = current
             .join(next)
             .map_err(|_| answer::protocol(title).why("the link to the next page is no URL"))?;
+        let query = next.query().unwrap_or_default().to_owned();
         let mut url = current.clone();
-        url.set_query(next.query());
-        if url == *current {
-            return Err(answer::protocol(title).why("the next page is the same page again"));
+        url.set_query(Some(&query));
+        if !self.asked.insert(query) {
+            return Err(answer::protocol(title).why("its pages lead to one another for ever"));
         }
         Ok(url)
     }
 
-    async fn ask(
-        &self,
-        url: &Url,
-        retry: &mut Retry,
-    ) -> Result<(Vec<Value>, Option<u64>, Option<String>)> {
+    async fn ask(&self, url: &Url) -> Result<(Vec<Value>, Option<u64>, Option<String>)> {
         let title = self.resolver.provider.title;
         let reply = self
             .resolver
-            .authorized(Method::GET, url, false, retry)
+            .authorized(Method::GET, url, false)
             .await
             .map_err(|failure| failure.error)?;
         if reply.status() != 200 {

@@ -10,7 +10,7 @@ pub mod listing;
 mod token;
 
 use crate::config::settings::Connection;
-use crate::error::{Error, Result};
+use crate::error::{Code, Error, Result};
 use crate::http::backoff::{Policy, Retry};
 use crate::http::failure::Failure;
 use crate::http::presigned::PresignedUrl;
@@ -48,7 +48,7 @@ pub struct Resolver {
     credentials: Credentials,
     http: Http,
     token: TokenCache,
-    /// Documents whose paid retrieval was asked for in this run.
+    /// Documents whose paid retrieval may have been asked for in this run.
     asked: Mutex<HashSet<DocumentId>>,
     retry: Policy,
 }
@@ -119,15 +119,8 @@ impl Resolver {
 
     async fn ask_metadata(&self, route: &Metadata, id: &DocumentId) -> Result<Known> {
         let url = self.route(route.path, Some(id));
-        let mut retry = Retry::new(
-            Policy {
-                retries: 0,
-                ..self.retry
-            },
-            Instant::now(),
-        );
         let reply = self
-            .authorized(Method::GET, &url, false, &mut retry)
+            .authorized(Method::GET, &url, false)
             .await
             .map_err(|failure| failure.error)?;
         if reply.status() != 200 {
@@ -149,27 +142,37 @@ impl Resolver {
     /// [`Code::ChargeUnknown`] when a paid request was sent and not answered,
     /// [`Code::ChargeRefused`] when it would have to be sent twice in this run, and every code of a
     /// refused or failing API.
-    ///
-    /// [`Code::ChargeUnknown`]: crate::error::Code::ChargeUnknown
-    /// [`Code::ChargeRefused`]: crate::error::Code::ChargeRefused
     pub async fn resolve(&self, id: &DocumentId, retry: &mut Retry) -> Result<PresignedUrl> {
         let url = if self.provider.charged {
             self.retrieve_once(id, retry).await?
         } else {
             loop {
-                match self.hand_over(id, retry).await {
+                match self.hand_over(id).await {
                     Ok(url) => break url,
                     Err(failure) => retry.pause(failure.error).await?,
                 }
             }
         };
-        self.http.check(&url)?;
+        self.http.check(&url).map_err(|error| {
+            if !self.provider.charged {
+                return error;
+            }
+            let why = error.cause().unwrap_or_default().to_owned();
+            error.why(format!(
+                "{why}; the paid retrieval was answered and may be charged"
+            ))
+        })?;
         Ok(PresignedUrl::new(url, self.provider.charged))
     }
 
-    /// Whether the paid retrieval of `id` was asked for in this run.
-    pub fn was_asked(&self, id: &DocumentId) -> bool {
-        self.asked().contains(id)
+    /// An interrupt, with what it means for a paid retrieval.
+    pub fn say_how_to_go_on(&self, id: &DocumentId, error: Error) -> Error {
+        if error.code() == Code::Interrupted && self.asked().contains(id) {
+            return error
+                .why("a paid retrieval may have been asked for")
+                .hint("running again asks for a new retrieval, which may be charged");
+        }
+        error
     }
 
     fn asked(&self) -> std::sync::MutexGuard<'_, HashSet<DocumentId>> {
@@ -189,16 +192,10 @@ impl Resolver {
 
     /// Sends a request with the credential. A token that the API refuses is dropped, and the request
     /// sent once more with a new one: a 401 is not charged.
-    async fn authorized(
-        &self,
-        method: Method,
-        url: &Url,
-        charged: bool,
-        retry: &mut Retry,
-    ) -> Result<Reply, Failure> {
+    async fn authorized(&self, method: Method, url: &Url, charged: bool) -> Result<Reply, Failure> {
         let mut renewed = false;
         loop {
-            let authorization = self.authorization(retry).await?;
+            let authorization = self.authorization().await?;
             let request = ApiRequest {
                 url: url.clone(),
                 charged,
@@ -220,14 +217,14 @@ impl Resolver {
         }
     }
 
-    async fn authorization(&self, retry: &mut Retry) -> Result<Authorization, Error> {
+    async fn authorization(&self) -> Result<Authorization, Error> {
         let bearer = |token: &Secret| Authorization {
             header: AUTHORIZATION,
             value: Secret::new(format!("Bearer {}", token.expose())),
         };
         match (&self.provider.auth, &self.credentials) {
             (Auth::ClientCredentials { token_path, .. }, Credentials::Client { id, secret }) => {
-                let token = self.token.get(self, token_path, id, secret, retry).await?;
+                let token = self.token.get(self, token_path, id, secret).await?;
                 Ok(bearer(&token))
             }
             (Auth::Key { header, .. }, Credentials::Key(key)) => Ok(Authorization {

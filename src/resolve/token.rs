@@ -2,7 +2,6 @@
 
 use super::{ANSWER, Resolver, answer};
 use crate::error::{Code, Error, Result};
-use crate::http::backoff::Retry;
 use crate::http::send::{ApiRequest, Authorization};
 use crate::secret::Secret;
 use base64::Engine as _;
@@ -16,6 +15,9 @@ use url::form_urlencoded::byte_serialize;
 
 /// A token this close to its end is not used for a new request.
 const MARGIN: Duration = Duration::from_mins(1);
+
+/// Seconds that a token is used for when its answer does not tell.
+const UNKNOWN: u64 = 360;
 
 /// The token of one run. Whoever needs it while another asks for it waits for that answer.
 #[derive(Debug, Default)]
@@ -31,7 +33,8 @@ struct Token {
 #[derive(Deserialize)]
 struct Granted {
     access_token: String,
-    expires_in: u64,
+    /// Recommended, not required.
+    expires_in: Option<u64>,
     token_type: String,
 }
 
@@ -49,7 +52,6 @@ impl TokenCache {
         path: &str,
         id: &Secret,
         secret: &Secret,
-        retry: &mut Retry,
     ) -> Result<Secret> {
         let mut kept = self.0.lock().await;
         if let Some(token) = kept
@@ -58,12 +60,7 @@ impl TokenCache {
         {
             return Ok(token.value.clone());
         }
-        let token = loop {
-            match ask(resolver, path, id, secret).await {
-                Ok(token) => break token,
-                Err(error) => retry.pause(error).await?,
-            }
-        };
+        let token = ask(resolver, path, id, secret).await?;
         let value = token.value.clone();
         *kept = Some(token);
         Ok(value)
@@ -122,7 +119,12 @@ async fn ask(resolver: &Resolver, path: &str, id: &Secret, secret: &Secret) -> R
             {
                 return Err(answer::protocol(title).why("the token is not a bearer token"));
             }
-            let lifetime = Duration::from_secs(granted.expires_in.min(u64::from(u32::MAX)));
+            let lifetime = Duration::from_secs(
+                granted
+                    .expires_in
+                    .unwrap_or(UNKNOWN)
+                    .min(u64::from(u32::MAX)),
+            );
             Ok(Token {
                 value: Secret::new(granted.access_token),
                 good_until: asked + lifetime.saturating_sub(MARGIN),

@@ -5,13 +5,16 @@
 //! brings a credential, a cookie or a `Referer`; the API checks credentials, keeps the rate limit and
 //! counts what would be charged. [`Fault`]s break it on purpose.
 
+mod body;
 mod faults;
 mod routes;
 mod server;
 mod signature;
+mod state;
 mod storage;
 mod store;
 
 pub use faults::{Fault, InvalidFault};
-pub use server::{Report, Sandbox};
+pub use server::Sandbox;
+pub use state::Report;
 pub use store::Document;

@@ -1,9 +1,9 @@
 //! Both APIs.
 
+use super::body::{Answer, Body};
 use super::faults::Fault;
-use super::server::{State, random};
 use super::signature::encode;
-use super::storage::{Answer, Body};
+use super::state::{State, random};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http_body_util::{BodyExt as _, Limited};

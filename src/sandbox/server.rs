@@ -1,104 +1,22 @@
-//! Two listeners, what they share, and what is reported at the end.
+//! Two listeners: an API and a storage, two origins as in life.
 
 use super::faults::Fault;
 use super::signature::Signer;
-use super::storage::Pace;
+use super::state::{Report, State, random};
 use super::store::Document;
 use super::{routes, storage};
-use crate::model::hexadecimal;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use ring::rand::{SecureRandom as _, SystemRandom};
-use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::net::Ipv4Addr;
+use std::sync::{Arc, Mutex};
 use tokio::net::TcpListener;
-
-/// How long a URL lives unless a fault says otherwise: an hour, as the services say.
-const LIFETIME: Duration = Duration::from_hours(1);
 
 /// A running sandbox; it serves as long as its runtime runs.
 #[derive(Debug)]
 pub struct Sandbox {
     state: Arc<State>,
-}
-
-/// What happened.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Report {
-    /// Retrievals that would have been charged, by document.
-    pub charges: BTreeMap<String, u32>,
-    /// OAuth tokens given out.
-    pub tokens: u32,
-    /// Download routes answered with a redirect.
-    pub downloads: u32,
-    /// Requests to the API past its rate limit.
-    pub rate_limited: u32,
-    /// Requests to the storage.
-    pub storage_requests: u32,
-    /// Bytes of bodies that the storage handed out.
-    pub storage_bytes: u64,
-    /// Requests to the storage that brought a credential, a cookie or a `Referer`.
-    pub leaks: u32,
-}
-
-/// What both listeners know.
-#[derive(Debug)]
-pub(super) struct State {
-    pub documents: Vec<Document>,
-    pub faults: Vec<Fault>,
-    pub client_id: String,
-    pub client_secret: String,
-    pub api_key: String,
-    pub signer: Signer,
-    pub api: SocketAddr,
-    pub storage: SocketAddr,
-    changing: Mutex<Changing>,
-}
-
-/// What changes while it runs.
-#[derive(Debug, Default)]
-pub(super) struct Changing {
-    pub report: Report,
-    pub tokens: HashMap<String, Instant>,
-    pub requests: VecDeque<Instant>,
-    pub signed: HashMap<String, Instant>,
-    pub statuses: u32,
-    pub versions: u32,
-}
-
-impl State {
-    pub fn now(&self) -> MutexGuard<'_, Changing> {
-        self.changing.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub fn document(&self, id: &str) -> Option<&Document> {
-        self.documents.iter().find(|document| document.id == id)
-    }
-
-    /// The first fault that `pick` knows.
-    pub fn fault<T>(&self, pick: impl Fn(&Fault) -> Option<T>) -> Option<T> {
-        self.faults.iter().find_map(pick)
-    }
-
-    pub fn has(&self, fault: Fault) -> bool {
-        self.faults.contains(&fault)
-    }
-
-    pub fn lifetime(&self) -> Duration {
-        self.fault(|fault| match fault {
-            Fault::ExpireAfter(lifetime) => Some(*lifetime),
-            _ => None,
-        })
-        .unwrap_or(LIFETIME)
-    }
-
-    pub fn pace(&self) -> Pace {
-        Pace::of(&self.faults)
-    }
 }
 
 impl Sandbox {
@@ -194,13 +112,4 @@ async fn serve(listener: TcpListener, state: Arc<State>, origin: Origin) {
                 .await;
         });
     }
-}
-
-/// So many random bytes in hexadecimal.
-pub(super) fn random(bytes: usize) -> io::Result<String> {
-    let mut random = vec![0; bytes];
-    SystemRandom::new()
-        .fill(&mut random)
-        .map_err(|_| io::Error::other("no random bytes"))?;
-    Ok(hexadecimal(&random))
 }

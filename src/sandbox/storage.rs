@@ -1,28 +1,15 @@
 //! The presigned store: what an object storage accepts, refuses and sends.
 
+use super::body::{Answer, Body};
 use super::faults::Fault;
-use super::server::State;
 use super::signature::Rejected;
+use super::state::State;
 use super::store::Document;
-use bytes::Bytes;
-use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
+use hyper::body::Incoming;
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
 use jiff::Timestamp;
-use std::io;
-use std::pin::Pin;
-use std::task::{Context, Poll, ready};
-use std::time::Duration;
-use tokio::time::Sleep;
 use url::form_urlencoded;
-
-/// An answer of the sandbox.
-pub type Answer = Response<Body>;
-
-/// Bytes are handed on in pieces of this size.
-const PIECE: u64 = 64 << 10;
-/// What was sent before a break has this long to arrive.
-const BEFORE_BREAK: Duration = Duration::from_millis(20);
 
 /// Headers that have no business at a storage.
 const LEAKS: [HeaderName; 4] = [
@@ -154,13 +141,7 @@ fn send(state: &State, document: &Document, headers: &HeaderMap, query: &str) ->
         _ => (200, 0, document.size),
     };
     state.now().report.storage_bytes += end - first;
-    let mut answer = Response::new(Body {
-        source: Source::Document(document.clone()),
-        position: first,
-        end,
-        pace: state.pace(),
-        pause: None,
-    });
+    let mut answer = Response::new(Body::part(document, first, end, &state.faults));
     *answer.status_mut() = if status == 206 {
         StatusCode::PARTIAL_CONTENT
     } else {
@@ -215,125 +196,6 @@ fn error(status: u16, code: &str, message: &str) -> Answer {
 fn insert(answer: &mut Answer, name: HeaderName, value: &str) {
     if let Ok(value) = HeaderValue::from_str(value) {
         answer.headers_mut().insert(name, value);
-    }
-}
-
-/// How a body is sent, and where it breaks.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Pace {
-    break_after: Option<(u64, Break)>,
-    throttle: Option<u64>,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Break {
-    Close,
-    Silence,
-}
-
-impl Pace {
-    /// As the faults want it.
-    pub fn of(faults: &[Fault]) -> Self {
-        let mut pace = Self::default();
-        for fault in faults {
-            match fault {
-                Fault::Truncate(bytes) | Fault::ResetEvery(bytes) => {
-                    pace.break_after = Some((*bytes, Break::Close));
-                }
-                Fault::StallAfter(bytes) => pace.break_after = Some((*bytes, Break::Silence)),
-                Fault::Throttle(bytes) => pace.throttle = Some(*bytes),
-                _ => {}
-            }
-        }
-        pace
-    }
-}
-
-/// A body that comes as its pace allows.
-#[derive(Debug)]
-pub struct Body {
-    source: Source,
-    position: u64,
-    end: u64,
-    pace: Pace,
-    pause: Option<Pin<Box<Sleep>>>,
-}
-
-#[derive(Debug)]
-enum Source {
-    Memory(Bytes),
-    Document(Document),
-}
-
-impl Body {
-    /// A body that is sent at once.
-    pub fn of(content: Vec<u8>) -> Self {
-        Self {
-            position: 0,
-            end: content.len() as u64,
-            source: Source::Memory(content.into()),
-            pace: Pace::default(),
-            pause: None,
-        }
-    }
-}
-
-impl HttpBody for Body {
-    type Data = Bytes;
-    type Error = io::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
-        if self.position >= self.end {
-            return Poll::Ready(None);
-        }
-        if let Some(pause) = &mut self.pause {
-            ready!(pause.as_mut().poll(cx));
-            self.pause = None;
-            if matches!(self.pace.break_after, Some((0, Break::Close))) {
-                return Poll::Ready(Some(Err(io::Error::other("broken on purpose"))));
-            }
-        }
-        let mut length = PIECE.min(self.end - self.position);
-        match self.pace.break_after {
-            Some((0, Break::Silence)) => return Poll::Pending,
-            Some((0, Break::Close)) => {
-                let mut pause = Box::pin(tokio::time::sleep(BEFORE_BREAK));
-                let _ = pause.as_mut().poll(cx);
-                self.pause = Some(pause);
-                return Poll::Pending;
-            }
-            Some((left, _)) => length = length.min(left),
-            None => {}
-        }
-        if let Some(rate) = self.pace.throttle {
-            length = length.min((rate / 20).max(1));
-            let wait = Duration::from_secs_f64(length as f64 / rate as f64);
-            self.pause = Some(Box::pin(tokio::time::sleep(wait)));
-        }
-        let piece = match &self.source {
-            Source::Memory(content) => Ok(content.clone()),
-            Source::Document(document) => {
-                document.read(self.position, usize::try_from(length).unwrap_or(usize::MAX))
-            }
-        };
-        let piece = piece.and_then(|piece| match piece.len() {
-            0 => Err(io::ErrorKind::UnexpectedEof.into()), // the file is shorter now
-            _ => Ok(piece),
-        });
-        Poll::Ready(Some(piece.map(|piece| {
-            self.position += piece.len() as u64;
-            if let Some((left, _)) = &mut self.pace.break_after {
-                *left = left.saturating_sub(piece.len() as u64);
-            }
-            Frame::data(piece)
-        })))
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.end - self.position)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Progress bars: the only place that knows indicatif.
 
-use super::printer::Console;
+use super::console::Console;
 use super::report::shortened;
 use super::sanitize::printable;
 use crate::error::Error;

@@ -1,6 +1,6 @@
 //! Errors for people, and the log of `-v`.
 
-use super::printer::Console;
+use super::console::Console;
 use super::sanitize::printable;
 use crate::error::Error;
 use log::{Level, LevelFilter, Log, Metadata, Record};

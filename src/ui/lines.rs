@@ -1,8 +1,8 @@
 //! Progress as lines: for people who read a log, and as JSON events for programs.
 
-use super::printer::Console;
+use super::console::Console;
 use super::report::size;
-use super::sanitize::printable;
+use super::sanitize::{printable, printable_json};
 use crate::error::Error;
 use crate::fetch::events::Progress;
 use crate::model::DocumentId;
@@ -145,7 +145,7 @@ impl Events {
         if let Some(error) = error {
             record["error"] = json!({"code": error.code().as_str(), "message": error.message()});
         }
-        self.console.say(&record.to_string());
+        self.console.say(&printable_json(&record.to_string()));
     }
 }
 

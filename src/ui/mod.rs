@@ -1,6 +1,7 @@
 //! The only place that writes to a terminal. Standard output holds results, standard error all else.
 
 mod bars;
+mod console;
 mod diagnostics;
 mod lines;
 mod printer;

@@ -1,10 +1,11 @@
 //! How things look, and the two streams.
 
 use super::bars::Bars;
+use super::console::Console;
 use super::diagnostics::{Journal, describe};
 use super::lines::{Events, Lines};
 use super::report;
-use super::sanitize::printable;
+use super::sanitize::{printable, printable_json};
 use crate::error::{Error, Result};
 use crate::fetch::events::{Progress, Unwatched};
 use crate::fetch::outcome::{Failed, Outcome, Status, Summary};
@@ -12,7 +13,6 @@ use crate::http::presigned::PresignedUrl;
 use crate::model::DocumentId;
 use crate::resolve::listing::Row;
 use crate::sandbox::{Document, Report};
-use indicatif::MultiProgress;
 use serde::Serialize;
 use std::ffi::OsStr;
 use std::io::{self, IsTerminal as _, Write as _};
@@ -59,26 +59,6 @@ pub struct Look {
     pub color: Color,
 }
 
-/// Standard error, which bars and lines share.
-#[derive(Clone, Debug)]
-pub struct Console {
-    bars: MultiProgress,
-}
-
-impl Console {
-    /// Writes a line without tearing a bar. A closed standard error is nobody's loss.
-    pub fn say(&self, line: &str) {
-        self.bars.suspend(|| {
-            let _ = writeln!(io::stderr().lock(), "{line}");
-        });
-    }
-
-    /// What draws the bars.
-    pub fn bars(&self) -> &MultiProgress {
-        &self.bars
-    }
-}
-
 /// Writes results and errors.
 #[derive(Debug)]
 pub struct Printer {
@@ -90,9 +70,7 @@ pub struct Printer {
 impl Printer {
     /// Sets up the streams, and the log of the lower floors.
     pub fn new(look: Look) -> Self {
-        let console = Console {
-            bars: MultiProgress::new(),
-        };
+        let console = Console::default();
         Journal::install(console.clone(), look.quiet, look.verbose);
         let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
         let forced = set("CLICOLOR_FORCE")
@@ -258,13 +236,13 @@ impl Printer {
     }
 
     fn record(&self, record: &impl Serialize) -> Result<()> {
-        let record = serde_json::to_vec(record).map_err(|error| Error::stdout(&error.into()))?;
-        self.line(&record)
+        let record = serde_json::to_string(record).map_err(|error| Error::stdout(&error.into()))?;
+        self.line(printable_json(&record).as_bytes())
     }
 
     /// A line on standard output, without tearing a bar.
     fn line(&self, line: &[u8]) -> Result<()> {
-        self.console.bars.suspend(|| {
+        self.console.without_bars(|| {
             let mut out = io::stdout().lock();
             out.write_all(line)
                 .and_then(|()| out.write_all(b"\n"))

@@ -20,6 +20,19 @@ pub fn printable(text: &str) -> Cow<'_, str> {
     Cow::Owned(clean)
 }
 
+/// A JSON text whose strings cannot move the terminal either: the same characters, as JSON escapes
+/// them (RFC 8259 section 7), so that every parser reads what was there.
+pub fn printable_json(json: &str) -> Cow<'_, str> {
+    if !json.chars().any(harmful) {
+        return Cow::Borrowed(json);
+    }
+    let escape = |c: char| match c {
+        c if harmful(c) => format!("\\u{:04x}", u32::from(c)),
+        c => c.to_string(),
+    };
+    Cow::Owned(json.chars().map(escape).collect())
+}
+
 fn harmful(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
@@ -34,6 +47,10 @@ mod tests {
         assert_eq!(
             printable("a\u{1b}[2J\u{9b}b\u{202e}\n"),
             "a\\u{1b}[2J\\u{9b}b\\u{202e}\\n"
+        );
+        assert_eq!(
+            printable_json("\"\u{202e}\u{9b}\u{e4}\""),
+            "\"\\u202e\\u009b\u{e4}\""
         );
         assert!(matches!(printable("Ums\u{e4}tze"), Cow::Borrowed(_)));
     }

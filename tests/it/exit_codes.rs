@@ -350,6 +350,8 @@ fn paid_retrievals_in_doubt_exit_8_after_one_post() {
             "5",
             "--stall-timeout",
             "1s",
+            "--connect-timeout",
+            "1s",
         ]);
         assert_eq!(run.exits(8).error_code(), "charge_unknown");
         run.says("may have been charged").says(said);
@@ -399,7 +401,76 @@ fn a_paid_post_that_was_answered_without_a_charge_is_no_doubt() {
             "{run:#?}"
         );
         assert_eq!(server.count("POST", "/"), 1, "{status}");
+        let retryable = &run.records()[0]["error"]["retryable"];
+        assert_eq!(retryable, !status.starts_with("400"), "{status}");
     }
+}
+
+#[test]
+fn free_metadata_that_asks_to_wait_holds_nothing() {
+    let storage = Raw::start(|_, stream| reply(stream, "200 OK", &[], b"x"));
+    let url = presigned(&storage.base(), "/x.txt");
+    let server = Raw::start(move |request, stream| match request.method.as_str() {
+        "GET" => reply(stream, "429 Slow", &[("Retry-After", "600")], b"{}"),
+        _ => api(request, stream, &url),
+    });
+    let run = World::new(&server.base()).run(&["onecodex", "a"]);
+    run.exits(0);
+    assert!(run.elapsed < Duration::from_secs(5));
+}
+
+#[test]
+fn a_connection_that_is_never_made_is_no_doubt_whatever_the_stall_timeout() {
+    // It accepts, and never answers the TLS handshake.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let world = World::new(&format!("https://{}", silent.local_addr().unwrap()));
+    let arguments = [
+        "onecodex",
+        "a",
+        "--json",
+        "--retries",
+        "0",
+        "--stall-timeout",
+        "500ms",
+        "--connect-timeout",
+        "1s",
+    ];
+    let run = world.run(&arguments);
+    assert_eq!(run.exits(5).error_code(), "network");
+}
+
+#[test]
+fn a_failing_token_route_is_tried_as_often_as_was_asked() {
+    let server = Raw::start(|_, stream| reply(stream, "503 Busy", &[], b""));
+    for (retries, attempts) in [("0", 1), ("2", 3)] {
+        let before = server.seen().len();
+        let run = World::new(&server.base()).run(&["sm", "a", "--retries", retries]);
+        run.exits(5);
+        assert_eq!(server.seen().len() - before, attempts);
+        let said = format!("gave up after {attempts} attempts");
+        assert_eq!(
+            run.stderr.matches("gave up").count(),
+            usize::from(attempts > 1)
+        );
+        assert!(attempts == 1 || run.stderr.contains(&said), "{run:?}");
+    }
+}
+
+#[test]
+fn a_token_without_a_lifetime_and_a_location_in_utf_8_are_understood() {
+    let storage = Raw::start(|_, stream| reply(stream, "200 OK", &[], b"x"));
+    let url = presigned(&storage.base(), "/\u{dc}bersicht.txt");
+    let server = Raw::start(move |request, stream| match request.path() {
+        "/o/token/" => {
+            let token = format!(r#"{{"access_token":"{TOKEN}","token_type":"bearer"}}"#);
+            reply(stream, "200 OK", &[], token.as_bytes());
+        }
+        _ => api(request, stream, &url),
+    });
+    let mut world = World::new(&server.base());
+    world.set("STANDARD_METRICS_CLIENT_SECRET", "p\u{e4}ss");
+    let run = world.run(&["sm", "a"]);
+    assert_eq!(run.exits(0).stdout, "\u{dc}bersicht.txt\n");
 }
 
 #[test]

@@ -618,6 +618,24 @@ fn two_processes_for_one_target_transfer_once() {
     assert_eq!(statuses, ["fetched", "skipped"]);
     assert_eq!(world.read("x.bin"), content);
     assert_eq!(service.report().storage_requests, 1);
+    // Also where the name is not known beforehand.
+    let started = std::time::Instant::now();
+    let folder = ["sm", "doc1", "-d", "named", "--json"];
+    let children: Vec<_> = (0..2)
+        .map(|_| world.command(&folder).spawn().unwrap())
+        .collect();
+    let mut statuses: Vec<String> = children
+        .into_iter()
+        .map(|child| {
+            let run = world.finish(child, started);
+            run.exits(0).records()[0]["status"]
+                .as_str()
+                .unwrap()
+                .to_owned()
+        })
+        .collect();
+    statuses.sort();
+    assert_eq!(statuses, ["fetched", "skipped"]);
     let holder = world
         .command(&["sm", "doc1", "-o", "y.bin"])
         .spawn()

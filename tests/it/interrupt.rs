@@ -69,6 +69,26 @@ fn an_interrupt_after_a_paid_request_says_so() {
 }
 
 #[test]
+fn a_listing_and_a_url_are_interrupted_as_well() {
+    let server = Raw::start(|request, stream| match request.path() {
+        path if path.ends_with("/download_uri") || path.contains("/documents") => {
+            std::thread::sleep(Duration::from_secs(5));
+        }
+        _ => api(request, stream, ""),
+    });
+    let world = World::new(&server.base());
+    for (arguments, said) in [
+        (&["list", "sm"][..], "interrupted"),
+        (&["url", "onecodex", "a"], "may be charged"),
+    ] {
+        let child = world.command(arguments).spawn().unwrap();
+        std::thread::sleep(Duration::from_millis(400));
+        send(&child, Signal::TERM);
+        world.finish(child, Instant::now()).exits(143).says(said);
+    }
+}
+
+#[test]
 fn a_second_interrupt_ends_at_once_even_while_a_write_blocks() {
     let (service, _) = Service::with("x.bin", 8 << 20, &[]);
     let world = service.world();

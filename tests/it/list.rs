@@ -135,7 +135,11 @@ fn pages_that_make_no_sense_end_it() {
         (r#"{"results":[{"id":"a/b"}]}"#, "is no id"),
         (
             r#"{"results":[],"next":"/v1/documents/?page=1&page_size=100"}"#,
-            "same page",
+            "for ever",
+        ),
+        (
+            r#"{"results":[],"next":"/v1/documents/?page=2"}"#,
+            "for ever",
         ),
     ] {
         let server = Raw::start(move |request, stream| match request.path() {

@@ -233,6 +233,28 @@ fn verbose_says_requests_and_decisions_and_quiet_says_errors_only() {
 }
 
 #[test]
+fn a_flag_wins_over_the_variable_of_its_opposite() {
+    let (service, _) = Service::with("x.bin", 1000, &[]);
+    for (variable, value, flag, verbose) in [
+        ("DOCFETCH_QUIET", "1", "-v", true),
+        ("DOCFETCH_QUIET", "0", "-v", true),
+        ("DOCFETCH_VERBOSE", "yes", "-q", false),
+        ("DOCFETCH_VERBOSE", "no", "-q", false),
+        ("DOCFETCH_VERBOSE", "yes", "-d.", true),
+    ] {
+        let mut world = service.world();
+        world.set(variable, value);
+        let run = world.run(&["sm", "doc1", flag]);
+        run.exits(0);
+        assert_eq!(
+            run.stderr.contains("* GET"),
+            verbose,
+            "{variable} {flag}: {run:?}"
+        );
+    }
+}
+
+#[test]
 fn colours_are_used_as_asked() {
     let mut world = World::bare();
     let plain = |run: &crate::support::Run| !run.stderr.contains('\u{1b}');

@@ -194,15 +194,26 @@ fn certificates_that_are_not_trusted_are_refused_at_once_with_their_cause() {
     let pem = world.home().join("ca.pem");
     std::fs::write(&pem, authority.pem()).unwrap();
     world.set("SSL_CERT_FILE", pem.to_str().unwrap());
-    for (leaf, host, said) in [
-        (Leaf::Expired, "localhost", "it has expired"),
-        (Leaf::Good, "127.0.0.2", "it is for another host"),
+    for (leaf, host, said, hint) in [
+        (Leaf::Expired, "localhost", "it has expired", "clock"),
+        (
+            Leaf::Good,
+            "127.0.0.2",
+            "it is for another host",
+            "check the address",
+        ),
         (
             Leaf::SelfSigned,
             "localhost",
             "no trusted authority issued it",
+            "--ca-cert",
         ),
-        (Leaf::Stranger, "localhost", "its signature is wrong"),
+        (
+            Leaf::Stranger,
+            "localhost",
+            "its signature is wrong",
+            "--ca-cert",
+        ),
     ] {
         let secure = front(authority.leaf(leaf), server.address);
         world.set(
@@ -215,7 +226,7 @@ fn certificates_that_are_not_trusted_are_refused_at_once_with_their_cause() {
             (9, "certificate"),
             "{leaf:?}: {run:?}"
         );
-        run.says(said).says("--ca-cert");
+        run.says(said).says(hint);
         assert!(run.elapsed < Duration::from_secs(2));
     }
     assert!(server.seen().is_empty());
