@@ -96,13 +96,15 @@ pub fn parse_duration(text: &str) -> Option<Duration> {
     let (number, unit) = text.split_at(digits);
     let number: u64 = number.parse().ok()?;
     let seconds = |each: u64| number.checked_mul(each).map(Duration::from_secs);
-    match unit {
+    let duration = match unit {
         "ms" => Some(Duration::from_millis(number)),
         "s" | "" => seconds(1),
         "m" => seconds(60),
         "h" => seconds(3600),
         _ => None,
-    }
+    };
+    // Some thirty years: whatever is added to a clock stays inside it.
+    duration.filter(|duration| duration.as_secs() <= 1_000_000_000)
 }
 
 /// Reads a size in bytes: `1000`, `512K`, `2M`, `1G`, in powers of 1024.
@@ -130,7 +132,16 @@ mod tests {
         assert_eq!(ms("30s"), Some(30_000));
         assert_eq!(ms("5m"), Some(300_000));
         assert_eq!(ms("7"), Some(7_000));
-        for wrong in ["", "s", "5 m", "-5s", "1.5s", "5d", "99999999999999999999s"] {
+        for wrong in [
+            "",
+            "s",
+            "5 m",
+            "-5s",
+            "1.5s",
+            "5d",
+            "99999999999999999999s",
+            "9999999999999999999s",
+        ] {
             assert_eq!(parse_duration(wrong), None, "{wrong}");
         }
         assert_eq!(parse_size("512K"), Some(512 << 10));

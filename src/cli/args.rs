@@ -28,7 +28,7 @@ use std::time::Duration;
     max_term_width = 100
 )]
 #[command(after_help = "\
-Options can also be set as DOCFETCH_<OPTION>, e.g. DOCFETCH_RETRIES=8.
+Options of `sm` and `onecodex` can also be set as DOCFETCH_<OPTION>, e.g. DOCFETCH_RETRIES=8.
 
 Exit codes:
   0  everything fetched, or skipped as asked
@@ -63,7 +63,8 @@ pub enum Command {
     List(List),
     /// Print the presigned URL of a document, for another tool
     ///
-    /// The URL is a credential: whoever has it has the document, until it expires.
+    /// The URL is a credential: whoever has it has the document, until it expires. At One Codex it is
+    /// a retrieval, which may be charged.
     Url(UrlOf),
     /// Run a strict local stand-in for both providers
     ///
@@ -163,8 +164,8 @@ pub struct ConnectionArgs {
     pub ca_cert: Option<PathBuf>,
 
     /// Use this proxy instead of the environment's; loopback never goes through one
-    #[arg(long, value_name = "URL", help_heading = "Connection")]
-    pub proxy: Option<String>,
+    #[arg(long, value_name = "URL", value_parser = values::secret, help_heading = "Connection")]
+    pub proxy: Option<Secret>,
 
     /// Allow private and loopback addresses, and plain http to them
     #[arg(long, value_parser = BoolishValueParser::new(), help_heading = "Connection")]
@@ -175,7 +176,7 @@ impl From<ConnectionArgs> for Connection {
     fn from(args: ConnectionArgs) -> Self {
         Self {
             ca_cert: args.ca_cert,
-            proxy: args.proxy.map(Secret::new),
+            proxy: args.proxy,
             connect_timeout: args.connect_timeout,
             stall_timeout: args.stall_timeout,
             retries: args.retries,
@@ -227,8 +228,8 @@ pub struct List {
     #[arg(long, value_name = "N")]
     pub limit: Option<usize>,
 
-    /// Print ids only, one a line
-    #[arg(long, conflicts_with = "json")]
+    /// Print ids only, one a line, whatever --json says
+    #[arg(long)]
     pub ids: bool,
 
     #[command(flatten)]

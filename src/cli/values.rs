@@ -4,6 +4,7 @@
 use crate::config::settings::RateLimit;
 use crate::fetch::naming::Template;
 use crate::model::{Rate, parse_duration};
+use crate::secret::Secret;
 use std::time::Duration;
 
 /// A duration of any length.
@@ -56,6 +57,12 @@ pub fn sha256(text: &str) -> Result<[u8; 32], String> {
 /// A file name template.
 pub fn template(text: &str) -> Result<Template, String> {
     Template::parse(text)
+}
+
+/// Text that is checked later, by whoever does not repeat it.
+#[allow(clippy::unnecessary_wraps, reason = "the form of a value parser")]
+pub fn secret(text: &str) -> Result<Secret, String> {
+    Ok(Secret::new(text))
 }
 
 #[cfg(test)]

@@ -67,6 +67,11 @@ pub async fn run(
         .args(arguments)
         .envs(settings)
         .env_remove(variables::ONE_CODEX_BEARER_TOKEN) // the user's own would win over the key
+        .env_remove(format!(
+            "{}{}",
+            variables::ONE_CODEX_BEARER_TOKEN,
+            variables::FILE_SUFFIX
+        ))
         .env("PATH", path_with_own_folder());
     let child = command.spawn().map_err(|error| {
         Error::new(Code::Usage, format!("cannot run {}", program.display())).why(error.to_string())

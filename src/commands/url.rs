@@ -21,5 +21,5 @@ pub async fn run(
     let resolver = Resolver::new(provider, connection)?;
     let mut retry = resolver.retry();
     let asked = interrupt.or(resolver.resolve(id, &mut retry)).await;
-    asked.map_err(|error| resolver.say_how_to_go_on(id, error))
+    asked.map_err(|error| resolver.say_what_it_costs(id, error))
 }

@@ -4,13 +4,25 @@
 use super::variables::{FILE_SUFFIX, value};
 use crate::error::{Code, Error, Result};
 use crate::secret::Secret;
+use std::env::VarError;
+use std::fs::File;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
+
+/// No file with a credential is longer, in bytes.
+const LONGEST: u64 = 64 << 10;
 
 /// The secret in `variable`, else in the file that `<variable>_FILE` names, else none.
 ///
 /// # Errors
 /// [`Code::Config`] when the file cannot be read, or the value cannot be sent in a header.
 pub fn secret(variable: &str) -> Result<Option<Secret>> {
+    if matches!(std::env::var(variable), Err(VarError::NotUnicode(_))) {
+        return Err(
+            Error::new(Code::Config, format!("{variable} cannot be a credential"))
+                .why("it is not UTF-8"),
+        );
+    }
     if let Some(text) = value(variable) {
         return sendable(text.trim(), variable).map(Some);
     }
@@ -18,19 +30,15 @@ pub fn secret(variable: &str) -> Result<Option<Secret>> {
     let Some(file) = value(&file_variable) else {
         return Ok(None);
     };
-    let text = std::fs::read_to_string(&file).map_err(|error| {
-        Error::new(
-            Code::Config,
-            format!("cannot read the file that {file_variable} names, {file}"),
-        )
-        .why(error.to_string())
-    })?;
+    // The path is not repeated: whoever put the secret itself there would find it in a log.
+    let unusable = |why: String| {
+        let what = format!("cannot use the file that {file_variable} names");
+        Error::new(Code::Config, what).why(why)
+    };
+    let text = read(Path::new(&file)).map_err(|error| unusable(error.to_string()))?;
     let text = text.trim();
     if text.is_empty() {
-        return Err(Error::new(
-            Code::Config,
-            format!("the file that {file_variable} names, {file}, is empty"),
-        ));
+        return Err(unusable("it is empty".into()));
     }
     sendable(text, &file_variable).map(Some)
 }
@@ -44,7 +52,7 @@ pub fn home_json(name: &str, pointer: &str) -> Result<Option<Secret>> {
         return Ok(None);
     };
     let path = PathBuf::from(home).join(name);
-    let text = match std::fs::read_to_string(&path) {
+    let text = match read(&path) {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(unusable(&path).why(error.to_string())),
@@ -58,6 +66,13 @@ pub fn home_json(name: &str, pointer: &str) -> Result<Option<Secret>> {
         }
         _ => Ok(None),
     }
+}
+
+/// The text of a file that is no longer than such files are.
+fn read(path: &Path) -> std::io::Result<String> {
+    let mut text = String::new();
+    File::open(path)?.take(LONGEST).read_to_string(&mut text)?;
+    Ok(text)
 }
 
 fn unusable(path: &Path) -> Error {

@@ -1,5 +1,7 @@
 //! The name of every environment variable that docfetch reads or, in the sandbox, sets.
 
+use std::ffi::OsString;
+
 /// Before the capitals of a long option: `DOCFETCH_RETRIES` is `--retries`.
 pub const OPTION_PREFIX: &str = "DOCFETCH_";
 /// After the name of any secret's variable: names a file that holds the value.
@@ -38,7 +40,14 @@ pub fn first(names: &[&str]) -> Option<String> {
     names.iter().find_map(|name| value(name))
 }
 
-/// The value of a variable; empty counts as unset.
+/// The value of a variable; blank counts as unset.
 pub fn value(name: &str) -> Option<String> {
-    std::env::var(name).ok().filter(|value| !value.is_empty())
+    std::env::var(name)
+        .ok()
+        .filter(|value| !value.trim().is_empty())
+}
+
+/// The value of a variable that names files, which need not be text; empty counts as unset.
+pub fn paths(name: &str) -> Option<OsString> {
+    std::env::var_os(name).filter(|value| !value.is_empty())
 }

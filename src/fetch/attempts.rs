@@ -4,21 +4,22 @@ use super::destination::{Destination, Standing};
 use super::engine::Options;
 use super::events::Progress;
 use super::naming;
+use super::partial::Name;
 use super::sink::Sink;
 use super::transfer::{self, Body, Opened};
 use super::verify::{Digests, Lengths, check_length};
 use crate::error::{Code, Error, Result};
-use crate::http::backoff::Retry;
+use crate::http::backoff::{self, Retry};
 use crate::http::headers::is_strong;
 use crate::http::presigned::PresignedUrl;
 use crate::model::DocumentId;
 use crate::resolve::{Known, Resolver};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// An attempt that moved fewer bytes than this, and not the rest, made no progress.
 const PROGRESS: u64 = 16 << 10;
-/// How long an object that was just stored may stay invisible.
-const NOT_YET: Duration = Duration::from_secs(30);
+/// A document that changes more often than this while it is fetched is given up.
+const CHANGES: u32 = 5;
 
 /// How the bytes ended up.
 #[derive(Debug)]
@@ -50,6 +51,8 @@ pub struct Attempts<'a> {
     id: &'a DocumentId,
     watcher: &'a dyn Progress,
     retry: Retry,
+    /// Whether the watcher was told of a start.
+    started: bool,
     /// What was learned on the way.
     pub facts: Facts,
 }
@@ -68,6 +71,7 @@ impl<'a> Attempts<'a> {
             id,
             watcher,
             retry: resolver.retry(),
+            started: false,
             facts: Facts::default(),
         }
     }
@@ -82,6 +86,8 @@ impl<'a> Attempts<'a> {
         sink: &mut Sink,
     ) -> Result<Arrived> {
         let known = self.resolver.metadata(self.id).await;
+        let expected = self.options.expected_sha256.as_ref();
+        let mut digests = Digests::new(self.options.sha256 || expected.is_some());
         if let Sink::Partial(partial) = &*sink {
             // A name that is known before paying shows a clash before paying.
             if self.resolver.provider().charged {
@@ -90,24 +96,19 @@ impl<'a> Attempts<'a> {
             if destination.look()? == Standing::Skip {
                 return Ok(Arrived::NotNeeded);
             }
-            destination.has_room(known.size.unwrap_or(0).saturating_sub(partial.position()))?;
-        }
-        let mut digests =
-            Digests::new(self.options.sha256 || self.options.expected_sha256.is_some());
-        if let Sink::Partial(partial) = &*sink {
-            digests.catch_up(partial)?;
+            let missing = known.size.unwrap_or(0).saturating_sub(partial.position());
+            destination.has_room(missing)?;
+            digests.catch_up(partial).await?;
         }
         let mut lengths = Lengths {
             metadata: known.size,
             ..Lengths::default()
         };
-        let arrived = self
-            .transfer(destination, sink, &known, &mut digests, &mut lengths)
-            .await?;
-        if let Arrived::NotNeeded = arrived {
-            return Ok(arrived);
+        let transferred = self.transfer(destination, sink, &known, &mut digests, &mut lengths);
+        if let Standing::Skip = transferred.await? {
+            return Ok(Arrived::NotNeeded);
         }
-        let expected = self.options.expected_sha256.as_ref();
+        sink.flush().await?;
         check_length(sink.position(), lengths, digests.proves(expected.is_some()))
             .and_then(|()| digests.check(expected))
             .map(|sha256| Arrived::Whole { sha256 })
@@ -119,7 +120,7 @@ impl<'a> Attempts<'a> {
             })
     }
 
-    /// Attempts until one ends with the last byte.
+    /// Attempts until one ends with the last byte, or the target turns out to be there.
     async fn transfer(
         &mut self,
         destination: &mut Destination<'_>,
@@ -127,53 +128,57 @@ impl<'a> Attempts<'a> {
         known: &Known,
         digests: &mut Digests,
         lengths: &mut Lengths,
-    ) -> Result<Arrived> {
-        const DONE: Arrived = Arrived::Whole { sha256: None };
+    ) -> Result<Standing> {
         let mut url = self.resolve().await?;
         let mut farthest = sink.position();
         let mut renewed = false; // resolved anew since the last progress
-        let mut changed = false; // another representation came since the last progress
+        let mut changes = 0; // how often another representation came
+        let mut flapping = false; // whether one came since the last progress
         loop {
             self.facts.requests += 1;
             let http = self.resolver.http();
             let error = match transfer::open(http, &url, sink.position(), sink.entity()).await {
-                Ok(Opened::Complete) => return Ok(DONE),
+                Ok(Opened::Complete) => {
+                    lengths.announced = Some(sink.position());
+                    let name = self.name_of(&sink.entity().name, known);
+                    return settle(destination, &name, sink);
+                }
                 Ok(Opened::StartOver { why, other }) => {
-                    changed |= other;
-                    start_over(sink, digests, why)?;
+                    changes += u32::from(other);
+                    flapping |= other;
+                    self.start_over(sink, digests, &mut farthest, why, other)?;
                     continue;
                 }
                 Ok(Opened::Expired) if renewed => return Err(still_expired()),
                 Ok(Opened::Expired) => {
-                    url = self.renew(&url).await?;
+                    url = self.renew().await?;
                     renewed = true;
                     continue;
                 }
-                Ok(Opened::NotThere(_)) if wait_for_object(&url, self.facts.requests).await => {
+                Ok(Opened::NotThere(error)) => {
+                    self.wait_for_object(&url, error).await?;
                     continue;
                 }
-                Ok(Opened::NotThere(error)) => return Err(error),
                 Ok(Opened::Body(body)) => {
-                    let named = destination.target().is_some();
-                    destination.name(&name_of(&body, known, self.id));
-                    let to_file = matches!(sink, Sink::Partial(_));
-                    if to_file && !named && destination.look()? == Standing::Skip {
-                        return Ok(Arrived::NotNeeded);
-                    }
-                    let again = body.offset < sink.position();
-                    if again && !(sink.is_stream() && same_entity(&body, sink)) {
-                        start_over(sink, digests, "the storage sent the whole document")?;
-                    }
                     self.facts.media_type.clone_from(&body.media_type);
+                    let name = self.name_of(&body.entity.name, known);
+                    if settle(destination, &name, sink)? == Standing::Skip {
+                        return Ok(Standing::Skip);
+                    }
+                    if body.offset < sink.position() && !(sink.is_stream() && same(&body, sink)) {
+                        let other = !same(&body, sink);
+                        changes += u32::from(other);
+                        flapping |= other;
+                        let why = "the storage sent the whole document";
+                        self.start_over(sink, digests, &mut farthest, why, other)?;
+                    }
                     lengths.announced = body.entity.total;
                     lengths.end_was_marked = body.end_is_marked;
-                    digests.expect(body.checksum.clone(), sink)?;
+                    digests.expect(body.checksum.clone(), sink).await?;
                     sink.begin(body.entity.clone())?;
-                    let name = destination.file_name().unwrap_or_default();
-                    let (position, total) = (sink.position(), body.entity.total);
-                    self.watcher.started(self.id, &name, position, total);
+                    self.tell_start(destination, sink, body.entity.total);
                     match body.copy(sink, digests, self.watcher).await {
-                        Ok(()) => return Ok(DONE),
+                        Ok(()) => return Ok(Standing::Free),
                         Err(error) => error,
                     }
                 }
@@ -183,15 +188,78 @@ impl<'a> Attempts<'a> {
             farthest = farthest.max(sink.position());
             if moved >= PROGRESS && error.code() != Code::Stalled {
                 self.retry.progressed(Instant::now());
-                (renewed, changed) = (false, false);
+                (renewed, flapping) = (false, false);
+            }
+            if error.transient() && changes > CHANGES {
+                return Err(unstable(&error));
             }
             if error.transient() {
                 self.watcher.retrying(&error);
             }
             if let Err(error) = self.retry.pause(error).await {
-                return Err(if changed { unstable(&error) } else { error });
+                let changing = flapping && error.transient();
+                return Err(if changing { unstable(&error) } else { error });
             }
         }
+    }
+
+    /// Throws away what is there. Bytes of another document are new bytes again.
+    fn start_over(
+        &self,
+        sink: &mut Sink,
+        digests: &mut Digests,
+        farthest: &mut u64,
+        why: &str,
+        other: bool,
+    ) -> Result<()> {
+        log::info!("starting over with {}: {why}", self.id);
+        sink.restart(why, other)?;
+        digests.restart();
+        if other {
+            *farthest = 0;
+        }
+        Ok(())
+    }
+
+    /// The first source of a name that leaves a safe one.
+    fn name_of(&self, told: &Name, known: &Known) -> String {
+        let by_metadata = || known.name.as_deref().and_then(naming::safe);
+        let told_first = told.told.clone().or_else(by_metadata);
+        told_first
+            .or_else(|| told.in_url.clone())
+            .unwrap_or_else(|| naming::from_id(self.id, self.facts.media_type.as_deref()))
+    }
+
+    fn tell_start(&mut self, destination: &Destination<'_>, sink: &Sink, total: Option<u64>) {
+        if self.started {
+            self.watcher.moved(sink.position());
+            return;
+        }
+        self.started = true;
+        let name = destination.file_name().unwrap_or_default();
+        self.watcher.started(self.id, &name, sink.position(), total);
+    }
+
+    /// Waits for an object that the storage does not show yet.
+    ///
+    /// # Errors
+    /// `error`, when it should be there.
+    async fn wait_for_object(&mut self, url: &PresignedUrl, error: Error) -> Result<()> {
+        let since = url.resolved.elapsed();
+        let now = Instant::now();
+        let wait = self
+            .retry
+            .wait_for_object(since, error.wait(), now, backoff::random());
+        let Some(wait) = wait else {
+            return Err(error);
+        };
+        let seconds = wait.as_secs_f64();
+        log::log!(
+            backoff::notice(wait),
+            "the storage does not show the document yet; looking again in {seconds:.1} s"
+        );
+        tokio::time::sleep(wait).await;
+        Ok(())
     }
 
     async fn resolve(&mut self) -> Result<PresignedUrl> {
@@ -202,58 +270,29 @@ impl<'a> Attempts<'a> {
     }
 
     /// A new URL for one that expired: free, or refused.
-    async fn renew(&mut self, expired: &PresignedUrl) -> Result<PresignedUrl> {
-        if expired.charged {
-            return Err(Error::new(
-                Code::ChargeRefused,
-                format!(
-                    "the URL of document {} expired before all of it arrived",
-                    self.id
-                ),
-            )
-            .why("a new one is another paid retrieval"));
-        }
+    async fn renew(&mut self) -> Result<PresignedUrl> {
         log::info!("the URL expired; asking for a new one");
-        self.resolve().await
+        self.resolve().await.map_err(|error| match error.code() {
+            Code::ChargeRefused => error.why("its URL expired before all of it arrived"),
+            _ => error,
+        })
     }
 }
 
-/// Throws away what is there.
-fn start_over(sink: &mut Sink, digests: &mut Digests, why: &str) -> Result<()> {
-    log::info!("starting over: {why}");
-    sink.restart()?;
-    digests.restart();
-    Ok(())
-}
-
-/// The first source of a name that leaves a safe one.
-fn name_of(body: &Body, known: &Known, id: &DocumentId) -> String {
-    let told = [body.name.as_deref(), known.name.as_deref()];
-    told.into_iter()
-        .flatten()
-        .find_map(naming::safe)
-        .or_else(|| naming::from_url(&body.url))
-        .unwrap_or_else(|| naming::from_id(id, body.media_type.as_deref()))
+/// Names the target of a file, unless it has a name, and looks whether it may be written.
+fn settle(destination: &mut Destination<'_>, name: &str, sink: &Sink) -> Result<Standing> {
+    let named = destination.target().is_some();
+    destination.name(name);
+    if named || sink.is_stream() {
+        return Ok(Standing::Free);
+    }
+    destination.look()
 }
 
 /// Whether a body is of the very representation that the sink holds the first bytes of.
-fn same_entity(body: &Body, sink: &Sink) -> bool {
+fn same(body: &Body, sink: &Sink) -> bool {
     let tag = body.entity.tag.as_deref();
     tag.is_some_and(is_strong) && tag == sink.entity().tag.as_deref()
-}
-
-/// Waits a little for an object that the storage does not show yet; false when it should be there.
-async fn wait_for_object(url: &PresignedUrl, requests: u32) -> bool {
-    let wait = Duration::from_millis(250 * 2u64.pow(requests.min(5)));
-    if url.resolved.elapsed() + wait > NOT_YET {
-        return false;
-    }
-    log::info!(
-        "the storage does not show the document yet; looking again in {:.1} s",
-        wait.as_secs_f64()
-    );
-    tokio::time::sleep(wait).await;
-    true
 }
 
 fn still_expired() -> Error {

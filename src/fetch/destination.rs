@@ -1,7 +1,7 @@
 //! Which file a document becomes, and whether it may be written.
 
 use super::naming::{self, Template};
-use super::partial::{FileIdentity, Partial, Published};
+use super::partial::{self, FileIdentity, Partial, Published};
 use crate::error::{Code, Error, Result};
 use crate::model::DocumentId;
 use std::collections::HashMap;
@@ -131,14 +131,17 @@ impl<'a> Destination<'a> {
             .template
             .file_name(self.id, safe_name, self.provider);
         let mut target = self.wish.folder.join(&name);
-        if !self.taken.take(&target, self.id) {
-            let own = naming::from_id(self.id, None);
-            let own = &own[..own.floor_char_boundary(64)];
-            target = self
-                .wish
-                .folder
-                .join(naming::with_suffix(&name, &format!("--{own}")));
-            self.taken.take(&target, self.id);
+        let own = naming::from_id(self.id, None);
+        let own = &own[..own.floor_char_boundary(64)];
+        let mut number = 1;
+        while !self.taken.take(&target, self.id) {
+            // Ids can be alike, too: in their first letters, or but for case.
+            let suffix = match number {
+                1 => format!("--{own}"),
+                _ => format!("--{own} ({number})"),
+            };
+            target = self.wish.folder.join(naming::with_suffix(&name, &suffix));
+            number += 1;
         }
         self.target = Some(target);
     }
@@ -167,7 +170,9 @@ impl<'a> Destination<'a> {
         if self.published_meanwhile == Some(FileIdentity::of(&found)) {
             return Ok(Standing::Skip);
         }
-        let replaceable = found.is_file() || found.is_symlink();
+        // A link is replaced, not followed; but one to a device or a folder is no file to replace.
+        let behind = std::fs::metadata(&target).unwrap_or(found.clone());
+        let replaceable = behind.is_file() || behind.is_symlink();
         match self.wish.if_exists {
             IfExists::Rename => {
                 self.target = Some(self.renamed(&target)?);
@@ -201,14 +206,23 @@ impl<'a> Destination<'a> {
         Err(exists(target, "so do thousands of numbered copies of it"))
     }
 
-    /// Makes the folder.
+    /// Makes the folder, and what is missing above it; each lasts before anything is put into it.
     ///
     /// # Errors
     /// [`Code::LocalIo`].
     pub fn make_folder(&self) -> Result<()> {
         let folder = self.folder();
+        let missing: Vec<&Path> = folder
+            .ancestors()
+            .take_while(|folder| !folder.as_os_str().is_empty() && !folder.exists())
+            .collect();
         std::fs::create_dir_all(folder)
-            .map_err(|error| Error::io("make the folder", folder, &error))
+            .map_err(|error| Error::io("make the folder", folder, &error))?;
+        for made in missing {
+            let above = made.parent().filter(|above| !above.as_os_str().is_empty());
+            partial::sync(above.unwrap_or(Path::new(".")))?;
+        }
+        Ok(())
     }
 
     /// Whether `bytes` more fit onto the disk.
@@ -228,7 +242,7 @@ impl<'a> Destination<'a> {
             Code::DiskFull,
             format!("no room for the document in {}", folder.display()),
         )
-        .why(format!("{bytes} bytes are missing, {free} are free")))
+        .why(format!("{bytes} bytes are needed, {free} are free")))
     }
 
     /// Gives a complete partial its final name. A target that came up meanwhile counts as any other.

@@ -74,8 +74,10 @@ impl Fetcher {
         };
         match result {
             Ok(outcome) => {
-                if outcome.status == Status::Fetched {
-                    watcher.finished(outcome.bytes.unwrap_or_default());
+                match outcome.status {
+                    Status::Fetched => watcher.finished(outcome.bytes.unwrap_or_default()),
+                    Status::Skipped => watcher.skipped(),
+                    Status::Planned => {}
                 }
                 let elapsed = started.elapsed().as_millis();
                 Ok(Outcome {
@@ -90,7 +92,7 @@ impl Fetcher {
                 })
             }
             Err(error) => {
-                let error = self.resolver.say_how_to_go_on(id, error);
+                let error = self.resolver.say_what_it_costs(id, error);
                 watcher.failed(&error);
                 Err(error)
             }
@@ -185,7 +187,7 @@ impl Fetcher {
             Standing::Skip => Status::Skipped,
         };
         Ok(Outcome {
-            bytes: known.size,
+            bytes: known.size.filter(|_| status == Status::Planned),
             ..outcome(status, destination)
         })
     }

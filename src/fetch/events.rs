@@ -1,8 +1,9 @@
 //! What a fetch tells whoever watches: plain values, never a terminal.
 //!
 //! The order for one document is `started`, any number of `moved` and `retrying`, then one of
-//! `finished` and `failed`; a document that is skipped or refused before its first byte starts
-//! nothing. `finished` is told after the file is published, never for a failure. No call may block.
+//! `finished`, `skipped` and `failed`; a document that is skipped or refused before its first byte
+//! starts nothing. `finished` is told after the file is published, never for a failure. No call may
+//! block.
 
 use crate::error::Error;
 use crate::model::DocumentId;
@@ -17,6 +18,8 @@ pub trait Progress {
     fn retrying(&self, _error: &Error) {}
     /// The file is complete and published.
     fn finished(&self, _bytes: u64) {}
+    /// It turned out not to be needed: the target is there.
+    fn skipped(&self) {}
     /// There will be no file.
     fn failed(&self, _error: &Error) {}
 }

@@ -108,6 +108,9 @@ pub struct Summary {
     pub skipped: u64,
     /// Documents that failed.
     pub failed: u64,
+    /// Documents that would be fetched (dry run); their records tell.
+    #[serde(skip)]
+    pub planned: u64,
     /// Bytes of the documents fetched.
     pub bytes: u64,
     /// From start to end.
@@ -125,7 +128,7 @@ impl Summary {
                 self.bytes += outcome.bytes.unwrap_or_default();
             }
             Status::Skipped => self.skipped += 1,
-            Status::Planned => {}
+            Status::Planned => self.planned += 1,
         }
     }
 

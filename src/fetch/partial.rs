@@ -19,6 +19,8 @@ use std::time::{Duration, Instant};
 
 /// How often a partial that another process holds is looked at.
 const POLL: Duration = Duration::from_millis(100);
+/// Bytes that a full disk gives back for the sidecar.
+const SIDECAR_ROOM: u64 = 64 << 10;
 /// A sidecar is never longer.
 const SIDECAR: u64 = 4096;
 
@@ -29,12 +31,25 @@ pub struct Entity {
     pub tag: Option<String>,
     /// The length of the whole in bytes.
     pub total: Option<u64>,
+    /// How the storage names it.
+    pub name: Name,
+}
+
+/// Safe names that a storage's answer gives a document.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Name {
+    /// By `Content-Disposition`.
+    pub told: Option<String>,
+    /// By the last segment of the URL's path.
+    pub in_url: Option<String>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Sidecar {
     etag: String,
     total: Option<u64>,
+    #[serde(default)]
+    name: Name,
     synced: u64,
 }
 
@@ -42,6 +57,8 @@ struct Sidecar {
 #[derive(Debug)]
 pub struct Partial {
     path: PathBuf,
+    /// Opened before the transfer: what cannot be synced must not be found out after it.
+    folder: File,
     file: File,
     position: u64,
     entity: Entity,
@@ -76,17 +93,21 @@ impl Partial {
     pub async fn open(folder: &Path, name: &str, patience: Duration) -> Result<Self> {
         let path = path(folder, name);
         let asked = Instant::now();
+        let mut waiting = false;
         let mut held: Option<File> = None; // what another process held when it was looked at last
+        let mut published = None;
         let file = loop {
             let file = open_own(&path, OFlags::CREATE | OFlags::RDWR)?;
+            published = published.or_else(|| published_as(held.take(), &path));
             match file.try_lock() {
                 Ok(()) if names(&path, &file) => break file,
                 Ok(()) => held = Some(file), // published or discarded since it was opened
                 Err(TryLockError::Error(error)) => return Err(Error::io("lock", &path, &error)),
                 Err(TryLockError::WouldBlock) if asked.elapsed() < patience => {
-                    if held.is_none() {
+                    if !waiting {
                         log::warn!("another process is fetching this document; waiting for it");
                     }
+                    waiting = true;
                     held = Some(file);
                     tokio::time::sleep(POLL).await;
                 }
@@ -97,19 +118,16 @@ impl Partial {
                 }
             }
         };
-        let other = held.and_then(|held| held.metadata().ok());
-        let other = other
-            .filter(|other| other.nlink() > 0)
-            .as_ref()
-            .map(FileIdentity::of);
-        let own = file.metadata().as_ref().map(FileIdentity::of).ok();
+        let published_by_other = published.or_else(|| published_as(held, &path));
+        let folder = open_folder(folder)?;
         let mut partial = Self {
             path,
+            folder,
             file,
             position: 0,
             entity: Entity::default(),
             resumed_from: 0,
-            published_by_other: other.filter(|other| Some(*other) != own),
+            published_by_other,
         };
         if let Some(sidecar) = partial.read_sidecar()? {
             partial.position = sidecar.synced;
@@ -117,15 +135,20 @@ impl Partial {
             partial.entity = Entity {
                 tag: Some(sidecar.etag),
                 total: sidecar.total,
+                name: sidecar.name,
             };
         }
         partial.cut()?;
         Ok(partial)
     }
 
-    /// Whether there is something under the partial's name.
+    /// Whether there is something under the partial's name or its sidecar's.
     pub fn is_there(folder: &Path, name: &str) -> bool {
-        std::fs::symlink_metadata(path(folder, name)).is_ok()
+        let path = path(folder, name);
+        let names = [path.with_extension("json"), fresh(&path), path];
+        names
+            .iter()
+            .any(|path| std::fs::symlink_metadata(path).is_ok())
     }
 
     /// How many bytes it holds.
@@ -186,7 +209,7 @@ impl Partial {
     }
 
     /// Reads the first `length` bytes back, piece by piece.
-    pub fn read_back(&self, length: u64, mut each: impl FnMut(&[u8])) -> Result<()> {
+    pub async fn read_back(&self, length: u64, mut each: impl FnMut(&[u8])) -> Result<()> {
         let mut buffer = vec![0; 128 << 10];
         let mut at = 0;
         while at < length {
@@ -206,30 +229,44 @@ impl Partial {
                 .map_err(|error| Error::io("read", &self.path, &error))?;
             each(&buffer[..read]);
             at += read as u64;
+            tokio::task::yield_now().await; // an interrupt ends it
         }
         Ok(())
     }
 
     /// Leaves the bytes for a later run where that can use them, else removes them. What could not
     /// be synced is not trusted.
-    pub fn keep(self) -> Result<()> {
+    pub fn keep(mut self) -> Result<()> {
         let Some(etag) = self.entity.tag.clone().filter(|tag| is_strong(tag)) else {
             return self.discard();
         };
         if self.position == 0 || self.file.sync_data().is_err() {
             return self.discard();
         }
-        let sidecar = Sidecar {
+        let mut sidecar = Sidecar {
             etag,
             total: self.entity.total,
+            name: self.entity.name.clone(),
             synced: self.position,
         };
+        let written = write_whole(&self.sidecar(), &sidecar);
+        if !matches!(&written, Err(error) if error.code() == Code::DiskFull) {
+            return written;
+        }
+        // The disk is full of the partial: give back a little of it for the sidecar.
+        self.position = self.position.saturating_sub(SIDECAR_ROOM);
+        self.cut()?;
+        sidecar.synced = self.position;
+        if self.position == 0 {
+            return self.discard();
+        }
         write_whole(&self.sidecar(), &sidecar)
     }
 
     /// Removes it.
     pub fn discard(self) -> Result<()> {
         remove(&self.sidecar())?;
+        remove(&fresh(&self.path))?;
         remove(&self.path)
     }
 
@@ -238,8 +275,8 @@ impl Partial {
     /// partial comes back.
     ///
     /// # Errors
-    /// [`Code::LocalIo`] when anything of it fails; then there is no file, and the partial of a
-    /// failed fsync is gone.
+    /// [`Code::LocalIo`] when anything of it fails: the partial of a failed fsync is gone, one that
+    /// could not be renamed is kept; only a folder that cannot be synced leaves the file.
     pub fn publish(self, target: &Path, overwrite: bool) -> Result<Published> {
         if let Err(error) = self.file.sync_all() {
             let error = Error::io("sync", &self.path, &error);
@@ -264,13 +301,7 @@ impl Partial {
                 return Err(Error::io("create", target, &error));
             }
         }
-        let folder = target
-            .parent()
-            .filter(|folder| !folder.as_os_str().is_empty());
-        let folder = folder.unwrap_or(Path::new("."));
-        File::open(folder)
-            .and_then(|folder| folder.sync_all())
-            .map_err(|error| Error::io("sync", folder, &error))?;
+        sync_folder(&self.folder, target)?;
         remove(&self.sidecar())?;
         Ok(Published::Done)
     }
@@ -317,6 +348,11 @@ impl Partial {
     }
 }
 
+/// A sidecar that is not whole yet.
+fn fresh(path: &Path) -> PathBuf {
+    path.with_extension("json.new")
+}
+
 fn path(folder: &Path, name: &str) -> PathBuf {
     folder.join(format!(".docfetch-{name}.part"))
 }
@@ -361,6 +397,40 @@ fn open_own(path: &Path, flags: OFlags) -> Result<File> {
     Ok(file)
 }
 
+/// A file that was a partial at `path` and has another name now.
+fn published_as(held: Option<File>, path: &Path) -> Option<FileIdentity> {
+    let held = held?;
+    let metadata = held.metadata().ok()?;
+    (metadata.nlink() > 0 && !names(path, &held)).then(|| FileIdentity::of(&metadata))
+}
+
+/// Makes a new name durable, where the file system can.
+fn sync_folder(folder: &File, of: &Path) -> Result<()> {
+    match folder.sync_all() {
+        Err(error)
+            if matches!(
+                Errno::from_io_error(&error),
+                Some(Errno::INVAL | Errno::NOTSUP)
+            ) =>
+        {
+            Ok(())
+        }
+        Err(error) => Err(Error::io("sync the folder of", of, &error)
+            .hint("the file is there; check the disk before you trust it")),
+        Ok(()) => Ok(()),
+    }
+}
+
+/// Makes the names in a folder durable.
+pub fn sync(folder: &Path) -> Result<()> {
+    sync_folder(&open_folder(folder)?, folder)
+}
+
+/// Opens a folder, so that it can be synced.
+fn open_folder(folder: &Path) -> Result<File> {
+    File::open(folder).map_err(|error| Error::io("open the folder", folder, &error))
+}
+
 /// Whether `path` is a name of the open `file`.
 fn names(path: &Path, file: &File) -> bool {
     match (std::fs::symlink_metadata(path), file.metadata()) {
@@ -371,7 +441,7 @@ fn names(path: &Path, file: &File) -> bool {
 
 /// Writes a record to a new file and renames it, so that it is whole or not there.
 fn write_whole(path: &Path, sidecar: &Sidecar) -> Result<()> {
-    let fresh = path.with_extension("json.new");
+    let fresh = fresh(path);
     remove(&fresh)?;
     let written = serde_json::to_vec(sidecar)
         .map_err(io::Error::from)

@@ -92,23 +92,30 @@ impl Sink {
         matches!(self, Self::Stdout(_))
     }
 
-    /// Starts over.
+    /// Starts over because of `why`; `other` when it is another document now.
     ///
     /// # Errors
-    /// [`Code::DocumentChanged`] when bytes are already through the pipe.
-    pub fn restart(&mut self) -> Result<()> {
+    /// When bytes are already through a pipe: [`Code::DocumentChanged`] for another document, else
+    /// [`Code::Network`].
+    pub fn restart(&mut self, why: &str, other: bool) -> Result<()> {
         match self {
             Self::Partial(partial) => partial.restart(),
             Self::Stdout(stream) if stream.position == 0 => Ok(()),
-            Self::Stdout(stream) => Err(Error::new(
-                Code::DocumentChanged,
-                "the document cannot be continued on standard output",
-            )
-            .why(format!(
-                "it broke after {} bytes and is no longer the same",
-                stream.position
-            ))
-            .hint("discard what was written and run again, or write to a file")),
+            Self::Stdout(stream) => {
+                let code = if other {
+                    Code::DocumentChanged
+                } else {
+                    Code::Network
+                };
+                let what = "the document cannot be continued on standard output";
+                Err(Error::new(code, what)
+                    .why(format!(
+                        "it broke after {} bytes, and {why}",
+                        stream.position
+                    ))
+                    .hint("discard what was written and run again, or write to a file")
+                    .permanent())
+            }
         }
     }
 }

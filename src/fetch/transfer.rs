@@ -5,7 +5,8 @@
 //! accepted. Everything else is an error, or a value that tells the engine which way to go.
 
 use super::events::Progress;
-use super::partial::Entity;
+use super::naming;
+use super::partial::{Entity, Name};
 use super::sink::Sink;
 use super::verify::Digests;
 use crate::error::{Code, Error, Result};
@@ -20,7 +21,6 @@ use url::Url;
 const REDIRECTS: usize = 3;
 
 /// What a storage answered.
-#[derive(Debug)]
 pub enum Opened {
     /// Bytes.
     Body(Box<Body>),
@@ -40,17 +40,12 @@ pub enum Opened {
 }
 
 /// A body that may be read into a sink.
-#[derive(Debug)]
 pub struct Body {
     reply: Reply,
     /// What the bytes belong to.
     pub entity: Entity,
     /// Offset of its first byte in the document.
     pub offset: u64,
-    /// The name that the storage gives the document.
-    pub name: Option<String>,
-    /// The URL that answered, whose path may name the document.
-    pub url: Url,
     /// The media type that the storage tells.
     pub media_type: Option<String>,
     /// The checksum of the whole object that the storage announces.
@@ -78,8 +73,8 @@ pub async fn open(
     let (reply, url) = follow(http, url, range).await?;
     let status = reply.status();
     match (status, range) {
-        (200, _) => Ok(whole(reply, url)),
-        (206, Some((position, tag))) => part(reply, url, position, tag, entity.total),
+        (200, _) => Ok(whole(reply, &url)),
+        (206, Some((position, tag))) => part(reply, &url, position, tag, entity),
         (206, None) => Err(refused(&reply)
             .why("it sent a part of the document where the whole was asked for (HTTP 206)")),
         (416, Some((position, tag))) => {
@@ -130,23 +125,18 @@ async fn follow(
     )
 }
 
-fn whole(reply: Reply, url: Url) -> Opened {
+fn whole(reply: Reply, url: &Url) -> Opened {
     let entity = Entity {
         tag: headers::entity_tag(reply.headers()),
         total: reply.content_length(),
+        name: name(&reply, url),
     };
     let checksum = headers::checksum(reply.headers(), true);
-    Opened::Body(Box::new(Body::new(reply, url, entity, 0, checksum)))
+    Opened::Body(Box::new(Body::new(reply, entity, 0, checksum)))
 }
 
 /// A 206 continues what is here only from the exact byte, of the same total, under the same tag.
-fn part(
-    reply: Reply,
-    url: Url,
-    position: u64,
-    tag: &str,
-    known_total: Option<u64>,
-) -> Result<Opened> {
+fn part(reply: Reply, url: &Url, position: u64, tag: &str, known: &Entity) -> Result<Opened> {
     let Some(ContentRange::Part {
         first,
         last,
@@ -161,7 +151,7 @@ fn part(
     if first != position {
         return Ok(useless("another part came than was asked for"));
     }
-    if known_total.is_some_and(|known| known != total) {
+    if known.total.is_some_and(|known| known != total) {
         return Ok(other_document("the document has another length now"));
     }
     if reply
@@ -173,11 +163,23 @@ fn part(
     let entity = Entity {
         tag: Some(tag.to_owned()),
         total: Some(total),
+        name: name(&reply, url),
     };
     let checksum = headers::checksum(reply.headers(), false);
     Ok(Opened::Body(Box::new(Body::new(
-        reply, url, entity, position, checksum,
+        reply, entity, position, checksum,
     ))))
+}
+
+/// The name that the storage gives the document: by `Content-Disposition`, else by its URL's path.
+fn name(reply: &Reply, url: &Url) -> Name {
+    let disposition = reply.headers().get(CONTENT_DISPOSITION);
+    Name {
+        told: disposition
+            .and_then(|value| content_disposition::file_name(value.as_bytes()))
+            .and_then(|name| naming::safe(&name)),
+        in_url: naming::from_url(url),
+    }
 }
 
 fn refused(reply: &Reply) -> Error {
@@ -238,20 +240,16 @@ async fn refusal_of(reply: Reply) -> Result<Opened> {
 impl Body {
     fn new(
         reply: Reply,
-        url: Url,
         entity: Entity,
         offset: u64,
         checksum: Option<(Checksum, Vec<u8>)>,
     ) -> Self {
-        let disposition = reply.headers().get(CONTENT_DISPOSITION);
         Self {
-            name: disposition.and_then(|value| content_disposition::file_name(value.as_bytes())),
             media_type: headers::media_type(reply.headers()),
             end_is_marked: reply.end_is_marked(),
             reply,
             entity,
             offset,
-            url,
             checksum,
         }
     }
@@ -281,11 +279,20 @@ impl Body {
             if fresh.is_empty() {
                 continue;
             }
+            let after = sink.position() + fresh.len() as u64;
+            if let Some(total) = self.entity.total.filter(|total| after > *total) {
+                let what = format!(
+                    "the storage {} sends more than it announced",
+                    self.reply.host()
+                );
+                return Err(
+                    Error::new(Code::LengthMismatch, what).why(format!("more than {total} bytes"))
+                );
+            }
             sink.write(fresh).await?;
             digests.update(fresh);
             watcher.moved(sink.position());
         }
-        sink.flush().await?;
         match self.entity.total {
             Some(total) if sink.position() < total => Err(Error::new(
                 Code::Network,

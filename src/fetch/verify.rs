@@ -82,9 +82,12 @@ impl Digests {
     }
 
     /// Takes in what a partial holds from an earlier run.
-    pub fn catch_up(&mut self, partial: &Partial) -> Result<()> {
+    pub async fn catch_up(&mut self, partial: &Partial) -> Result<()> {
         if self.sha256.is_some() || self.checksum.is_some() {
-            partial.read_back(partial.position(), |bytes| self.update(bytes))?;
+            let length = partial.position();
+            partial
+                .read_back(length, |bytes| self.update(bytes))
+                .await?;
         }
         Ok(())
     }
@@ -96,14 +99,21 @@ impl Digests {
 
     /// Notes the checksum that a response announces for the whole object. One that comes while bytes
     /// are in a partial already is computed over those first; what is through a pipe cannot be.
-    pub fn expect(&mut self, announced: Option<(Checksum, Vec<u8>)>, sink: &Sink) -> Result<()> {
+    pub async fn expect(
+        &mut self,
+        announced: Option<(Checksum, Vec<u8>)>,
+        sink: &Sink,
+    ) -> Result<()> {
         let late = sink.is_stream() && sink.position() > 0;
         let Some((checksum, value)) = announced.filter(|_| self.checksum.is_none() && !late) else {
             return Ok(());
         };
         let mut hasher = Hasher::new(checksum);
         if let Sink::Partial(partial) = sink {
-            partial.read_back(partial.position(), |bytes| hasher.update(bytes))?;
+            let length = partial.position();
+            partial
+                .read_back(length, |bytes| hasher.update(bytes))
+                .await?;
         }
         self.checksum = Some((checksum, value, hasher));
         Ok(())
@@ -230,11 +240,12 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_wrong_checksum_is_named_with_both_values() {
+    #[tokio::test]
+    async fn a_wrong_checksum_is_named_with_both_values() {
         let mut digests = Digests::new(true);
         digests
             .expect(Some((Checksum::Crc32, vec![0; 4])), &Sink::stdout())
+            .await
             .unwrap();
         digests.update(b"123456789");
         let error = digests.check(None).unwrap_err();

@@ -60,9 +60,16 @@ fn classify_v6(v6: Ipv6Addr) -> Class {
     } else if let [0, 0, 0, 0, 0, 0 | 0xffff, high, low] | [0x64, 0xff9b, 0, 0, 0, 0, high, low] = s
     {
         v4_in(high, low) // IPv4-mapped, IPv4-compatible, NAT64 (RFC 6052)
+    } else if let [0, 0, 0, 0, 0xffff, 0, high, low] = s {
+        v4_in(high, low) // IPv4-translated (RFC 7915)
     } else if s[0] == 0x2002 {
         v4_in(s[1], s[2]) // 6to4 (RFC 3056)
-    } else if v6.is_unique_local() || s[0] & 0xffc0 == 0xfec0 {
+    } else if v6.is_unique_local()
+        || s[0] & 0xffc0 == 0xfec0
+        || s[..3] == [0x64, 0xff9b, 1]
+        || s[..2] == [0x2001, 0]
+    {
+        // RFC 4193, old site-local, local NAT64 (RFC 8215), Teredo (RFC 4380)
         Class::Private
     } else {
         Class::Public
@@ -131,7 +138,10 @@ impl Policy {
         let class = url.host().and_then(|host| literal(&host));
         self.check_class(&host, class)?;
         match url.scheme() {
-            "https" => Ok(()),
+            "https" => {
+                locked(&self.plain_names).remove(&host);
+                Ok(())
+            }
             "http" if self.base_is_plain_loopback && class == Some(Class::Loopback) => Ok(()),
             "http" if self.allow_private && class.is_some_and(|class| class != Class::Public) => {
                 Ok(())
@@ -270,6 +280,9 @@ mod tests {
             ("::ffff:127.0.0.1", Class::Loopback),
             ("64:ff9b::a00:1", Class::Private),
             ("2002:7f00:1::", Class::Loopback),
+            ("64:ff9b:1::a00:1", Class::Private),
+            ("::ffff:0:127.0.0.1", Class::Loopback),
+            ("2001::1", Class::Private),
             ("fe80::1", Class::LinkLocal),
             ("fd00:ec2::254", Class::LinkLocal),
             ("fd12::1", Class::Private),

@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 
 const FIRST: Duration = Duration::from_millis(500);
 const LONGEST: Duration = Duration::from_secs(30);
+/// How long an object that was just stored may stay invisible.
+const NOT_SEEN: Duration = Duration::from_secs(30);
 
 /// How often and how long to try.
 #[derive(Clone, Copy, Debug)]
@@ -39,6 +41,7 @@ pub struct Retry {
     progress: Instant,
     attempts: u32,
     failures: u32,
+    not_seen: u32,
 }
 
 impl Retry {
@@ -50,6 +53,7 @@ impl Retry {
             progress: now,
             attempts: 0,
             failures: 0,
+            not_seen: 0,
         }
     }
 
@@ -82,6 +86,22 @@ impl Retry {
         }
     }
 
+    /// How long to wait for an object that was just stored and is not seen yet: none when it should
+    /// be there `since` that long, or when the deadline comes first. Attempts do not count here.
+    pub fn wait_for_object(
+        &mut self,
+        since: Duration,
+        asked: Option<Duration>,
+        now: Instant,
+        random: f64,
+    ) -> Option<Duration> {
+        self.not_seen += 1;
+        let jittered = FIRST / 2 + jittered(self.not_seen, random);
+        let wait = asked.map_or(jittered, |asked| asked.max(jittered));
+        let left = (self.progress + self.policy.max_time).saturating_duration_since(now);
+        (since + wait <= NOT_SEEN && wait <= left).then_some(wait)
+    }
+
     /// Judges and waits.
     ///
     /// # Errors
@@ -91,11 +111,25 @@ impl Retry {
         match self.judge(error, Instant::now(), random()) {
             Verdict::GiveUp(error) => Err(error),
             Verdict::Wait(wait) => {
-                log::info!("{message}; trying again in {:.1} s", wait.as_secs_f64());
+                let level = notice(wait);
+                log::log!(
+                    level,
+                    "{message}; trying again in {:.1} s",
+                    wait.as_secs_f64()
+                );
                 tokio::time::sleep(wait).await;
                 Ok(())
             }
         }
+    }
+}
+
+/// How loud to be about a wait: a person notices two seconds.
+pub fn notice(wait: Duration) -> log::Level {
+    if wait < Duration::from_secs(2) {
+        log::Level::Info
+    } else {
+        log::Level::Warn
     }
 }
 
@@ -106,7 +140,7 @@ fn jittered(failures: u32, random: f64) -> Duration {
 }
 
 /// Uniform in 0..1, from the system's source; the middle where that fails.
-fn random() -> f64 {
+pub fn random() -> f64 {
     use ring::rand::SecureRandom;
     let mut bytes = [0; 4];
     match ring::rand::SystemRandom::new().fill(&mut bytes) {
@@ -198,6 +232,24 @@ mod tests {
             Verdict::GiveUp(error) => assert!(error.next_step().contains("3600 s"), "{error:?}"),
             Verdict::Wait(wait) => panic!("waits {wait:?}"),
         }
+    }
+
+    #[test]
+    fn an_object_is_waited_for_up_to_thirty_seconds_or_the_deadline() {
+        let now = Instant::now();
+        let mut patient = retry(0, now);
+        let waits: Vec<_> = (0..4)
+            .map(|_| patient.wait_for_object(SECOND, None, now, 1.0))
+            .collect();
+        let seconds = [0.75, 1.25, 2.25, 4.25].map(|s| Some(Duration::from_secs_f64(s)));
+        assert_eq!(waits, seconds);
+        assert_eq!(patient.wait_for_object(29 * SECOND, None, now, 1.0), None);
+        assert_eq!(
+            patient.wait_for_object(SECOND, Some(20 * SECOND), now, 0.0),
+            Some(20 * SECOND)
+        );
+        let late = now + 300 * SECOND;
+        assert_eq!(patient.wait_for_object(SECOND, None, late, 1.0), None);
     }
 
     #[test]

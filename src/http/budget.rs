@@ -4,6 +4,7 @@
 //! it travels, the server never counts more than the budget. `Retry-After` holds all of them, for at
 //! most 15 minutes; whoever has less patience is told at once.
 
+use super::backoff::notice;
 use crate::model::Rate;
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
@@ -78,7 +79,8 @@ impl Budget {
             };
             match wait {
                 Some(wait) => {
-                    log::info!("waiting {:.1} s for the rate budget", wait.as_secs_f64());
+                    let seconds = wait.as_secs_f64();
+                    log::log!(notice(wait), "waiting {seconds:.1} s for the rate budget");
                     tokio::time::sleep(wait).await;
                 }
                 None => freed.await,

@@ -14,7 +14,7 @@ use super::failure::Refused;
 use crate::config::settings::Connection;
 use crate::config::variables::{self, ALL_PROXY, HTTP_PROXY, HTTPS_PROXY, NO_PROXY};
 use crate::error::{Code, Error, Result};
-use crate::secret::Secret;
+use crate::secret::{PLACEHOLDER, Secret};
 use hyper_util::client::proxy::matcher::Matcher;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::{Client, ClientBuilder, Proxy, redirect, retry};
@@ -124,12 +124,18 @@ impl Resolve for Resolver {
 
 /// Which proxy a URL goes through: `--proxy`, else the environment's, as curl reads it. Loopback
 /// never does.
-#[derive(Debug)]
 struct Proxies {
     http: Option<Url>,
     https: Option<Url>,
     /// Answers for every URL that `NO_PROXY` does not exempt.
     not_exempt: Matcher,
+}
+
+impl std::fmt::Debug for Proxies {
+    /// A proxy's URL can hold a password.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(PLACEHOLDER)
+    }
 }
 
 impl Proxies {
@@ -253,8 +259,8 @@ fn unusable_tls(error: &rustls::Error) -> Error {
 /// The certificates of `SSL_CERT_FILE` and `SSL_CERT_DIR`, else of the distribution's bundle; none
 /// where there is no bundle.
 fn system_roots() -> Result<Option<RootCertStore>> {
-    let file = variables::value(variables::SSL_CERT_FILE);
-    let folders = variables::value(variables::SSL_CERT_DIR);
+    let file = variables::paths(variables::SSL_CERT_FILE);
+    let folders = variables::paths(variables::SSL_CERT_DIR);
     let mut found = Vec::new();
     if let Some(file) = &file {
         found.extend(read_pem(Path::new(file), variables::SSL_CERT_FILE)?);

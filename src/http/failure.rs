@@ -16,9 +16,17 @@ pub struct Failure {
     pub sent: bool,
 }
 
+impl Failure {
+    /// Before anything of the request was sent.
+    pub fn unsent(error: Error) -> Self {
+        Self { error, sent: false }
+    }
+}
+
 /// Reads the library's error about `host`.
 pub fn from_library(error: &reqwest::Error, host: &str) -> Failure {
     let sent = !error.is_connect();
+    let error_is_ours = error.is_builder();
     let chain = || causes(error);
     if let Some(refusal) = chain().find_map(|error| error.downcast_ref::<Refused>()) {
         let error = refusal.to_error();
@@ -47,10 +55,11 @@ pub fn from_library(error: &reqwest::Error, host: &str) -> Failure {
             .last()
             .map_or_else(|| "no cause is known".to_owned(), ToString::to_string)
     };
-    Failure {
-        error: Error::new(Code::Network, what).why(why),
-        sent,
+    let error = Error::new(Code::Network, what).why(why);
+    if error_is_ours {
+        return Failure::unsent(error.permanent());
     }
+    Failure { error, sent }
 }
 
 fn causes(error: &reqwest::Error) -> impl Iterator<Item = &(dyn StdError + 'static)> {

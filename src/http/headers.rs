@@ -43,6 +43,7 @@ pub fn location(headers: &HeaderMap, url: &Url) -> Result<Url, &'static str> {
     std::str::from_utf8(bytes)
         .ok()
         .and_then(|text| url.join(text.trim()).ok())
+        .filter(Url::has_host)
         .ok_or("its redirect's Location is no URL")
 }
 
@@ -164,14 +165,15 @@ impl Checksum {
 /// The strongest checksum that covers the whole object as it is stored, with its value.
 ///
 /// Sources: S3's `x-amz-checksum-*`, Google's `x-goog-hash`, `Repr-Digest` (RFC 9530), `Digest`
-/// (RFC 3230) and, for a whole body (`whole`), `Content-MD5` (RFC 1864), which covers a body and not
-/// an object. A composite value (`…-N`, of parts) is passed over, and so is Google's when the object
+/// (RFC 3230) and `Content-MD5` (RFC 1864). Of S3's and the last only those of a `whole` body count:
+/// of a range they can be of a part. A composite value (`…-N`, of parts) is passed over, and so is Google's when the object
 /// was decompressed on its way.
 pub fn checksum(headers: &HeaderMap, whole: bool) -> Option<(Checksum, Vec<u8>)> {
     let mut found: Vec<(Checksum, &str)> = Vec::new();
     let composite = text(headers, "x-amz-checksum-type")
         .is_some_and(|kind| kind.eq_ignore_ascii_case("COMPOSITE"));
-    if !composite {
+    // Of a range, S3 may send the checksum of the part that it is aligned with.
+    if whole && !composite {
         for (name, algorithm) in [
             ("x-amz-checksum-sha256", Checksum::Sha256),
             ("x-amz-checksum-sha1", Checksum::Sha1),
@@ -308,8 +310,8 @@ mod tests {
         let of = |pairs: &[_], whole| checksum(&headers(pairs), whole).map(|(kind, _)| kind);
         assert_eq!(of(&[md5, crc, sha], true), Some(Checksum::Sha256));
         assert_eq!(of(&[md5, crc], true), Some(Checksum::Md5));
-        assert_eq!(of(&[md5, crc], false), Some(Checksum::Crc32c));
-        assert_eq!(of(&[md5], false), None);
+        assert_eq!(of(&[md5, crc], false), None);
+        assert_eq!(of(&[md5, crc, sha], false), Some(Checksum::Sha256));
         let goog = (
             "x-goog-hash",
             "crc32c=AAAAAA==,md5=1B2M2Y8AsgTpgAmY7PhCfg==",

@@ -96,7 +96,7 @@ impl Http {
         let slot = self.budget.slot(self.patience).await.map_err(|held| {
             let host = request.url.host_str().unwrap_or_default();
             let error = Error::new(Code::RateLimited, format!("{host} asked to slow down"));
-            unsent(error.retry_after(Some(held)))
+            Failure::unsent(error.retry_after(Some(held)))
         })?;
         let channel = if request.charged {
             Channel::Charged
@@ -109,7 +109,7 @@ impl Http {
             .header(header::ACCEPT, "application/json");
         let mut value =
             HeaderValue::from_str(request.authorization.value.expose()).map_err(|_| {
-                unsent(Error::new(
+                Failure::unsent(Error::new(
                     Code::Config,
                     "a credential cannot be sent in a header",
                 ))
@@ -173,7 +173,7 @@ impl Http {
         url: &Url,
         shown: &str,
     ) -> Result<Reply, Failure> {
-        let host = url.host_str().unwrap_or_default().to_owned();
+        let host = shown_host(url);
         let started = Instant::now();
         let answer = tokio::time::timeout(time, request.send()).await;
         let result = match answer {
@@ -184,7 +184,8 @@ impl Http {
             }),
             Ok(Err(error)) => Err(failure::from_library(&error, &host)),
             Err(_) => Err(Failure {
-                error: stalled(&host, self.stall_timeout),
+                error: Error::new(Code::Stalled, format!("{host} went silent"))
+                    .why(format!("no answer for {} s", time.as_secs_f64())),
                 sent: true,
             }),
         };
@@ -201,18 +202,21 @@ impl Http {
         if let Some(client) = cell.get() {
             return Ok(client.clone());
         }
-        let client = self.clients.client(channel).map_err(unsent)?;
+        let client = self.clients.client(channel).map_err(Failure::unsent)?;
         Ok(cell.get_or_init(|| client).clone())
     }
-}
-
-fn unsent(error: Error) -> Failure {
-    Failure { error, sent: false }
 }
 
 fn stalled(host: &str, window: Duration) -> Error {
     Error::new(Code::Stalled, format!("{host} went silent"))
         .why(format!("less than 1 KiB/s for {} s", window.as_secs_f64()))
+}
+
+/// The host, with the port where it is not the usual one.
+fn shown_host(url: &Url) -> String {
+    let host = url.host_str().unwrap_or_default();
+    url.port()
+        .map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
 }
 
 fn without_query(url: &Url) -> String {
@@ -221,8 +225,7 @@ fn without_query(url: &Url) -> String {
     url.to_string()
 }
 
-/// An answer, its body still to be read.
-#[derive(Debug)]
+/// An answer, its body still to be read. (No `Debug`: the library's shows the URL.)
 pub struct Reply {
     response: Response,
     host: String,

@@ -130,6 +130,8 @@ pub enum Paging {
         rows: &'static str,
         /// Field with the next page's URL.
         next: &'static str,
+        /// Field with the number of rows in all.
+        count: &'static str,
     },
     /// The answer is an array; a header tells how many rows there are in all.
     TotalHeader {
@@ -171,7 +173,13 @@ impl Provider {
     /// [`Code::Usage`], with the rule that it breaks.
     pub fn document_id(&self, text: &str) -> Result<DocumentId> {
         DocumentId::parse(text, self.id_uri_prefix).map_err(|rule| {
-            Error::new(Code::Usage, format!("{text:?} is not a document id"))
+            // A presigned URL given by mistake is not repeated.
+            let shown = if text.contains("://") {
+                "a URL".to_owned()
+            } else {
+                format!("{text:?}")
+            };
+            Error::new(Code::Usage, format!("{shown} is not a document id"))
                 .why(rule.to_string())
                 .hint(format!(
                     "`docfetch list {}` shows the ids of this account",
@@ -249,7 +257,9 @@ impl Provider {
                 {
                     return Ok(Credentials::Key(key));
                 }
-                Err(self.missing(&format!("neither {key} nor {bearer} is set")))
+                let file = home_file.map(|(file, _)| format!(", and ~/{file} has no key"));
+                let file = file.unwrap_or_default();
+                Err(self.missing(&format!("neither {key} nor {bearer} is set{file}")))
             }
         }
     }
@@ -258,7 +268,15 @@ impl Provider {
     pub fn credential_variables(&self) -> String {
         match self.auth {
             Auth::ClientCredentials { id, secret, .. } => format!("{id} and {secret}"),
-            Auth::Key { key, bearer, .. } => format!("{key} or {bearer}"),
+            Auth::Key {
+                key,
+                bearer,
+                home_file,
+                ..
+            } => match home_file {
+                Some((file, _)) => format!("{key}, {bearer} or ~/{file}"),
+                None => format!("{key} or {bearer}"),
+            },
         }
     }
 
@@ -269,7 +287,7 @@ impl Provider {
         )
         .why(why)
         .hint(format!(
-            "set {}, or name files that hold them with the same names and {} behind",
+            "set {}; variables with {} behind name files",
             self.credential_variables(),
             variables::FILE_SUFFIX
         ))

@@ -45,6 +45,7 @@ pub fn standard_metrics() -> Provider {
             paging: Paging::NextField {
                 rows: "results",
                 next: "next",
+                count: "count",
             },
             query: &[],
             id: "id",

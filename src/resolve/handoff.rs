@@ -45,8 +45,8 @@ impl Resolver {
                 let text = json.pointer(url).and_then(Value::as_str).ok_or_else(|| {
                     answer::protocol(title).why(format!("{field} is missing, or is no text"))
                 })?;
-                Url::parse(text)
-                    .map_err(|_| answer::protocol(title).why(format!("{field} is no URL")))
+                let url = Url::parse(text).ok().filter(Url::has_host);
+                url.ok_or_else(|| answer::protocol(title).why(format!("{field} is no URL")))
             }
             (Handoff::JsonField { .. }, status @ 200..=299) => Err(answer::protocol(title)
                 .why(format!("HTTP {status}"))
@@ -80,14 +80,18 @@ impl Resolver {
             let error = failure.error;
             let again = !failure.sent || (error.status() == Some(429) && error.wait().is_some());
             if again {
-                self.asked().remove(id); // nothing was charged while this waits
+                // Nothing was charged, also when this wait is the end.
+                self.asked().remove(id);
                 retry.pause(error).await?;
                 self.asked().insert(id.clone());
                 continue;
             }
             return Err(match error.status() {
                 // Answered, and not charged.
-                Some(300..=407 | 409..=499) => error,
+                Some(300..=407 | 409..=499) => {
+                    self.asked().remove(id);
+                    error
+                }
                 // Not answered, answered by a failing server, or answered without a URL.
                 status => {
                     let unknown = Error::new(
@@ -102,12 +106,5 @@ impl Resolver {
                 }
             });
         }
-    }
-}
-
-impl From<Error> for Failure {
-    /// An error that came up before anything was sent.
-    fn from(error: Error) -> Self {
-        Self { error, sent: false }
     }
 }

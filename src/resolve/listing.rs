@@ -38,6 +38,8 @@ pub struct Pages<'a> {
     seen: u64,
     /// Queries of the pages that were asked for.
     asked: HashSet<String>,
+    /// The rows of the page before, where pages are only counted.
+    last: Vec<Value>,
 }
 
 impl Resolver {
@@ -56,6 +58,7 @@ impl Resolver {
             next: Some(url),
             page: 1,
             seen: 0,
+            last: Vec::new(),
         }
     }
 }
@@ -84,9 +87,21 @@ impl Pages<'_> {
             Paging::NextField { .. } => next.map(|next| self.follow(&url, &next)).transpose()?,
             Paging::TotalHeader { .. } => {
                 let more = !rows.is_empty() && total.is_none_or(|total| self.seen < total);
+                if more && self.last == rows {
+                    let title = self.resolver.provider.title;
+                    return Err(answer::protocol(title).why("it sends the same page again"));
+                }
+                self.last.clone_from(&rows);
                 more.then(|| numbered(&url, self.page))
             }
         };
+        if self.next.is_none() && total.is_some_and(|total| self.seen < total) {
+            log::warn!(
+                "the list ended early: {} of {} rows",
+                self.seen,
+                total.unwrap_or(0)
+            );
+        }
         rows.iter()
             .map(|row| self.row(row))
             .collect::<Result<_>>()
@@ -99,7 +114,7 @@ impl Pages<'_> {
         let title = self.resolver.provider.title;
         let next = current
             .join(next)
-            .map_err(|_| answer::protocol(title).why("the link to the next page is no URL"))?;
+            .map_err(|_| answer::protocol(title).why("the URL of the next page is none"))?;
         let query = next.query().unwrap_or_default().to_owned();
         let mut url = current.clone();
         url.set_query(Some(&query));
@@ -120,11 +135,16 @@ impl Pages<'_> {
             return Err(self.resolver.refusal("the list of documents", reply).await);
         }
         match self.resolver.provider.listing.paging {
-            Paging::NextField { rows, next } => {
+            Paging::NextField { rows, next, count } => {
                 let mut page: Map<String, Value> = answer::json(title, &reply.body(ANSWER).await?)?;
-                let next = page.get(next).and_then(Value::as_str).map(str::to_owned);
+                let total = page.get(count).and_then(Value::as_u64);
+                let next = match page.get(next) {
+                    None | Some(Value::Null) => None,
+                    Some(Value::String(next)) => Some(next.clone()),
+                    Some(_) => return Err(answer::protocol(title).why(format!("{next} is no URL"))),
+                };
                 match page.remove(rows) {
-                    Some(Value::Array(rows)) => Ok((rows, None, next)),
+                    Some(Value::Array(rows)) => Ok((rows, total, next)),
                     _ => Err(answer::protocol(title).why(format!("{rows} is missing"))),
                 }
             }

@@ -157,22 +157,26 @@ impl Resolver {
             if !self.provider.charged {
                 return error;
             }
-            let why = error.cause().unwrap_or_default().to_owned();
-            error.why(format!(
-                "{why}; the paid retrieval was answered and may be charged"
-            ))
+            let note = "the paid retrieval was answered and may be charged";
+            let why = error
+                .cause()
+                .map_or_else(|| note.to_owned(), |why| format!("{why}; {note}"));
+            error.why(why)
         })?;
         Ok(PresignedUrl::new(url, self.provider.charged))
     }
 
-    /// An interrupt, with what it means for a paid retrieval.
-    pub fn say_how_to_go_on(&self, id: &DocumentId, error: Error) -> Error {
-        if error.code() == Code::Interrupted && self.asked().contains(id) {
-            return error
-                .why("a paid retrieval may have been asked for")
-                .hint("running again asks for a new retrieval, which may be charged");
+    /// A failure, with what running again means once a paid retrieval was asked for.
+    pub fn say_what_it_costs(&self, id: &DocumentId, error: Error) -> Error {
+        let told = matches!(error.code(), Code::ChargeUnknown | Code::ChargeRefused);
+        if told || !self.asked().contains(id) {
+            return error;
         }
-        error
+        let error = match error.code() {
+            Code::Interrupted => error.why("a paid retrieval may have been asked for"),
+            _ => error,
+        };
+        error.hint("running again asks for a new retrieval, which may be charged")
     }
 
     fn asked(&self) -> std::sync::MutexGuard<'_, HashSet<DocumentId>> {
@@ -195,7 +199,7 @@ impl Resolver {
     async fn authorized(&self, method: Method, url: &Url, charged: bool) -> Result<Reply, Failure> {
         let mut renewed = false;
         loop {
-            let authorization = self.authorization().await?;
+            let authorization = self.authorization().await.map_err(Failure::unsent)?;
             let request = ApiRequest {
                 url: url.clone(),
                 charged,

@@ -162,6 +162,13 @@ async fn ask(resolver: &Resolver, path: &str, id: &Secret, secret: &Secret) -> R
                 ))
                 .http_status(status))
         }
+        status @ (404 | 405 | 410) => {
+            let provider = resolver.provider();
+            let what = format!("there is no {title} API at {}", provider.base_variable);
+            Err(Error::new(Code::Config, what)
+                .why(format!("HTTP {status} for its token route"))
+                .http_status(status))
+        }
         _ => {
             let secrets = [basic, id.clone(), secret.clone()];
             Err(answer::refusal(resolver.provider(), "a token", reply, &secrets).await)

@@ -1,12 +1,15 @@
 //! Bodies that come at a pace, and break where a fault wants it.
 
 use super::faults::Fault;
+use super::state::State;
 use super::store::Document;
 use bytes::Bytes;
 use hyper::Response;
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::time::Sleep;
@@ -58,6 +61,8 @@ pub struct Body {
     end: u64,
     pace: Pace,
     pause: Option<Pin<Box<Sleep>>>,
+    /// Counts what is handed out.
+    sent: Arc<AtomicU64>,
 }
 
 #[derive(Debug)]
@@ -67,13 +72,14 @@ enum Source {
 }
 
 impl Body {
-    /// The bytes of a document from `first` to before `end`, with these faults.
-    pub fn part(document: &Document, first: u64, end: u64, faults: &[Fault]) -> Self {
+    /// The bytes of a document from `first` to before `end`, as the faults want it.
+    pub fn part(document: &Document, first: u64, end: u64, state: &State) -> Self {
         Self {
             source: Source::Document(document.clone()),
             position: first,
             end,
-            pace: Pace::of(faults),
+            pace: Pace::of(&state.faults),
+            sent: Arc::clone(&state.sent),
             pause: None,
         }
     }
@@ -86,6 +92,7 @@ impl Body {
             source: Source::Memory(content.into()),
             pace: Pace::default(),
             pause: None,
+            sent: Arc::default(),
         }
     }
 }
@@ -137,6 +144,7 @@ impl HttpBody for Body {
         });
         Poll::Ready(Some(piece.map(|piece| {
             self.position += piece.len() as u64;
+            self.sent.fetch_add(piece.len() as u64, Ordering::Relaxed);
             if let Some((left, _)) = &mut self.pace.break_after {
                 *left = left.saturating_sub(piece.len() as u64);
             }

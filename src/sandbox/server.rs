@@ -10,6 +10,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use std::io;
 use std::net::Ipv4Addr;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use tokio::net::TcpListener;
 
@@ -36,6 +37,7 @@ impl Sandbox {
             signer: Signer::new(random(10)?, random(20)?),
             api: api.local_addr()?,
             storage: storage.local_addr()?,
+            sent: Arc::default(),
             changing: Mutex::default(),
         });
         tokio::spawn(serve(api, Arc::clone(&state), Origin::Api));
@@ -65,7 +67,10 @@ impl Sandbox {
 
     /// What happened so far.
     pub fn report(&self) -> Report {
-        self.state.now().report.clone()
+        Report {
+            storage_bytes: self.state.sent.load(Ordering::Relaxed),
+            ..self.state.now().report.clone()
+        }
     }
 }
 

@@ -8,7 +8,8 @@ use ring::rand::{SecureRandom as _, SystemRandom};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::io;
 use std::net::SocketAddr;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How long a URL lives unless a fault says otherwise: an hour, as the services say.
@@ -44,6 +45,8 @@ pub struct State {
     pub signer: Signer,
     pub api: SocketAddr,
     pub storage: SocketAddr,
+    /// Bytes of documents that were handed out.
+    pub sent: Arc<AtomicU64>,
     pub changing: Mutex<Changing>,
 }
 

@@ -66,7 +66,13 @@ pub fn answer(state: &State, request: &Request<Incoming>) -> Answer {
         Ok(()) => {}
     }
     if let Some(status) = injected_status(state) {
-        return error(status, "ServiceUnavailable", "Broken on purpose");
+        let code = match status {
+            403 => "AccessDenied",
+            404 => "NoSuchKey",
+            503 => "SlowDown",
+            _ => "InternalError",
+        };
+        return error(status, code, "Broken on purpose");
     }
     let id = request.uri().path().split('/').nth(2).unwrap_or_default();
     match state.document(id) {
@@ -140,8 +146,7 @@ fn send(state: &State, document: &Document, headers: &HeaderMap, query: &str) ->
         }
         _ => (200, 0, document.size),
     };
-    state.now().report.storage_bytes += end - first;
-    let mut answer = Response::new(Body::part(document, first, end, &state.faults));
+    let mut answer = Response::new(Body::part(document, first, end, state));
     *answer.status_mut() = if status == 206 {
         StatusCode::PARTIAL_CONTENT
     } else {

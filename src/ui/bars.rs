@@ -82,13 +82,11 @@ impl Progress for Bars {
         }
     }
 
-    fn retrying(&self, error: &Error) {
-        if let Some(bar) = self.current().as_ref() {
-            bar.set_message(shortened(&printable(error.what()), NAME));
-        }
+    fn finished(&self, _bytes: u64) {
+        self.clear();
     }
 
-    fn finished(&self, _bytes: u64) {
+    fn skipped(&self) {
         self.clear();
     }
 

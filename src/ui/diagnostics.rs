@@ -1,9 +1,11 @@
 //! Errors for people, and the log of `-v`.
 
 use super::console::Console;
-use super::sanitize::printable;
+use super::sanitize::{printable, printable_json};
 use crate::error::Error;
+use crate::fetch::outcome::Failure;
 use log::{Level, LevelFilter, Log, Metadata, Record};
+use serde_json::json;
 
 /// An error in three lines at most: what failed, why, what to do next.
 pub fn describe(error: &Error, subject: Option<&str>, color: bool) -> String {
@@ -21,6 +23,12 @@ pub fn describe(error: &Error, subject: Option<&str>, color: bool) -> String {
     text
 }
 
+/// The same as a line of JSON, among the events of `--progress json`.
+pub fn event(error: &Error, subject: Option<&str>) -> String {
+    let line = json!({"type": "error", "id": subject, "error": Failure::from(error)});
+    printable_json(&line.to_string()).into_owned()
+}
+
 fn paint(text: &str, with: &str, color: bool) -> String {
     if color {
         format!("{with}{text}\u{1b}[0m")
@@ -33,17 +41,18 @@ fn paint(text: &str, with: &str, color: bool) -> String {
 #[derive(Debug)]
 pub struct Journal {
     console: Console,
+    json: bool,
 }
 
 impl Journal {
     /// Starts to show; what other crates log never is: it holds whole URLs.
-    pub fn install(console: Console, quiet: bool, verbose: bool) {
+    pub fn install(console: Console, quiet: bool, verbose: bool, json: bool) {
         let level = match (quiet, verbose) {
             (true, _) => LevelFilter::Off,
             (_, true) => LevelFilter::Info,
             _ => LevelFilter::Warn,
         };
-        if log::set_boxed_logger(Box::new(Self { console })).is_ok() {
+        if log::set_boxed_logger(Box::new(Self { console, json })).is_ok() {
             log::set_max_level(level);
         }
     }
@@ -56,6 +65,12 @@ impl Log for Journal {
 
     fn log(&self, record: &Record<'_>) {
         if !self.enabled(record.metadata()) {
+            return;
+        }
+        if self.json {
+            let level = record.level().as_str().to_lowercase();
+            let line = json!({"type": "log", "level": level, "message": record.args().to_string()});
+            self.console.say(&printable_json(&line.to_string()));
             return;
         }
         let label = if record.level() == Level::Warn {

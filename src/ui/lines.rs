@@ -81,9 +81,6 @@ impl Lines {
 impl Progress for Lines {
     fn started(&self, id: &DocumentId, name: &str, from: u64, total: Option<u64>) {
         let mut current = self.current();
-        if current.is_some() {
-            return; // a further attempt
-        }
         let new = Current::new(id, name, from, total);
         let size = total
             .map(|total| format!(" ({})", size(total)))
@@ -111,13 +108,17 @@ impl Progress for Lines {
         }
     }
 
+    fn skipped(&self) {
+        self.current().take();
+    }
+
     fn failed(&self, _error: &Error) {
         self.current().take();
     }
 }
 
-/// One JSON object a line: `started`, `progress` once a second, `retrying`, then `finished` or
-/// `failed`.
+/// One JSON object a line: `started`, `progress` once a second, `retrying`, then `finished`,
+/// `skipped` or `failed`.
 #[derive(Debug)]
 pub struct Events {
     console: Console,
@@ -173,6 +174,12 @@ impl Progress for Events {
     fn finished(&self, _bytes: u64) {
         if let Some(current) = self.current().take() {
             self.say("finished", &current, None);
+        }
+    }
+
+    fn skipped(&self) {
+        if let Some(current) = self.current().take() {
+            self.say("skipped", &current, None);
         }
     }
 

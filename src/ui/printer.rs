@@ -2,10 +2,11 @@
 
 use super::bars::Bars;
 use super::console::Console;
-use super::diagnostics::{Journal, describe};
+use super::diagnostics::{Journal, describe, event};
 use super::lines::{Events, Lines};
 use super::report;
 use super::sanitize::{printable, printable_json};
+use crate::config;
 use crate::error::{Error, Result};
 use crate::fetch::events::{Progress, Unwatched};
 use crate::fetch::outcome::{Failed, Outcome, Status, Summary};
@@ -71,7 +72,8 @@ impl Printer {
     /// Sets up the streams, and the log of the lower floors.
     pub fn new(look: Look) -> Self {
         let console = Console::default();
-        Journal::install(console.clone(), look.quiet, look.verbose);
+        let json = look.progress == ProgressKind::Json;
+        Journal::install(console.clone(), look.quiet, look.verbose, json);
         let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
         let forced = set("CLICOLOR_FORCE")
             && std::env::var_os("CLICOLOR_FORCE").as_deref() != Some(OsStr::new("0"));
@@ -163,7 +165,7 @@ impl Printer {
         if self.look.json {
             return self.record(summary);
         }
-        if many && !self.look.quiet {
+        if many && !self.look.quiet && self.look.progress != ProgressKind::Json {
             self.console.say(&report::summary(summary));
         }
         Ok(())
@@ -171,9 +173,13 @@ impl Printer {
 
     /// An error, on standard error.
     pub fn error(&self, error: &Error, subject: Option<&str>) {
-        if !error.is_silent() {
-            self.console.say(&describe(error, subject, self.color));
+        if error.is_silent() {
+            return;
         }
+        self.console.say(&match self.look.progress {
+            ProgressKind::Json => event(error, subject),
+            _ => describe(error, subject, self.color),
+        });
     }
 
     /// Rows of a listing as one id a line.
@@ -213,6 +219,9 @@ impl Printer {
     /// # Errors
     /// When standard output takes no more.
     pub fn sandbox(&self, documents: &[Document], variables: &[(&str, String)]) -> Result<()> {
+        let token = config::variables::ONE_CODEX_BEARER_TOKEN;
+        let file = config::variables::FILE_SUFFIX;
+        self.line(format!("unset {token} {token}{file}").as_bytes())?;
         for (name, value) in variables {
             self.line(format!("export {name}={value}").as_bytes())?;
         }

@@ -129,6 +129,15 @@ fn pad(text: &str, columns: usize, right: bool) -> String {
 
 /// The end of a batch, in one line.
 pub fn summary(summary: &Summary) -> String {
+    if summary.planned > 0 {
+        let Summary {
+            planned,
+            skipped,
+            failed,
+            ..
+        } = summary;
+        return format!("{planned} planned, {skipped} skipped, {failed} failed");
+    }
     let seconds = summary.elapsed_ms as f64 / 1000.0;
     format!(
         "{} fetched, {} skipped, {} failed; {} in {seconds:.1} s",

@@ -383,6 +383,10 @@ fn paid_retrievals_in_doubt_exit_8_after_one_post() {
         |stream| reply(stream, "202 Accepted", &[], b"{}"),
         "HTTP 202",
     );
+    once(
+        |stream| reply(stream, "200 OK", &[], br#"{"download_uri":"mailto:x"}"#),
+        "download_uri is no URL",
+    );
 }
 
 #[test]
@@ -404,6 +408,20 @@ fn a_paid_post_that_was_answered_without_a_charge_is_no_doubt() {
         let retryable = &run.records()[0]["error"]["retryable"];
         assert_eq!(retryable, !status.starts_with("400"), "{status}");
     }
+}
+
+#[test]
+fn a_base_without_the_api_is_a_setting_and_not_a_missing_document() {
+    let server = Raw::start(|_, stream| reply(stream, "404 Not Found", &[], b""));
+    fails(&server, &["sm", "a"], 2, "config").says("STANDARD_METRICS_API_BASE");
+}
+
+#[test]
+fn a_failure_after_a_paid_retrieval_says_what_running_again_costs() {
+    let (api, _storage) = both("/x", |_, stream| reply(stream, "503 Busy", &[], b""));
+    fails(&api, &["onecodex", "a"], 5, "storage_error").says("may be charged");
+    let run = fails(&api, &["sm", "a"], 5, "storage_error");
+    assert!(!run.stderr.contains("charged"), "{run:?}");
 }
 
 #[test]

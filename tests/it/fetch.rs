@@ -88,6 +88,27 @@ fn two_documents_of_one_batch_never_share_a_file() {
 }
 
 #[test]
+fn ids_that_are_alike_do_not_share_a_file_either() {
+    let long = "x".repeat(80);
+    let ids = [format!("{long}1"), format!("{long}2"), format!("{long}3")];
+    let documents = ids
+        .iter()
+        .map(|id| Document::new("a.txt", id.clone()).with_id(id));
+    let service = Service::start(documents.collect(), &[]);
+    let world = service.world();
+    let [one, two, three] = &ids;
+    let run = world.run(&["sm", one, two, three, "--if-exists", "overwrite"]);
+    let mut contents: Vec<_> = run
+        .exits(0)
+        .stdout
+        .lines()
+        .map(|path| String::from_utf8(world.read(path)).unwrap())
+        .collect();
+    contents.sort();
+    assert_eq!(contents, ids);
+}
+
+#[test]
 fn an_id_that_one_codex_prints_as_a_uri_is_understood() {
     let (_service, content, world) = service();
     world.run(&["onecodex", "/api/v1/documents/doc1"]).exits(0);
@@ -170,7 +191,8 @@ fn an_existing_target_is_skipped_overwritten_or_renamed_as_asked() {
 fn a_folder_or_a_device_is_never_replaced() {
     let (service, _, world) = service();
     std::fs::create_dir(world.out().join("folder")).unwrap();
-    for target in ["folder", "folder/", "/dev/null"] {
+    symlink("/dev/null", world.out().join("device")).unwrap();
+    for target in ["folder", "folder/", "/dev/null", "device"] {
         for action in ["fail", "overwrite", "skip"] {
             let run = world.run(&["onecodex", "doc1", "-o", target, "--if-exists", action]);
             run.exits(7);
@@ -358,6 +380,21 @@ fn progress_is_plain_lines_or_events_or_nothing_where_there_is_no_terminal() {
         world.run(&["sm", "doc1", "-o", "b", "-q"]).exits(0).stderr,
         ""
     );
+}
+
+#[test]
+fn standard_error_is_json_lines_where_events_are_wanted() {
+    let (_service, _, world) = service();
+    let run = world.run(&["sm", "doc1", "missing", "-v", "--progress", "json"]);
+    let lines: Vec<serde_json::Value> = run
+        .exits(4)
+        .stderr
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}")))
+        .collect();
+    let kinds = |kind: &str| lines.iter().filter(|line| line["type"] == kind).count();
+    assert!(kinds("progress") >= 2 && kinds("log") >= 4, "{lines:#?}");
+    assert_eq!(lines.last().unwrap()["error"]["code"], "not_found");
 }
 
 #[test]

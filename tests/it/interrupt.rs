@@ -1,7 +1,7 @@
 //! SIGINT and SIGTERM.
 
 use crate::support::World;
-use crate::support::raw::{Raw, api, reply};
+use crate::support::raw::{Raw, Request, api, reply};
 use crate::support::services::Service;
 use rustix::process::{Pid, Signal, kill_process};
 use std::process::Child;
@@ -17,7 +17,7 @@ fn an_interrupt_keeps_the_partial_and_the_next_run_goes_on() {
         let (service, content) = Service::with("x.bin", 1 << 20, &["throttle=1M"]);
         let world = service.world();
         let child = world.command(&["sm", "doc1", "--json"]).spawn().unwrap();
-        std::thread::sleep(Duration::from_millis(600));
+        world.wait_for_partial(150_000);
         let sent = Instant::now();
         send(&child, signal);
         let run = world.finish(child, Instant::now());
@@ -60,7 +60,7 @@ fn an_interrupt_after_a_paid_request_says_so() {
     let (service, _) = Service::with("x.bin", 1 << 20, &["throttle=500K"]);
     let world = service.world();
     let child = world.command(&["onecodex", "doc1"]).spawn().unwrap();
-    std::thread::sleep(Duration::from_millis(400));
+    world.wait_for_partial(1);
     send(&child, Signal::INT);
     world
         .finish(child, Instant::now())
@@ -81,8 +81,10 @@ fn a_listing_and_a_url_are_interrupted_as_well() {
         (&["list", "sm"][..], "interrupted"),
         (&["url", "onecodex", "a"], "may be charged"),
     ] {
+        let before = server.seen().len();
         let child = world.command(arguments).spawn().unwrap();
-        std::thread::sleep(Duration::from_millis(400));
+        let last = |request: &Request| request.path().contains("/documents");
+        world.wait_until("a request", || server.seen()[before..].iter().any(last));
         send(&child, Signal::TERM);
         world.finish(child, Instant::now()).exits(143).says(said);
     }
@@ -94,11 +96,46 @@ fn a_second_interrupt_ends_at_once_even_while_a_write_blocks() {
     let world = service.world();
     // Nobody reads standard output.
     let child = world.command(&["sm", "doc1", "-o", "-"]).spawn().unwrap();
-    std::thread::sleep(Duration::from_millis(400));
+    world.wait_until("a transfer", || service.report().storage_requests > 0);
+    std::thread::sleep(Duration::from_millis(200)); // until the pipe is full
     send(&child, Signal::INT);
     let sent = Instant::now();
     std::thread::sleep(Duration::from_millis(50));
     let _ = kill_process(Pid::from_child(&child), Signal::INT);
     world.finish(child, Instant::now()).exits(130);
     assert!(sent.elapsed() < Duration::from_secs(1));
+}
+
+#[test]
+fn a_second_interrupt_ends_a_process_that_is_blocked() {
+    // Nobody reads standard error: the process is stuck in a write to it.
+    let server = Raw::start(|_, stream| reply(stream, "404 Not Found", &[], b"{}"));
+    let world = World::new(&server.base());
+    let ids: Vec<String> = (0..2000).map(|number| number.to_string()).collect();
+    let mut arguments = vec!["onecodex"];
+    arguments.extend(ids.iter().map(String::as_str));
+    let mut child = world.command(&arguments).spawn().unwrap();
+    let stderr = child.stderr.take();
+    let mut before = 0;
+    world.wait_until("no more requests", || {
+        std::thread::sleep(Duration::from_millis(300));
+        let now = server.seen().len();
+        std::mem::replace(&mut before, now) == now && now > 0
+    });
+    for _ in 0..2 {
+        send(&child, Signal::INT);
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    let sent = Instant::now();
+    let status = loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            break status;
+        }
+        if sent.elapsed() > Duration::from_secs(2) {
+            child.kill().unwrap();
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    };
+    drop(stderr);
+    assert_eq!(status.code(), Some(130));
 }

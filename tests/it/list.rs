@@ -33,6 +33,31 @@ fn every_page_is_listed_in_order_with_both_providers() {
 }
 
 #[test]
+fn ids_win_over_a_variable_that_asks_for_records() {
+    let service = many(1);
+    let mut world = service.world();
+    world.set("DOCFETCH_JSON", "1");
+    let run = world.run(&["list", "sm", "--ids"]);
+    assert_eq!(run.exits(0).stdout, "id0000\n");
+}
+
+#[test]
+fn a_list_without_a_total_or_with_an_odd_one_ends() {
+    for (rows, headers, code, said) in [
+        (1, &[][..], 5, "same page again"),
+        (0, &[("X-Total-Count", "7")], 0, "ended early: 0 of 7"),
+    ] {
+        let server = Raw::start(move |_, stream| {
+            let row = json!({"$uri": "/api/v1/documents/1", "filename": "a"});
+            let page = Value::from(vec![row; rows]).to_string();
+            reply(stream, "200 OK", headers, page.as_bytes());
+        });
+        let world = World::new(&server.base());
+        world.run(&["list", "onecodex"]).exits(code).says(said);
+    }
+}
+
+#[test]
 fn records_have_common_fields_and_the_providers_own() {
     let service = many(1);
     let world = service.world();
@@ -132,6 +157,7 @@ fn pages_that_make_no_sense_end_it() {
         ("<html>", "JSON"),
         ("{}", "results is missing"),
         (r#"{"results":[{"name":"x"}]}"#, "a row has no id"),
+        (r#"{"results":[],"next":7}"#, "next is no URL"),
         (r#"{"results":[{"id":"a/b"}]}"#, "is no id"),
         (
             r#"{"results":[],"next":"/v1/documents/?page=1&page_size=100"}"#,

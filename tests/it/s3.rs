@@ -179,7 +179,9 @@ fn a_transfer_that_was_cut_goes_on_by_a_range_of_the_real_server() {
     );
     let child = world.command_of("bash", &["-c", &script]).spawn().unwrap();
     world.finish(child, std::time::Instant::now()).exits(7);
-    world.run(&["sm", "doc", "-o", "x"]).exits(0);
+    let run = world.run(&["sm", "doc", "-o", "x", "--json"]);
+    let resumed = run.exits(0).records()[0]["resumed_from"].as_u64();
+    assert!(resumed.is_some_and(|bytes| bytes > 500_000), "{run:?}");
     assert!(world.read("x") == content);
 }
 

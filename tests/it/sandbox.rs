@@ -53,7 +53,7 @@ fn alone_it_prints_variables_for_a_shell_until_it_is_ended() {
     let world = World::bare();
     let mut child = world.command(&["sandbox"]).spawn().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    let exports: Vec<String> = (0..5).map(|_| lines.next().unwrap().unwrap()).collect();
+    let exports: Vec<String> = (0..6).map(|_| lines.next().unwrap().unwrap()).collect();
     let script = format!(
         "{}\nexec {} list sm --ids",
         exports.join("\n"),
@@ -78,6 +78,7 @@ fn the_users_own_credentials_stay_outside() {
     let mut world = World::bare();
     world
         .set("ONE_CODEX_BEARER_TOKEN", "mine")
+        .set("ONE_CODEX_BEARER_TOKEN_FILE", "/nowhere")
         .set("ONE_CODEX_API_KEY", "mine");
     let run = world.run(&["sandbox", "--", "sh", "-c", "docfetch list onecodex --ids"]);
     run.exits(0);

@@ -115,6 +115,21 @@ fn a_credential_that_cannot_be_a_header_is_refused_without_being_shown() {
 }
 
 #[test]
+fn a_secret_in_the_wrong_place_is_not_repeated() {
+    let mut world = World::bare();
+    world.set("ONE_CODEX_API_KEY_FILE", API_KEY);
+    world
+        .run(&["onecodex", "a", "--json"])
+        .exits(2)
+        .says("ONE_CODEX_API_KEY_FILE");
+    let url = format!("https://bucket.example/x?X-Amz-Signature={SIGNATURE}");
+    world
+        .run(&["sm", &url])
+        .exits(2)
+        .says("is not a document id");
+}
+
+#[test]
 fn a_password_in_a_proxy_is_not_repeated() {
     let mut world = World::new("https://api.example.com");
     world.hide("proxy-passw0rd");

@@ -144,18 +144,49 @@ impl World {
 
     /// Runs docfetch to its end and looks for secrets.
     pub fn run(&self, arguments: &[&str]) -> Run {
-        let run = self.finish(self.command(arguments).spawn().unwrap(), Instant::now());
-        self.look_for_secrets(&run, arguments);
-        run
-    }
-
-    /// Runs docfetch where a secret is what it is asked for.
-    pub fn run_showing(&self, arguments: &[&str]) -> Run {
         self.finish(self.command(arguments).spawn().unwrap(), Instant::now())
     }
 
-    /// Waits for a process.
-    pub fn finish(&self, mut child: Child, started: Instant) -> Run {
+    /// Runs docfetch where a secret is what it is asked for, or lies about.
+    pub fn run_showing(&self, arguments: &[&str]) -> Run {
+        Self::wait(self.command(arguments).spawn().unwrap(), Instant::now())
+    }
+
+    /// Waits for a process and looks for secrets.
+    pub fn finish(&self, child: Child, started: Instant) -> Run {
+        let run = Self::wait(child, started);
+        self.look_for_secrets(&run);
+        run
+    }
+
+    /// Waits until something holds.
+    #[track_caller]
+    pub fn wait_until(&self, what: &str, mut holds: impl FnMut() -> bool) {
+        let started = Instant::now();
+        while !holds() {
+            assert!(
+                started.elapsed() < PATIENCE,
+                "never: {what}; {:?}",
+                self.files()
+            );
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Waits until a partial in the output folder holds so many bytes.
+    #[track_caller]
+    pub fn wait_for_partial(&self, bytes: u64) {
+        self.wait_until("a partial", || {
+            let partial = self
+                .files()
+                .into_iter()
+                .find(|name| name.ends_with(".part"));
+            let metadata = partial.and_then(|name| self.out().join(name).metadata().ok());
+            metadata.is_some_and(|metadata| metadata.len() >= bytes)
+        });
+    }
+
+    fn wait(mut child: Child, started: Instant) -> Run {
         let mut stdout = child.stdout.take().unwrap();
         let mut stderr = child.stderr.take().unwrap();
         let out = std::thread::spawn(move || {
@@ -191,7 +222,7 @@ impl World {
     }
 
     /// Fails when a secret is in what a process printed or in any file of this world.
-    pub fn look_for_secrets(&self, run: &Run, arguments: &[&str]) {
+    fn look_for_secrets(&self, run: &Run) {
         let mut places = vec![
             ("standard output".to_owned(), run.raw_stdout.clone()),
             ("standard error".to_owned(), run.stderr.clone().into_bytes()),
@@ -222,10 +253,7 @@ impl World {
                 let found = bytes
                     .windows(secret.len())
                     .any(|window| window == secret.as_bytes());
-                assert!(
-                    !found,
-                    "{secret:?} is in {place} of {arguments:?}\n{run:#?}"
-                );
+                assert!(!found, "{secret:?} is in {place}\n{run:#?}");
             }
         }
     }
