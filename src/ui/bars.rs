@@ -65,15 +65,18 @@ impl Bars {
 
 impl Progress for Bars {
     fn started(&self, _id: &DocumentId, name: &str, from: u64, total: Option<u64>) {
-        let mut current = self.current();
-        let bar = current.get_or_insert_with(|| self.all.add(ProgressBar::new(0)));
+        // Not on the screen yet, or what an earlier run brought would count as speed.
+        let bar = ProgressBar::hidden();
         bar.set_style(self.style(total.is_some()));
         bar.set_message(shortened(&printable(name), NAME));
         bar.set_length(total.unwrap_or(0));
         bar.set_position(from);
+        bar.tick();
         bar.reset_eta();
+        let bar = self.all.add(bar);
         bar.tick();
         bar.enable_steady_tick(TICK);
+        *self.current() = Some(bar);
     }
 
     fn moved(&self, position: u64) {
