@@ -5,6 +5,8 @@ use crate::support::services::Service;
 use crate::support::{World, noise};
 use std::io::Write as _;
 use std::net::TcpStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 const SIZE: usize = 300_000;
@@ -703,13 +705,15 @@ fn a_changed_document_that_comes_in_pieces_makes_progress_again() {
 
 #[test]
 fn more_bytes_than_announced_are_not_taken() {
-    let (world, _api, _storage) = second_answer(|_, stream, _| {
+    let pieces = Arc::new(AtomicUsize::new(0));
+    let sent = Arc::clone(&pieces);
+    let (world, _api, _storage) = second_answer(move |_, stream, _| {
         let range = [
             ("ETag", TAG),
             ("Content-Range", "bytes 100000-299999/300000"),
         ];
         head(stream, "206 Partial Content", &range, None);
-        for _ in 0..1000 {
+        while sent.fetch_add(1, Ordering::Relaxed) < 20_000 {
             if stream.write_all(&[b'!'; 10_000]).is_err() {
                 return;
             }
@@ -718,6 +722,8 @@ fn more_bytes_than_announced_are_not_taken() {
     let run = world.run(&["sm", "a", "--json"]);
     assert_eq!(run.exits(6).error_code(), "length_mismatch");
     assert!(!world.files().contains(&"x.bin".to_owned()));
+    // 200 MB were on offer.
+    assert!(pieces.load(Ordering::Relaxed) < 10_000);
 }
 
 #[test]
