@@ -224,4 +224,19 @@ mod tests {
             "1\ta\\tb\\nc\t7\t2026-10-01T08:30:00Z"
         );
     }
+
+    #[test]
+    fn a_sandbox_tells_what_it_caught() {
+        let report = Report {
+            charges: [("7".to_owned(), 2), ("8".to_owned(), 1)].into(),
+            leaks: 1,
+            rate_limited: 4,
+            ..Report::default()
+        };
+        let lines = sandbox(&report);
+        assert!(lines[0].starts_with("3 paid retrievals, 0 tokens"));
+        assert_eq!(lines[1], "document 7 was charged 2 times");
+        assert!(lines[2].contains("credential") && lines[3].contains("rate limit"));
+        assert_eq!(lines.len(), 4);
+    }
 }

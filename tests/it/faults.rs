@@ -503,7 +503,7 @@ fn a_full_disk_or_a_file_size_limit_leaves_no_target_and_does_not_kill() {
     let binary = env!("CARGO_BIN_EXE_docfetch");
     for limit in ["ulimit -f 1024", "trap '' XFSZ; ulimit -f 1024"] {
         let script = format!("{limit}; exec {binary} sm doc1 --json");
-        let child = world.command_of("bash", &["-c", &script]).spawn().unwrap();
+        let child = world.command_of("sh", &["-c", &script]).spawn().unwrap();
         let run = world.finish(child, std::time::Instant::now());
         assert_eq!(run.exits(7).error_code(), "disk_full");
         assert!(!world.files().contains(&"x.bin".to_owned()));

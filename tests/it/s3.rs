@@ -172,16 +172,16 @@ fn a_transfer_that_was_cut_goes_on_by_a_range_of_the_real_server() {
     let content = noise(3 << 20);
     s3.put("a", &content);
     let (world, _api) = s3.api(s3.presign(&s3.secure_base(), "a", Duration::from_secs(60)));
-    // The file size limit cuts it at 1 MiB; the next run has none.
+    // The file size limit cuts it at 512 KiB or 1 MiB; the next run has none.
     let script = format!(
         "ulimit -f 1024; exec {} sm doc -o x",
         env!("CARGO_BIN_EXE_docfetch")
     );
-    let child = world.command_of("bash", &["-c", &script]).spawn().unwrap();
+    let child = world.command_of("sh", &["-c", &script]).spawn().unwrap();
     world.finish(child, std::time::Instant::now()).exits(7);
     let run = world.run(&["sm", "doc", "-o", "x", "--json"]);
     let resumed = run.exits(0).records()[0]["resumed_from"].as_u64();
-    assert!(resumed.is_some_and(|bytes| bytes > 500_000), "{run:?}");
+    assert!(resumed.is_some_and(|bytes| bytes > 400_000), "{run:?}");
     assert!(world.read("x") == content);
 }
 

@@ -1,10 +1,11 @@
 //! `docfetch sandbox`.
 
 use crate::support::World;
+use crate::support::services::Service;
 use rustix::process::{Pid, Signal, kill_process};
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
 use std::process::{Command, Stdio};
-use std::time::Instant;
 
 #[test]
 fn a_command_runs_with_all_it_needs_and_its_status_is_handed_on() {
@@ -84,57 +85,86 @@ fn the_users_own_credentials_stay_outside() {
     run.exits(0);
 }
 
-/// Speaks to the sandbox as a careless client would.
-fn curl(script: &str) -> crate::support::Run {
-    let world = World::bare();
-    let child = world
-        .command(&["sandbox", "--", "sh", "-c", script])
-        .spawn()
+/// One request as a careless client sends it; the whole answer.
+fn ask(method: &str, url: &str, headers: &str) -> String {
+    let (host, target) = url
+        .strip_prefix("http://")
+        .unwrap()
+        .split_once('/')
         .unwrap();
-    world.finish(child, Instant::now())
+    let mut stream = TcpStream::connect(host).unwrap();
+    let head = format!(
+        "{method} /{target} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n{headers}\r\n"
+    );
+    stream.write_all(head.as_bytes()).unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).unwrap();
+    String::from_utf8_lossy(&answer).into_owned()
 }
 
 #[test]
-fn it_catches_the_classic_mistakes() {
-    const URL: &str = "url=$(docfetch url sm $(docfetch list sm --ids --limit 1)); ";
-    for (script, said) in [
-        // A credential on the signed hop.
-        (
-            "curl -s -H \"X-API-Key: $ONE_CODEX_API_KEY\" \"$url\"",
-            "InvalidArgument",
-        ),
-        (
-            "curl -s -H 'Authorization: Bearer x' \"$url\"",
-            "InvalidArgument",
-        ),
-        ("curl -s -e http://referer/ \"$url\"", "InvalidArgument"),
-        ("curl -s -H 'Cookie: a=b' \"$url\"", "InvalidArgument"),
-        // A method or a header that was not signed.
-        ("curl -sI \"$url\"", "403"),
-        (
-            "curl -s -H 'x-amz-checksum-mode: ENABLED' \"$url\"",
-            "SignatureDoesNotMatch",
-        ),
-        // A URL that was changed.
-        ("curl -s \"${url}0\"", "SignatureDoesNotMatch"),
-    ] {
-        let run = curl(&format!("{URL}{script}"));
-        assert!(run.stdout.contains(said), "{script}: {run:?}");
+fn it_catches_a_credential_on_the_signed_hop_and_everything_that_was_not_signed() {
+    let (service, _) = Service::with("a.txt", 10, &[]);
+    let world = service.world();
+    let url = world.run_showing(&["url", "sm", "doc1"]).stdout;
+    let url = url.trim();
+    assert!(ask("GET", url, "").starts_with("HTTP/1.1 200"));
+    for (number, header) in [
+        "X-API-Key: k",
+        "Authorization: Bearer k",
+        "Referer: http://a/",
+        "Cookie: a=b",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let answer = ask("GET", url, &format!("{header}\r\n"));
+        assert!(
+            answer.starts_with("HTTP/1.1 400") && answer.contains("InvalidArgument"),
+            "{answer}"
+        );
+        assert_eq!(service.report().leaks as usize, number + 1);
     }
-    let run = curl(&format!("{URL}curl -s -H 'Cookie: a=b' \"$url\""));
-    run.says("1 requests brought a credential to the storage");
-    // A repeated paid request.
-    let run = curl(
-        "id=$(docfetch list onecodex --ids --limit 1); \
-         for n in 1 2; do curl -s -X POST -H \"X-API-Key: $ONE_CODEX_API_KEY\" \
-         $ONE_CODEX_API_BASE/api/v1/documents/$id/download_uri >/dev/null; done",
+    for (method, url, headers) in [
+        ("HEAD", url.to_owned(), ""),
+        ("PUT", url.to_owned(), ""),
+        ("GET", url.to_owned(), "x-amz-checksum-mode: ENABLED\r\n"),
+        ("GET", format!("{url}0"), ""),
+        (
+            "GET",
+            url.replace("X-Amz-Expires=3600", "X-Amz-Expires=9999"),
+            "",
+        ),
+    ] {
+        let answer = ask(method, &url, headers);
+        assert!(
+            answer.starts_with("HTTP/1.1 403"),
+            "{method} {headers}: {answer}"
+        );
+    }
+}
+
+#[test]
+fn it_counts_a_repeated_paid_request_and_keeps_the_rate_limit() {
+    let world = World::bare();
+    let script = "id=$(docfetch list onecodex --ids --limit 1); \
+                  docfetch url onecodex $id >/dev/null; docfetch url onecodex $id >/dev/null";
+    let run = world.run(&["sandbox", "--", "sh", "-c", script]);
+    run.exits(0)
+        .says("2 paid retrievals")
+        .says("was charged 2 times");
+    let (service, _) = Service::with("a.txt", 10, &[]);
+    let base = service.world().variable("STANDARD_METRICS_API_BASE");
+    let answers: Vec<String> = (0..31)
+        .map(|_| ask("GET", &format!("{base}/v1/documents/"), ""))
+        .collect();
+    assert!(answers[29].starts_with("HTTP/1.1 401"), "{}", answers[29]);
+    assert!(answers[30].starts_with("HTTP/1.1 429"), "{}", answers[30]);
+    assert!(
+        answers[30].to_lowercase().contains("retry-after: "),
+        "{}",
+        answers[30]
     );
-    run.says("was charged 2 times");
-    // Requests past the limit.
-    let run = curl(
-        "for n in $(seq 31); do curl -so/dev/null -w '%{http_code} ' $STANDARD_METRICS_API_BASE/o/token/; done",
-    );
-    assert!(run.stdout.trim_end().ends_with("404 429"), "{run:?}");
 }
 
 #[test]
