@@ -190,12 +190,19 @@ impl Partial {
         Ok(())
     }
 
-    /// Appends.
+    /// Appends. What fits before a failure counts.
     pub fn write(&mut self, bytes: &[u8]) -> Result<()> {
-        self.file
-            .write_all(bytes)
-            .map_err(|error| Error::io("write", &self.path, &error))?;
-        self.position += bytes.len() as u64;
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let written = match self.file.write(rest) {
+                Ok(0) => Err(io::ErrorKind::WriteZero.into()),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                written => written,
+            };
+            let written = written.map_err(|error| Error::io("write", &self.path, &error))?;
+            self.position += written as u64;
+            rest = &rest[written..];
+        }
         Ok(())
     }
 

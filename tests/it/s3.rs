@@ -181,7 +181,8 @@ fn a_transfer_that_was_cut_goes_on_by_a_range_of_the_real_server() {
     world.finish(child, std::time::Instant::now()).exits(7);
     let run = world.run(&["sm", "doc", "-o", "x", "--json"]);
     let resumed = run.exits(0).records()[0]["resumed_from"].as_u64();
-    assert!(resumed.is_some_and(|bytes| bytes > 400_000), "{run:?}");
+    // Every byte that fitted counts.
+    assert!(matches!(resumed, Some(524_288 | 1_048_576)), "{run:?}");
     assert!(world.read("x") == content);
 }
 
