@@ -14,7 +14,7 @@
 //! | 4 | [`fetch`] |
 //! | 3 | [`resolve`] |
 //! | 2 | [`provider`], [`http`] |
-//! | 1 | [`config`] |
+//! | 1 | [`config`], [`state`] |
 //! | 0 | [`model`], [`secret`], [`error`] |
 //!
 //! [`sandbox`] stands beside them and imports floor 0 only.
@@ -30,4 +30,5 @@ pub mod provider;
 pub mod resolve;
 pub mod sandbox;
 pub mod secret;
+pub mod state;
 pub mod ui;

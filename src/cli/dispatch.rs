@@ -7,6 +7,7 @@ use crate::error::{Code, Error, Result};
 use crate::fetch::destination::Wish;
 use crate::fetch::engine::Options;
 use crate::fetch::outcome::Summary;
+use crate::fetch::verify::Wanted;
 use crate::provider::{Provider, one_codex, standard_metrics};
 use crate::ui::{Color, Look, Printer, ProgressKind};
 use std::ffi::OsString;
@@ -133,8 +134,10 @@ fn batch(provider: Provider, arguments: Fetch) -> Result<Batch> {
             if_exists: arguments.if_exists.into(),
         },
         stdout,
-        expected_sha256: arguments.sha256,
-        sha256: arguments.output_args.json,
+        wanted: Wanted {
+            expected_sha256: arguments.sha256,
+            sha256: arguments.output_args.json,
+        },
         dry_run: arguments.dry_run,
         patience: connection.retry_max_time,
     };

@@ -1,13 +1,12 @@
 //! Resolve, transfer, and over again from where it broke, as long as the retry policy allows.
 
 use super::destination::{Destination, Standing};
-use super::engine::Options;
 use super::events::Progress;
 use super::naming;
 use super::partial::Name;
 use super::sink::Sink;
 use super::transfer::{self, Body, Opened};
-use super::verify::{Digests, Lengths, check_length};
+use super::verify::{Digests, Lengths, Wanted, check_length};
 use crate::error::{Code, Error, Result};
 use crate::http::backoff::{self, Retry};
 use crate::http::headers::is_strong;
@@ -47,7 +46,7 @@ pub struct Facts {
 /// The attempts at one document: one budget of retries over resolve, transfer and resume.
 pub struct Attempts<'a> {
     resolver: &'a Resolver,
-    options: &'a Options,
+    wanted: Wanted,
     id: &'a DocumentId,
     watcher: &'a dyn Progress,
     retry: Retry,
@@ -61,13 +60,13 @@ impl<'a> Attempts<'a> {
     /// Starts the clock.
     pub fn new(
         resolver: &'a Resolver,
-        options: &'a Options,
+        wanted: Wanted,
         id: &'a DocumentId,
         watcher: &'a dyn Progress,
     ) -> Self {
         Self {
             resolver,
-            options,
+            wanted,
             id,
             watcher,
             retry: resolver.retry(),
@@ -86,8 +85,8 @@ impl<'a> Attempts<'a> {
         sink: &mut Sink,
     ) -> Result<Arrived> {
         let known = self.resolver.metadata(self.id).await;
-        let expected = self.options.expected_sha256.as_ref();
-        let mut digests = Digests::new(self.options.sha256 || expected.is_some());
+        let expected = self.wanted.expected_sha256;
+        let mut digests = Digests::new(self.wanted.sha256 || expected.is_some());
         if let Sink::Partial(partial) = &*sink {
             // A name that is known before paying shows a clash before paying.
             if self.resolver.provider().charged {
@@ -110,7 +109,7 @@ impl<'a> Attempts<'a> {
         }
         sink.flush().await?;
         check_length(sink.position(), lengths, digests.proves(expected.is_some()))
-            .and_then(|()| digests.check(expected))
+            .and_then(|()| digests.check(expected.as_ref()))
             .map(|sha256| Arrived::Whole { sha256 })
             .inspect_err(|_| {
                 // What is complete and wrong is of no use to a later run.

@@ -1,9 +1,10 @@
 //! Which file a document becomes, and whether it may be written.
 
 use super::naming::{self, Template};
-use super::partial::{self, FileIdentity, Partial, Published};
+use super::partial::{Partial, Published};
 use crate::error::{Code, Error, Result};
 use crate::model::DocumentId;
+use crate::state::files::{self, FileIdentity};
 use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -220,7 +221,7 @@ impl<'a> Destination<'a> {
             .map_err(|error| Error::io("make the folder", folder, &error))?;
         for made in missing {
             let above = made.parent().filter(|above| !above.as_os_str().is_empty());
-            partial::sync(above.unwrap_or(Path::new(".")))?;
+            files::sync_names(above.unwrap_or(Path::new(".")))?;
         }
         Ok(())
     }

@@ -7,6 +7,7 @@ use super::interrupt::Interrupt;
 use super::outcome::{Outcome, Status};
 use super::partial::Partial;
 use super::sink::Sink;
+use super::verify::Wanted;
 use crate::error::{Code, Error, Result};
 use crate::model::{DocumentId, hexadecimal};
 use crate::resolve::Resolver;
@@ -19,10 +20,8 @@ pub struct Options {
     pub wish: Wish,
     /// Write to standard output instead.
     pub stdout: bool,
-    /// The SHA-256 that the document must have.
-    pub expected_sha256: Option<[u8; 32]>,
-    /// Compute the SHA-256 in any case.
-    pub sha256: bool,
+    /// What to check.
+    pub wanted: Wanted,
     /// Resolve and write nothing.
     pub dry_run: bool,
     /// How long to wait for another process that fetches the same document.
@@ -62,7 +61,7 @@ impl Fetcher {
         let started = Instant::now();
         let provider = self.resolver.provider().name;
         let mut destination = Destination::new(&self.options.wish, &self.taken, provider, id);
-        let mut attempts = Attempts::new(&self.resolver, &self.options, id, watcher);
+        let mut attempts = Attempts::new(&self.resolver, self.options.wanted, id, watcher);
         let result = if self.options.dry_run {
             self.plan(id, &mut destination, interrupt).await
         } else if self.options.stdout {

@@ -10,4 +10,4 @@ pub mod outcome;
 mod partial;
 mod sink;
 mod transfer;
-mod verify;
+pub mod verify;

@@ -8,10 +8,14 @@
 
 use crate::error::{Code, Error, Result};
 use crate::http::headers::is_strong;
+use crate::state::files::{
+    FileIdentity, fresh, names, open_folder, open_own, remove, rename_new, sync_folder, umask,
+    write_whole,
+};
 use rustix::fs::{FallocateFlags, Mode, OFlags};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
-use std::fs::{File, Metadata, TryLockError};
+use std::fs::{File, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
@@ -64,23 +68,6 @@ pub struct Partial {
     entity: Entity,
     resumed_from: u64,
     published_by_other: Option<FileIdentity>,
-}
-
-/// A file, whatever its name is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct FileIdentity {
-    device: u64,
-    inode: u64,
-}
-
-impl FileIdentity {
-    /// The file that this metadata is of.
-    pub fn of(metadata: &Metadata) -> Self {
-        Self {
-            device: metadata.dev(),
-            inode: metadata.ino(),
-        }
-    }
 }
 
 impl Partial {
@@ -145,7 +132,8 @@ impl Partial {
     /// Whether there is something under the partial's name or its sidecar's.
     pub fn is_there(folder: &Path, name: &str) -> bool {
         let path = path(folder, name);
-        let names = [path.with_extension("json"), fresh(&path), path];
+        let sidecar = path.with_extension("json");
+        let names = [fresh(&sidecar), sidecar, path];
         names
             .iter()
             .any(|path| std::fs::symlink_metadata(path).is_ok())
@@ -273,7 +261,7 @@ impl Partial {
     /// Removes it.
     pub fn discard(self) -> Result<()> {
         remove(&self.sidecar())?;
-        remove(&fresh(&self.path))?;
+        remove(&fresh(&self.sidecar()))?;
         remove(&self.path)
     }
 
@@ -355,11 +343,6 @@ impl Partial {
     }
 }
 
-/// A sidecar that is not whole yet.
-fn fresh(path: &Path) -> PathBuf {
-    path.with_extension("json.new")
-}
-
 fn path(folder: &Path, name: &str) -> PathBuf {
     folder.join(format!(".docfetch-{name}.part"))
 }
@@ -373,132 +356,9 @@ pub enum Published {
     Exists(Partial),
 }
 
-/// Opens without following a link; refuses what is not a plain file of this user with one name.
-fn open_own(path: &Path, flags: OFlags) -> Result<File> {
-    let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
-    let unsafe_partial = |why: &str| {
-        Error::new(
-            Code::UnsafePartial,
-            format!("refused to use {}", path.display()),
-        )
-        .why(why)
-    };
-    let file = match rustix::fs::open(path, flags, Mode::RUSR | Mode::WUSR) {
-        Ok(file) => File::from(file),
-        Err(Errno::LOOP) => return Err(unsafe_partial("it is a symbolic link")),
-        Err(Errno::ISDIR | Errno::NXIO) => return Err(unsafe_partial("it is not a plain file")),
-        Err(errno) => return Err(Error::io("create", path, &errno.into())),
-    };
-    let metadata = file
-        .metadata()
-        .map_err(|error| Error::io("read", path, &error))?;
-    if !metadata.is_file() {
-        return Err(unsafe_partial("it is not a plain file"));
-    }
-    if metadata.nlink() > 1 {
-        return Err(unsafe_partial("it has another name, too"));
-    }
-    if metadata.uid() != rustix::process::geteuid().as_raw() {
-        return Err(unsafe_partial("it belongs to another user"));
-    }
-    Ok(file)
-}
-
 /// A file that was a partial at `path` and has another name now.
 fn published_as(held: Option<File>, path: &Path) -> Option<FileIdentity> {
     let held = held?;
     let metadata = held.metadata().ok()?;
     (metadata.nlink() > 0 && !names(path, &held)).then(|| FileIdentity::of(&metadata))
-}
-
-/// Makes a new name durable, where the file system can.
-fn sync_folder(folder: &File, of: &Path) -> Result<()> {
-    match folder.sync_all() {
-        Err(error)
-            if matches!(
-                Errno::from_io_error(&error),
-                Some(Errno::INVAL | Errno::NOTSUP)
-            ) =>
-        {
-            Ok(())
-        }
-        Err(error) => Err(Error::io("sync the folder of", of, &error)
-            .hint("the file is there; check the disk before you trust it")),
-        Ok(()) => Ok(()),
-    }
-}
-
-/// Makes the names in a folder durable.
-pub fn sync(folder: &Path) -> Result<()> {
-    sync_folder(&open_folder(folder)?, folder)
-}
-
-/// Opens a folder, so that it can be synced.
-fn open_folder(folder: &Path) -> Result<File> {
-    File::open(folder).map_err(|error| Error::io("open the folder", folder, &error))
-}
-
-/// Whether `path` is a name of the open `file`.
-fn names(path: &Path, file: &File) -> bool {
-    match (std::fs::symlink_metadata(path), file.metadata()) {
-        (Ok(named), Ok(open)) => FileIdentity::of(&named) == FileIdentity::of(&open),
-        _ => false,
-    }
-}
-
-/// Writes a record to a new file and renames it, so that it is whole or not there.
-fn write_whole(path: &Path, sidecar: &Sidecar) -> Result<()> {
-    let fresh = fresh(path);
-    remove(&fresh)?;
-    let written = serde_json::to_vec(sidecar)
-        .map_err(io::Error::from)
-        .and_then(|record| {
-            let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
-            let mut file = File::from(rustix::fs::open(&fresh, flags, Mode::RUSR | Mode::WUSR)?);
-            file.write_all(&record)?;
-            file.sync_data()?;
-            std::fs::rename(&fresh, path)
-        });
-    written.map_err(|error| {
-        let _ = std::fs::remove_file(&fresh);
-        Error::io("write", path, &error)
-    })
-}
-
-fn remove(path: &Path) -> Result<()> {
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(Error::io("remove", path, &error))
-        }
-        _ => Ok(()),
-    }
-}
-
-/// Renames, never over an existing file: atomically where the file system can, else by a second
-/// name, else by a look before.
-fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
-    use rustix::fs::{CWD, RenameFlags, renameat_with};
-    match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
-        Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {}
-        result => return result.map_err(io::Error::from),
-    }
-    match std::fs::hard_link(from, to) {
-        Ok(()) => return std::fs::remove_file(from),
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Err(error),
-        Err(_) => {}
-    }
-    if std::fs::symlink_metadata(to).is_ok() {
-        return Err(io::ErrorKind::AlreadyExists.into());
-    }
-    std::fs::rename(from, to)
-}
-
-/// The process's umask. It can only be read by setting it; the value set meanwhile is the strictest.
-fn umask() -> u32 {
-    static UMASK: std::sync::OnceLock<u32> = std::sync::OnceLock::new();
-    *UMASK.get_or_init(|| {
-        let umask = rustix::process::umask(Mode::from_raw_mode(0o077));
-        rustix::process::umask(umask);
-        umask.as_raw_mode()
-    })
 }

@@ -9,6 +9,15 @@ use crc_fast::CrcAlgorithm;
 use md5::Digest as _;
 use ring::digest;
 
+/// What is wanted of the bytes beside their length.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Wanted {
+    /// Compute the SHA-256.
+    pub sha256: bool,
+    /// The SHA-256 that they must have.
+    pub expected_sha256: Option<[u8; 32]>,
+}
+
 /// Digests of everything that went into a sink, from its first byte on.
 #[derive(Default)]
 pub struct Digests {

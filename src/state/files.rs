@@ -1,0 +1,194 @@
+//! Files of our own, and what file systems promise about them: opened without following links,
+//! written whole or not at all, never put over a file that is not ours, and lasting once synced.
+
+use crate::error::{Code, Error, Result};
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
+use serde::Serialize;
+use std::fs::{File, Metadata};
+use std::io::{self, Write as _};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+/// A file, whatever its name is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FileIdentity {
+    device: u64,
+    inode: u64,
+}
+
+impl FileIdentity {
+    /// The file that this metadata is of.
+    pub fn of(metadata: &Metadata) -> Self {
+        Self {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+        }
+    }
+}
+
+/// Opens without following a link; refuses what is not a plain file of this user with one name.
+pub fn open_own(path: &Path, flags: OFlags) -> Result<File> {
+    let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
+    let unsafe_partial = |why: &str| {
+        Error::new(
+            Code::UnsafePartial,
+            format!("refused to use {}", path.display()),
+        )
+        .why(why)
+    };
+    let file = match rustix::fs::open(path, flags, Mode::RUSR | Mode::WUSR) {
+        Ok(file) => File::from(file),
+        Err(Errno::LOOP) => return Err(unsafe_partial("it is a symbolic link")),
+        Err(Errno::ISDIR | Errno::NXIO) => return Err(unsafe_partial("it is not a plain file")),
+        Err(errno) => return Err(Error::io("create", path, &errno.into())),
+    };
+    let metadata = file
+        .metadata()
+        .map_err(|error| Error::io("read", path, &error))?;
+    if !metadata.is_file() {
+        return Err(unsafe_partial("it is not a plain file"));
+    }
+    if metadata.nlink() > 1 {
+        return Err(unsafe_partial("it has another name, too"));
+    }
+    if metadata.uid() != rustix::process::geteuid().as_raw() {
+        return Err(unsafe_partial("it belongs to another user"));
+    }
+    Ok(file)
+}
+
+/// Makes a new name durable, where the file system can.
+pub fn sync_folder(folder: &File, of: &Path) -> Result<()> {
+    match folder.sync_all() {
+        Err(error)
+            if matches!(
+                Errno::from_io_error(&error),
+                Some(Errno::INVAL | Errno::NOTSUP)
+            ) =>
+        {
+            Ok(())
+        }
+        Err(error) => Err(Error::io("sync the folder of", of, &error)
+            .hint("the file is there; check the disk before you trust it")),
+        Ok(()) => Ok(()),
+    }
+}
+
+/// Makes the names in a folder durable.
+pub fn sync_names(folder: &Path) -> Result<()> {
+    sync_folder(&open_folder(folder)?, folder)
+}
+
+/// Opens a folder, so that it can be synced.
+pub fn open_folder(folder: &Path) -> Result<File> {
+    File::open(folder).map_err(|error| Error::io("open the folder", folder, &error))
+}
+
+/// Whether `path` is a name of the open `file`.
+pub fn names(path: &Path, file: &File) -> bool {
+    match (std::fs::symlink_metadata(path), file.metadata()) {
+        (Ok(named), Ok(open)) => FileIdentity::of(&named) == FileIdentity::of(&open),
+        _ => false,
+    }
+}
+
+/// Where a record stands while it is not whole yet.
+pub fn fresh(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".new");
+    name.into()
+}
+
+/// Writes a record, 0600, to a new file and renames it, so that it is whole or not there.
+pub fn write_whole(path: &Path, record: &impl Serialize) -> Result<()> {
+    let fresh = fresh(path);
+    remove(&fresh)?;
+    let written = serde_json::to_vec(record)
+        .map_err(io::Error::from)
+        .and_then(|record| {
+            let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
+            let mut file = File::from(rustix::fs::open(&fresh, flags, Mode::RUSR | Mode::WUSR)?);
+            file.write_all(&record)?;
+            file.sync_data()?;
+            std::fs::rename(&fresh, path)
+        });
+    written.map_err(|error| {
+        let _ = std::fs::remove_file(&fresh);
+        Error::io("write", path, &error)
+    })
+}
+
+/// Removes a file; one that is not there is as well.
+pub fn remove(path: &Path) -> Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(Error::io("remove", path, &error))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Renames, never over an existing file: atomically where the file system can, else by a second
+/// name, else by a look before.
+pub fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
+    use rustix::fs::{CWD, RenameFlags, renameat_with};
+    match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+        Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {}
+        result => return result.map_err(io::Error::from),
+    }
+    match std::fs::hard_link(from, to) {
+        Ok(()) => return std::fs::remove_file(from),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Err(error),
+        Err(_) => {}
+    }
+    if std::fs::symlink_metadata(to).is_ok() {
+        return Err(io::ErrorKind::AlreadyExists.into());
+    }
+    std::fs::rename(from, to)
+}
+
+/// The process's umask. It can only be read by setting it; the value set meanwhile is the strictest.
+pub fn umask() -> u32 {
+    static UMASK: OnceLock<u32> = OnceLock::new();
+    *UMASK.get_or_init(|| {
+        let umask = rustix::process::umask(Mode::from_raw_mode(0o077));
+        rustix::process::umask(umask);
+        umask.as_raw_mode()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_is_whole_private_and_without_leftovers() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("record.json");
+        std::fs::write(fresh(&path), "what a crash left").unwrap();
+        for value in [1, 2] {
+            write_whole(&path, &value).unwrap();
+            assert_eq!(std::fs::read_to_string(&path).unwrap(), value.to_string());
+        }
+        let mode = std::fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_new_name_is_never_put_over_a_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let (from, to) = (folder.path().join("from"), folder.path().join("to"));
+        std::fs::write(&from, "new").unwrap();
+        std::fs::write(&to, "old").unwrap();
+        let error = rename_new(&from, &to).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(std::fs::read_to_string(&to).unwrap(), "old");
+        std::fs::remove_file(&to).unwrap();
+        rename_new(&from, &to).unwrap();
+        assert_eq!(std::fs::read_to_string(&to).unwrap(), "new");
+    }
+}

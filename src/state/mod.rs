@@ -1,0 +1,3 @@
+//! What docfetch keeps on disk for itself.
+
+pub mod files;
