@@ -10,6 +10,7 @@ use crate::fetch::outcome::Summary;
 use crate::fetch::verify::Wanted;
 use crate::provider::{Provider, one_codex, standard_metrics};
 use crate::ui::{Color, Look, Printer, ProgressKind};
+use clap::error::ErrorKind;
 use std::ffi::OsString;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -19,8 +20,14 @@ use std::process::ExitCode;
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let cli = match Cli::read(arguments) {
         Ok(cli) => cli,
+        Err(error)
+            if error.use_stderr()
+                && error.kind() != ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand =>
+        {
+            return ExitCode::from(fail(&plain_printer(), &wrong_usage(&error)));
+        }
         Err(error) => {
-            // Help and version go to standard output and exit 0, usage errors exit 2.
+            // Help and version.
             let _ = error.print();
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
         }
@@ -31,15 +38,52 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     {
         Ok(runtime) => runtime,
         Err(error) => {
-            let printer = Printer::new(look_plain(&SpeechArgs::default()));
             let error = Error::new(Code::Unexpected, "cannot start").why(error.to_string());
-            return ExitCode::from(fail(&printer, &error));
+            return ExitCode::from(fail(&plain_printer(), &error));
         }
     };
     let code = runtime.block_on(dispatch(cli.command));
     // A write to a pipe that nobody reads may still block: do not wait for it.
     runtime.shutdown_background();
     ExitCode::from(code)
+}
+
+/// What the parser says, in the three lines of every other error: its first line, what it lists, and
+/// its tip or where the help is.
+fn wrong_usage(error: &clap::Error) -> Error {
+    let text = error.render().to_string();
+    let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let what = lines.next().unwrap_or("wrong usage");
+    let what = what.trim_start_matches("error: ").trim_end_matches(':');
+    let lines: Vec<&str> = lines.collect();
+    let says = |line: &&&str| {
+        ["tip: ", "Usage: ", "For more"]
+            .iter()
+            .any(|start| line.starts_with(start))
+    };
+    let listed: Vec<&str> = lines
+        .iter()
+        .take_while(|line| !says(line))
+        .copied()
+        .collect();
+    let tip = lines.iter().find_map(|line| line.strip_prefix("tip: "));
+    let usage = lines.iter().find_map(|line| line.strip_prefix("Usage: "));
+    // "invalid value 'x' for '--retries <N>': invalid digit found in string"
+    let (what, cause) = match what.split_once("': ") {
+        Some((what, cause)) => (format!("{what}'"), Some(cause.to_owned())),
+        None => (what.to_owned(), None),
+    };
+    let cause = cause.or_else(|| (!listed.is_empty()).then(|| listed.join(" ")));
+    let wrong = Error::new(Code::Usage, what);
+    let wrong = match cause {
+        Some(cause) => wrong.why(cause),
+        None => wrong,
+    };
+    match (tip, usage) {
+        (Some(tip), _) => wrong.hint(tip),
+        (None, Some(usage)) => wrong.hint(format!("{usage}; see --help")),
+        (None, None) => wrong,
+    }
 }
 
 async fn dispatch(command: Command) -> u8 {
@@ -195,7 +239,7 @@ async fn url(arguments: UrlOf) -> u8 {
 }
 
 async fn sandbox(arguments: Sandbox) -> u8 {
-    let printer = Printer::new(look_plain(&SpeechArgs::default()));
+    let printer = plain_printer();
     let plan = commands::sandbox::Plan {
         folder: arguments.dir,
         faults: arguments.fault,
@@ -218,6 +262,10 @@ fn provider(argument: ProviderArg) -> Provider {
         ProviderArg::Sm => standard_metrics(),
         ProviderArg::Onecodex => one_codex(),
     }
+}
+
+fn plain_printer() -> Printer {
+    Printer::new(look_plain(&SpeechArgs::default()))
 }
 
 fn fail(printer: &Printer, error: &Error) -> u8 {

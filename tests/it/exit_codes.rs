@@ -66,7 +66,9 @@ fn usage_errors_exit_2_and_say_what_was_expected() {
         (&["list", "s3"], "onecodex"),
         (&["frobnicate"], "frobnicate"),
     ] {
-        world.run(arguments).exits(2).says(said);
+        let run = world.run(arguments);
+        run.exits(2).says(said).says("\n  hint: ");
+        assert!(run.stderr.lines().count() <= 3, "{run:?}");
     }
 }
 
