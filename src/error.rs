@@ -173,7 +173,7 @@ impl Code {
             Self::CredentialsRejected => "check the credentials with the provider",
             Self::PaymentRequired => "ask the provider about your plan",
             Self::Forbidden => "ask its owner to share the document with this account",
-            Self::NotFound => "check the id; `docfetch list PROVIDER` shows what there is",
+            Self::NotFound => "check the id",
             Self::StorageDenied => "run again for a fresh URL; if it stays, tell the provider",
             Self::Network | Self::Stalled => "check the connection and run again",
             Self::RateLimited | Self::ProviderError | Self::StorageError => "run again later",
