@@ -230,7 +230,15 @@ async fn url(arguments: UrlOf) -> u8 {
     let resolved = async {
         let id = provider.document_id(&arguments.id)?;
         let url = commands::url::run(provider, &arguments.connection.into(), &id).await?;
-        printer.url(&url)
+        printer.url(&url).map_err(|error| {
+            if url.charged {
+                error.hint(
+                    "the retrieval was made; running again asks for another, which may be charged",
+                )
+            } else {
+                error
+            }
+        })
     };
     match resolved.await {
         Ok(()) => 0,

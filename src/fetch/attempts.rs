@@ -5,7 +5,7 @@ use super::events::Progress;
 use super::naming;
 use super::partial::Name;
 use super::sink::Sink;
-use super::transfer::{self, Body, Opened};
+use super::transfer::{self, Body, Copied, Opened};
 use super::verify::{Digests, Lengths, Wanted, check_length};
 use crate::error::{Code, Error, Result};
 use crate::http::backoff::{self, Retry};
@@ -177,7 +177,12 @@ impl<'a> Attempts<'a> {
                     sink.begin(body.entity.clone())?;
                     self.tell_start(destination, sink, body.entity.total);
                     match body.copy(sink, digests, self.watcher).await {
-                        Ok(()) => return Ok(Standing::Free),
+                        Ok(Copied::All) => return Ok(Standing::Free),
+                        Ok(Copied::TooMuch) => {
+                            let why = "the storage sent more than it announced";
+                            self.start_over(sink, digests, &mut farthest, why, false)?;
+                            refused_body(why)
+                        }
                         Err(error) => error,
                     }
                 }
@@ -292,6 +297,10 @@ fn settle(destination: &mut Destination<'_>, name: &str, sink: &Sink) -> Result<
 fn same(body: &Body, sink: &Sink) -> bool {
     let tag = body.entity.tag.as_deref();
     tag.is_some_and(is_strong) && tag == sink.entity().tag.as_deref()
+}
+
+fn refused_body(why: &str) -> Error {
+    Error::new(Code::StorageError, "a body of the storage was refused").why(why)
 }
 
 fn still_expired() -> Error {

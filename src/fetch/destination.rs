@@ -67,6 +67,8 @@ pub struct Destination<'a> {
     id: &'a DocumentId,
     provider: &'a str,
     target: Option<PathBuf>,
+    /// The target before it got a number.
+    unnumbered: Option<PathBuf>,
     published_meanwhile: Option<FileIdentity>,
 }
 
@@ -79,6 +81,7 @@ impl<'a> Destination<'a> {
             id,
             provider,
             target: wish.file.as_ref().map(|file| wish.folder.join(file)),
+            unnumbered: None,
             published_meanwhile: None,
         };
         if !wish.template.needs_name() {
@@ -176,7 +179,8 @@ impl<'a> Destination<'a> {
         let replaceable = behind.is_file() || behind.is_symlink();
         match self.wish.if_exists {
             IfExists::Rename => {
-                self.target = Some(self.renamed(&target)?);
+                let unnumbered = self.unnumbered.get_or_insert(target).clone();
+                self.target = Some(self.renamed(&unnumbered)?);
                 Ok(Standing::Free)
             }
             _ if !replaceable => Err(exists(&target, "it is not a plain file")

@@ -84,7 +84,8 @@ fn one_component(text: &str) -> String {
 fn invisible(c: char) -> bool {
     matches!(
         c,
-        '\u{ad}' | '\u{200b}' | '\u{2028}' | '\u{2029}' | '\u{2060}' | '\u{feff}'
+        '\u{ad}' | '\u{180e}' | '\u{e0000}'
+            ..='\u{e007f}' | '\u{200b}' | '\u{2028}' | '\u{2029}' | '\u{2060}' | '\u{feff}'
     )
 }
 

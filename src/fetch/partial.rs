@@ -235,7 +235,9 @@ impl Partial {
         let Some(etag) = self.entity.tag.clone().filter(|tag| is_strong(tag)) else {
             return self.discard();
         };
-        if self.position == 0 || self.file.sync_data().is_err() {
+        // What was taken ahead for the rest is given back: nobody knows when the next run comes.
+        let kept = self.cut().is_ok() && self.file.sync_data().is_ok();
+        if self.position == 0 || !kept {
             return self.discard();
         }
         let mut sidecar = Sidecar {

@@ -46,12 +46,23 @@ pub struct Body {
     pub entity: Entity,
     /// Offset of its first byte in the document.
     pub offset: u64,
+    /// Offset behind its last byte, where it is announced.
+    end: Option<u64>,
     /// The media type that the storage tells.
     pub media_type: Option<String>,
     /// The checksum of the whole object that the storage announces.
     pub checksum: Option<(Checksum, Vec<u8>)>,
     /// Whether its end can be told from a broken connection.
     pub end_is_marked: bool,
+}
+
+/// How a body ended by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Copied {
+    /// With the document's last byte.
+    All,
+    /// Not where it announced: nothing of it is to be trusted.
+    TooMuch,
 }
 
 /// Asks for what is missing after `position` bytes of `entity`.
@@ -131,8 +142,9 @@ fn whole(reply: Reply, url: &Url) -> Opened {
         total: reply.content_length(),
         name: name(&reply, url),
     };
+    let end = entity.total;
     let checksum = headers::checksum(reply.headers(), true);
-    Opened::Body(Box::new(Body::new(reply, entity, 0, checksum)))
+    Opened::Body(Box::new(Body::new(reply, entity, 0, end, checksum)))
 }
 
 /// A 206 continues what is here only from the exact byte, of the same total, under the same tag.
@@ -167,7 +179,11 @@ fn part(reply: Reply, url: &Url, position: u64, tag: &str, known: &Entity) -> Re
     };
     let checksum = headers::checksum(reply.headers(), false);
     Ok(Opened::Body(Box::new(Body::new(
-        reply, entity, position, checksum,
+        reply,
+        entity,
+        position,
+        Some(last + 1),
+        checksum,
     ))))
 }
 
@@ -242,6 +258,7 @@ impl Body {
         reply: Reply,
         entity: Entity,
         offset: u64,
+        end: Option<u64>,
         checksum: Option<(Checksum, Vec<u8>)>,
     ) -> Self {
         Self {
@@ -250,6 +267,7 @@ impl Body {
             reply,
             entity,
             offset,
+            end,
             checksum,
         }
     }
@@ -264,7 +282,7 @@ impl Body {
         sink: &mut Sink,
         digests: &mut Digests,
         watcher: &dyn Progress,
-    ) -> Result<()> {
+    ) -> Result<Copied> {
         let mut watch = self.reply.stall_watch();
         let mut held = sink.position() - self.offset;
         while let Some(piece) = self.reply.chunk(&mut watch).await? {
@@ -280,14 +298,8 @@ impl Body {
                 continue;
             }
             let after = sink.position() + fresh.len() as u64;
-            if let Some(total) = self.entity.total.filter(|total| after > *total) {
-                let what = format!(
-                    "the storage {} sends more than it announced",
-                    self.reply.host()
-                );
-                return Err(
-                    Error::new(Code::LengthMismatch, what).why(format!("more than {total} bytes"))
-                );
+            if self.end.is_some_and(|end| after > end) {
+                return Ok(Copied::TooMuch);
             }
             sink.write(fresh).await?;
             digests.update(fresh);
@@ -302,7 +314,7 @@ impl Body {
                 ),
             )
             .why(format!("{} of {total} bytes", sink.position()))),
-            _ => Ok(()),
+            _ => Ok(Copied::All),
         }
     }
 }

@@ -43,7 +43,6 @@ pub fn location(headers: &HeaderMap, url: &Url) -> Result<Url, &'static str> {
     std::str::from_utf8(bytes)
         .ok()
         .and_then(|text| url.join(text.trim()).ok())
-        .filter(Url::has_host)
         .ok_or("its redirect's Location is no URL")
 }
 

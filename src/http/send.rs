@@ -94,7 +94,7 @@ impl Http {
     /// [`Failure`], which says whether the request may have arrived.
     pub async fn api(&self, request: ApiRequest<'_>) -> Result<Reply, Failure> {
         let slot = self.budget.slot(self.patience).await.map_err(|held| {
-            let host = request.url.host_str().unwrap_or_default();
+            let host = shown_host(&request.url);
             let error = Error::new(Code::RateLimited, format!("{host} asked to slow down"));
             Failure::unsent(error.retry_after(Some(held)))
         })?;

@@ -45,7 +45,9 @@ impl Resolver {
                 let text = json.pointer(url).and_then(Value::as_str).ok_or_else(|| {
                     answer::protocol(title).why(format!("{field} is missing, or is no text"))
                 })?;
-                let url = Url::parse(text).ok().filter(Url::has_host);
+                // One without a host opens nothing, but for `file:`, which is refused as unsafe.
+                let opens = |url: &Url| url.has_host() || url.scheme() == "file";
+                let url = Url::parse(text).ok().filter(opens);
                 url.ok_or_else(|| answer::protocol(title).why(format!("{field} is no URL")))
             }
             (Handoff::JsonField { .. }, status @ 200..=299) => Err(answer::protocol(title)

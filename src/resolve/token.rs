@@ -9,6 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use reqwest::Method;
 use reqwest::header::AUTHORIZATION;
 use serde::Deserialize;
+use serde_json::Value;
 use std::time::{Duration, Instant};
 use tokio::sync::Mutex;
 use url::form_urlencoded::byte_serialize;
@@ -34,8 +35,25 @@ struct Token {
 struct Granted {
     access_token: String,
     /// Recommended, not required.
-    expires_in: Option<u64>,
+    expires_in: Option<Value>,
     token_type: String,
+}
+
+/// A number of seconds, which some servers write as a text or with a fraction.
+fn seconds(told: Option<&Value>) -> u64 {
+    let number = match told {
+        Some(Value::String(text)) => text.trim().parse::<f64>().ok(),
+        Some(value) => value.as_f64(),
+        None => None,
+    };
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "it saturates, and that is right"
+    )]
+    number
+        .map_or(UNKNOWN, |seconds| seconds as u64)
+        .min(u64::from(u32::MAX))
 }
 
 /// RFC 6749 section 5.2.
@@ -119,12 +137,7 @@ async fn ask(resolver: &Resolver, path: &str, id: &Secret, secret: &Secret) -> R
             {
                 return Err(answer::protocol(title).why("the token is not a bearer token"));
             }
-            let lifetime = Duration::from_secs(
-                granted
-                    .expires_in
-                    .unwrap_or(UNKNOWN)
-                    .min(u64::from(u32::MAX)),
-            );
+            let lifetime = Duration::from_secs(seconds(granted.expires_in.as_ref()));
             Ok(Token {
                 value: Secret::new(granted.access_token),
                 good_until: asked + lifetime.saturating_sub(MARGIN),
@@ -164,9 +177,10 @@ async fn ask(resolver: &Resolver, path: &str, id: &Secret, secret: &Secret) -> R
         }
         status @ (404 | 405 | 410) => {
             let provider = resolver.provider();
-            let what = format!("there is no {title} API at {}", provider.base_variable);
+            let what = format!("there is no {title} API at {}", resolver.base);
             Err(Error::new(Code::Config, what)
                 .why(format!("HTTP {status} for its token route"))
+                .hint(format!("check {}", provider.base_variable))
                 .http_status(status))
         }
         _ => {
@@ -179,6 +193,14 @@ async fn ask(resolver: &Resolver, path: &str, id: &Secret, secret: &Secret) -> R
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_lifetime_is_read_in_every_way_that_servers_write_it() {
+        let of = |text: &str| seconds(serde_json::from_str(text).ok().as_ref());
+        assert_eq!([of("3600"), of("\"3600\""), of("3600.5")], [3600; 3]);
+        assert_eq!([of("null"), of("{}"), of("")], [UNKNOWN; 3]);
+        assert_eq!([of("-5"), of("1e300")], [0, u64::from(u32::MAX)]);
+    }
 
     #[test]
     fn client_credentials_are_form_encoded_before_they_are_joined() {

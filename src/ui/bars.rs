@@ -57,6 +57,8 @@ impl Bars {
         } else {
             "{msg} {spinner} {binary_bytes:>10} {binary_bytes_per_sec:>12}".to_owned()
         };
+        // Room for the `^C` that a terminal echoes: at the edge it would wrap, and stay.
+        let template = format!("{template}   \u{1b}[3D");
         ProgressStyle::with_template(&template)
             .unwrap_or_else(|_| ProgressStyle::default_bar())
             .progress_chars("##-")

@@ -187,7 +187,14 @@ impl Printer {
     /// # Errors
     /// When standard output takes no more.
     pub fn ids(&self, rows: &[Row]) -> Result<()> {
-        rows.iter().try_for_each(|row| self.line(row.id.as_bytes()))
+        let terminal = io::stdout().is_terminal();
+        rows.iter().try_for_each(|row| {
+            if terminal {
+                self.line(printable(&row.id).as_bytes())
+            } else {
+                self.line(row.id.as_bytes())
+            }
+        })
     }
 
     /// Rows of a listing: records, or a table on a terminal, or fields with tabs between them.

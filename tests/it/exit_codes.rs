@@ -561,6 +561,7 @@ fn what_is_not_safe_exits_9() {
         ("https://user:pw@bucket.example/x", "insecure_url"),
         ("http://bucket.example/x", "insecure_url"),
         ("ftp://bucket.example/x", "insecure_url"),
+        ("file:///etc/passwd", "insecure_url"),
         ("http://169.254.169.254/latest/meta-data", "private_address"),
         ("https://[fe80::1]/x", "private_address"),
         ("https://10.0.0.1/x", "private_address"),

@@ -419,3 +419,15 @@ fn a_reader_that_goes_away_is_no_noise() {
         assert_eq!(world.read("code"), b"7\n", "{arguments}");
     }
 }
+
+#[test]
+fn a_url_that_could_not_be_printed_says_what_it_cost() {
+    let (_service, _, world) = service();
+    let script = format!(
+        "{} url onecodex doc1 >/dev/full",
+        env!("CARGO_BIN_EXE_docfetch")
+    );
+    let child = world.command_of("sh", &["-c", &script]).spawn().unwrap();
+    let run = world.finish(child, std::time::Instant::now());
+    run.exits(7).says("may be charged");
+}

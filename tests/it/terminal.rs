@@ -145,3 +145,17 @@ fn a_dumb_terminal_gets_no_bar() {
     assert_eq!(code, 0);
     assert!(!screen.contains('\u{1b}'), "{screen:?}");
 }
+
+/// What is on the screen after an interrupt, terminal echo and all, as a terminal shows it.
+#[test]
+fn an_interrupt_leaves_room_for_its_echo() {
+    let (service, _) = Service::with("Q3 deck.pdf", 2 << 20, &["throttle=2M"]);
+    let world = service.world();
+    let (_, screen) = on_a_terminal(world.command(&["sm", "doc1", "--color", "never"]));
+    // Each drawing of the bar ends three columns before the edge.
+    let drawn = screen
+        .split('\r')
+        .find(|line| line.contains("left"))
+        .unwrap();
+    assert!(drawn.contains("left   \u{1b}[3D"), "{drawn:?}");
+}
