@@ -54,7 +54,14 @@ pub async fn run(
         .await
         .map_err(unexpected)?;
     let settings = settings(&sandbox);
+    let token = variables::ONE_CODEX_BEARER_TOKEN;
+    let token_file = format!("{token}{}", variables::FILE_SUFFIX);
     let Some((program, arguments)) = plan.command.split_first() else {
+        for name in [token, &token_file] {
+            if variables::value(name).is_some() {
+                log::warn!("unset {name} in the other shell: it would win over the key");
+            }
+        }
         ready(sandbox.documents(), &settings)?;
         tokio::select! { _ = int.recv() => {}, _ = term.recv() => {} }
         return Ok(Ended {
@@ -66,12 +73,8 @@ pub async fn run(
     command
         .args(arguments)
         .envs(settings)
-        .env_remove(variables::ONE_CODEX_BEARER_TOKEN) // the user's own would win over the key
-        .env_remove(format!(
-            "{}{}",
-            variables::ONE_CODEX_BEARER_TOKEN,
-            variables::FILE_SUFFIX
-        ))
+        .env_remove(token) // the user's own would win over the key
+        .env_remove(&token_file)
         .env("PATH", path_with_own_folder());
     let child = command.spawn().map_err(|error| {
         Error::new(Code::Usage, format!("cannot run {}", program.display())).why(error.to_string())

@@ -6,7 +6,6 @@ use super::diagnostics::{Journal, describe, event};
 use super::lines::{Events, Lines};
 use super::report;
 use super::sanitize::{printable, printable_json};
-use crate::config;
 use crate::error::{Error, Result};
 use crate::fetch::events::{Progress, Unwatched};
 use crate::fetch::outcome::{Failed, Outcome, Status, Summary};
@@ -226,9 +225,6 @@ impl Printer {
     /// # Errors
     /// When standard output takes no more.
     pub fn sandbox(&self, documents: &[Document], variables: &[(&str, String)]) -> Result<()> {
-        let token = config::variables::ONE_CODEX_BEARER_TOKEN;
-        let file = config::variables::FILE_SUFFIX;
-        self.line(format!("unset {token} {token}{file}").as_bytes())?;
         for (name, value) in variables {
             self.line(format!("export {name}={value}").as_bytes())?;
         }

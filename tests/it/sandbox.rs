@@ -54,7 +54,7 @@ fn alone_it_prints_variables_for_a_shell_until_it_is_ended() {
     let world = World::bare();
     let mut child = world.command(&["sandbox"]).spawn().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    let exports: Vec<String> = (0..6).map(|_| lines.next().unwrap().unwrap()).collect();
+    let exports: Vec<String> = (0..5).map(|_| lines.next().unwrap().unwrap()).collect();
     let script = format!(
         "{}\nexec {} list sm --ids",
         exports.join("\n"),
