@@ -453,17 +453,13 @@ fn a_flood_of_headers_ends_in_bounded_time() {
             if !endless {
                 let _ = stream.write_all(b"HTTP/1.1 200 OK\r\n");
             }
-            for _ in 0..1_000_000 {
-                if stream.write_all(piece).is_err() {
-                    return;
-                }
-            }
-            std::thread::sleep(Duration::from_secs(5));
+            while stream.write_all(piece).is_ok() {}
         });
         let world = World::new(&api.base());
         let run = world.run(&["sm", "a", "--retries", "0", "--stall-timeout", "2s"]);
         run.exits(5);
-        assert!(run.elapsed < Duration::from_secs(10), "{:?}", run.elapsed);
+        // Some two seconds; on a busy machine a debug build takes its time to read them.
+        assert!(run.elapsed < Duration::from_secs(40), "{:?}", run.elapsed);
     }
 }
 
