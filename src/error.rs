@@ -201,11 +201,11 @@ impl Code {
 /// A failure: what failed, why, and what to do next, each one line.
 ///
 /// None of its texts holds a secret or a presigned URL: whoever makes one sees to it.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 #[error("{}", self.message())]
 pub struct Error(Box<Parts>);
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Parts {
     code: Code,
     what: String,

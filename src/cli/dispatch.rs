@@ -11,6 +11,7 @@ use crate::fetch::verify::Wanted;
 use crate::provider::{Provider, one_codex, standard_metrics};
 use crate::ui::{Color, Look, Printer, ProgressKind};
 use clap::error::ErrorKind;
+use std::collections::HashSet;
 use std::ffi::OsString;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -140,13 +141,14 @@ async fn fetch(provider: Provider, arguments: Fetch) -> u8 {
 /// Checks what clap cannot: ids by provider, and options that need a single id.
 fn batch(provider: Provider, arguments: Fetch) -> Result<Batch> {
     let mut ids = Vec::with_capacity(arguments.ids.len());
+    let mut seen = HashSet::new();
     for id in &arguments.ids {
         if id == "-" {
             return Err(Error::new(Code::Usage, "`-` is not a document id")
                 .hint("give the ids as arguments, e.g. through xargs"));
         }
         let id = provider.document_id(id)?;
-        if !ids.contains(&id) {
+        if seen.insert(id.clone()) {
             ids.push(id);
         }
     }

@@ -9,7 +9,6 @@ use crate::fetch::outcome::{Outcome, Summary};
 use crate::model::DocumentId;
 use crate::provider::Provider;
 use crate::resolve::Resolver;
-use std::collections::HashSet;
 use std::ops::ControlFlow;
 use std::time::Instant;
 
@@ -18,7 +17,7 @@ use std::time::Instant;
 pub struct Batch {
     /// From whom.
     pub provider: Provider,
-    /// Which documents; one that is named twice is fetched once.
+    /// Which documents, each once.
     pub ids: Vec<DocumentId>,
     /// How to connect.
     pub connection: Connection,
@@ -40,8 +39,7 @@ pub async fn run(
     let resolver = Resolver::new(batch.provider, &batch.connection)?;
     let fetcher = Fetcher::new(resolver, batch.options);
     let mut summary = Summary::default();
-    let mut seen = HashSet::new();
-    for id in batch.ids.iter().filter(|id| seen.insert(*id)) {
+    for id in &batch.ids {
         let result = fetcher.fetch(id, watcher, &mut interrupt).await;
         match &result {
             Ok(outcome) => summary.add(outcome),

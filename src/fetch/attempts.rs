@@ -43,6 +43,39 @@ pub struct Facts {
     pub media_type: Option<String>,
 }
 
+/// How the attempts at one document go.
+#[derive(Debug, Default)]
+struct Course {
+    /// The farthest byte that any attempt reached.
+    farthest: u64,
+    /// Whether a URL was asked for anew since the last progress.
+    renewed: bool,
+    /// How often another representation came.
+    changes: u32,
+    /// Whether one came since the last progress.
+    flapping: bool,
+}
+
+impl Course {
+    /// Another representation came: its bytes are new bytes again.
+    fn changed(&mut self) {
+        self.changes += 1;
+        self.flapping = true;
+        self.farthest = 0;
+    }
+
+    /// An attempt ended at `position`; true when it brought enough that is new.
+    fn moved_to(&mut self, position: u64) -> bool {
+        let moved = position.saturating_sub(self.farthest);
+        self.farthest = self.farthest.max(position);
+        moved >= PROGRESS
+    }
+
+    fn progressed(&mut self) {
+        (self.renewed, self.flapping) = (false, false);
+    }
+}
+
 /// The attempts at one document: one budget of retries over resolve, transfer and resume.
 pub struct Attempts<'a> {
     resolver: &'a Resolver,
@@ -129,10 +162,10 @@ impl<'a> Attempts<'a> {
         lengths: &mut Lengths,
     ) -> Result<Standing> {
         let mut url = self.resolve().await?;
-        let mut farthest = sink.position();
-        let mut renewed = false; // resolved anew since the last progress
-        let mut changes = 0; // how often another representation came
-        let mut flapping = false; // whether one came since the last progress
+        let mut course = Course {
+            farthest: sink.position(),
+            ..Course::default()
+        };
         loop {
             self.facts.requests += 1;
             let http = self.resolver.http();
@@ -143,15 +176,13 @@ impl<'a> Attempts<'a> {
                     return settle(destination, &name, sink);
                 }
                 Ok(Opened::StartOver { why, other }) => {
-                    changes += u32::from(other);
-                    flapping |= other;
-                    self.start_over(sink, digests, &mut farthest, why, other)?;
+                    self.start_over(sink, digests, &mut course, why, other)?;
                     continue;
                 }
-                Ok(Opened::Expired) if renewed => return Err(still_expired()),
+                Ok(Opened::Expired) if course.renewed => return Err(still_expired()),
                 Ok(Opened::Expired) => {
                     url = self.renew().await?;
-                    renewed = true;
+                    course.renewed = true;
                     continue;
                 }
                 Ok(Opened::NotThere(error)) => {
@@ -166,10 +197,8 @@ impl<'a> Attempts<'a> {
                     }
                     if body.offset < sink.position() && !(sink.is_stream() && same(&body, sink)) {
                         let other = !same(&body, sink);
-                        changes += u32::from(other);
-                        flapping |= other;
                         let why = "the storage sent the whole document";
-                        self.start_over(sink, digests, &mut farthest, why, other)?;
+                        self.start_over(sink, digests, &mut course, why, other)?;
                     }
                     lengths.announced = body.entity.total;
                     lengths.end_was_marked = body.end_is_marked;
@@ -180,7 +209,7 @@ impl<'a> Attempts<'a> {
                         Ok(Copied::All) => return Ok(Standing::Free),
                         Ok(Copied::TooMuch) => {
                             let why = "the storage sent more than it announced";
-                            self.start_over(sink, digests, &mut farthest, why, false)?;
+                            self.start_over(sink, digests, &mut course, why, false)?;
                             refused_body(why)
                         }
                         Err(error) => error,
@@ -188,31 +217,29 @@ impl<'a> Attempts<'a> {
                 }
                 Err(error) => error,
             };
-            let moved = sink.position().saturating_sub(farthest);
-            farthest = farthest.max(sink.position());
-            if moved >= PROGRESS && error.code() != Code::Stalled {
+            if course.moved_to(sink.position()) && error.code() != Code::Stalled {
                 self.retry.progressed(Instant::now());
-                (renewed, flapping) = (false, false);
+                course.progressed();
             }
-            if error.transient() && changes > CHANGES {
+            if error.transient() && course.changes > CHANGES {
                 return Err(unstable(&error));
             }
             if error.transient() {
                 self.watcher.retrying(&error);
             }
             if let Err(error) = self.retry.pause(error).await {
-                let changing = flapping && error.transient();
+                let changing = course.flapping && error.transient();
                 return Err(if changing { unstable(&error) } else { error });
             }
         }
     }
 
-    /// Throws away what is there. Bytes of another document are new bytes again.
+    /// Throws away what is there.
     fn start_over(
         &self,
         sink: &mut Sink,
         digests: &mut Digests,
-        farthest: &mut u64,
+        course: &mut Course,
         why: &str,
         other: bool,
     ) -> Result<()> {
@@ -220,7 +247,7 @@ impl<'a> Attempts<'a> {
         sink.restart(why, other)?;
         digests.restart();
         if other {
-            *farthest = 0;
+            course.changed();
         }
         Ok(())
     }

@@ -90,9 +90,9 @@ impl Digests {
         }
     }
 
-    /// Takes in what a partial holds from an earlier run.
+    /// Takes in what a partial holds from an earlier run, before any checksum is announced.
     pub async fn catch_up(&mut self, partial: &Partial) -> Result<()> {
-        if self.sha256.is_some() || self.checksum.is_some() {
+        if self.sha256.is_some() {
             let length = partial.position();
             partial
                 .read_back(length, |bytes| self.update(bytes))

@@ -10,7 +10,6 @@
 //! pool turned out dead, and that is a second charge.
 
 use super::addresses::{Policy, is_loopback};
-use super::failure::Refused;
 use crate::config::settings::Connection;
 use crate::config::variables::{self, ALL_PROXY, HTTP_PROXY, HTTPS_PROXY, NO_PROXY};
 use crate::error::{Code, Error, Result};
@@ -116,7 +115,7 @@ impl Resolve for Resolver {
             let found = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
             let admitted = policy
                 .admit(&name, found, SocketAddr::ip)
-                .map_err(|error| Box::new(Refused::new(&error)))?;
+                .map_err(Box::new)?;
             Ok(Box::new(admitted.into_iter()) as Addrs)
         })
     }

@@ -25,12 +25,9 @@ impl Failure {
 
 /// Reads the library's error about `host`.
 pub fn from_library(error: &reqwest::Error, host: &str) -> Failure {
-    let sent = !error.is_connect();
-    let error_is_ours = error.is_builder();
     let chain = || causes(error);
-    if let Some(refusal) = chain().find_map(|error| error.downcast_ref::<Refused>()) {
-        let error = refusal.to_error();
-        return Failure { error, sent: false };
+    if let Some(refusal) = chain().find_map(|error| error.downcast_ref::<Error>()) {
+        return Failure::unsent(refusal.clone()); // of our own name resolution
     }
     let certificate = chain().find_map(|error| match error.downcast_ref::<rustls::Error>()? {
         rustls::Error::InvalidCertificate(why) => Some(why),
@@ -39,27 +36,28 @@ pub fn from_library(error: &reqwest::Error, host: &str) -> Failure {
     if let Some(why) = certificate {
         let (why, hint) = explain(why);
         let what = format!("the certificate of {host} is not trusted");
-        let error = Error::new(Code::Certificate, what).why(why).hint(hint);
-        return Failure { error, sent: false };
+        return Failure::unsent(Error::new(Code::Certificate, what).why(why).hint(hint));
     }
-    let what = if error.is_connect() {
-        format!("cannot connect to {host}")
+    let (what, sent) = if error.is_connect() {
+        (format!("cannot connect to {host}"), false)
     } else {
-        format!("the connection to {host} broke")
+        (format!("the connection to {host} broke"), true)
     };
-    let timed_out = error.is_timeout() && error.is_connect();
-    let why = if timed_out {
+    let why = if error.is_connect() && error.is_timeout() {
         "no connection within --connect-timeout".to_owned()
     } else {
         chain()
             .last()
             .map_or_else(|| "no cause is known".to_owned(), ToString::to_string)
     };
-    let error = Error::new(Code::Network, what).why(why);
-    if error_is_ours {
-        return Failure::unsent(error.permanent());
+    let failed = Error::new(Code::Network, what).why(why);
+    if error.is_builder() {
+        return Failure::unsent(failed.permanent());
     }
-    Failure { error, sent }
+    Failure {
+        error: failed,
+        sent,
+    }
 }
 
 fn causes(error: &reqwest::Error) -> impl Iterator<Item = &(dyn StdError + 'static)> {
@@ -115,34 +113,3 @@ fn explain(why: &CertificateError) -> (String, &'static str) {
     };
     (why.to_owned(), hint)
 }
-
-/// Carries our own refusal out of the library's name resolution.
-#[derive(Debug)]
-pub struct Refused {
-    code: Code,
-    what: String,
-    why: String,
-}
-
-impl Refused {
-    /// Wraps a refusal.
-    pub fn new(error: &Error) -> Self {
-        Self {
-            code: error.code(),
-            what: error.what().to_owned(),
-            why: error.cause().unwrap_or_default().to_owned(),
-        }
-    }
-
-    fn to_error(&self) -> Error {
-        Error::new(self.code, self.what.clone()).why(self.why.clone())
-    }
-}
-
-impl std::fmt::Display for Refused {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.what)
-    }
-}
-
-impl StdError for Refused {}

@@ -38,11 +38,14 @@ impl fmt::Debug for PresignedUrl {
 
 /// What may be shown of a storage URL: where it is, not what it opens.
 pub fn redacted(url: &Url) -> String {
+    format!("{}://{}/[redacted]", url.scheme(), shown_host(url))
+}
+
+/// The host, with the port where it is not the usual one.
+pub fn shown_host(url: &Url) -> String {
     let host = url.host_str().unwrap_or_default();
-    match url.port() {
-        Some(port) => format!("{}://{host}:{port}/[redacted]", url.scheme()),
-        None => format!("{}://{host}/[redacted]", url.scheme()),
-    }
+    url.port()
+        .map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
 }
 
 /// Why a storage refused.

@@ -5,7 +5,7 @@ use super::budget::Budget;
 use super::client::{Channel, Clients};
 use super::failure::{self, Failure};
 use super::headers;
-use super::presigned::redacted;
+use super::presigned::{redacted, shown_host};
 use super::stall::StallWatch;
 use crate::config::settings::{Connection, RateLimit};
 use crate::error::{Code, Error, Result};
@@ -210,13 +210,6 @@ impl Http {
 fn stalled(host: &str, window: Duration) -> Error {
     Error::new(Code::Stalled, format!("{host} went silent"))
         .why(format!("less than 1 KiB/s for {} s", window.as_secs_f64()))
-}
-
-/// The host, with the port where it is not the usual one.
-fn shown_host(url: &Url) -> String {
-    let host = url.host_str().unwrap_or_default();
-    url.port()
-        .map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
 }
 
 fn without_query(url: &Url) -> String {

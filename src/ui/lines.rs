@@ -7,7 +7,7 @@ use crate::error::Error;
 use crate::fetch::events::Progress;
 use crate::model::DocumentId;
 use serde_json::json;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Between two plain lines of one transfer.
@@ -57,11 +57,21 @@ impl Current {
     }
 }
 
+/// The transfer under way, if there is one.
+#[derive(Debug, Default)]
+struct UnderWay(Mutex<Option<Current>>);
+
+impl UnderWay {
+    fn lock(&self) -> MutexGuard<'_, Option<Current>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// A line at the start, every 30 s, and at the end of what took longer than that.
 #[derive(Debug)]
 pub struct Lines {
     console: Console,
-    current: Mutex<Option<Current>>,
+    current: UnderWay,
 }
 
 impl Lines {
@@ -69,18 +79,14 @@ impl Lines {
     pub fn new(console: Console) -> Self {
         Self {
             console,
-            current: Mutex::default(),
+            current: UnderWay::default(),
         }
-    }
-
-    fn current(&self) -> std::sync::MutexGuard<'_, Option<Current>> {
-        self.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Progress for Lines {
     fn started(&self, id: &DocumentId, name: &str, from: u64, total: Option<u64>) {
-        let mut current = self.current();
+        let mut current = self.current.lock();
         let new = Current::new(id, name, from, total);
         let size = total
             .map(|total| format!(" ({})", size(total)))
@@ -90,7 +96,7 @@ impl Progress for Lines {
     }
 
     fn moved(&self, position: u64) {
-        if let Some(current) = self.current().as_mut()
+        if let Some(current) = self.current.lock().as_mut()
             && current.moved(position, PLAIN)
         {
             self.console
@@ -99,7 +105,7 @@ impl Progress for Lines {
     }
 
     fn finished(&self, _bytes: u64) {
-        if let Some(current) = self.current().take()
+        if let Some(current) = self.current.lock().take()
             && current.begun.elapsed() >= PLAIN
         {
             let seconds = current.begun.elapsed().as_secs();
@@ -109,11 +115,11 @@ impl Progress for Lines {
     }
 
     fn skipped(&self) {
-        self.current().take();
+        self.current.lock().take();
     }
 
     fn failed(&self, _error: &Error) {
-        self.current().take();
+        self.current.lock().take();
     }
 }
 
@@ -122,7 +128,7 @@ impl Progress for Lines {
 #[derive(Debug)]
 pub struct Events {
     console: Console,
-    current: Mutex<Option<Current>>,
+    current: UnderWay,
 }
 
 impl Events {
@@ -130,12 +136,8 @@ impl Events {
     pub fn new(console: Console) -> Self {
         Self {
             console,
-            current: Mutex::default(),
+            current: UnderWay::default(),
         }
-    }
-
-    fn current(&self) -> std::sync::MutexGuard<'_, Option<Current>> {
-        self.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn say(&self, event: &str, current: &Current, error: Option<&Error>) {
@@ -154,11 +156,11 @@ impl Progress for Events {
     fn started(&self, id: &DocumentId, name: &str, from: u64, total: Option<u64>) {
         let new = Current::new(id, name, from, total);
         self.say("started", &new, None);
-        *self.current() = Some(new);
+        *self.current.lock() = Some(new);
     }
 
     fn moved(&self, position: u64) {
-        if let Some(current) = self.current().as_mut()
+        if let Some(current) = self.current.lock().as_mut()
             && current.moved(position, EVENT)
         {
             self.say("progress", current, None);
@@ -166,25 +168,25 @@ impl Progress for Events {
     }
 
     fn retrying(&self, error: &Error) {
-        if let Some(current) = self.current().as_ref() {
+        if let Some(current) = self.current.lock().as_ref() {
             self.say("retrying", current, Some(error));
         }
     }
 
     fn finished(&self, _bytes: u64) {
-        if let Some(current) = self.current().take() {
+        if let Some(current) = self.current.lock().take() {
             self.say("finished", &current, None);
         }
     }
 
     fn skipped(&self) {
-        if let Some(current) = self.current().take() {
+        if let Some(current) = self.current.lock().take() {
             self.say("skipped", &current, None);
         }
     }
 
     fn failed(&self, error: &Error) {
-        if let Some(current) = self.current().take() {
+        if let Some(current) = self.current.lock().take() {
             self.say("failed", &current, Some(error));
         }
     }

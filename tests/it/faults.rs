@@ -583,45 +583,26 @@ fn a_sidecar_that_lies_is_not_believed() {
 fn two_processes_for_one_target_transfer_once() {
     let (service, content) = Service::with("x.bin", 600_000, &["throttle=600K"]);
     let world = service.world();
-    let started = std::time::Instant::now();
-    let children: Vec<_> = (0..2)
-        .map(|_| {
-            world
-                .command(&["sm", "doc1", "-o", "x.bin", "--json"])
-                .spawn()
-                .unwrap()
-        })
-        .collect();
-    let mut statuses: Vec<String> = children
-        .into_iter()
-        .map(|child| {
-            world.finish(child, started).exits(0).records()[0]["status"]
-                .as_str()
-                .unwrap()
-                .to_owned()
-        })
-        .collect();
-    statuses.sort();
+    let together = |processes: usize, arguments: &[&str]| {
+        let started = std::time::Instant::now();
+        let children: Vec<_> = (0..processes)
+            .map(|_| world.command(arguments).spawn().unwrap())
+            .collect();
+        let status = |child| {
+            let run = world.finish(child, started);
+            let status = &run.exits(0).records()[0]["status"];
+            status.as_str().unwrap().to_owned()
+        };
+        let mut statuses: Vec<String> = children.into_iter().map(status).collect();
+        statuses.sort();
+        statuses
+    };
+    let statuses = together(2, &["sm", "doc1", "-o", "x.bin", "--json"]);
     assert_eq!(statuses, ["fetched", "skipped"]);
     assert_eq!(world.read("x.bin"), content);
     assert_eq!(service.report().storage_requests, 1);
     // Also where the name is not known beforehand.
-    let started = std::time::Instant::now();
-    let folder = ["sm", "doc1", "-d", "named", "--json"];
-    let children: Vec<_> = (0..4)
-        .map(|_| world.command(&folder).spawn().unwrap())
-        .collect();
-    let mut statuses: Vec<String> = children
-        .into_iter()
-        .map(|child| {
-            let run = world.finish(child, started);
-            run.exits(0).records()[0]["status"]
-                .as_str()
-                .unwrap()
-                .to_owned()
-        })
-        .collect();
-    statuses.sort();
+    let statuses = together(4, &["sm", "doc1", "-d", "named", "--json"]);
     assert_eq!(statuses, ["fetched", "skipped", "skipped", "skipped"]);
     let holder = world
         .command(&["sm", "doc1", "-o", "y.bin"])

@@ -2,14 +2,13 @@
 
 use crate::support::raw::{Raw, api, reply};
 use crate::support::tls::{Authority, Leaf, front};
-use crate::support::{World, noise};
+use crate::support::{World, noise, serve};
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
 use rusty_s3::{Bucket, Credentials, S3Action as _, UrlStyle};
 use s3s::auth::SimpleAuth;
 use s3s::service::S3ServiceBuilder;
 use std::net::SocketAddr;
-use std::sync::mpsc;
 use std::time::Duration;
 use tempfile::TempDir;
 
@@ -34,26 +33,18 @@ impl S3 {
             builder.set_auth(SimpleAuth::from_single(ACCESS, SECRET));
             builder.build()
         };
-        let (sender, receiver) = mpsc::channel();
-        std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()
-                .unwrap();
-            runtime.block_on(async move {
-                let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-                sender.send(listener.local_addr().unwrap()).unwrap();
-                loop {
-                    let (stream, _) = listener.accept().await.unwrap();
-                    let service = service.clone();
-                    tokio::spawn(async move {
-                        let server = http1::Builder::new();
-                        let _ = server.serve_connection(TokioIo::new(stream), service).await;
-                    });
-                }
-            });
+        let plain = serve(move |sender| async move {
+            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+            sender.send(listener.local_addr().unwrap()).unwrap();
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                let service = service.clone();
+                tokio::spawn(async move {
+                    let server = http1::Builder::new();
+                    let _ = server.serve_connection(TokioIo::new(stream), service).await;
+                });
+            }
         });
-        let plain = receiver.recv().unwrap();
         let authority = Authority::new();
         let secure = front(authority.leaf(Leaf::Good), plain);
         Self {

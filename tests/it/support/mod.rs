@@ -6,8 +6,10 @@ pub mod tls;
 
 use std::fs;
 use std::io::Read as _;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
@@ -304,4 +306,19 @@ pub fn noise(length: usize) -> Vec<u8> {
             (state >> 32) as u8
         })
         .collect()
+}
+
+/// Runs a server in a thread with a runtime of its own; it tells its address once it listens.
+pub fn serve<F: Future<Output = ()>>(
+    server: impl FnOnce(mpsc::Sender<SocketAddr>) -> F + Send + 'static,
+) -> SocketAddr {
+    let (sender, receiver) = mpsc::channel();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(server(sender));
+    });
+    receiver.recv().unwrap()
 }

@@ -1,11 +1,12 @@
 //! A private authority, and TLS in front of any server.
 
+use super::serve;
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, date_time_ymd,
 };
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use std::net::SocketAddr;
-use std::sync::{Arc, mpsc};
+use std::sync::Arc;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
@@ -67,38 +68,30 @@ pub fn front(identity: Identity, target: SocketAddr) -> SocketAddr {
         .unwrap();
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     let acceptor = TlsAcceptor::from(Arc::new(config));
-    let (sender, receiver) = mpsc::channel();
-    std::thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
+    serve(move |sender| async move {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        // The whole loopback network leads here, for certificates of other hosts.
+        let second = TcpListener::bind(("127.0.0.2", address.port()))
+            .await
             .unwrap();
-        runtime.block_on(async move {
-            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-            let address = listener.local_addr().unwrap();
-            // The whole loopback network leads here, for certificates of other hosts.
-            let second = TcpListener::bind(("127.0.0.2", address.port()))
-                .await
-                .unwrap();
-            sender.send(address).unwrap();
-            loop {
-                let accepted = tokio::select! {
-                    accepted = listener.accept() => accepted,
-                    accepted = second.accept() => accepted,
+        sender.send(address).unwrap();
+        loop {
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted,
+                accepted = second.accept() => accepted,
+            };
+            let (stream, _) = accepted.unwrap();
+            let acceptor = acceptor.clone();
+            tokio::spawn(async move {
+                let Ok(mut stream) = acceptor.accept(stream).await else {
+                    return;
                 };
-                let (stream, _) = accepted.unwrap();
-                let acceptor = acceptor.clone();
-                tokio::spawn(async move {
-                    let Ok(mut stream) = acceptor.accept(stream).await else {
-                        return;
-                    };
-                    let Ok(mut inner) = TcpStream::connect(target).await else {
-                        return;
-                    };
-                    let _ = tokio::io::copy_bidirectional(&mut stream, &mut inner).await;
-                });
-            }
-        });
-    });
-    receiver.recv().unwrap()
+                let Ok(mut inner) = TcpStream::connect(target).await else {
+                    return;
+                };
+                let _ = tokio::io::copy_bidirectional(&mut stream, &mut inner).await;
+            });
+        }
+    })
 }
