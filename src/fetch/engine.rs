@@ -176,6 +176,9 @@ impl Fetcher {
         destination: &mut Destination<'_>,
         interrupt: &mut Interrupt,
     ) -> Result<Outcome> {
+        if self.options.stdout {
+            return Ok(outcome(Status::Planned, destination)); // nothing is in its way
+        }
         let known = async { Ok(self.resolver.metadata(id).await) };
         let known = interrupt.or(known).await?;
         if self.resolver.provider().charged {

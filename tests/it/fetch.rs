@@ -292,6 +292,9 @@ fn a_dry_run_plans_and_touches_nothing() {
     );
     std::fs::write(world.out().join(DECK), "mine").unwrap();
     world.run(&["onecodex", "doc1", "--dry-run"]).exits(7);
+    // Nothing is in the way of standard output.
+    let run = world.run(&["onecodex", "doc1", "--dry-run", "-o", "-"]);
+    assert_eq!(run.exits(0).stdout, "doc1\n");
 }
 
 #[test]
