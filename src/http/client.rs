@@ -113,9 +113,7 @@ impl Resolve for Resolver {
         Box::pin(async move {
             let name = name.as_str().to_owned();
             let found = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
-            let admitted = policy
-                .admit(&name, found, SocketAddr::ip)
-                .map_err(Box::new)?;
+            let admitted = policy.admit(&name, found, SocketAddr::ip)?;
             Ok(Box::new(admitted.into_iter()) as Addrs)
         })
     }

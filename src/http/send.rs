@@ -311,3 +311,49 @@ impl Reply {
         self.body(ERROR_BODY).await.unwrap_or_default()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A name of this machine that does not look like one.
+    fn name_of_loopback() -> Option<String> {
+        let hosts = std::fs::read_to_string("/etc/hosts").ok()?;
+        hosts.lines().find_map(|line| {
+            let mut words = line.split_whitespace();
+            words
+                .next()?
+                .parse::<std::net::IpAddr>()
+                .ok()
+                .filter(std::net::IpAddr::is_loopback)?;
+            words
+                .find(|name| !name.ends_with("localhost") || name.contains('-'))
+                .map(str::to_owned)
+        })
+    }
+
+    /// The refusal comes back whole through the library that resolved the name for us.
+    #[tokio::test]
+    async fn a_name_that_resolves_to_loopback_is_refused_for_a_public_api() {
+        let Some(name) = name_of_loopback() else {
+            println!("skipped: /etc/hosts names no loopback address but localhost");
+            return;
+        };
+        let settings = Connection {
+            ca_cert: None,
+            proxy: None,
+            connect_timeout: Duration::from_secs(5),
+            stall_timeout: Duration::from_secs(5),
+            retries: 0,
+            retry_max_time: Duration::from_secs(5),
+            rate_limit: None,
+            allow_private: false,
+        };
+        let base = Url::parse("https://api.example.com").unwrap();
+        let http = Http::new(&settings, &base, &[]).unwrap();
+        let url = Url::parse(&format!("https://{name}:1/x?sig=secret")).unwrap();
+        let error = http.storage(&url, None).await.err().unwrap();
+        assert_eq!(error.code(), Code::PrivateAddress, "{error}");
+        assert!(error.message().contains(&name) && !error.message().contains("secret"));
+    }
+}

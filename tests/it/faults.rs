@@ -668,6 +668,18 @@ fn another_failure_after_a_change_keeps_its_own_code() {
 }
 
 #[test]
+fn a_change_that_could_not_be_followed_is_told_as_such() {
+    let body = noise(SIZE);
+    let (api, _storage) = both("/x.bin", move |request, stream| match request.before {
+        0 => send_part(request, stream, &body, TAG, 100_000),
+        1 => reply(stream, "412 Changed", &[], b""),
+        _ => reply(stream, "503 Busy", &[], b""),
+    });
+    let run = World::new(&api.base()).run(&["sm", "a", "--json", "--retries", "1"]);
+    assert_eq!(run.exits(6).error_code(), "document_changed");
+}
+
+#[test]
 fn a_changed_document_that_comes_in_pieces_makes_progress_again() {
     let (old, new) = (noise(5 << 20), noise(3 << 20));
     let expected = new.clone();
