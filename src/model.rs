@@ -88,6 +88,17 @@ pub fn hexadecimal(bytes: &[u8]) -> String {
     })
 }
 
+/// One name for several values together: the first half of a SHA-256, in hexadecimal. Nothing of the
+/// values can be read from it.
+pub fn fingerprint(parts: &[&[u8]]) -> String {
+    let mut context = ring::digest::Context::new(&ring::digest::SHA256);
+    for part in parts {
+        context.update(&(part.len() as u64).to_le_bytes());
+        context.update(part);
+    }
+    hexadecimal(&context.finish().as_ref()[..16])
+}
+
 /// Reads a duration: `500ms`, `30s`, `5m`, `1h`; a bare number is seconds.
 pub fn parse_duration(text: &str) -> Option<Duration> {
     let digits = text

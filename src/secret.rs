@@ -31,6 +31,23 @@ impl fmt::Debug for Secret {
     }
 }
 
+/// How a secret is written into a record of the state folder, and read from it: for
+/// `#[serde(with = "kept")]` there, and nowhere else.
+pub mod kept {
+    use super::Secret;
+    use serde::{Deserialize as _, Deserializer, Serializer};
+
+    /// Writes the value itself.
+    pub fn serialize<S: Serializer>(secret: &Secret, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(secret.expose())
+    }
+
+    /// Reads the value.
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Secret, D::Error> {
+        String::deserialize(deserializer).map(Secret)
+    }
+}
+
 /// `text` without any of `secrets` and without anything that looks like a URL.
 ///
 /// Meant for text from a server: a refused request is often echoed in its error, credential and

@@ -57,15 +57,19 @@ pub enum Command {
     /// Fetch documents from One Codex
     ///
     /// Credentials: ONE_CODEX_API_KEY or ONE_CODEX_BEARER_TOKEN, files named by the same variables
-    /// with _FILE behind, or ~/.onecodex. A retrieval may be charged: it is asked for once a run.
+    /// with _FILE behind, or ~/.onecodex. A retrieval may be charged: it is asked for once, and recorded
+    /// (see `docfetch ledger`).
     Onecodex(Fetch),
     /// List the documents that can be fetched
     List(List),
     /// Print the presigned URL of a document, for another tool
     ///
     /// The URL is a credential: whoever has it has the document, until it expires. At One Codex it is
-    /// a retrieval, which may be charged.
+    /// a retrieval, which may be charged once: while the URL lives, it is printed again.
     Url(UrlOf),
+    /// See, or give up, what is recorded of paid retrievals
+    #[command(subcommand)]
+    Ledger(Ledger),
     /// Run a strict local stand-in for both providers
     ///
     /// Prints the variables that point docfetch at it, for `eval` in another shell; or runs COMMAND
@@ -114,6 +118,13 @@ pub struct Fetch {
     /// Resolve nothing that costs; print what would be written
     #[arg(long, value_parser = BoolishValueParser::new(), help_heading = "Files")]
     pub dry_run: bool,
+
+    /// Discard a partial that an earlier run left
+    #[arg(long, value_parser = BoolishValueParser::new(), help_heading = "Files")]
+    pub no_resume: bool,
+
+    #[command(flatten)]
+    pub recharge: RechargeArgs,
 
     #[command(flatten)]
     pub connection: ConnectionArgs,
@@ -172,6 +183,14 @@ pub struct ConnectionArgs {
     pub allow_private: bool,
 }
 
+#[derive(Debug, Args)]
+pub struct RechargeArgs {
+    /// Permit a second paid retrieval where the first is in doubt, or its URL expired too early. A
+    /// living URL is still used
+    #[arg(long, help_heading = "Connection")]
+    pub allow_recharge: bool,
+}
+
 impl From<ConnectionArgs> for Connection {
     fn from(args: ConnectionArgs) -> Self {
         Self {
@@ -182,6 +201,7 @@ impl From<ConnectionArgs> for Connection {
             retries: args.retries,
             retry_max_time: args.retry_max_time,
             rate_limit: args.rate_limit,
+            allow_recharge: false, // a flag of its own where something can be charged
             allow_private: args.allow_private,
         }
     }
@@ -249,10 +269,27 @@ pub struct UrlOf {
     pub id: String,
 
     #[command(flatten)]
+    pub recharge: RechargeArgs,
+
+    #[command(flatten)]
     pub connection: ConnectionArgs,
 
     #[command(flatten)]
     pub speech: SpeechArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Ledger {
+    /// List what is recorded: documents, when and how each retrieval ended, how long its URL lives
+    List(OutputArgs),
+    /// Give up what is recorded of a document: the next run asks for it as for the first time
+    Forget {
+        /// The document
+        id: String,
+
+        #[command(flatten)]
+        speech: SpeechArgs,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -358,12 +395,14 @@ fn command() -> clap::Command {
         if subcommand.get_name() == "sandbox" {
             return subcommand;
         }
-        subcommand.mut_args(|arg| match arg.get_long().map(variable) {
-            Some(name) if is_fetch_option(&arg) && is_set(&name) => {
-                arg.env(name).hide_env_values(true)
-            }
-            _ => arg,
-        })
+        with_variables(subcommand).mut_subcommands(with_variables)
+    })
+}
+
+fn with_variables(command: clap::Command) -> clap::Command {
+    command.mut_args(|arg| match arg.get_long().map(variable) {
+        Some(name) if is_fetch_option(&arg) && is_set(&name) => arg.env(name).hide_env_values(true),
+        _ => arg,
     })
 }
 
@@ -375,8 +414,12 @@ impl Cli {
     pub fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
         let matches = command().try_get_matches_from(arguments)?;
         let mut cli = Self::from_arg_matches(&matches)?;
-        let subcommand = matches.subcommand().map(|(_, matches)| matches);
-        if let (Some(speech), Some(matches)) = (cli.command.speech(), subcommand) {
+        let mut innermost = &matches;
+        while let Some((_, matches)) = innermost.subcommand() {
+            innermost = matches;
+        }
+        if let Some(speech) = cli.command.speech() {
+            let matches = innermost;
             let flag = |id| matches.value_source(id) == Some(ValueSource::CommandLine);
             // A flag wins over the other one's variable; else quiet wins.
             speech.quiet &= !speech.verbose || flag("quiet") || !flag("verbose");
@@ -394,14 +437,20 @@ impl Command {
             }
             Self::List(arguments) => Some(&mut arguments.output_args.speech),
             Self::Url(arguments) => Some(&mut arguments.speech),
+            Self::Ledger(Ledger::List(arguments)) => Some(&mut arguments.speech),
+            Self::Ledger(Ledger::Forget { speech, .. }) => Some(speech),
             Self::Sandbox(_) => None,
         }
     }
 }
 
-/// `--ids` and `--limit` belong to a single listing, not to the environment.
+/// `--ids` and `--limit` belong to a single listing, not to the environment; what may cost is said each
+/// time.
 fn is_fetch_option(arg: &clap::Arg) -> bool {
-    !matches!(arg.get_id().as_str(), "ids" | "limit" | "help")
+    !matches!(
+        arg.get_id().as_str(),
+        "ids" | "limit" | "help" | "allow_recharge"
+    )
 }
 
 fn variable(long: &str) -> String {

@@ -1,8 +1,11 @@
 //! Command to `commands::*`, error to exit code.
 
-use super::args::{Cli, Command, Fetch, List, OutputArgs, ProviderArg, Sandbox, SpeechArgs, UrlOf};
+use super::args::{
+    Cli, Command, Fetch, Ledger, List, OutputArgs, ProviderArg, Sandbox, SpeechArgs, UrlOf,
+};
 use crate::commands;
 use crate::commands::fetch::Batch;
+use crate::config::settings::Connection;
 use crate::error::{Code, Error, Result};
 use crate::fetch::destination::Wish;
 use crate::fetch::engine::Options;
@@ -93,6 +96,7 @@ async fn dispatch(command: Command) -> u8 {
         Command::Onecodex(arguments) => fetch(one_codex(), arguments).await,
         Command::List(arguments) => list(arguments).await,
         Command::Url(arguments) => url(arguments).await,
+        Command::Ledger(command) => ledger(command).await,
         Command::Sandbox(arguments) => sandbox(arguments).await,
     }
 }
@@ -171,7 +175,8 @@ fn batch(provider: Provider, arguments: Fetch) -> Result<Batch> {
                 .why("records and the document's bytes would mix on standard output"),
         );
     }
-    let connection: crate::config::settings::Connection = arguments.connection.into();
+    let mut connection = Connection::from(arguments.connection);
+    connection.allow_recharge = arguments.recharge.allow_recharge;
     let options = Options {
         wish: Wish {
             file: arguments.output.filter(|_| !stdout),
@@ -185,6 +190,7 @@ fn batch(provider: Provider, arguments: Fetch) -> Result<Batch> {
             sha256: arguments.output_args.json,
         },
         dry_run: arguments.dry_run,
+        resume: !arguments.no_resume,
         patience: connection.retry_max_time,
     };
     Ok(Batch {
@@ -220,31 +226,34 @@ async fn list(arguments: List) -> u8 {
             }
         },
     );
-    match listed.await {
-        Ok(()) => 0,
-        Err(error) => fail(&printer, &error),
-    }
+    end(&printer, listed.await)
 }
 
 async fn url(arguments: UrlOf) -> u8 {
     let printer = Printer::new(look_plain(&arguments.speech));
     let provider = provider(arguments.provider);
+    let mut connection = Connection::from(arguments.connection);
+    connection.allow_recharge = arguments.recharge.allow_recharge;
     let resolved = async {
         let id = provider.document_id(&arguments.id)?;
-        let url = commands::url::run(provider, &arguments.connection.into(), &id).await?;
-        printer.url(&url).map_err(|error| {
-            if url.charged {
-                error.hint(
-                    "the retrieval was made; running again asks for another, which may be charged",
-                )
-            } else {
-                error
-            }
-        })
+        commands::url::run(provider, &connection, &id, |url| printer.url(url)).await
     };
-    match resolved.await {
-        Ok(()) => 0,
-        Err(error) => fail(&printer, &error),
+    end(&printer, resolved.await)
+}
+
+async fn ledger(command: Ledger) -> u8 {
+    match command {
+        Ledger::List(arguments) => {
+            let printer = Printer::new(look(&arguments, ProgressKind::None));
+            let listed = commands::ledger::list().await;
+            let shown = listed.and_then(|(found, untrusted)| printer.ledger(&found, &untrusted));
+            end(&printer, shown)
+        }
+        Ledger::Forget { id, speech } => {
+            let printer = Printer::new(look_plain(&speech));
+            let forgotten = commands::ledger::forget(&id).await;
+            end(&printer, forgotten.and_then(|id| printer.id(id.as_str())))
+        }
     }
 }
 
@@ -276,6 +285,10 @@ fn provider(argument: ProviderArg) -> Provider {
 
 fn plain_printer() -> Printer {
     Printer::new(look_plain(&SpeechArgs::default()))
+}
+
+fn end(printer: &Printer, result: Result<()>) -> u8 {
+    result.map_or_else(|error| fail(printer, &error), |()| 0)
 }
 
 fn fail(printer: &Printer, error: &Error) -> u8 {

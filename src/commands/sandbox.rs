@@ -69,10 +69,13 @@ pub async fn run(
             exit_code: 0,
         });
     };
+    // What it remembers is of these services only, which end with it.
+    let state = tempfile::tempdir().map_err(unexpected)?;
     let mut command = Command::new(program);
     command
         .args(arguments)
         .envs(settings)
+        .env(variables::STATE_DIR, state.path())
         .env_remove(token) // the user's own would win over the key
         .env_remove(&token_file)
         .env("PATH", path_with_own_folder());

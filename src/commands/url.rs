@@ -8,18 +8,34 @@ use crate::model::DocumentId;
 use crate::provider::Provider;
 use crate::resolve::Resolver;
 
-/// Resolves a document.
+/// Resolves a document and hands its URL to `print`.
 ///
 /// # Errors
-/// What the API refuses or fails at.
+/// What the API refuses or fails at, what the ledger does not permit, and what `print` returns.
 pub async fn run(
     provider: Provider,
     connection: &Connection,
     id: &DocumentId,
-) -> Result<PresignedUrl> {
+    print: impl FnOnce(&PresignedUrl) -> Result<()>,
+) -> Result<()> {
     let mut interrupt = Interrupt::listen()?;
     let resolver = Resolver::new(provider, connection)?;
     let mut retry = resolver.retry();
-    let asked = interrupt.or(resolver.resolve(id, &mut retry)).await;
-    asked.map_err(|error| resolver.say_what_it_costs(id, error))
+    let mut url = None;
+    let printing = interrupt.or(async {
+        if resolver.provider().charged {
+            resolver.metadata(id).await; // it tells the servers' time, by which URLs expire
+        }
+        print(url.insert(resolver.resolve(id, &mut retry, None).await?))
+    });
+    let printed = printing.await;
+    match (printed, &url) {
+        (Ok(()), Some(url)) => {
+            resolver.delivered(id, url).await;
+            Ok(())
+        }
+        (printed, url) => {
+            printed.map_err(|error| resolver.say_what_it_costs(id, error, url.is_some()))
+        }
+    }
 }

@@ -23,6 +23,8 @@ pub struct Connection {
     pub retry_max_time: Duration,
     /// The rate budget, instead of the provider's.
     pub rate_limit: Option<RateLimit>,
+    /// Permits another paid retrieval where the ledger refuses it.
+    pub allow_recharge: bool,
     /// Lifts the rules about private and loopback addresses and about plain http to them.
     pub allow_private: bool,
 }

@@ -7,6 +7,9 @@ pub const OPTION_PREFIX: &str = "DOCFETCH_";
 /// After the name of any secret's variable: names a file that holds the value.
 pub const FILE_SUFFIX: &str = "_FILE";
 
+/// The folder where docfetch remembers between runs, instead of the XDG place.
+pub const STATE_DIR: &str = "DOCFETCH_STATE_DIR";
+
 /// OAuth application of Standard Metrics.
 pub const STANDARD_METRICS_CLIENT_ID: &str = "STANDARD_METRICS_CLIENT_ID";
 /// Its secret.

@@ -85,6 +85,8 @@ pub struct Attempts<'a> {
     retry: Retry,
     /// Whether the watcher was told of a start.
     started: bool,
+    /// The presigned URL, once there is one.
+    url: Option<PresignedUrl>,
     /// What was learned on the way.
     pub facts: Facts,
 }
@@ -104,7 +106,20 @@ impl<'a> Attempts<'a> {
             watcher,
             retry: resolver.retry(),
             started: false,
+            url: None,
             facts: Facts::default(),
+        }
+    }
+
+    /// Whether a URL of the document is known.
+    pub fn has_url(&self) -> bool {
+        self.url.is_some()
+    }
+
+    /// Notes that the document reached its place.
+    pub async fn delivered(&self) {
+        if let Some(url) = &self.url {
+            self.resolver.delivered(self.id, url).await;
         }
     }
 
@@ -161,14 +176,21 @@ impl<'a> Attempts<'a> {
         digests: &mut Digests,
         lengths: &mut Lengths,
     ) -> Result<Standing> {
-        let mut url = self.resolve().await?;
+        let charged = self.resolver.provider().charged;
+        let mut url = self.resolve(None).await?;
+        let mut used = false; // a URL that has only just come is used, however short it lives
         let mut course = Course {
             farthest: sink.position(),
             ..Course::default()
         };
         loop {
-            self.facts.requests += 1;
             let http = self.resolver.http();
+            if used && !charged && url.is_about_to_end(http.clock().now()) {
+                log::info!("the URL is about to expire; asking for a new one");
+                url = self.resolve(None).await?;
+            }
+            used = true;
+            self.facts.requests += 1;
             let error = match transfer::open(http, &url, sink.position(), sink.entity()).await {
                 Ok(Opened::Complete) => {
                     lengths.announced = Some(sink.position());
@@ -179,9 +201,11 @@ impl<'a> Attempts<'a> {
                     self.start_over(sink, digests, &mut course, why, other)?;
                     continue;
                 }
-                Ok(Opened::Expired) if course.renewed => return Err(still_expired()),
+                Ok(Opened::Expired) if course.renewed && !charged => return Err(still_expired()),
                 Ok(Opened::Expired) => {
-                    url = self.renew().await?;
+                    log::info!("the URL expired; asking for a new one");
+                    url = self.resolve(Some(&url)).await?;
+                    used = false;
                     course.renewed = true;
                     continue;
                 }
@@ -293,20 +317,16 @@ impl<'a> Attempts<'a> {
         Ok(())
     }
 
-    async fn resolve(&mut self) -> Result<PresignedUrl> {
-        let url = self.resolver.resolve(self.id, &mut self.retry).await?;
-        self.facts.resolves += 1;
+    /// A URL, instead of one that the storage finds `over`: for free, or as the ledger permits.
+    async fn resolve(&mut self, over: Option<&PresignedUrl>) -> Result<PresignedUrl> {
+        let resolving = self.resolver.resolve(self.id, &mut self.retry, over);
+        let url = resolving.await?;
+        if url.fresh {
+            self.facts.resolves += 1;
+        }
         log::info!("resolved {} to {url:?}", self.id);
+        self.url = Some(url.clone());
         Ok(url)
-    }
-
-    /// A new URL for one that expired: free, or refused.
-    async fn renew(&mut self) -> Result<PresignedUrl> {
-        log::info!("the URL expired; asking for a new one");
-        self.resolve().await.map_err(|error| match error.code() {
-            Code::ChargeRefused => error.why("its URL expired before all of it arrived"),
-            _ => error,
-        })
     }
 }
 

@@ -265,7 +265,7 @@ impl<'a> Destination<'a> {
             let overwrite = self.wish.if_exists == IfExists::Overwrite;
             match partial.publish(&target, overwrite)? {
                 Published::Done => return Ok(Standing::Free),
-                Published::Exists(back) => partial = back,
+                Published::Exists(back) => partial = *back,
             }
             match self.look() {
                 Ok(Standing::Free) => {}

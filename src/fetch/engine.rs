@@ -9,7 +9,7 @@ use super::partial::Partial;
 use super::sink::Sink;
 use super::verify::Wanted;
 use crate::error::{Code, Error, Result};
-use crate::model::{DocumentId, hexadecimal};
+use crate::model::{DocumentId, fingerprint};
 use crate::resolve::Resolver;
 use std::time::{Duration, Instant};
 
@@ -24,6 +24,8 @@ pub struct Options {
     pub wanted: Wanted,
     /// Resolve and write nothing.
     pub dry_run: bool,
+    /// Go on where an earlier run stopped.
+    pub resume: bool,
     /// How long to wait for another process that fetches the same document.
     pub patience: Duration,
 }
@@ -91,7 +93,8 @@ impl Fetcher {
                 })
             }
             Err(error) => {
-                let error = self.resolver.say_what_it_costs(id, error);
+                let resolved = attempts.has_url();
+                let error = self.resolver.say_what_it_costs(id, error, resolved);
                 watcher.failed(&error);
                 Err(error)
             }
@@ -111,7 +114,8 @@ impl Fetcher {
             return Ok(outcome(Status::Skipped, destination));
         }
         destination.make_folder()?;
-        let opening = Partial::open(destination.folder(), &key, self.options.patience);
+        let (resume, patience) = (self.options.resume, self.options.patience);
+        let opening = Partial::open(destination.folder(), &key, patience, resume);
         let partial = interrupt.or(opening).await?;
         destination.published_meanwhile(partial.published_by_other());
         if destination.look()? == Standing::Skip {
@@ -139,6 +143,7 @@ impl Fetcher {
         if destination.publish(partial)? == Standing::Skip {
             return Ok(outcome(Status::Skipped, destination));
         }
+        attempts.delivered().await;
         Ok(Outcome {
             bytes: Some(bytes),
             sha256,
@@ -160,6 +165,7 @@ impl Fetcher {
             Arrived::Whole { sha256 } => sha256,
             Arrived::NotNeeded => None,
         };
+        attempts.delivered().await;
         Ok(Outcome {
             bytes: Some(sink.position()),
             sha256,
@@ -197,16 +203,11 @@ impl Fetcher {
     /// What names the partial of a document: provider, base, account, id, and the path when one was
     /// asked for. A later run finds it before it knows the document's name.
     fn key(&self, id: &DocumentId) -> String {
-        let mut context = ring::digest::Context::new(&ring::digest::SHA256);
+        let [provider, base, account] = self.resolver.identity();
         let file = self.options.wish.file.as_deref();
         let file = file.map(|file| file.as_os_str().as_encoded_bytes());
-        let identity = self.resolver.identity().map(str::as_bytes);
-        let rest = [id.as_str().as_bytes(), file.unwrap_or_default()];
-        for part in identity.into_iter().chain(rest) {
-            context.update(&(part.len() as u64).to_le_bytes());
-            context.update(part);
-        }
-        hexadecimal(&context.finish().as_ref()[..16])
+        let file = file.unwrap_or_default();
+        fingerprint(&[provider, base, account, id.as_str().as_bytes(), file])
     }
 }
 
@@ -232,7 +233,7 @@ fn leave(partial: Partial) {
 /// Removes what an earlier run left of a document that is there now.
 async fn discard_stale(destination: &Destination<'_>, key: &str) {
     if Partial::is_there(destination.folder(), key)
-        && let Ok(partial) = Partial::open(destination.folder(), key, Duration::ZERO).await
+        && let Ok(partial) = Partial::open(destination.folder(), key, Duration::ZERO, true).await
         && let Err(error) = partial.discard()
     {
         log::warn!("a stale partial stays: {}", error.message());

@@ -2,27 +2,36 @@
 //!
 //! A document's bytes gather in `.docfetch-<hash>.part` in the target's folder, 0600 and locked,
 //! until they are whole. The sidecar beside it, `.docfetch-<hash>.json`, says which representation
-//! they belong to (entity tag, total) and how many of them were synced to disk; it never holds a
-//! URL. A later run goes on from there. Neither is followed through a link, nor taken when it is
-//! not a plain file of this user.
+//! they belong to (entity tag, total), how many of them were synced to disk, and how many more were
+//! written since, with the CRC of those: so a process that is killed loses next to nothing, and after
+//! a power failure only what is there as it was written is believed. It never holds a URL. A later
+//! run goes on from there. Neither file is followed through a link, nor taken when it is not a plain
+//! file of this user.
 
 use crate::error::{Code, Error, Result};
 use crate::http::headers::is_strong;
+use crate::model::hexadecimal;
 use crate::state::files::{
     FileIdentity, fresh, names, open_folder, open_own, remove, rename_new, sync_folder, umask,
-    write_whole,
+    write_record,
 };
+use crate::state::lock::lock_own;
+use crate::state::records::Lasting;
+use crc_fast::CrcAlgorithm::Crc64Nvme;
 use rustix::fs::{FallocateFlags, Mode, OFlags};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
-use std::fs::{File, TryLockError};
+use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::ops::Range;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// How often a partial that another process holds is looked at.
-const POLL: Duration = Duration::from_millis(100);
+/// How many bytes are written before the sidecar is told of them.
+const STRIDE: u64 = 64 << 10;
+/// How many bytes are written, and how long, before they are synced.
+const SYNC: (u64, Duration) = (64 << 20, Duration::from_secs(10));
 /// Bytes that a full disk gives back for the sidecar.
 const SIDECAR_ROOM: u64 = 64 << 10;
 /// A sidecar is never longer.
@@ -48,13 +57,45 @@ pub struct Name {
     pub in_url: Option<String>,
 }
 
+/// The numbers come first: they are overwritten in place, within the first bytes of the file.
 #[derive(Debug, Serialize, Deserialize)]
 struct Sidecar {
+    /// So many bytes are on disk for good.
+    synced: u64,
+    /// So many were written.
+    written: u64,
+    /// CRC-64/NVME of those between, in hexadecimal.
+    crc: String,
     etag: String,
     total: Option<u64>,
-    #[serde(default)]
     name: Name,
+}
+
+/// Bytes that were written since the last sync.
+struct Tail {
+    /// Where they begin: what is before is on disk.
     synced: u64,
+    /// Up to where the sidecar knows of them.
+    noted: u64,
+    crc: Box<crc_fast::Digest>,
+    since: Instant,
+}
+
+impl Tail {
+    fn after(synced: u64) -> Self {
+        Self {
+            synced,
+            noted: synced,
+            crc: Box::new(crc_fast::Digest::new(Crc64Nvme)),
+            since: Instant::now(),
+        }
+    }
+}
+
+impl std::fmt::Debug for Tail {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Tail({}..{})", self.synced, self.noted)
+    }
 }
 
 /// A document that is not whole yet. Held by one process at a time.
@@ -65,6 +106,11 @@ pub struct Partial {
     folder: File,
     file: File,
     position: u64,
+    tail: Tail,
+    /// The sidecar, while it is of this entity.
+    sidecar: Option<File>,
+    /// Set when a sync failed: nobody knows what is on disk then.
+    doubtful: bool,
     entity: Entity,
     resumed_from: u64,
     published_by_other: Option<FileIdentity>,
@@ -72,39 +118,27 @@ pub struct Partial {
 
 impl Partial {
     /// Opens or creates the partial `name` in `folder` and locks it; waits up to `patience` for
-    /// another process that holds it.
+    /// another process that holds it. Unless it is to `resume`, whatever an earlier run left is thrown
+    /// away, and whatever else has its name loses it.
     ///
     /// # Errors
     /// [`Code::UnsafePartial`] when something else has its name, [`Code::Busy`],
     /// [`Code::LocalIo`], [`Code::DiskFull`].
-    pub async fn open(folder: &Path, name: &str, patience: Duration) -> Result<Self> {
+    pub async fn open(folder: &Path, name: &str, patience: Duration, resume: bool) -> Result<Self> {
         let path = path(folder, name);
-        let asked = Instant::now();
-        let mut waiting = false;
+        if !resume
+            && let Err(error) = open_own(&path, OFlags::RDWR)
+            && error.code() == Code::UnsafePartial
+        {
+            remove(&path)?;
+        }
+        let what = "fetching this document";
         let mut held: Option<File> = None; // what another process held when it was looked at last
         let mut published = None;
-        let file = loop {
-            let file = open_own(&path, OFlags::CREATE | OFlags::RDWR)?;
-            published = published.or_else(|| published_as(held.take(), &path));
-            match file.try_lock() {
-                Ok(()) if names(&path, &file) => break file,
-                Ok(()) => held = Some(file), // published or discarded since it was opened
-                Err(TryLockError::Error(error)) => return Err(Error::io("lock", &path, &error)),
-                Err(TryLockError::WouldBlock) if asked.elapsed() < patience => {
-                    if !waiting {
-                        log::warn!("another process is fetching this document; waiting for it");
-                    }
-                    waiting = true;
-                    held = Some(file);
-                    tokio::time::sleep(POLL).await;
-                }
-                Err(TryLockError::WouldBlock) => {
-                    let what = "another process is fetching this document";
-                    let why = format!("it holds {}", path.display());
-                    return Err(Error::new(Code::Busy, what).why(why));
-                }
-            }
-        };
+        let file = lock_own(&path, patience, what, |lost| {
+            published = published.or_else(|| published_as(held.replace(lost), &path));
+        })
+        .await?;
         let published_by_other = published.or_else(|| published_as(held, &path));
         let folder = open_folder(folder)?;
         let mut partial = Self {
@@ -112,21 +146,54 @@ impl Partial {
             folder,
             file,
             position: 0,
+            tail: Tail::after(0),
+            sidecar: None,
+            doubtful: false,
             entity: Entity::default(),
             resumed_from: 0,
             published_by_other,
         };
-        if let Some(sidecar) = partial.read_sidecar()? {
-            partial.position = sidecar.synced;
-            partial.resumed_from = sidecar.synced;
-            partial.entity = Entity {
+        if resume && let Some(sidecar) = partial.read_sidecar()? {
+            partial.take_up(sidecar).await?;
+        } else {
+            remove(&partial.sidecar_path())?;
+        }
+        partial.cut()?;
+        Ok(partial)
+    }
+
+    /// Goes on where an earlier run stopped: behind what was written, if it is there as it was
+    /// written, else behind what was synced.
+    async fn take_up(&mut self, sidecar: Sidecar) -> Result<()> {
+        let mut tail = Tail::after(sidecar.synced);
+        let length = self.file.metadata().map_or(0, |metadata| metadata.len());
+        self.position = sidecar.synced;
+        if (sidecar.synced + 1..=length).contains(&sidecar.written) {
+            self.read_back(sidecar.synced..sidecar.written, |bytes| {
+                tail.crc.update(bytes);
+            })
+            .await?;
+            if hexadecimal(&tail.crc.finalize().to_be_bytes()) == sidecar.crc {
+                self.position = sidecar.written;
+                tail.noted = sidecar.written;
+            } else {
+                log::info!(
+                    "{} bytes of the partial are not as they were written",
+                    sidecar.written - sidecar.synced
+                );
+                tail = Tail::after(sidecar.synced);
+            }
+        }
+        self.tail = tail;
+        if self.position > 0 {
+            self.resumed_from = self.position;
+            self.entity = Entity {
                 tag: Some(sidecar.etag),
                 total: sidecar.total,
                 name: sidecar.name,
             };
         }
-        partial.cut()?;
-        Ok(partial)
+        Ok(())
     }
 
     /// Whether there is something under the partial's name or its sidecar's.
@@ -174,7 +241,10 @@ impl Partial {
                 return Err(Error::io("write", &self.path, &errno.into()));
             }
         }
-        self.entity = entity;
+        if self.entity != entity {
+            self.sidecar = None;
+            self.entity = entity;
+        }
         Ok(())
     }
 
@@ -189,28 +259,88 @@ impl Partial {
             };
             let written = written.map_err(|error| Error::io("write", &self.path, &error))?;
             self.position += written as u64;
+            self.tail.crc.update(&rest[..written]);
             rest = &rest[written..];
         }
+        if self.position - self.tail.noted >= STRIDE {
+            self.note()?;
+        }
+        Ok(())
+    }
+
+    /// Tells the sidecar how far it is; syncs now and then. A sidecar that cannot be written costs
+    /// only what a crash would lose.
+    fn note(&mut self) -> Result<()> {
+        let Some(etag) = self.entity.tag.clone().filter(|tag| is_strong(tag)) else {
+            return Ok(()); // no later run can use it
+        };
+        let (bytes, time) = SYNC;
+        let due = self.position - self.tail.synced >= bytes || self.tail.since.elapsed() >= time;
+        if due {
+            self.sync()?;
+        }
+        self.tail.noted = self.position;
+        let sidecar = self.describe(etag);
+        let noted = match &self.sidecar {
+            Some(file) => serde_json::to_vec(&sidecar)
+                .map_err(io::Error::from)
+                .and_then(|text| file.write_all_at(&text, 0))
+                .map_err(|error| Error::io("write", &self.sidecar_path(), &error)),
+            None => write_record(&self.sidecar_path(), &sidecar, Lasting::Soon)
+                .map(|file| self.sidecar = Some(file)),
+        };
+        let noted = noted.and_then(|()| match &self.sidecar {
+            Some(file) if due => file
+                .sync_data()
+                .map_err(|error| Error::io("sync", &self.sidecar_path(), &error))
+                .and_then(|()| sync_folder(&self.folder, &self.path)),
+            _ => Ok(()),
+        });
+        if let Err(error) = noted {
+            log::info!("{}", error.message());
+        }
+        Ok(())
+    }
+
+    fn describe(&self, etag: String) -> Sidecar {
+        Sidecar {
+            synced: self.tail.synced,
+            written: self.position,
+            crc: hexadecimal(&self.tail.crc.finalize().to_be_bytes()),
+            etag,
+            total: self.entity.total,
+            name: self.entity.name.clone(),
+        }
+    }
+
+    fn sync(&mut self) -> Result<()> {
+        if let Err(error) = self.file.sync_data() {
+            self.doubtful = true;
+            return Err(Error::io("sync", &self.path, &error));
+        }
+        self.tail = Tail::after(self.position);
         Ok(())
     }
 
     /// Throws the bytes away.
     pub fn restart(&mut self) -> Result<()> {
-        remove(&self.sidecar())?;
+        self.sidecar = None;
+        remove(&self.sidecar_path())?;
         self.position = 0;
+        self.tail = Tail::after(0);
         self.resumed_from = 0;
         self.entity = Entity::default();
         self.cut()
     }
 
-    /// Reads the first `length` bytes back, piece by piece.
-    pub async fn read_back(&self, length: u64, mut each: impl FnMut(&[u8])) -> Result<()> {
+    /// Reads these bytes back, piece by piece.
+    pub async fn read_back(&self, range: Range<u64>, mut each: impl FnMut(&[u8])) -> Result<()> {
         let mut buffer = vec![0; 128 << 10];
-        let mut at = 0;
-        while at < length {
+        let mut at = range.start;
+        while at < range.end {
             let want = buffer
                 .len()
-                .min(usize::try_from(length - at).unwrap_or(usize::MAX));
+                .min(usize::try_from(range.end - at).unwrap_or(usize::MAX));
             let read = self
                 .file
                 .read_at(&mut buffer[..want], at)
@@ -236,34 +366,30 @@ impl Partial {
             return self.discard();
         };
         // What was taken ahead for the rest is given back: nobody knows when the next run comes.
-        let kept = self.cut().is_ok() && self.file.sync_data().is_ok();
+        let kept = !self.doubtful && self.cut().is_ok() && self.sync().is_ok();
         if self.position == 0 || !kept {
             return self.discard();
         }
-        let mut sidecar = Sidecar {
-            etag,
-            total: self.entity.total,
-            name: self.entity.name.clone(),
-            synced: self.position,
-        };
-        let written = write_whole(&self.sidecar(), &sidecar);
+        let path = self.sidecar_path();
+        let write = |sidecar: &Sidecar| write_record(&path, sidecar, Lasting::Durable).map(drop);
+        let written = write(&self.describe(etag.clone()));
         if !matches!(&written, Err(error) if error.code() == Code::DiskFull) {
             return written;
         }
         // The disk is full of the partial: give back a little of it for the sidecar.
         self.position = self.position.saturating_sub(SIDECAR_ROOM);
         self.cut()?;
-        sidecar.synced = self.position;
         if self.position == 0 {
             return self.discard();
         }
-        write_whole(&self.sidecar(), &sidecar)
+        self.tail = Tail::after(self.position);
+        write(&self.describe(etag))
     }
 
     /// Removes it.
     pub fn discard(self) -> Result<()> {
-        remove(&self.sidecar())?;
-        remove(&fresh(&self.sidecar()))?;
+        remove(&self.sidecar_path())?;
+        remove(&fresh(&self.sidecar_path()))?;
         remove(&self.path)
     }
 
@@ -290,7 +416,7 @@ impl Partial {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 self.set_mode(0o600)?;
-                return Ok(Published::Exists(self));
+                return Ok(Published::Exists(Box::new(self)));
             }
             Err(error) => {
                 self.set_mode(0o600)?;
@@ -299,7 +425,7 @@ impl Partial {
             }
         }
         sync_folder(&self.folder, target)?;
-        remove(&self.sidecar())?;
+        remove(&self.sidecar_path())?;
         Ok(Published::Done)
     }
 
@@ -308,7 +434,7 @@ impl Partial {
             .map_err(|errno| Error::io("set the permissions of", &self.path, &errno.into()))
     }
 
-    fn sidecar(&self) -> PathBuf {
+    fn sidecar_path(&self) -> PathBuf {
         self.path.with_extension("json")
     }
 
@@ -324,7 +450,7 @@ impl Partial {
 
     /// What an earlier run left; none when there is nothing that can be trusted.
     fn read_sidecar(&self) -> Result<Option<Sidecar>> {
-        let path = self.sidecar();
+        let path = self.sidecar_path();
         if std::fs::symlink_metadata(&path).is_err() {
             return Ok(None);
         }
@@ -337,9 +463,9 @@ impl Partial {
             .and_then(|_| serde_json::from_str::<Sidecar>(&text).ok());
         let length = self.file.metadata().map_or(0, |metadata| metadata.len());
         Ok(sidecar.filter(|sidecar| {
-            sidecar.synced > 0
-                && sidecar.synced <= length
-                && sidecar.total.is_none_or(|total| sidecar.synced <= total)
+            sidecar.synced <= length
+                && sidecar.synced <= sidecar.written
+                && sidecar.total.is_none_or(|total| sidecar.written <= total)
                 && is_strong(&sidecar.etag)
         }))
     }
@@ -355,7 +481,7 @@ pub enum Published {
     /// It is the target now.
     Done,
     /// The target exists; here it is back.
-    Exists(Partial),
+    Exists(Box<Partial>),
 }
 
 /// A file that was a partial at `path` and has another name now.

@@ -81,6 +81,7 @@ pub async fn open(
         (_, None) => return Ok(useless("it has no strong entity tag")),
         (_, Some(tag)) => Some((position, tag)),
     };
+    let presigned = url;
     let (reply, url) = follow(http, url, range).await?;
     let status = reply.status();
     match (status, range) {
@@ -103,7 +104,7 @@ pub async fn open(
         }
         (412, Some(_)) => Ok(other_document("the document changed")),
         (200..=399, _) => Err(refused(&reply).why(format!("HTTP {status}"))),
-        _ => refusal_of(reply).await,
+        _ => refusal_of(reply, presigned.is_over(http.clock().now())).await,
     }
 }
 
@@ -209,8 +210,9 @@ fn refused(reply: &Reply) -> Error {
     .http_status(reply.status())
 }
 
-/// A status that is no success: its body is read for the storage's error code, and never saved.
-async fn refusal_of(reply: Reply) -> Result<Opened> {
+/// A status that is no success: its body is read for the storage's error code, and never saved. A
+/// storage that only denies a URL whose time is `over` means that.
+async fn refusal_of(reply: Reply, over: bool) -> Result<Opened> {
     let status = reply.status();
     let host = reply.host().to_owned();
     let wait = reply.retry_after();
@@ -238,6 +240,7 @@ async fn refusal_of(reply: Reply) -> Result<Opened> {
             format!("the storage {host} does not have the document"),
         ))),
         (_, Refusal::Expired) => Ok(Opened::Expired),
+        (403, Refusal::Denied) if over => Ok(Opened::Expired),
         (_, Refusal::ClockSkew) => Err(error(
             Code::ClockSkew,
             format!("the storage {host} finds the clock of whoever signed the URL wrong"),

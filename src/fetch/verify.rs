@@ -95,7 +95,7 @@ impl Digests {
         if self.sha256.is_some() {
             let length = partial.position();
             partial
-                .read_back(length, |bytes| self.update(bytes))
+                .read_back(0..length, |bytes| self.update(bytes))
                 .await?;
         }
         Ok(())
@@ -121,7 +121,7 @@ impl Digests {
         if let Sink::Partial(partial) = sink {
             let length = partial.position();
             partial
-                .read_back(length, |bytes| hasher.update(bytes))
+                .read_back(0..length, |bytes| hasher.update(bytes))
                 .await?;
         }
         self.checksum = Some((checksum, value, hasher));

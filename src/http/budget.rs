@@ -1,145 +1,252 @@
-//! The rate budget of an API: never more requests in a window than it allows.
+//! The rate budget of an API: never more requests in a window than it allows, from all processes of
+//! the user together.
 //!
 //! A request takes a slot before it leaves, and frees it one window after its *answer*: however long
-//! it travels, the server never counts more than the budget. `Retry-After` holds all of them, for at
-//! most 15 minutes; whoever has less patience is told at once.
+//! it travels, the server never counts more than the budget. A request whose process died counts as
+//! answered at the end of its time limit. `Retry-After` holds all of them, for at most 15 minutes;
+//! whoever has less patience is told at once. Where the shared record cannot be written, the budget
+//! is that of this process.
 
 use super::backoff::notice;
+use crate::error::Result;
 use crate::model::Rate;
-use std::collections::VecDeque;
+use crate::state::records::{Lasting, Records};
+use serde::{Deserialize, Serialize};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
-use tokio::sync::Notify;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// The longest time that one `Retry-After` can hold everybody.
-const LONGEST_HOLD: Duration = Duration::from_mins(15);
+const LONGEST_HOLD: u64 = 15 * 60 * 1000;
+/// How far clocks of machines that share a state folder may differ.
+const CLOCKS: u64 = 1000;
+/// The longest wait for the shared record: it is held for a moment only.
+const RECORD: Duration = Duration::from_secs(10);
+/// How often to look whether an answer came.
+const POLL: Duration = Duration::from_millis(25);
 
-/// The requests of this process to one API.
+/// The requests of all processes to one API as one client.
 #[derive(Debug)]
 pub struct Budget {
     rates: Vec<Rate>,
-    log: Mutex<Log>,
-    freed: Notify,
+    records: Records,
+    name: String,
+    alone: AtomicBool,
+    memory: Mutex<Log>,
 }
 
-#[derive(Debug, Default)]
+/// What was sent, in milliseconds of this machine's clock since 1970.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct Log {
-    /// When past requests were answered, oldest first.
-    answered: VecDeque<Instant>,
-    in_flight: usize,
-    held_until: Option<Instant>,
+    requests: Vec<Sent>,
+    held_until: Option<u64>,
+    /// The longest window that any process counts in.
+    window: u64,
 }
 
-/// A request's place in the budget: freed one window after it is dropped.
-#[derive(Debug)]
-pub struct Slot<'a>(&'a Budget);
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Sent {
+    key: u64,
+    at: u64,
+    /// When it was answered, or will have been at the latest.
+    answered: u64,
+}
 
-impl Drop for Slot<'_> {
-    fn drop(&mut self) {
-        let mut log = self.0.log();
-        log.in_flight -= 1;
-        log.answered.push_back(Instant::now());
-        self.0.freed.notify_waiters();
-    }
+/// A request's place in the budget.
+#[derive(Debug)]
+pub struct Slot(u64);
+
+/// When a slot is free.
+#[derive(Debug, PartialEq, Eq)]
+enum Free {
+    /// In so many milliseconds.
+    In(u64),
+    /// After an answer that is still to come.
+    AfterAnswer,
 }
 
 impl Budget {
-    /// A budget of all `rates` at once; none is no limit.
-    pub fn new(rates: Vec<Rate>) -> Self {
+    /// A budget of all `rates` at once, shared under `name`; none is no limit.
+    pub fn new(rates: Vec<Rate>, records: Records, name: String) -> Self {
         Self {
             rates,
-            log: Mutex::default(),
-            freed: Notify::new(),
+            records,
+            name,
+            alone: AtomicBool::new(false),
+            memory: Mutex::default(),
         }
     }
 
-    /// Waits for a slot. What the rates ask is always waited for; a hold is not, when it is longer
-    /// than `patience`.
+    /// Waits for a slot for a request that is answered within `limit`. What the rates ask is always
+    /// waited for; a hold is not, when it is longer than `patience`. Without rates there is nothing
+    /// to wait for.
     ///
     /// # Errors
     /// How long the hold lasts.
-    pub async fn slot(&self, patience: Duration) -> Result<Slot<'_>, Duration> {
+    pub async fn slot(
+        &self,
+        limit: Duration,
+        patience: Duration,
+    ) -> Result<Option<Slot>, Duration> {
+        if self.rates.is_empty() {
+            return Ok(None);
+        }
+        let sent = Sent {
+            key: key(),
+            at: 0,
+            answered: milliseconds(limit),
+        };
         loop {
-            let freed = self.freed.notified();
-            let wait = {
-                let mut log = self.log();
-                let now = Instant::now();
-                let held = log
-                    .held_until
-                    .map(|until| until.saturating_duration_since(now));
-                if let Some(held) = held.filter(|held| *held > patience) {
-                    return Err(held);
-                }
-                let wait = log.wait(&self.rates, now);
-                if wait == Some(Duration::ZERO) {
-                    log.in_flight += 1;
-                    return Ok(Slot(self));
-                }
-                wait
-            };
-            match wait {
-                Some(wait) => {
+            let free = self
+                .with(|log| {
+                    let now = now();
+                    log.forget(&self.rates, now);
+                    let held = log.held_until.unwrap_or(now).saturating_sub(now);
+                    if held > milliseconds(patience) {
+                        return Err(Duration::from_millis(held));
+                    }
+                    let free = log.free(&self.rates, now);
+                    if free == Free::In(0) {
+                        log.requests.push(Sent {
+                            at: now,
+                            answered: now + sent.answered,
+                            ..sent
+                        });
+                    }
+                    Ok(free)
+                })
+                .await?;
+            match free {
+                Free::In(0) => return Ok(Some(Slot(sent.key))),
+                Free::In(wait) => {
+                    let wait = Duration::from_millis(wait);
                     let seconds = wait.as_secs_f64();
                     log::log!(notice(wait), "waiting {seconds:.1} s for the rate budget");
                     tokio::time::sleep(wait).await;
                 }
-                None => freed.await,
+                Free::AfterAnswer => tokio::time::sleep(POLL).await,
             }
         }
     }
 
-    /// Lets nothing leave for `wait`, at most 15 minutes; without rates there is nothing to move.
-    pub fn hold(&self, wait: Duration) {
-        if self.rates.is_empty() {
+    /// Notes that a request was answered, and lets nothing leave for `hold`, at most 15 minutes.
+    pub async fn answered(&self, slot: Option<Slot>, hold: Option<Duration>) {
+        let Some(Slot(key)) = slot else {
             return;
-        }
-        let until = Instant::now() + wait.min(LONGEST_HOLD);
-        let mut log = self.log();
-        log.held_until = Some(log.held_until.map_or(until, |held| held.max(until)));
+        };
+        self.with(|log| {
+            let now = now();
+            if let Some(sent) = log.requests.iter_mut().find(|sent| sent.key == key) {
+                sent.answered = now;
+            }
+            if let Some(hold) = hold {
+                let until = now + milliseconds(hold).min(LONGEST_HOLD);
+                log.held_until = Some(log.held_until.map_or(until, |held| held.max(until)));
+            }
+        })
+        .await;
     }
 
-    fn log(&self) -> std::sync::MutexGuard<'_, Log> {
-        self.log.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Does something with the log that all processes share; with this process's own where that
+    /// cannot be had.
+    async fn with<T>(&self, work: impl FnOnce(&mut Log) -> T) -> T {
+        if !self.alone.load(Ordering::Relaxed) {
+            match self.records.lock(&self.name, RECORD, "sending").await {
+                Ok(_lock) => {
+                    // One that cannot be trusted is written anew.
+                    let mut log = self
+                        .records
+                        .read(&self.name)
+                        .ok()
+                        .flatten()
+                        .unwrap_or_default();
+                    let done = work(&mut log);
+                    if let Err(error) = self.records.write(&self.name, &log, Lasting::Soon) {
+                        self.records.cannot_keep(&error);
+                        self.alone.store(true, Ordering::Relaxed);
+                        *self.memory() = log;
+                    }
+                    return done;
+                }
+                Err(error) => {
+                    self.records.cannot_keep(&error);
+                    self.alone.store(true, Ordering::Relaxed);
+                }
+            }
+        }
+        work(&mut self.memory())
+    }
+
+    fn memory(&self) -> std::sync::MutexGuard<'_, Log> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Log {
-    /// How long until a slot is free; none when that hangs on an answer still to come.
-    fn wait(&mut self, rates: &[Rate], now: Instant) -> Option<Duration> {
-        let longest = rates
+    /// Drops what counts no more, and what a changed clock left in the future.
+    fn forget(&mut self, rates: &[Rate], now: u64) {
+        let own = rates.iter().map(|rate| milliseconds(rate.window)).max();
+        self.window = self.window.max(own.unwrap_or_default());
+        let window = self.window;
+        self.requests
+            .retain(|sent| sent.at <= now + CLOCKS && sent.answered + window > now);
+        self.held_until = self
+            .held_until
+            .filter(|until| (now..=now + LONGEST_HOLD).contains(until));
+    }
+
+    /// How long until a slot is free.
+    fn free(&self, rates: &[Rate], now: u64) -> Free {
+        let mut free_at = self.held_until.unwrap_or(now).max(now);
+        // What is on its way will be answered, nobody knows when.
+        let (mut answered, on_its_way): (Vec<u64>, Vec<u64>) = self
+            .requests
             .iter()
-            .map(|rate| rate.window)
-            .max()
-            .unwrap_or_default();
-        while self.answered.front().is_some_and(|at| *at + longest <= now) {
-            self.answered.pop_front();
-        }
-        let mut free_at = self.held_until.filter(|until| *until > now).unwrap_or(now);
+            .map(|sent| sent.answered)
+            .partition(|answered| *answered <= now + CLOCKS);
+        answered.sort_unstable();
         for rate in rates {
-            let counted = self
-                .answered
-                .iter()
-                .filter(|at| **at + rate.window > now)
-                .count();
-            let allowed = rate.requests as usize;
-            let over = (self.in_flight + counted + 1).saturating_sub(allowed);
+            let window = milliseconds(rate.window);
+            let counted = answered.iter().filter(|at| **at + window > now).count();
+            let over = (on_its_way.len() + counted + 1).saturating_sub(rate.requests as usize);
             if over == 0 {
                 continue;
             }
             if over > counted {
-                return None;
+                return Free::AfterAnswer;
             }
-            let last = self.answered[self.answered.len() - counted + over - 1];
-            free_at = free_at.max(last + rate.window);
+            free_at = free_at.max(answered[answered.len() - counted + over - 1] + window);
         }
-        Some(free_at - now)
+        Free::In(free_at - now)
     }
+}
+
+fn now() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    milliseconds(since.unwrap_or_default())
+}
+
+fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX >> 1)
+}
+
+/// Tells one request from all others.
+fn key() -> u64 {
+    use ring::rand::SecureRandom as _;
+    let mut bytes = [0; 8];
+    if ring::rand::SystemRandom::new().fill(&mut bytes).is_err() {
+        return u64::from(std::process::id());
+    }
+    u64::from_le_bytes(bytes)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    const SECOND: Duration = Duration::from_secs(1);
+    use crate::state::records::{BUDGETS, StateFolder};
+    use proptest::prelude::*;
+
+    const START: u64 = 1_000_000;
     const BOTH: [Rate; 2] = [
         Rate {
             requests: 4,
@@ -151,43 +258,130 @@ mod tests {
         },
     ];
 
-    #[test]
-    fn a_slot_is_free_one_window_after_its_answer() {
-        let start = Instant::now();
-        let mut log = Log::default();
-        assert_eq!(log.wait(&BOTH, start), Some(Duration::ZERO));
-        log.answered.extend([start, start + SECOND]);
-        assert_eq!(log.wait(&BOTH, start + SECOND), Some(9 * SECOND));
-        assert_eq!(log.wait(&BOTH, start + 10 * SECOND), Some(Duration::ZERO));
+    fn answered(seconds: &[u64]) -> Log {
+        let requests = seconds.iter().map(|second| Sent {
+            key: *second,
+            at: START + second * 1000,
+            answered: START + second * 1000,
+        });
+        Log {
+            requests: requests.collect(),
+            ..Log::default()
+        }
+    }
+
+    fn free(log: &mut Log, second: u64) -> Free {
+        log.forget(&BOTH, START + second * 1000);
+        log.free(&BOTH, START + second * 1000)
     }
 
     #[test]
-    fn requests_on_their_way_count_until_they_are_answered() {
-        let now = Instant::now();
-        let mut log = Log {
-            in_flight: 2,
-            ..Log::default()
-        };
-        assert_eq!(log.wait(&BOTH, now), None);
+    fn a_slot_is_free_one_window_after_its_answer() {
+        assert_eq!(free(&mut Log::default(), 0), Free::In(0));
+        let mut log = answered(&[0, 1]);
+        assert_eq!(free(&mut log, 1), Free::In(9000));
+        assert_eq!(free(&mut log, 10), Free::In(0));
     }
 
     #[test]
     fn every_rate_holds() {
-        let start = Instant::now();
-        let mut log = Log::default();
-        log.answered
-            .extend([0, 1, 11, 12].map(|second| start + second * SECOND));
-        assert_eq!(log.wait(&BOTH, start + 22 * SECOND), Some(38 * SECOND));
+        assert_eq!(free(&mut answered(&[0, 1, 11, 12]), 22), Free::In(38_000));
     }
 
     #[test]
-    fn a_hold_stops_everybody_even_without_rates() {
-        let now = Instant::now();
+    fn requests_on_their_way_count_until_their_answer_or_the_end_of_their_time() {
         let mut log = Log {
-            held_until: Some(now + SECOND),
+            requests: [1, 2]
+                .map(|key| Sent {
+                    key,
+                    at: START,
+                    answered: START + 30_000,
+                })
+                .to_vec(),
             ..Log::default()
         };
-        assert_eq!(log.wait(&[], now), Some(SECOND));
-        assert_eq!(log.wait(&[], now + SECOND), Some(Duration::ZERO));
+        assert_eq!(free(&mut log, 20), Free::AfterAnswer);
+        assert_eq!(free(&mut log, 31), Free::In(9000));
+        assert_eq!(free(&mut log, 40), Free::In(0));
+    }
+
+    #[test]
+    fn stamps_and_holds_from_the_future_are_dropped() {
+        let mut log = answered(&[100, 101]);
+        log.held_until = Some(START + LONGEST_HOLD + 5000);
+        assert_eq!(free(&mut log, 0), Free::In(0));
+        assert!(log.requests.is_empty());
+        log.held_until = Some(START + 5000);
+        assert_eq!(free(&mut log, 0), Free::In(5000));
+    }
+
+    #[test]
+    fn a_process_with_shorter_windows_forgets_nothing_that_others_count() {
+        let mut log = answered(&[0]);
+        log.window = 60_000;
+        let short = [Rate {
+            requests: 1,
+            window: Duration::from_secs(1),
+        }];
+        log.forget(&short, START + 30_000);
+        assert_eq!(log.requests.len(), 1);
+        assert_eq!(log.free(&short, START + 30_000), Free::In(0));
+    }
+
+    #[tokio::test]
+    async fn two_budgets_of_one_name_share_their_slots_and_holds() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = StateFolder::new(Some(folder.path().to_owned()));
+        let rates = vec![Rate {
+            requests: 1,
+            window: Duration::from_millis(300),
+        }];
+        let second = Duration::from_secs(1);
+        let budget = || Budget::new(rates.clone(), state.records(BUDGETS), "x".to_owned());
+        let (one, other) = (budget(), budget());
+        let slot = one.slot(second, second).await.unwrap();
+        let started = std::time::Instant::now();
+        let (after, ()) = tokio::join!(other.slot(second, second), async {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            one.answered(slot, None).await;
+        });
+        assert!(started.elapsed() >= Duration::from_millis(500));
+        other.answered(after.unwrap(), Some(60 * second)).await;
+        let held = one.slot(second, second).await.unwrap_err();
+        assert!(held > 58 * second && held <= 60 * second, "{held:?}");
+    }
+
+    proptest! {
+        /// Whatever is asked when, and however long each answer takes: no window holds more than the
+        /// rate, counted at any moment between a request's departure and its answer.
+        #[test]
+        fn no_window_ever_holds_more_than_its_rate(
+            requests in prop::collection::vec((0u64..4000, 0u64..9000, 0u64..100), 1..60)
+        ) {
+            let mut log = Log::default();
+            let mut now = START;
+            let mut arrivals: Vec<u64> = Vec::new();
+            for (pause, travel, when) in requests {
+                now += pause;
+                loop {
+                    log.forget(&BOTH, now);
+                    match log.free(&BOTH, now) {
+                        Free::In(0) => break,
+                        Free::In(wait) => now += wait,
+                        Free::AfterAnswer => now += 25,
+                    }
+                }
+                log.requests.push(Sent { key: 0, at: now, answered: now + travel });
+                arrivals.push(now + travel * when / 100);
+            }
+            arrivals.sort_unstable();
+            for rate in BOTH {
+                let window = milliseconds(rate.window);
+                for (index, first) in arrivals.iter().enumerate() {
+                    let inside = arrivals[index..].iter().filter(|at| **at < first + window).count();
+                    prop_assert!(inside <= rate.requests as usize, "{inside} in {window} ms");
+                }
+            }
+        }
     }
 }

@@ -1,27 +1,55 @@
 //! Presigned URLs, and what storages mean when they refuse one.
 
+use jiff::{SignedDuration, Timestamp};
 use std::fmt;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use url::Url;
+
+/// A URL this close to its end is not used for a new request where another one is free.
+const LAST_MINUTE: SignedDuration = SignedDuration::from_mins(1);
 
 /// A URL that is a credential by itself: whoever has it has the document, until it expires.
 #[derive(Clone)]
 pub struct PresignedUrl {
     url: Url,
-    /// Whether asking for it may have cost money.
-    pub charged: bool,
     /// When the provider handed it over.
     pub resolved: Instant,
+    /// When it dies, by the servers' clock, where that is known.
+    pub expires: Option<Timestamp>,
+    /// Whether it was asked for just now, and not in an earlier run.
+    pub fresh: bool,
 }
 
 impl PresignedUrl {
     /// Wraps what a provider handed over just now.
-    pub fn new(url: Url, charged: bool) -> Self {
+    pub fn new(url: Url, expires: Option<Timestamp>) -> Self {
         Self {
             url,
-            charged,
             resolved: Instant::now(),
+            expires,
+            fresh: true,
         }
+    }
+
+    /// Wraps what a provider handed over `since` ago, in this run or an earlier one.
+    pub fn recorded(url: Url, expires: Option<Timestamp>, since: Duration) -> Self {
+        let now = Instant::now();
+        Self {
+            resolved: now.checked_sub(since).unwrap_or(now),
+            fresh: false,
+            ..Self::new(url, expires)
+        }
+    }
+
+    /// Whether its time is over at `now`, by the servers' clock. An end or a time that nobody told
+    /// ends nothing: then the storage will say.
+    pub fn is_over(&self, now: Option<Timestamp>) -> bool {
+        matches!((self.expires, now), (Some(end), Some(now)) if now >= end)
+    }
+
+    /// Whether its last minute has come.
+    pub fn is_about_to_end(&self, now: Option<Timestamp>) -> bool {
+        matches!((self.expires, now), (Some(end), Some(now)) if end.duration_since(now) < LAST_MINUTE)
     }
 
     /// The URL itself: for the request, and for `docfetch url`.
@@ -170,7 +198,7 @@ mod tests {
     #[test]
     fn nothing_of_the_url_but_its_host_is_shown() {
         let url = Url::parse("https://b.example:8443/key/name.pdf?X-Amz-Signature=abc").unwrap();
-        let shown = format!("{:?}", PresignedUrl::new(url, true));
+        let shown = format!("{:?}", PresignedUrl::new(url, None));
         assert_eq!(shown, "https://b.example:8443/[redacted]");
     }
 }

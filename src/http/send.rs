@@ -3,14 +3,17 @@
 use super::addresses::Policy;
 use super::budget::Budget;
 use super::client::{Channel, Clients};
+use super::clock::Clock;
 use super::failure::{self, Failure};
 use super::headers;
 use super::presigned::{redacted, shown_host};
 use super::stall::StallWatch;
 use crate::config::settings::{Connection, RateLimit};
 use crate::error::{Code, Error, Result};
-use crate::model::Rate;
+use crate::model::{Rate, fingerprint};
 use crate::secret::Secret;
+use crate::state::records::{BUDGETS, StateFolder};
+use jiff::Timestamp;
 use reqwest::header::{self, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, Method, Response, Version};
 use std::sync::{Arc, OnceLock};
@@ -27,6 +30,7 @@ pub struct Http {
     made: [OnceLock<Client>; 3],
     policy: Arc<Policy>,
     budget: Budget,
+    clock: Clock,
     connect_timeout: Duration,
     stall_timeout: Duration,
     patience: Duration,
@@ -57,26 +61,41 @@ pub struct ApiRequest<'a> {
 }
 
 impl Http {
-    /// For an API at `base` whose own budget is `rates`.
+    /// For an API at `base` whose own budget is `rates`, shared through `state` by all processes that
+    /// ask as `account`.
     ///
     /// # Errors
     /// [`Code::Config`] for settings that cannot be used, and what [`Http::check`] says of `base`.
-    pub fn new(settings: &Connection, base: &Url, rates: &[Rate]) -> Result<Self> {
+    pub fn new(
+        settings: &Connection,
+        base: &Url,
+        rates: &[Rate],
+        state: &StateFolder,
+        account: &Secret,
+    ) -> Result<Self> {
         let (clients, policy) = Clients::new(settings, base)?;
         policy.check(base)?;
+        let rates = match &settings.rate_limit {
+            None => rates.to_vec(),
+            Some(RateLimit::None) => Vec::new(),
+            Some(RateLimit::Rates(rates)) => rates.clone(),
+        };
+        let name = fingerprint(&[base.as_str().as_bytes(), account.expose().as_bytes()]);
         Ok(Self {
             clients,
             made: Default::default(),
             connect_timeout: settings.connect_timeout,
             policy,
-            budget: Budget::new(match &settings.rate_limit {
-                None => rates.to_vec(),
-                Some(RateLimit::None) => Vec::new(),
-                Some(RateLimit::Rates(rates)) => rates.clone(),
-            }),
+            budget: Budget::new(rates, state.records(BUDGETS), name),
+            clock: Clock::default(),
             stall_timeout: settings.stall_timeout,
             patience: settings.retry_max_time,
         })
+    }
+
+    /// The time by the servers' clock.
+    pub fn clock(&self) -> &Clock {
+        &self.clock
     }
 
     /// Judges a URL that an answer named, before anything is sent there.
@@ -93,11 +112,6 @@ impl Http {
     /// # Errors
     /// [`Failure`], which says whether the request may have arrived.
     pub async fn api(&self, request: ApiRequest<'_>) -> Result<Reply, Failure> {
-        let slot = self.budget.slot(self.patience).await.map_err(|held| {
-            let host = shown_host(&request.url);
-            let error = Error::new(Code::RateLimited, format!("{host} asked to slow down"));
-            Failure::unsent(error.retry_after(Some(held)))
-        })?;
         let channel = if request.charged {
             Channel::Charged
         } else {
@@ -130,13 +144,15 @@ impl Http {
         } else {
             self.stall_timeout
         };
+        let slot = self.budget.slot(time, self.patience).await;
+        let slot = slot.map_err(|held| {
+            let host = shown_host(&request.url);
+            let error = Error::new(Code::RateLimited, format!("{host} asked to slow down"));
+            Failure::unsent(error.retry_after(Some(held)))
+        })?;
         let answer = self.send(sent, time, &request.url, &shown).await;
-        drop(slot);
-        if let Ok(reply) = &answer
-            && let Some(wait) = reply.retry_after()
-        {
-            self.budget.hold(wait);
-        }
+        let hold = answer.as_ref().ok().and_then(Reply::retry_after);
+        self.budget.answered(slot, hold).await;
         answer
     }
 
@@ -191,7 +207,10 @@ impl Http {
         };
         let elapsed = started.elapsed().as_secs_f64() * 1000.0;
         match &result {
-            Ok(reply) => log::info!("{shown}: {} in {elapsed:.0} ms", reply.status()),
+            Ok(reply) => {
+                self.clock.learn(reply.headers(), Timestamp::now());
+                log::info!("{shown}: {} in {elapsed:.0} ms", reply.status());
+            }
             Err(failure) => log::info!("{shown}: {}", failure.error.message()),
         }
         result
@@ -347,10 +366,12 @@ mod tests {
             retries: 0,
             retry_max_time: Duration::from_secs(5),
             rate_limit: None,
+            allow_recharge: false,
             allow_private: false,
         };
         let base = Url::parse("https://api.example.com").unwrap();
-        let http = Http::new(&settings, &base, &[]).unwrap();
+        let state = StateFolder::new(None);
+        let http = Http::new(&settings, &base, &[], &state, &Secret::new("x")).unwrap();
         let url = Url::parse(&format!("https://{name}:1/x?sig=secret")).unwrap();
         let error = http.storage(&url, None).await.err().unwrap();
         assert_eq!(error.code(), Code::PrivateAddress, "{error}");

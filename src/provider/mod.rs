@@ -82,6 +82,8 @@ pub enum Handoff {
         path: &'static str,
         /// Pointer to the presigned URL.
         url: &'static str,
+        /// Pointer to how many hours it lives, where the answer tells.
+        hours: Option<&'static str>,
     },
 }
 
@@ -154,6 +156,11 @@ pub enum Credentials {
     Key(Secret),
     /// A bearer token.
     Bearer(Secret),
+}
+
+/// Every provider there is.
+pub fn all() -> [Provider; 2] {
+    [standard_metrics(), one_codex()]
 }
 
 impl Credentials {

@@ -22,6 +22,7 @@ pub fn one_codex() -> Provider {
         handoff: Handoff::JsonField {
             path: "/api/v1/documents/{id}/download_uri",
             url: "/download_uri",
+            hours: Some("/expires_in_hours"),
         },
         charged: true,
         budget: &[],

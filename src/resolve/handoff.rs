@@ -2,19 +2,21 @@
 
 use super::{ANSWER, Resolver, answer};
 use crate::error::{Code, Error, Result};
-use crate::http::backoff::Retry;
+use crate::http::expiry;
 use crate::http::failure::Failure;
 use crate::http::headers;
+use crate::http::presigned::PresignedUrl;
 use crate::http::send::Reply;
 use crate::model::DocumentId;
 use crate::provider::Handoff;
+use jiff::SignedDuration;
 use reqwest::Method;
 use serde_json::Value;
 use url::Url;
 
 impl Resolver {
     /// Asks once, without regard to cost.
-    pub(super) async fn hand_over(&self, id: &DocumentId) -> Result<Url, Failure> {
+    pub(super) async fn hand_over(&self, id: &DocumentId) -> Result<PresignedUrl, Failure> {
         let (method, path) = match self.provider.handoff {
             Handoff::Redirect { path } => (Method::GET, path),
             Handoff::JsonField { path, .. } => (Method::POST, path),
@@ -27,11 +29,12 @@ impl Resolver {
             .map_err(|error| Failure { error, sent: true })
     }
 
-    async fn read(&self, id: &DocumentId, asked: &Url, reply: Reply) -> Result<Url> {
+    async fn read(&self, id: &DocumentId, asked: &Url, reply: Reply) -> Result<PresignedUrl> {
         let title = self.provider.title;
         match (&self.provider.handoff, reply.status()) {
             (Handoff::Redirect { .. }, 301 | 302 | 303 | 307 | 308) => {
                 headers::location(reply.headers(), asked)
+                    .map(|url| self.presigned(url, None))
                     .map_err(|wrong| answer::protocol(title).why(wrong))
             }
             (Handoff::Redirect { .. }, status @ 200..=299) => Err(answer::protocol(title)
@@ -39,7 +42,7 @@ impl Resolver {
                     "HTTP {status} where a redirect to the document was due"
                 ))
                 .http_status(status)),
-            (Handoff::JsonField { url, .. }, 200) => {
+            (Handoff::JsonField { url, hours, .. }, 200) => {
                 let json: Value = answer::json(title, &reply.body(ANSWER).await?)?;
                 let field = url.trim_start_matches('/');
                 let text = json.pointer(url).and_then(Value::as_str).ok_or_else(|| {
@@ -48,7 +51,12 @@ impl Resolver {
                 // One without a host opens nothing, but for `file:`, which is refused as unsafe.
                 let opens = |url: &Url| url.has_host() || url.scheme() == "file";
                 let url = Url::parse(text).ok().filter(opens);
-                url.ok_or_else(|| answer::protocol(title).why(format!("{field} is no URL")))
+                let url =
+                    url.ok_or_else(|| answer::protocol(title).why(format!("{field} is no URL")))?;
+                let hours = hours.and_then(|hours| json.pointer(hours)?.as_f64());
+                let told =
+                    hours.and_then(|hours| SignedDuration::try_from_secs_f64(hours * 3600.0).ok());
+                Ok(self.presigned(url, told))
             }
             (Handoff::JsonField { .. }, status @ 200..=299) => Err(answer::protocol(title)
                 .why(format!("HTTP {status}"))
@@ -63,50 +71,14 @@ impl Resolver {
         }
     }
 
-    /// Asks for a retrieval that may be charged, at most once in a run. It is sent again only when
-    /// it provably never left, or when the API answered 429 and said when to come back: both are
-    /// not charged.
-    pub(super) async fn retrieve_once(&self, id: &DocumentId, retry: &mut Retry) -> Result<Url> {
-        if !self.asked().insert(id.clone()) {
-            return Err(Error::new(
-                Code::ChargeRefused,
-                format!("document {id} would need a second paid retrieval"),
-            )
-            .why("this run has asked for one already"));
-        }
-        loop {
-            let failure = match self.hand_over(id).await {
-                Ok(url) => return Ok(url),
-                Err(failure) => failure,
-            };
-            let error = failure.error;
-            let again = !failure.sent || (error.status() == Some(429) && error.wait().is_some());
-            if again {
-                // Nothing was charged, also when this wait is the end.
-                self.asked().remove(id);
-                retry.pause(error).await?;
-                self.asked().insert(id.clone());
-                continue;
-            }
-            return Err(match error.status() {
-                // Answered, and not charged.
-                Some(300..=407 | 409..=499) => {
-                    self.asked().remove(id);
-                    error
-                }
-                // Not answered, answered by a failing server, or answered without a URL.
-                status => {
-                    let unknown = Error::new(
-                        Code::ChargeUnknown,
-                        format!("the paid retrieval of document {id} may have been charged"),
-                    )
-                    .why(error.message());
-                    match status {
-                        Some(status) => unknown.http_status(status),
-                        None => unknown,
-                    }
-                }
-            });
-        }
+    /// A URL that was handed over just now, with the earliest end that anybody tells: the answer, as
+    /// `told` from now on, or the URL itself. An end in the past is not believed of a URL that has
+    /// only just come.
+    fn presigned(&self, url: Url, told: Option<SignedDuration>) -> PresignedUrl {
+        let now = self.http.clock().best();
+        let told = told.and_then(|told| now.checked_add(told).ok());
+        let ends = [told, expiry::of_url(&url)].into_iter().flatten();
+        let expires = ends.filter(|end| *end > now).min();
+        PresignedUrl::new(url, expires)
     }
 }

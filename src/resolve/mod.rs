@@ -2,15 +2,18 @@
 //!
 //! [`Resolver`] holds one provider, its base and the credentials, and knows every request that is
 //! made to the API: the token, the free metadata, the handoff and the listing. Free requests are
-//! repeated by the retry policy; a request that may be charged is sent once in a run.
+//! repeated by the retry policy; one that may be charged is the [`ledger`]'s to permit.
 
 mod answer;
 mod handoff;
+pub mod ledger;
 pub mod listing;
+mod retrieval;
 mod token;
 
+use crate::config::places;
 use crate::config::settings::Connection;
-use crate::error::{Code, Error, Result};
+use crate::error::{Error, Result};
 use crate::http::backoff::{Policy, Retry};
 use crate::http::failure::Failure;
 use crate::http::presigned::PresignedUrl;
@@ -18,10 +21,10 @@ use crate::http::send::{ApiRequest, Authorization, Http, Reply};
 use crate::model::DocumentId;
 use crate::provider::{Auth, Credentials, Metadata, Provider};
 use crate::secret::Secret;
+use crate::state::records::StateFolder;
+use ledger::Ledger;
 use reqwest::Method;
 use reqwest::header::{AUTHORIZATION, HeaderName};
-use std::collections::HashSet;
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use token::TokenCache;
 use url::Url;
@@ -48,8 +51,7 @@ pub struct Resolver {
     credentials: Credentials,
     http: Http,
     token: TokenCache,
-    /// Documents whose paid retrieval may have been asked for in this run.
-    asked: Mutex<HashSet<DocumentId>>,
+    ledger: Ledger,
     retry: Policy,
 }
 
@@ -61,14 +63,20 @@ impl Resolver {
     pub fn new(provider: Provider, settings: &Connection) -> Result<Self> {
         let base = provider.base()?;
         let credentials = provider.credentials()?;
-        let http = Http::new(settings, &base, provider.budget)?;
+        let state = StateFolder::new(places::state());
+        let account = credentials.account();
+        let http = Http::new(settings, &base, provider.budget, &state, account)?;
+        let identity = identity(&provider, &base, account);
+        let (recharge, patience) = (settings.allow_recharge, settings.retry_max_time);
+        let ledger = Ledger::new(provider.name, &identity, &state, recharge, patience);
+        let token = TokenCache::new(&identity, &credentials, &state);
         Ok(Self {
+            http,
+            token,
+            ledger,
             provider,
             base,
             credentials,
-            http,
-            token: TokenCache::default(),
-            asked: Mutex::default(),
             retry: Policy {
                 retries: settings.retries,
                 max_time: settings.retry_max_time,
@@ -93,9 +101,8 @@ impl Resolver {
 
     /// What makes documents of this provider, base and account different from all others: for
     /// hashing, never shown.
-    pub fn identity(&self) -> [&str; 3] {
-        let account = self.credentials.account().expose();
-        [self.provider.name, self.base.as_str(), account]
+    pub fn identity(&self) -> [&[u8]; 3] {
+        identity(&self.provider, &self.base, self.credentials.account())
     }
 
     /// Name and size, where the provider has a free route for them: one attempt, 5 s. A failure is
@@ -136,15 +143,20 @@ impl Resolver {
         })
     }
 
-    /// The presigned URL of a document.
+    /// The presigned URL of a document; `over` is one that the storage finds over.
     ///
     /// # Errors
-    /// [`Code::ChargeUnknown`] when a paid request was sent and not answered,
-    /// [`Code::ChargeRefused`] when it would have to be sent twice in this run, and every code of a
+    /// [`ChargeUnknown`](crate::error::Code::ChargeUnknown) when a paid request was sent and not answered,
+    /// [`ChargeRefused`](crate::error::Code::ChargeRefused) when the ledger does not permit another one, and every code of a
     /// refused or failing API.
-    pub async fn resolve(&self, id: &DocumentId, retry: &mut Retry) -> Result<PresignedUrl> {
+    pub async fn resolve(
+        &self,
+        id: &DocumentId,
+        retry: &mut Retry,
+        over: Option<&PresignedUrl>,
+    ) -> Result<PresignedUrl> {
         let url = if self.provider.charged {
-            self.retrieve_once(id, retry).await?
+            self.retrieve(id, retry, over).await?
         } else {
             loop {
                 match self.hand_over(id).await {
@@ -153,34 +165,8 @@ impl Resolver {
                 }
             }
         };
-        self.http.check(&url).map_err(|error| {
-            if !self.provider.charged {
-                return error;
-            }
-            let note = "the paid retrieval was answered and may be charged";
-            let why = error
-                .cause()
-                .map_or_else(|| note.to_owned(), |why| format!("{why}; {note}"));
-            error.why(why)
-        })?;
-        Ok(PresignedUrl::new(url, self.provider.charged))
-    }
-
-    /// A failure, with what running again means once a paid retrieval was asked for.
-    pub fn say_what_it_costs(&self, id: &DocumentId, error: Error) -> Error {
-        let told = matches!(error.code(), Code::ChargeUnknown | Code::ChargeRefused);
-        if told || !self.asked().contains(id) {
-            return error;
-        }
-        let error = match error.code() {
-            Code::Interrupted => error.why("a paid retrieval may have been asked for"),
-            _ => error,
-        };
-        error.hint("running again asks for a new retrieval, which may be charged")
-    }
-
-    fn asked(&self) -> std::sync::MutexGuard<'_, HashSet<DocumentId>> {
-        self.asked.lock().unwrap_or_else(PoisonError::into_inner)
+        self.http.check(url.expose())?;
+        Ok(url)
     }
 
     /// A URL below the base.
@@ -216,7 +202,7 @@ impl Resolver {
                 "{} refused the token; asking for a new one",
                 self.provider.title
             );
-            self.token.forget().await;
+            self.token.refuse().await;
             renewed = true;
         }
     }
@@ -256,4 +242,9 @@ impl Resolver {
         }
         secrets
     }
+}
+
+fn identity<'a>(provider: &Provider, base: &'a Url, account: &'a Secret) -> [&'a [u8]; 3] {
+    let account = account.expose().as_bytes();
+    [provider.name.as_bytes(), base.as_str().as_bytes(), account]
 }

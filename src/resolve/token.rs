@@ -1,33 +1,53 @@
-//! The OAuth access token (RFC 6749 section 4.4): asked for once, used until 60 s before it expires.
+//! The OAuth access token (RFC 6749 section 4.4): asked for once by all
+//! processes of a user, used until 60 s before it expires.
 
 use super::{ANSWER, Resolver, answer};
 use crate::error::{Code, Error, Result};
 use crate::http::send::{ApiRequest, Authorization};
-use crate::secret::Secret;
+use crate::model::fingerprint;
+use crate::provider::Credentials;
+use crate::secret::{Secret, kept};
+use crate::state::records::{Lasting, Records, StateFolder, TOKENS};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use jiff::Timestamp;
 use reqwest::Method;
 use reqwest::header::AUTHORIZATION;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::sync::Mutex;
 use url::form_urlencoded::byte_serialize;
 
 /// A token this close to its end is not used for a new request.
 const MARGIN: Duration = Duration::from_mins(1);
-
 /// Seconds that a token is used for when its answer does not tell.
 const UNKNOWN: u64 = 360;
+/// The longest wait for another process that asks for the same token.
+const PATIENCE: Duration = Duration::from_secs(30);
 
-/// The token of one run. Whoever needs it while another asks for it waits for that answer.
+/// The token of one client, for all its processes. Whoever needs it while another asks for it waits
+/// for that answer.
+#[derive(Debug)]
+pub struct TokenCache {
+    records: Records,
+    name: String,
+    memory: Mutex<Memory>,
+}
+
 #[derive(Debug, Default)]
-pub struct TokenCache(Mutex<Option<Token>>);
+struct Memory {
+    token: Option<Token>,
+    /// What the API refused: a record that still holds it is out of date.
+    refused: Option<Secret>,
+}
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Token {
+    #[serde(with = "kept")]
     value: Secret,
-    good_until: Instant,
+    /// By this machine's clock. One that is wrong here shows when the API refuses the token.
+    good_until: Timestamp,
 }
 
 /// RFC 6749 section 5.1.
@@ -63,6 +83,19 @@ struct Denied {
 }
 
 impl TokenCache {
+    /// The token of a client, which is told apart by its `identity` and secret.
+    pub fn new(identity: &[&[u8]], credentials: &Credentials, state: &StateFolder) -> Self {
+        let mut parts = identity.to_vec();
+        if let Credentials::Client { secret, .. } = credentials {
+            parts.push(secret.expose().as_bytes());
+        }
+        Self {
+            records: state.records(TOKENS),
+            name: fingerprint(&parts),
+            memory: Mutex::default(),
+        }
+    }
+
     /// The token, asked for if there is none that lives.
     pub async fn get(
         &self,
@@ -71,32 +104,64 @@ impl TokenCache {
         id: &Secret,
         secret: &Secret,
     ) -> Result<Secret> {
-        let mut kept = self.0.lock().await;
-        if let Some(token) = kept
-            .as_ref()
-            .filter(|token| Instant::now() < token.good_until)
-        {
+        let mut memory = self.memory.lock().await;
+        if let Some(token) = memory.token.as_ref().filter(|token| token.lives()) {
             return Ok(token.value.clone());
         }
+        if let Some(token) = self.kept(&memory) {
+            return Ok(memory.token.insert(token).value.clone());
+        }
+        let lock = self
+            .records
+            .lock(&self.name, PATIENCE, "asking for a token")
+            .await;
+        // Whoever held the lock until now has asked for it.
+        if let Some(token) = self.kept(&memory) {
+            return Ok(memory.token.insert(token).value.clone());
+        }
         let token = ask(resolver, path, id, secret).await?;
-        let value = token.value.clone();
-        *kept = Some(token);
-        Ok(value)
+        let kept = match &lock {
+            Ok(_) => self.records.write(&self.name, &token, Lasting::Soon),
+            Err(error) => Err(error.clone()),
+        };
+        if let Err(error) = kept {
+            self.records.cannot_keep(&error);
+        }
+        Ok(memory.token.insert(token).value.clone())
+    }
+
+    /// A token that this or another process asked for, and that still lives. A record that cannot be
+    /// trusted is none.
+    fn kept(&self, memory: &Memory) -> Option<Token> {
+        let kept: Option<Token> = self.records.read(&self.name).ok().flatten();
+        kept.filter(|token| {
+            token.lives() && sendable(&token.value) && memory.refused.as_ref() != Some(&token.value)
+        })
     }
 
     /// Drops a token that the API refused.
-    pub async fn forget(&self) {
-        *self.0.lock().await = None;
+    pub async fn refuse(&self) {
+        let mut memory = self.memory.lock().await;
+        memory.refused = memory.token.take().map(|token| token.value);
     }
 
-    /// The token that is kept, living or not.
+    /// The token that is used, living or not.
     pub async fn current(&self) -> Option<Secret> {
-        self.0
-            .lock()
-            .await
-            .as_ref()
-            .map(|token| token.value.clone())
+        let memory = self.memory.lock().await;
+        memory.token.as_ref().map(|token| token.value.clone())
     }
+}
+
+impl Token {
+    fn lives(&self) -> bool {
+        Timestamp::now() < self.good_until
+    }
+}
+
+/// Whether a token can be sent in a header (RFC 6750 section 2.1).
+fn sendable(token: &Secret) -> bool {
+    let token = token.expose();
+    !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 /// The Basic credential (RFC 7617) of a client, each part form-encoded first (RFC 6749 section
@@ -119,7 +184,7 @@ async fn ask(resolver: &Resolver, path: &str, id: &Secret, secret: &Secret) -> R
         authorization: &authorization,
         form: Some("grant_type=client_credentials"),
     };
-    let asked = Instant::now();
+    let asked = Timestamp::now();
     let reply = resolver
         .http()
         .api(request)
@@ -130,17 +195,16 @@ async fn ask(resolver: &Resolver, path: &str, id: &Secret, secret: &Secret) -> R
         200 => {
             let granted: Granted = answer::json(title, &reply.body(ANSWER).await?)?;
             let bearer = granted.token_type.eq_ignore_ascii_case("bearer");
-            let visible = |byte: u8| byte.is_ascii_graphic();
-            if !bearer
-                || granted.access_token.is_empty()
-                || !granted.access_token.bytes().all(visible)
-            {
+            let value = Secret::new(granted.access_token);
+            if !bearer || !sendable(&value) {
                 return Err(answer::protocol(title).why("the token is not a bearer token"));
             }
             let lifetime = Duration::from_secs(seconds(granted.expires_in.as_ref()));
             Ok(Token {
-                value: Secret::new(granted.access_token),
-                good_until: asked + lifetime.saturating_sub(MARGIN),
+                value,
+                good_until: asked
+                    .checked_add(lifetime.saturating_sub(MARGIN))
+                    .unwrap_or(asked),
             })
         }
         status @ (400 | 401 | 403) => {

@@ -1,6 +1,7 @@
 //! Files of our own, and what file systems promise about them: opened without following links,
 //! written whole or not at all, never put over a file that is not ours, and lasting once synced.
 
+use super::records::Lasting;
 use crate::error::{Code, Error, Result};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
@@ -101,8 +102,9 @@ pub fn fresh(path: &Path) -> PathBuf {
     name.into()
 }
 
-/// Writes a record, 0600, to a new file and renames it, so that it is whole or not there.
-pub fn write_whole(path: &Path, record: &impl Serialize) -> Result<()> {
+/// Writes a record, 0600, to a new file and renames it, so that it is whole or not there; returns it
+/// open.
+pub fn write_record(path: &Path, record: &impl Serialize, lasting: Lasting) -> Result<File> {
     let fresh = fresh(path);
     remove(&fresh)?;
     let written = serde_json::to_vec(record)
@@ -111,8 +113,11 @@ pub fn write_whole(path: &Path, record: &impl Serialize) -> Result<()> {
             let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
             let mut file = File::from(rustix::fs::open(&fresh, flags, Mode::RUSR | Mode::WUSR)?);
             file.write_all(&record)?;
-            file.sync_data()?;
-            std::fs::rename(&fresh, path)
+            if lasting == Lasting::Durable {
+                file.sync_data()?;
+            }
+            std::fs::rename(&fresh, path)?;
+            Ok(file)
         });
     written.map_err(|error| {
         let _ = std::fs::remove_file(&fresh);
@@ -170,7 +175,7 @@ mod tests {
         let path = folder.path().join("record.json");
         std::fs::write(fresh(&path), "what a crash left").unwrap();
         for value in [1, 2] {
-            write_whole(&path, &value).unwrap();
+            write_record(&path, &value, Lasting::Durable).unwrap();
             assert_eq!(std::fs::read_to_string(&path).unwrap(), value.to_string());
         }
         let mode = std::fs::metadata(&path).unwrap().permissions().mode();

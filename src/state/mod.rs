@@ -1,3 +1,5 @@
 //! What docfetch keeps on disk for itself.
 
 pub mod files;
+pub mod lock;
+pub mod records;

@@ -11,8 +11,11 @@ use crate::fetch::events::{Progress, Unwatched};
 use crate::fetch::outcome::{Failed, Outcome, Status, Summary};
 use crate::http::presigned::PresignedUrl;
 use crate::model::DocumentId;
+use crate::resolve::ledger::Record;
 use crate::resolve::listing::Row;
 use crate::sandbox::{Document, Report};
+use crate::state::records::Untrusted;
+use jiff::Timestamp;
 use serde::Serialize;
 use std::ffi::OsStr;
 use std::io::{self, IsTerminal as _, Write as _};
@@ -186,14 +189,39 @@ impl Printer {
     /// # Errors
     /// When standard output takes no more.
     pub fn ids(&self, rows: &[Row]) -> Result<()> {
-        let terminal = io::stdout().is_terminal();
-        rows.iter().try_for_each(|row| {
-            if terminal {
-                self.line(printable(&row.id).as_bytes())
-            } else {
-                self.line(row.id.as_bytes())
-            }
-        })
+        rows.iter().try_for_each(|row| self.id(&row.id))
+    }
+
+    /// An id; on a terminal it cannot move it.
+    ///
+    /// # Errors
+    /// When standard output takes no more.
+    pub fn id(&self, id: &str) -> Result<()> {
+        if io::stdout().is_terminal() {
+            self.line(printable(id).as_bytes())
+        } else {
+            self.line(id.as_bytes())
+        }
+    }
+
+    /// What is recorded of paid retrievals, in the same three forms as a listing. Records that cannot
+    /// be trusted are told on standard error.
+    ///
+    /// # Errors
+    /// When standard output takes no more.
+    pub fn ledger(&self, records: &[Record], untrusted: &[Untrusted]) -> Result<()> {
+        for Untrusted { path, why } in untrusted {
+            log::warn!("{} cannot be trusted: {why}", path.display());
+        }
+        let now = Timestamp::now();
+        if self.look.json {
+            return records
+                .iter()
+                .try_for_each(|record| self.record(&report::LedgerRow::of(record)));
+        }
+        let width = report::terminal_width().filter(|_| io::stdout().is_terminal());
+        let lines = report::ledger(records, now, width, self.color);
+        lines.iter().try_for_each(|line| self.line(line.as_bytes()))
     }
 
     /// Rows of a listing: records, or a table on a terminal, or fields with tabs between them.

@@ -2,8 +2,11 @@
 
 use super::sanitize::printable;
 use crate::fetch::outcome::Summary;
+use crate::resolve::ledger::{Record, State};
 use crate::resolve::listing::Row;
 use crate::sandbox::Report;
+use jiff::Timestamp;
+use serde::Serialize;
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
 /// A size for people, in binary units.
@@ -114,6 +117,108 @@ impl Table {
             lines.push(line([&cells[0], &cells[1], &cells[2], &cells[3]]));
         }
         lines
+    }
+}
+
+/// A record of the ledger, as scripts see it; its URL is not for them.
+#[derive(Debug, Serialize)]
+pub struct LedgerRow<'a> {
+    provider: &'a str,
+    id: &'a str,
+    state: State,
+    asked: Timestamp,
+    /// When the URL dies; null where there is none, or where it is not known.
+    expires: Option<Timestamp>,
+}
+
+impl<'a> LedgerRow<'a> {
+    /// What may be shown of a record.
+    pub fn of(record: &'a Record) -> Self {
+        Self {
+            provider: &record.provider,
+            id: &record.id,
+            state: record.state,
+            asked: record.asked,
+            expires: record.expires(),
+        }
+    }
+}
+
+/// Records of the ledger: a table that is `width` wide, or fields with tabs between them.
+pub fn ledger(
+    records: &[Record],
+    now: Timestamp,
+    width: Option<usize>,
+    color: bool,
+) -> Vec<String> {
+    let time = |time: Timestamp| format!("{time:.0}");
+    let Some(width) = width else {
+        let fields = |record: &Record| {
+            let expires = record.expires().map(time).unwrap_or_default();
+            let state = state(record.state);
+            [
+                &record.id,
+                state,
+                &time(record.asked),
+                &expires,
+                &record.provider,
+            ]
+            .map(|text| printable(text).into_owned())
+            .join("\t")
+        };
+        return records.iter().map(fields).collect();
+    };
+    let rows: Vec<[String; 4]> = records
+        .iter()
+        .map(|record| {
+            let left = record
+                .expires()
+                .map(|end| end.duration_since(now).as_secs());
+            let lives = match left {
+                None => "-".to_owned(),
+                Some(..=0) => "expired".to_owned(),
+                Some(seconds) => format!("{} min", seconds.div_euclid(60).max(1)),
+            };
+            let asked = time(record.asked)
+                .replace('T', " ")
+                .chars()
+                .take(16)
+                .collect();
+            [
+                state(record.state).to_owned(),
+                asked,
+                lives,
+                printable(&record.id).into_owned(),
+            ]
+        })
+        .collect();
+    let line = |[state, asked, lives, id]: [&str; 4]| {
+        let text = format!(
+            "{}  {}  {}  {id}",
+            pad(state, 10, false),
+            pad(asked, 16, false),
+            pad(lives, 9, true)
+        );
+        shortened(text.trim_end(), width)
+    };
+    let heading = line(["STATE", "ASKED (UTC)", "URL LIVES", "ID"]);
+    let heading = if color {
+        format!("\u{1b}[1m{heading}\u{1b}[0m")
+    } else {
+        heading
+    };
+    let rows = rows
+        .iter()
+        .map(|row| line(row.each_ref().map(String::as_str)));
+    std::iter::once(heading).chain(rows).collect()
+}
+
+fn state(state: State) -> &'static str {
+    match state {
+        State::Attempting => "attempting",
+        State::Answered => "answered",
+        State::Delivered => "delivered",
+        State::Doubtful => "doubtful",
     }
 }
 

@@ -218,10 +218,11 @@ fn hostile_names_never_leave_the_folder() {
         assert_safe(entry.file_name().to_str().unwrap(), "on disk");
     }
     assert_eq!(world.files(), ["in"]);
-    let home: Vec<_> = std::fs::read_dir(world.home())
+    let mut home: Vec<_> = std::fs::read_dir(world.home())
         .unwrap()
         .flatten()
         .map(|e| e.file_name())
         .collect();
-    assert_eq!(home, ["out"]);
+    home.sort();
+    assert_eq!(home, [".local", "out"]);
 }

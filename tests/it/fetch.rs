@@ -424,13 +424,15 @@ fn a_reader_that_goes_away_is_no_noise() {
 }
 
 #[test]
-fn a_url_that_could_not_be_printed_says_what_it_cost() {
-    let (_service, _, world) = service();
+fn a_url_that_could_not_be_printed_is_kept() {
+    let (service, _, world) = service();
     let script = format!(
         "{} url onecodex doc1 >/dev/full",
         env!("CARGO_BIN_EXE_docfetch")
     );
     let child = world.command_of("sh", &["-c", &script]).spawn().unwrap();
     let run = world.finish(child, std::time::Instant::now());
-    run.exits(7).says("may be charged");
+    run.exits(7).says("the paid URL is kept until then");
+    world.run(&["onecodex", "doc1"]).exits(0);
+    assert_eq!(service.charges(), 1);
 }

@@ -56,7 +56,7 @@ fn an_interrupt_ends_a_backoff_and_a_wait_for_the_budget() {
 }
 
 #[test]
-fn an_interrupt_after_a_paid_request_says_so() {
+fn an_interrupt_after_a_paid_answer_says_how_long_it_is_kept() {
     let (service, _) = Service::with("x.bin", 1 << 20, &["throttle=500K"]);
     let world = service.world();
     let child = world.command(&["onecodex", "doc1"]).spawn().unwrap();
@@ -65,13 +65,15 @@ fn an_interrupt_after_a_paid_request_says_so() {
     world
         .finish(child, Instant::now())
         .exits(130)
-        .says("may be charged");
+        .says("run again within 59 min: the paid URL is kept until then");
+    world.run(&["onecodex", "doc1"]).exits(0);
+    assert_eq!(service.charges(), 1);
 }
 
 #[test]
 fn a_listing_and_a_url_are_interrupted_as_well() {
     let server = Raw::start(|request, stream| match request.path() {
-        path if path.ends_with("/download_uri") || path.contains("/documents") => {
+        "/v1/documents/" | "/api/v1/documents/a/download_uri" => {
             std::thread::sleep(Duration::from_secs(5));
         }
         _ => api(request, stream, ""),
@@ -79,11 +81,13 @@ fn a_listing_and_a_url_are_interrupted_as_well() {
     let world = World::new(&server.base());
     for (arguments, said) in [
         (&["list", "sm"][..], "interrupted"),
-        (&["url", "onecodex", "a"], "may be charged"),
+        (&["url", "onecodex", "a"], "may have been charged"),
     ] {
         let before = server.seen().len();
         let child = world.command(arguments).spawn().unwrap();
-        let last = |request: &Request| request.path().contains("/documents");
+        let last = |request: &Request| {
+            request.path() == "/v1/documents/" || request.path().ends_with("/download_uri")
+        };
         world.wait_until("a request", || server.seen()[before..].iter().any(last));
         send(&child, Signal::TERM);
         world.finish(child, Instant::now()).exits(143).says(said);

@@ -148,7 +148,8 @@ fn it_catches_a_credential_on_the_signed_hop_and_everything_that_was_not_signed(
 fn it_counts_a_repeated_paid_request_and_keeps_the_rate_limit() {
     let world = World::bare();
     let script = "id=$(docfetch list onecodex --ids --limit 1); \
-                  docfetch url onecodex $id >/dev/null; docfetch url onecodex $id >/dev/null";
+                  docfetch url onecodex $id >/dev/null; docfetch ledger forget $id; \
+                  docfetch url onecodex $id >/dev/null";
     let run = world.run(&["sandbox", "--", "sh", "-c", script]);
     run.exits(0)
         .says("2 paid retrievals")

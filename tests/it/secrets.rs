@@ -146,15 +146,27 @@ fn a_password_in_a_proxy_is_not_repeated() {
 }
 
 #[test]
-fn nothing_but_the_file_stays_on_disk() {
+fn nothing_but_the_file_and_the_state_stays_on_disk() {
     let (service, _) = Service::with("x.bin", 1000, &[]);
     let world = service.world();
     world.run(&["sm", "doc1"]).exits(0);
-    let left: Vec<_> = std::fs::read_dir(world.home())
-        .unwrap()
-        .flatten()
-        .map(|entry| entry.file_name())
-        .collect();
-    assert_eq!(left, ["out"]);
-    assert_eq!(world.files(), ["x.bin"]);
+    world.run(&["onecodex", "doc1", "-o", "y.bin"]).exits(0);
+    assert_eq!(world.files(), ["x.bin", "y.bin"]);
+    let names = |folder: &std::path::Path| {
+        let mut names: Vec<_> = std::fs::read_dir(folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name())
+            .collect();
+        names.sort();
+        names
+    };
+    assert_eq!(names(world.home()), [".local", "out"]);
+    assert_eq!(names(&world.state()), ["budgets", "ledger", "tokens"]);
+    for kind in ["budgets", "ledger", "tokens"] {
+        assert_eq!(
+            names(&world.state().join(kind)).len(),
+            1,
+            "no locks are left"
+        );
+    }
 }

@@ -107,6 +107,11 @@ impl World {
         out
     }
 
+    /// The state folder: the only place where tokens and presigned URLs may be.
+    pub fn state(&self) -> PathBuf {
+        self.home.path().join(".local/state/docfetch")
+    }
+
     /// Names of everything in the output folder.
     pub fn files(&self) -> Vec<String> {
         let mut names: Vec<_> = fs::read_dir(self.out())
@@ -236,6 +241,16 @@ impl World {
                 if path.starts_with(self.home.path().join("given")) {
                     continue; // what the test itself put there
                 }
+                if path.starts_with(self.state()) {
+                    assert_private(&path);
+                    if entry.file_type().unwrap().is_file() {
+                        let bytes = fs::read(&path).unwrap_or_default();
+                        for credential in [CLIENT_SECRET, API_KEY] {
+                            assert!(!holds(&bytes, credential), "{}", path.display());
+                        }
+                        continue;
+                    }
+                }
                 if entry.file_type().unwrap().is_dir() {
                     folders.push(path);
                 } else if entry.file_type().unwrap().is_file() {
@@ -252,9 +267,7 @@ impl World {
         }
         for (place, bytes) in places {
             for secret in &self.secrets {
-                let found = bytes
-                    .windows(secret.len())
-                    .any(|window| window == secret.as_bytes());
+                let found = holds(&bytes, secret);
                 assert!(!found, "{secret:?} is in {place}\n{run:#?}");
             }
         }
@@ -293,6 +306,19 @@ impl Run {
             .unwrap_or_else(|| panic!("{self:#?}"))
             .to_owned()
     }
+}
+
+fn holds(bytes: &[u8], secret: &str) -> bool {
+    bytes
+        .windows(secret.len())
+        .any(|window| window == secret.as_bytes())
+}
+
+/// Fails when others can look into a file or folder.
+fn assert_private(path: &Path) {
+    use std::os::unix::fs::PermissionsExt as _;
+    let mode = fs::symlink_metadata(path).map_or(0, |found| found.permissions().mode());
+    assert_eq!(mode & 0o077, 0, "{} is open to others", path.display());
 }
 
 /// Bytes that do not repeat soon.

@@ -1,0 +1,38 @@
+//! `docfetch ledger`: what is recorded of paid retrievals.
+
+use crate::config::places;
+use crate::error::{Code, Error, Result};
+use crate::model::DocumentId;
+use crate::provider;
+use crate::resolve::ledger::{self, Record};
+use crate::state::records::{StateFolder, Untrusted};
+
+/// All records, oldest first, and those that cannot be trusted.
+///
+/// # Errors
+/// [`Code::LocalIo`] when the state folder cannot be read.
+pub async fn list() -> Result<(Vec<Record>, Vec<Untrusted>)> {
+    ledger::list(&StateFolder::new(places::state())).await
+}
+
+/// Gives up what is recorded of a document; returns its id as it is recorded.
+///
+/// # Errors
+/// [`Code::Usage`] for what is no id, [`Code::NotFound`] when nothing is recorded, [`Code::Busy`] while
+/// another process asks for it.
+pub async fn forget(text: &str) -> Result<DocumentId> {
+    let mut charged = provider::all().into_iter().filter(|known| known.charged);
+    let id = match charged.next() {
+        Some(provider) => provider.document_id(text)?,
+        None => return Err(nothing(text)),
+    };
+    match ledger::forget(&StateFolder::new(places::state()), &id).await? {
+        0 => Err(nothing(id.as_str())),
+        _ => Ok(id),
+    }
+}
+
+fn nothing(id: &str) -> Error {
+    Error::new(Code::NotFound, format!("nothing is recorded of {id:?}"))
+        .hint("`docfetch ledger list` shows what is")
+}

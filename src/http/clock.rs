@@ -1,0 +1,56 @@
+//! The time by the servers' clock. This machine's can be hours off; what expires is judged by whoever
+//! made it.
+
+use super::headers;
+use jiff::{SignedDuration, Timestamp};
+use reqwest::header::{DATE, HeaderMap};
+use std::sync::{Mutex, PoisonError};
+
+/// How far this machine's clock is off, as the last answer's `Date` (RFC 9110 section 6.6.1) told.
+#[derive(Debug, Default)]
+pub struct Clock(Mutex<Option<SignedDuration>>);
+
+impl Clock {
+    /// Takes the `Date` of an answer that came `now`.
+    pub fn learn(&self, headers: &HeaderMap, now: Timestamp) {
+        let date = headers::text(headers, DATE)
+            .and_then(|date| httpdate::parse_http_date(date).ok())
+            .and_then(|date| Timestamp::try_from(date).ok());
+        if let Some(date) = date {
+            let ahead = date.duration_since(now);
+            *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(ahead);
+        }
+    }
+
+    /// The servers' time; none before an answer told it.
+    pub fn now(&self) -> Option<Timestamp> {
+        let ahead = (*self.0.lock().unwrap_or_else(PoisonError::into_inner))?;
+        Timestamp::now().checked_add(ahead).ok()
+    }
+
+    /// The servers' time, or this machine's as long as no answer told it.
+    pub fn best(&self) -> Timestamp {
+        self.now().unwrap_or_else(Timestamp::now)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use reqwest::header::HeaderValue;
+
+    #[test]
+    fn the_servers_date_corrects_a_wrong_clock() {
+        let clock = Clock::default();
+        assert_eq!(clock.now(), None);
+        let mut headers = HeaderMap::new();
+        headers.insert(DATE, HeaderValue::from_static("nonsense"));
+        clock.learn(&headers, Timestamp::now());
+        assert_eq!(clock.now(), None);
+        let date = HeaderValue::from_static("Sun, 06 Nov 1994 08:49:37 GMT");
+        headers.insert(DATE, date);
+        clock.learn(&headers, Timestamp::now());
+        let off = clock.best().as_second() - 784_111_777;
+        assert!((0..=1).contains(&off), "{off}");
+    }
+}

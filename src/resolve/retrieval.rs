@@ -1,0 +1,216 @@
+//! A retrieval that may be charged: the ledger decides whether it is asked for, and knows of it before
+//! the first byte leaves.
+
+use super::Resolver;
+use super::ledger::{Event, State, Verdict};
+use crate::error::{Code, Error, Result};
+use crate::http::backoff::Retry;
+use crate::http::failure::Failure;
+use crate::http::presigned::PresignedUrl;
+use crate::model::DocumentId;
+use jiff::{SignedDuration, Timestamp};
+
+/// What a request that brought no URL cost.
+#[derive(Debug, PartialEq, Eq)]
+enum Cost {
+    /// Nothing, and it can be sent again: it never left, or the API said when to come back.
+    NothingYet,
+    /// Nothing, by an answer.
+    Nothing,
+    /// Nobody knows.
+    Unknown,
+}
+
+fn cost(failure: &Failure) -> Cost {
+    match failure.error.status() {
+        _ if !failure.sent => Cost::NothingYet,
+        Some(429) if failure.error.wait().is_some() => Cost::NothingYet,
+        Some(300..=407 | 409..=499) => Cost::Nothing,
+        _ => Cost::Unknown,
+    }
+}
+
+impl Resolver {
+    /// The URL of a paid retrieval: a recorded one while it lives, else one that is asked for. `over`
+    /// is a URL that the storage finds over.
+    ///
+    /// # Errors
+    /// [`Code::ChargeRefused`] when the ledger forbids it, [`Code::ChargeUnknown`] when it was sent and
+    /// not answered with a URL, and what a refusing API says.
+    pub(super) async fn retrieve(
+        &self,
+        id: &DocumentId,
+        retry: &mut Retry,
+        over: Option<&PresignedUrl>,
+    ) -> Result<PresignedUrl> {
+        let clock = self.http.clock();
+        let mut entry = self.ledger.open(id).await?;
+        if let Some(url) = over {
+            entry.note(Event::Over(url), clock.best());
+        }
+        let asked = entry.asked();
+        match entry.verdict(clock.now()) {
+            Verdict::Ask => {}
+            Verdict::AskAnew => log::warn!(
+                "{id} was delivered before, and its URL is over: asking for a new paid retrieval"
+            ),
+            Verdict::AskPermitted => {
+                log::warn!(
+                    "asking for another paid retrieval of {id}, as --allow-recharge permits"
+                );
+            }
+            Verdict::Use(url) => {
+                log::info!("using the URL of the paid retrieval of {}", shown(asked));
+                return Ok(url);
+            }
+            Verdict::Refuse(state) => return Err(refused(id, state, asked)),
+        }
+        loop {
+            entry.note(Event::Sending, clock.best());
+            let failure = match self.hand_over(id).await {
+                Ok(url) => {
+                    entry.note(Event::Answered(&url), clock.best());
+                    return Ok(url);
+                }
+                Err(failure) => failure,
+            };
+            let cost = cost(&failure);
+            let event = match cost {
+                Cost::Unknown => Event::Unanswered,
+                Cost::Nothing | Cost::NothingYet => Event::NotCharged,
+            };
+            entry.note(event, clock.best());
+            match cost {
+                Cost::NothingYet => retry.pause(failure.error).await?,
+                Cost::Nothing => return Err(failure.error),
+                Cost::Unknown => return Err(in_doubt(id, &failure.error)),
+            }
+        }
+    }
+
+    /// Notes that a document was delivered by `url`: published, or the URL printed.
+    pub async fn delivered(&self, id: &DocumentId, url: &PresignedUrl) {
+        if self.provider.charged {
+            self.ledger.delivered(id, url).await;
+        }
+    }
+
+    /// A failure, with what running again means once a paid retrieval was asked for. `resolved` when
+    /// this run had its URL.
+    pub fn say_what_it_costs(&self, id: &DocumentId, error: Error, resolved: bool) -> Error {
+        let told = matches!(error.code(), Code::ChargeUnknown | Code::ChargeRefused);
+        if told || !self.provider.charged {
+            return error;
+        }
+        let Ok((Some(record), kept)) = self.ledger.look(id) else {
+            return error;
+        };
+        match record.state {
+            State::Attempting | State::Doubtful => error
+                .why("a paid retrieval was sent and may have been charged")
+                .hint(next(id)),
+            State::Answered if resolved && !kept => {
+                error.hint("running again asks for a new retrieval, which may be charged")
+            }
+            State::Answered if resolved => {
+                let now = self.http.clock().best();
+                let left = record.expires().map(|end| end.duration_since(now));
+                let hint = match left {
+                    Some(left) if left.is_positive() => {
+                        format!(
+                            "run again within {}: the paid URL is kept until then",
+                            short(left)
+                        )
+                    }
+                    _ => "run again: the paid URL is kept as long as it lives".to_owned(),
+                };
+                error.hint(hint)
+            }
+            State::Answered | State::Delivered => error,
+        }
+    }
+}
+
+fn refused(id: &DocumentId, state: State, asked: Option<Timestamp>) -> Error {
+    let asked = shown(asked);
+    let (what, why) = match state {
+        State::Attempting => (
+            format!("a paid retrieval of {id} may have been charged already"),
+            format!("it was asked for at {asked}, and the process ended before the answer"),
+        ),
+        State::Doubtful => (
+            format!("a paid retrieval of {id} may have been charged already"),
+            format!("it was sent at {asked}, and not answered with a URL"),
+        ),
+        State::Answered | State::Delivered => (
+            format!("{id} would need a second paid retrieval"),
+            format!("the URL of {asked} is over, and not all bytes are here"),
+        ),
+    };
+    Error::new(Code::ChargeRefused, what)
+        .why(why)
+        .hint(next(id))
+}
+
+fn in_doubt(id: &DocumentId, error: &Error) -> Error {
+    let what = format!("the paid retrieval of {id} may have been charged");
+    let unknown = Error::new(Code::ChargeUnknown, what)
+        .why(error.message())
+        .hint(next(id));
+    match error.status() {
+        Some(status) => unknown.http_status(status),
+        None => unknown,
+    }
+}
+
+fn next(id: &DocumentId) -> String {
+    format!(
+        "look at the provider's bill; --allow-recharge asks again, `docfetch ledger forget {id}` too"
+    )
+}
+
+/// A time to the second.
+fn shown(time: Option<Timestamp>) -> String {
+    time.map_or_else(|| "an earlier run".to_owned(), |time| format!("{time:.0}"))
+}
+
+/// A duration for people, never too long.
+fn short(left: SignedDuration) -> String {
+    match left.as_secs() {
+        seconds @ ..120 => format!("{seconds} s"),
+        seconds @ ..7200 => format!("{} min", seconds / 60),
+        seconds => format!("{} h", seconds / 3600),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn what_a_failure_costs() {
+        let of = |sent, status: u16, wait: Option<u64>| {
+            let error = Error::new(Code::ProviderError, "x").http_status(status);
+            let error = error.retry_after(wait.map(Duration::from_secs));
+            cost(&Failure { error, sent })
+        };
+        for status in [
+            300, 307, 400, 401, 402, 403, 404, 407, 409, 410, 425, 429, 499,
+        ] {
+            assert_eq!(of(true, status, None), Cost::Nothing, "{status}");
+        }
+        for status in [200, 204, 408, 500, 502, 503, 504, 599] {
+            assert_eq!(of(true, status, Some(1)), Cost::Unknown, "{status}");
+            assert_eq!(of(false, status, None), Cost::NothingYet, "{status}");
+        }
+        assert_eq!(of(true, 429, Some(1)), Cost::NothingYet);
+        let broken = Error::new(Code::Network, "x");
+        let failure = |sent| Failure {
+            error: broken.clone(),
+            sent,
+        };
+        assert_eq!(cost(&failure(true)), Cost::Unknown);
+        assert_eq!(cost(&failure(false)), Cost::NothingYet);
+    }
+}

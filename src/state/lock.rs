@@ -1,0 +1,98 @@
+//! One process at a time: a lock on a file of our own, which ends with the process that holds it.
+
+use super::files::{names, open_own};
+use crate::error::{Code, Error, Result};
+use rustix::fs::OFlags;
+use std::fs::{File, TryLockError};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// The first and the longest time between two looks at a lock that another process holds.
+const POLL: [Duration; 2] = [Duration::from_millis(1), Duration::from_millis(100)];
+/// A wait that a person notices.
+const NOTICED: Duration = Duration::from_millis(500);
+
+/// Opens or creates `path` and locks it; waits up to `patience` for another process, which is doing
+/// `what`. Every file that was opened and could not be had is given to `lost`: its holder may have
+/// renamed or removed it meanwhile.
+///
+/// # Errors
+/// [`Code::Busy`] when it was not to be had, [`Code::UnsafePartial`] when something else has its
+/// name, [`Code::LocalIo`].
+pub async fn lock_own(
+    path: &Path,
+    patience: Duration,
+    what: &str,
+    mut lost: impl FnMut(File),
+) -> Result<File> {
+    let asked = Instant::now();
+    let [mut poll, longest] = POLL;
+    let mut told = false;
+    loop {
+        let file = open_own(path, OFlags::CREATE | OFlags::RDWR)?;
+        match file.try_lock() {
+            Ok(()) if names(path, &file) => return Ok(file),
+            Ok(()) => {} // renamed or removed since it was opened
+            Err(TryLockError::Error(error)) => return Err(Error::io("lock", path, &error)),
+            Err(TryLockError::WouldBlock) if asked.elapsed() < patience => {
+                if !told && asked.elapsed() > NOTICED {
+                    log::warn!("another process is {what}; waiting for it");
+                    told = true;
+                }
+                tokio::time::sleep(poll).await;
+                poll = (poll * 2).min(longest);
+            }
+            Err(TryLockError::WouldBlock) => {
+                return Err(Error::new(Code::Busy, format!("another process is {what}"))
+                    .why(format!("it holds {}", path.display())));
+            }
+        }
+        lost(file);
+    }
+}
+
+/// A lock whose file goes with it.
+#[derive(Debug)]
+pub struct Lock {
+    path: PathBuf,
+    _file: File,
+}
+
+impl Lock {
+    /// Takes the lock at `path`; see [`lock_own`].
+    pub async fn take(path: PathBuf, patience: Duration, what: &str) -> Result<Self> {
+        let file = lock_own(&path, patience, what, drop).await?;
+        Ok(Self { path, _file: file })
+    }
+}
+
+impl Drop for Lock {
+    /// Removed while it is still held: whoever opened it before finds it without a name.
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_lock_is_held_by_one_and_leaves_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.lock");
+        let held = Lock::take(path.clone(), Duration::ZERO, "busy").await;
+        let held = held.unwrap();
+        let error = Lock::take(path.clone(), Duration::ZERO, "busy").await;
+        assert_eq!(error.unwrap_err().code(), Code::Busy);
+        let waiting = Lock::take(path.clone(), Duration::from_secs(10), "busy");
+        let free = async {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            drop(held);
+        };
+        let (taken, ()) = tokio::join!(waiting, free);
+        assert!(path.exists());
+        drop(taken.unwrap());
+        assert!(!path.exists());
+    }
+}

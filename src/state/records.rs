@@ -1,0 +1,332 @@
+//! Records: small JSON files below the state folder, one kind a folder, each written whole or not at
+//! all. Folders are 0700, records 0600. A record that somebody else could have written or read is
+//! not believed; what that means is for whoever asks. So it is for where nothing can be written: that
+//! is said once, and whoever asks goes on in memory.
+
+use super::files::{open_own, remove, sync_names, write_record};
+use super::lock::Lock;
+use crate::error::{Code, Error, Result};
+use rustix::fs::OFlags;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::fs::DirBuilder;
+use std::io::{self, Read as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+/// No record is longer, in bytes.
+const LONGEST: u64 = 256 << 10;
+
+/// The folder that all processes of a user share.
+#[derive(Clone, Debug)]
+pub struct StateFolder {
+    root: Option<PathBuf>,
+    told: Arc<AtomicBool>,
+}
+
+impl StateFolder {
+    /// The folder at `root`; none where the environment names no place for one. Nothing is touched
+    /// yet.
+    pub fn new(root: Option<PathBuf>) -> Self {
+        Self {
+            root,
+            told: Arc::default(),
+        }
+    }
+
+    /// Its records of `kind`.
+    pub fn records(&self, kind: &str) -> Records {
+        Records {
+            state: self.clone(),
+            folder: self.root.as_deref().map(|root| root.join(kind)),
+            ready: OnceLock::new(),
+        }
+    }
+}
+
+/// Records of one kind.
+#[derive(Debug)]
+pub struct Records {
+    state: StateFolder,
+    folder: Option<PathBuf>,
+    ready: OnceLock<()>,
+}
+
+/// A record that cannot be trusted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Untrusted {
+    /// Where it is.
+    pub path: PathBuf,
+    /// What is wrong with it.
+    pub why: String,
+}
+
+/// Whether a record lasts through a power failure, or only through the end of the process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lasting {
+    /// It and its name are on disk when the call returns.
+    Durable,
+    /// It gets there by itself.
+    Soon,
+}
+
+impl Records {
+    /// The folder that they are in.
+    ///
+    /// # Errors
+    /// [`Code::LocalIo`] where there is no place for one.
+    pub fn folder(&self) -> Result<&Path> {
+        self.folder.as_deref().ok_or_else(|| {
+            Error::new(Code::LocalIo, "there is no place for the state folder")
+                .why("neither HOME nor DOCFETCH_STATE_DIR is set")
+        })
+    }
+
+    /// Says once a process that nothing can be remembered for other processes.
+    pub fn cannot_keep(&self, error: &Error) {
+        if !self.state.told.swap(true, Ordering::Relaxed) {
+            log::warn!(
+                "tokens, rate budgets and paid retrievals are remembered in this run only: {}",
+                error.message()
+            );
+        }
+    }
+
+    /// Makes the folders where they are missing, and closes them to others. A state folder that holds
+    /// other things, too, is left as open as it is.
+    fn make(&self) -> Result<&Path> {
+        let folder = self.folder()?;
+        if self.ready.get().is_some() {
+            return Ok(folder);
+        }
+        let failed = |error: io::Error| Error::io("make the folder", folder, &error);
+        let mut builder = DirBuilder::new();
+        builder.recursive(true).mode(0o700);
+        builder.create(folder).map_err(failed)?;
+        if let Some(why) = untrusted_folder(folder) {
+            return Err(failed(io::Error::other(why)));
+        }
+        close(folder).map_err(failed)?;
+        if let Some(root) = folder.parent().filter(|root| only_ours(root)) {
+            close(root).map_err(failed)?;
+        }
+        let _ = self.ready.set(());
+        Ok(folder)
+    }
+
+    /// Keeps other processes from `name` until it is dropped; waits up to `patience` for one that is
+    /// doing `what`.
+    ///
+    /// # Errors
+    /// [`Code::Busy`]; [`Code::LocalIo`], [`Code::DiskFull`] and [`Code::UnsafePartial`] where no lock
+    /// can be made.
+    pub async fn lock(&self, name: &str, patience: Duration, what: &str) -> Result<Lock> {
+        let path = self.make()?.join(format!("{name}.lock"));
+        Lock::take(path, patience, what).await
+    }
+
+    /// The record `name`; none when there is none.
+    ///
+    /// # Errors
+    /// What makes it untrustworthy.
+    pub fn read<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, Untrusted> {
+        let Ok(folder) = self.folder() else {
+            return Ok(None);
+        };
+        let path = folder.join(format!("{name}.json"));
+        let untrusted = |why: String| Untrusted {
+            path: path.clone(),
+            why,
+        };
+        match std::fs::symlink_metadata(&path) {
+            Ok(_) => {}
+            // A folder that cannot be looked into is like none; a write there will tell.
+            Err(_) => return Ok(None),
+        }
+        if let Some(why) = untrusted_folder(folder) {
+            return Err(untrusted(why));
+        }
+        let file = open_own(&path, OFlags::RDONLY)
+            .map_err(|error| untrusted(error.cause().unwrap_or(error.what()).to_owned()))?;
+        let metadata = file
+            .metadata()
+            .map_err(|error| untrusted(error.to_string()))?;
+        if metadata.mode() & 0o077 != 0 {
+            return Err(untrusted("it is open to other users".into()));
+        }
+        let mut text = Vec::new();
+        file.take(LONGEST)
+            .read_to_end(&mut text)
+            .map_err(|error| untrusted(error.to_string()))?;
+        // A parser's message can quote the text: only the fact is told.
+        serde_json::from_slice(&text)
+            .map(Some)
+            .map_err(|_| untrusted("it is no record of docfetch's".into()))
+    }
+
+    /// Writes the record `name` in place of any other. The caller holds its lock.
+    ///
+    /// # Errors
+    /// [`Code::LocalIo`], [`Code::DiskFull`].
+    pub fn write(&self, name: &str, record: &impl Serialize, lasting: Lasting) -> Result<()> {
+        let folder = self.make()?;
+        let path = folder.join(format!("{name}.json"));
+        drop(write_record(&path, record, lasting)?);
+        match lasting {
+            Lasting::Durable => sync_names(folder),
+            Lasting::Soon => Ok(()),
+        }
+    }
+
+    /// Removes the record `name`, and that lasts.
+    ///
+    /// # Errors
+    /// [`Code::LocalIo`].
+    pub fn remove(&self, name: &str) -> Result<()> {
+        let folder = self.folder()?;
+        remove(&folder.join(format!("{name}.json")))?;
+        sync_names(folder)
+    }
+
+    /// The names of all records, sorted.
+    ///
+    /// # Errors
+    /// [`Code::LocalIo`] when the folder cannot be read.
+    pub fn names(&self) -> Result<Vec<String>> {
+        let Some(folder) = &self.folder else {
+            return Ok(Vec::new());
+        };
+        let entries = match std::fs::read_dir(folder) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(Error::io("read", folder, &error)),
+        };
+        let mut names: Vec<_> = entries
+            .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+            .filter_map(|name| name.strip_suffix(".json").map(str::to_owned))
+            .collect();
+        names.sort();
+        Ok(names)
+    }
+}
+
+fn untrusted_folder(folder: &Path) -> Option<String> {
+    let found = std::fs::symlink_metadata(folder).ok()?;
+    let folder = folder.display();
+    if !found.is_dir() {
+        return Some(format!("{folder} is no folder"));
+    }
+    let own = found.uid() == rustix::process::geteuid().as_raw();
+    (!own).then(|| format!("{folder} belongs to another user"))
+}
+
+/// Takes the permissions of all others from a folder of this user's.
+fn close(folder: &Path) -> io::Result<()> {
+    let found = std::fs::metadata(folder)?;
+    let own = found.uid() == rustix::process::geteuid().as_raw();
+    if own && found.mode() & 0o077 != 0 {
+        std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o700))?;
+    }
+    Ok(())
+}
+
+/// Whether a folder holds nothing but folders of records.
+fn only_ours(root: &Path) -> bool {
+    std::fs::read_dir(root).is_ok_and(|mut entries| {
+        entries.all(|entry| {
+            entry.is_ok_and(|entry| KINDS.iter().any(|kind| *kind == entry.file_name()))
+        })
+    })
+}
+
+/// Paid retrievals.
+pub const LEDGER: &str = "ledger";
+/// OAuth tokens.
+pub const TOKENS: &str = "tokens";
+/// Rate budgets.
+pub const BUDGETS: &str = "budgets";
+const KINDS: [&str; 3] = [LEDGER, TOKENS, BUDGETS];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).unwrap().permissions().mode() & 0o777
+    }
+
+    fn records(root: &Path, kind: &str) -> Records {
+        StateFolder::new(Some(root.to_owned())).records(kind)
+    }
+
+    #[test]
+    fn folders_and_records_are_closed_to_others() {
+        let home = tempfile::tempdir().unwrap();
+        let root = home.path().join("state");
+        fs::create_dir(&root).unwrap();
+        fs::set_permissions(&root, fs::Permissions::from_mode(0o755)).unwrap();
+        let records = records(&root, LEDGER);
+        assert_eq!(records.read::<u32>("a"), Ok(None));
+        records.write("a", &7, Lasting::Durable).unwrap();
+        assert_eq!(records.read::<u32>("a"), Ok(Some(7)));
+        assert_eq!(mode(&root), 0o700);
+        assert_eq!(mode(&root.join("ledger")), 0o700);
+        assert_eq!(mode(&root.join("ledger/a.json")), 0o600);
+        assert_eq!(records.names().unwrap(), ["a"]);
+        records.remove("a").unwrap();
+        assert_eq!(records.names().unwrap(), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_folder_that_is_not_ours_alone_is_left_as_open_as_it_is() {
+        let root = tempfile::tempdir().unwrap();
+        fs::write(root.path().join("the users own"), "").unwrap();
+        fs::set_permissions(root.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        let records = records(root.path(), TOKENS);
+        records.write("a", &7, Lasting::Soon).unwrap();
+        assert_eq!(mode(root.path()), 0o755);
+        assert_eq!(mode(&root.path().join("tokens")), 0o700);
+    }
+
+    #[test]
+    fn without_a_place_nothing_is_there_and_nothing_is_kept() {
+        let records = StateFolder::new(None).records(LEDGER);
+        assert_eq!(records.read::<u32>("a"), Ok(None));
+        assert!(records.names().unwrap().is_empty());
+        assert!(records.write("a", &7, Lasting::Soon).is_err());
+    }
+
+    #[test]
+    fn what_others_could_have_written_or_read_is_not_believed() {
+        let root = tempfile::tempdir().unwrap();
+        let ledger = records(root.path(), LEDGER);
+        let why = |name: &str| ledger.read::<u32>(name).unwrap_err().why;
+        ledger.write("a", &7, Lasting::Durable).unwrap();
+        let of = |name: &str| root.path().join("ledger").join(name);
+        let path = of("a.json");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+        assert_eq!(why("a"), "it is open to other users");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        fs::hard_link(&path, of("b.json")).unwrap();
+        assert_eq!(why("a"), "it has another name, too");
+        fs::remove_file(of("b.json")).unwrap();
+        std::os::unix::fs::symlink(&path, of("c.json")).unwrap();
+        assert_eq!(why("c"), "it is a symbolic link");
+        fs::create_dir(of("d.json")).unwrap();
+        assert_eq!(why("d"), "it is not a plain file");
+        for garbage in ["", "{", "\"seven\"", "7 7"] {
+            fs::write(&path, garbage).unwrap();
+            assert_eq!(why("a"), "it is no record of docfetch's", "{garbage}");
+        }
+        let elsewhere = tempfile::tempdir().unwrap();
+        fs::write(elsewhere.path().join("a.json"), "7").unwrap();
+        std::os::unix::fs::symlink(elsewhere.path(), root.path().join(TOKENS)).unwrap();
+        let linked = records(root.path(), TOKENS);
+        assert!(linked.read::<u32>("a").is_err());
+        assert!(linked.write("a", &7, Lasting::Soon).is_err());
+    }
+}
