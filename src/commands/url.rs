@@ -31,7 +31,7 @@ pub async fn run(
     let printed = printing.await;
     match (printed, &url) {
         (Ok(()), Some(url)) => {
-            resolver.delivered(id, url).await;
+            resolver.delivered(id, Some(url)).await;
             Ok(())
         }
         (printed, url) => {

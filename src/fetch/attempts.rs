@@ -118,9 +118,7 @@ impl<'a> Attempts<'a> {
 
     /// Notes that the document reached its place.
     pub async fn delivered(&self) {
-        if let Some(url) = &self.url {
-            self.resolver.delivered(self.id, url).await;
-        }
+        self.resolver.delivered(self.id, self.url.as_ref()).await;
     }
 
     /// Brings all bytes into the sink, and verifies them.
@@ -177,6 +175,15 @@ impl<'a> Attempts<'a> {
         lengths: &mut Lengths,
     ) -> Result<Standing> {
         let charged = self.resolver.provider().charged;
+        if let Sink::Partial(partial) = &*sink
+            && charged
+            && partial.is_complete()
+        {
+            // Nothing is missing: what was paid for is here.
+            lengths.announced = Some(partial.position());
+            let name = self.name_of(&partial.entity().name, known);
+            return settle(destination, &name, sink);
+        }
         let mut url = self.resolve(None).await?;
         let mut used = false; // a URL that has only just come is used, however short it lives
         let mut course = Course {

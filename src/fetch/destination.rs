@@ -216,18 +216,7 @@ impl<'a> Destination<'a> {
     /// # Errors
     /// [`Code::LocalIo`].
     pub fn make_folder(&self) -> Result<()> {
-        let folder = self.folder();
-        let missing: Vec<&Path> = folder
-            .ancestors()
-            .take_while(|folder| !folder.as_os_str().is_empty() && !folder.exists())
-            .collect();
-        std::fs::create_dir_all(folder)
-            .map_err(|error| Error::io("make the folder", folder, &error))?;
-        for made in missing {
-            let above = made.parent().filter(|above| !above.as_os_str().is_empty());
-            files::sync_names(above.unwrap_or(Path::new(".")))?;
-        }
-        Ok(())
+        files::make_folder(self.folder(), 0o777)
     }
 
     /// Whether `bytes` more fit onto the disk.

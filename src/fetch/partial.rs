@@ -28,8 +28,8 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// How many bytes are written before the sidecar is told of them.
-const STRIDE: u64 = 64 << 10;
+/// How many bytes are written, and how long, before the sidecar is told of them.
+const NOTE: (u64, Duration) = (64 << 10, Duration::from_millis(2));
 /// How many bytes are written, and how long, before they are synced.
 const SYNC: (u64, Duration) = (64 << 20, Duration::from_secs(10));
 /// Bytes that a full disk gives back for the sidecar.
@@ -77,6 +77,7 @@ struct Tail {
     synced: u64,
     /// Up to where the sidecar knows of them.
     noted: u64,
+    noted_at: Instant,
     crc: Box<crc_fast::Digest>,
     since: Instant,
 }
@@ -86,6 +87,7 @@ impl Tail {
         Self {
             synced,
             noted: synced,
+            noted_at: Instant::now(),
             crc: Box::new(crc_fast::Digest::new(Crc64Nvme)),
             since: Instant::now(),
         }
@@ -216,6 +218,11 @@ impl Partial {
         &self.entity
     }
 
+    /// Whether it holds as many bytes as the storage announced.
+    pub fn is_complete(&self) -> bool {
+        self.position > 0 && self.entity.total == Some(self.position)
+    }
+
     /// How many bytes an earlier run had left, and were kept.
     pub fn resumed_from(&self) -> u64 {
         self.resumed_from
@@ -262,7 +269,8 @@ impl Partial {
             self.tail.crc.update(&rest[..written]);
             rest = &rest[written..];
         }
-        if self.position - self.tail.noted >= STRIDE {
+        let (bytes, time) = NOTE;
+        if self.position - self.tail.noted >= bytes && self.tail.noted_at.elapsed() >= time {
             self.note()?;
         }
         Ok(())
@@ -280,6 +288,7 @@ impl Partial {
             self.sync()?;
         }
         self.tail.noted = self.position;
+        self.tail.noted_at = Instant::now();
         let sidecar = self.describe(etag);
         let noted = match &self.sidecar {
             Some(file) => serde_json::to_vec(&sidecar)

@@ -93,8 +93,8 @@ pub enum Event<'a> {
     Unanswered,
     /// A URL came.
     Answered(&'a PresignedUrl),
-    /// The document that this URL opens was published, or the URL printed.
-    Delivered(&'a PresignedUrl),
+    /// The document was published, or its URL printed: by this URL, or by the one recorded.
+    Delivered(Option<&'a PresignedUrl>),
     /// The storage says that this URL is over.
     Over(&'a PresignedUrl),
 }
@@ -268,8 +268,8 @@ impl Ledger {
         Ok((record, true))
     }
 
-    /// Notes that a document was delivered by `url`.
-    pub async fn delivered(&self, id: &DocumentId, url: &PresignedUrl) {
+    /// Notes that a document was delivered by `url`, or by the one recorded.
+    pub async fn delivered(&self, id: &DocumentId, url: Option<&PresignedUrl>) {
         // Whoever holds it longer than a moment asks anew: then there is another URL to deliver.
         if let Ok(mut entry) = self.open_within(id, MOMENT).await {
             entry.note(Event::Delivered(url), Timestamp::now());
@@ -327,7 +327,7 @@ impl Entry<'_> {
             })
         };
         let answer = current.as_ref().and_then(|record| record.answer.clone());
-        let is_of = |url| current.as_ref().is_some_and(|record| record.has(url));
+        let is_of = |url: &PresignedUrl| current.as_ref().is_some_and(|record| record.has(url));
         match (event, state) {
             (Event::Sending, _) => Some(Record {
                 provider: self.ledger.provider.to_owned(),
@@ -346,7 +346,7 @@ impl Entry<'_> {
                 };
                 to(State::Answered, Some(answer))
             }
-            (Event::Delivered(url), Some(State::Answered)) if is_of(url) => {
+            (Event::Delivered(url), Some(State::Answered)) if url.is_none_or(is_of) => {
                 to(State::Delivered, answer)
             }
             (Event::Over(url), Some(state @ (State::Answered | State::Delivered)))
@@ -554,8 +554,13 @@ mod tests {
                 Some(State::Answered) => Some(State::Delivered),
                 same => same,
             };
-            assert_eq!(state(&Event::Delivered(&one)), delivered);
-            assert_eq!(state(&Event::Delivered(&other)), from, "of another URL");
+            assert_eq!(state(&Event::Delivered(Some(&one))), delivered);
+            assert_eq!(state(&Event::Delivered(None)), delivered);
+            assert_eq!(
+                state(&Event::Delivered(Some(&other))),
+                from,
+                "of another URL"
+            );
             assert_eq!(state(&Event::Over(&one)), from);
             let over = entry.after(&Event::Over(&one), NOW);
             assert_eq!(
@@ -673,7 +678,7 @@ mod tests {
                         Step::Pass(seconds) => now += SignedDuration::from_secs(seconds),
                         Step::Deliver => if let Some(url) = &held {
                             let ledger = ledger(folder.path(), false);
-                            ledger.delivered(&id, url).await;
+                            ledger.delivered(&id, Some(url)).await;
                             if let Some((delivered, _)) = &mut charged { *delivered = true; }
                         },
                         Step::Over => if let Some(url) = held.take() {

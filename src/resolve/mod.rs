@@ -165,7 +165,14 @@ impl Resolver {
                 }
             }
         };
-        self.http.check(url.expose())?;
+        self.http.check(url.expose()).map_err(|error| {
+            if !self.provider.charged {
+                return error;
+            }
+            let note = "the URL was paid for, and is kept for a later run";
+            let why = error.cause().map(|why| format!("{why}; {note}"));
+            error.why(why.unwrap_or_else(|| note.to_owned()))
+        })?;
         Ok(url)
     }
 

@@ -88,8 +88,9 @@ impl Resolver {
         }
     }
 
-    /// Notes that a document was delivered by `url`: published, or the URL printed.
-    pub async fn delivered(&self, id: &DocumentId, url: &PresignedUrl) {
+    /// Notes that a document was delivered, published or its URL printed: by `url`, or by whatever
+    /// was recorded before this run.
+    pub async fn delivered(&self, id: &DocumentId, url: Option<&PresignedUrl>) {
         if self.provider.charged {
             self.ledger.delivered(id, url).await;
         }

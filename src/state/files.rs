@@ -6,9 +6,9 @@ use crate::error::{Code, Error, Result};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use serde::Serialize;
-use std::fs::{File, Metadata};
+use std::fs::{DirBuilder, File, Metadata};
 use std::io::{self, Write as _};
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
@@ -80,6 +80,25 @@ pub fn sync_folder(folder: &File, of: &Path) -> Result<()> {
 /// Makes the names in a folder durable.
 pub fn sync_names(folder: &Path) -> Result<()> {
     sync_folder(&open_folder(folder)?, folder)
+}
+
+/// Makes a folder, and what is missing above it, with permissions `mode` as the umask allows; each
+/// lasts before anything is put into it.
+pub fn make_folder(folder: &Path, mode: u32) -> Result<()> {
+    let missing: Vec<&Path> = folder
+        .ancestors()
+        .take_while(|folder| !folder.as_os_str().is_empty() && !folder.exists())
+        .collect();
+    DirBuilder::new()
+        .recursive(true)
+        .mode(mode)
+        .create(folder)
+        .map_err(|error| Error::io("make the folder", folder, &error))?;
+    for made in missing {
+        let above = made.parent().filter(|above| !above.as_os_str().is_empty());
+        sync_names(above.unwrap_or(Path::new(".")))?;
+    }
+    Ok(())
 }
 
 /// Opens a folder, so that it can be synced.

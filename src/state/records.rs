@@ -3,15 +3,14 @@
 //! not believed; what that means is for whoever asks. So it is for where nothing can be written: that
 //! is said once, and whoever asks goes on in memory.
 
-use super::files::{open_own, remove, sync_names, write_record};
+use super::files::{make_folder, open_own, remove, sync_names, write_record};
 use super::lock::Lock;
 use crate::error::{Code, Error, Result};
 use rustix::fs::OFlags;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use std::fs::DirBuilder;
 use std::io::{self, Read as _};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -103,9 +102,7 @@ impl Records {
             return Ok(folder);
         }
         let failed = |error: io::Error| Error::io("make the folder", folder, &error);
-        let mut builder = DirBuilder::new();
-        builder.recursive(true).mode(0o700);
-        builder.create(folder).map_err(failed)?;
+        make_folder(folder, 0o700)?;
         if let Some(why) = untrusted_folder(folder) {
             return Err(failed(io::Error::other(why)));
         }

@@ -14,6 +14,7 @@ mod faults;
 mod fetch;
 mod floors;
 mod interrupt;
+mod ledger;
 mod list;
 mod options;
 mod s3;

@@ -3,6 +3,7 @@
 pub mod raw;
 pub mod services;
 pub mod tls;
+pub mod tools;
 
 use std::fs;
 use std::io::Read as _;

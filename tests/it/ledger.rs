@@ -1,0 +1,609 @@
+//! Paid retrievals: asked for once, by all runs and processes.
+
+use crate::support::raw::{self, Raw, Request, api, both, head, presigned, reply};
+use crate::support::services::Service;
+use crate::support::tools::mounts;
+use crate::support::{Run, World, noise};
+use serde_json::Value;
+use std::fs;
+use std::io::Write as _;
+use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+const TAG: (&str, &str) = ("ETag", "\"v1\"");
+const EXPIRED: &[u8] =
+    b"<Error><Code>AccessDenied</Code><Message>Request has expired</Message></Error>";
+
+/// The state of the only record, as `ledger list` tells it.
+fn state(world: &World) -> Option<String> {
+    let run = world.run(&["ledger", "list", "--json"]);
+    let records = run.exits(0).records();
+    assert!(records.len() < 2, "{records:?}");
+    Some(records.first()?["state"].as_str().unwrap().to_owned())
+}
+
+/// The file of the only record.
+fn record(world: &World) -> PathBuf {
+    let entries = fs::read_dir(world.state().join("ledger")).unwrap();
+    let mut paths = entries.map(|entry| entry.unwrap().path());
+    let path = paths.next().unwrap();
+    assert_eq!(paths.next(), None);
+    path
+}
+
+/// An API that answers its paid requests one after another with `answers`, then properly.
+fn answering(
+    answers: Vec<(
+        &'static str,
+        &'static [(&'static str, &'static str)],
+        &'static str,
+    )>,
+) -> (Raw, Raw) {
+    let storage = Raw::start(|_, stream| reply(stream, "200 OK", &[TAG], b"content"));
+    let url = presigned(&storage.base(), "/x.txt");
+    let api = Raw::start(move |request, stream| {
+        match answers
+            .get(request.before)
+            .filter(|_| request.method == "POST")
+        {
+            Some(("", ..)) => {} // closes
+            Some((status, headers, body)) => reply(stream, status, headers, body.as_bytes()),
+            None => api(request, stream, &url),
+        }
+    });
+    (api, storage)
+}
+
+fn posts(api: &Raw) -> usize {
+    api.count("POST", "/")
+}
+
+#[test]
+fn a_later_run_uses_the_url_of_an_earlier_one() {
+    let (api, storage) = both("/x.txt", |request, stream| match request.before {
+        0 => reply(stream, "503 Busy", &[], b""),
+        _ => reply(stream, "200 OK", &[TAG], b"content"),
+    });
+    let world = World::new(&api.base());
+    world
+        .run(&["onecodex", "a", "--retries", "0"])
+        .exits(5)
+        .says("the paid URL is kept until then");
+    assert_eq!(state(&world).as_deref(), Some("answered"));
+    let run = world.run(&["onecodex", "a", "--json"]);
+    assert_eq!(run.exits(0).records()[0]["resolves"], 0);
+    assert_eq!(state(&world).as_deref(), Some("delivered"));
+    // And for another wish as long as it lives.
+    world.run(&["onecodex", "a", "-o", "again"]).exits(0);
+    let url = world.run_showing(&["url", "onecodex", "a"]);
+    assert_eq!(
+        url.exits(0).stdout.trim(),
+        presigned(&storage.base(), "/x.txt")
+    );
+    assert_eq!(posts(&api), 1);
+}
+
+#[test]
+fn a_printed_url_is_the_same_retrieval_as_a_fetched_document() {
+    let (service, content) = Service::with("x.bin", 1000, &[]);
+    let world = service.world();
+    let first = world.run_showing(&["url", "onecodex", "doc1"]).stdout;
+    assert_eq!(state(&world).as_deref(), Some("delivered"));
+    assert_eq!(
+        world.run_showing(&["url", "onecodex", "doc1"]).stdout,
+        first
+    );
+    world.run(&["onecodex", "doc1"]).exits(0);
+    assert_eq!(world.read("x.bin"), content);
+    assert_eq!(service.charges(), 1);
+}
+
+#[test]
+fn a_retrieval_in_doubt_is_not_repeated_until_it_is_permitted_or_forgotten() {
+    let no_url = r#"{"download_uri":"nonsense"}"#;
+    for answer in [
+        ("", &[][..], ""),
+        ("500 Oops", &[][..], ""),
+        ("503 Busy", &[("Retry-After", "1")][..], ""),
+        ("408 Late", &[][..], ""),
+        ("200 OK", &[][..], "{"),
+        ("200 OK", &[][..], no_url),
+        ("204 None", &[][..], ""),
+    ] {
+        let (api, _storage) = answering(vec![answer, answer]);
+        let world = World::new(&api.base());
+        let run = world.run(&["onecodex", "a", "--json"]);
+        assert_eq!(run.exits(8).error_code(), "charge_unknown", "{answer:?}");
+        run.says("may have been charged").says("--allow-recharge");
+        for arguments in [
+            &["onecodex", "a", "--json"][..],
+            &["onecodex", "a", "--json", "-o", "y"],
+        ] {
+            let run = world.run(arguments);
+            assert_eq!(run.exits(8).error_code(), "charge_refused", "{answer:?}");
+            run.says("may have been charged")
+                .says("docfetch ledger forget a");
+        }
+        world.run(&["url", "onecodex", "a"]).exits(8);
+        assert_eq!(posts(&api), 1, "{answer:?}");
+        assert_eq!(state(&world).as_deref(), Some("doubtful"), "{answer:?}");
+        // Permitted once, and in doubt again; then given up.
+        world.run(&["onecodex", "a", "--allow-recharge"]).exits(8);
+        assert_eq!(posts(&api), 2);
+        world.run(&["onecodex", "a"]).exits(8);
+        assert_eq!(world.run(&["ledger", "forget", "a"]).exits(0).stdout, "a\n");
+        assert_eq!(state(&world), None);
+        world.run(&["onecodex", "a"]).exits(0);
+        assert_eq!(posts(&api), 3);
+        assert_eq!(world.files(), ["x.txt"]);
+    }
+}
+
+#[test]
+fn permission_is_a_flag_of_each_run_and_nothing_else() {
+    let (api, _storage) = answering(vec![("", &[], "")]);
+    let mut world = World::new(&api.base());
+    world.run(&["onecodex", "a"]).exits(8);
+    world.set("DOCFETCH_ALLOW_RECHARGE", "1");
+    world.run(&["onecodex", "a"]).exits(8);
+    assert_eq!(posts(&api), 1);
+    world
+        .run(&["onecodex", "a", "--allow-recharge"])
+        .exits(0)
+        .says("asking for another paid retrieval of a");
+    assert_eq!(posts(&api), 2);
+    // A living URL is used whatever is permitted.
+    world
+        .run(&["onecodex", "a", "--allow-recharge", "-o", "y"])
+        .exits(0);
+    assert_eq!(posts(&api), 2);
+}
+
+#[test]
+fn an_answer_without_a_charge_leaves_nothing_to_remember() {
+    for (answer, exit) in [
+        (("404 Not Found", &[][..], "{}"), 4),
+        (("402 Payment Required", &[][..], "{}"), 4),
+        (("403 Forbidden", &[][..], "{}"), 4),
+        (("401 Unauthorized", &[][..], "{}"), 3),
+        (("400 Bad Request", &[][..], "{}"), 5),
+        (("429 Slow", &[][..], "{}"), 5),
+        (
+            ("307 There", &[("Location", "http://127.0.0.1:1/")][..], ""),
+            9,
+        ),
+    ] {
+        let (api, _storage) = answering(vec![answer]);
+        let world = World::new(&api.base());
+        world.run(&["onecodex", "a"]).exits(exit);
+        assert_eq!((posts(&api), state(&world)), (1, None), "{answer:?}");
+        world.run(&["onecodex", "a"]).exits(0);
+        assert_eq!(posts(&api), 2, "{answer:?}");
+    }
+}
+
+#[test]
+fn an_answer_without_a_charge_does_not_settle_an_older_doubt() {
+    let (api, _storage) = answering(vec![("", &[], ""), ("404 Not Found", &[], "{}")]);
+    let world = World::new(&api.base());
+    world.run(&["onecodex", "a"]).exits(8);
+    world.run(&["onecodex", "a", "--allow-recharge"]).exits(4);
+    world.run(&["onecodex", "a"]).exits(8);
+    assert_eq!(posts(&api), 2);
+}
+
+#[test]
+fn the_ledger_knows_before_the_request_leaves_and_of_the_answer_before_the_document_is_asked_for() {
+    type Seen = Arc<Mutex<Vec<(String, String)>>>;
+    fn note(seen: &Seen, folder: &Mutex<PathBuf>, who: &str) {
+        let entries = fs::read_dir(&*folder.lock().unwrap()).unwrap();
+        let records = entries.map(|entry| entry.unwrap().path());
+        let json = records.filter(|path| path.extension().is_some_and(|kind| kind == "json"));
+        let states = json.map(|path| {
+            let record: Value = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
+            record["state"].as_str().unwrap().to_owned()
+        });
+        let states: Vec<_> = states.collect();
+        seen.lock().unwrap().push((who.to_owned(), states.concat()));
+    }
+    let (seen, folder): (Seen, Arc<Mutex<PathBuf>>) = Default::default();
+    let (at_storage, folder_there) = (Arc::clone(&seen), Arc::clone(&folder));
+    let storage = Raw::start(move |_, stream| {
+        note(&at_storage, &folder_there, "storage");
+        reply(stream, "200 OK", &[], b"x");
+    });
+    let url = presigned(&storage.base(), "/x.txt");
+    let (at_api, folder_there) = (Arc::clone(&seen), Arc::clone(&folder));
+    let api = Raw::start(move |request, stream| {
+        if request.method == "POST" {
+            note(&at_api, &folder_there, "api");
+        }
+        raw::api(request, stream, &url);
+    });
+    let world = World::new(&api.base());
+    *folder.lock().unwrap() = world.state().join("ledger");
+    world.run(&["onecodex", "a"]).exits(0);
+    let expected = [("api", "attempting"), ("storage", "answered")];
+    let expected = expected.map(|(who, state)| (who.to_owned(), state.to_owned()));
+    assert_eq!(*seen.lock().unwrap(), expected);
+}
+
+#[test]
+fn a_process_that_is_killed_before_the_answer_leaves_a_doubt() {
+    let server = Raw::start(|request, stream| match request.method.as_str() {
+        "POST" => std::thread::sleep(Duration::from_secs(10)),
+        _ => api(request, stream, ""),
+    });
+    let world = World::new(&server.base());
+    let mut child = world.command(&["onecodex", "a"]).spawn().unwrap();
+    world.wait_until("a POST", || posts(&server) == 1);
+    // While it lives it is being asked for, and cannot be given up.
+    assert_eq!(state(&world).as_deref(), Some("attempting"));
+    world.run(&["ledger", "forget", "a"]).exits(7);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!(state(&world).as_deref(), Some("doubtful"));
+    let run = world.run(&["onecodex", "a", "--json"]);
+    assert_eq!(run.exits(8).error_code(), "charge_refused");
+    run.says("the process ended before the answer");
+    assert_eq!(posts(&server), 1);
+}
+
+#[test]
+fn an_interrupt_while_the_answer_is_awaited_leaves_a_doubt() {
+    let server = Raw::start(|request, stream| match request.method.as_str() {
+        "POST" => std::thread::sleep(Duration::from_secs(2)),
+        _ => api(request, stream, ""),
+    });
+    let world = World::new(&server.base());
+    let child = world.command(&["onecodex", "a"]).spawn().unwrap();
+    world.wait_until("a POST", || posts(&server) == 1);
+    let process = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(process, rustix::process::Signal::INT).unwrap();
+    world
+        .finish(child, Instant::now())
+        .exits(130)
+        .says("may have been charged");
+    world.run(&["onecodex", "a"]).exits(8);
+    assert_eq!(posts(&server), 1);
+}
+
+#[test]
+fn a_process_that_is_killed_after_the_answer_costs_nothing_more() {
+    let (service, content) = Service::with("x.bin", 1 << 20, &["throttle=1M"]);
+    let world = service.world();
+    let mut child = world.command(&["onecodex", "doc1"]).spawn().unwrap();
+    world.wait_for_partial(300_000);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let before = service.report().storage_bytes;
+    let run = world.run(&["onecodex", "doc1", "--json"]);
+    assert!(run.exits(0).records()[0]["resumed_from"].as_u64().unwrap() >= 200_000);
+    assert!(service.report().storage_bytes - before < 850_000);
+    assert_eq!(world.read("x.bin"), content);
+    assert_eq!(world.files(), ["x.bin"]);
+    assert_eq!(service.charges(), 1);
+}
+
+#[test]
+fn two_processes_in_two_folders_ask_once() {
+    let storage = Raw::start(|_, stream| reply(stream, "200 OK", &[], b"content"));
+    let url = presigned(&storage.base(), "/x.txt");
+    let server = Raw::start(move |request, stream| {
+        if request.method == "POST" {
+            std::thread::sleep(Duration::from_millis(700));
+        }
+        api(request, stream, &url);
+    });
+    let world = World::new(&server.base());
+    let children = ["one", "two", "three"].map(|folder| {
+        let mut command = world.command(&["onecodex", "a", "-d", folder]);
+        (command.spawn().unwrap(), Instant::now())
+    });
+    for (child, started) in children {
+        world.finish(child, started).exits(0);
+    }
+    for folder in ["one", "two", "three"] {
+        assert_eq!(world.read(&format!("{folder}/x.txt")), b"content");
+    }
+    assert_eq!(posts(&server), 1);
+}
+
+/// A paid document whose URL dies while it is fetched: first `first` bytes, then no more until it is
+/// asked for anew.
+fn dying(first: usize, content: Vec<u8>) -> (Raw, Raw) {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let living = Arc::clone(&asked);
+    let served = AtomicUsize::new(0);
+    let storage = Raw::start(move |request: &Request, stream: &mut TcpStream| {
+        let generation = living.load(Ordering::SeqCst);
+        if generation == 1 && served.fetch_add(1, Ordering::SeqCst) > 0 {
+            return reply(stream, "403 Forbidden", &[], EXPIRED);
+        }
+        let start = request.range_start().unwrap_or(0);
+        let rest = &content[start..];
+        let range = format!("bytes {start}-{}/{}", content.len() - 1, content.len());
+        match start {
+            0 => head(stream, "200 OK", &[TAG], Some(content.len())),
+            _ => head(
+                stream,
+                "206 Partial Content",
+                &[TAG, ("Content-Range", &range)],
+                Some(rest.len()),
+            ),
+        }
+        let most = if generation == 1 { first } else { rest.len() };
+        let _ = stream.write_all(&rest[..most]);
+    });
+    let base = storage.base();
+    let api = Raw::start(move |request, stream| {
+        if request.method == "POST" {
+            asked.fetch_add(1, Ordering::SeqCst);
+        }
+        let url = format!("{}&n={}", presigned(&base, "/x.bin"), request.before);
+        api(request, stream, &url);
+    });
+    (api, storage)
+}
+
+#[test]
+fn a_paid_url_that_dies_too_early_is_not_replaced_without_permission() {
+    let content = noise(300_000);
+    let (api, storage) = dying(200_000, content.clone());
+    let world = World::new(&api.base());
+    let run = world.run(&["onecodex", "a", "--json"]);
+    assert_eq!(run.exits(8).error_code(), "charge_refused");
+    run.says("is over, and not all bytes are here");
+    assert_eq!(world.files().len(), 2, "the partial is kept");
+    // A later run knows without asking anybody.
+    let before = storage.seen().len();
+    world
+        .run(&["onecodex", "a"])
+        .exits(8)
+        .says("--allow-recharge");
+    assert_eq!((posts(&api), storage.seen().len()), (1, before));
+    let run = world.run(&["onecodex", "a", "--json", "--allow-recharge"]);
+    assert_eq!(run.exits(0).records()[0]["resumed_from"], 200_000);
+    assert_eq!(posts(&api), 2);
+    assert_eq!(world.read("x.bin"), content);
+}
+
+#[test]
+fn a_run_that_permits_another_charge_permits_one() {
+    let (api, _storage) = both("/x.txt", |_, stream| {
+        reply(stream, "403 Forbidden", &[], EXPIRED)
+    });
+    let world = World::new(&api.base());
+    let run = world.run(&["onecodex", "a", "--allow-recharge", "--json"]);
+    assert_eq!(run.exits(8).error_code(), "charge_refused");
+    assert_eq!(posts(&api), 2);
+}
+
+#[test]
+fn a_document_whose_bytes_are_all_here_needs_no_url() {
+    let content = noise(300_000);
+    let target: Arc<Mutex<PathBuf>> = Arc::default();
+    let (in_the_way, body) = (Arc::clone(&target), content.clone());
+    let (api, storage) = both("/x.bin", move |request, stream| match request.before {
+        0 => {
+            fs::write(&*in_the_way.lock().unwrap(), "came up meanwhile").unwrap();
+            reply(stream, "200 OK", &[TAG], &body);
+        }
+        _ => reply(stream, "403 Forbidden", &[], EXPIRED),
+    });
+    let world = World::new(&api.base());
+    *target.lock().unwrap() = world.out().join("x.bin");
+    world.run(&["onecodex", "a"]).exits(7);
+    fs::remove_file(world.out().join("x.bin")).unwrap();
+    let before = storage.seen().len();
+    world.run(&["onecodex", "a"]).exits(0);
+    assert_eq!(world.read("x.bin"), content);
+    assert_eq!((posts(&api), storage.seen().len()), (1, before));
+    assert_eq!(state(&world).as_deref(), Some("delivered"));
+}
+
+#[test]
+fn a_delivered_document_whose_url_is_over_is_a_new_wish() {
+    let dead = Arc::new(AtomicBool::new(false));
+    let now_dead = Arc::clone(&dead);
+    let (api, _storage) = both("/x.txt", move |_, stream| {
+        match now_dead.swap(false, Ordering::SeqCst) {
+            true => reply(stream, "403 Forbidden", &[], EXPIRED),
+            false => reply(stream, "200 OK", &[], b"content"),
+        }
+    });
+    let world = World::new(&api.base());
+    world.run(&["onecodex", "a"]).exits(0);
+    dead.store(true, Ordering::SeqCst);
+    let run = world.run(&["onecodex", "a", "-o", "y", "--json"]);
+    run.exits(0).says("asking for a new paid retrieval");
+    assert_eq!(run.records()[0]["resolves"], 1);
+    assert_eq!(posts(&api), 2);
+}
+
+#[test]
+fn another_account_is_another_retrieval() {
+    let (api, _storage) = answering(vec![("", &[], "")]);
+    let mut world = World::new(&api.base());
+    world.run(&["onecodex", "a"]).exits(8);
+    world.set("ONE_CODEX_API_KEY", "another-key-of-the-same-user");
+    world.run(&["onecodex", "a"]).exits(0);
+    let run = world.run(&["ledger", "list"]);
+    assert_eq!(run.exits(0).stdout.lines().count(), 2);
+    // Whoever forgets a document forgets it for all accounts.
+    world
+        .run(&["ledger", "forget", "/api/v1/documents/a"])
+        .exits(0);
+    assert_eq!(world.run(&["ledger", "list"]).stdout, "");
+    world
+        .run(&["ledger", "forget", "a"])
+        .exits(4)
+        .says("nothing is recorded of \"a\"");
+}
+
+#[test]
+fn a_record_that_cannot_be_trusted_refuses_and_can_be_given_up() {
+    type Spoil = fn(&std::path::Path);
+    let spoils: [(&str, Spoil); 6] = [
+        ("no record", |path| fs::write(path, "{").unwrap()),
+        ("no record", |path| fs::write(path, "").unwrap()),
+        ("open to other users", |path| {
+            fs::set_permissions(path, fs::Permissions::from_mode(0o644)).unwrap();
+        }),
+        ("symbolic link", |path| {
+            let elsewhere = path.with_extension("elsewhere");
+            fs::rename(path, &elsewhere).unwrap();
+            std::os::unix::fs::symlink(elsewhere, path).unwrap();
+        }),
+        ("another name", |path| {
+            fs::hard_link(path, path.with_extension("elsewhere")).unwrap();
+        }),
+        ("another user", |path| {
+            if std::os::unix::fs::chown(path, Some(12345), None).is_err() {
+                println!("skipped: only root can give a file away");
+                fs::write(path, "another user").unwrap();
+            }
+        }),
+    ];
+    for (why, spoil) in spoils {
+        let (api, _storage) = answering(vec![("503 Busy", &[], "")]);
+        let world = World::new(&api.base());
+        world.run(&["onecodex", "a"]).exits(8);
+        spoil(&record(&world));
+        for more in [&["-q"][..], &["--allow-recharge"]] {
+            let arguments: Vec<&str> = ["onecodex", "a"].iter().chain(more).copied().collect();
+            let run = World::run_showing(&world, &arguments);
+            run.exits(8)
+                .says("cannot be trusted")
+                .says("docfetch ledger forget a");
+        }
+        assert_eq!(posts(&api), 1, "{why}");
+        let listed = World::run_showing(&world, &["ledger", "list"]);
+        listed.exits(0).says("cannot be trusted");
+        World::run_showing(&world, &["ledger", "forget", "a"]).exits(0);
+        world.run_showing(&["onecodex", "a"]).exits(0);
+        assert_eq!(posts(&api), 2, "{why}");
+    }
+}
+
+/// What must hold where nothing can be remembered: said once, one POST a document and run.
+fn forgetful(world: &World, api: &Raw) {
+    let run = world.run(&["onecodex", "a", "b", "--json"]);
+    assert_eq!(run.exits(8).error_code(), "charge_refused", "{run:?}");
+    let said = run
+        .stderr
+        .matches("are remembered in this run only")
+        .count();
+    assert_eq!(said, 1, "{run:?}");
+    assert_eq!(posts(api), 2);
+}
+
+#[test]
+fn where_nothing_can_be_remembered_it_is_said_and_asked_once_a_run() {
+    let always_expired = || {
+        both("/x.txt", |_, stream| {
+            reply(stream, "403 Forbidden", &[], EXPIRED)
+        })
+    };
+    let (api, _storage) = always_expired();
+    let mut world = World::new(&api.base());
+    world.set("DOCFETCH_STATE_DIR", "/dev/null/state");
+    forgetful(&world, &api);
+    // A failure that a later run could mend says what that costs.
+    let (api, _storage) = both("/x.txt", |_, stream| reply(stream, "503 Busy", &[], b""));
+    world.set("ONE_CODEX_API_BASE", &api.base());
+    world
+        .run(&["onecodex", "a", "--retries", "0"])
+        .exits(5)
+        .says("may be charged");
+    let (api, _storage) = always_expired();
+    let mut command = World::new(&api.base()).command(&["onecodex", "a"]);
+    let world = World::new(&api.base());
+    let child = command.env_remove("HOME").current_dir(world.out());
+    let child = child.spawn().unwrap();
+    world
+        .finish(child, Instant::now())
+        .exits(8)
+        .says("neither HOME nor DOCFETCH_STATE_DIR");
+}
+
+#[test]
+fn a_state_folder_that_is_full_or_read_only_still_refuses_what_it_records() {
+    if !mounts() {
+        return;
+    }
+    for (options, fill) in [
+        ("size=64k", "dd if=/dev/zero of=$D/fill 2>/dev/null;"),
+        ("", ""),
+    ] {
+        let (api, _storage) = both("/x.txt", |_, stream| {
+            reply(stream, "403 Forbidden", &[], EXPIRED)
+        });
+        let mut world = World::new(&api.base());
+        let folder = world.home().join("given");
+        fs::create_dir(&folder).unwrap();
+        world.set("D", folder.to_str().unwrap());
+        world.set("DOCFETCH_STATE_DIR", folder.to_str().unwrap());
+        let binary = env!("CARGO_BIN_EXE_docfetch");
+        let seal = if fill.is_empty() {
+            "mount -o remount,ro $D;"
+        } else {
+            fill
+        };
+        let option = if options.is_empty() {
+            String::new()
+        } else {
+            format!("-o {options}")
+        };
+        // The second document is new to the ledger, the first one is in it.
+        let script = format!(
+            "mount -t tmpfs {option} none $D || exit 99; {binary} onecodex a; {seal} {binary} onecodex a; \
+             echo $? >codes; {binary} onecodex b b; echo $? >>codes"
+        );
+        let child = world.command_of("unshare", &["-m", "sh", "-c", &script]);
+        let child = { child }.spawn().unwrap();
+        let run = world.finish(child, Instant::now());
+        assert_eq!(world.read("codes"), b"8\n8\n", "{run:?}");
+        assert_eq!(posts(&api), 2, "{run:?}");
+        run.says("are remembered in this run only");
+    }
+}
+
+#[test]
+fn the_ledger_is_told_as_a_table_as_fields_and_as_records() {
+    let (service, _) = Service::with("x.bin", 1000, &[]);
+    let world = service.world();
+    assert_eq!(world.run(&["ledger", "list"]).exits(0).stdout, "");
+    world.run(&["onecodex", "doc1"]).exits(0);
+    let records = world.run(&["ledger", "list", "--json"]).records();
+    let fields: Vec<&String> = records[0].as_object().unwrap().keys().collect();
+    assert_eq!(fields, ["provider", "id", "state", "asked", "expires"]);
+    assert_eq!(records[0]["id"], "doc1");
+    let run = world.run(&["ledger", "list"]);
+    let fields: Vec<&str> = run.stdout.trim_end().split('\t').collect();
+    assert_eq!(
+        (fields[0], fields[1], fields[4]),
+        ("doc1", "delivered", "onecodex")
+    );
+}
+
+/// Where a run fails: its code and what it says, for a paid document whose POST the API answers.
+fn told(status: &'static str, body: &'static [u8]) -> Run {
+    let (api, _storage) = both("/x.txt", move |_, stream| reply(stream, status, &[], body));
+    World::new(&api.base()).run(&["onecodex", "a", "--retries", "0"])
+}
+
+#[test]
+fn a_failure_after_the_answer_says_how_long_the_url_is_kept() {
+    told("503 Busy", b"")
+        .exits(5)
+        .says("run again within 59 min");
+    let denied = b"<Error><Code>AccessDenied</Code></Error>";
+    told("403 Forbidden", denied)
+        .exits(4)
+        .says("run again within 59 min");
+}
