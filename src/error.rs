@@ -192,7 +192,7 @@ impl Code {
             Self::Certificate => "pass a private authority's certificate with --ca-cert",
             Self::UnsafeRedirect => "tell the provider",
             Self::PrivateAddress => "pass --allow-private if you trust this address",
-            Self::UnsafePartial => "remove that file and run again",
+            Self::UnsafePartial => "remove that file, or run again with --no-resume",
             Self::Interrupted => "run again to go on",
         }
     }

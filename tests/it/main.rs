@@ -9,6 +9,7 @@
 )]
 
 mod corpora;
+mod crash;
 mod exit_codes;
 mod faults;
 mod fetch;

@@ -1,0 +1,528 @@
+//! Processes that are killed, disks that are full or fail, and what the next run makes of what they
+//! left: the target is absent or complete, and what is there is not fetched again.
+
+use crate::support::raw::{Raw, both, reply};
+use crate::support::services::Service;
+use crate::support::tools::{faketime, mounts, strace};
+use crate::support::{Run, World, noise};
+use docfetch::sandbox::Document;
+use rustix::process::{Pid, Signal, kill_process};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// Calls that change a file, a name, or what a server knows.
+const CALLS: &str = "write,writev,pwrite64,fsync,fdatasync,rename,renameat2,unlink,ftruncate,\
+                     fallocate,fchmod,flock,mkdir,connect";
+const SIZE: usize = 300_000;
+
+/// Runs docfetch while the `number`th `call` meets `fault`; of all, or of those about one file.
+fn with_fault(
+    world: &World,
+    (call, fault, number): (&str, &str, usize),
+    path: Option<&Path>,
+    arguments: &[&str],
+) -> Run {
+    let trace = format!("trace={call}");
+    let inject = format!("inject={call}:{fault}:when={number}");
+    let mut all = vec!["-f", "-qq", "-o", "/dev/null", "-e", &trace, "-e", &inject];
+    if let Some(path) = path {
+        all.extend(["-P", path.to_str().unwrap()]);
+    }
+    all.push(env!("CARGO_BIN_EXE_docfetch"));
+    all.extend(arguments);
+    let started = Instant::now();
+    let child = world.command_of("strace", &all).spawn().unwrap();
+    world.finish(child, started)
+}
+
+/// Fetches `doc1` as `x.bin`, removes it again, and tells what its partial was called.
+fn path_of_partial(world: &World, provider: &str) -> PathBuf {
+    let binary = env!("CARGO_BIN_EXE_docfetch");
+    let arguments = ["-f", "-e", "trace=%file", binary, provider, "doc1"];
+    let child = world.command_of("strace", &arguments).spawn().unwrap();
+    let run = world.finish(child, Instant::now());
+    let end = run.exits(0).stderr.find(".part\"").unwrap() + ".part".len();
+    let start = run.stderr[..end].rfind("./").unwrap() + 2;
+    fs::remove_file(world.out().join("x.bin")).unwrap();
+    world.out().join(&run.stderr[start..end])
+}
+
+/// What is under the final name, if anything is; it must be all of `content`.
+#[track_caller]
+fn whole_or_absent(world: &World, content: &[u8], when: &str) -> bool {
+    let target = world.out().join("x.bin");
+    let there = target.exists();
+    assert!(!there || fs::read(target).unwrap() == content, "{when}");
+    there
+}
+
+/// The partial of the output folder.
+fn partial(world: &World) -> PathBuf {
+    let names = world.files();
+    let name = names.iter().find(|name| name.ends_with(".part"));
+    world
+        .out()
+        .join(name.unwrap_or_else(|| panic!("no partial in {names:?}")))
+}
+
+#[test]
+fn a_kill_at_any_call_leaves_nothing_half_done_and_the_next_run_finishes() {
+    if !strace() {
+        return;
+    }
+    let mut kills = 0;
+    for (provider, call) in ["sm", "onecodex"]
+        .into_iter()
+        .flat_map(|provider| CALLS.split(',').map(move |call| (provider, call)))
+    {
+        for number in 1.. {
+            let (service, content) = Service::with("x.bin", SIZE, &[]);
+            let world = service.world();
+            let run = with_fault(
+                &world,
+                (call, "signal=KILL", number),
+                None,
+                &[provider, "doc1"],
+            );
+            if run.code != -1 {
+                run.exits(0);
+                break;
+            }
+            kills += 1;
+            let when = format!("{provider} killed at {call} {number}");
+            if whole_or_absent(&world, &content, &when) {
+                world
+                    .run(&[provider, "doc1", "--if-exists", "skip"])
+                    .exits(0);
+                assert_eq!(world.files(), ["x.bin"], "{when}");
+                continue;
+            }
+            let answered = service.charges();
+            let mut run = world.run(&[provider, "doc1"]);
+            if run.code == 8 {
+                // Sent, or about to be: nobody can know. What was recorded as answered is used.
+                assert_eq!(service.charges(), answered, "{when}: {run:?}");
+                run = world.run(&[provider, "doc1", "--allow-recharge"]);
+            } else {
+                assert!(answered <= 1 && service.charges() <= 1, "{when}: {run:?}");
+            }
+            run.exits(0);
+            assert!(whole_or_absent(&world, &content, &when), "{when}: {run:?}");
+            assert_eq!(world.files(), ["x.bin"], "{when}");
+        }
+    }
+    assert!(kills > 60, "only {kills} calls were seen");
+}
+
+#[test]
+fn documents_that_are_killed_at_random_all_arrive_and_are_paid_once() {
+    let contents: Vec<Vec<u8>> = (1..=5).map(|number| noise(number * 100_000)).collect();
+    let documents = contents.iter().enumerate().map(|(number, content)| {
+        Document::new(&format!("{number}.bin"), content.clone()).with_id(&format!("doc{number}"))
+    });
+    let service = Service::start(documents.collect(), &["throttle=1M"]);
+    let world = service.world();
+    let mut pause = 11;
+    for _ in 0..4 {
+        let children: Vec<_> = (0..contents.len())
+            .map(|number| {
+                let id = format!("doc{number}");
+                let mut command = world.command(&["onecodex", &id, "--if-exists", "skip"]);
+                let child = command.spawn().unwrap();
+                // Not before the answer is recorded: what is in doubt stays in doubt.
+                world.wait_until("an answer", || {
+                    let listed = world.run(&["ledger", "list"]).stdout;
+                    listed.lines().any(|line| {
+                        line.starts_with(&format!("{id}\t"))
+                            && (line.contains("answered") || line.contains("delivered"))
+                    })
+                });
+                pause = pause * 7 % 97;
+                std::thread::sleep(Duration::from_millis(pause));
+                child
+            })
+            .collect();
+        for mut child in children {
+            let _ = child.kill();
+            child.wait().unwrap();
+        }
+    }
+    for (number, content) in contents.iter().enumerate() {
+        let id = format!("doc{number}");
+        world
+            .run(&["onecodex", &id, "--if-exists", "skip"])
+            .exits(0);
+        assert!(world.read(&format!("{number}.bin")) == *content);
+    }
+    let charges = service.report().charges;
+    assert_eq!(charges.len(), contents.len());
+    assert!(charges.values().all(|count| *count == 1), "{charges:?}");
+}
+
+#[test]
+fn a_document_that_is_killed_again_and_again_moves_little_more_than_its_size() {
+    const LARGE: usize = 6 << 20;
+    let (service, content) = Service::with("x.bin", LARGE, &["throttle=4M"]);
+    let world = service.world();
+    let mut kills = 0;
+    while !world.out().join("x.bin").exists() && kills < 40 {
+        let mut child = world.command(&["onecodex", "doc1"]).spawn().unwrap();
+        std::thread::sleep(Duration::from_millis(if kills == 0 { 400 } else { 150 }));
+        let _ = child.kill();
+        child.wait().unwrap();
+        kills += 1;
+    }
+    assert!(kills > 5, "{kills}");
+    if !world.out().join("x.bin").exists() {
+        world.run(&["onecodex", "doc1"]).exits(0);
+    }
+    assert_eq!(world.read("x.bin"), content);
+    let moved = service.report().storage_bytes;
+    assert!(moved < LARGE as u64 * 3 / 2, "{moved} after {kills} kills");
+    assert_eq!(service.charges(), 1);
+}
+
+/// Kills a transfer in the middle; returns the partial.
+fn killed(world: &World, arguments: &[&str]) -> PathBuf {
+    let mut child = world.command(arguments).spawn().unwrap();
+    world.wait_for_partial(300_000);
+    std::thread::sleep(Duration::from_millis(20));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    partial(world)
+}
+
+#[test]
+fn after_a_power_failure_only_what_is_there_as_it_was_written_is_believed() {
+    // A file system may have lost the last bytes, kept zeros for them, or something else.
+    type Damage = fn(&PathBuf);
+    let damages: [Damage; 4] = [
+        |partial| {
+            let file = fs::OpenOptions::new().write(true).open(partial).unwrap();
+            let length = file.metadata().unwrap().len();
+            file.set_len(length - 100_000).unwrap();
+            file.set_len(length).unwrap();
+        },
+        |partial| {
+            let file = fs::OpenOptions::new().write(true).open(partial).unwrap();
+            file.set_len(100_000).unwrap();
+        },
+        |partial| {
+            use std::io::Write as _;
+            let mut file = fs::OpenOptions::new().append(true).open(partial).unwrap();
+            file.write_all(&[b'!'; 50_000]).unwrap();
+        },
+        |partial| fs::write(partial.with_extension("json"), "").unwrap(),
+    ];
+    for damage in damages {
+        let (service, content) = Service::with("x.bin", 1 << 20, &["throttle=1M"]);
+        let world = service.world();
+        damage(&killed(&world, &["sm", "doc1"]));
+        world.run(&["sm", "doc1"]).exits(0);
+        assert!(world.read("x.bin") == content);
+        assert_eq!(world.files(), ["x.bin"]);
+    }
+}
+
+#[test]
+fn what_was_synced_is_kept_when_what_was_written_since_is_lost() {
+    let (service, content) = Service::with("x.bin", 1 << 20, &["throttle=1M"]);
+    let world = service.world();
+    // An interrupt syncs; then a kill leaves a tail that is not synced.
+    let child = world.command(&["sm", "doc1"]).spawn().unwrap();
+    world.wait_for_partial(300_000);
+    kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+    world.finish(child, Instant::now()).exits(130);
+    let synced = fs::metadata(partial(&world)).unwrap().len();
+    let mut child = world.command(&["sm", "doc1"]).spawn().unwrap();
+    world.wait_for_partial(synced + 200_000);
+    std::thread::sleep(Duration::from_millis(20));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let file = fs::OpenOptions::new()
+        .write(true)
+        .open(partial(&world))
+        .unwrap();
+    let length = file.metadata().unwrap().len();
+    file.set_len(synced + 10).unwrap();
+    file.set_len(length).unwrap();
+    let run = world.run(&["sm", "doc1", "--json"]);
+    assert_eq!(run.exits(0).records()[0]["resumed_from"], synced);
+    assert!(world.read("x.bin") == content);
+}
+
+#[test]
+fn an_interrupt_at_half_leaves_half_to_do() {
+    let (service, content) = Service::with("x.bin", 2 << 20, &["throttle=2M"]);
+    for provider in ["sm", "onecodex"] {
+        let world = service.world();
+        let child = world.command(&[provider, "doc1"]).spawn().unwrap();
+        world.wait_for_partial(1 << 20);
+        kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+        world.finish(child, Instant::now()).exits(130);
+        let before = service.report().storage_bytes;
+        world.run(&[provider, "doc1"]).exits(0);
+        let moved = service.report().storage_bytes - before;
+        assert!(moved <= (2 << 20) * 55 / 100, "{moved}");
+        assert!(world.read("x.bin") == content);
+    }
+}
+
+#[test]
+fn without_resume_nothing_of_an_earlier_run_is_used() {
+    let (service, content) = Service::with("x.bin", 1 << 20, &["throttle=1M"]);
+    let world = service.world();
+    let left = killed(&world, &["sm", "doc1"]);
+    fs::write(&left, vec![b'!'; 400_000]).unwrap();
+    let run = world.run(&["sm", "doc1", "--no-resume", "--json"]);
+    assert_eq!(run.exits(0).records()[0]["resumed_from"], 0);
+    assert!(world.read("x.bin") == content);
+    assert_eq!(world.files(), ["x.bin"]);
+}
+
+#[test]
+fn without_resume_a_planted_partial_is_unlinked_and_its_victim_untouched() {
+    for kind in ["symlink", "hard link", "fifo", "sidecar"] {
+        let (service, content) = Service::with("x.bin", 200_000, &["truncate=100K"]);
+        let world = service.world();
+        world.run(&["sm", "doc1", "--retries", "0"]).exits(5);
+        let left = partial(&world);
+        let victim = world.out().join("victim");
+        fs::write(&victim, "precious").unwrap();
+        let planted = match kind {
+            "sidecar" => left.with_extension("json"),
+            _ => left,
+        };
+        fs::remove_file(&planted).unwrap();
+        match kind {
+            "hard link" => fs::hard_link(&victim, &planted).unwrap(),
+            "fifo" => {
+                let made = world
+                    .command_of("mkfifo", &[planted.to_str().unwrap()])
+                    .status();
+                assert!(made.unwrap().success());
+            }
+            _ => std::os::unix::fs::symlink(&victim, &planted).unwrap(),
+        }
+        let run = world.run(&["sm", "doc1", "--json"]);
+        assert_eq!(run.exits(9).error_code(), "unsafe_partial", "{kind}");
+        run.says("--no-resume");
+        drop(service);
+        let service = Service::start(
+            vec![Document::new("x.bin", content.clone()).with_id("doc1")],
+            &[],
+        );
+        let mut command = service.world().command(&["sm", "doc1", "--no-resume"]);
+        let child = command.current_dir(world.out()).spawn().unwrap();
+        world.finish(child, Instant::now()).exits(0);
+        assert!(world.read("x.bin") == content);
+        assert_eq!(world.read("victim"), b"precious", "{kind}");
+    }
+}
+
+#[test]
+fn a_full_disk_at_any_write_leaves_no_target_and_a_partial_that_can_be_used() {
+    if !strace() {
+        return;
+    }
+    let (service, content) = Service::with("x.bin", SIZE, &[]);
+    let world = service.world();
+    let path = path_of_partial(&world, "onecodex");
+    let mut failures = 0;
+    for (fault, call) in ["error=ENOSPC", "error=EDQUOT", "error=EFBIG"]
+        .into_iter()
+        .flat_map(|fault| ["write", "fallocate"].map(|call| (fault, call)))
+    {
+        for number in 1.. {
+            let injected = (call, fault, number);
+            let run = with_fault(
+                &world,
+                injected,
+                Some(&path),
+                &["onecodex", "doc1", "--json"],
+            );
+            let when = format!("{injected:?}: {run:?}");
+            if whole_or_absent(&world, &content, &when) {
+                run.exits(0);
+                fs::remove_file(world.out().join("x.bin")).unwrap();
+                break;
+            }
+            failures += 1;
+            assert_eq!(run.exits(7).error_code(), "disk_full", "{when}");
+            let run = world.run(&["onecodex", "doc1", "--json"]);
+            let resumed = &run.exits(0).records()[0]["resumed_from"];
+            assert_eq!(*resumed != 0, number > 1, "{when}");
+            assert!(whole_or_absent(&world, &content, &when));
+            fs::remove_file(world.out().join("x.bin")).unwrap();
+        }
+    }
+    assert!(failures > 9, "{failures}");
+    assert_eq!(service.charges(), 1);
+}
+
+#[test]
+fn a_disk_that_is_really_full_is_said_before_and_is_usable_after_room_was_made() {
+    if !mounts() {
+        return;
+    }
+    let (service, content) = Service::with("x.bin", 900_000, &[]);
+    let mut world = service.world();
+    let folder = world.home().join("given");
+    fs::create_dir(&folder).unwrap();
+    world.set("D", folder.to_str().unwrap());
+    let binary = env!("CARGO_BIN_EXE_docfetch");
+    let script = format!(
+        "mount -t tmpfs -o size=1m none $D || exit 99; dd if=/dev/zero of=$D/fill bs=100k count=5 2>/dev/null; \
+         {binary} sm doc1 -d $D; echo $? >codes; ls $D >left; \
+         rm $D/fill; {binary} sm doc1 -d $D; echo $? >>codes; cp $D/x.bin ."
+    );
+    let mut command = world.command_of("unshare", &["-m", "sh", "-c", &script]);
+    let run = world.finish(command.spawn().unwrap(), Instant::now());
+    assert_eq!(world.read("codes"), b"7\n0\n", "{run:?}");
+    assert!(
+        !String::from_utf8(world.read("left"))
+            .unwrap()
+            .contains("x.bin")
+    );
+    assert_eq!(world.read("x.bin"), content);
+}
+
+#[test]
+fn a_sync_that_fails_publishes_nothing_and_what_it_left_is_not_trusted() {
+    if !strace() {
+        return;
+    }
+    for provider in ["sm", "onecodex"] {
+        let (service, content) = Service::with("x.bin", SIZE, &[]);
+        let world = service.world();
+        let path = path_of_partial(&world, provider);
+        let injected = ("fsync", "error=EIO", 1);
+        let run = with_fault(&world, injected, Some(&path), &[provider, "doc1", "--json"]);
+        assert_eq!(run.exits(7).error_code(), "local_io", "{run:?}");
+        run.says("cannot sync");
+        assert!(world.files().is_empty(), "{:?}", world.files());
+        let run = world.run(&[provider, "doc1", "--json"]);
+        assert_eq!(run.exits(0).records()[0]["resumed_from"], 0);
+        assert_eq!(world.read("x.bin"), content);
+        assert!(service.charges() <= 1);
+    }
+    // A sync in the middle, here that of an interrupt.
+    let (service, _) = Service::with("x.bin", 1 << 20, &["throttle=1M"]);
+    let world = service.world();
+    let trace = ["-f", "-qq", "-o", "/dev/null", "-e", "trace=fdatasync"];
+    let inject = [
+        "-e",
+        "inject=fdatasync:error=EIO",
+        env!("CARGO_BIN_EXE_docfetch"),
+        "sm",
+        "doc1",
+    ];
+    let arguments: Vec<&str> = trace.iter().chain(&inject).copied().collect();
+    let child = world.command_of("strace", &arguments).spawn().unwrap();
+    world.wait_for_partial(300_000);
+    let children = format!("/proc/{0}/task/{0}/children", child.id());
+    let traced: i32 = fs::read_to_string(children)
+        .unwrap()
+        .trim()
+        .parse()
+        .unwrap();
+    kill_process(Pid::from_raw(traced).unwrap(), Signal::INT).unwrap();
+    world.finish(child, Instant::now()).exits(130);
+    assert!(world.files().is_empty(), "{:?}", world.files());
+}
+
+#[test]
+fn an_interrupt_ends_a_wait_for_another_process() {
+    let server = Raw::start(|request, stream| match request.method.as_str() {
+        "POST" => std::thread::sleep(Duration::from_secs(20)),
+        _ => reply(stream, "404 Not Found", &[], b"{}"),
+    });
+    let world = World::new(&server.base());
+    // One asks; the second waits for its partial, the third for its record.
+    let mut first = world.command(&["onecodex", "a"]).spawn().unwrap();
+    world.wait_until("a POST", || server.count("POST", "/") == 1);
+    for arguments in [
+        &["onecodex", "a"][..],
+        &["onecodex", "a", "-d", "elsewhere"],
+    ] {
+        let child = world.command(arguments).spawn().unwrap();
+        std::thread::sleep(Duration::from_millis(800));
+        let sent = Instant::now();
+        kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+        let run = world.finish(child, Instant::now());
+        run.exits(130).says("another process is");
+        assert!(sent.elapsed() < Duration::from_secs(1), "{arguments:?}");
+    }
+    // And one that has waited long enough says so.
+    let run = world.run(&[
+        "onecodex",
+        "a",
+        "-d",
+        "elsewhere",
+        "--retry-max-time",
+        "500ms",
+        "--json",
+    ]);
+    assert_eq!(run.exits(7).error_code(), "busy");
+    assert_eq!(server.count("POST", "/"), 1);
+    first.kill().unwrap();
+    first.wait().unwrap();
+}
+
+#[test]
+fn a_clock_that_is_hours_off_expires_nothing_and_asks_for_nothing_again() {
+    if !faketime() {
+        return;
+    }
+    for shift in ["-2h", "+2h"] {
+        let (service, content) = Service::with("x.bin", 1 << 20, &["throttle=1M"]);
+        let binary = env!("CARGO_BIN_EXE_docfetch");
+        for provider in ["sm", "onecodex"] {
+            let world = service.world();
+            killed(&world, &[provider, "doc1"]);
+            let shifted = |more: &[&'static str]| {
+                let mut arguments = vec!["-f", shift, binary, provider, "doc1", "--json"];
+                arguments.extend(more);
+                let child = world.command_of("faketime", &arguments).spawn().unwrap();
+                world.finish(child, Instant::now())
+            };
+            let run = shifted(&[]);
+            let resolves = u64::from(provider == "sm");
+            assert_eq!(run.exits(0).records()[0]["resolves"], resolves, "{shift}");
+            assert!(world.read("x.bin") == content);
+            // From its beginning under a wrong clock, and on under the right one.
+            shifted(&["-o", "y.bin"]).exits(0);
+            world.run(&[provider, "doc1", "-o", "z.bin"]).exits(0);
+        }
+        assert_eq!(service.charges(), 1, "{shift}");
+        assert!(service.report().tokens <= 3);
+    }
+}
+
+#[test]
+fn a_sidecar_holds_no_url_and_nobody_else_can_read_it() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let (api, _storage) = both("/x.bin", |_, stream| {
+        use std::io::Write as _;
+        let content = noise(SIZE);
+        crate::support::raw::head(stream, "200 OK", &[("ETag", "\"v1\"")], Some(SIZE));
+        let _ = stream.write_all(&content[..200_000]);
+        std::thread::sleep(Duration::from_secs(5));
+    });
+    let world = World::new(&api.base());
+    let mut child = world.command(&["sm", "a"]).spawn().unwrap();
+    world.wait_until("a sidecar", || {
+        world.files().iter().any(|name| name.ends_with(".json"))
+    });
+    child.kill().unwrap();
+    // Looks for secrets in it.
+    world.finish(child, Instant::now());
+    for name in world.files() {
+        let mode = fs::metadata(world.out().join(&name))
+            .unwrap()
+            .permissions()
+            .mode();
+        assert_eq!(mode & 0o777, 0o600, "{name}");
+    }
+}
