@@ -248,11 +248,13 @@ async fn refusal_of(reply: Reply, over: bool) -> Result<Opened> {
         (_, Refusal::Signature) => Err(error(
             Code::StorageDenied,
             format!("the storage {host} does not accept the URL's signature"),
-        )),
+        )
+        .hint("tell the provider: its storage expects another signature")),
         (_, Refusal::Denied) => Err(error(
             Code::StorageDenied,
             format!("the storage {host} refuses the document"),
-        )),
+        )
+        .hint("ask the provider whether this account may have the document")),
     }
 }
 

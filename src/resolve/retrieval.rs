@@ -99,7 +99,11 @@ impl Resolver {
     /// A failure, with what running again means once a paid retrieval was asked for. `resolved` when
     /// this run had its URL.
     pub fn say_what_it_costs(&self, id: &DocumentId, error: Error, resolved: bool) -> Error {
-        let told = matches!(error.code(), Code::ChargeUnknown | Code::ChargeRefused);
+        let told = matches!(
+            error.code(),
+            // These, or what they hint at, another run with the same URL would only repeat.
+            Code::ChargeUnknown | Code::ChargeRefused | Code::StorageDenied | Code::ClockSkew
+        );
         if told || !self.provider.charged {
             return error;
         }
@@ -116,16 +120,13 @@ impl Resolver {
             State::Answered if resolved => {
                 let now = self.http.clock().best();
                 let left = record.expires().map(|end| end.duration_since(now));
-                let hint = match left {
-                    Some(left) if left.is_positive() => {
-                        format!(
-                            "run again within {}: the paid URL is kept until then",
-                            short(left)
-                        )
+                let kept = match left.filter(|left| left.is_positive()) {
+                    Some(left) => {
+                        format!("within {}: the paid URL is kept until then", short(left))
                     }
-                    _ => "run again: the paid URL is kept as long as it lives".to_owned(),
+                    None => "while the paid URL lives: it is kept".to_owned(),
                 };
-                error.hint(hint)
+                error.hint(format!("run again {kept}"))
             }
             State::Answered | State::Delivered => error,
         }

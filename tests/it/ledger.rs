@@ -605,8 +605,9 @@ fn a_failure_after_the_answer_says_how_long_the_url_is_kept() {
     told("503 Busy", b"")
         .exits(5)
         .says("run again within 59 min");
+    // What another run would only repeat has a better hint.
     let denied = b"<Error><Code>AccessDenied</Code></Error>";
     told("403 Forbidden", denied)
         .exits(4)
-        .says("run again within 59 min");
+        .says("ask the provider");
 }

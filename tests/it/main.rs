@@ -11,6 +11,7 @@
 mod corpora;
 mod crash;
 mod exit_codes;
+mod expiry;
 mod faults;
 mod fetch;
 mod floors;
@@ -21,5 +22,6 @@ mod options;
 mod s3;
 mod sandbox;
 mod secrets;
+mod state;
 mod support;
 mod terminal;
