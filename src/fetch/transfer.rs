@@ -14,7 +14,7 @@ use crate::http::content_disposition;
 use crate::http::headers::{self, Checksum, ContentRange};
 use crate::http::presigned::{PresignedUrl, Refusal, refusal};
 use crate::http::send::{Http, Reply};
-use reqwest::header::CONTENT_DISPOSITION;
+use reqwest::header::{CONTENT_DISPOSITION, HeaderMap};
 use url::Url;
 
 /// Redirects that a storage may answer with in a row.
@@ -90,16 +90,10 @@ pub async fn open(
         (206, None) => Err(refused(&reply)
             .why("it sent a part of the document where the whole was asked for (HTTP 206)")),
         (416, Some((position, tag))) => {
-            let other = headers::entity_tag(reply.headers()).is_some_and(|other| other != tag);
-            Ok(match headers::content_range(reply.headers()) {
-                Some(ContentRange::Unsatisfied { total })
-                    if total == position
-                        && entity.total.is_none_or(|known| known == total)
-                        && !other =>
-                {
-                    Opened::Complete
-                }
-                _ => other_document("the document has another length now"),
+            Ok(if is_all(reply.headers(), position, tag, entity.total) {
+                Opened::Complete
+            } else {
+                other_document("the document has another length now")
             })
         }
         (412, Some(_)) => Ok(other_document("the document changed")),
@@ -148,44 +142,78 @@ fn whole(reply: Reply, url: &Url) -> Opened {
     Opened::Body(Box::new(Body::new(reply, entity, 0, end, checksum)))
 }
 
+/// What a 206 is to the bytes that are here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Continues {
+    /// Their continuation.
+    With {
+        /// Offset behind its last byte.
+        end: u64,
+        /// Length of the whole.
+        total: u64,
+    },
+    /// Nothing that can be used.
+    Not(&'static str),
+    /// Part of another document.
+    Other(&'static str),
+    /// It contradicts itself.
+    Contradiction,
+}
+
 /// A 206 continues what is here only from the exact byte, of the same total, under the same tag.
-fn part(reply: Reply, url: &Url, position: u64, tag: &str, known: &Entity) -> Result<Opened> {
+fn continues(headers: &HeaderMap, position: u64, tag: &str, known_total: Option<u64>) -> Continues {
     let Some(ContentRange::Part {
         first,
         last,
         total: Some(total),
-    }) = headers::content_range(reply.headers())
+    }) = headers::content_range(headers)
     else {
-        return Ok(useless("its Content-Range cannot be used"));
+        return Continues::Not("its Content-Range cannot be used");
     };
-    if headers::entity_tag(reply.headers()).as_deref() != Some(tag) {
-        return Ok(other_document("the document changed"));
+    if headers::entity_tag(headers).as_deref() != Some(tag) {
+        return Continues::Other("the document changed");
     }
     if first != position {
-        return Ok(useless("another part came than was asked for"));
+        return Continues::Not("another part came than was asked for");
     }
-    if known.total.is_some_and(|known| known != total) {
-        return Ok(other_document("the document has another length now"));
+    if known_total.is_some_and(|known| known != total) {
+        return Continues::Other("the document has another length now");
     }
-    if reply
-        .content_length()
-        .is_some_and(|length| length != last - first + 1)
-    {
-        return Err(refused(&reply).why("its Content-Length and Content-Range disagree"));
+    if headers::content_length(headers).is_some_and(|length| length != last - first + 1) {
+        return Continues::Contradiction;
     }
+    Continues::With {
+        end: last + 1,
+        total,
+    }
+}
+
+/// Whether a 416 means that the bytes that are here are all: only when they are as long as the same
+/// document.
+fn is_all(headers: &HeaderMap, position: u64, tag: &str, known_total: Option<u64>) -> bool {
+    let same_tag = headers::entity_tag(headers).is_none_or(|other| other == tag);
+    let same_length = known_total.is_none_or(|known| known == position);
+    let range = headers::content_range(headers);
+    same_tag && same_length && range == Some(ContentRange::Unsatisfied { total: position })
+}
+
+fn part(reply: Reply, url: &Url, position: u64, tag: &str, known: &Entity) -> Result<Opened> {
+    let (end, total) = match continues(reply.headers(), position, tag, known.total) {
+        Continues::With { end, total } => (end, total),
+        Continues::Not(why) => return Ok(useless(why)),
+        Continues::Other(why) => return Ok(other_document(why)),
+        Continues::Contradiction => {
+            return Err(refused(&reply).why("its Content-Length and Content-Range disagree"));
+        }
+    };
     let entity = Entity {
         tag: Some(tag.to_owned()),
         total: Some(total),
         name: name(&reply, url),
     };
     let checksum = headers::checksum(reply.headers(), false);
-    Ok(Opened::Body(Box::new(Body::new(
-        reply,
-        entity,
-        position,
-        Some(last + 1),
-        checksum,
-    ))))
+    let body = Body::new(reply, entity, position, Some(end), checksum);
+    Ok(Opened::Body(Box::new(body)))
 }
 
 /// The name that the storage gives the document: by `Content-Disposition`, else by its URL's path.
@@ -320,6 +348,62 @@ impl Body {
             )
             .why(format!("{} of {total} bytes", sink.position()))),
             _ => Ok(Copied::All),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use reqwest::header::{HeaderName, HeaderValue};
+
+    fn headers(pairs: &[(&'static str, String)]) -> HeaderMap {
+        let pairs = pairs.iter().map(|(name, value)| {
+            let value = HeaderValue::from_str(value).unwrap();
+            (HeaderName::from_static(name), value)
+        });
+        pairs.collect()
+    }
+
+    proptest! {
+        /// The resume plan: whatever a 206 says, its bytes are joined only when they are the very next
+        /// ones of the very same document, and never past its end.
+        #[test]
+        fn only_the_very_next_bytes_of_the_same_document_are_joined(
+            (position, first, length, total, known) in (1u64..20, 0u64..20, 1u64..20, 0u64..40, prop::option::of(0u64..40)),
+            (tag, body) in (prop_oneof![Just("\"a\""), Just("\"b\""), Just("W/\"a\""), Just("")], prop::option::of(0u64..20)),
+        ) {
+            let last = first + length - 1;
+            let mut pairs = vec![
+                ("content-range", format!("bytes {first}-{last}/{total}")),
+                ("etag", tag.to_owned()),
+            ];
+            pairs.extend(body.map(|body| ("content-length", body.to_string())));
+            let found = continues(&headers(&pairs), position, "\"a\"", known);
+            let right = tag == "\"a\""
+                && first == position
+                && last < total
+                && known.is_none_or(|known| known == total)
+                && body.is_none_or(|body| body == length);
+            prop_assert_eq!(matches!(found, Continues::With { .. }), right);
+            if let Continues::With { end, total } = found {
+                prop_assert!(position < end && end <= total);
+            }
+        }
+
+        /// A 416 completes only what is exactly as long as the same document.
+        #[test]
+        fn a_416_completes_only_the_same_document_of_the_same_length(
+            (position, total, known) in (0u64..6, 0u64..6, prop::option::of(0u64..6)),
+            tag in prop::option::of(prop_oneof![Just("\"a\""), Just("\"b\"")]),
+        ) {
+            let mut pairs = vec![("content-range", format!("bytes */{total}"))];
+            pairs.extend(tag.map(|tag| ("etag", tag.to_owned())));
+            let right = total == position
+                && known.is_none_or(|known| known == total)
+                && tag != Some("\"b\"");
+            prop_assert_eq!(is_all(&headers(&pairs), position, "\"a\"", known), right);
         }
     }
 }

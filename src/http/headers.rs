@@ -80,6 +80,11 @@ fn number(text: &str) -> Option<u64> {
         .then(|| text.parse().ok())?
 }
 
+/// The announced length of a body (RFC 9110 section 8.6), in bytes.
+pub fn content_length(headers: &HeaderMap) -> Option<u64> {
+    number(text(headers, header::CONTENT_LENGTH)?)
+}
+
 /// The entity tag (RFC 9110 section 8.8.3), quotes and all, as it came.
 pub fn entity_tag(headers: &HeaderMap) -> Option<String> {
     text(headers, header::ETAG)
@@ -232,6 +237,7 @@ fn pairs(value: &str) -> impl Iterator<Item = (&str, &str)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
     use reqwest::header::{HeaderName, HeaderValue};
 
     fn headers(pairs: &[(&str, &str)]) -> HeaderMap {
@@ -329,5 +335,50 @@ mod tests {
         let crc = ("x-amz-checksum-crc32c", "AAAAAA==");
         assert_eq!(of(&[crc, ("x-amz-checksum-type", "COMPOSITE")]), None);
         assert_eq!(of(&[("content-md5", "AAAA")]), None);
+    }
+
+    proptest! {
+        #[test]
+        fn a_content_range_says_what_was_meant_or_nothing(
+            first in any::<u64>(), last in any::<u64>(), total in prop::option::of(any::<u64>())
+        ) {
+            let shown = total.map_or_else(|| "*".to_owned(), |total| total.to_string());
+            let value = format!("bytes {first}-{last}/{shown}");
+            let found = content_range(&headers(&[("content-range", &value)]));
+            let right = first <= last && total.is_none_or(|total| last < total);
+            prop_assert_eq!(found, right.then_some(ContentRange::Part { first, last, total }));
+        }
+
+        /// Whatever comes, what is read from it is a range.
+        #[test]
+        fn no_content_range_makes_no_sense(value in "(bytes |BYTES |[a-z]{0,5} ?)?[0-9*/ -]{0,24}") {
+            match content_range(&headers(&[("content-range", &value)])) {
+                Some(ContentRange::Part { first, last, total }) => {
+                    prop_assert!(first <= last && total.is_none_or(|total| last < total));
+                }
+                Some(ContentRange::Unsatisfied { .. }) => prop_assert!(value.contains('*')),
+                None => {}
+            }
+        }
+
+        #[test]
+        fn a_retry_after_is_what_the_server_means_by_its_own_clock(
+            asked in 0u64..10_000_000, date in 0u64..4_000_000_000, off in 0u64..4_000_000_000
+        ) {
+            let time = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+            let here = time(off);
+            let seconds = retry_after(&headers(&[("retry-after", &asked.to_string())]), here);
+            prop_assert_eq!(seconds, Some(Duration::from_secs(asked)));
+            let until = httpdate::fmt_http_date(time(date + asked));
+            let dated = [("retry-after", &*until), ("date", &*httpdate::fmt_http_date(time(date)))];
+            prop_assert_eq!(retry_after(&headers(&dated), here), Some(Duration::from_secs(asked)));
+        }
+
+        #[test]
+        fn no_retry_after_is_read_from_nonsense(value in "[ -~]{0,40}") {
+            let found = retry_after(&headers(&[("retry-after", &value)]), SystemTime::now());
+            let number = !value.trim().is_empty() && value.trim().bytes().all(|b| b.is_ascii_digit());
+            prop_assert!(found.is_none() || number || value.contains("GMT") || value.contains(':'));
+        }
     }
 }

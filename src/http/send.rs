@@ -267,9 +267,7 @@ impl Reply {
 
     /// The announced length of this body, in bytes.
     pub fn content_length(&self) -> Option<u64> {
-        headers::text(self.headers(), header::CONTENT_LENGTH)?
-            .parse()
-            .ok()
+        headers::content_length(self.headers())
     }
 
     /// Whether the end of this body can be told from a broken connection: by its length, the chunked

@@ -120,7 +120,7 @@ impl Resolver {
             State::Answered if resolved => {
                 let now = self.http.clock().best();
                 let left = record.expires().map(|end| end.duration_since(now));
-                let kept = match left.filter(|left| left.is_positive()) {
+                let kept = match left.filter(SignedDuration::is_positive) {
                     Some(left) => {
                         format!("within {}: the paid URL is kept until then", short(left))
                     }

@@ -1,6 +1,6 @@
 //! Paid retrievals: asked for once, by all runs and processes.
 
-use crate::support::raw::{self, Raw, Request, api, both, head, presigned, reply};
+use crate::support::raw::{Raw, Request, api, both, head, presigned, reply};
 use crate::support::services::Service;
 use crate::support::tools::mounts;
 use crate::support::{Run, World, noise};
@@ -35,14 +35,15 @@ fn record(world: &World) -> PathBuf {
     path
 }
 
+/// Status, headers and body.
+type Answer = (
+    &'static str,
+    &'static [(&'static str, &'static str)],
+    &'static str,
+);
+
 /// An API that answers its paid requests one after another with `answers`, then properly.
-fn answering(
-    answers: Vec<(
-        &'static str,
-        &'static [(&'static str, &'static str)],
-        &'static str,
-    )>,
-) -> (Raw, Raw) {
+fn answering(answers: Vec<Answer>) -> (Raw, Raw) {
     let storage = Raw::start(|_, stream| reply(stream, "200 OK", &[TAG], b"content"));
     let url = presigned(&storage.base(), "/x.txt");
     let api = Raw::start(move |request, stream| {
@@ -222,7 +223,7 @@ fn the_ledger_knows_before_the_request_leaves_and_of_the_answer_before_the_docum
         if request.method == "POST" {
             note(&at_api, &folder_there, "api");
         }
-        raw::api(request, stream, &url);
+        api(request, stream, &url);
     });
     let world = World::new(&api.base());
     *folder.lock().unwrap() = world.state().join("ledger");
