@@ -60,7 +60,7 @@ pub enum Code {
     LocalIo,
     /// No room. Exit 7.
     DiskFull,
-    /// Another process holds the partial. Exit 7.
+    /// Another process holds the partial, or the record of the retrieval. Exit 7.
     Busy,
     /// A paid retrieval was asked for and not answered. Exit 8.
     ChargeUnknown,
@@ -187,7 +187,7 @@ impl Code {
             Self::DiskFull => "free some room and run again",
             Self::Busy => "wait for the other process, or end it",
             Self::ChargeUnknown => "check with the provider before you run again",
-            Self::ChargeRefused => "running again asks for a new retrieval, which may be charged",
+            Self::ChargeRefused => "look at the bill; then --allow-recharge",
             Self::InsecureUrl => "use an https URL without credentials in it",
             Self::Certificate => "pass a private authority's certificate with --ca-cert",
             Self::UnsafeRedirect => "tell the provider",

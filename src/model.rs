@@ -80,6 +80,9 @@ pub struct Rate {
     pub window: Duration,
 }
 
+/// No rate counts more requests.
+pub const MOST_REQUESTS: u32 = 10_000;
+
 /// Lower-case hexadecimal.
 pub fn hexadecimal(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |mut text, byte| {

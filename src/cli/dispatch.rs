@@ -92,8 +92,8 @@ fn wrong_usage(error: &clap::Error) -> Error {
 
 async fn dispatch(command: Command) -> u8 {
     match command {
-        Command::Sm(arguments) => fetch(standard_metrics(), arguments).await,
-        Command::Onecodex(arguments) => fetch(one_codex(), arguments).await,
+        Command::Sm(arguments) => Box::pin(fetch(standard_metrics(), arguments)).await,
+        Command::Onecodex(arguments) => Box::pin(fetch(one_codex(), arguments)).await,
         Command::List(arguments) => list(arguments).await,
         Command::Url(arguments) => url(arguments).await,
         Command::Ledger(command) => ledger(command).await,

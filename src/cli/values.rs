@@ -3,9 +3,11 @@
 
 use crate::config::settings::RateLimit;
 use crate::fetch::naming::Template;
-use crate::model::{Rate, parse_duration};
+use crate::model::{MOST_REQUESTS, Rate, parse_duration};
 use crate::secret::Secret;
 use std::time::Duration;
+
+const DAY: Duration = Duration::from_hours(24);
 
 /// A duration of any length.
 pub fn duration(text: &str) -> Result<Duration, String> {
@@ -27,14 +29,18 @@ pub fn rate_limit(text: &str) -> Result<RateLimit, String> {
     }
     let rate = |text: &str| {
         let (requests, window) = text.split_once('/')?;
-        let requests = requests.parse().ok().filter(|requests| *requests > 0)?;
-        let window = parse_duration(window).filter(|window| !window.is_zero())?;
+        let requests = requests
+            .parse()
+            .ok()
+            .filter(|requests| (1..=MOST_REQUESTS).contains(requests))?;
+        let window = parse_duration(window)
+            .filter(|window| (Duration::from_millis(1)..=DAY).contains(window))?;
         Some(Rate { requests, window })
     };
     let rates: Option<Vec<Rate>> = text.split(',').map(rate).collect();
-    rates
-        .map(RateLimit::Rates)
-        .ok_or_else(|| "rates such as 120/1m,30/10s are expected, or none".to_owned())
+    rates.map(RateLimit::Rates).ok_or_else(|| {
+        format!("rates such as 120/1m,30/10s are expected, up to {MOST_REQUESTS}/24h, or none")
+    })
 }
 
 /// A SHA-256 in hexadecimal.
@@ -86,7 +92,7 @@ mod tests {
                 },
             ]))
         );
-        for wrong in ["", "120", "0/1m", "1/0s", "1/1m,"] {
+        for wrong in ["", "120", "0/1m", "1/0s", "1/1m,", "10001/1h", "1/25h"] {
             assert!(rate_limit(wrong).is_err(), "{wrong}");
         }
     }

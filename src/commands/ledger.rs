@@ -4,7 +4,8 @@ use crate::config::places;
 use crate::error::{Code, Error, Result};
 use crate::model::DocumentId;
 use crate::provider;
-use crate::resolve::ledger::{self, Record};
+use crate::resolve::ledger;
+use crate::resolve::ledger::table::Record;
 use crate::state::records::{StateFolder, Untrusted};
 
 /// All records, oldest first, and those that cannot be trusted.

@@ -6,7 +6,7 @@ use crate::fetch::interrupt::Interrupt;
 use crate::http::presigned::PresignedUrl;
 use crate::model::DocumentId;
 use crate::provider::Provider;
-use crate::resolve::Resolver;
+use crate::resolve::{Need, Resolver};
 
 /// Resolves a document and hands its URL to `print`.
 ///
@@ -26,7 +26,7 @@ pub async fn run(
         if resolver.provider().charged {
             resolver.metadata(id).await; // it tells the servers' time, by which URLs expire
         }
-        print(url.insert(resolver.resolve(id, &mut retry, None).await?))
+        print(url.insert(resolver.resolve(id, &mut retry, Need::default()).await?))
     });
     let printed = printing.await;
     match (printed, &url) {

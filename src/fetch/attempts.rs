@@ -12,7 +12,7 @@ use crate::http::backoff::{self, Retry};
 use crate::http::headers::is_strong;
 use crate::http::presigned::PresignedUrl;
 use crate::model::DocumentId;
-use crate::resolve::{Known, Resolver};
+use crate::resolve::{Known, Need, Resolver};
 use std::time::Instant;
 
 /// An attempt that moved fewer bytes than this, and not the rest, made no progress.
@@ -184,7 +184,7 @@ impl<'a> Attempts<'a> {
             let name = self.name_of(&partial.entity().name, known);
             return settle(destination, &name, sink);
         }
-        let mut url = self.resolve(None).await?;
+        let mut url = self.resolve(None, sink).await?;
         let mut used = false; // a URL that has only just come is used, however short it lives
         let mut course = Course {
             farthest: sink.position(),
@@ -194,7 +194,7 @@ impl<'a> Attempts<'a> {
             let http = self.resolver.http();
             if used && !charged && url.is_about_to_end(http.clock().now()) {
                 log::info!("the URL is about to expire; asking for a new one");
-                url = self.resolve(None).await?;
+                url = self.resolve(None, sink).await?;
             }
             used = true;
             self.facts.requests += 1;
@@ -211,7 +211,7 @@ impl<'a> Attempts<'a> {
                 Ok(Opened::Expired) if course.renewed && !charged => return Err(still_expired()),
                 Ok(Opened::Expired) => {
                     log::info!("the URL expired; asking for a new one");
-                    url = self.resolve(Some(&url)).await?;
+                    url = self.resolve(Some(&url), sink).await?;
                     used = false;
                     course.renewed = true;
                     continue;
@@ -325,8 +325,10 @@ impl<'a> Attempts<'a> {
     }
 
     /// A URL, instead of one that the storage finds `over`: for free, or as the ledger permits.
-    async fn resolve(&mut self, over: Option<&PresignedUrl>) -> Result<PresignedUrl> {
-        let resolving = self.resolver.resolve(self.id, &mut self.retry, over);
+    async fn resolve(&mut self, over: Option<&PresignedUrl>, sink: &Sink) -> Result<PresignedUrl> {
+        let begun = sink.position() > 0;
+        let need = Need { over, begun };
+        let resolving = self.resolver.resolve(self.id, &mut self.retry, need);
         let url = resolving.await?;
         if url.fresh {
             self.facts.resolves += 1;

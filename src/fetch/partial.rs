@@ -158,7 +158,7 @@ impl Partial {
         if resume && let Some(sidecar) = partial.read_sidecar()? {
             partial.take_up(sidecar).await?;
         } else {
-            remove(&partial.sidecar_path())?;
+            partial.disown()?;
         }
         partial.cut()?;
         Ok(partial)
@@ -333,8 +333,7 @@ impl Partial {
 
     /// Throws the bytes away.
     pub fn restart(&mut self) -> Result<()> {
-        self.sidecar = None;
-        remove(&self.sidecar_path())?;
+        self.disown()?;
         self.position = 0;
         self.tail = Tail::after(0);
         self.resumed_from = 0;
@@ -379,6 +378,9 @@ impl Partial {
         if self.position == 0 || !kept {
             return self.discard();
         }
+        if !names(&self.path, &self.file) {
+            return Err(taken_away(&self.path));
+        }
         let path = self.sidecar_path();
         let write = |sidecar: &Sidecar| write_record(&path, sidecar, Lasting::Durable).map(drop);
         let written = write(&self.describe(etag.clone()));
@@ -397,8 +399,10 @@ impl Partial {
 
     /// Removes it.
     pub fn discard(self) -> Result<()> {
-        remove(&self.sidecar_path())?;
-        remove(&fresh(&self.sidecar_path()))?;
+        if !names(&self.path, &self.file) {
+            return Ok(()); // what is there now is somebody else's
+        }
+        self.remove_sidecar()?;
         remove(&self.path)
     }
 
@@ -414,6 +418,9 @@ impl Partial {
             let error = Error::io("sync", &self.path, &error);
             self.discard()?;
             return Err(error);
+        }
+        if !names(&self.path, &self.file) {
+            return Err(taken_away(&self.path));
         }
         self.set_mode(0o666 & !umask())?;
         let moved = if overwrite {
@@ -434,13 +441,31 @@ impl Partial {
             }
         }
         sync_folder(&self.folder, target)?;
-        remove(&self.sidecar_path())?;
+        self.remove_sidecar()?;
         Ok(Published::Done)
     }
 
     fn set_mode(&self, mode: u32) -> Result<()> {
         rustix::fs::fchmod(&self.file, Mode::from_raw_mode(mode))
             .map_err(|errno| Error::io("set the permissions of", &self.path, &errno.into()))
+    }
+
+    /// Removes the sidecar, and what a crash left of writing it; whether there was one.
+    fn remove_sidecar(&self) -> Result<bool> {
+        let path = self.sidecar_path();
+        remove(&fresh(&path))?;
+        let there = std::fs::symlink_metadata(&path).is_ok();
+        remove(&path)?;
+        Ok(there)
+    }
+
+    /// Removes the sidecar for good: it must not come back over other bytes after a power failure.
+    fn disown(&mut self) -> Result<()> {
+        self.sidecar = None;
+        if self.remove_sidecar()? {
+            sync_folder(&self.folder, &self.path)?;
+        }
+        Ok(())
     }
 
     fn sidecar_path(&self) -> PathBuf {
@@ -478,6 +503,12 @@ impl Partial {
                 && is_strong(&sidecar.etag)
         }))
     }
+}
+
+fn taken_away(path: &Path) -> Error {
+    Error::new(Code::LocalIo, format!("{} was taken away", path.display()))
+        .why("something removed or replaced it while it was being written")
+        .hint("run again, and leave .docfetch-… files alone")
 }
 
 fn path(folder: &Path, name: &str) -> PathBuf {

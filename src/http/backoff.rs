@@ -63,6 +63,15 @@ impl Retry {
         self.failures = 0;
     }
 
+    /// How long a wait may still be.
+    pub fn left(&self) -> Duration {
+        self.left_at(Instant::now())
+    }
+
+    fn left_at(&self, now: Instant) -> Duration {
+        (self.progress + self.policy.max_time).saturating_duration_since(now)
+    }
+
     /// An attempt ended with `error`; `random` is uniform in 0..1.
     pub fn judge(&mut self, error: Error, now: Instant, random: f64) -> Verdict {
         self.attempts += 1;
@@ -71,7 +80,7 @@ impl Retry {
         if !error.transient() {
             return Verdict::GiveUp(error);
         }
-        let left = (self.progress + self.policy.max_time).saturating_duration_since(now);
+        let left = self.left_at(now);
         if self.failures > self.policy.retries || left.is_zero() {
             return Verdict::GiveUp(error.gave_up(self.attempts, elapsed));
         }
@@ -98,7 +107,7 @@ impl Retry {
         self.not_seen += 1;
         let jittered = FIRST / 2 + jittered(self.not_seen, random);
         let wait = asked.map_or(jittered, |asked| asked.max(jittered));
-        let left = (self.progress + self.policy.max_time).saturating_duration_since(now);
+        let left = self.left_at(now);
         (since + wait <= NOT_SEEN && wait <= left).then_some(wait)
     }
 

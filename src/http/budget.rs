@@ -8,22 +8,27 @@
 //! is that of this process.
 
 use super::backoff::notice;
-use crate::error::Result;
-use crate::model::Rate;
+use crate::error::{Code, Result};
+use crate::model::{MOST_REQUESTS, Rate};
 use crate::state::records::{Lasting, Records};
 use serde::{Deserialize, Serialize};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// The longest time that one `Retry-After` can hold everybody.
 const LONGEST_HOLD: u64 = 15 * 60 * 1000;
+/// No request is counted as on its way for longer.
+const LONGEST_ANSWER: u64 = 15 * 60 * 1000;
+/// No window is longer.
+const LONGEST_WINDOW: u64 = 24 * 60 * 60 * 1000;
 /// How far clocks of machines that share a state folder may differ.
 const CLOCKS: u64 = 1000;
 /// The longest wait for the shared record: it is held for a moment only.
 const RECORD: Duration = Duration::from_secs(10);
-/// How often to look whether an answer came.
-const POLL: Duration = Duration::from_millis(25);
+/// How often to look whether an answer came, and when to say so.
+const POLL: Duration = Duration::from_millis(50);
+const NOTICED: Duration = Duration::from_secs(2);
 
 /// The requests of all processes to one API as one client.
 #[derive(Debug)]
@@ -36,15 +41,16 @@ pub struct Budget {
 }
 
 /// What was sent, in milliseconds of this machine's clock since 1970.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Log {
     requests: Vec<Sent>,
     held_until: Option<u64>,
-    /// The longest window that any process counts in.
+    /// The longest window that any process counts in, and the most requests that it counts.
     window: u64,
+    most: usize,
 }
 
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Sent {
     key: u64,
     at: u64,
@@ -91,11 +97,10 @@ impl Budget {
         if self.rates.is_empty() {
             return Ok(None);
         }
-        let sent = Sent {
-            key: key(),
-            at: 0,
-            answered: milliseconds(limit),
-        };
+        let key = key();
+        let limit = milliseconds(limit).min(LONGEST_ANSWER);
+        let asked = Instant::now();
+        let mut told = false;
         loop {
             let free = self
                 .with(|log| {
@@ -108,23 +113,29 @@ impl Budget {
                     let free = log.free(&self.rates, now);
                     if free == Free::In(0) {
                         log.requests.push(Sent {
+                            key,
                             at: now,
-                            answered: now + sent.answered,
-                            ..sent
+                            answered: now + limit,
                         });
                     }
                     Ok(free)
                 })
                 .await?;
             match free {
-                Free::In(0) => return Ok(Some(Slot(sent.key))),
+                Free::In(0) => return Ok(Some(Slot(key))),
                 Free::In(wait) => {
                     let wait = Duration::from_millis(wait);
                     let seconds = wait.as_secs_f64();
                     log::log!(notice(wait), "waiting {seconds:.1} s for the rate budget");
                     tokio::time::sleep(wait).await;
                 }
-                Free::AfterAnswer => tokio::time::sleep(POLL).await,
+                Free::AfterAnswer => {
+                    if !told && asked.elapsed() > NOTICED {
+                        log::warn!("waiting for the answers of requests that fill the rate budget");
+                        told = true;
+                    }
+                    tokio::time::sleep(POLL).await;
+                }
             }
         }
     }
@@ -147,32 +158,37 @@ impl Budget {
         .await;
     }
 
-    /// Does something with the log that all processes share; with this process's own where that
-    /// cannot be had.
+    /// Does something with the log that all processes share; with what this process saw of it last
+    /// where it cannot be had.
     async fn with<T>(&self, work: impl FnOnce(&mut Log) -> T) -> T {
-        if !self.alone.load(Ordering::Relaxed) {
-            match self.records.lock(&self.name, RECORD, "sending").await {
-                Ok(_lock) => {
-                    // One that cannot be trusted is written anew.
-                    let mut log = self
-                        .records
-                        .read(&self.name)
-                        .ok()
-                        .flatten()
-                        .unwrap_or_default();
-                    let done = work(&mut log);
-                    if let Err(error) = self.records.write(&self.name, &log, Lasting::Soon) {
-                        self.records.cannot_keep(&error);
-                        self.alone.store(true, Ordering::Relaxed);
-                        *self.memory() = log;
-                    }
-                    return done;
-                }
-                Err(error) => {
+        if self.alone.load(Ordering::Relaxed) {
+            return work(&mut self.memory());
+        }
+        let failed = match self.records.lock(&self.name, RECORD, "sending").await {
+            Ok(_lock) => {
+                // One that cannot be trusted is written anew.
+                let before: Option<Log> = self.records.read(&self.name).ok().flatten();
+                let mut log = before.clone().unwrap_or_default();
+                let done = work(&mut log);
+                let written = if before.as_ref() == Some(&log) {
+                    Ok(())
+                } else {
+                    self.records.write(&self.name, &log, Lasting::Soon)
+                };
+                *self.memory() = log;
+                if let Err(error) = written {
                     self.records.cannot_keep(&error);
                     self.alone.store(true, Ordering::Relaxed);
                 }
+                return done;
             }
+            Err(error) => error,
+        };
+        if failed.code() == Code::Busy {
+            log::warn!("another process holds the rate budget; going on without it");
+        } else {
+            self.records.cannot_keep(&failed);
+            self.alone.store(true, Ordering::Relaxed);
         }
         work(&mut self.memory())
     }
@@ -183,13 +199,27 @@ impl Budget {
 }
 
 impl Log {
-    /// Drops what counts no more, and what a changed clock left in the future.
+    /// Drops what counts no more, what a changed clock left in the future, and what makes no sense.
     fn forget(&mut self, rates: &[Rate], now: u64) {
-        let own = rates.iter().map(|rate| milliseconds(rate.window)).max();
-        self.window = self.window.max(own.unwrap_or_default());
+        if self.requests.is_empty() {
+            (self.window, self.most) = (0, 0); // of processes that are long gone
+        }
+        for rate in rates {
+            let window = milliseconds(rate.window).min(LONGEST_WINDOW);
+            self.window = self.window.max(window);
+            self.most = self.most.max(rate.requests as usize);
+        }
+        self.window = self.window.min(LONGEST_WINDOW);
+        self.most = self.most.min(MOST_REQUESTS as usize);
         let window = self.window;
-        self.requests
-            .retain(|sent| sent.at <= now + CLOCKS && sent.answered + window > now);
+        self.requests.retain(|sent| {
+            let lasted = sent.answered.checked_sub(sent.at);
+            sent.at <= now + CLOCKS
+                && lasted.is_some_and(|lasted| lasted <= LONGEST_ANSWER)
+                && sent.answered + window > now
+        });
+        let surplus = self.requests.len().saturating_sub(self.most);
+        self.requests.drain(..surplus);
         self.held_until = self
             .held_until
             .filter(|until| (now..=now + LONGEST_HOLD).contains(until));
@@ -206,7 +236,7 @@ impl Log {
             .partition(|answered| *answered <= now + CLOCKS);
         answered.sort_unstable();
         for rate in rates {
-            let window = milliseconds(rate.window);
+            let window = milliseconds(rate.window).min(LONGEST_WINDOW);
             let counted = answered.iter().filter(|at| **at + window > now).count();
             let over = (on_its_way.len() + counted + 1).saturating_sub(rate.requests as usize);
             if over == 0 {
@@ -316,9 +346,56 @@ mod tests {
     }
 
     #[test]
+    fn what_makes_no_sense_is_dropped() {
+        let nonsense = |at, answered| Sent {
+            key: 0,
+            at,
+            answered,
+        };
+        let mut log = Log {
+            requests: vec![
+                nonsense(0, u64::MAX),
+                nonsense(START, START + LONGEST_ANSWER + 1),
+                nonsense(START, START - 1),
+                nonsense(u64::MAX, u64::MAX),
+            ],
+            held_until: Some(u64::MAX),
+            window: u64::MAX,
+            most: usize::MAX,
+        };
+        assert_eq!(free(&mut log, 0), Free::In(0));
+        assert!(log.requests.is_empty());
+    }
+
+    #[test]
+    fn a_log_is_no_longer_than_the_largest_rate_needs() {
+        let rate = Rate {
+            requests: 3,
+            window: Duration::from_hours(1),
+        };
+        let mut log = answered(&[0, 1, 2, 3, 4]);
+        log.forget(&[rate], START + 5000);
+        let kept: Vec<u64> = log.requests.iter().map(|sent| sent.key).collect();
+        assert_eq!(kept, [2, 3, 4]);
+        let most = Sent {
+            key: u64::MAX,
+            at: u64::MAX >> 8,
+            answered: u64::MAX >> 8,
+        };
+        let full = Log {
+            requests: vec![most; MOST_REQUESTS as usize],
+            ..Log::default()
+        };
+        let folder = tempfile::tempdir().unwrap();
+        let records = StateFolder::new(Some(folder.path().to_owned())).records(BUDGETS);
+        records.write("x", &full, Lasting::Soon).unwrap();
+        assert_eq!(records.read("x"), Ok(Some(full)));
+    }
+
+    #[test]
     fn a_process_with_shorter_windows_forgets_nothing_that_others_count() {
         let mut log = answered(&[0]);
-        log.window = 60_000;
+        (log.window, log.most) = (60_000, 120);
         let short = [Rate {
             requests: 1,
             window: Duration::from_secs(1),
@@ -340,7 +417,7 @@ mod tests {
         let budget = || Budget::new(rates.clone(), state.records(BUDGETS), "x".to_owned());
         let (one, other) = (budget(), budget());
         let slot = one.slot(second, second).await.unwrap();
-        let started = std::time::Instant::now();
+        let started = Instant::now();
         let (after, ()) = tokio::join!(other.slot(second, second), async {
             tokio::time::sleep(Duration::from_millis(200)).await;
             one.answered(slot, None).await;

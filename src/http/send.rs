@@ -33,7 +33,6 @@ pub struct Http {
     clock: Clock,
     connect_timeout: Duration,
     stall_timeout: Duration,
-    patience: Duration,
 }
 
 /// A header that proves who asks.
@@ -46,7 +45,6 @@ pub struct Authorization {
 }
 
 /// A request to an API.
-#[derive(Debug)]
 pub struct ApiRequest<'a> {
     /// Where.
     pub url: Url,
@@ -58,6 +56,10 @@ pub struct ApiRequest<'a> {
     pub authorization: &'a Authorization,
     /// A body of type `application/x-www-form-urlencoded`.
     pub form: Option<&'static str>,
+    /// How long a hold of the budget may be waited for.
+    pub patience: Duration,
+    /// Told when nothing is left to wait for: the request is sent right after.
+    pub leaving: &'a dyn Fn(),
 }
 
 impl Http {
@@ -89,7 +91,6 @@ impl Http {
             budget: Budget::new(rates, state.records(BUDGETS), name),
             clock: Clock::default(),
             stall_timeout: settings.stall_timeout,
-            patience: settings.retry_max_time,
         })
     }
 
@@ -144,12 +145,13 @@ impl Http {
         } else {
             self.stall_timeout
         };
-        let slot = self.budget.slot(time, self.patience).await;
+        let slot = self.budget.slot(time, request.patience).await;
         let slot = slot.map_err(|held| {
             let host = shown_host(&request.url);
             let error = Error::new(Code::RateLimited, format!("{host} asked to slow down"));
             Failure::unsent(error.retry_after(Some(held)))
         })?;
+        (request.leaving)();
         let answer = self.send(sent, time, &request.url, &shown).await;
         let hold = answer.as_ref().ok().and_then(Reply::retry_after);
         self.budget.answered(slot, hold).await;

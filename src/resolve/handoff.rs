@@ -1,7 +1,8 @@
 //! How the presigned URL is handed over: by a redirect that is not followed, or in a JSON field.
 
-use super::{ANSWER, Resolver, answer};
+use super::{ANSWER, Ask, Resolver, answer};
 use crate::error::{Code, Error, Result};
+use crate::http::backoff::Retry;
 use crate::http::expiry;
 use crate::http::failure::Failure;
 use crate::http::headers;
@@ -15,15 +16,27 @@ use serde_json::Value;
 use url::Url;
 
 impl Resolver {
-    /// Asks once, without regard to cost.
-    pub(super) async fn hand_over(&self, id: &DocumentId) -> Result<PresignedUrl, Failure> {
+    /// Asks once, without regard to cost; `leaving` is told right before the request is sent. (A token
+    /// that the API refuses is replaced, and the request sent with the new one.)
+    pub(super) async fn hand_over(
+        &self,
+        id: &DocumentId,
+        retry: &Retry,
+        leaving: &dyn Fn(),
+    ) -> Result<PresignedUrl, Failure> {
         let (method, path) = match self.provider.handoff {
             Handoff::Redirect { path } => (Method::GET, path),
             Handoff::JsonField { path, .. } => (Method::POST, path),
         };
         let url = self.route(path, Some(id));
         let charged = self.provider.charged;
-        let reply = self.authorized(method, &url, charged).await?;
+        let request = Ask {
+            charged,
+            leaving,
+            patience: retry.left(),
+            ..Ask::new(method, &url)
+        };
+        let reply = self.authorized(request).await?;
         self.read(id, &url, reply)
             .await
             .map_err(|error| Failure { error, sent: true })

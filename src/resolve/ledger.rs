@@ -1,169 +1,26 @@
 //! The ledger of paid retrievals: what costs is asked for once, by all runs and processes together.
 //!
-//! One record a document and account says how its retrieval stands:
-//!
-//! | state | what is known | its URL lives | its URL is over, or there is none |
-//! | --- | --- | --- | --- |
-//! | no record | nothing was charged | | ask |
-//! | `attempting` | a request may have left, and its process is gone | | refuse |
-//! | `doubtful` | a request left, and was not answered with a URL | | refuse |
-//! | `answered` | a URL came, the document has not been delivered | use it | refuse |
-//! | `delivered` | the document was delivered | use it | ask, and say so: it is a new wish |
-//!
-//! `--allow-recharge` turns *refuse* into *ask*, once a document and run. The states follow the
-//! retrieval:
-//!
-//! | event | before | after |
-//! | --- | --- | --- |
-//! | about to be sent | any | `attempting`, on disk before the first byte leaves |
-//! | it never left, or was answered without a charge | `attempting` | what was there before |
-//! | not answered, or with a failure or without a URL | `attempting` | `doubtful` |
-//! | answered with a URL | `attempting` | `answered`, on disk before the document is asked for |
-//! | the document is published, or its URL printed | `answered` | `delivered` |
-//! | the storage says that the URL is over | `answered`, `delivered` | the same, its URL over |
-//!
-//! A record is locked from its reading to the answer: whoever asks for the same document meanwhile
-//! waits, and finds the answer. A process that ends in between leaves `attempting`. A record that
-//! cannot be trusted refuses. Where no record can be written, this run remembers by itself.
+//! One record a document and account says how its retrieval stands; what a run may do then, and what
+//! happens to the record, is in the two tables of [`table`]. A record is locked from its reading to
+//! the answer: whoever asks for the same document meanwhile waits, and finds the answer. A process
+//! that ends in between leaves `attempting`. A record that cannot be trusted refuses. Where no record
+//! can be written, this run remembers by itself.
+
+pub mod table;
 
 use crate::error::{Code, Error, Result};
 use crate::http::presigned::PresignedUrl;
 use crate::model::{DocumentId, fingerprint};
-use crate::secret::{Secret, kept};
 use crate::state::lock::Lock;
 use crate::state::records::{LEDGER, Lasting, Records, StateFolder, Untrusted};
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
 use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use url::Url;
+use table::{Event, Record, State, Verdict, Wish, after, verdict};
 
 /// How long to wait for a lock that is held for a moment only.
 const MOMENT: Duration = Duration::from_secs(2);
-
-/// How a paid retrieval stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum State {
-    /// It is being asked for; when nobody is, whoever asked was stopped.
-    Attempting,
-    /// A URL came; the document was not delivered yet.
-    Answered,
-    /// The document was delivered.
-    Delivered,
-    /// It was asked for, and not answered with a URL.
-    Doubtful,
-}
-
-/// What is recorded of one document's retrieval.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Record {
-    /// The provider's name.
-    pub provider: String,
-    /// The document.
-    pub id: String,
-    /// How it stands.
-    pub state: State,
-    /// When it was asked for, by the servers' clock.
-    pub asked: Timestamp,
-    /// What came of it.
-    #[serde(flatten)]
-    answer: Option<Answer>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Answer {
-    #[serde(with = "kept")]
-    url: Secret,
-    /// By the servers' clock.
-    expires: Option<Timestamp>,
-    /// Whether the storage said that it is over, whatever the clocks say.
-    over: bool,
-}
-
-/// What happens to a retrieval.
-#[derive(Clone, Copy, Debug)]
-pub enum Event<'a> {
-    /// It is about to be sent.
-    Sending,
-    /// It never left, or was answered without a charge.
-    NotCharged,
-    /// It was not answered, or not with a URL.
-    Unanswered,
-    /// A URL came.
-    Answered(&'a PresignedUrl),
-    /// The document was published, or its URL printed: by this URL, or by the one recorded.
-    Delivered(Option<&'a PresignedUrl>),
-    /// The storage says that this URL is over.
-    Over(&'a PresignedUrl),
-}
-
-/// What a run may do.
-#[derive(Debug)]
-pub enum Verdict {
-    /// Ask: nothing is recorded that was charged.
-    Ask,
-    /// Ask, and say so: the document was delivered before.
-    AskAnew,
-    /// Ask, and say so: the user permits another charge.
-    AskPermitted,
-    /// Use the URL of an earlier answer.
-    Use(PresignedUrl),
-    /// Do not ask: this state would be charged again.
-    Refuse(State),
-}
-
-/// The table at the top of this file; `now` is the servers' time where it is known, and `permitted`
-/// whether `--allow-recharge` still counts.
-pub fn verdict(record: Option<&Record>, now: Option<Timestamp>, permitted: bool) -> Verdict {
-    let Some(record) = record else {
-        return Verdict::Ask;
-    };
-    let url = record.living(now).filter(|url| !url.is_over(now));
-    match (record.state, url) {
-        (State::Answered | State::Delivered, Some(url)) => Verdict::Use(url),
-        (State::Delivered, None) => Verdict::AskAnew,
-        (State::Attempting | State::Doubtful | State::Answered, _) if permitted => {
-            Verdict::AskPermitted
-        }
-        (state, _) => Verdict::Refuse(state),
-    }
-}
-
-impl Record {
-    /// When its URL dies or was found over, by the servers' clock.
-    pub fn expires(&self) -> Option<Timestamp> {
-        self.answer.as_ref()?.expires
-    }
-
-    /// Its URL, unless the storage found that over.
-    fn living(&self, now: Option<Timestamp>) -> Option<PresignedUrl> {
-        let answer = self.answer.as_ref().filter(|answer| !answer.over);
-        answer.and_then(|_| self.url(now))
-    }
-
-    fn url(&self, now: Option<Timestamp>) -> Option<PresignedUrl> {
-        let answer = self.answer.as_ref()?;
-        let since = now.unwrap_or(self.asked).duration_since(self.asked);
-        Some(PresignedUrl::recorded(
-            Url::parse(answer.url.expose()).ok()?,
-            answer.expires,
-            since.unsigned_abs(),
-        ))
-    }
-
-    fn has(&self, url: &PresignedUrl) -> bool {
-        let known = self.answer.as_ref().map(|answer| answer.url.expose());
-        known == Some(url.expose().as_str())
-    }
-
-    /// Whether it could have been written by this program for `id`.
-    fn makes_sense(&self, id: &DocumentId) -> bool {
-        let with_url = matches!(self.state, State::Answered | State::Delivered);
-        self.id == id.as_str() && self.url(None).is_some() == with_url
-    }
-}
 
 /// The paid retrievals of one account.
 #[derive(Debug)]
@@ -177,6 +34,8 @@ pub struct Ledger {
     memory: Mutex<HashMap<String, Record>>,
     /// Documents that were asked for again because the user permits it, in this run.
     recharged: Mutex<HashSet<DocumentId>>,
+    /// Documents that are being asked for.
+    in_flight: Mutex<HashSet<DocumentId>>,
 }
 
 /// The record of one document, held by this process.
@@ -187,8 +46,8 @@ pub struct Entry<'a> {
     name: String,
     lock: Option<Lock>,
     record: Option<Record>,
-    /// What was there before it was asked for.
-    before: Option<Record>,
+    /// What was there before it was asked for, while it is.
+    before: Option<Option<Record>>,
 }
 
 impl Ledger {
@@ -208,6 +67,7 @@ impl Ledger {
             patience,
             memory: Mutex::default(),
             recharged: Mutex::default(),
+            in_flight: Mutex::default(),
         }
     }
 
@@ -240,8 +100,8 @@ impl Ledger {
             id,
             name,
             lock,
-            before: record.clone(),
             record,
+            before: None,
         })
     }
 
@@ -259,8 +119,9 @@ impl Ledger {
             .read(&name)
             .and_then(|record: Option<Record>| match record {
                 Some(record) if !record.makes_sense(id) => Err(Untrusted {
-                    path: self.records.folder().unwrap_or("".as_ref()).join(&name),
-                    why: "it is not about this document".to_owned(),
+                    path: self.records.path(&name).unwrap_or_default(),
+                    why: "it makes no sense for this document".to_owned(),
+                    by_folder: false,
                 }),
                 record => Ok(record),
             })
@@ -276,22 +137,34 @@ impl Ledger {
         }
     }
 
+    /// Whether this run was stopped while it asked for a document.
+    pub fn was_asking(&self, id: &DocumentId) -> bool {
+        self.in_flight().contains(id)
+    }
+
     fn memory(&self) -> MutexGuard<'_, HashMap<String, Record>> {
-        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+        held(&self.memory)
     }
 
     fn recharged(&self) -> MutexGuard<'_, HashSet<DocumentId>> {
-        self.recharged
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        held(&self.recharged)
+    }
+
+    fn in_flight(&self) -> MutexGuard<'_, HashSet<DocumentId>> {
+        held(&self.in_flight)
     }
 }
 
 impl Entry<'_> {
-    /// What this run may do; see [`verdict`].
-    pub fn verdict(&self, now: Option<Timestamp>) -> Verdict {
+    /// What this run may do; `begun` when part of the document is here already.
+    pub fn verdict(&self, now: Option<Timestamp>, begun: bool) -> Verdict {
         let permitted = self.ledger.allow_recharge && !self.ledger.recharged().contains(self.id);
-        let verdict = verdict(self.record.as_ref(), now, permitted);
+        let wish = Wish {
+            now,
+            begun,
+            permitted,
+        };
+        let verdict = verdict(self.record.as_ref(), wish);
         if matches!(verdict, Verdict::AskPermitted) {
             self.ledger.recharged().insert(self.id.clone());
         }
@@ -305,61 +178,26 @@ impl Entry<'_> {
 
     /// Notes what happened; it is on disk when this returns, or said that it cannot be.
     pub fn note(&mut self, event: Event<'_>, now: Timestamp) {
-        if matches!(event, Event::Sending) {
-            self.before.clone_from(&self.record);
-        }
-        let after = self.after(&event, now);
+        let before = match event {
+            Event::Sending => {
+                self.before = Some(self.record.clone());
+                self.ledger.in_flight().insert(self.id.clone());
+                None
+            }
+            Event::NotCharged | Event::Unanswered | Event::Answered(_) => {
+                self.ledger.in_flight().remove(self.id);
+                let Some(before) = self.before.take() else {
+                    return; // nothing was sent: what is recorded is of an earlier run
+                };
+                before
+            }
+            Event::Delivered(_) | Event::Over(_) => None,
+        };
+        let about = (self.ledger.provider, self.id);
+        let after = after(about, self.record.clone(), before, event, now);
         if after != self.record {
             self.record = after;
             self.keep();
-        }
-    }
-
-    /// The second table at the top of this file.
-    fn after(&self, event: &Event<'_>, now: Timestamp) -> Option<Record> {
-        let current = self.record.clone();
-        let state = current.as_ref().map(|record| record.state);
-        let to = |state, answer| {
-            current.clone().map(|record| Record {
-                state,
-                answer,
-                ..record
-            })
-        };
-        let answer = current.as_ref().and_then(|record| record.answer.clone());
-        let is_of = |url: &PresignedUrl| current.as_ref().is_some_and(|record| record.has(url));
-        match (event, state) {
-            (Event::Sending, _) => Some(Record {
-                provider: self.ledger.provider.to_owned(),
-                id: self.id.as_str().to_owned(),
-                state: State::Attempting,
-                asked: now,
-                answer: None,
-            }),
-            (Event::NotCharged, Some(State::Attempting)) => self.before.clone(),
-            (Event::Unanswered, Some(State::Attempting)) => to(State::Doubtful, None),
-            (Event::Answered(url), Some(State::Attempting)) => {
-                let answer = Answer {
-                    url: Secret::new(url.expose().as_str()),
-                    expires: url.expires,
-                    over: false,
-                };
-                to(State::Answered, Some(answer))
-            }
-            (Event::Delivered(url), Some(State::Answered)) if url.is_none_or(is_of) => {
-                to(State::Delivered, answer)
-            }
-            (Event::Over(url), Some(state @ (State::Answered | State::Delivered)))
-                if is_of(url) =>
-            {
-                let over = |answer: Answer| Answer {
-                    expires: Some(answer.expires.map_or(now, |end| end.min(now))),
-                    over: true,
-                    ..answer
-                };
-                to(state, answer.map(over))
-            }
-            _ => current,
         }
     }
 
@@ -384,6 +222,10 @@ impl Entry<'_> {
     }
 }
 
+fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// The name of a document's record: it can be found by the document alone, whoever's it is.
 fn name(account: &str, id: &DocumentId) -> String {
     format!("{account}-{}", of_document(id))
@@ -395,14 +237,14 @@ fn of_document(id: &DocumentId) -> String {
 
 fn distrust(id: &DocumentId, untrusted: &Untrusted) -> Error {
     let what = format!("cannot tell whether a retrieval of {id} was paid for already");
-    let why = format!(
-        "its record {} cannot be trusted: {}",
-        untrusted.path.display(),
-        untrusted.why
-    );
-    Error::new(Code::ChargeRefused, what).why(why).hint(format!(
-        "look at the provider's bill; `docfetch ledger forget {id}` gives the record up"
-    ))
+    let path = untrusted.path.display();
+    let why = format!("its record {path} cannot be trusted: {}", untrusted.why);
+    let hint = if untrusted.by_folder {
+        "mend that folder, or name another one with DOCFETCH_STATE_DIR".to_owned()
+    } else {
+        format!("look at the bill; then `docfetch ledger forget {id}`")
+    };
+    Error::new(Code::ChargeRefused, what).why(why).hint(hint)
 }
 
 /// All records, of every account, and those that cannot be trusted.
@@ -413,11 +255,12 @@ pub async fn list(state: &StateFolder) -> Result<(Vec<Record>, Vec<Untrusted>)> 
     let records = state.records(LEDGER);
     let (mut found, mut untrusted) = (Vec::new(), Vec::new());
     for name in records.names()? {
+        // Whoever asks holds the lock; else nobody does any more.
+        let lock = records.lock(&name, Duration::ZERO, "asking").await;
         match records.read::<Record>(&name) {
             Ok(Some(mut record)) => {
-                let open = async || records.lock(&name, Duration::ZERO, "asking").await;
-                if record.state == State::Attempting && open().await.is_ok() {
-                    record.state = State::Doubtful; // nobody is asking any more
+                if record.state == State::Attempting && lock.is_ok() {
+                    record.state = State::Doubtful;
                 }
                 found.push(record);
             }
@@ -457,6 +300,7 @@ mod tests {
     use super::*;
     use jiff::SignedDuration;
     use proptest::prelude::*;
+    use url::Url;
 
     const NOW: Timestamp = Timestamp::UNIX_EPOCH;
     const HOUR: SignedDuration = SignedDuration::from_hours(1);
@@ -473,107 +317,6 @@ mod tests {
     fn ledger(folder: &std::path::Path, allow_recharge: bool) -> Ledger {
         let state = StateFolder::new(Some(folder.to_owned()));
         Ledger::new("onecodex", &[b"x"], &state, allow_recharge, Duration::ZERO)
-    }
-
-    fn record(state: State, over: bool) -> Record {
-        let expires = if over { NOW } else { NOW + HOUR };
-        let has_url = matches!(state, State::Answered | State::Delivered);
-        Record {
-            provider: "onecodex".to_owned(),
-            id: "00f2".to_owned(),
-            state,
-            asked: NOW,
-            answer: has_url.then(|| Answer {
-                url: Secret::new("https://s.example/1?sig=s3cret"),
-                expires: Some(expires),
-                over: false,
-            }),
-        }
-    }
-
-    fn shown(verdict: &Verdict) -> &'static str {
-        match verdict {
-            Verdict::Ask => "ask",
-            Verdict::AskAnew => "ask, said",
-            Verdict::AskPermitted => "ask, permitted",
-            Verdict::Use(_) => "use",
-            Verdict::Refuse(_) => "refuse",
-        }
-    }
-
-    #[test]
-    fn the_first_table() {
-        let table = [
-            (None, "ask", "ask"),
-            (Some((State::Attempting, true)), "refuse", "ask, permitted"),
-            (Some((State::Doubtful, true)), "refuse", "ask, permitted"),
-            (Some((State::Answered, false)), "use", "use"),
-            (Some((State::Answered, true)), "refuse", "ask, permitted"),
-            (Some((State::Delivered, false)), "use", "use"),
-            (Some((State::Delivered, true)), "ask, said", "ask, said"),
-        ];
-        for (case, plain, permitted) in table {
-            let record = case.map(|(state, over)| record(state, over));
-            let of = |permitted| shown(&verdict(record.as_ref(), Some(NOW), permitted));
-            assert_eq!((of(false), of(true)), (plain, permitted), "{case:?}");
-        }
-        // Without the servers' time nothing is over but what the storage said is.
-        for (state, then) in [(State::Answered, "refuse"), (State::Delivered, "ask, said")] {
-            let mut record = record(state, true);
-            assert_eq!(shown(&verdict(Some(&record), None, false)), "use");
-            record.answer.as_mut().unwrap().over = true;
-            assert_eq!(shown(&verdict(Some(&record), None, false)), then);
-        }
-    }
-
-    #[tokio::test]
-    async fn the_second_table() {
-        let id = id();
-        let (one, other) = (url(1, Some(NOW + HOUR)), url(2, None));
-        let all = [
-            None,
-            Some(State::Attempting),
-            Some(State::Doubtful),
-            Some(State::Answered),
-            Some(State::Delivered),
-        ];
-        for from in all {
-            let folder = tempfile::tempdir().unwrap();
-            let ledger = ledger(folder.path(), false);
-            let mut entry = ledger.open(&id).await.unwrap();
-            entry.record = from.map(|state| record(state, false));
-            entry.before = Some(record(State::Delivered, true));
-            let state = |event: &Event<'_>| entry.after(event, NOW).map(|record| record.state);
-            let attempting = from == Some(State::Attempting);
-            let expected = |to: State| if attempting { Some(to) } else { from };
-            assert_eq!(state(&Event::Sending), Some(State::Attempting));
-            assert_eq!(state(&Event::NotCharged), expected(State::Delivered));
-            assert_eq!(state(&Event::Unanswered), expected(State::Doubtful));
-            assert_eq!(state(&Event::Answered(&one)), expected(State::Answered));
-            let delivered = match from {
-                Some(State::Answered) => Some(State::Delivered),
-                same => same,
-            };
-            assert_eq!(state(&Event::Delivered(Some(&one))), delivered);
-            assert_eq!(state(&Event::Delivered(None)), delivered);
-            assert_eq!(
-                state(&Event::Delivered(Some(&other))),
-                from,
-                "of another URL"
-            );
-            assert_eq!(state(&Event::Over(&one)), from);
-            let over = entry.after(&Event::Over(&one), NOW);
-            assert_eq!(
-                over.and_then(|record| record.expires()),
-                entry
-                    .record
-                    .as_ref()
-                    .and_then(|record| record.answer.as_ref())
-                    .map(|_| NOW)
-            );
-            let same = entry.after(&Event::Over(&other), NOW);
-            assert_eq!(same, entry.record, "of another URL");
-        }
     }
 
     #[tokio::test]
@@ -616,15 +359,29 @@ mod tests {
         assert!(error.next_step().contains("docfetch ledger forget 00f3"));
     }
 
+    #[tokio::test]
+    async fn what_was_never_sent_changes_nothing_of_an_older_doubt() {
+        let folder = tempfile::tempdir().unwrap();
+        let (ledger, id) = (ledger(folder.path(), true), id());
+        ledger.open(&id).await.unwrap().note(Event::Sending, NOW);
+        let mut entry = ledger.open(&id).await.unwrap();
+        let Verdict::AskPermitted = entry.verdict(Some(NOW), false) else {
+            panic!("it is permitted");
+        };
+        entry.note(Event::NotCharged, NOW);
+        let state = ledger.look(&id).unwrap().0.map(|record| record.state);
+        assert_eq!(state, Some(State::Attempting));
+    }
+
     /// What can happen to a document, in any order.
     #[derive(Clone, Copy, Debug)]
     enum Step {
-        /// A run asks, and the API does this.
-        Run { api: Api, allow: bool },
-        /// A run finishes with the URL that it got.
-        Deliver,
-        /// The storage finds the URL over.
-        Over,
+        /// A run asks, with part of the document here or not, and the API does this.
+        Run { api: Api, begun: bool, allow: bool },
+        /// One of the runs that have a URL delivers the document.
+        Deliver(usize),
+        /// The storage tells one of them that the URL is over.
+        Over(usize),
         /// Time passes.
         Pass(i64),
     }
@@ -641,63 +398,79 @@ mod tests {
 
     fn step() -> impl Strategy<Value = Step> {
         let api = prop_oneof![
-            Just(Api::Answers),
-            Just(Api::AnswersAndTheProcessDies),
-            Just(Api::Drops),
-            Just(Api::DropsAndTheProcessDies),
-            Just(Api::IsNotThere),
-            Just(Api::Refuses),
+            4 => Just(Api::Answers),
+            1 => Just(Api::AnswersAndTheProcessDies),
+            1 => Just(Api::Drops),
+            1 => Just(Api::DropsAndTheProcessDies),
+            1 => Just(Api::IsNotThere),
+            1 => Just(Api::Refuses),
         ];
+        let run = (api, any::<bool>(), prop::bool::weighted(0.2));
         prop_oneof![
-            4 => (api, prop::bool::weighted(0.2)).prop_map(|(api, allow)| Step::Run { api, allow }),
-            2 => Just(Step::Deliver),
-            1 => Just(Step::Over),
+            4 => run.prop_map(|(api, begun, allow)| Step::Run { api, begun, allow }),
+            2 => (0usize..4).prop_map(Step::Deliver),
+            1 => (0usize..4).prop_map(Step::Over),
             2 => (0i64..5000).prop_map(Step::Pass),
         ]
     }
 
-    proptest! {
-        #![proptest_config(ProptestConfig::with_cases(64))]
+    /// The world's own book of the last retrieval that may have been charged.
+    #[derive(Clone, Copy, Debug)]
+    struct Charge {
+        number: u32,
+        delivered: bool,
+        /// When its URL ends, if one came that anybody has.
+        end: Option<Timestamp>,
+    }
 
-        /// Any sequence of sending, answering, dropping, crashing, expiry and rerun: without the flag
-        /// nothing is asked for that may be charged while an earlier charge is undelivered, or its
-        /// URL alive.
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(96))]
+
+        /// Any sequence of sending, answering, dropping, crashing, expiry, delivery and rerun, by any
+        /// number of processes: without the flag nothing is asked for that may be charged while an
+        /// earlier charge is undelivered, its URL alive, or a wish that it serves has begun; and
+        /// nothing else is refused.
         #[test]
-        fn nothing_is_charged_twice_without_the_flag(steps in prop::collection::vec(step(), 1..24)) {
+        fn nothing_is_charged_twice_without_the_flag(steps in prop::collection::vec(step(), 1..32)) {
             let folder = tempfile::tempdir().unwrap();
             let id = id();
             let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
             runtime.block_on(async {
                 let mut now = NOW;
-                // The world's own book: what the last charge may have been, and whether it is served.
-                let mut charged: Option<(bool, Option<Timestamp>)> = None; // delivered, URL's end
-                let mut held: Option<PresignedUrl> = None;
-                let mut number = 0;
+                let mut charge: Option<Charge> = None;
+                let mut held: Vec<(PresignedUrl, u32)> = Vec::new();
                 for step in steps {
                     match step {
                         Step::Pass(seconds) => now += SignedDuration::from_secs(seconds),
-                        Step::Deliver => if let Some(url) = &held {
-                            let ledger = ledger(folder.path(), false);
-                            ledger.delivered(&id, Some(url)).await;
-                            if let Some((delivered, _)) = &mut charged { *delivered = true; }
+                        Step::Deliver(which) => if let Some((url, number)) = held.get(which) {
+                            ledger(folder.path(), false).delivered(&id, Some(url)).await;
+                            let of = charge.as_mut().filter(|charge| charge.number == *number);
+                            if let Some(charge) = of { charge.delivered = true; }
                         },
-                        Step::Over => if let Some(url) = held.take() {
+                        Step::Over(which) => if let Some((url, number)) = held.get(which) {
                             let ledger = ledger(folder.path(), false);
-                            ledger.open(&id).await.unwrap().note(Event::Over(&url), now);
-                            if let Some((_, end)) = &mut charged { *end = Some(now); }
+                            ledger.open(&id).await.unwrap().note(Event::Over(url), now);
+                            let of = charge.as_mut().filter(|charge| charge.number == *number);
+                            if let Some(charge) = of { charge.end = charge.end.map(|end| end.min(now)); }
                         },
-                        Step::Run { api, allow } => {
+                        Step::Run { api, begun, allow } => {
                             let ledger = ledger(folder.path(), allow);
                             let mut entry = ledger.open(&id).await.unwrap();
-                            let verdict = entry.verdict(Some(now));
-                            if let Verdict::Use(url) = verdict {
-                                prop_assert!(!url.is_over(Some(now)));
-                                held = Some(url);
-                                continue;
-                            }
-                            if let Verdict::Refuse(_) = verdict {
-                                prop_assert!(!allow && charged.is_some());
-                                continue;
+                            let verdict = entry.verdict(Some(now), begun);
+                            let living = charge.is_some_and(|charge| charge.end.is_some_and(|end| now < end));
+                            let free = charge.is_none_or(|charge| charge.delivered && !living && !begun);
+                            match verdict {
+                                Verdict::Use(url) => {
+                                    prop_assert!(living, "{charge:?}");
+                                    held.push((url, charge.unwrap().number));
+                                    continue;
+                                }
+                                Verdict::Refuse(_) => {
+                                    prop_assert!(!allow && !living && !free, "refused: {charge:?}");
+                                    continue;
+                                }
+                                Verdict::Ask | Verdict::AskAnew => prop_assert!(free, "{charge:?}"),
+                                Verdict::AskPermitted => prop_assert!(allow && !living, "{charge:?}"),
                             }
                             entry.note(Event::Sending, now);
                             if matches!(api, Api::IsNotThere | Api::Refuses) {
@@ -705,23 +478,14 @@ mod tests {
                                 continue;
                             }
                             // From here on it may be charged.
-                            let may = match charged {
-                                None => true,
-                                Some((delivered, end)) => {
-                                    allow || delivered && end.is_some_and(|end| now >= end)
-                                }
-                            };
-                            prop_assert!(may, "charged twice: {charged:?}");
-                            number += 1;
-                            let end = now + HOUR;
-                            let fresh = url(number, Some(end));
-                            held = None;
-                            charged = Some((false, None));
+                            let number = charge.map_or(1, |charge| charge.number + 1);
+                            let fresh = url(number, Some(now + HOUR));
+                            let end = (api == Api::Answers).then_some(now + HOUR);
+                            charge = Some(Charge { number, delivered: false, end });
                             match api {
                                 Api::Answers => {
                                     entry.note(Event::Answered(&fresh), now);
-                                    charged = Some((false, Some(end)));
-                                    held = Some(fresh);
+                                    held.push((fresh, number));
                                 }
                                 Api::Drops => entry.note(Event::Unanswered, now),
                                 // The lock goes with the process, the record stays.

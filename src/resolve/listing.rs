@@ -1,6 +1,6 @@
 //! Pages of documents, one after another.
 
-use super::{ANSWER, Resolver, answer};
+use super::{ANSWER, Ask, Resolver, answer};
 use crate::error::{Error, Result};
 use crate::http::headers;
 use crate::model::DocumentId;
@@ -9,6 +9,7 @@ use reqwest::Method;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use std::collections::HashSet;
+use std::time::Duration;
 use url::Url;
 
 /// A document that can be fetched.
@@ -76,7 +77,7 @@ impl Pages<'_> {
         };
         let mut retry = self.resolver.retry();
         let (rows, total, next) = loop {
-            match self.ask(&url).await {
+            match self.ask(&url, retry.left()).await {
                 Ok(page) => break page,
                 Err(error) => retry.pause(error).await?,
             }
@@ -124,11 +125,18 @@ impl Pages<'_> {
         Ok(url)
     }
 
-    async fn ask(&self, url: &Url) -> Result<(Vec<Value>, Option<u64>, Option<String>)> {
+    async fn ask(
+        &self,
+        url: &Url,
+        patience: Duration,
+    ) -> Result<(Vec<Value>, Option<u64>, Option<String>)> {
         let title = self.resolver.provider.title;
         let reply = self
             .resolver
-            .authorized(Method::GET, url, false)
+            .authorized(Ask {
+                patience,
+                ..Ask::new(Method::GET, url)
+            })
             .await
             .map_err(|failure| failure.error)?;
         if reply.status() != 200 {

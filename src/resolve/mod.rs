@@ -31,6 +31,8 @@ use url::Url;
 
 /// How long the free metadata may take: it is a convenience.
 const METADATA_TIME: Duration = Duration::from_secs(5);
+/// How long a hold of the rate budget is waited for where no deadline says it.
+const FREE_PATIENCE: Duration = Duration::from_mins(5);
 /// A page of a listing or a handoff is never longer.
 const ANSWER: usize = 16 << 20;
 
@@ -41,6 +43,39 @@ pub struct Known {
     pub name: Option<String>,
     /// Its size in bytes.
     pub size: Option<u64>,
+}
+
+/// Why a URL is needed.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Need<'a> {
+    /// The URL before, which the storage finds over.
+    pub over: Option<&'a PresignedUrl>,
+    /// Whether part of the document is here already.
+    pub begun: bool,
+}
+
+/// A request with the credential.
+struct Ask<'a> {
+    method: Method,
+    url: &'a Url,
+    charged: bool,
+    /// How long a hold of the rate budget may be waited for.
+    patience: Duration,
+    /// Told right before the request is sent.
+    leaving: &'a dyn Fn(),
+}
+
+impl<'a> Ask<'a> {
+    /// A free request.
+    fn new(method: Method, url: &'a Url) -> Self {
+        Self {
+            method,
+            url,
+            charged: false,
+            patience: FREE_PATIENCE,
+            leaving: &|| {},
+        }
+    }
 }
 
 /// Speaks to one provider's API as one account.
@@ -127,7 +162,7 @@ impl Resolver {
     async fn ask_metadata(&self, route: &Metadata, id: &DocumentId) -> Result<Known> {
         let url = self.route(route.path, Some(id));
         let reply = self
-            .authorized(Method::GET, &url, false)
+            .authorized(Ask::new(Method::GET, &url))
             .await
             .map_err(|failure| failure.error)?;
         if reply.status() != 200 {
@@ -143,23 +178,23 @@ impl Resolver {
         })
     }
 
-    /// The presigned URL of a document; `over` is one that the storage finds over.
+    /// The presigned URL of a document.
     ///
     /// # Errors
-    /// [`ChargeUnknown`](crate::error::Code::ChargeUnknown) when a paid request was sent and not answered,
-    /// [`ChargeRefused`](crate::error::Code::ChargeRefused) when the ledger does not permit another one, and every code of a
-    /// refused or failing API.
+    /// [`ChargeUnknown`](crate::error::Code::ChargeUnknown) when a paid request was sent and not
+    /// answered, [`ChargeRefused`](crate::error::Code::ChargeRefused) when the ledger does not permit
+    /// another one, and every code of a refused or failing API.
     pub async fn resolve(
         &self,
         id: &DocumentId,
         retry: &mut Retry,
-        over: Option<&PresignedUrl>,
+        need: Need<'_>,
     ) -> Result<PresignedUrl> {
         let url = if self.provider.charged {
-            self.retrieve(id, retry, over).await?
+            self.retrieve(id, retry, need).await?
         } else {
             loop {
-                match self.hand_over(id).await {
+                match self.hand_over(id, retry, &|| {}).await {
                     Ok(url) => break url,
                     Err(failure) => retry.pause(failure.error).await?,
                 }
@@ -189,16 +224,19 @@ impl Resolver {
 
     /// Sends a request with the credential. A token that the API refuses is dropped, and the request
     /// sent once more with a new one: a 401 is not charged.
-    async fn authorized(&self, method: Method, url: &Url, charged: bool) -> Result<Reply, Failure> {
+    async fn authorized(&self, ask: Ask<'_>) -> Result<Reply, Failure> {
         let mut renewed = false;
         loop {
-            let authorization = self.authorization().await.map_err(Failure::unsent)?;
+            let authorization = self.authorization(ask.patience).await;
+            let authorization = authorization.map_err(Failure::unsent)?;
             let request = ApiRequest {
-                url: url.clone(),
-                charged,
-                method: method.clone(),
+                url: ask.url.clone(),
+                charged: ask.charged,
+                method: ask.method.clone(),
                 authorization: &authorization,
                 form: None,
+                patience: ask.patience,
+                leaving: ask.leaving,
             };
             let reply = self.http.api(request).await?;
             let uses_token = matches!(self.provider.auth, Auth::ClientCredentials { .. });
@@ -209,19 +247,22 @@ impl Resolver {
                 "{} refused the token; asking for a new one",
                 self.provider.title
             );
-            self.token.refuse().await;
+            self.token.refuse(&authorization.value).await;
             renewed = true;
         }
     }
 
-    async fn authorization(&self) -> Result<Authorization, Error> {
+    async fn authorization(&self, patience: Duration) -> Result<Authorization, Error> {
         let bearer = |token: &Secret| Authorization {
             header: AUTHORIZATION,
-            value: Secret::new(format!("Bearer {}", token.expose())),
+            value: token::bearer(token),
         };
         match (&self.provider.auth, &self.credentials) {
             (Auth::ClientCredentials { token_path, .. }, Credentials::Client { id, secret }) => {
-                let token = self.token.get(self, token_path, id, secret).await?;
+                let token = self
+                    .token
+                    .get(self, (token_path, patience), id, secret)
+                    .await?;
                 Ok(bearer(&token))
             }
             (Auth::Key { header, .. }, Credentials::Key(key)) => Ok(Authorization {

@@ -1,14 +1,15 @@
 //! A retrieval that may be charged: the ledger decides whether it is asked for, and knows of it before
 //! the first byte leaves.
 
-use super::Resolver;
-use super::ledger::{Event, State, Verdict};
+use super::ledger::table::{Event, State, Verdict};
+use super::{Need, Resolver};
 use crate::error::{Code, Error, Result};
 use crate::http::backoff::Retry;
 use crate::http::failure::Failure;
 use crate::http::presigned::PresignedUrl;
 use crate::model::DocumentId;
 use jiff::{SignedDuration, Timestamp};
+use std::cell::RefCell;
 
 /// What a request that brought no URL cost.
 #[derive(Debug, PartialEq, Eq)]
@@ -31,8 +32,7 @@ fn cost(failure: &Failure) -> Cost {
 }
 
 impl Resolver {
-    /// The URL of a paid retrieval: a recorded one while it lives, else one that is asked for. `over`
-    /// is a URL that the storage finds over.
+    /// The URL of a paid retrieval: a recorded one while it lives, else one that is asked for.
     ///
     /// # Errors
     /// [`Code::ChargeRefused`] when the ledger forbids it, [`Code::ChargeUnknown`] when it was sent and
@@ -41,49 +41,52 @@ impl Resolver {
         &self,
         id: &DocumentId,
         retry: &mut Retry,
-        over: Option<&PresignedUrl>,
+        need: Need<'_>,
     ) -> Result<PresignedUrl> {
         let clock = self.http.clock();
         let mut entry = self.ledger.open(id).await?;
-        if let Some(url) = over {
+        if let Some(url) = need.over {
             entry.note(Event::Over(url), clock.best());
         }
         let asked = entry.asked();
-        match entry.verdict(clock.now()) {
+        match entry.verdict(clock.now(), need.begun) {
             Verdict::Ask => {}
-            Verdict::AskAnew => log::warn!(
+            Verdict::AskAnew => log::error!(
                 "{id} was delivered before, and its URL is over: asking for a new paid retrieval"
             ),
-            Verdict::AskPermitted => {
-                log::warn!(
-                    "asking for another paid retrieval of {id}, as --allow-recharge permits"
-                );
-            }
+            Verdict::AskPermitted => log::error!(
+                "asking for another paid retrieval of {id}, as --allow-recharge permits"
+            ),
             Verdict::Use(url) => {
                 log::info!("using the URL of the paid retrieval of {}", shown(asked));
                 return Ok(url);
             }
             Verdict::Refuse(state) => return Err(refused(id, state, asked)),
         }
+        let entry = RefCell::new(entry);
+        let note = |event: Event<'_>| entry.borrow_mut().note(event, clock.best());
         loop {
-            entry.note(Event::Sending, clock.best());
-            let failure = match self.hand_over(id).await {
+            let leaving = || note(Event::Sending);
+            let failure = match self.hand_over(id, retry, &leaving).await {
                 Ok(url) => {
-                    entry.note(Event::Answered(&url), clock.best());
+                    note(Event::Answered(&url));
                     return Ok(url);
                 }
                 Err(failure) => failure,
             };
-            let cost = cost(&failure);
-            let event = match cost {
-                Cost::Unknown => Event::Unanswered,
-                Cost::Nothing | Cost::NothingYet => Event::NotCharged,
-            };
-            entry.note(event, clock.best());
-            match cost {
-                Cost::NothingYet => retry.pause(failure.error).await?,
-                Cost::Nothing => return Err(failure.error),
-                Cost::Unknown => return Err(in_doubt(id, &failure.error)),
+            match cost(&failure) {
+                Cost::NothingYet => {
+                    note(Event::NotCharged);
+                    retry.pause(failure.error).await?;
+                }
+                Cost::Nothing => {
+                    note(Event::NotCharged);
+                    return Err(failure.error);
+                }
+                Cost::Unknown => {
+                    note(Event::Unanswered);
+                    return Err(in_doubt(id, &failure.error));
+                }
             }
         }
     }
@@ -99,36 +102,43 @@ impl Resolver {
     /// A failure, with what running again means once a paid retrieval was asked for. `resolved` when
     /// this run had its URL.
     pub fn say_what_it_costs(&self, id: &DocumentId, error: Error, resolved: bool) -> Error {
-        let told = matches!(
-            error.code(),
-            // These, or what they hint at, another run with the same URL would only repeat.
-            Code::ChargeUnknown | Code::ChargeRefused | Code::StorageDenied | Code::ClockSkew
-        );
-        if told || !self.provider.charged {
+        if self.ledger.was_asking(id) {
+            return error
+                .why("a paid retrieval was sent and may have been charged")
+                .hint(next(id));
+        }
+        let told = matches!(error.code(), Code::ChargeUnknown | Code::ChargeRefused);
+        if told || !resolved || !self.provider.charged {
             return error;
         }
         let Ok((Some(record), kept)) = self.ledger.look(id) else {
             return error;
         };
-        match record.state {
-            State::Attempting | State::Doubtful => error
-                .why("a paid retrieval was sent and may have been charged")
-                .hint(next(id)),
-            State::Answered if resolved && !kept => {
-                error.hint("running again asks for a new retrieval, which may be charged")
+        if record.state != State::Answered {
+            return error;
+        }
+        match error.code() {
+            Code::StorageDenied if error.status() == Some(404) => {
+                let forget = format!("`docfetch ledger forget {id}` gives the paid URL up");
+                error.hint(format!("tell the provider; {forget}"))
             }
-            State::Answered if resolved => {
+            // Another run with the same URL would only repeat it, or its own hint comes first.
+            Code::ClockSkew => error,
+            _ if !error.retryable() => error,
+            _ if !kept => {
+                error.hint("running again may be charged: this answer could not be recorded")
+            }
+            _ => {
                 let now = self.http.clock().best();
                 let left = record.expires().map(|end| end.duration_since(now));
-                let kept = match left.filter(SignedDuration::is_positive) {
+                error.hint(match left.filter(SignedDuration::is_positive) {
                     Some(left) => {
-                        format!("within {}: the paid URL is kept until then", short(left))
+                        let left = short(left);
+                        format!("run again within {left}: the paid URL is kept until then")
                     }
-                    None => "while the paid URL lives: it is kept".to_owned(),
-                };
-                error.hint(format!("run again {kept}"))
+                    None => "run again while the paid URL lives: it is kept".to_owned(),
+                })
             }
-            State::Answered | State::Delivered => error,
         }
     }
 }
@@ -166,9 +176,7 @@ fn in_doubt(id: &DocumentId, error: &Error) -> Error {
 }
 
 fn next(id: &DocumentId) -> String {
-    format!(
-        "look at the provider's bill; --allow-recharge asks again, `docfetch ledger forget {id}` too"
-    )
+    format!("look at the bill; then --allow-recharge, or `docfetch ledger forget {id}`")
 }
 
 /// A time to the second.

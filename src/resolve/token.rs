@@ -100,7 +100,7 @@ impl TokenCache {
     pub async fn get(
         &self,
         resolver: &Resolver,
-        path: &str,
+        (path, patience): (&str, Duration),
         id: &Secret,
         secret: &Secret,
     ) -> Result<Secret> {
@@ -119,9 +119,10 @@ impl TokenCache {
         if let Some(token) = self.kept(&memory) {
             return Ok(memory.token.insert(token).value.clone());
         }
-        let token = ask(resolver, path, id, secret).await?;
+        let token = ask(resolver, (path, patience), id, secret).await?;
         let kept = match &lock {
             Ok(_) => self.records.write(&self.name, &token, Lasting::Soon),
+            Err(error) if error.code() == Code::Busy => Ok(()), // its own will be kept
             Err(error) => Err(error.clone()),
         };
         if let Err(error) = kept {
@@ -139,10 +140,13 @@ impl TokenCache {
         })
     }
 
-    /// Drops a token that the API refused.
-    pub async fn refuse(&self) {
+    /// Drops the token of an `Authorization` that the API refused, unless there is another one by now.
+    pub async fn refuse(&self, authorization: &Secret) {
         let mut memory = self.memory.lock().await;
-        memory.refused = memory.token.take().map(|token| token.value);
+        let refused = memory
+            .token
+            .take_if(|token| bearer(&token.value) == *authorization);
+        memory.refused = refused.map(|token| token.value).or(memory.refused.take());
     }
 
     /// The token that is used, living or not.
@@ -171,7 +175,17 @@ pub fn basic(id: &Secret, secret: &Secret) -> Secret {
     Secret::new(STANDARD.encode(format!("{}:{}", encode(id), encode(secret))))
 }
 
-async fn ask(resolver: &Resolver, path: &str, id: &Secret, secret: &Secret) -> Result<Token> {
+/// The credential that a token is (RFC 6750 section 2.1).
+pub fn bearer(token: &Secret) -> Secret {
+    Secret::new(format!("Bearer {}", token.expose()))
+}
+
+async fn ask(
+    resolver: &Resolver,
+    (path, patience): (&str, Duration),
+    id: &Secret,
+    secret: &Secret,
+) -> Result<Token> {
     let basic = basic(id, secret);
     let authorization = Authorization {
         header: AUTHORIZATION,
@@ -183,6 +197,8 @@ async fn ask(resolver: &Resolver, path: &str, id: &Secret, secret: &Secret) -> R
         method: Method::POST,
         authorization: &authorization,
         form: Some("grant_type=client_credentials"),
+        patience,
+        leaving: &|| {},
     };
     let asked = Timestamp::now();
     let reply = resolver

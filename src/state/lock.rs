@@ -55,21 +55,24 @@ pub async fn lock_own(
 #[derive(Debug)]
 pub struct Lock {
     path: PathBuf,
-    _file: File,
+    file: File,
 }
 
 impl Lock {
     /// Takes the lock at `path`; see [`lock_own`].
     pub async fn take(path: PathBuf, patience: Duration, what: &str) -> Result<Self> {
         let file = lock_own(&path, patience, what, drop).await?;
-        Ok(Self { path, _file: file })
+        Ok(Self { path, file })
     }
 }
 
 impl Drop for Lock {
-    /// Removed while it is still held: whoever opened it before finds it without a name.
+    /// Removed while it is still held: whoever opened it before finds it without a name. Somebody
+    /// else's is left alone.
     fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.path);
+        if names(&self.path, &self.file) {
+            let _ = std::fs::remove_file(&self.path);
+        }
     }
 }
 

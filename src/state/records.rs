@@ -3,9 +3,10 @@
 //! not believed; what that means is for whoever asks. So it is for where nothing can be written: that
 //! is said once, and whoever asks goes on in memory.
 
-use super::files::{make_folder, open_own, remove, sync_names, write_record};
+use super::files::{fresh, make_folder, open_own, remove, sync_names, write_record};
 use super::lock::Lock;
 use crate::error::{Code, Error, Result};
+use log::Level;
 use rustix::fs::OFlags;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -17,7 +18,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 /// No record is longer, in bytes.
-const LONGEST: u64 = 256 << 10;
+const LONGEST: u64 = 1 << 20;
 
 /// The folder that all processes of a user share.
 #[derive(Clone, Debug)]
@@ -41,6 +42,7 @@ impl StateFolder {
         Records {
             state: self.clone(),
             folder: self.root.as_deref().map(|root| root.join(kind)),
+            costs: kind == LEDGER,
             ready: OnceLock::new(),
         }
     }
@@ -51,6 +53,8 @@ impl StateFolder {
 pub struct Records {
     state: StateFolder,
     folder: Option<PathBuf>,
+    /// Whether forgetting them may cost money.
+    costs: bool,
     ready: OnceLock<()>,
 }
 
@@ -61,6 +65,8 @@ pub struct Untrusted {
     pub path: PathBuf,
     /// What is wrong with it.
     pub why: String,
+    /// Whether that is the fault of the folder that it is in.
+    pub by_folder: bool,
 }
 
 /// Whether a record lasts through a power failure, or only through the end of the process.
@@ -84,12 +90,27 @@ impl Records {
         })
     }
 
-    /// Says once a process that nothing can be remembered for other processes.
+    /// Where the record `name` is.
+    ///
+    /// # Errors
+    /// [`Code::LocalIo`] where there is no place for one.
+    pub fn path(&self, name: &str) -> Result<PathBuf> {
+        Ok(self.folder()?.join(format!("{name}.json")))
+    }
+
+    /// Says once a process that nothing can be remembered for other processes; what that may cost is
+    /// said even when only errors are.
     pub fn cannot_keep(&self, error: &Error) {
-        if !self.state.told.swap(true, Ordering::Relaxed) {
-            log::warn!(
-                "tokens, rate budgets and paid retrievals are remembered in this run only: {}",
-                error.message()
+        let level = if self.costs {
+            Level::Error
+        } else {
+            Level::Warn
+        };
+        if log::log_enabled!(level) && !self.state.told.swap(true, Ordering::Relaxed) {
+            let why = error.message();
+            log::log!(
+                level,
+                "tokens, rate budgets and paid retrievals are remembered in this run only: {why}"
             );
         }
     }
@@ -130,22 +151,30 @@ impl Records {
     /// # Errors
     /// What makes it untrustworthy.
     pub fn read<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, Untrusted> {
-        let Ok(folder) = self.folder() else {
+        let (Ok(folder), Ok(path)) = (self.folder(), self.path(name)) else {
             return Ok(None);
         };
-        let path = folder.join(format!("{name}.json"));
-        let untrusted = |why: String| Untrusted {
+        let distrust = |why: String, by_folder| Untrusted {
             path: path.clone(),
             why,
+            by_folder,
         };
         match std::fs::symlink_metadata(&path) {
             Ok(_) => {}
-            // A folder that cannot be looked into is like none; a write there will tell.
-            Err(_) => return Ok(None),
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+                ) =>
+            {
+                return Ok(None);
+            }
+            Err(error) => return Err(distrust(error.to_string(), true)),
         }
         if let Some(why) = untrusted_folder(folder) {
-            return Err(untrusted(why));
+            return Err(distrust(why, true));
         }
+        let untrusted = |why: String| distrust(why, false);
         let file = open_own(&path, OFlags::RDONLY)
             .map_err(|error| untrusted(error.cause().unwrap_or(error.what()).to_owned()))?;
         let metadata = file
@@ -170,8 +199,7 @@ impl Records {
     /// [`Code::LocalIo`], [`Code::DiskFull`].
     pub fn write(&self, name: &str, record: &impl Serialize, lasting: Lasting) -> Result<()> {
         let folder = self.make()?;
-        let path = folder.join(format!("{name}.json"));
-        drop(write_record(&path, record, lasting)?);
+        drop(write_record(&self.path(name)?, record, lasting)?);
         match lasting {
             Lasting::Durable => sync_names(folder),
             Lasting::Soon => Ok(()),
@@ -183,9 +211,10 @@ impl Records {
     /// # Errors
     /// [`Code::LocalIo`].
     pub fn remove(&self, name: &str) -> Result<()> {
-        let folder = self.folder()?;
-        remove(&folder.join(format!("{name}.json")))?;
-        sync_names(folder)
+        let path = self.path(name)?;
+        remove(&fresh(&path))?;
+        remove(&path)?;
+        sync_names(self.folder()?)
     }
 
     /// The names of all records, sorted.

@@ -37,7 +37,8 @@ fn paint(text: &str, with: &str, color: bool) -> String {
     }
 }
 
-/// Shows what the lower floors log: warnings, and with `-v` requests, attempts and decisions.
+/// Shows what the lower floors log: warnings, and with `-v` requests, attempts and decisions. With `-q`
+/// only what is logged as an error: what costs, or may cost, is said in any case.
 #[derive(Debug)]
 pub struct Journal {
     console: Console,
@@ -48,7 +49,7 @@ impl Journal {
     /// Starts to show; what other crates log never is: it holds whole URLs.
     pub fn install(console: Console, quiet: bool, verbose: bool, json: bool) {
         let level = match (quiet, verbose) {
-            (true, _) => LevelFilter::Off,
+            (true, _) => LevelFilter::Error,
             (_, true) => LevelFilter::Info,
             _ => LevelFilter::Warn,
         };
@@ -73,7 +74,7 @@ impl Log for Journal {
             self.console.say(&printable_json(&line.to_string()));
             return;
         }
-        let label = if record.level() == Level::Warn {
+        let label = if record.level() <= Level::Warn {
             "warning:"
         } else {
             "*"

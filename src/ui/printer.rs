@@ -11,7 +11,7 @@ use crate::fetch::events::{Progress, Unwatched};
 use crate::fetch::outcome::{Failed, Outcome, Status, Summary};
 use crate::http::presigned::PresignedUrl;
 use crate::model::DocumentId;
-use crate::resolve::ledger::Record;
+use crate::resolve::ledger::table::Record;
 use crate::resolve::listing::Row;
 use crate::sandbox::{Document, Report};
 use crate::state::records::Untrusted;
@@ -210,14 +210,17 @@ impl Printer {
     /// # Errors
     /// When standard output takes no more.
     pub fn ledger(&self, records: &[Record], untrusted: &[Untrusted]) -> Result<()> {
-        for Untrusted { path, why } in untrusted {
-            log::warn!("{} cannot be trusted: {why}", path.display());
+        for Untrusted { path, why, .. } in untrusted {
+            log::error!("{} cannot be trusted: {why}", path.display());
         }
         let now = Timestamp::now();
         if self.look.json {
             return records
                 .iter()
                 .try_for_each(|record| self.record(&report::LedgerRow::of(record)));
+        }
+        if records.is_empty() {
+            return Ok(());
         }
         let width = report::terminal_width().filter(|_| io::stdout().is_terminal());
         let lines = report::ledger(records, now, width, self.color);

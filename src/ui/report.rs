@@ -2,7 +2,7 @@
 
 use super::sanitize::printable;
 use crate::fetch::outcome::Summary;
-use crate::resolve::ledger::{Record, State};
+use crate::resolve::ledger::table::{Record, State};
 use crate::resolve::listing::Row;
 use crate::sandbox::Report;
 use jiff::Timestamp;

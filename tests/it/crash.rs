@@ -98,10 +98,15 @@ fn a_kill_at_any_call_leaves_nothing_half_done_and_the_next_run_finishes() {
                 assert_eq!(world.files(), ["x.bin"], "{when}");
                 continue;
             }
-            let answered = service.charges();
+            let (answered, asked) = (service.charges(), service.report().storage_requests);
+            let recorded = world.run(&["ledger", "list"]).stdout;
             let mut run = world.run(&[provider, "doc1"]);
             if run.code == 8 {
                 // Sent, or about to be: nobody can know. What was recorded as answered is used.
+                assert!(
+                    recorded.contains("doubtful") && asked == 0,
+                    "{when}: {run:?}"
+                );
                 assert_eq!(service.charges(), answered, "{when}: {run:?}");
                 run = world.run(&[provider, "doc1", "--allow-recharge"]);
             } else {
@@ -168,7 +173,10 @@ fn a_document_that_is_killed_again_and_again_moves_little_more_than_its_size() {
     let mut kills = 0;
     while !world.out().join("x.bin").exists() && kills < 40 {
         let mut child = world.command(&["onecodex", "doc1"]).spawn().unwrap();
-        std::thread::sleep(Duration::from_millis(if kills == 0 { 400 } else { 150 }));
+        if kills == 0 {
+            world.wait_for_partial(1);
+        }
+        std::thread::sleep(Duration::from_millis(150));
         let _ = child.kill();
         child.wait().unwrap();
         kills += 1;
@@ -277,6 +285,34 @@ fn without_resume_nothing_of_an_earlier_run_is_used() {
     fs::write(&left, vec![b'!'; 400_000]).unwrap();
     let run = world.run(&["sm", "doc1", "--no-resume", "--json"]);
     assert_eq!(run.exits(0).records()[0]["resumed_from"], 0);
+    assert!(world.read("x.bin") == content);
+    assert_eq!(world.files(), ["x.bin"]);
+}
+
+#[test]
+fn a_partial_that_was_taken_away_is_not_published_and_nobody_elses_is() {
+    let (service, content) = Service::with("x.bin", 1 << 20, &["throttle=1M"]);
+    let world = service.world();
+    let first = world.command(&["sm", "doc1", "--json"]).spawn().unwrap();
+    world.wait_for_partial(500_000);
+    fs::remove_file(partial(&world)).unwrap();
+    let second = world.command(&["sm", "doc1"]).spawn().unwrap();
+    let run = world.finish(first, Instant::now());
+    assert_eq!(run.exits(7).error_code(), "local_io");
+    run.says("was taken away");
+    assert!(!world.out().join("x.bin").exists());
+    world.finish(second, Instant::now()).exits(0);
+    assert!(world.read("x.bin") == content);
+    assert_eq!(world.files(), ["x.bin"]);
+}
+
+#[test]
+fn what_a_crash_left_of_a_sidecar_goes_with_the_document() {
+    let (service, content) = Service::with("x.bin", 1 << 20, &["throttle=1M"]);
+    let world = service.world();
+    let left = killed(&world, &["sm", "doc1"]);
+    fs::write(left.with_extension("json.new"), "half").unwrap();
+    world.run(&["sm", "doc1"]).exits(0);
     assert!(world.read("x.bin") == content);
     assert_eq!(world.files(), ["x.bin"]);
 }
@@ -447,7 +483,7 @@ fn an_interrupt_ends_a_wait_for_another_process() {
         &["onecodex", "a", "-d", "elsewhere"],
     ] {
         let child = world.command(arguments).spawn().unwrap();
-        std::thread::sleep(Duration::from_millis(800));
+        std::thread::sleep(Duration::from_millis(1500));
         let sent = Instant::now();
         kill_process(Pid::from_child(&child), Signal::INT).unwrap();
         let run = world.finish(child, Instant::now());

@@ -103,7 +103,7 @@ fn a_storage_that_only_denies_a_url_that_is_over_means_that() {
     // As CloudFront does.
     let denied = b"<Error><Code>AccessDenied</Code><Message>Access denied</Message></Error>";
     let storage = Raw::start(move |request, stream| {
-        if request.target.contains("number=1") {
+        if request.before == 0 {
             std::thread::sleep(Duration::from_secs(2)); // until it is over
             return reply(stream, "403 Forbidden", &[], denied);
         }
@@ -112,8 +112,14 @@ fn a_storage_that_only_denies_a_url_that_is_over_means_that() {
     let server = handing_over(storage.base(), 1, 0);
     let run = World::new(&server.base()).run(&["sm", "a", "--json"]);
     assert_eq!(run.exits(0).records()[0]["resolves"], 2);
+    let storage = Raw::start(move |_, stream| {
+        std::thread::sleep(Duration::from_secs(2));
+        reply(stream, "403 Forbidden", &[], denied);
+    });
+    let server = handing_over(storage.base(), 1, 0);
     let run = World::new(&server.base()).run(&["onecodex", "b", "--json"]);
-    assert_eq!(run.exits(0).records()[0]["resolves"], 1);
+    assert_eq!(run.exits(8).error_code(), "charge_refused");
+    assert_eq!(server.count("POST", "/"), 1);
 }
 
 #[test]

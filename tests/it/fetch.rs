@@ -432,7 +432,8 @@ fn a_url_that_could_not_be_printed_is_kept() {
     );
     let child = world.command_of("sh", &["-c", &script]).spawn().unwrap();
     let run = world.finish(child, std::time::Instant::now());
-    run.exits(7).says("the paid URL is kept until then");
+    run.exits(7)
+        .says("check the program or the file that takes it");
     world.run(&["onecodex", "doc1"]).exits(0);
     assert_eq!(service.charges(), 1);
 }

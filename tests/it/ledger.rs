@@ -2,7 +2,7 @@
 
 use crate::support::raw::{Raw, Request, api, both, head, presigned, reply};
 use crate::support::services::Service;
-use crate::support::tools::mounts;
+use crate::support::tools::{mounts, strace};
 use crate::support::{Run, World, noise};
 use serde_json::Value;
 use std::fs;
@@ -430,6 +430,113 @@ fn a_delivered_document_whose_url_is_over_is_a_new_wish() {
 }
 
 #[test]
+fn a_wish_that_has_begun_is_no_new_wish() {
+    let content = noise(300_000);
+    for part in [true, false] {
+        // Delivered by `url`; then the document is begun, and the URL dies.
+        let (api, _storage) = dying(if part { 200_000 } else { 0 }, content.clone());
+        let world = World::new(&api.base());
+        world.run_showing(&["url", "onecodex", "a"]).exits(0);
+        let run = world.run(&["onecodex", "a", "--json"]);
+        if part {
+            assert_eq!(run.exits(8).error_code(), "charge_refused");
+            world.run(&["onecodex", "a"]).exits(8);
+            assert_eq!(posts(&api), 1);
+            world.run(&["onecodex", "a", "--allow-recharge"]).exits(0);
+        } else {
+            run.exits(0).says("asking for a new paid retrieval");
+        }
+        assert_eq!(posts(&api), 2);
+        assert!(world.read("x.bin") == content);
+    }
+}
+
+#[test]
+fn what_costs_is_said_even_when_quiet() {
+    let content = noise(300_000);
+    let (api, _storage) = dying(0, content);
+    let mut world = World::new(&api.base());
+    world.run_showing(&["url", "onecodex", "a"]).exits(0);
+    world
+        .run(&["onecodex", "a", "-q"])
+        .exits(0)
+        .says("asking for a new paid retrieval");
+    world.set("DOCFETCH_STATE_DIR", "/dev/null/state");
+    world
+        .run(&["onecodex", "a", "-q", "-o", "y"])
+        .exits(0)
+        .says("are remembered in this run only");
+}
+
+#[test]
+fn an_old_doubt_is_not_told_of_failures_that_have_nothing_to_do_with_it() {
+    let (api, _storage) = answering(vec![("", &[], "")]);
+    let world = World::new(&api.base());
+    world.run(&["onecodex", "a"]).exits(8);
+    fs::write(world.out().join("there"), "").unwrap();
+    for arguments in [
+        &["onecodex", "a", "-o", "there"][..],
+        &["onecodex", "a", "-o", "there", "--dry-run"],
+    ] {
+        let run = world.run(arguments);
+        run.exits(7).says("--if-exists");
+        assert!(!run.stderr.contains("charge"), "{run:?}");
+    }
+}
+
+#[test]
+fn a_request_that_waits_for_the_rate_budget_is_no_doubt_yet() {
+    let (api, _storage) = answering(vec![]);
+    let world = World::new(&api.base());
+    // The metadata takes the only slot.
+    let arguments = ["onecodex", "a", "--rate-limit", "1/1m"];
+    let child = world.command(&arguments).spawn().unwrap();
+    world.wait_until("the metadata", || api.count("GET", "/") == 1);
+    std::thread::sleep(Duration::from_millis(500));
+    let process = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(process, rustix::process::Signal::INT).unwrap();
+    world.finish(child, Instant::now()).exits(130);
+    assert_eq!((posts(&api), state(&world)), (0, None));
+    world.run(&["onecodex", "a"]).exits(0);
+}
+
+#[test]
+fn a_record_that_cannot_even_be_looked_at_refuses() {
+    if !strace() {
+        return;
+    }
+    let (api, _storage) = answering(vec![]);
+    let world = World::new(&api.base());
+    world.run(&["onecodex", "a"]).exits(0);
+    let path = record(&world);
+    let inject = ["-f", "-qq", "-o", "/dev/null", "-P", path.to_str().unwrap()];
+    let fault = ["-e", "trace=statx", "-e", "inject=statx:error=EIO"];
+    let run = [env!("CARGO_BIN_EXE_docfetch"), "onecodex", "a", "-o", "y"];
+    let arguments: Vec<&str> = inject.iter().chain(&fault).chain(&run).copied().collect();
+    let child = world.command_of("strace", &arguments).spawn().unwrap();
+    world
+        .finish(child, Instant::now())
+        .exits(8)
+        .says("mend that folder");
+    assert_eq!(posts(&api), 1);
+}
+
+#[test]
+fn an_interrupt_while_a_429_is_waited_for_leaves_no_doubt() {
+    let (api, _storage) = answering(vec![("429 Slow", &[("Retry-After", "30")], "{}")]);
+    let world = World::new(&api.base());
+    let child = world.command(&["onecodex", "a"]).spawn().unwrap();
+    world.wait_until("a POST", || posts(&api) == 1);
+    std::thread::sleep(Duration::from_millis(300));
+    let process = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(process, rustix::process::Signal::TERM).unwrap();
+    let run = world.finish(child, Instant::now());
+    assert!(!run.exits(143).stderr.contains("charged"), "{run:?}");
+    assert_eq!(state(&world), None);
+    world.run(&["onecodex", "a"]).exits(0);
+}
+
+#[test]
 fn another_account_is_another_retrieval() {
     let (api, _storage) = answering(vec![("", &[], "")]);
     let mut world = World::new(&api.base());
@@ -523,7 +630,7 @@ fn where_nothing_can_be_remembered_it_is_said_and_asked_once_a_run() {
     world
         .run(&["onecodex", "a", "--retries", "0"])
         .exits(5)
-        .says("may be charged");
+        .says("running again may be charged");
     let (api, _storage) = always_expired();
     let mut command = World::new(&api.base()).command(&["onecodex", "a"]);
     let world = World::new(&api.base());
@@ -611,4 +718,12 @@ fn a_failure_after_the_answer_says_how_long_the_url_is_kept() {
     told("403 Forbidden", denied)
         .exits(4)
         .says("ask the provider");
+    let missing = b"<Error><Code>NoSuchKey</Code></Error>";
+    let (api, _storage) = both("/x.txt", move |_, stream| {
+        reply(stream, "404 Not Found", &[], missing);
+    });
+    World::new(&api.base())
+        .run(&["onecodex", "a", "--retry-max-time", "1s"])
+        .exits(4)
+        .says("`docfetch ledger forget a` gives the paid URL up");
 }

@@ -1,0 +1,362 @@
+//! How a paid retrieval stands, what a run may do then, and what happens to it.
+//!
+//! | state | what is known | its URL lives | its URL is over, or there is none |
+//! | --- | --- | --- | --- |
+//! | no record | nothing was charged | | ask |
+//! | `attempting` | a request may have left, and its process is gone | | refuse |
+//! | `doubtful` | a request left, and was not answered with a URL | | refuse |
+//! | `answered` | a URL came, the document has not been delivered | use it | refuse |
+//! | `delivered` | the document was delivered | use it | ask, and say so: it is a new wish; refuse when part of it is here: that wish has begun |
+//!
+//! `--allow-recharge` turns *refuse* into *ask*, once a document and run. The states follow the
+//! retrieval:
+//!
+//! | event | before | after |
+//! | --- | --- | --- |
+//! | about to be sent | any | `attempting`, on disk before the first byte leaves |
+//! | it never left, or was answered without a charge | `attempting` | what was there before |
+//! | not answered, or with a failure or without a URL | `attempting` | `doubtful` |
+//! | answered with a URL | `attempting` | `answered`, on disk before the document is asked for |
+//! | the document is published, or its URL printed | `answered` | `delivered` |
+//! | the storage says that the URL is over | `answered`, `delivered` | the same, its URL over |
+
+use crate::http::presigned::PresignedUrl;
+use crate::model::DocumentId;
+use crate::secret::{Secret, kept};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use url::Url;
+
+/// The form of the records.
+const VERSION: u8 = 1;
+
+/// How a paid retrieval stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// It is being asked for; when nobody is, whoever asked was stopped.
+    Attempting,
+    /// A URL came; the document was not delivered yet.
+    Answered,
+    /// The document was delivered.
+    Delivered,
+    /// It was asked for, and not answered with a URL.
+    Doubtful,
+}
+
+/// What is recorded of one document's retrieval.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    version: u8,
+    /// The provider's name.
+    pub provider: String,
+    /// The document.
+    pub id: String,
+    /// How it stands.
+    pub state: State,
+    /// When it was asked for, by the servers' clock.
+    pub asked: Timestamp,
+    /// What came of it.
+    answer: Option<Answer>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Answer {
+    #[serde(with = "kept")]
+    url: Secret,
+    /// By the servers' clock.
+    expires: Option<Timestamp>,
+    /// Whether the storage said that it is over, whatever the clocks say.
+    over: bool,
+}
+
+/// What happens to a retrieval.
+#[derive(Clone, Copy, Debug)]
+pub enum Event<'a> {
+    /// It is about to be sent.
+    Sending,
+    /// It never left, or was answered without a charge.
+    NotCharged,
+    /// It was not answered, or not with a URL.
+    Unanswered,
+    /// A URL came.
+    Answered(&'a PresignedUrl),
+    /// The document was published, or its URL printed: by this URL, or by the one recorded.
+    Delivered(Option<&'a PresignedUrl>),
+    /// The storage says that this URL is over.
+    Over(&'a PresignedUrl),
+}
+
+/// What a run may do.
+#[derive(Debug)]
+pub enum Verdict {
+    /// Ask: nothing is recorded that was charged.
+    Ask,
+    /// Ask, and say so: the document was delivered before.
+    AskAnew,
+    /// Ask, and say so: the user permits another charge.
+    AskPermitted,
+    /// Use the URL of an earlier answer.
+    Use(PresignedUrl),
+    /// Do not ask: this state would be charged again.
+    Refuse(State),
+}
+
+/// What a run knows when it asks for a verdict.
+#[derive(Clone, Copy, Debug)]
+pub struct Wish {
+    /// The servers' time, where it is known.
+    pub now: Option<Timestamp>,
+    /// Whether part of the document is here already.
+    pub begun: bool,
+    /// Whether `--allow-recharge` still counts.
+    pub permitted: bool,
+}
+
+/// The first table.
+pub fn verdict(record: Option<&Record>, wish: Wish) -> Verdict {
+    let Some(record) = record else {
+        return Verdict::Ask;
+    };
+    match (record.state, record.living(wish.now)) {
+        (State::Answered | State::Delivered, Some(url)) => Verdict::Use(url),
+        (State::Delivered, None) if !wish.begun => Verdict::AskAnew,
+        _ if wish.permitted => Verdict::AskPermitted,
+        (state, _) => Verdict::Refuse(state),
+    }
+}
+
+impl Record {
+    /// A retrieval that is about to be sent.
+    fn attempting(provider: &str, id: &DocumentId, now: Timestamp) -> Self {
+        Self {
+            version: VERSION,
+            provider: provider.to_owned(),
+            id: id.as_str().to_owned(),
+            state: State::Attempting,
+            asked: now,
+            answer: None,
+        }
+    }
+
+    /// When its URL dies or was found over, by the servers' clock.
+    pub fn expires(&self) -> Option<Timestamp> {
+        self.answer.as_ref()?.expires
+    }
+
+    /// Its URL, unless that is over. What nobody told the end of, or the time, lives until the storage
+    /// says otherwise.
+    fn living(&self, now: Option<Timestamp>) -> Option<PresignedUrl> {
+        let answer = self.answer.as_ref().filter(|answer| !answer.over)?;
+        let since = now.unwrap_or(self.asked).duration_since(self.asked);
+        let url = Url::parse(answer.url.expose()).ok()?;
+        let url = PresignedUrl::recorded(url, answer.expires, since.unsigned_abs());
+        (!url.is_over(now)).then_some(url)
+    }
+
+    fn has(&self, url: &PresignedUrl) -> bool {
+        let known = self.answer.as_ref().map(|answer| answer.url.expose());
+        known == Some(url.expose().as_str())
+    }
+
+    /// Whether it could have been written by this program for `id`.
+    pub fn makes_sense(&self, id: &DocumentId) -> bool {
+        let with_url = matches!(self.state, State::Answered | State::Delivered);
+        let url = self
+            .answer
+            .as_ref()
+            .map(|answer| Url::parse(answer.url.expose()));
+        self.version == VERSION && self.id == id.as_str() && matches!(url, Some(Ok(_))) == with_url
+    }
+
+    fn with(self, state: State, answer: Option<Answer>) -> Self {
+        Self {
+            state,
+            answer,
+            ..self
+        }
+    }
+}
+
+/// The second table: what becomes of `current` at `now`; `before` was there before it was asked for.
+pub fn after(
+    (provider, id): (&str, &DocumentId),
+    current: Option<Record>,
+    before: Option<Record>,
+    event: Event<'_>,
+    now: Timestamp,
+) -> Option<Record> {
+    if let Event::Sending = event {
+        return Some(Record::attempting(provider, id, now));
+    }
+    let record = current?;
+    match (event, record.state) {
+        (Event::NotCharged, State::Attempting) => before,
+        (Event::Unanswered, State::Attempting) => Some(record.with(State::Doubtful, None)),
+        (Event::Answered(url), State::Attempting) => {
+            let answer = Answer {
+                url: Secret::new(url.expose().as_str()),
+                expires: url.expires,
+                over: false,
+            };
+            Some(record.with(State::Answered, Some(answer)))
+        }
+        (Event::Delivered(url), State::Answered) if url.is_none_or(|url| record.has(url)) => {
+            let answer = record.answer.clone();
+            Some(record.with(State::Delivered, answer))
+        }
+        (Event::Over(url), state @ (State::Answered | State::Delivered)) if record.has(url) => {
+            let answer = record.answer.clone().map(|answer| Answer {
+                expires: Some(answer.expires.map_or(now, |end| end.min(now))),
+                over: true,
+                ..answer
+            });
+            Some(record.with(state, answer))
+        }
+        _ => Some(record),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use jiff::SignedDuration;
+
+    const NOW: Timestamp = Timestamp::UNIX_EPOCH;
+    const HOUR: SignedDuration = SignedDuration::from_hours(1);
+    const URL: &str = "https://s.example/1?sig=s3cret";
+
+    fn id() -> DocumentId {
+        DocumentId::parse("00f2", None).unwrap()
+    }
+
+    fn record(state: State, over: bool) -> Record {
+        let has_url = matches!(state, State::Answered | State::Delivered);
+        Record {
+            state,
+            answer: has_url.then(|| Answer {
+                url: Secret::new(URL),
+                expires: Some(if over { NOW } else { NOW + HOUR }),
+                over: false,
+            }),
+            ..Record::attempting("onecodex", &id(), NOW)
+        }
+    }
+
+    fn shown(verdict: &Verdict) -> &'static str {
+        match verdict {
+            Verdict::Ask => "ask",
+            Verdict::AskAnew => "ask, said",
+            Verdict::AskPermitted => "ask, permitted",
+            Verdict::Use(_) => "use",
+            Verdict::Refuse(_) => "refuse",
+        }
+    }
+
+    #[test]
+    fn the_first_table() {
+        let permitted = "ask, permitted";
+        let table = [
+            // record, whether its URL is over, whether part is here: without the flag, with it
+            (None, true, false, "ask", "ask"),
+            (None, true, true, "ask", "ask"),
+            (Some(State::Attempting), true, false, "refuse", permitted),
+            (Some(State::Attempting), true, true, "refuse", permitted),
+            (Some(State::Doubtful), true, false, "refuse", permitted),
+            (Some(State::Doubtful), true, true, "refuse", permitted),
+            (Some(State::Answered), false, false, "use", "use"),
+            (Some(State::Answered), false, true, "use", "use"),
+            (Some(State::Answered), true, false, "refuse", permitted),
+            (Some(State::Answered), true, true, "refuse", permitted),
+            (Some(State::Delivered), false, false, "use", "use"),
+            (Some(State::Delivered), false, true, "use", "use"),
+            (
+                Some(State::Delivered),
+                true,
+                false,
+                "ask, said",
+                "ask, said",
+            ),
+            (Some(State::Delivered), true, true, "refuse", permitted),
+        ];
+        for (state, over, begun, without, with) in table {
+            let record = state.map(|state| record(state, over));
+            let of = |permitted| {
+                let now = Some(NOW);
+                let wish = Wish {
+                    now,
+                    begun,
+                    permitted,
+                };
+                shown(&verdict(record.as_ref(), wish))
+            };
+            assert_eq!(
+                (of(false), of(true)),
+                (without, with),
+                "{state:?} {over} {begun}"
+            );
+        }
+    }
+
+    #[test]
+    fn without_the_servers_time_nothing_is_over_but_what_the_storage_said_is() {
+        let wish = Wish {
+            now: None,
+            begun: false,
+            permitted: false,
+        };
+        for (state, then) in [(State::Answered, "refuse"), (State::Delivered, "ask, said")] {
+            let mut record = record(state, true);
+            assert_eq!(shown(&verdict(Some(&record), wish)), "use");
+            record.answer.as_mut().unwrap().over = true;
+            assert_eq!(shown(&verdict(Some(&record), wish)), then);
+        }
+    }
+
+    #[test]
+    fn the_second_table() {
+        let id = id();
+        let presigned = |text: &str| PresignedUrl::new(Url::parse(text).unwrap(), Some(NOW + HOUR));
+        let (one, other) = (presigned(URL), presigned("https://s.example/2"));
+        for from in [
+            None,
+            Some(State::Attempting),
+            Some(State::Doubtful),
+            Some(State::Answered),
+            Some(State::Delivered),
+        ] {
+            let current = from.map(|state| record(state, false));
+            let before = Some(record(State::Delivered, true));
+            let to = |event| after(("x", &id), current.clone(), before.clone(), event, NOW);
+            let state = |event| to(event).map(|record| record.state);
+            let attempting = |to| {
+                if from == Some(State::Attempting) {
+                    Some(to)
+                } else {
+                    from
+                }
+            };
+            assert_eq!(state(Event::Sending), Some(State::Attempting));
+            assert_eq!(state(Event::NotCharged), attempting(State::Delivered));
+            assert_eq!(state(Event::Unanswered), attempting(State::Doubtful));
+            assert_eq!(state(Event::Answered(&one)), attempting(State::Answered));
+            let delivered = match from {
+                Some(State::Answered) => Some(State::Delivered),
+                same => same,
+            };
+            assert_eq!(state(Event::Delivered(Some(&one))), delivered);
+            assert_eq!(state(Event::Delivered(None)), delivered);
+            assert_eq!(
+                to(Event::Delivered(Some(&other))),
+                current,
+                "of another URL"
+            );
+            assert_eq!(to(Event::Over(&other)), current, "of another URL");
+            assert_eq!(state(Event::Over(&one)), from);
+            let over = to(Event::Over(&one)).and_then(|record| record.answer);
+            let has_url = matches!(from, Some(State::Answered | State::Delivered));
+            let expected = has_url.then_some((true, Some(NOW)));
+            assert_eq!(over.map(|answer| (answer.over, answer.expires)), expected);
+        }
+    }
+}
