@@ -255,16 +255,20 @@ pub async fn list(state: &StateFolder) -> Result<(Vec<Record>, Vec<Untrusted>)> 
     let records = state.records(LEDGER);
     let (mut found, mut untrusted) = (Vec::new(), Vec::new());
     for name in records.names()? {
-        // Whoever asks holds the lock; else nobody does any more.
-        let lock = records.lock(&name, Duration::ZERO, "asking").await;
-        match records.read::<Record>(&name) {
-            Ok(Some(mut record)) => {
-                if record.state == State::Attempting && lock.is_ok() {
-                    record.state = State::Doubtful;
-                }
-                found.push(record);
+        let mut read = records.read::<Record>(&name);
+        if matches!(&read, Ok(Some(record)) if record.state == State::Attempting)
+            && let Ok(_lock) = records.lock(&name, Duration::ZERO, "asking").await
+        {
+            // Whoever asks holds the lock: nobody does any more, and what is recorded now stays.
+            read = records.read::<Record>(&name);
+            if let Ok(Some(record)) = &mut read
+                && record.state == State::Attempting
+            {
+                record.state = State::Doubtful;
             }
-            Ok(None) => {}
+        }
+        match read {
+            Ok(record) => found.extend(record),
             Err(wrong) => untrusted.push(wrong),
         }
     }
