@@ -160,6 +160,7 @@ impl Partial {
         } else {
             partial.disown()?;
         }
+        partial.set_mode(0o600)?; // a crash while it was published leaves it open to others
         partial.cut()?;
         Ok(partial)
     }
@@ -411,8 +412,8 @@ impl Partial {
     /// partial comes back.
     ///
     /// # Errors
-    /// [`Code::LocalIo`] when anything of it fails: the partial of a failed fsync is gone, one that
-    /// could not be renamed is kept; only a folder that cannot be synced leaves the file.
+    /// [`Code::LocalIo`] when anything of it fails: what could not be synced is gone, but for a file that
+    /// took the place of another; a partial that could not be renamed is kept.
     pub fn publish(self, target: &Path, overwrite: bool) -> Result<Published> {
         if let Err(error) = self.file.sync_all() {
             let error = Error::io("sync", &self.path, &error);
@@ -440,9 +441,19 @@ impl Partial {
                 return Err(Error::io("create", target, &error));
             }
         }
-        sync_folder(&self.folder, target)?;
-        self.remove_sidecar()?;
-        Ok(Published::Done)
+        let synced = sync_folder(&self.folder, target);
+        self.sidecar_is_gone();
+        match synced {
+            Err(error) if overwrite => {
+                Err(error.hint("the file is there; check the disk before you trust it"))
+            }
+            // Nobody knows whether the name lasts: then it is not published.
+            Err(error) => {
+                remove(target)?;
+                Err(error)
+            }
+            Ok(()) => Ok(Published::Done),
+        }
     }
 
     fn set_mode(&self, mode: u32) -> Result<()> {
@@ -457,6 +468,13 @@ impl Partial {
         let there = std::fs::symlink_metadata(&path).is_ok();
         remove(&path)?;
         Ok(there)
+    }
+
+    /// Removes the sidecar of what is no partial any more. One that stays is in nobody's way.
+    fn sidecar_is_gone(&self) {
+        if let Err(error) = self.remove_sidecar() {
+            log::warn!("a stale sidecar stays: {}", error.message());
+        }
     }
 
     /// Removes the sidecar for good: it must not come back over other bytes after a power failure.

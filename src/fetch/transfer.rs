@@ -239,7 +239,7 @@ fn refused(reply: &Reply) -> Error {
 }
 
 /// A status that is no success: its body is read for the storage's error code, and never saved. A
-/// storage that only denies a URL whose time is `over` means that.
+/// storage that denies a URL whose time is `over`, or finds its signature wrong, means that.
 async fn refusal_of(reply: Reply, over: bool) -> Result<Opened> {
     let status = reply.status();
     let host = reply.host().to_owned();
@@ -268,7 +268,7 @@ async fn refusal_of(reply: Reply, over: bool) -> Result<Opened> {
             format!("the storage {host} does not have the document"),
         ))),
         (_, Refusal::Expired) => Ok(Opened::Expired),
-        (403, Refusal::Denied) if over => Ok(Opened::Expired),
+        (403, Refusal::Denied | Refusal::Signature) if over => Ok(Opened::Expired),
         (_, Refusal::ClockSkew) => Err(error(
             Code::ClockSkew,
             format!("the storage {host} finds the clock of whoever signed the URL wrong"),

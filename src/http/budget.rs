@@ -8,7 +8,7 @@
 //! is that of this process.
 
 use super::backoff::notice;
-use crate::error::{Code, Result};
+use crate::error::{Code, Error, Result};
 use crate::model::{MOST_REQUESTS, Rate};
 use crate::state::records::{Lasting, Records};
 use serde::{Deserialize, Serialize};
@@ -24,8 +24,6 @@ const LONGEST_ANSWER: u64 = 15 * 60 * 1000;
 const LONGEST_WINDOW: u64 = 24 * 60 * 60 * 1000;
 /// How far clocks of machines that share a state folder may differ.
 const CLOCKS: u64 = 1000;
-/// The longest wait for the shared record: it is held for a moment only.
-const RECORD: Duration = Duration::from_secs(10);
 /// How often to look whether an answer came, and when to say so.
 const POLL: Duration = Duration::from_millis(50);
 const NOTICED: Duration = Duration::from_secs(2);
@@ -62,6 +60,15 @@ struct Sent {
 #[derive(Debug)]
 pub struct Slot(u64);
 
+/// Why there is no slot.
+#[derive(Debug)]
+pub enum Blocked {
+    /// A `Retry-After` holds everybody for this long.
+    Held(Duration),
+    /// Another process, which must have been stopped, keeps the record of the requests.
+    Busy(Error),
+}
+
 /// When a slot is free.
 #[derive(Debug, PartialEq, Eq)]
 enum Free {
@@ -88,12 +95,8 @@ impl Budget {
     /// to wait for.
     ///
     /// # Errors
-    /// How long the hold lasts.
-    pub async fn slot(
-        &self,
-        limit: Duration,
-        patience: Duration,
-    ) -> Result<Option<Slot>, Duration> {
+    /// A hold or a stopped process outlasts `patience`.
+    pub async fn slot(&self, limit: Duration, patience: Duration) -> Result<Option<Slot>, Blocked> {
         if self.rates.is_empty() {
             return Ok(None);
         }
@@ -103,12 +106,12 @@ impl Budget {
         let mut told = false;
         loop {
             let free = self
-                .with(|log| {
+                .with(patience, |log| {
                     let now = now();
                     log.forget(&self.rates, now);
                     let held = log.held_until.unwrap_or(now).saturating_sub(now);
                     if held > milliseconds(patience) {
-                        return Err(Duration::from_millis(held));
+                        return Err(Blocked::Held(Duration::from_millis(held)));
                     }
                     let free = log.free(&self.rates, now);
                     if free == Free::In(0) {
@@ -120,7 +123,8 @@ impl Budget {
                     }
                     Ok(free)
                 })
-                .await?;
+                .await
+                .map_err(Blocked::Busy)??;
             match free {
                 Free::In(0) => return Ok(Some(Slot(key))),
                 Free::In(wait) => {
@@ -145,7 +149,8 @@ impl Budget {
         let Some(Slot(key)) = slot else {
             return;
         };
-        self.with(|log| {
+        // Where that cannot be noted, it counts as on its way until the end of its time.
+        let noted = self.with(NOTICED, |log| {
             let now = now();
             if let Some(sent) = log.requests.iter_mut().find(|sent| sent.key == key) {
                 sent.answered = now;
@@ -154,43 +159,48 @@ impl Budget {
                 let until = now + milliseconds(hold).min(LONGEST_HOLD);
                 log.held_until = Some(log.held_until.map_or(until, |held| held.max(until)));
             }
-        })
-        .await;
+        });
+        if let Err(error) = noted.await {
+            log::info!("an answer was not counted: {}", error.message());
+        }
     }
 
-    /// Does something with the log that all processes share; with what this process saw of it last
-    /// where it cannot be had.
-    async fn with<T>(&self, work: impl FnOnce(&mut Log) -> T) -> T {
+    /// Does something with the log that all processes share; with this process's own where no record
+    /// can be written.
+    ///
+    /// # Errors
+    /// [`Code::Busy`] when another process keeps the record for longer than `patience`.
+    async fn with<T>(&self, patience: Duration, work: impl FnOnce(&mut Log) -> T) -> Result<T> {
         if self.alone.load(Ordering::Relaxed) {
-            return work(&mut self.memory());
+            return Ok(work(&mut self.memory()));
         }
-        let failed = match self.records.lock(&self.name, RECORD, "sending").await {
+        let what = "counting its requests";
+        let failed = match self.records.lock(&self.name, patience, what).await {
             Ok(_lock) => {
                 // One that cannot be trusted is written anew.
                 let before: Option<Log> = self.records.read(&self.name).ok().flatten();
                 let mut log = before.clone().unwrap_or_default();
                 let done = work(&mut log);
-                let written = if before.as_ref() == Some(&log) {
-                    Ok(())
-                } else {
-                    self.records.write(&self.name, &log, Lasting::Soon)
+                if before.as_ref() == Some(&log) {
+                    return Ok(done);
+                }
+                let Err(error) = self.records.write(&self.name, &log, Lasting::Soon) else {
+                    return Ok(done);
                 };
                 *self.memory() = log;
-                if let Err(error) = written {
-                    self.records.cannot_keep(&error);
-                    self.alone.store(true, Ordering::Relaxed);
-                }
-                return done;
+                self.be_alone(&error);
+                return Ok(done);
             }
+            Err(error) if error.code() == Code::Busy => return Err(error),
             Err(error) => error,
         };
-        if failed.code() == Code::Busy {
-            log::warn!("another process holds the rate budget; going on without it");
-        } else {
-            self.records.cannot_keep(&failed);
-            self.alone.store(true, Ordering::Relaxed);
-        }
-        work(&mut self.memory())
+        self.be_alone(&failed);
+        Ok(work(&mut self.memory()))
+    }
+
+    fn be_alone(&self, error: &Error) {
+        self.records.cannot_keep(error);
+        self.alone.store(true, Ordering::Relaxed);
     }
 
     fn memory(&self) -> std::sync::MutexGuard<'_, Log> {
@@ -424,8 +434,10 @@ mod tests {
         });
         assert!(started.elapsed() >= Duration::from_millis(500));
         other.answered(after.unwrap(), Some(60 * second)).await;
-        let held = one.slot(second, second).await.unwrap_err();
-        assert!(held > 58 * second && held <= 60 * second, "{held:?}");
+        match one.slot(second, second).await.unwrap_err() {
+            Blocked::Held(held) => assert!(held > 58 * second && held <= 60 * second),
+            Blocked::Busy(error) => panic!("{error}"),
+        }
     }
 
     proptest! {

@@ -101,12 +101,16 @@ pub fn refusal(body: &[u8]) -> (Option<&'static str>, Refusal) {
         Some(body[start..start + length].trim())
     };
     let known = element("Code").and_then(|code| CODES.iter().find(|known| **known == code));
-    let message = element("Message").unwrap_or_default().to_ascii_lowercase();
+    let said = |name| element(name).unwrap_or_default().to_ascii_lowercase();
+    let message = said("Message");
+    // Azure: "Signature not valid in the specified time frame".
+    let out_of_time = [&message, &said("AuthenticationErrorDetail")]
+        .iter()
+        .any(|text| text.contains("time frame"));
     let meaning = match known.copied() {
         Some("ExpiredToken" | "TokenRefreshRequired") => Refusal::Expired,
         Some("AccessDenied") if message.contains("expired") => Refusal::Expired,
-        // Azure: "Signature not valid in the specified time frame".
-        Some("AuthenticationFailed") if message.contains("time frame") => Refusal::Expired,
+        Some("AuthenticationFailed") if out_of_time => Refusal::Expired,
         Some("SignatureDoesNotMatch" | "AuthenticationFailed") => Refusal::Signature,
         Some("RequestTimeTooSkewed") => Refusal::ClockSkew,
         _ => Refusal::Denied,
@@ -186,6 +190,10 @@ mod tests {
         ] {
             assert_eq!(refusal(&xml(code, message)), (Some(code), meaning));
         }
+        let azure = "<Error><Code>AuthenticationFailed</Code><Message>Server failed to \
+                     authenticate the request.</Message><AuthenticationErrorDetail>Signature not \
+                     valid in the specified time frame: Start</AuthenticationErrorDetail></Error>";
+        assert_eq!(refusal(azure.as_bytes()).1, Refusal::Expired);
     }
 
     #[test]

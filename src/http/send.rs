@@ -1,7 +1,7 @@
 //! One request, one answer: budget, address rules, time limits, and no error that shows a URL.
 
 use super::addresses::Policy;
-use super::budget::Budget;
+use super::budget::{Blocked, Budget};
 use super::client::{Channel, Clients};
 use super::clock::Clock;
 use super::failure::{self, Failure};
@@ -146,10 +146,13 @@ impl Http {
             self.stall_timeout
         };
         let slot = self.budget.slot(time, request.patience).await;
-        let slot = slot.map_err(|held| {
-            let host = shown_host(&request.url);
-            let error = Error::new(Code::RateLimited, format!("{host} asked to slow down"));
-            Failure::unsent(error.retry_after(Some(held)))
+        let slot = slot.map_err(|blocked| match blocked {
+            Blocked::Busy(error) => Failure::unsent(error),
+            Blocked::Held(held) => {
+                let host = shown_host(&request.url);
+                let error = Error::new(Code::RateLimited, format!("{host} asked to slow down"));
+                Failure::unsent(error.retry_after(Some(held)))
+            }
         })?;
         (request.leaving)();
         let answer = self.send(sent, time, &request.url, &shown).await;

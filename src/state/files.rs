@@ -71,8 +71,7 @@ pub fn sync_folder(folder: &File, of: &Path) -> Result<()> {
         {
             Ok(())
         }
-        Err(error) => Err(Error::io("sync the folder of", of, &error)
-            .hint("the file is there; check the disk before you trust it")),
+        Err(error) => Err(Error::io("sync the folder of", of, &error).hint("check the disk")),
         Ok(()) => Ok(()),
     }
 }
@@ -144,9 +143,13 @@ pub fn write_record(path: &Path, record: &impl Serialize, lasting: Lasting) -> R
     })
 }
 
-/// Removes a file; one that is not there is as well.
+/// Removes a file, or an empty folder in its place; one that is not there is as well.
 pub fn remove(path: &Path) -> Result<()> {
-    match std::fs::remove_file(path) {
+    let removed = match std::fs::remove_file(path) {
+        Err(error) if error.kind() == io::ErrorKind::IsADirectory => std::fs::remove_dir(path),
+        removed => removed,
+    };
+    match removed {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             Err(Error::io("remove", path, &error))
         }

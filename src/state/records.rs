@@ -128,8 +128,15 @@ impl Records {
             return Err(failed(io::Error::other(why)));
         }
         close(folder).map_err(failed)?;
-        if let Some(root) = folder.parent().filter(|root| only_ours(root)) {
-            close(root).map_err(failed)?;
+        if let Some(root) = folder.parent() {
+            if only_ours(root) {
+                close(root).map_err(failed)?;
+            } else if self.costs && is_open_to_all(root) {
+                log::warn!(
+                    "others can replace what is remembered in {}: close it to them",
+                    root.display()
+                );
+            }
         }
         let _ = self.ready.set(());
         Ok(folder)
@@ -257,6 +264,13 @@ fn close(folder: &Path) -> io::Result<()> {
         std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o700))?;
     }
     Ok(())
+}
+
+/// Whether others can rename what is in a folder.
+fn is_open_to_all(folder: &Path) -> bool {
+    const STICKY: u32 = 0o1000;
+    std::fs::metadata(folder)
+        .is_ok_and(|found| found.mode() & 0o022 != 0 && found.mode() & STICKY == 0)
 }
 
 /// Whether a folder holds nothing but folders of records.

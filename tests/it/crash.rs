@@ -307,6 +307,44 @@ fn a_partial_that_was_taken_away_is_not_published_and_nobody_elses_is() {
 }
 
 #[test]
+fn a_sidecar_that_cannot_be_removed_does_not_spoil_a_published_document() {
+    if !strace() {
+        return;
+    }
+    let (service, content) = Service::with("x.bin", SIZE, &[]);
+    let world = service.world();
+    let sidecar = path_of_partial(&world, "onecodex").with_extension("json");
+    let sidecar = Path::new("./").join(sidecar.file_name().unwrap()); // as it is called there
+    let run = with_fault(
+        &world,
+        ("unlink", "error=EIO", 2), // after that of an older one
+        Some(&sidecar),
+        &["onecodex", "doc1"],
+    );
+    run.exits(0).says("a stale sidecar stays");
+    assert!(world.read("x.bin") == content);
+    let listed = world.run(&["ledger", "list"]);
+    assert!(listed.stdout.contains("delivered"), "{listed:?}");
+    let more = ["onecodex", "doc1", "--if-exists", "overwrite"];
+    world.run(&more).exits(0);
+    assert_eq!(world.files(), ["x.bin"]);
+}
+
+#[test]
+fn a_partial_that_a_crash_left_open_is_closed() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let (service, _) = Service::with("x.bin", 1 << 20, &["throttle=1M"]);
+    let world = service.world();
+    let left = killed(&world, &["sm", "doc1"]);
+    fs::set_permissions(&left, fs::Permissions::from_mode(0o644)).unwrap();
+    killed(&world, &["sm", "doc1"]);
+    assert_eq!(
+        fs::metadata(&left).unwrap().permissions().mode() & 0o777,
+        0o600
+    );
+}
+
+#[test]
 fn what_a_crash_left_of_a_sidecar_goes_with_the_document() {
     let (service, content) = Service::with("x.bin", 1 << 20, &["throttle=1M"]);
     let world = service.world();
@@ -443,6 +481,25 @@ fn a_sync_that_fails_publishes_nothing_and_what_it_left_is_not_trusted() {
         assert_eq!(world.read("x.bin"), content);
         assert!(service.charges() <= 1);
     }
+    // The folder's own sync: the name may not last.
+    for (arguments, stays) in [
+        (&["sm", "doc1"][..], false),
+        (&["sm", "doc1", "--if-exists", "overwrite"][..], true),
+    ] {
+        let (service, content) = Service::with("x.bin", SIZE, &[]);
+        let world = service.world();
+        world.run(&["list", "sm"]).exits(0); // makes the state folder
+        let injected = ("fsync", "error=EIO", 1);
+        let run = with_fault(&world, injected, Some(&world.out()), arguments);
+        run.exits(7).says("sync the folder");
+        assert_eq!(whole_or_absent(&world, &content, "folder"), stays);
+        assert_eq!(
+            world.files().len(),
+            usize::from(stays),
+            "{:?}",
+            world.files()
+        );
+    }
     // A sync in the middle, here that of an interrupt.
     let (service, _) = Service::with("x.bin", 1 << 20, &["throttle=1M"]);
     let world = service.world();
@@ -465,6 +522,28 @@ fn a_sync_that_fails_publishes_nothing_and_what_it_left_is_not_trusted() {
         .unwrap();
     kill_process(Pid::from_raw(traced).unwrap(), Signal::INT).unwrap();
     world.finish(child, Instant::now()).exits(130);
+    assert!(world.files().is_empty(), "{:?}", world.files());
+}
+
+/// A long transfer is synced now and then. When that fails once, the kernel forgets that it did: the
+/// next sync would succeed over lost bytes.
+#[test]
+fn a_sync_that_fails_in_mid_file_is_not_asked_again() {
+    if !strace() {
+        return;
+    }
+    let (service, _) = Service::with("x.bin", 1 << 20, &["throttle=64K"]);
+    let world = service.world();
+    // An interrupted run tells the partial's name.
+    let child = world.command(&["sm", "doc1"]).spawn().unwrap();
+    world.wait_for_partial(1);
+    kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+    world.finish(child, Instant::now());
+    let path = partial(&world);
+    let injected = ("fdatasync", "error=EIO", 1);
+    let run = with_fault(&world, injected, Some(&path), &["sm", "doc1", "--json"]);
+    assert_eq!(run.exits(7).error_code(), "local_io", "{run:?}");
+    assert!(run.elapsed < Duration::from_secs(14), "{run:?}");
     assert!(world.files().is_empty(), "{:?}", world.files());
 }
 

@@ -485,6 +485,32 @@ fn an_old_doubt_is_not_told_of_failures_that_have_nothing_to_do_with_it() {
 }
 
 #[test]
+fn a_paid_url_that_is_refused_for_safety_is_kept() {
+    let server = Raw::start(|request, stream| api(request, stream, "https://10.0.0.1/x?sig=1"));
+    let world = World::new(&server.base());
+    for _ in 0..2 {
+        let run = world.run(&["onecodex", "a", "--json"]);
+        assert_eq!(run.exits(9).error_code(), "private_address");
+        run.says("is kept for a later run").says("--allow-private");
+    }
+    assert_eq!(posts(&server), 1);
+}
+
+#[test]
+fn the_hint_of_a_failure_before_the_url_is_its_own() {
+    let (service, _) = Service::with("x.bin", 1 << 20, &["throttle=500K"]);
+    let world = service.world();
+    let mut first = world.command(&["onecodex", "doc1"]).spawn().unwrap();
+    world.wait_for_partial(1);
+    world
+        .run(&["onecodex", "doc1", "--retry-max-time", "300ms"])
+        .exits(7)
+        .says("wait for the other process");
+    first.kill().unwrap();
+    first.wait().unwrap();
+}
+
+#[test]
 fn a_request_that_waits_for_the_rate_budget_is_no_doubt_yet() {
     let (api, _storage) = answering(vec![]);
     let world = World::new(&api.base());
@@ -559,7 +585,11 @@ fn another_account_is_another_retrieval() {
 #[test]
 fn a_record_that_cannot_be_trusted_refuses_and_can_be_given_up() {
     type Spoil = fn(&std::path::Path);
-    let spoils: [(&str, Spoil); 6] = [
+    let spoils: [(&str, Spoil); 7] = [
+        ("plain file", |path| {
+            fs::remove_file(path).unwrap();
+            fs::create_dir(path).unwrap();
+        }),
         ("no record", |path| fs::write(path, "{").unwrap()),
         ("no record", |path| fs::write(path, "").unwrap()),
         ("open to other users", |path| {

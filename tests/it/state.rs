@@ -270,6 +270,29 @@ fn a_slot_of_a_process_that_was_killed_is_free_again_in_time() {
 }
 
 #[test]
+fn a_stopped_process_that_keeps_the_budget_makes_the_others_wait() {
+    let (service, _) = Service::with("x.bin", 1000, &[]);
+    let world = service.world();
+    world.run(&["sm", "doc1"]).exits(0);
+    let lock = record(&world, "budgets").with_extension("lock");
+    let held = fs::File::create(&lock).unwrap();
+    use std::os::unix::fs::PermissionsExt as _;
+    held.set_permissions(fs::Permissions::from_mode(0o600))
+        .unwrap();
+    held.lock().unwrap();
+    let run = world.run(&["sm", "doc1", "-o", "y", "--retry-max-time", "1s", "--json"]);
+    assert_eq!(run.exits(7).error_code(), "busy");
+    assert_eq!(service.report().downloads, 1);
+    let child = world.command(&["sm", "doc1", "-o", "y"]).spawn().unwrap();
+    std::thread::sleep(Duration::from_millis(800));
+    drop(held);
+    world
+        .finish(child, Instant::now())
+        .exits(0)
+        .says("another process is counting its requests");
+}
+
+#[test]
 fn one_process_that_is_told_to_wait_holds_the_others() {
     let storage = Raw::start(|_, stream| reply(stream, "200 OK", &[], b"content"));
     let url = presigned(&storage.base(), "/x.txt");
