@@ -124,29 +124,36 @@ fn a_storage_that_only_denies_a_url_that_is_over_means_that() {
 
 #[test]
 fn each_kind_of_403_has_a_hint_of_its_own() {
-    let mut hints = Vec::new();
-    for (code, message, exit, error) in [
+    let kinds = [
         ("AccessDenied", "Request has expired", 5, "url_expired"),
         ("SignatureDoesNotMatch", "x", 4, "storage_denied"),
         ("RequestTimeTooSkewed", "x", 5, "clock_skew"),
         ("AccessDenied", "Access Denied", 4, "storage_denied"),
-    ] {
-        let storage = Raw::start(move |_, stream| {
-            let body = format!("<Error><Code>{code}</Code><Message>{message}</Message></Error>");
-            reply(stream, "403 Forbidden", &[], body.as_bytes());
-        });
-        let server = handing_over(storage.base(), 3600, 0);
-        let run = World::new(&server.base()).run(&["sm", "a", "--json"]);
-        assert_eq!(run.exits(exit).error_code(), error, "{code} {message}");
-        let hint = run.records()[0]["error"]["hint"]
-            .as_str()
-            .unwrap()
-            .to_owned();
-        assert!(!hints.contains(&hint), "{hint}");
-        hints.push(hint);
-        assert_eq!(
-            storage.seen().len(),
-            if error == "url_expired" { 2 } else { 1 }
-        );
+    ];
+    for provider in ["sm", "onecodex"] {
+        let mut hints = Vec::new();
+        for (code, message, exit, error) in kinds {
+            let storage = Raw::start(move |_, stream| {
+                let body =
+                    format!("<Error><Code>{code}</Code><Message>{message}</Message></Error>");
+                reply(stream, "403 Forbidden", &[], body.as_bytes());
+            });
+            let server = handing_over(storage.base(), 3600, 0);
+            let run = World::new(&server.base()).run(&[provider, "a", "--json"]);
+            let paid_and_expired = provider == "onecodex" && error == "url_expired";
+            let (exit, error, requests) = match (paid_and_expired, error) {
+                (true, _) => (8, "charge_refused", 1),
+                (false, "url_expired") => (exit, error, 2),
+                (false, _) => (exit, error, 1),
+            };
+            assert_eq!(run.exits(exit).error_code(), error, "{code} {message}");
+            assert_eq!(storage.seen().len(), requests);
+            let hint = run.records()[0]["error"]["hint"]
+                .as_str()
+                .unwrap()
+                .to_owned();
+            assert!(!hints.contains(&hint), "{hint}");
+            hints.push(hint);
+        }
     }
 }

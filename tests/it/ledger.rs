@@ -743,6 +743,20 @@ fn a_failure_after_the_answer_says_how_long_the_url_is_kept() {
     told("503 Busy", b"")
         .exits(5)
         .says("run again within 59 min");
+    // An end that nobody told.
+    let storage = Raw::start(|_, stream| reply(stream, "503 Busy", &[], b""));
+    let body = format!(
+        r#"{{"download_uri":"{}"}}"#,
+        presigned(&storage.base(), "/x")
+    );
+    let server = Raw::start(move |request, stream| match request.method.as_str() {
+        "POST" => reply(stream, "200 OK", &[], body.as_bytes()),
+        _ => reply(stream, "404 Not Found", &[], b"{}"),
+    });
+    World::new(&server.base())
+        .run(&["onecodex", "a", "--retries", "0"])
+        .exits(5)
+        .says("run again while the paid URL lives");
     // What another run would only repeat has a better hint.
     let denied = b"<Error><Code>AccessDenied</Code></Error>";
     told("403 Forbidden", denied)
