@@ -102,6 +102,15 @@ pub fn fingerprint(parts: &[&[u8]]) -> String {
     hexadecimal(&context.finish().as_ref()[..16])
 }
 
+/// A duration for people, never longer than it is.
+pub fn short_duration(duration: Duration) -> String {
+    match duration.as_secs() {
+        seconds @ ..120 => format!("{seconds} s"),
+        seconds @ ..7200 => format!("{} min", seconds / 60),
+        seconds => format!("{} h", seconds / 3600),
+    }
+}
+
 /// Reads a duration: `500ms`, `30s`, `5m`, `1h`; a bare number is seconds.
 pub fn parse_duration(text: &str) -> Option<Duration> {
     let digits = text
@@ -164,6 +173,13 @@ mod tests {
         for wrong in ["", "K", "1T", "+1", "99999999999G"] {
             assert_eq!(parse_size(wrong), None, "{wrong}");
         }
+    }
+
+    #[test]
+    fn durations_for_people_are_never_longer_than_they_are() {
+        let short = |seconds| short_duration(Duration::from_secs(seconds));
+        let expected = ["0 s", "119 s", "2 min", "59 min", "119 min", "2 h", "23 h"];
+        assert_eq!([0, 119, 120, 3599, 7199, 7200, 86_399].map(short), expected);
     }
 
     #[test]

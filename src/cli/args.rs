@@ -65,7 +65,7 @@ pub enum Command {
     /// Print the presigned URL of a document, for another tool
     ///
     /// The URL is a credential: whoever has it has the document, until it expires. At One Codex it is
-    /// a retrieval, which may be charged once: while the URL lives, it is printed again.
+    /// a retrieval, which may be charged: while the URL lives, it is printed again; later it is a new one.
     Url(UrlOf),
     /// See, or give up, what is recorded of paid retrievals
     #[command(subcommand)]
@@ -219,7 +219,7 @@ pub struct OutputArgs {
 
 #[derive(Debug, Default, Args)]
 pub struct SpeechArgs {
-    /// Say errors only
+    /// Say errors, and what may cost, only
     #[arg(short, long, value_parser = BoolishValueParser::new(), help_heading = "Output")]
     pub quiet: bool,
 

@@ -53,7 +53,10 @@ pub async fn run(
     let sandbox = Sandbox::start(documents, plan.faults)
         .await
         .map_err(unexpected)?;
-    let settings = settings(&sandbox);
+    // What docfetch remembers of these services ends with them.
+    let state = tempfile::tempdir().map_err(unexpected)?;
+    let mut settings = settings(&sandbox);
+    settings.push((variables::STATE_DIR, state.path().display().to_string()));
     let token = variables::ONE_CODEX_BEARER_TOKEN;
     let token_file = format!("{token}{}", variables::FILE_SUFFIX);
     let Some((program, arguments)) = plan.command.split_first() else {
@@ -69,13 +72,10 @@ pub async fn run(
             exit_code: 0,
         });
     };
-    // What it remembers is of these services only, which end with it.
-    let state = tempfile::tempdir().map_err(unexpected)?;
     let mut command = Command::new(program);
     command
         .args(arguments)
         .envs(settings)
-        .env(variables::STATE_DIR, state.path())
         .env_remove(token) // the user's own would win over the key
         .env_remove(&token_file)
         .env("PATH", path_with_own_folder());

@@ -191,7 +191,10 @@ impl Fetcher {
             destination.name_by(known.name.as_deref());
         }
         let status = match destination.look()? {
-            Standing::Free => Status::Planned,
+            Standing::Free => {
+                self.resolver.foresee(id)?;
+                Status::Planned
+            }
             Standing::Skip => Status::Skipped,
         };
         Ok(Outcome {

@@ -78,7 +78,7 @@ impl Resolver {
                 Code::UnsafeRedirect,
                 format!("{title} redirected the request for document {id}"),
             )
-            .why("it may be charged, and following it would ask again, elsewhere")
+            .why("a paid request is sent to nobody else")
             .http_status(status)),
             _ => Err(self.refusal(&format!("document {id}"), reply).await),
         }

@@ -10,15 +10,16 @@ pub mod table;
 
 use crate::error::{Code, Error, Result};
 use crate::http::presigned::PresignedUrl;
-use crate::model::{DocumentId, fingerprint};
+use crate::model::{DocumentId, fingerprint, short_duration};
 use crate::state::lock::Lock;
-use crate::state::records::{LEDGER, Lasting, Records, StateFolder, Untrusted};
+use crate::state::records::{Fault, LEDGER, Lasting, Records, StateFolder, Untrusted};
 use jiff::Timestamp;
 use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use table::{Event, Record, State, Verdict, Wish, after, verdict};
+use table::{About, Event, Record, State, Verdict, Wish, after, verdict};
 
+const NONSENSE: &str = "it makes no sense";
 /// How long to wait for a lock that is held for a moment only.
 const MOMENT: Duration = Duration::from_secs(2);
 
@@ -26,6 +27,7 @@ const MOMENT: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub struct Ledger {
     provider: &'static str,
+    base: String,
     account: String,
     records: Records,
     allow_recharge: bool,
@@ -51,9 +53,10 @@ pub struct Entry<'a> {
 }
 
 impl Ledger {
-    /// The ledger of an account, which is told apart by `identity`.
+    /// The ledger of an account at a provider, whose API lives at `base`; it is told apart by
+    /// `identity`.
     pub fn new(
-        provider: &'static str,
+        (provider, base): (&'static str, &str),
         identity: &[&[u8]],
         state: &StateFolder,
         allow_recharge: bool,
@@ -61,6 +64,7 @@ impl Ledger {
     ) -> Self {
         Self {
             provider,
+            base: base.to_owned(),
             account: fingerprint(identity),
             records: state.records(LEDGER),
             allow_recharge,
@@ -120,13 +124,26 @@ impl Ledger {
             .and_then(|record: Option<Record>| match record {
                 Some(record) if !record.makes_sense(id) => Err(Untrusted {
                     path: self.records.path(&name).unwrap_or_default(),
-                    why: "it makes no sense for this document".to_owned(),
-                    by_folder: false,
+                    why: NONSENSE.to_owned(),
+                    fault: Fault::Record,
                 }),
                 record => Ok(record),
             })
             .map_err(|untrusted| distrust(id, &untrusted))?;
         Ok((record, true))
+    }
+
+    /// What a run would be told now that has nothing of the document yet.
+    ///
+    /// # Errors
+    /// [`Code::ChargeRefused`] when the record cannot be trusted.
+    pub fn foresee(&self, id: &DocumentId, now: Option<Timestamp>) -> Result<Verdict> {
+        let wish = Wish {
+            now,
+            begun: false,
+            permitted: self.allow_recharge,
+        };
+        Ok(verdict(self.look(id)?.0.as_ref(), wish))
     }
 
     /// Notes that a document was delivered by `url`, or by the one recorded.
@@ -193,7 +210,11 @@ impl Entry<'_> {
             }
             Event::Delivered(_) | Event::Over(_) => None,
         };
-        let about = (self.ledger.provider, self.id);
+        let about = About {
+            provider: self.ledger.provider,
+            base: &self.ledger.base,
+            id: self.id,
+        };
         let after = after(about, self.record.clone(), before, event, now);
         if after != self.record {
             self.record = after;
@@ -239,10 +260,11 @@ fn distrust(id: &DocumentId, untrusted: &Untrusted) -> Error {
     let what = format!("cannot tell whether a retrieval of {id} was paid for already");
     let path = untrusted.path.display();
     let why = format!("its record {path} cannot be trusted: {}", untrusted.why);
-    let hint = if untrusted.by_folder {
-        "mend that folder, or name another one with DOCFETCH_STATE_DIR".to_owned()
-    } else {
-        format!("look at the bill; then `docfetch ledger forget {id}`")
+    let forget = format!("look at the bill; then `docfetch ledger forget {id}`");
+    let hint = match untrusted.fault {
+        Fault::Folder => "mend that folder, or name another one with DOCFETCH_STATE_DIR".to_owned(),
+        Fault::Open => format!("if you trust it, `chmod 600` it; else {forget}"),
+        Fault::Record => forget,
     };
     Error::new(Code::ChargeRefused, what).why(why).hint(hint)
 }
@@ -268,6 +290,11 @@ pub async fn list(state: &StateFolder) -> Result<(Vec<Record>, Vec<Untrusted>)> 
             }
         }
         match read {
+            Ok(Some(record)) if !record.is_valid() => untrusted.push(Untrusted {
+                path: records.path(&name)?,
+                why: NONSENSE.to_owned(),
+                fault: Fault::Record,
+            }),
             Ok(record) => found.extend(record),
             Err(wrong) => untrusted.push(wrong),
         }
@@ -292,6 +319,12 @@ pub async fn forget(state: &StateFolder, id: &DocumentId) -> Result<usize> {
             let _lock = records
                 .lock(&name, MOMENT, "asking for this document")
                 .await?;
+            if let Ok(Some(record)) = records.read::<Record>(&name)
+                && let Some(left) = record.left(Timestamp::now())
+            {
+                let left = short_duration(left);
+                log::warn!("its URL, which is forgotten as well, would have lived for {left}");
+            }
             records.remove(&name)?;
             forgotten += 1;
         }
@@ -320,7 +353,8 @@ mod tests {
 
     fn ledger(folder: &std::path::Path, allow_recharge: bool) -> Ledger {
         let state = StateFolder::new(Some(folder.to_owned()));
-        Ledger::new("onecodex", &[b"x"], &state, allow_recharge, Duration::ZERO)
+        let about = ("onecodex", "https://api.example");
+        Ledger::new(about, &[b"x"], &state, allow_recharge, Duration::ZERO)
     }
 
     #[tokio::test]

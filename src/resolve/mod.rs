@@ -13,7 +13,7 @@ mod token;
 
 use crate::config::places;
 use crate::config::settings::Connection;
-use crate::error::{Error, Result};
+use crate::error::{Code, Error, Result};
 use crate::http::backoff::{Policy, Retry};
 use crate::http::failure::Failure;
 use crate::http::presigned::PresignedUrl;
@@ -103,7 +103,8 @@ impl Resolver {
         let http = Http::new(settings, &base, provider.budget, &state, account)?;
         let identity = identity(&provider, &base, account);
         let (recharge, patience) = (settings.allow_recharge, settings.retry_max_time);
-        let ledger = Ledger::new(provider.name, &identity, &state, recharge, patience);
+        let about = (provider.name, base.as_str().trim_end_matches('/'));
+        let ledger = Ledger::new(about, &identity, &state, recharge, patience);
         let token = TokenCache::new(&identity, &credentials, &state);
         Ok(Self {
             http,
@@ -181,8 +182,8 @@ impl Resolver {
     /// The presigned URL of a document.
     ///
     /// # Errors
-    /// [`ChargeUnknown`](crate::error::Code::ChargeUnknown) when a paid request was sent and not
-    /// answered, [`ChargeRefused`](crate::error::Code::ChargeRefused) when the ledger does not permit
+    /// [`ChargeUnknown`](Code::ChargeUnknown) when a paid request was sent and not
+    /// answered, [`ChargeRefused`](Code::ChargeRefused) when the ledger does not permit
     /// another one, and every code of a refused or failing API.
     pub async fn resolve(
         &self,
@@ -206,7 +207,13 @@ impl Resolver {
             }
             let note = "the URL was paid for, and is kept for a later run";
             let why = error.cause().map(|why| format!("{why}; {note}"));
-            error.why(why.unwrap_or_else(|| note.to_owned()))
+            let told = error.why(why.unwrap_or_else(|| note.to_owned()));
+            match told.code() {
+                Code::InsecureUrl => {
+                    told.hint(format!("tell the provider; {}", retrieval::given_up(id)))
+                }
+                _ => told,
+            }
         })?;
         Ok(url)
     }

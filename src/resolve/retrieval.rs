@@ -7,8 +7,8 @@ use crate::error::{Code, Error, Result};
 use crate::http::backoff::Retry;
 use crate::http::failure::Failure;
 use crate::http::presigned::PresignedUrl;
-use crate::model::DocumentId;
-use jiff::{SignedDuration, Timestamp};
+use crate::model::{DocumentId, short_duration};
+use jiff::Timestamp;
 use std::cell::RefCell;
 
 /// What a request that brought no URL cost.
@@ -52,7 +52,7 @@ impl Resolver {
         match entry.verdict(clock.now(), need.begun) {
             Verdict::Ask => {}
             Verdict::AskAnew => log::error!(
-                "{id} was delivered before, and its URL is over: asking for a new paid retrieval"
+                "{id} was delivered, or its URL printed, before: asking for a new paid retrieval"
             ),
             Verdict::AskPermitted => log::error!(
                 "asking for another paid retrieval of {id}, as --allow-recharge permits"
@@ -117,29 +117,44 @@ impl Resolver {
         if record.state != State::Answered {
             return error;
         }
-        match error.code() {
-            Code::StorageDenied if error.status() == Some(404) => {
-                let forget = format!("`docfetch ledger forget {id}` gives the paid URL up");
-                error.hint(format!("tell the provider; {forget}"))
+        if error.code() == Code::StorageDenied && error.status() == Some(404) {
+            return error.hint(format!("tell the provider; {}", given_up(id)));
+        }
+        if !kept {
+            return error.hint("running again may be charged: this answer could not be recorded");
+        }
+        let now = self.http.clock().best();
+        let left = record.left(now).filter(|left| left.as_secs() > 0);
+        let left = left.map(short_duration);
+        let hint = match (error.retryable() && error.code() != Code::ClockSkew, left) {
+            (true, Some(left)) => {
+                format!("run again within {left}: the paid URL is kept until then")
             }
-            // Another run with the same URL would only repeat it, or its own hint comes first.
-            Code::ClockSkew => error,
-            _ if !error.retryable() => error,
-            _ if !kept => {
-                error.hint("running again may be charged: this answer could not be recorded")
+            (true, None) => "run again while the paid URL lives: it is kept".to_owned(),
+            (false, Some(left)) => {
+                format!("{}; the paid URL is kept for {left}", error.next_step())
             }
-            _ => {
-                let now = self.http.clock().best();
-                let left = record.expires().map(|end| end.duration_since(now));
-                error.hint(match left.filter(SignedDuration::is_positive) {
-                    Some(left) => {
-                        let left = short(left);
-                        format!("run again within {left}: the paid URL is kept until then")
-                    }
-                    None => "run again while the paid URL lives: it is kept".to_owned(),
-                })
+            (false, None) => error.next_step().to_owned(),
+        };
+        error.hint(hint)
+    }
+
+    /// What a real run would do about the cost, for a dry run.
+    ///
+    /// # Errors
+    /// [`Code::ChargeRefused`] when the record cannot be trusted.
+    pub fn foresee(&self, id: &DocumentId) -> Result<()> {
+        if !self.provider.charged {
+            return Ok(());
+        }
+        match self.ledger.foresee(id, self.http.clock().now())? {
+            Verdict::Use(_) => log::info!("{id} would use the URL of a recorded paid retrieval"),
+            Verdict::Refuse(_) => log::warn!("{id} would be refused: see `docfetch ledger list`"),
+            Verdict::Ask | Verdict::AskAnew | Verdict::AskPermitted => {
+                log::warn!("{id} would ask for a paid retrieval");
             }
         }
+        Ok(())
     }
 }
 
@@ -148,7 +163,7 @@ fn refused(id: &DocumentId, state: State, asked: Option<Timestamp>) -> Error {
     let (what, why) = match state {
         State::Attempting => (
             format!("a paid retrieval of {id} may have been charged already"),
-            format!("it was asked for at {asked}, and the process ended before the answer"),
+            format!("it was asked for at {asked}, and no answer was recorded"),
         ),
         State::Doubtful => (
             format!("a paid retrieval of {id} may have been charged already"),
@@ -156,7 +171,7 @@ fn refused(id: &DocumentId, state: State, asked: Option<Timestamp>) -> Error {
         ),
         State::Answered | State::Delivered => (
             format!("{id} would need a second paid retrieval"),
-            format!("the URL of {asked} is over, and not all bytes are here"),
+            format!("the URL of {asked} is over, and the document was not delivered"),
         ),
     };
     Error::new(Code::ChargeRefused, what)
@@ -179,18 +194,14 @@ fn next(id: &DocumentId) -> String {
     format!("look at the bill; then --allow-recharge, or `docfetch ledger forget {id}`")
 }
 
+/// The way out of a paid URL that is of no use.
+pub(super) fn given_up(id: &DocumentId) -> String {
+    format!("`docfetch ledger forget {id}` gives the paid URL up")
+}
+
 /// A time to the second.
 fn shown(time: Option<Timestamp>) -> String {
     time.map_or_else(|| "an earlier run".to_owned(), |time| format!("{time:.0}"))
-}
-
-/// A duration for people, never too long.
-fn short(left: SignedDuration) -> String {
-    match left.as_secs() {
-        seconds @ ..120 => format!("{seconds} s"),
-        seconds @ ..7200 => format!("{} min", seconds / 60),
-        seconds => format!("{} h", seconds / 3600),
-    }
 }
 
 #[cfg(test)]

@@ -65,8 +65,19 @@ pub struct Untrusted {
     pub path: PathBuf,
     /// What is wrong with it.
     pub why: String,
-    /// Whether that is the fault of the folder that it is in.
-    pub by_folder: bool,
+    /// Whose fault that is.
+    pub fault: Fault,
+}
+
+/// What makes a record untrustworthy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The folder that it is in.
+    Folder,
+    /// Its permissions.
+    Open,
+    /// Anything else about it.
+    Record,
 }
 
 /// Whether a record lasts through a power failure, or only through the end of the process.
@@ -101,17 +112,15 @@ impl Records {
     /// Says once a process that nothing can be remembered for other processes; what that may cost is
     /// said even when only errors are.
     pub fn cannot_keep(&self, error: &Error) {
-        let level = if self.costs {
-            Level::Error
+        let (level, what) = if self.costs {
+            let what = "what is paid for is remembered in this run only, a later one may pay again";
+            (Level::Error, what)
         } else {
-            Level::Warn
+            let what = "tokens and rate budgets are remembered in this run only";
+            (Level::Warn, what)
         };
         if log::log_enabled!(level) && !self.state.told.swap(true, Ordering::Relaxed) {
-            let why = error.message();
-            log::log!(
-                level,
-                "tokens, rate budgets and paid retrievals are remembered in this run only: {why}"
-            );
+            log::log!(level, "{what}: {}", error.message());
         }
     }
 
@@ -161,10 +170,10 @@ impl Records {
         let (Ok(folder), Ok(path)) = (self.folder(), self.path(name)) else {
             return Ok(None);
         };
-        let distrust = |why: String, by_folder| Untrusted {
+        let distrust = |why: String, fault| Untrusted {
             path: path.clone(),
             why,
-            by_folder,
+            fault,
         };
         match std::fs::symlink_metadata(&path) {
             Ok(_) => {}
@@ -176,19 +185,19 @@ impl Records {
             {
                 return Ok(None);
             }
-            Err(error) => return Err(distrust(error.to_string(), true)),
+            Err(error) => return Err(distrust(error.to_string(), Fault::Folder)),
         }
         if let Some(why) = untrusted_folder(folder) {
-            return Err(distrust(why, true));
+            return Err(distrust(why, Fault::Folder));
         }
-        let untrusted = |why: String| distrust(why, false);
+        let untrusted = |why: String| distrust(why, Fault::Record);
         let file = open_own(&path, OFlags::RDONLY)
             .map_err(|error| untrusted(error.cause().unwrap_or(error.what()).to_owned()))?;
         let metadata = file
             .metadata()
             .map_err(|error| untrusted(error.to_string()))?;
         if metadata.mode() & 0o077 != 0 {
-            return Err(untrusted("it is open to other users".into()));
+            return Err(distrust("it is open to other users".into(), Fault::Open));
         }
         let mut text = Vec::new();
         file.take(LONGEST)

@@ -2,6 +2,7 @@
 
 use super::sanitize::printable;
 use crate::fetch::outcome::Summary;
+use crate::model::short_duration;
 use crate::resolve::ledger::table::{Record, State};
 use crate::resolve::listing::Row;
 use crate::sandbox::Report;
@@ -124,6 +125,7 @@ impl Table {
 #[derive(Debug, Serialize)]
 pub struct LedgerRow<'a> {
     provider: &'a str,
+    base: &'a str,
     id: &'a str,
     state: State,
     asked: Timestamp,
@@ -136,6 +138,7 @@ impl<'a> LedgerRow<'a> {
     pub fn of(record: &'a Record) -> Self {
         Self {
             provider: &record.provider,
+            base: &record.base,
             id: &record.id,
             state: record.state,
             asked: record.asked,
@@ -171,13 +174,10 @@ pub fn ledger(
     let rows: Vec<[String; 4]> = records
         .iter()
         .map(|record| {
-            let left = record
-                .expires()
-                .map(|end| end.duration_since(now).as_secs());
-            let lives = match left {
-                None => "-".to_owned(),
-                Some(..=0) => "expired".to_owned(),
-                Some(seconds) => format!("{} min", seconds.div_euclid(60).max(1)),
+            let lives = match (record.expires(), record.left(now)) {
+                (None, _) => "-".to_owned(),
+                (_, None) => "expired".to_owned(),
+                (_, Some(left)) => short_duration(left),
             };
             let asked = time(record.asked)
                 .replace('T', " ")

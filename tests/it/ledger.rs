@@ -250,7 +250,7 @@ fn a_process_that_is_killed_before_the_answer_leaves_a_doubt() {
     assert_eq!(state(&world).as_deref(), Some("doubtful"));
     let run = world.run(&["onecodex", "a", "--json"]);
     assert_eq!(run.exits(8).error_code(), "charge_refused");
-    run.says("the process ended before the answer");
+    run.says("no answer was recorded");
     assert_eq!(posts(&server), 1);
 }
 
@@ -358,7 +358,7 @@ fn a_paid_url_that_dies_too_early_is_not_replaced_without_permission() {
     let world = World::new(&api.base());
     let run = world.run(&["onecodex", "a", "--json"]);
     assert_eq!(run.exits(8).error_code(), "charge_refused");
-    run.says("is over, and not all bytes are here");
+    run.says("is over, and the document was not delivered");
     assert_eq!(world.files().len(), 2, "the partial is kept");
     // A later run knows without asking anybody.
     let before = storage.seen().len();
@@ -465,7 +465,7 @@ fn what_costs_is_said_even_when_quiet() {
     world
         .run(&["onecodex", "a", "-q", "-o", "y"])
         .exits(0)
-        .says("are remembered in this run only");
+        .says("is remembered in this run only");
 }
 
 #[test]
@@ -494,6 +494,54 @@ fn a_paid_url_that_is_refused_for_safety_is_kept() {
         run.says("is kept for a later run").says("--allow-private");
     }
     assert_eq!(posts(&server), 1);
+    // One that no flag makes safe can be given up.
+    let server = Raw::start(|request, stream| api(request, stream, "http://b.example/x?sig=1"));
+    World::new(&server.base())
+        .run(&["onecodex", "a"])
+        .exits(9)
+        .says("`docfetch ledger forget a` gives the paid URL up");
+}
+
+#[test]
+fn a_digest_that_is_wrong_leaves_the_paid_url() {
+    let (api, _storage) = both("/x.txt", |_, stream| reply(stream, "200 OK", &[], b"x"));
+    let world = World::new(&api.base());
+    let wrong = "0".repeat(64);
+    let run = world.run(&["onecodex", "a", "--sha256", &wrong]);
+    run.exits(6).says("the paid URL is kept for 59 min");
+    world.run(&["onecodex", "a"]).exits(0);
+    assert_eq!(posts(&api), 1);
+}
+
+#[test]
+fn a_dry_run_tells_what_a_real_one_would_cost() {
+    let (api, _storage) = answering(vec![("", &[], "")]);
+    let world = World::new(&api.base());
+    let dry = |more: &[&'static str]| {
+        let arguments = ["onecodex", "a", "--dry-run"];
+        let arguments: Vec<&str> = arguments.iter().chain(more).copied().collect();
+        world.run(&arguments)
+    };
+    dry(&[]).exits(0).says("would ask for a paid retrieval");
+    world.run(&["onecodex", "a"]).exits(8);
+    dry(&[]).exits(0).says("would be refused");
+    dry(&["--allow-recharge"])
+        .exits(0)
+        .says("would ask for a paid retrieval");
+    world.run(&["onecodex", "a", "--allow-recharge"]).exits(0);
+    dry(&["-v", "-o", "y"]).exits(0).says("would use the URL");
+    assert_eq!(posts(&api), 2);
+}
+
+#[test]
+fn a_url_that_is_forgotten_while_it_lives_is_said_so() {
+    let (api, _storage) = answering(vec![]);
+    let world = World::new(&api.base());
+    world.run(&["onecodex", "a"]).exits(0);
+    world
+        .run(&["ledger", "forget", "a"])
+        .exits(0)
+        .says("would have lived for 59 min");
 }
 
 #[test]
@@ -621,6 +669,8 @@ fn a_record_that_cannot_be_trusted_refuses_and_can_be_given_up() {
             run.exits(8)
                 .says("cannot be trusted")
                 .says("docfetch ledger forget a");
+            let open = why.starts_with("open");
+            assert_eq!(run.stderr.contains("chmod 600"), open, "{run:?}");
         }
         assert_eq!(posts(&api), 1, "{why}");
         let listed = World::run_showing(&world, &["ledger", "list"]);
@@ -635,10 +685,7 @@ fn a_record_that_cannot_be_trusted_refuses_and_can_be_given_up() {
 fn forgetful(world: &World, api: &Raw) {
     let run = world.run(&["onecodex", "a", "b", "--json"]);
     assert_eq!(run.exits(8).error_code(), "charge_refused", "{run:?}");
-    let said = run
-        .stderr
-        .matches("are remembered in this run only")
-        .count();
+    let said = run.stderr.matches("is remembered in this run only").count();
     assert_eq!(said, 1, "{run:?}");
     assert_eq!(posts(api), 2);
 }
@@ -710,7 +757,7 @@ fn a_state_folder_that_is_full_or_read_only_still_refuses_what_it_records() {
         let run = world.finish(child, Instant::now());
         assert_eq!(world.read("codes"), b"8\n8\n", "{run:?}");
         assert_eq!(posts(&api), 2, "{run:?}");
-        run.says("are remembered in this run only");
+        run.says("is remembered in this run only");
     }
 }
 
@@ -722,7 +769,10 @@ fn the_ledger_is_told_as_a_table_as_fields_and_as_records() {
     world.run(&["onecodex", "doc1"]).exits(0);
     let records = world.run(&["ledger", "list", "--json"]).records();
     let fields: Vec<&String> = records[0].as_object().unwrap().keys().collect();
-    assert_eq!(fields, ["provider", "id", "state", "asked", "expires"]);
+    assert_eq!(
+        fields,
+        ["provider", "base", "id", "state", "asked", "expires"]
+    );
     assert_eq!(records[0]["id"], "doc1");
     let run = world.run(&["ledger", "list"]);
     let fields: Vec<&str> = run.stdout.trim_end().split('\t').collect();
@@ -757,11 +807,12 @@ fn a_failure_after_the_answer_says_how_long_the_url_is_kept() {
         .run(&["onecodex", "a", "--retries", "0"])
         .exits(5)
         .says("run again while the paid URL lives");
-    // What another run would only repeat has a better hint.
+    // What a mere repetition does not mend has a hint of its own, before that.
     let denied = b"<Error><Code>AccessDenied</Code></Error>";
     told("403 Forbidden", denied)
         .exits(4)
-        .says("ask the provider");
+        .says("ask the provider")
+        .says("the paid URL is kept for 59 min");
     let missing = b"<Error><Code>NoSuchKey</Code></Error>";
     let (api, _storage) = both("/x.txt", move |_, stream| {
         reply(stream, "404 Not Found", &[], missing);

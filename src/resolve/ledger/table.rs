@@ -25,6 +25,7 @@ use crate::model::DocumentId;
 use crate::secret::{Secret, kept};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
 use url::Url;
 
 /// The form of the records.
@@ -50,6 +51,8 @@ pub struct Record {
     version: u8,
     /// The provider's name.
     pub provider: String,
+    /// Where its API lives.
+    pub base: String,
     /// The document.
     pub id: String,
     /// How it stands.
@@ -126,13 +129,25 @@ pub fn verdict(record: Option<&Record>, wish: Wish) -> Verdict {
     }
 }
 
+/// What a record is about.
+#[derive(Clone, Copy, Debug)]
+pub struct About<'a> {
+    /// The provider's name.
+    pub provider: &'a str,
+    /// Where its API lives.
+    pub base: &'a str,
+    /// The document.
+    pub id: &'a DocumentId,
+}
+
 impl Record {
     /// A retrieval that is about to be sent.
-    fn attempting(provider: &str, id: &DocumentId, now: Timestamp) -> Self {
+    fn attempting(about: About<'_>, now: Timestamp) -> Self {
         Self {
             version: VERSION,
-            provider: provider.to_owned(),
-            id: id.as_str().to_owned(),
+            provider: about.provider.to_owned(),
+            base: about.base.to_owned(),
+            id: about.id.as_str().to_owned(),
             state: State::Attempting,
             asked: now,
             answer: None,
@@ -159,14 +174,25 @@ impl Record {
         known == Some(url.expose().as_str())
     }
 
-    /// Whether it could have been written by this program for `id`.
-    pub fn makes_sense(&self, id: &DocumentId) -> bool {
+    /// How long its URL lives at `now`, where that is known.
+    pub fn left(&self, now: Timestamp) -> Option<Duration> {
+        let left = self.expires()?.duration_since(now);
+        Duration::try_from(left).ok().filter(|left| !left.is_zero())
+    }
+
+    /// Whether it could have been written by this program.
+    pub fn is_valid(&self) -> bool {
         let with_url = matches!(self.state, State::Answered | State::Delivered);
         let url = self
             .answer
             .as_ref()
             .map(|answer| Url::parse(answer.url.expose()));
-        self.version == VERSION && self.id == id.as_str() && matches!(url, Some(Ok(_))) == with_url
+        self.version == VERSION && matches!(url, Some(Ok(_))) == with_url
+    }
+
+    /// Whether it could have been written by this program for `id`.
+    pub fn makes_sense(&self, id: &DocumentId) -> bool {
+        self.is_valid() && self.id == id.as_str()
     }
 
     fn with(self, state: State, answer: Option<Answer>) -> Self {
@@ -180,14 +206,14 @@ impl Record {
 
 /// The second table: what becomes of `current` at `now`; `before` was there before it was asked for.
 pub fn after(
-    (provider, id): (&str, &DocumentId),
+    about: About<'_>,
     current: Option<Record>,
     before: Option<Record>,
     event: Event<'_>,
     now: Timestamp,
 ) -> Option<Record> {
     if let Event::Sending = event {
-        return Some(Record::attempting(provider, id, now));
+        return Some(Record::attempting(about, now));
     }
     let record = current?;
     match (event, record.state) {
@@ -230,6 +256,14 @@ mod tests {
         DocumentId::parse("00f2", None).unwrap()
     }
 
+    fn about(id: &DocumentId) -> About<'_> {
+        About {
+            provider: "onecodex",
+            base: "https://api.example",
+            id,
+        }
+    }
+
     fn record(state: State, over: bool) -> Record {
         let has_url = matches!(state, State::Answered | State::Delivered);
         Record {
@@ -239,7 +273,7 @@ mod tests {
                 expires: Some(if over { NOW } else { NOW + HOUR }),
                 over: false,
             }),
-            ..Record::attempting("onecodex", &id(), NOW)
+            ..Record::attempting(about(&id()), NOW)
         }
     }
 
@@ -327,7 +361,7 @@ mod tests {
         ] {
             let current = from.map(|state| record(state, false));
             let before = Some(record(State::Delivered, true));
-            let to = |event| after(("x", &id), current.clone(), before.clone(), event, NOW);
+            let to = |event| after(about(&id), current.clone(), before.clone(), event, NOW);
             let state = |event| to(event).map(|record| record.state);
             let attempting = |to| {
                 if from == Some(State::Attempting) {
