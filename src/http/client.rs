@@ -3,13 +3,14 @@
 //! | client | redirects | connections | carries |
 //! | --- | --- | --- | --- |
 //! | api | by hand | kept, HTTP/2 where offered | the credential |
-//! | charged | by hand | a fresh one each time, HTTP/1.1 | the credential |
+//! | charged | by hand | a fresh one each time, through a gate, HTTP/1.1 | the credential |
 //! | storage | by hand | kept, HTTP/1.1 | no credential, cookie or Referer |
 //!
 //! None repeats a request by itself: the library would, after a connection that it took from its
 //! pool turned out dead, and that is a second charge.
 
 use super::addresses::{Policy, is_loopback};
+use super::gate::Gate;
 use crate::config::settings::Connection;
 use crate::config::variables::{self, ALL_PROXY, HTTP_PROXY, HTTPS_PROXY, NO_PROXY};
 use crate::error::{Code, Error, Result};
@@ -65,11 +66,25 @@ impl Clients {
         Ok((clients, policy))
     }
 
-    /// A client with the rules of `channel`.
+    /// A client with the rules of `channel`, to be used for many requests.
     ///
     /// # Errors
     /// [`Code::Unexpected`] when the library cannot make it.
     pub fn client(&self, channel: Channel) -> Result<Client> {
+        build(self.builder(channel))
+    }
+
+    /// A client for one request that may cost money, and the gate that its connection stops at.
+    ///
+    /// # Errors
+    /// [`Code::Unexpected`] when the library cannot make it.
+    pub fn charged(&self) -> Result<(Client, Gate)> {
+        let gate = Gate::closed();
+        let builder = self.builder(Channel::Charged).connector_layer(gate.clone());
+        build(builder).map(|client| (client, gate))
+    }
+
+    fn builder(&self, channel: Channel) -> ClientBuilder {
         let mut tls = self.tls.clone();
         tls.alpn_protocols = match channel {
             Channel::Api => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
@@ -97,11 +112,15 @@ impl Clients {
             // A name with raw control characters must not make a document unreachable.
             builder = builder.http1_ignore_invalid_headers_in_responses(true);
         }
-        builder.build().map_err(|_| {
-            Error::new(Code::Unexpected, "cannot make an HTTP client")
-                .why("the TLS settings were not taken")
-        })
+        builder
     }
+}
+
+fn build(builder: ClientBuilder) -> Result<Client> {
+    builder.build().map_err(|_| {
+        Error::new(Code::Unexpected, "cannot make an HTTP client")
+            .why("the TLS settings were not taken")
+    })
 }
 
 /// Resolves names with the system's resolver and lets the policy judge the addresses.

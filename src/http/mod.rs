@@ -8,6 +8,7 @@ pub mod clock;
 pub mod content_disposition;
 pub mod expiry;
 pub mod failure;
+pub mod gate;
 pub mod headers;
 pub mod presigned;
 pub mod send;

@@ -58,7 +58,7 @@ pub struct ApiRequest<'a> {
     pub form: Option<&'static str>,
     /// How long a hold of the budget may be waited for.
     pub patience: Duration,
-    /// Told when nothing is left to wait for: the request is sent right after.
+    /// Told, of a charged request, when its connection stands: its first byte leaves right after.
     pub leaving: &'a dyn Fn(),
 }
 
@@ -113,13 +113,13 @@ impl Http {
     /// # Errors
     /// [`Failure`], which says whether the request may have arrived.
     pub async fn api(&self, request: ApiRequest<'_>) -> Result<Reply, Failure> {
-        let channel = if request.charged {
-            Channel::Charged
+        let (client, gate) = if request.charged {
+            let (client, gate) = self.clients.charged().map_err(Failure::unsent)?;
+            (client, Some(gate))
         } else {
-            Channel::Api
+            (self.client(Channel::Api)?, None)
         };
-        let mut sent = self
-            .client(channel)?
+        let mut sent = client
             .request(request.method.clone(), request.url.clone())
             .header(header::ACCEPT, "application/json");
         let mut value =
@@ -154,8 +154,17 @@ impl Http {
                 Failure::unsent(error.retry_after(Some(held)))
             }
         })?;
-        (request.leaving)();
-        let answer = self.send(sent, time, &request.url, &shown).await;
+        let answer = self.send(sent, time, &request.url, &shown);
+        let answer = match gate {
+            None => answer.await,
+            Some(gate) => {
+                let (answer, left) = gate.guard(answer, request.leaving).await;
+                answer.map_err(|failure| Failure {
+                    sent: failure.sent && left,
+                    ..failure
+                })
+            }
+        };
         let hold = answer.as_ref().ok().and_then(Reply::retry_after);
         self.budget.answered(slot, hold).await;
         answer

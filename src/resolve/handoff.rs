@@ -16,7 +16,8 @@ use serde_json::Value;
 use url::Url;
 
 impl Resolver {
-    /// Asks once, without regard to cost; `leaving` is told right before the request is sent. (A token
+    /// Asks once, without regard to cost; `leaving` is told right before a charged
+    /// request leaves. (A token
     /// that the API refuses is replaced, and the request sent with the new one.)
     pub(super) async fn hand_over(
         &self,

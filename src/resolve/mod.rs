@@ -61,7 +61,7 @@ struct Ask<'a> {
     charged: bool,
     /// How long a hold of the rate budget may be waited for.
     patience: Duration,
-    /// Told right before the request is sent.
+    /// Told, of a charged request, right before its first byte leaves.
     leaving: &'a dyn Fn(),
 }
 

@@ -575,6 +575,34 @@ fn a_request_that_waits_for_the_rate_budget_is_no_doubt_yet() {
 }
 
 #[test]
+fn whoever_is_stopped_before_the_connection_stands_has_asked_for_nothing() {
+    use rustix::process::Signal;
+    for signal in [Signal::INT, Signal::KILL] {
+        // Takes the first connection, of the metadata, and closes it; answers no handshake after.
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let base = format!("https://{}", listener.local_addr().unwrap());
+        let taken = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&taken);
+        std::thread::spawn(move || {
+            let mut held = Vec::new();
+            for stream in listener.incoming() {
+                if count.fetch_add(1, Ordering::SeqCst) > 0 {
+                    held.push(stream);
+                }
+            }
+        });
+        let world = World::new(&base);
+        let child = world.command(&["onecodex", "a"]).spawn().unwrap();
+        world.wait_until("a handshake", || taken.load(Ordering::SeqCst) == 2);
+        std::thread::sleep(Duration::from_millis(200));
+        rustix::process::kill_process(rustix::process::Pid::from_child(&child), signal).unwrap();
+        let run = world.finish(child, Instant::now());
+        assert!(!run.stderr.contains("charged"), "{run:?}");
+        assert_eq!(state(&world), None, "{signal:?}");
+    }
+}
+
+#[test]
 fn a_record_that_cannot_even_be_looked_at_refuses() {
     if !strace() {
         return;

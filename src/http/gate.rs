@@ -1,0 +1,130 @@
+//! The moment between a connection and the first byte on it.
+//!
+//! A request that may cost money is recorded before anything of it leaves, and not earlier: whoever
+//! is stopped while a connection is still being made has asked for nothing. So the connector of such
+//! a request stops at a [`Gate`] once its connection stands (name resolution, proxy and TLS handshake
+//! done), and goes on when the record is made.
+
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use tokio::sync::{Notify, watch};
+use tower_layer::Layer;
+use tower_service::Service;
+
+/// What a connector waits at.
+#[derive(Clone, Debug)]
+pub struct Gate(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    arrived: Notify,
+    open: watch::Sender<bool>,
+}
+
+impl Gate {
+    /// A closed one, for one request.
+    pub fn closed() -> Self {
+        Self(Arc::new(Inner {
+            arrived: Notify::new(),
+            open: watch::Sender::new(false),
+        }))
+    }
+
+    /// Does `work`, whose connection passes here; calls `leaving` once that stands, and lets it pass.
+    /// Returns what came of it, and whether it passed.
+    pub async fn guard<T>(&self, work: impl Future<Output = T>, leaving: &dyn Fn()) -> (T, bool) {
+        let mut work = pin!(work);
+        tokio::select! {
+            biased;
+            done = &mut work => return (done, false),
+            () = self.0.arrived.notified() => {}
+        }
+        leaving();
+        self.0.open.send_replace(true);
+        (work.await, true)
+    }
+
+    async fn pass(&self) {
+        self.0.arrived.notify_one();
+        let mut open = self.0.open.subscribe();
+        // It cannot be closed: this gate holds its other end.
+        let _ = open.wait_for(|open| *open).await;
+    }
+}
+
+impl<S> Layer<S> for Gate {
+    type Service = Gated<S>;
+
+    fn layer(&self, connector: S) -> Gated<S> {
+        Gated {
+            connector,
+            gate: self.clone(),
+        }
+    }
+}
+
+/// A connector whose connections stop at a gate.
+#[derive(Clone, Debug)]
+pub struct Gated<S> {
+    connector: S,
+    gate: Gate,
+}
+
+type Connecting<T, E> = Pin<Box<dyn Future<Output = Result<T, E>> + Send>>;
+
+impl<S, R> Service<R> for Gated<S>
+where
+    S: Service<R>,
+    S::Future: Send + 'static,
+    S::Response: Send,
+    S::Error: Send,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = Connecting<S::Response, S::Error>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.connector.poll_ready(context)
+    }
+
+    fn call(&mut self, request: R) -> Self::Future {
+        let connecting = self.connector.call(request);
+        let gate = self.gate.clone();
+        Box::pin(async move {
+            let connection = connecting.await?;
+            gate.pass().await;
+            Ok(connection)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::Cell;
+    use std::time::Duration;
+
+    #[tokio::test]
+    async fn nothing_passes_before_it_is_told_and_everything_after() {
+        let gate = Gate::closed();
+        let told = Cell::new(false);
+        let work = async {
+            gate.pass().await;
+            assert!(told.get());
+            gate.pass().await; // another connection of the same request
+            7
+        };
+        let alone = Gate::closed();
+        let waits = tokio::time::timeout(Duration::from_millis(20), alone.pass());
+        assert!(waits.await.is_err());
+        assert_eq!(gate.guard(work, &|| told.set(true)).await, (7, true));
+    }
+
+    #[tokio::test]
+    async fn work_that_never_connects_tells_nothing() {
+        let told = Cell::new(false);
+        let done = Gate::closed().guard(async { 7 }, &|| told.set(true)).await;
+        assert_eq!((done, told.get()), ((7, false), false));
+    }
+}
