@@ -337,11 +337,13 @@ fn a_partial_that_a_crash_left_open_is_closed() {
     let world = service.world();
     let left = killed(&world, &["sm", "doc1"]);
     fs::set_permissions(&left, fs::Permissions::from_mode(0o644)).unwrap();
-    killed(&world, &["sm", "doc1"]);
-    assert_eq!(
-        fs::metadata(&left).unwrap().permissions().mode() & 0o777,
-        0o600
-    );
+    let mut child = world.command(&["sm", "doc1"]).spawn().unwrap();
+    world.wait_until("a closed partial", || {
+        let found = fs::metadata(&left);
+        found.is_ok_and(|found| found.permissions().mode() & 0o777 == 0o600)
+    });
+    child.kill().unwrap();
+    child.wait().unwrap();
 }
 
 #[test]
