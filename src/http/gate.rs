@@ -32,17 +32,16 @@ impl Gate {
     }
 
     /// Does `work`, whose connection passes here; calls `leaving` once that stands, and lets it pass.
-    /// Returns what came of it, and whether it passed.
-    pub async fn guard<T>(&self, work: impl Future<Output = T>, leaving: &dyn Fn()) -> (T, bool) {
+    pub async fn guard<T>(&self, work: impl Future<Output = T>, leaving: &dyn Fn()) -> T {
         let mut work = pin!(work);
         tokio::select! {
             biased;
-            done = &mut work => return (done, false),
+            done = &mut work => return done,
             () = self.0.arrived.notified() => {}
         }
         leaving();
         self.0.open.send_replace(true);
-        (work.await, true)
+        work.await
     }
 
     async fn pass(&self) {
@@ -118,13 +117,13 @@ mod tests {
         let alone = Gate::closed();
         let waits = tokio::time::timeout(Duration::from_millis(20), alone.pass());
         assert!(waits.await.is_err());
-        assert_eq!(gate.guard(work, &|| told.set(true)).await, (7, true));
+        assert_eq!(gate.guard(work, &|| told.set(true)).await, 7);
     }
 
     #[tokio::test]
     async fn work_that_never_connects_tells_nothing() {
         let told = Cell::new(false);
         let done = Gate::closed().guard(async { 7 }, &|| told.set(true)).await;
-        assert_eq!((done, told.get()), ((7, false), false));
+        assert_eq!((done, told.get()), (7, false));
     }
 }

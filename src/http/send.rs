@@ -157,13 +157,7 @@ impl Http {
         let answer = self.send(sent, time, &request.url, &shown);
         let answer = match gate {
             None => answer.await,
-            Some(gate) => {
-                let (answer, left) = gate.guard(answer, request.leaving).await;
-                answer.map_err(|failure| Failure {
-                    sent: failure.sent && left,
-                    ..failure
-                })
-            }
+            Some(gate) => gate.guard(answer, request.leaving).await,
         };
         let hold = answer.as_ref().ok().and_then(Reply::retry_after);
         self.budget.answered(slot, hold).await;

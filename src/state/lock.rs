@@ -98,4 +98,31 @@ mod tests {
         drop(taken.unwrap());
         assert!(!path.exists());
     }
+
+    /// Whoever waits may have opened the very file that the holder removes.
+    #[test]
+    fn a_lock_is_held_by_one_however_often_it_changes_hands() {
+        use std::sync::atomic::{AtomicBool, Ordering};
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.lock");
+        let inside = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    let runtime = tokio::runtime::Builder::new_current_thread()
+                        .enable_time()
+                        .build()
+                        .unwrap();
+                    for _ in 0..150 {
+                        let taking = Lock::take(path.clone(), Duration::from_secs(20), "busy");
+                        let held = runtime.block_on(taking).unwrap();
+                        assert!(!inside.swap(true, Ordering::SeqCst), "two hold it");
+                        std::thread::yield_now();
+                        inside.store(false, Ordering::SeqCst);
+                        drop(held);
+                    }
+                });
+            }
+        });
+    }
 }

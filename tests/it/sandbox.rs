@@ -214,3 +214,15 @@ fn faults_that_only_a_client_can_show() {
     let run = fetch("latency=100ms", "sm");
     assert!(run.exits(0).elapsed.as_millis() >= 300);
 }
+
+#[test]
+fn what_is_remembered_of_it_ends_with_it() {
+    let world = World::bare();
+    let script = "docfetch sm $(docfetch list sm --ids --limit 1) -q -o x; \
+                  ls $DOCFETCH_STATE_DIR; echo $DOCFETCH_STATE_DIR >place";
+    let run = world.run(&["sandbox", "--", "sh", "-c", script]);
+    assert!(run.exits(0).stdout.contains("tokens"), "{run:?}");
+    let place = String::from_utf8(world.read("place")).unwrap();
+    assert!(!std::path::Path::new(place.trim()).exists());
+    assert!(!world.state().exists());
+}

@@ -204,6 +204,12 @@ fn the_state_folder_is_where_it_is_said_to_be_and_closed_to_others() {
         }
         assert!(!world.state().exists());
     }
+    // A relative one is invalid, as its specification says, and ignored.
+    let mut world = service.world();
+    world.set("XDG_STATE_HOME", "relative");
+    world.run(&["sm", "doc1"]).exits(0);
+    assert!(world.state().exists());
+    assert_eq!(world.files(), ["x.bin"]);
 }
 
 #[test]
