@@ -91,14 +91,13 @@ impl Ledger {
         let name = name(&self.account, id);
         let what = "asking for this document";
         let lock = match self.records.lock(&name, patience, what).await {
-            Ok(lock) => Some(lock),
             Err(error) if error.code() == Code::Busy => return Err(error),
-            Err(error) => {
-                self.records.cannot_keep(&error);
-                None
-            }
+            lock => lock,
         };
         let (record, _) = self.look(id)?;
+        let lock = lock
+            .inspect_err(|error| self.records.cannot_keep(error))
+            .ok();
         Ok(Entry {
             ledger: self,
             id,

@@ -114,7 +114,7 @@ impl Resolver {
         let Ok((Some(record), kept)) = self.ledger.look(id) else {
             return error;
         };
-        if record.state != State::Answered {
+        if !matches!(record.state, State::Answered | State::Delivered) {
             return error;
         }
         if error.code() == Code::StorageDenied && error.status() == Some(404) {
@@ -169,9 +169,13 @@ fn refused(id: &DocumentId, state: State, asked: Option<Timestamp>) -> Error {
             format!("a paid retrieval of {id} may have been charged already"),
             format!("it was sent at {asked}, and not answered with a URL"),
         ),
-        State::Answered | State::Delivered => (
+        State::Answered => (
             format!("{id} would need a second paid retrieval"),
             format!("the URL of {asked} is over, and the document was not delivered"),
+        ),
+        State::Delivered => (
+            format!("{id} would need a second paid retrieval"),
+            format!("the URL of {asked} is over, and only a part of the document is here"),
         ),
     };
     Error::new(Code::ChargeRefused, what)

@@ -113,7 +113,7 @@ impl TokenCache {
         }
         let lock = self
             .records
-            .lock(&self.name, PATIENCE, "asking for a token")
+            .lock(&self.name, patience.min(PATIENCE), "asking for a token")
             .await;
         // Whoever held the lock until now has asked for it.
         if let Some(token) = self.kept(&memory) {

@@ -440,6 +440,7 @@ fn a_wish_that_has_begun_is_no_new_wish() {
         let run = world.run(&["onecodex", "a", "--json"]);
         if part {
             assert_eq!(run.exits(8).error_code(), "charge_refused");
+            run.says("only a part of the document is here");
             world.run(&["onecodex", "a"]).exits(8);
             assert_eq!(posts(&api), 1);
             world.run(&["onecodex", "a", "--allow-recharge"]).exits(0);
@@ -814,6 +815,17 @@ fn the_ledger_is_told_as_a_table_as_fields_and_as_records() {
 fn told(status: &'static str, body: &'static [u8]) -> Run {
     let (api, _storage) = both("/x.txt", move |_, stream| reply(stream, status, &[], body));
     World::new(&api.base()).run(&["onecodex", "a", "--retries", "0"])
+}
+
+#[test]
+fn a_second_wish_that_fails_is_told_of_the_deadline_as_well() {
+    let (api, _storage) = both("/x.txt", |_, stream| reply(stream, "503 Busy", &[], b""));
+    let world = World::new(&api.base());
+    world.run_showing(&["url", "onecodex", "a"]).exits(0);
+    world
+        .run(&["onecodex", "a", "--retries", "0"])
+        .exits(5)
+        .says("run again within 59 min");
 }
 
 #[test]
