@@ -28,7 +28,8 @@ use std::time::Duration;
     max_term_width = 100
 )]
 #[command(after_help = "\
-Options of `sm` and `onecodex` can also be set as DOCFETCH_<OPTION>, e.g. DOCFETCH_RETRIES=8.
+Options of `sm` and `onecodex`, but --allow-recharge, can also be set as DOCFETCH_<OPTION>, e.g.
+DOCFETCH_RETRIES=8.
 
 Exit codes:
   0  everything fetched, or skipped as asked

@@ -3,12 +3,12 @@
 use super::naming::{self, Template};
 use super::partial::{Partial, Published};
 use crate::error::{Code, Error, Result};
-use crate::model::DocumentId;
+use crate::model::{DocumentId, locked};
 use crate::state::files::{self, FileIdentity};
 use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 /// What an existing target means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,7 +45,7 @@ impl Taken {
     /// differ.
     fn take(&self, path: &Path, id: &DocumentId) -> bool {
         let key = path.to_string_lossy().to_lowercase();
-        let mut taken = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut taken = locked(&self.0);
         taken.entry(key).or_insert_with(|| id.clone()) == id
     }
 }

@@ -6,9 +6,10 @@
 //! Literals are judged before anything is sent, names when they are resolved.
 
 use crate::error::{Code, Error, Result};
+use crate::model::locked;
 use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use url::{Host, Url};
 
 /// How far an address reaches.
@@ -236,10 +237,6 @@ fn refused(host: &str, class: Class) -> Error {
         format!("refused to connect to {host}"),
     )
     .why(format!("it is {kind} address and the API is not there"))
-}
-
-fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -9,11 +9,11 @@
 
 use super::backoff::notice;
 use crate::error::{Code, Error, Result};
-use crate::model::{MOST_REQUESTS, Rate};
+use crate::model::{MOST_REQUESTS, Rate, locked};
 use crate::state::records::{Lasting, Records};
 use serde::{Deserialize, Serialize};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// The longest time that one `Retry-After` can hold everybody.
@@ -172,7 +172,7 @@ impl Budget {
     /// [`Code::Busy`] when another process keeps the record for longer than `patience`.
     async fn with<T>(&self, patience: Duration, work: impl FnOnce(&mut Log) -> T) -> Result<T> {
         if self.alone.load(Ordering::Relaxed) {
-            return Ok(work(&mut self.memory()));
+            return Ok(work(&mut locked(&self.memory)));
         }
         let what = "counting its requests";
         let failed = match self.records.lock(&self.name, patience, what).await {
@@ -187,7 +187,7 @@ impl Budget {
                 let Err(error) = self.records.write(&self.name, &log, Lasting::Soon) else {
                     return Ok(done);
                 };
-                *self.memory() = log;
+                *locked(&self.memory) = log;
                 self.be_alone(&error);
                 return Ok(done);
             }
@@ -195,16 +195,12 @@ impl Budget {
             Err(error) => error,
         };
         self.be_alone(&failed);
-        Ok(work(&mut self.memory()))
+        Ok(work(&mut locked(&self.memory)))
     }
 
     fn be_alone(&self, error: &Error) {
         self.records.cannot_keep(error);
         self.alone.store(true, Ordering::Relaxed);
-    }
-
-    fn memory(&self) -> std::sync::MutexGuard<'_, Log> {
-        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -2,9 +2,10 @@
 //! made it.
 
 use super::headers;
+use crate::model::locked;
 use jiff::{SignedDuration, Timestamp};
 use reqwest::header::{DATE, HeaderMap};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 /// How far this machine's clock is off, as the last answer's `Date` (RFC 9110 section 6.6.1) told.
 #[derive(Debug, Default)]
@@ -18,13 +19,13 @@ impl Clock {
             .and_then(|date| Timestamp::try_from(date).ok());
         if let Some(date) = date {
             let ahead = date.duration_since(now);
-            *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(ahead);
+            *locked(&self.0) = Some(ahead);
         }
     }
 
     /// The servers' time; none before an answer told it.
     pub fn now(&self) -> Option<Timestamp> {
-        let ahead = (*self.0.lock().unwrap_or_else(PoisonError::into_inner))?;
+        let ahead = (*locked(&self.0))?;
         Timestamp::now().checked_add(ahead).ok()
     }
 

@@ -27,7 +27,8 @@ pub const ERROR_BODY: usize = 4096;
 #[derive(Debug)]
 pub struct Http {
     clients: Clients,
-    made: [OnceLock<Client>; 3],
+    api: OnceLock<Client>,
+    storage: OnceLock<Client>,
     policy: Arc<Policy>,
     budget: Budget,
     clock: Clock,
@@ -85,7 +86,8 @@ impl Http {
         let name = fingerprint(&[base.as_str().as_bytes(), account.expose().as_bytes()]);
         Ok(Self {
             clients,
-            made: Default::default(),
+            api: OnceLock::new(),
+            storage: OnceLock::new(),
             connect_timeout: settings.connect_timeout,
             policy,
             budget: Budget::new(rates, state.records(BUDGETS), name),
@@ -117,7 +119,7 @@ impl Http {
             let (client, gate) = self.clients.charged().map_err(Failure::unsent)?;
             (client, Some(gate))
         } else {
-            (self.client(Channel::Api)?, None)
+            (self.client(&self.api, Channel::Api)?, None)
         };
         let mut sent = client
             .request(request.method.clone(), request.url.clone())
@@ -173,7 +175,7 @@ impl Http {
     pub async fn storage(&self, url: &Url, range: Option<(u64, &str)>) -> Result<Reply> {
         self.check(url)?;
         let mut request = self
-            .client(Channel::Storage)
+            .client(&self.storage, Channel::Storage)
             .map_err(|failure| failure.error)?
             .get(url.clone())
             .header(header::ACCEPT_ENCODING, "identity");
@@ -224,8 +226,8 @@ impl Http {
         result
     }
 
-    fn client(&self, channel: Channel) -> Result<Client, Failure> {
-        let cell = &self.made[channel as usize];
+    /// The client that is kept in `cell`, made when it is needed first.
+    fn client(&self, cell: &OnceLock<Client>, channel: Channel) -> Result<Client, Failure> {
         if let Some(client) = cell.get() {
             return Ok(client.clone());
         }

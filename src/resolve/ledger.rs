@@ -10,12 +10,12 @@ pub mod table;
 
 use crate::error::{Code, Error, Result};
 use crate::http::presigned::PresignedUrl;
-use crate::model::{DocumentId, fingerprint, short_duration};
+use crate::model::{DocumentId, fingerprint, locked, short_duration};
 use crate::state::lock::Lock;
 use crate::state::records::{Fault, LEDGER, Lasting, Records, StateFolder, Untrusted};
 use jiff::Timestamp;
 use std::collections::{HashMap, HashSet};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::Mutex;
 use std::time::Duration;
 use table::{About, Event, Record, State, Verdict, Wish, after, verdict};
 
@@ -114,7 +114,7 @@ impl Ledger {
     /// [`Code::ChargeRefused`] when it cannot be trusted.
     pub fn look(&self, id: &DocumentId) -> Result<(Option<Record>, bool)> {
         let name = name(&self.account, id);
-        if let Some(record) = self.memory().get(&name) {
+        if let Some(record) = locked(&self.memory).get(&name) {
             return Ok((Some(record.clone()), false));
         }
         let record: Option<Record> = self
@@ -155,26 +155,15 @@ impl Ledger {
 
     /// Whether this run was stopped while it asked for a document.
     pub fn was_asking(&self, id: &DocumentId) -> bool {
-        self.in_flight().contains(id)
-    }
-
-    fn memory(&self) -> MutexGuard<'_, HashMap<String, Record>> {
-        held(&self.memory)
-    }
-
-    fn recharged(&self) -> MutexGuard<'_, HashSet<DocumentId>> {
-        held(&self.recharged)
-    }
-
-    fn in_flight(&self) -> MutexGuard<'_, HashSet<DocumentId>> {
-        held(&self.in_flight)
+        locked(&self.in_flight).contains(id)
     }
 }
 
 impl Entry<'_> {
     /// What this run may do; `begun` when part of the document is here already.
     pub fn verdict(&self, now: Option<Timestamp>, begun: bool) -> Verdict {
-        let permitted = self.ledger.allow_recharge && !self.ledger.recharged().contains(self.id);
+        let permitted =
+            self.ledger.allow_recharge && !locked(&self.ledger.recharged).contains(self.id);
         let wish = Wish {
             now,
             begun,
@@ -182,7 +171,7 @@ impl Entry<'_> {
         };
         let verdict = verdict(self.record.as_ref(), wish);
         if matches!(verdict, Verdict::AskPermitted) {
-            self.ledger.recharged().insert(self.id.clone());
+            locked(&self.ledger.recharged).insert(self.id.clone());
         }
         verdict
     }
@@ -197,11 +186,11 @@ impl Entry<'_> {
         let before = match event {
             Event::Sending => {
                 self.before = Some(self.record.clone());
-                self.ledger.in_flight().insert(self.id.clone());
+                locked(&self.ledger.in_flight).insert(self.id.clone());
                 None
             }
             Event::NotCharged | Event::Unanswered | Event::Answered(_) => {
-                self.ledger.in_flight().remove(self.id);
+                locked(&self.ledger.in_flight).remove(self.id);
                 let Some(before) = self.before.take() else {
                     return; // nothing was sent: what is recorded is of an earlier run
                 };
@@ -227,7 +216,7 @@ impl Entry<'_> {
             Some(record) => records.write(&self.name, record, Lasting::Durable),
             None => records.remove(&self.name),
         });
-        let mut memory = self.ledger.memory();
+        let mut memory = locked(&self.ledger.memory);
         if let Some(Ok(())) = written {
             memory.remove(&self.name);
             return;
@@ -240,10 +229,6 @@ impl Entry<'_> {
             None => memory.remove(&self.name),
         };
     }
-}
-
-fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The name of a document's record: it can be found by the document alone, whoever's it is.

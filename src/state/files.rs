@@ -29,6 +29,11 @@ impl FileIdentity {
     }
 }
 
+/// Whether a file or folder belongs to this user.
+pub fn is_own(metadata: &Metadata) -> bool {
+    metadata.uid() == rustix::process::geteuid().as_raw()
+}
+
 /// Opens without following a link; refuses what is not a plain file of this user with one name.
 pub fn open_own(path: &Path, flags: OFlags) -> Result<File> {
     let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
@@ -54,7 +59,7 @@ pub fn open_own(path: &Path, flags: OFlags) -> Result<File> {
     if metadata.nlink() > 1 {
         return Err(unsafe_partial("it has another name, too"));
     }
-    if metadata.uid() != rustix::process::geteuid().as_raw() {
+    if !is_own(&metadata) {
         return Err(unsafe_partial("it belongs to another user"));
     }
     Ok(file)

@@ -3,7 +3,7 @@
 //! not believed; what that means is for whoever asks. So it is for where nothing can be written: that
 //! is said once, and whoever asks goes on in memory.
 
-use super::files::{fresh, make_folder, open_own, remove, sync_names, write_record};
+use super::files::{fresh, is_own, make_folder, open_own, remove, sync_names, write_record};
 use super::lock::Lock;
 use crate::error::{Code, Error, Result};
 use log::Level;
@@ -90,11 +90,7 @@ pub enum Lasting {
 }
 
 impl Records {
-    /// The folder that they are in.
-    ///
-    /// # Errors
-    /// [`Code::LocalIo`] where there is no place for one.
-    pub fn folder(&self) -> Result<&Path> {
+    fn folder(&self) -> Result<&Path> {
         self.folder.as_deref().ok_or_else(|| {
             Error::new(Code::LocalIo, "there is no place for the state folder")
                 .why("neither HOME nor DOCFETCH_STATE_DIR is set")
@@ -261,15 +257,13 @@ fn untrusted_folder(folder: &Path) -> Option<String> {
     if !found.is_dir() {
         return Some(format!("{folder} is no folder"));
     }
-    let own = found.uid() == rustix::process::geteuid().as_raw();
-    (!own).then(|| format!("{folder} belongs to another user"))
+    (!is_own(&found)).then(|| format!("{folder} belongs to another user"))
 }
 
 /// Takes the permissions of all others from a folder of this user's.
 fn close(folder: &Path) -> io::Result<()> {
     let found = std::fs::metadata(folder)?;
-    let own = found.uid() == rustix::process::geteuid().as_raw();
-    if own && found.mode() & 0o077 != 0 {
+    if is_own(&found) && found.mode() & 0o077 != 0 {
         std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o700))?;
     }
     Ok(())

@@ -5,9 +5,9 @@ use super::report::shortened;
 use super::sanitize::printable;
 use crate::error::Error;
 use crate::fetch::events::Progress;
-use crate::model::DocumentId;
+use crate::model::{DocumentId, locked};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 /// Room for the name, in columns.
@@ -33,8 +33,8 @@ impl Bars {
         }
     }
 
-    fn current(&self) -> std::sync::MutexGuard<'_, Option<ProgressBar>> {
-        self.current.lock().unwrap_or_else(PoisonError::into_inner)
+    fn current(&self) -> MutexGuard<'_, Option<ProgressBar>> {
+        locked(&self.current)
     }
 
     fn clear(&self) {

@@ -29,7 +29,8 @@ pub fn event(error: &Error, subject: Option<&str>) -> String {
     printable_json(&line.to_string()).into_owned()
 }
 
-fn paint(text: &str, with: &str, color: bool) -> String {
+/// Text in an SGR sequence, where colours are wanted.
+pub fn paint(text: &str, with: &str, color: bool) -> String {
     if color {
         format!("{with}{text}\u{1b}[0m")
     } else {

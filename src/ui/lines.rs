@@ -5,9 +5,9 @@ use super::report::size;
 use super::sanitize::{printable, printable_json};
 use crate::error::Error;
 use crate::fetch::events::Progress;
-use crate::model::DocumentId;
+use crate::model::{DocumentId, locked};
 use serde_json::json;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 /// Between two plain lines of one transfer.
@@ -63,7 +63,7 @@ struct UnderWay(Mutex<Option<Current>>);
 
 impl UnderWay {
     fn lock(&self) -> MutexGuard<'_, Option<Current>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.0)
     }
 }
 

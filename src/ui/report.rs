@@ -1,5 +1,6 @@
 //! Tables and sentences.
 
+use super::diagnostics::paint;
 use super::sanitize::printable;
 use crate::fetch::outcome::Summary;
 use crate::model::short_duration;
@@ -9,6 +10,9 @@ use crate::sandbox::Report;
 use jiff::Timestamp;
 use serde::Serialize;
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
+
+/// Headings.
+const BOLD: &str = "\u{1b}[1m";
 
 /// A size for people, in binary units.
 pub fn size(bytes: u64) -> String {
@@ -100,11 +104,7 @@ impl Table {
         };
         if first {
             let heading = line(["ID", "SIZE", "MODIFIED", "NAME"]);
-            lines.push(if color {
-                format!("\u{1b}[1m{heading}\u{1b}[0m")
-            } else {
-                heading
-            });
+            lines.push(paint(&heading, BOLD, color));
         }
         for row in rows {
             let size = row.size.map_or_else(|| "-".to_owned(), size);
@@ -202,11 +202,7 @@ pub fn ledger(
         shortened(text.trim_end(), width)
     };
     let heading = line(["STATE", "ASKED (UTC)", "URL LIVES", "ID"]);
-    let heading = if color {
-        format!("\u{1b}[1m{heading}\u{1b}[0m")
-    } else {
-        heading
-    };
+    let heading = paint(&heading, BOLD, color);
     let rows = rows
         .iter()
         .map(|row| line(row.each_ref().map(String::as_str)));

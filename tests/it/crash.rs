@@ -4,7 +4,7 @@
 use crate::support::raw::{Raw, both, reply};
 use crate::support::services::Service;
 use crate::support::tools::{faketime, mounts, strace};
-use crate::support::{Run, World, noise};
+use crate::support::{Run, World, kill, noise, send};
 use docfetch::sandbox::Document;
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs;
@@ -148,9 +148,8 @@ fn documents_that_are_killed_at_random_all_arrive_and_are_paid_once() {
                 child
             })
             .collect();
-        for mut child in children {
-            let _ = child.kill();
-            child.wait().unwrap();
+        for child in children {
+            kill(child);
         }
     }
     for (number, content) in contents.iter().enumerate() {
@@ -172,13 +171,12 @@ fn a_document_that_is_killed_again_and_again_moves_little_more_than_its_size() {
     let world = service.world();
     let mut kills = 0;
     while !world.out().join("x.bin").exists() && kills < 40 {
-        let mut child = world.command(&["onecodex", "doc1"]).spawn().unwrap();
+        let child = world.command(&["onecodex", "doc1"]).spawn().unwrap();
         if kills == 0 {
             world.wait_for_partial(1);
         }
         std::thread::sleep(Duration::from_millis(150));
-        let _ = child.kill();
-        child.wait().unwrap();
+        kill(child);
         kills += 1;
     }
     assert!(kills > 5, "{kills}");
@@ -193,11 +191,10 @@ fn a_document_that_is_killed_again_and_again_moves_little_more_than_its_size() {
 
 /// Kills a transfer in the middle; returns the partial.
 fn killed(world: &World, arguments: &[&str]) -> PathBuf {
-    let mut child = world.command(arguments).spawn().unwrap();
+    let child = world.command(arguments).spawn().unwrap();
     world.wait_for_partial(300_000);
     std::thread::sleep(Duration::from_millis(20));
-    child.kill().unwrap();
-    child.wait().unwrap();
+    kill(child);
     partial(world)
 }
 
@@ -240,14 +237,13 @@ fn what_was_synced_is_kept_when_what_was_written_since_is_lost() {
     // An interrupt syncs; then a kill leaves a tail that is not synced.
     let child = world.command(&["sm", "doc1"]).spawn().unwrap();
     world.wait_for_partial(300_000);
-    kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+    send(&child, Signal::INT);
     world.finish(child, Instant::now()).exits(130);
     let synced = fs::metadata(partial(&world)).unwrap().len();
-    let mut child = world.command(&["sm", "doc1"]).spawn().unwrap();
+    let child = world.command(&["sm", "doc1"]).spawn().unwrap();
     world.wait_for_partial(synced + 200_000);
     std::thread::sleep(Duration::from_millis(20));
-    child.kill().unwrap();
-    child.wait().unwrap();
+    kill(child);
     let file = fs::OpenOptions::new()
         .write(true)
         .open(partial(&world))
@@ -267,7 +263,7 @@ fn an_interrupt_at_half_leaves_half_to_do() {
         let world = service.world();
         let child = world.command(&[provider, "doc1"]).spawn().unwrap();
         world.wait_for_partial(1 << 20);
-        kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+        send(&child, Signal::INT);
         world.finish(child, Instant::now()).exits(130);
         let before = service.report().storage_bytes;
         world.run(&[provider, "doc1"]).exits(0);
@@ -337,13 +333,12 @@ fn a_partial_that_a_crash_left_open_is_closed() {
     let world = service.world();
     let left = killed(&world, &["sm", "doc1"]);
     fs::set_permissions(&left, fs::Permissions::from_mode(0o644)).unwrap();
-    let mut child = world.command(&["sm", "doc1"]).spawn().unwrap();
+    let child = world.command(&["sm", "doc1"]).spawn().unwrap();
     world.wait_until("a closed partial", || {
         let found = fs::metadata(&left);
         found.is_ok_and(|found| found.permissions().mode() & 0o777 == 0o600)
     });
-    child.kill().unwrap();
-    child.wait().unwrap();
+    kill(child);
 }
 
 #[test]
@@ -540,7 +535,7 @@ fn a_sync_that_fails_in_mid_file_is_not_asked_again() {
     // An interrupted run tells the partial's name.
     let child = world.command(&["sm", "doc1"]).spawn().unwrap();
     world.wait_for_partial(1);
-    kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+    send(&child, Signal::INT);
     world.finish(child, Instant::now());
     let path = partial(&world);
     let injected = ("fdatasync", "error=EIO", 1);
@@ -558,7 +553,7 @@ fn an_interrupt_ends_a_wait_for_another_process() {
     });
     let world = World::new(&server.base());
     // One asks; the second waits for its partial, the third for its record.
-    let mut first = world.command(&["onecodex", "a"]).spawn().unwrap();
+    let first = world.command(&["onecodex", "a"]).spawn().unwrap();
     world.wait_until("a POST", || server.count("POST", "/") == 1);
     for arguments in [
         &["onecodex", "a"][..],
@@ -567,7 +562,7 @@ fn an_interrupt_ends_a_wait_for_another_process() {
         let child = world.command(arguments).spawn().unwrap();
         std::thread::sleep(Duration::from_millis(1500));
         let sent = Instant::now();
-        kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+        send(&child, Signal::INT);
         let run = world.finish(child, Instant::now());
         run.exits(130).says("another process is");
         assert!(sent.elapsed() < Duration::from_secs(1), "{arguments:?}");
@@ -584,8 +579,7 @@ fn an_interrupt_ends_a_wait_for_another_process() {
     ]);
     assert_eq!(run.exits(7).error_code(), "busy");
     assert_eq!(server.count("POST", "/"), 1);
-    first.kill().unwrap();
-    first.wait().unwrap();
+    kill(first);
 }
 
 #[test]

@@ -48,6 +48,14 @@ fn send_part(request: &Request, stream: &mut TcpStream, content: &[u8], tag: &st
     }
 }
 
+/// Sends all bytes in one chunk, but without the end that chunked bodies have.
+fn endless(stream: &mut TcpStream, content: &[u8]) {
+    let headers = [("ETag", TAG), ("Transfer-Encoding", "chunked")];
+    head(stream, "200 OK", &headers, None);
+    let _ = stream.write_all(format!("{:x}\r\n", content.len()).as_bytes());
+    let _ = stream.write_all(content);
+}
+
 #[test]
 fn a_short_body_is_resumed_with_a_validator() {
     let content = noise(SIZE);
@@ -229,17 +237,7 @@ fn a_document_that_changes_every_time_is_given_up() {
 fn a_416_completes_only_what_is_as_long_as_the_document() {
     let body = noise(SIZE);
     let (api, storage) = both("/x.bin", move |request, stream| match request.before {
-        // All bytes, but without the end that chunked bodies have.
-        0 => {
-            head(
-                stream,
-                "200 OK",
-                &[("ETag", TAG), ("Transfer-Encoding", "chunked")],
-                None,
-            );
-            let _ = stream.write_all(format!("{SIZE:x}\r\n").as_bytes());
-            let _ = stream.write_all(&body);
-        }
+        0 => endless(stream, &body),
         _ => serve(request, stream, &body, TAG),
     });
     let world = World::new(&api.base());
@@ -756,17 +754,7 @@ fn what_a_crash_left_beside_a_document_goes_with_a_skip() {
 fn a_slow_reader_of_standard_output_gets_every_byte() {
     let body = noise(3 << 20);
     let (api, _storage) = both("/x.bin", move |request, stream| match request.before {
-        // All bytes, but without the end that chunked bodies have: the next answer is a 416.
-        0 => {
-            head(
-                stream,
-                "200 OK",
-                &[("ETag", TAG), ("Transfer-Encoding", "chunked")],
-                None,
-            );
-            let _ = stream.write_all(format!("{:x}\r\n", body.len()).as_bytes());
-            let _ = stream.write_all(&body);
-        }
+        0 => endless(stream, &body), // the next answer is a 416
         _ => serve(request, stream, &body, TAG),
     });
     let world = World::new(&api.base());

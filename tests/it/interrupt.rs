@@ -1,15 +1,10 @@
 //! SIGINT and SIGTERM.
 
-use crate::support::World;
 use crate::support::raw::{Raw, Request, api, reply};
 use crate::support::services::Service;
+use crate::support::{World, send};
 use rustix::process::{Pid, Signal, kill_process};
-use std::process::Child;
 use std::time::{Duration, Instant};
-
-fn send(child: &Child, signal: Signal) {
-    kill_process(Pid::from_child(child), signal).unwrap();
-}
 
 #[test]
 fn an_interrupt_keeps_the_partial_and_the_next_run_goes_on() {

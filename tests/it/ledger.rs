@@ -3,7 +3,8 @@
 use crate::support::raw::{Raw, Request, api, both, head, presigned, reply};
 use crate::support::services::Service;
 use crate::support::tools::{mounts, strace};
-use crate::support::{Run, World, noise};
+use crate::support::{Run, World, kill, noise, send};
+use rustix::process::Signal;
 use serde_json::Value;
 use std::fs;
 use std::io::Write as _;
@@ -24,15 +25,6 @@ fn state(world: &World) -> Option<String> {
     let records = run.exits(0).records();
     assert!(records.len() < 2, "{records:?}");
     Some(records.first()?["state"].as_str().unwrap().to_owned())
-}
-
-/// The file of the only record.
-fn record(world: &World) -> PathBuf {
-    let entries = fs::read_dir(world.state().join("ledger")).unwrap();
-    let mut paths = entries.map(|entry| entry.unwrap().path());
-    let path = paths.next().unwrap();
-    assert_eq!(paths.next(), None);
-    path
 }
 
 /// Status, headers and body.
@@ -240,13 +232,12 @@ fn a_process_that_is_killed_before_the_answer_leaves_a_doubt() {
         _ => api(request, stream, ""),
     });
     let world = World::new(&server.base());
-    let mut child = world.command(&["onecodex", "a"]).spawn().unwrap();
+    let child = world.command(&["onecodex", "a"]).spawn().unwrap();
     world.wait_until("a POST", || posts(&server) == 1);
     // While it lives it is being asked for, and cannot be given up.
     assert_eq!(state(&world).as_deref(), Some("attempting"));
     world.run(&["ledger", "forget", "a"]).exits(7);
-    child.kill().unwrap();
-    child.wait().unwrap();
+    kill(child);
     assert_eq!(state(&world).as_deref(), Some("doubtful"));
     let run = world.run(&["onecodex", "a", "--json"]);
     assert_eq!(run.exits(8).error_code(), "charge_refused");
@@ -263,8 +254,7 @@ fn an_interrupt_while_the_answer_is_awaited_leaves_a_doubt() {
     let world = World::new(&server.base());
     let child = world.command(&["onecodex", "a"]).spawn().unwrap();
     world.wait_until("a POST", || posts(&server) == 1);
-    let process = rustix::process::Pid::from_child(&child);
-    rustix::process::kill_process(process, rustix::process::Signal::INT).unwrap();
+    send(&child, Signal::INT);
     world
         .finish(child, Instant::now())
         .exits(130)
@@ -277,10 +267,9 @@ fn an_interrupt_while_the_answer_is_awaited_leaves_a_doubt() {
 fn a_process_that_is_killed_after_the_answer_costs_nothing_more() {
     let (service, content) = Service::with("x.bin", 1 << 20, &["throttle=1M"]);
     let world = service.world();
-    let mut child = world.command(&["onecodex", "doc1"]).spawn().unwrap();
+    let child = world.command(&["onecodex", "doc1"]).spawn().unwrap();
     world.wait_for_partial(300_000);
-    child.kill().unwrap();
-    child.wait().unwrap();
+    kill(child);
     let before = service.report().storage_bytes;
     let run = world.run(&["onecodex", "doc1", "--json"]);
     assert!(run.exits(0).records()[0]["resumed_from"].as_u64().unwrap() >= 200_000);
@@ -549,14 +538,13 @@ fn a_url_that_is_forgotten_while_it_lives_is_said_so() {
 fn the_hint_of_a_failure_before_the_url_is_its_own() {
     let (service, _) = Service::with("x.bin", 1 << 20, &["throttle=500K"]);
     let world = service.world();
-    let mut first = world.command(&["onecodex", "doc1"]).spawn().unwrap();
+    let first = world.command(&["onecodex", "doc1"]).spawn().unwrap();
     world.wait_for_partial(1);
     world
         .run(&["onecodex", "doc1", "--retry-max-time", "300ms"])
         .exits(7)
         .says("wait for the other process");
-    first.kill().unwrap();
-    first.wait().unwrap();
+    kill(first);
 }
 
 #[test]
@@ -568,8 +556,7 @@ fn a_request_that_waits_for_the_rate_budget_is_no_doubt_yet() {
     let child = world.command(&arguments).spawn().unwrap();
     world.wait_until("the metadata", || api.count("GET", "/") == 1);
     std::thread::sleep(Duration::from_millis(500));
-    let process = rustix::process::Pid::from_child(&child);
-    rustix::process::kill_process(process, rustix::process::Signal::INT).unwrap();
+    send(&child, Signal::INT);
     world.finish(child, Instant::now()).exits(130);
     assert_eq!((posts(&api), state(&world)), (0, None));
     world.run(&["onecodex", "a"]).exits(0);
@@ -577,7 +564,6 @@ fn a_request_that_waits_for_the_rate_budget_is_no_doubt_yet() {
 
 #[test]
 fn whoever_is_stopped_before_the_connection_stands_has_asked_for_nothing() {
-    use rustix::process::Signal;
     for signal in [Signal::INT, Signal::KILL] {
         // Takes the first connection, of the metadata, and closes it; answers no handshake after.
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -596,7 +582,7 @@ fn whoever_is_stopped_before_the_connection_stands_has_asked_for_nothing() {
         let child = world.command(&["onecodex", "a"]).spawn().unwrap();
         world.wait_until("a handshake", || taken.load(Ordering::SeqCst) == 2);
         std::thread::sleep(Duration::from_millis(200));
-        rustix::process::kill_process(rustix::process::Pid::from_child(&child), signal).unwrap();
+        send(&child, signal);
         let run = world.finish(child, Instant::now());
         assert!(!run.stderr.contains("charged"), "{run:?}");
         assert_eq!(state(&world), None, "{signal:?}");
@@ -611,7 +597,7 @@ fn a_record_that_cannot_even_be_looked_at_refuses() {
     let (api, _storage) = answering(vec![]);
     let world = World::new(&api.base());
     world.run(&["onecodex", "a"]).exits(0);
-    let path = record(&world);
+    let path = world.record("ledger");
     let inject = ["-f", "-qq", "-o", "/dev/null", "-P", path.to_str().unwrap()];
     let fault = ["-e", "trace=statx", "-e", "inject=statx:error=EIO"];
     let run = [env!("CARGO_BIN_EXE_docfetch"), "onecodex", "a", "-o", "y"];
@@ -631,8 +617,7 @@ fn an_interrupt_while_a_429_is_waited_for_leaves_no_doubt() {
     let child = world.command(&["onecodex", "a"]).spawn().unwrap();
     world.wait_until("a POST", || posts(&api) == 1);
     std::thread::sleep(Duration::from_millis(300));
-    let process = rustix::process::Pid::from_child(&child);
-    rustix::process::kill_process(process, rustix::process::Signal::TERM).unwrap();
+    send(&child, Signal::TERM);
     let run = world.finish(child, Instant::now());
     assert!(!run.exits(143).stderr.contains("charged"), "{run:?}");
     assert_eq!(state(&world), None);
@@ -691,7 +676,7 @@ fn a_record_that_cannot_be_trusted_refuses_and_can_be_given_up() {
         let (api, _storage) = answering(vec![("503 Busy", &[], "")]);
         let world = World::new(&api.base());
         world.run(&["onecodex", "a"]).exits(8);
-        spoil(&record(&world));
+        spoil(&world.record("ledger"));
         for more in [&["-q"][..], &["--allow-recharge"]] {
             let arguments: Vec<&str> = ["onecodex", "a"].iter().chain(more).copied().collect();
             let run = World::run_showing(&world, &arguments);

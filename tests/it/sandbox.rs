@@ -1,8 +1,8 @@
 //! `docfetch sandbox`.
 
-use crate::support::World;
 use crate::support::services::Service;
-use rustix::process::{Pid, Signal, kill_process};
+use crate::support::{World, send};
+use rustix::process::Signal;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::process::{Command, Stdio};
@@ -70,7 +70,7 @@ fn alone_it_prints_variables_for_a_shell_until_it_is_ended() {
         3,
         "{listed:?}"
     );
-    kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+    send(&child, Signal::INT);
     assert!(child.wait().unwrap().success());
 }
 

@@ -3,7 +3,7 @@
 
 use crate::support::raw::{Raw, api, presigned, reply};
 use crate::support::services::Service;
-use crate::support::{TOKEN, World};
+use crate::support::{TOKEN, World, kill};
 use docfetch::sandbox::Document;
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -11,17 +11,8 @@ use std::path::PathBuf;
 use std::process::Child;
 use std::time::{Duration, Instant};
 
-/// The only record of a kind.
-fn record(world: &World, kind: &str) -> PathBuf {
-    let entries = fs::read_dir(world.state().join(kind)).unwrap();
-    let mut paths = entries.map(|entry| entry.unwrap().path());
-    let path = paths.next().unwrap();
-    assert_eq!(paths.next(), None);
-    path
-}
-
-/// An API whose tokens are `token0`, `token1`…; only the newest is accepted, and none at all after
-/// `revoked`. They live for so many seconds.
+/// An API whose tokens are `token0`, `token1`…; only the newest is accepted. They live for
+/// so many seconds.
 fn granting(lifetime: u64) -> (Raw, Raw) {
     use std::sync::atomic::{AtomicUsize, Ordering};
     let storage = Raw::start(|_, stream| reply(stream, "200 OK", &[], b"content"));
@@ -127,7 +118,7 @@ fn records_of_tokens_and_budgets_that_cannot_be_trusted_are_written_anew() {
             let (api, _storage) = granting(3600);
             let world = World::new(&api.base());
             world.run(&["sm", "a"]).exits(0);
-            let path = record(&world, kind);
+            let path = world.record(kind);
             let victim = world.home().join("victim");
             match spoil {
                 "garbage" => fs::write(&path, "{\"value\":").unwrap(),
@@ -251,7 +242,7 @@ fn a_slot_of_a_process_that_was_killed_is_free_again_in_time() {
         .chain(&limits)
         .copied()
         .collect();
-    let mut child = world.command(&arguments).spawn().unwrap();
+    let child = world.command(&arguments).spawn().unwrap();
     world.wait_until("a request", || {
         let records = fs::read_dir(world.state().join("budgets"));
         records.is_ok_and(|mut records| {
@@ -264,8 +255,7 @@ fn a_slot_of_a_process_that_was_killed_is_free_again_in_time() {
             })
         })
     });
-    child.kill().unwrap();
-    child.wait().unwrap();
+    kill(child);
     let run = world.run(&["list", "onecodex", "--rate-limit", "1/2s"]);
     // One second for the answer, two for the window, and the latency of its own.
     assert!(
@@ -280,7 +270,7 @@ fn a_stopped_process_that_keeps_the_budget_makes_the_others_wait() {
     let (service, _) = Service::with("x.bin", 1000, &[]);
     let world = service.world();
     world.run(&["sm", "doc1"]).exits(0);
-    let lock = record(&world, "budgets").with_extension("lock");
+    let lock = world.record("budgets").with_extension("lock");
     let held = fs::File::create(&lock).unwrap();
     use std::os::unix::fs::PermissionsExt as _;
     held.set_permissions(fs::Permissions::from_mode(0o600))

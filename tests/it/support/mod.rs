@@ -5,6 +5,7 @@ pub mod services;
 pub mod tls;
 pub mod tools;
 
+use rustix::process::{Pid, Signal, kill_process};
 use std::fs;
 use std::io::Read as _;
 use std::net::SocketAddr;
@@ -111,6 +112,16 @@ impl World {
     /// The state folder: the only place where tokens and presigned URLs may be.
     pub fn state(&self) -> PathBuf {
         self.home.path().join(".local/state/docfetch")
+    }
+
+    /// The file of the only record of a kind.
+    #[track_caller]
+    pub fn record(&self, kind: &str) -> PathBuf {
+        let entries = fs::read_dir(self.state().join(kind)).unwrap();
+        let mut paths = entries.map(|entry| entry.unwrap().path());
+        let path = paths.next().unwrap();
+        assert_eq!(paths.next(), None);
+        path
     }
 
     /// Names of everything in the output folder.
@@ -333,6 +344,17 @@ pub fn noise(length: usize) -> Vec<u8> {
             (state >> 32) as u8
         })
         .collect()
+}
+
+/// Sends a signal.
+pub fn send(child: &Child, signal: Signal) {
+    kill_process(Pid::from_child(child), signal).unwrap();
+}
+
+/// Ends a process as a crash does.
+pub fn kill(mut child: Child) {
+    child.kill().unwrap();
+    child.wait().unwrap();
 }
 
 /// Runs a server in a thread with a runtime of its own; it tells its address once it listens.
