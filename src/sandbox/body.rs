@@ -1,5 +1,6 @@
 //! Bodies that come at a pace, and break where a fault wants it.
 
+use super::arrivals::Answering;
 use super::faults::Fault;
 use super::state::State;
 use super::store::Document;
@@ -63,6 +64,8 @@ pub struct Body {
     pause: Option<Pin<Box<Sleep>>>,
     /// Counts what is handed out.
     sent: Arc<AtomicU64>,
+    /// Its request is being answered as long as this is here.
+    answering: Option<Answering>,
 }
 
 #[derive(Debug)]
@@ -81,6 +84,7 @@ impl Body {
             pace: Pace::of(&state.faults),
             sent: Arc::clone(&state.sent),
             pause: None,
+            answering: None,
         }
     }
 
@@ -93,7 +97,15 @@ impl Body {
             pace: Pace::default(),
             pause: None,
             sent: Arc::default(),
+            answering: None,
         }
+    }
+
+    /// Ends `answering` when the last byte is handed out, not when the client has it: who has the whole
+    /// answer may ask again at once.
+    pub fn answering(mut self, answering: Answering) -> Self {
+        self.answering = (self.position < self.end).then_some(answering);
+        self
     }
 }
 
@@ -144,6 +156,9 @@ impl HttpBody for Body {
         });
         Poll::Ready(Some(piece.map(|piece| {
             self.position += piece.len() as u64;
+            if self.position >= self.end {
+                self.answering = None;
+            }
             self.sent.fetch_add(piece.len() as u64, Ordering::Relaxed);
             if let Some((left, _)) = &mut self.pace.break_after {
                 *left = left.saturating_sub(piece.len() as u64);

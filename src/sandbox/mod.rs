@@ -5,10 +5,14 @@
 //! brings a credential, a cookie or a `Referer`; the API checks credentials, keeps the rate limit and
 //! counts what would be charged. [`Fault`]s break it on purpose.
 
+mod arrivals;
 mod body;
 mod faults;
+mod filters;
+mod listing;
 mod routes;
 mod server;
+mod shelf;
 mod signature;
 mod state;
 mod storage;

@@ -1,7 +1,9 @@
 //! Both APIs.
 
+use super::arrivals::is_metrics;
 use super::body::{Answer, Body};
 use super::faults::Fault;
+use super::listing;
 use super::signature::encode;
 use super::state::{State, random};
 use base64::Engine as _;
@@ -17,6 +19,8 @@ use std::time::{Duration, Instant};
 use url::form_urlencoded;
 
 const TOKEN_LIFETIME: Duration = Duration::from_hours(10);
+/// What One Codex has documents among.
+const KINDS: [&str; 3] = ["documents", "samples", "assets"];
 /// Standard Metrics' limits: requests and seconds.
 const LIMITS: [(usize, u64); 2] = [(120, 60), (30, 10)];
 
@@ -33,8 +37,9 @@ pub async fn answer(state: &State, request: Request<Incoming>) -> io::Result<Ans
         form_urlencoded::parse(head.uri.query().unwrap_or_default().as_bytes())
             .into_owned()
             .collect();
-    let metrics = matches!(segments.first(), Some(&("o" | "v1")));
-    if metrics && let Some(wait) = past_the_limit(state) {
+    if is_metrics(&path)
+        && let Some(wait) = past_the_limit(state)
+    {
         let mut answer = json(429, &json!({"detail": "Request was throttled."}));
         answer.headers_mut().insert(RETRY_AFTER, wait.into());
         return Ok(answer);
@@ -45,17 +50,18 @@ pub async fn answer(state: &State, request: Request<Incoming>) -> io::Result<Ans
             401,
             &json!({"detail": "Authentication credentials were not provided."}),
         )),
-        (&Method::GET, ["v1", "documents", ""]) => Ok(list_metrics(state, &query)),
+        (&Method::GET, ["v1", "documents", ""]) => Ok(listing::metrics(state, &query)),
         (&Method::GET, ["v1", "documents", id, "download", ""]) => Ok(redirect(state, id)),
         (_, ["api", "v1", ..]) if !has_key(state, &head.headers) => {
             Ok(json(401, &json!({"message": "The API key is not valid."})))
         }
-        (&Method::GET, ["api", "v1", "documents"]) => Ok(list_codex(state, &query)),
-        (&Method::GET, ["api", "v1", "documents", id]) => Ok(match state.document(id) {
-            Some(document) => json(200, &codex_row(document)),
+        (_, ["api", "v1", kind, ..]) if !KINDS.contains(kind) => Ok(not_found()),
+        (&Method::GET, ["api", "v1", kind]) => Ok(listing::codex(state, kind, &query)),
+        (&Method::GET, ["api", "v1", kind, id]) => Ok(match state.document(id) {
+            Some(document) => json(200, &listing::codex_row(document, kind)),
             None => not_found(),
         }),
-        (&Method::POST, ["api", "v1", "documents", id, "download_uri"]) => retrieve(state, id),
+        (&Method::POST, ["api", "v1", kind, id, "download_uri"]) => retrieve(state, kind, id),
         _ => Ok(not_found()),
     }
 }
@@ -164,11 +170,15 @@ fn redirect(state: &State, id: &str) -> Answer {
     answer
 }
 
-fn retrieve(state: &State, id: &str) -> io::Result<Answer> {
+fn retrieve(state: &State, kind: &str, id: &str) -> io::Result<Answer> {
     let Some(url) = presigned(state, id) else {
         return Ok(not_found());
     };
-    *state.now().report.charges.entry(id.to_owned()).or_default() += 1;
+    let charged = match kind {
+        "documents" => id.to_owned(),
+        _ => format!("{kind}/{id}"),
+    };
+    *state.now().report.charges.entry(charged).or_default() += 1;
     if state.has(Fault::DropPostResponse) {
         return Err(io::Error::other("dropped on purpose"));
     }
@@ -193,82 +203,12 @@ fn presigned(state: &State, id: &str) -> Option<String> {
     Some(format!("http://{host}{path}?{query}"))
 }
 
-fn list_metrics(state: &State, query: &[(String, String)]) -> Answer {
-    let Some((page, size)) = paging(query, "page_size") else {
-        return json(400, &json!({"detail": "Invalid page or parameter."}));
-    };
-    let all = &state.documents;
-    let rows: Vec<Value> = all
-        .iter()
-        .skip((page - 1) * size)
-        .take(size)
-        .map(|document| {
-            json!({
-                "id": document.id, "name": document.name, "link": null, "company_id": "c1",
-                "information_request_id": null, "parse_state": "completed",
-                "parsed_at": document.created, "uploaded_at": document.created,
-                "source": "upload", "submitted_date": null,
-            })
-        })
-        .collect();
-    let link = |page: usize| {
-        format!(
-            "http://{}/v1/documents/?page={page}&page_size={size}",
-            state.api
-        )
-    };
-    let next = (page * size < all.len()).then(|| link(page + 1));
-    let previous = (page > 1).then(|| link(page - 1));
-    json(
-        200,
-        &json!({"count": all.len(), "next": next, "previous": previous, "results": rows}),
-    )
-}
-
-fn list_codex(state: &State, query: &[(String, String)]) -> Answer {
-    let known: Vec<_> = query
-        .iter()
-        .filter(|(name, _)| name != "sort")
-        .cloned()
-        .collect();
-    let Some((page, size)) = paging(&known, "per_page") else {
-        return json(400, &json!({"message": "Invalid page or parameter."}));
-    };
-    let rows = state.documents.iter().skip((page - 1) * size).take(size);
-    let mut answer = json(200, &rows.map(codex_row).collect());
-    answer
-        .headers_mut()
-        .insert("x-total-count", state.documents.len().into());
-    answer
-}
-
-fn codex_row(document: &super::store::Document) -> Value {
-    json!({
-        "$uri": format!("/api/v1/documents/{}", document.id), "created_at": document.created,
-        "filename": document.name, "size": document.size,
-        "uploader": {"$ref": "/api/v1/users/5891ee65711c4d5e"}, "downloaders": [],
-    })
-}
-
-/// Page and rows a page; none for anything that the API does not know.
-fn paging(query: &[(String, String)], size_name: &str) -> Option<(usize, usize)> {
-    let (mut page, mut size) = (1, 100);
-    for (name, value) in query {
-        let number = value.parse().ok().filter(|number| *number > 0)?;
-        match name.as_str() {
-            "page" => page = number,
-            name if name == size_name => size = number.min(100),
-            _ => return None,
-        }
-    }
-    Some((page, size))
-}
-
 fn not_found() -> Answer {
     json(404, &json!({"message": "Not found."}))
 }
 
-fn json(status: u16, value: &Value) -> Answer {
+/// An answer of JSON.
+pub fn json(status: u16, value: &Value) -> Answer {
     let mut answer = Response::new(Body::of(value.to_string().into_bytes()));
     set_status(&mut answer, status);
     answer.headers_mut().insert(

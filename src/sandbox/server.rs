@@ -1,17 +1,19 @@
 //! Two listeners: an API and a storage, two origins as in life.
 
+use super::arrivals::{Answering, Origin};
 use super::faults::Fault;
-use super::signature::Signer;
-use super::state::{Report, State, random};
+use super::state::{Report, State};
 use super::store::Document;
 use super::{routes, storage};
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use std::io;
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex};
 use tokio::net::TcpListener;
 
 /// A running sandbox; it serves as long as its runtime runs.
@@ -28,18 +30,8 @@ impl Sandbox {
     pub async fn start(documents: Vec<Document>, faults: Vec<Fault>) -> io::Result<Self> {
         let api = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let storage = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
-        let state = Arc::new(State {
-            documents,
-            faults,
-            client_id: random(10)?,
-            client_secret: random(20)?,
-            api_key: random(16)?,
-            signer: Signer::new(random(10)?, random(20)?),
-            api: api.local_addr()?,
-            storage: storage.local_addr()?,
-            sent: Arc::default(),
-            changing: Mutex::default(),
-        });
+        let addresses = (api.local_addr()?, storage.local_addr()?);
+        let state = Arc::new(State::new(documents, faults, addresses)?);
         tokio::spawn(serve(api, Arc::clone(&state), Origin::Api));
         tokio::spawn(serve(storage, Arc::clone(&state), Origin::Storage));
         Ok(Self { state })
@@ -62,7 +54,7 @@ impl Sandbox {
 
     /// The documents that it serves.
     pub fn documents(&self) -> &[Document] {
-        &self.state.documents
+        self.state.shelf.all()
     }
 
     /// What happened so far.
@@ -74,12 +66,6 @@ impl Sandbox {
     }
 }
 
-#[derive(Clone, Copy)]
-enum Origin {
-    Api,
-    Storage,
-}
-
 async fn serve(listener: TcpListener, state: Arc<State>, origin: Origin) {
     let resets = state
         .faults
@@ -89,6 +75,9 @@ async fn serve(listener: TcpListener, state: Arc<State>, origin: Origin) {
         let Ok((stream, _)) = listener.accept().await else {
             continue;
         };
+        if origin == Origin::Storage {
+            state.now().report.storage_connections += 1;
+        }
         if resets {
             let _ = stream.set_zero_linger(); // closing is a reset then
         }
@@ -99,16 +88,18 @@ async fn serve(listener: TcpListener, state: Arc<State>, origin: Origin) {
             _ => None,
         });
         tokio::spawn(async move {
-            let service = service_fn(|request| {
+            let service = service_fn(|request: Request<Incoming>| {
                 let state = Arc::clone(&state);
+                let answering = Answering::begin(&state, origin, request.uri().path());
                 async move {
                     if let Some(latency) = latency {
                         tokio::time::sleep(latency).await;
                     }
-                    match origin {
-                        Origin::Api => routes::answer(&state, request).await,
-                        Origin::Storage => Ok(storage::answer(&state, &request)),
-                    }
+                    let answer = match origin {
+                        Origin::Api => routes::answer(&state, request).await?,
+                        Origin::Storage => storage::answer(&state, &request),
+                    };
+                    io::Result::Ok(answer.map(|body| body.answering(answering)))
                 }
             });
             let _ = http1::Builder::new()

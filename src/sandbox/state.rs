@@ -1,15 +1,17 @@
 //! What both listeners know, and what changes while they run.
 
+use super::arrivals::Lately;
 use super::faults::Fault;
+use super::shelf::Shelf;
 use super::signature::Signer;
 use super::store::Document;
-use crate::model::hexadecimal;
+use crate::model::{hexadecimal, locked};
 use ring::rand::{SecureRandom as _, SystemRandom};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 /// How long a URL lives unless a fault says otherwise: an hour, as the services say.
@@ -18,7 +20,8 @@ const LIFETIME: Duration = Duration::from_hours(1);
 /// What happened.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
-    /// Retrievals that would have been charged, by document.
+    /// Retrievals that would have been charged, by document; those of One Codex' other kinds by
+    /// `samples/ID` and `assets/ID`.
     pub charges: BTreeMap<String, u32>,
     /// OAuth tokens given out.
     pub tokens: u32,
@@ -32,12 +35,23 @@ pub struct Report {
     pub storage_bytes: u64,
     /// Requests to the storage that brought a credential, a cookie or a `Referer`.
     pub leaks: u32,
+    /// Requests to the API and to the storage.
+    pub requests: u32,
+    /// The most requests that were being answered at the same time, by the API and the storage
+    /// together: each from its head's arrival until its body was handed out or dropped.
+    pub most_at_once: u32,
+    /// The most requests that the storage was answering at the same time.
+    pub storage_most_at_once: u32,
+    /// Connections that the storage accepted.
+    pub storage_connections: u32,
+    /// The most requests to Standard Metrics that arrived within ten seconds, refused ones and all.
+    pub fullest_window: u32,
 }
 
 /// What both listeners know.
 #[derive(Debug)]
 pub struct State {
-    pub documents: Vec<Document>,
+    pub shelf: Shelf,
     pub faults: Vec<Fault>,
     pub client_id: String,
     pub client_secret: String,
@@ -59,15 +73,50 @@ pub struct Changing {
     pub signed: HashMap<String, Instant>,
     pub statuses: u32,
     pub versions: u32,
+    /// Requests that are being answered now.
+    pub at_once: u32,
+    /// Of them, those to the storage.
+    pub storage_at_once: u32,
+    pub lately: Lately,
 }
 
 impl State {
+    /// With credentials of its own, for the API and the storage at these addresses.
+    ///
+    /// # Errors
+    /// When the system gives no random bytes.
+    pub fn new(
+        documents: Vec<Document>,
+        faults: Vec<Fault>,
+        (api, storage): (SocketAddr, SocketAddr),
+    ) -> io::Result<Self> {
+        Ok(Self {
+            shelf: Shelf::new(documents),
+            faults,
+            client_id: random(10)?,
+            client_secret: random(20)?,
+            api_key: random(16)?,
+            signer: Signer::new(random(10)?, random(20)?),
+            api,
+            storage,
+            sent: Arc::default(),
+            changing: Mutex::default(),
+        })
+    }
+
+    /// Serves `documents` nowhere.
+    #[cfg(test)]
+    pub fn of(documents: Vec<Document>) -> Self {
+        let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
+        Self::new(documents, Vec::new(), (nowhere, nowhere)).unwrap()
+    }
+
     pub fn now(&self) -> MutexGuard<'_, Changing> {
-        self.changing.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.changing)
     }
 
     pub fn document(&self, id: &str) -> Option<&Document> {
-        self.documents.iter().find(|document| document.id == id)
+        self.shelf.get(id)
     }
 
     /// The first fault that `pick` knows.

@@ -9,6 +9,11 @@ use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
+/// What a document is at Standard Metrics unless told otherwise.
+const COMPANY: &str = "c1";
+const SOURCE: &str = "upload";
+const PARSE_STATE: &str = "completed";
+
 /// A document that both providers serve.
 #[derive(Clone, Debug)]
 pub struct Document {
@@ -20,6 +25,12 @@ pub struct Document {
     pub size: u64,
     /// When it came, in RFC 3339.
     pub created: String,
+    /// The company that it belongs to, at Standard Metrics.
+    pub company: String,
+    /// How it came, at Standard Metrics: `information-request`, `implementation`, `upload` or `email`.
+    pub source: String,
+    /// How far Standard Metrics has read it, such as `completed`.
+    pub parse_state: String,
     /// The entity tag, without quotes.
     pub tag: String,
     content: Content,
@@ -40,6 +51,9 @@ impl Document {
             name: name.to_owned(),
             size: content.len() as u64,
             created: "2026-10-01T08:30:00Z".to_owned(),
+            company: COMPANY.to_owned(),
+            source: SOURCE.to_owned(),
+            parse_state: PARSE_STATE.to_owned(),
             tag: short_digest(&content),
             content: Content::Memory(content),
         }
@@ -49,6 +63,34 @@ impl Document {
     #[must_use]
     pub fn with_id(mut self, id: &str) -> Self {
         id.clone_into(&mut self.id);
+        self
+    }
+
+    /// The same document, of this company.
+    #[must_use]
+    pub fn with_company(mut self, company: &str) -> Self {
+        company.clone_into(&mut self.company);
+        self
+    }
+
+    /// The same document, come this way.
+    #[must_use]
+    pub fn with_source(mut self, source: &str) -> Self {
+        source.clone_into(&mut self.source);
+        self
+    }
+
+    /// The same document, read this far.
+    #[must_use]
+    pub fn with_parse_state(mut self, parse_state: &str) -> Self {
+        parse_state.clone_into(&mut self.parse_state);
+        self
+    }
+
+    /// The same document, come at another time (RFC 3339).
+    #[must_use]
+    pub fn with_created(mut self, created: &str) -> Self {
+        created.clone_into(&mut self.created);
         self
     }
 
@@ -74,6 +116,9 @@ impl Document {
                     .round(jiff::Unit::Second)
                     .unwrap_or(modified)
                     .to_string(),
+                company: COMPANY.to_owned(),
+                source: SOURCE.to_owned(),
+                parse_state: PARSE_STATE.to_owned(),
                 tag: short_digest(version.as_bytes()),
                 content: Content::File(entry.path()),
                 name,
@@ -83,12 +128,18 @@ impl Document {
         Ok(documents)
     }
 
-    /// A few documents as users have them.
+    /// A few documents as users have them, the newest first: of different companies, sources and
+    /// days.
     pub fn samples() -> Vec<Self> {
         vec![
             Self::new("Board report Q3 2026.pdf", pdf()),
-            Self::new("Ums\u{e4}tze & Ausblick.csv", csv()),
-            Self::new("reads_R1.fastq", fastq(4 << 20)),
+            Self::new("Ums\u{e4}tze & Ausblick.csv", csv())
+                .with_company("c2")
+                .with_source("email")
+                .with_created("2026-09-14T16:05:00Z"),
+            Self::new("reads_R1.fastq", fastq(4 << 20))
+                .with_source("information-request")
+                .with_created("2026-08-20T11:45:00Z"),
         ]
     }
 

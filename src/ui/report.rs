@@ -259,6 +259,17 @@ pub fn sandbox(report: &Report) -> Vec<String> {
         report.storage_requests,
         size(report.storage_bytes)
     )];
+    if report.requests > 1 {
+        let counted = |number: u32, thing: &str| match number {
+            1 => format!("1 {thing}"),
+            _ => format!("{number} {thing}s"),
+        };
+        lines.push(format!(
+            "at most {} at once, {} to the storage",
+            counted(report.most_at_once, "request"),
+            counted(report.storage_connections, "connection")
+        ));
+    }
     for (id, times) in report.charges.iter().filter(|(_, times)| **times > 1) {
         lines.push(format!("document {id} was charged {times} times"));
     }
@@ -339,5 +350,22 @@ mod tests {
         assert_eq!(lines[1], "document 7 was charged 2 times");
         assert!(lines[2].contains("credential") && lines[3].contains("rate limit"));
         assert_eq!(lines.len(), 4);
+        let report = |requests, most_at_once, storage_connections| Report {
+            requests,
+            most_at_once,
+            storage_connections,
+            ..Report::default()
+        };
+        let lines = sandbox(&report(20, 8, 8));
+        assert_eq!(
+            lines[1],
+            "at most 8 requests at once, 8 connections to the storage"
+        );
+        let lines = sandbox(&report(2, 1, 1));
+        assert_eq!(
+            lines[1],
+            "at most 1 request at once, 1 connection to the storage"
+        );
+        assert_eq!(sandbox(&report(1, 1, 0)).len(), 1);
     }
 }

@@ -2,10 +2,15 @@
 
 use crate::support::services::Service;
 use crate::support::{World, send};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use docfetch::sandbox::Document;
 use rustix::process::Signal;
+use serde_json::{Value, json};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 #[test]
 fn a_command_runs_with_all_it_needs_and_its_status_is_handed_on() {
@@ -13,7 +18,10 @@ fn a_command_runs_with_all_it_needs_and_its_status_is_handed_on() {
     let script = "docfetch sm $(docfetch list sm --ids) -d sm && \
                   docfetch onecodex $(docfetch list onecodex --ids) -d oc && diff -r sm oc && exit 42";
     let run = world.run(&["sandbox", "--", "sh", "-c", script]);
-    run.exits(42).says("sandbox: 3 paid retrievals");
+    run.exits(42)
+        .says("sandbox: 3 paid retrievals")
+        .says(" at once, ")
+        .says("connections to the storage");
     assert_eq!(
         std::fs::read_dir(world.out().join("oc")).unwrap().count(),
         3
@@ -166,6 +174,139 @@ fn it_counts_a_repeated_paid_request_and_keeps_the_rate_limit() {
         "{}",
         answers[30]
     );
+}
+
+/// A token of Standard Metrics, as a header.
+fn bearer(world: &World) -> String {
+    let id = world.variable("STANDARD_METRICS_CLIENT_ID");
+    let secret = world.variable("STANDARD_METRICS_CLIENT_SECRET");
+    let basic = STANDARD.encode(format!("{id}:{secret}"));
+    let form = "grant_type=client_credentials";
+    let headers = format!(
+        "Authorization: Basic {basic}\r\nContent-Type: application/x-www-form-urlencoded\r\n\
+         Content-Length: {}\r\n\r\n{form}",
+        form.len()
+    );
+    let url = format!("{}/o/token/", world.variable("STANDARD_METRICS_API_BASE"));
+    let token = content(&ask("POST", &url, &headers));
+    format!(
+        "Authorization: Bearer {}\r\n",
+        token["access_token"].as_str().unwrap()
+    )
+}
+
+/// What an answer with status 200 says.
+fn content(answer: &str) -> Value {
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    let (_, body) = answer.split_once("\r\n\r\n").unwrap();
+    serde_json::from_str(body).unwrap()
+}
+
+#[test]
+fn the_listing_of_standard_metrics_can_be_narrowed() {
+    let service = Service::start(Document::samples(), &[]);
+    let world = service.world();
+    let header = bearer(&world);
+    let base = world.variable("STANDARD_METRICS_API_BASE");
+    let list = |query: &str| ask("GET", &format!("{base}/v1/documents/?{query}"), &header);
+    for (query, name) in [
+        ("company_id=c2", "Ums\u{e4}tze & Ausblick.csv"),
+        ("source=information-request", "reads_R1.fastq"),
+        ("from=2026-10-01&to=2026-10-02", "Board report Q3 2026.pdf"),
+        ("to=2026-08-21", "reads_R1.fastq"),
+    ] {
+        let page = content(&list(query));
+        assert_eq!(page["count"], 1, "{query}: {page}");
+        assert_eq!(page["results"][0]["name"], name, "{query}");
+    }
+    assert_eq!(content(&list("parse_state=completed"))["count"], 3);
+    for query in ["parse_state=done", "from=soon", "colour=red"] {
+        assert!(list(query).starts_with("HTTP/1.1 400"), "{query}");
+    }
+}
+
+#[test]
+fn one_codex_serves_samples_and_assets_too_and_narrows_them() {
+    let service = Service::start(Document::samples(), &[]);
+    let world = service.world();
+    let key = format!("X-API-Key: {}\r\n", world.variable("ONE_CODEX_API_KEY"));
+    let base = format!("{}/api/v1", world.variable("ONE_CODEX_API_BASE"));
+    let document = &Document::samples()[2];
+    for (number, kind) in ["documents", "samples", "assets"].into_iter().enumerate() {
+        // {"size":{"$gt":1000000}}
+        let large = "where=%7B%22size%22%3A%7B%22%24gt%22%3A1000000%7D%7D";
+        let answer = ask("GET", &format!("{base}/{kind}?{large}"), &key);
+        assert!(
+            answer.to_lowercase().contains("x-total-count: 1\r\n"),
+            "{answer}"
+        );
+        let uri = format!("/api/v1/{kind}/{}", document.id);
+        assert_eq!(content(&answer)[0]["$uri"], *uri);
+        // Two operators: {"size":{"$gt":1,"$lt":9}}
+        let range = "where=%7B%22size%22%3A%7B%22%24gt%22%3A1%2C%22%24lt%22%3A9%7D%7D";
+        let answer = ask("GET", &format!("{base}/{kind}?{range}"), &key);
+        assert!(answer.starts_with("HTTP/1.1 400"), "{answer}");
+        let one = format!("{base}/{kind}/{}", document.id);
+        let row = content(&ask("GET", &one, &key));
+        assert_eq!(
+            (&row["$uri"], &row["filename"]),
+            (&json!(uri), &json!(document.name))
+        );
+        for _ in 0..=number {
+            let answer = content(&ask("POST", &format!("{one}/download_uri"), &key));
+            let got = ask("GET", answer["download_uri"].as_str().unwrap(), "");
+            assert!(got.starts_with("HTTP/1.1 200") && got.contains("@SANDBOX:1:1\n"));
+        }
+    }
+    let answer = ask("GET", &format!("{base}/analyses"), &key);
+    assert!(answer.starts_with("HTTP/1.1 404"), "{answer}");
+    let id = &document.id;
+    let charged = [
+        (id.clone(), 1),
+        (format!("samples/{id}"), 2),
+        (format!("assets/{id}"), 3),
+    ];
+    assert_eq!(service.report().charges, charged.into());
+}
+
+#[test]
+fn it_counts_what_goes_on_at_the_same_time() {
+    let (service, _) = Service::with("a.txt", 1 << 20, &["latency=300ms", "throttle=256K"]);
+    let world = service.world();
+    let base = world.variable("STANDARD_METRICS_API_BASE");
+    let url = world.run_showing(&["url", "sm", "doc1"]).stdout;
+    let report = service.report();
+    assert_eq!((report.most_at_once, report.storage_most_at_once), (1, 0));
+    assert_eq!((report.requests, report.fullest_window), (2, 2));
+    // Requests that wait for their answers, and one whose answer is on its way for seconds.
+    std::thread::scope(|scope| {
+        let open = |url: &str| {
+            let url = url.to_owned();
+            scope.spawn(move || ask("GET", &url, ""))
+        };
+        let slow = open(url.trim());
+        std::thread::sleep(Duration::from_millis(600));
+        let three: Vec<_> = (0..3)
+            .map(|_| open(&format!("{base}/v1/documents/")))
+            .collect();
+        for one in three {
+            assert!(one.join().unwrap().starts_with("HTTP/1.1 401"));
+        }
+        assert!(!slow.is_finished());
+    });
+    ask("GET", url.trim(), "Range: bytes=0-9\r\n");
+    let report = service.report();
+    assert_eq!((report.most_at_once, report.storage_most_at_once), (4, 1));
+    assert_eq!((report.requests, report.fullest_window), (7, 5));
+    assert_eq!(report.storage_connections, 2);
+    // Those that are refused count, too.
+    let (service, _) = Service::with("a.txt", 10, &[]);
+    let base = service.world().variable("STANDARD_METRICS_API_BASE");
+    for _ in 0..32 {
+        ask("GET", &format!("{base}/v1/documents/"), "");
+    }
+    let report = service.report();
+    assert_eq!((report.rate_limited, report.fullest_window), (2, 32));
 }
 
 #[test]
