@@ -100,12 +100,19 @@ pub fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// One name for several values together: the first half of a SHA-256, in hexadecimal. Nothing of the
 /// values can be read from it.
 pub fn fingerprint(parts: &[&[u8]]) -> String {
+    format!("{:032x}", digest128(parts))
+}
+
+/// The same as a number.
+pub fn digest128(parts: &[&[u8]]) -> u128 {
     let mut context = ring::digest::Context::new(&ring::digest::SHA256);
     for part in parts {
         context.update(&(part.len() as u64).to_le_bytes());
         context.update(part);
     }
-    hexadecimal(&context.finish().as_ref()[..16])
+    let digest = context.finish();
+    let first = digest.as_ref().iter().take(16);
+    first.fold(0, |number, byte| number << 8 | u128::from(*byte))
 }
 
 /// A duration for people, never longer than it is.

@@ -80,9 +80,13 @@ pub enum Command {
 
 #[derive(Debug, Args)]
 pub struct Fetch {
-    /// Document ids
-    #[arg(value_name = "ID", required = true)]
+    /// Document ids; `-` reads ids from standard input, one a line, or the lines of `list --json`
+    #[arg(value_name = "ID", required_unless_present = "from_file")]
     pub ids: Vec<String>,
+
+    /// Read ids from FILE, in the same form as from standard input
+    #[arg(long, value_name = "FILE", help_heading = "Files")]
+    pub from_file: Option<PathBuf>,
 
     /// Write to FILE; `-` is standard output. One id only; a relative FILE lies under --output-dir
     #[arg(short, long, value_name = "FILE", help_heading = "Files")]
@@ -116,6 +120,13 @@ pub struct Fetch {
     #[arg(long, value_name = "HEX", value_parser = values::sha256, help_heading = "Files")]
     pub sha256: Option<[u8; 32]>,
 
+    #[command(flatten)]
+    pub batch: BatchArgs,
+}
+
+/// What a fetch by ids and a mirror have in common.
+#[derive(Debug, Args)]
+pub struct BatchArgs {
     /// Resolve nothing that costs; print what would be written
     #[arg(long, value_parser = BoolishValueParser::new(), help_heading = "Files")]
     pub dry_run: bool,
@@ -123,6 +134,22 @@ pub struct Fetch {
     /// Discard a partial that an earlier run left
     #[arg(long, value_parser = BoolishValueParser::new(), help_heading = "Files")]
     pub no_resume: bool,
+
+    /// Append a JSON line for each document to FILE (see `docfetch verify`)
+    #[arg(long, value_name = "FILE", help_heading = "Files")]
+    pub manifest: Option<PathBuf>,
+
+    /// Fetch N documents at the same time
+    #[arg(short, long, value_name = "N", default_value_t = 4, value_parser = values::jobs(), help_heading = "Batches")]
+    pub jobs: u16,
+
+    /// Take up no further document after the first failure
+    #[arg(long, value_parser = BoolishValueParser::new(), help_heading = "Batches")]
+    pub fail_fast: bool,
+
+    /// At most so many bytes a second, over all transfers: 512K, 2M
+    #[arg(long, value_name = "BYTES", value_parser = values::rate, help_heading = "Connection")]
+    pub limit_rate: Option<u64>,
 
     #[command(flatten)]
     pub recharge: RechargeArgs,
@@ -434,7 +461,7 @@ impl Command {
     fn speech(&mut self) -> Option<&mut SpeechArgs> {
         match self {
             Self::Sm(arguments) | Self::Onecodex(arguments) => {
-                Some(&mut arguments.output_args.speech)
+                Some(&mut arguments.batch.output_args.speech)
             }
             Self::List(arguments) => Some(&mut arguments.output_args.speech),
             Self::Url(arguments) => Some(&mut arguments.speech),

@@ -1,24 +1,27 @@
 //! Command to `commands::*`, error to exit code.
 
 use super::args::{
-    Cli, Command, Fetch, Ledger, List, OutputArgs, ProviderArg, Sandbox, SpeechArgs, UrlOf,
+    Cli, Command, ConnectionArgs, Fetch, Ledger, List, OutputArgs, ProviderArg, RechargeArgs,
+    Sandbox, SpeechArgs, UrlOf,
 };
 use crate::commands;
 use crate::commands::fetch::Batch;
+use crate::commands::ids::Origin;
 use crate::config::settings::Connection;
 use crate::error::{Code, Error, Result};
 use crate::fetch::destination::Wish;
 use crate::fetch::engine::Options;
 use crate::fetch::outcome::Summary;
+use crate::fetch::queue::Ended;
 use crate::fetch::verify::Wanted;
 use crate::provider::{Provider, one_codex, standard_metrics};
 use crate::ui::{Color, Look, Printer, ProgressKind};
 use clap::error::ErrorKind;
-use std::collections::HashSet;
 use std::ffi::OsString;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 /// Runs docfetch with these arguments; returns what the process exits with.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
@@ -102,103 +105,174 @@ async fn dispatch(command: Command) -> u8 {
 }
 
 async fn fetch(provider: Provider, arguments: Fetch) -> u8 {
-    let printer = Printer::new(look(&arguments.output_args, arguments.progress.into()));
+    let look = look(
+        &arguments.batch.output_args,
+        arguments.batch.progress.into(),
+    );
+    let printer = Printer::new(look);
     let name = provider.name;
     let batch = match batch(provider, arguments) {
         Ok(batch) => batch,
         Err(error) => return fail(&printer, &error),
     };
-    let ids = batch.ids.clone();
-    let many = ids.len() > 1;
-    let watcher = printer.watcher();
-    let mut closed = None;
-    let result = commands::fetch::run(batch, watcher.as_ref(), |id, result| {
-        match printer.document(name, id, result, many) {
-            Ok(()) => ControlFlow::Continue(()),
-            Err(error) => {
-                closed = Some(error);
-                ControlFlow::Break(())
+    let given = batch.origins.clone();
+    let many = !matches!(given.as_slice(), [Origin::Id(_)]);
+    let progress = printer.watcher();
+    let mut told = Told::new(&printer, name, many);
+    let (mut summary, result) =
+        commands::fetch::run(batch, progress.as_ref(), |ended| told.document(ended)).await;
+    drop(progress);
+    if let Err(error) = &result
+        && told.nothing()
+        && error.code() != Code::Interrupted
+    {
+        // Nothing was begun: that is the failure of each document that was asked for.
+        for origin in &given {
+            if let Origin::Id(id) = origin {
+                summary.failed += 1;
+                told.failure(id.as_str(), error);
             }
         }
-    })
-    .await;
-    drop(watcher);
-    let summary = match result {
-        Ok(summary) => Ok(summary),
-        Err(error) => {
-            printer.error(&error, None);
-            let mut summary = Summary::default();
-            let told = ids.iter().try_for_each(|id| {
-                summary.add_failure(&error);
-                printer.failure(name, id, &error)
-            });
-            told.map(|()| summary)
+    }
+    told.end(&summary, result)
+}
+
+/// What was told of a batch.
+struct Told<'a> {
+    printer: &'a Printer,
+    provider: &'static str,
+    many: bool,
+    documents: u64,
+    /// An interrupt that was not told for each document.
+    interrupted: Option<Error>,
+    /// Why nothing more can be told.
+    closed: Option<Error>,
+}
+
+impl<'a> Told<'a> {
+    fn new(printer: &'a Printer, provider: &'static str, many: bool) -> Self {
+        Self {
+            printer,
+            provider,
+            many,
+            documents: 0,
+            interrupted: None,
+            closed: None,
         }
-    };
-    let told = match (closed, summary) {
-        (Some(error), _) | (None, Err(error)) => Err(error),
-        (None, Ok(summary)) => printer.summary(&summary, many).map(|()| summary.exit_code),
-    };
-    told.unwrap_or_else(|error| fail(&printer, &error))
+    }
+
+    fn nothing(&self) -> bool {
+        self.documents == 0
+    }
+
+    fn document(&mut self, ended: &Ended) -> ControlFlow<()> {
+        self.documents += 1;
+        if let Err(error) = &ended.result
+            && error.code() == Code::Interrupted
+            && self.many
+        {
+            self.interrupted = Some(error.clone());
+        }
+        if self.closed.is_none() {
+            let told = self.printer.document(self.provider, ended, self.many);
+            self.closed = told.err();
+        }
+        match self.closed {
+            Some(_) => ControlFlow::Break(()),
+            None => ControlFlow::Continue(()),
+        }
+    }
+
+    fn failure(&mut self, id: &str, error: &Error) {
+        if self.closed.is_none() {
+            self.closed = self.printer.failure(self.provider, id, error).err();
+        }
+    }
+
+    /// The last words, and what the process exits with.
+    fn end(self, summary: &Summary, result: Result<()>) -> u8 {
+        if let Some(error) = result.err().or(self.interrupted) {
+            self.printer.error(&error, None);
+        }
+        if let Some(error) = self.closed {
+            return fail(self.printer, &error);
+        }
+        match self.printer.summary(summary, self.many) {
+            Ok(()) => summary.exit_code,
+            Err(error) => fail(self.printer, &error),
+        }
+    }
 }
 
 /// Checks what clap cannot: ids by provider, and options that need a single id.
 fn batch(provider: Provider, arguments: Fetch) -> Result<Batch> {
-    let mut ids = Vec::with_capacity(arguments.ids.len());
-    let mut seen = HashSet::new();
-    for id in &arguments.ids {
-        if id == "-" {
-            return Err(Error::new(Code::Usage, "`-` is not a document id")
-                .hint("give the ids as arguments, e.g. through xargs"));
+    let Fetch {
+        ids,
+        from_file,
+        output,
+        batch,
+        ..
+    } = arguments;
+    let mut origins = Vec::with_capacity(ids.len());
+    for id in &ids {
+        let origin = match id.as_str() {
+            "-" => Origin::Stdin,
+            id => Origin::Id(provider.document_id(id)?),
+        };
+        if origin == Origin::Stdin && origins.contains(&origin) {
+            return Err(Error::new(Code::Usage, "`-` is given twice")
+                .why("standard input can be read only once"));
         }
-        let id = provider.document_id(id)?;
-        if seen.insert(id.clone()) {
-            ids.push(id);
-        }
+        origins.push(origin);
     }
-    let single = |option: &str, given: bool| {
-        if given && ids.len() > 1 {
-            Err(
-                Error::new(Code::Usage, format!("{option} is for a single document"))
-                    .why(format!("{} ids are given", ids.len())),
-            )
-        } else {
-            Ok(())
-        }
-    };
-    single("--output", arguments.output.is_some())?;
-    single("--sha256", arguments.sha256.is_some())?;
-    let stdout = arguments.output.as_deref() == Some(Path::new("-"));
-    if stdout && arguments.output_args.json {
+    origins.extend(from_file.map(Origin::File));
+    let stdout = output.as_deref() == Some(Path::new("-"));
+    if stdout && batch.output_args.json {
         return Err(
             Error::new(Code::Usage, "--json cannot go with `--output -`")
                 .why("records and the document's bytes would mix on standard output"),
         );
     }
-    let mut connection = Connection::from(arguments.connection);
-    connection.allow_recharge = arguments.recharge.allow_recharge;
-    let options = Options {
-        wish: Wish {
-            file: arguments.output.filter(|_| !stdout),
-            folder: folder(arguments.output_dir),
-            template: arguments.name,
-            if_exists: arguments.if_exists.into(),
-        },
-        stdout,
-        wanted: Wanted {
-            expected_sha256: arguments.sha256,
-            sha256: arguments.output_args.json,
-        },
-        dry_run: arguments.dry_run,
-        resume: !arguments.no_resume,
-        patience: connection.retry_max_time,
+    let single = match (&output, arguments.sha256) {
+        (Some(_), _) => Some("--output"),
+        (None, Some(_)) => Some("--sha256"),
+        (None, None) => None,
     };
+    let wish = Wish {
+        file: output.filter(|_| !stdout),
+        folder: folder(arguments.output_dir),
+        template: arguments.name,
+        if_exists: arguments.if_exists.into(),
+    };
+    let connection = connection(batch.connection, &batch.recharge);
     Ok(Batch {
         provider,
-        ids,
+        origins,
+        options: Options {
+            wish: Arc::new(wish),
+            jobs: usize::from(batch.jobs),
+            stdout,
+            wanted: Wanted {
+                expected_sha256: arguments.sha256,
+                sha256: batch.output_args.json || batch.manifest.is_some(),
+            },
+            dry_run: batch.dry_run,
+            resume: !batch.no_resume,
+            patience: connection.retry_max_time,
+            limit_rate: batch.limit_rate,
+        },
         connection,
-        options,
+        manifest: batch.manifest,
+        fail_fast: batch.fail_fast,
+        single,
     })
+}
+
+fn connection(arguments: ConnectionArgs, recharge: &RechargeArgs) -> Connection {
+    Connection {
+        allow_recharge: recharge.allow_recharge,
+        ..arguments.into()
+    }
 }
 
 /// The default folder is left out of paths: `docfetch sm ID` prints `name`, not `./name`.
@@ -232,8 +306,7 @@ async fn list(arguments: List) -> u8 {
 async fn url(arguments: UrlOf) -> u8 {
     let printer = Printer::new(look_plain(&arguments.speech));
     let provider = provider(arguments.provider);
-    let mut connection = Connection::from(arguments.connection);
-    connection.allow_recharge = arguments.recharge.allow_recharge;
+    let connection = connection(arguments.connection, &arguments.recharge);
     let resolved = async {
         let id = provider.document_id(&arguments.id)?;
         commands::url::run(provider, &connection, &id, |url| printer.url(url)).await

@@ -3,8 +3,9 @@
 
 use crate::config::settings::RateLimit;
 use crate::fetch::naming::Template;
-use crate::model::{MOST_REQUESTS, Rate, parse_duration};
+use crate::model::{MOST_REQUESTS, Rate, parse_duration, parse_size};
 use crate::secret::Secret;
+use clap::builder::RangedI64ValueParser;
 use std::time::Duration;
 
 const DAY: Duration = Duration::from_hours(24);
@@ -41,6 +42,18 @@ pub fn rate_limit(text: &str) -> Result<RateLimit, String> {
     rates.map(RateLimit::Rates).ok_or_else(|| {
         format!("rates such as 120/1m,30/10s are expected, up to {MOST_REQUESTS}/24h, or none")
     })
+}
+
+/// How many documents at the same time.
+pub fn jobs() -> RangedI64ValueParser<u16> {
+    RangedI64ValueParser::new().range(1..=256)
+}
+
+/// Bytes a second, more than none.
+pub fn rate(text: &str) -> Result<u64, String> {
+    parse_size(text)
+        .filter(|bytes| *bytes > 0)
+        .ok_or_else(|| "a size such as 512K or 2M is expected".to_owned())
 }
 
 /// A SHA-256 in hexadecimal.

@@ -1,15 +1,19 @@
-//! `docfetch sm` and `docfetch onecodex`: one document after another.
+//! `docfetch sm` and `docfetch onecodex`: documents by their ids.
 
+use super::ids::{Asked, Ids, Origin};
 use crate::config::settings::Connection;
-use crate::error::{Code, Result};
+use crate::error::{Code, Error, Result};
 use crate::fetch::engine::{Fetcher, Options};
 use crate::fetch::events::Progress;
 use crate::fetch::interrupt::Interrupt;
-use crate::fetch::outcome::{Outcome, Summary};
-use crate::model::DocumentId;
+use crate::fetch::manifest::Manifest;
+use crate::fetch::outcome::Summary;
+use crate::fetch::queue::{self, Ended, Work};
 use crate::provider::Provider;
 use crate::resolve::Resolver;
+use std::future::ready;
 use std::ops::ControlFlow;
+use std::path::PathBuf;
 use std::time::Instant;
 
 /// What is to be fetched.
@@ -17,44 +21,131 @@ use std::time::Instant;
 pub struct Batch {
     /// From whom.
     pub provider: Provider,
-    /// Which documents, each once.
-    pub ids: Vec<DocumentId>,
+    /// Which documents.
+    pub origins: Vec<Origin>,
     /// How to connect.
     pub connection: Connection,
     /// Into what.
     pub options: Options,
+    /// Where to append a line for each document.
+    pub manifest: Option<PathBuf>,
+    /// Stop at the first failure.
+    pub fail_fast: bool,
+    /// An option that is for a single document, if there is one.
+    pub single: Option<&'static str>,
 }
 
 /// Fetches them; each result goes to `each` as it ends, which may stop the batch.
 ///
 /// # Errors
-/// What fails before the first document: credentials, settings. A document's failure is a result.
+/// What fails before the first document: credentials, settings; and what keeps further ids from being
+/// read. A document's failure is a result.
 pub async fn run(
     batch: Batch,
-    watcher: &dyn Progress,
-    mut each: impl FnMut(&DocumentId, &Result<Outcome>) -> ControlFlow<()>,
-) -> Result<Summary> {
-    let started = Instant::now();
-    let mut interrupt = Interrupt::listen()?;
+    progress: &dyn Progress,
+    mut each: impl FnMut(&Ended) -> ControlFlow<()>,
+) -> (Summary, Result<()>) {
+    let mut tally = Tally::new(batch.fail_fast);
+    let result = work(batch, progress, &mut tally, &mut each).await;
+    tally.end(result)
+}
+
+async fn work(
+    batch: Batch,
+    progress: &dyn Progress,
+    tally: &mut Tally,
+    each: &mut dyn FnMut(&Ended) -> ControlFlow<()>,
+) -> Result<()> {
+    let interrupt = Interrupt::listen()?;
+    let name = batch.provider.name;
+    let mut ids = Ids::new(batch.provider.clone(), batch.origins);
+    match ids.count() {
+        Some(1) => {}
+        count => progress.expect(count),
+    }
+    if let Some(option) = batch.single
+        && interrupt.or(ids.has(2)).await?
+    {
+        return Err(
+            Error::new(Code::Usage, format!("{option} is for a single document"))
+                .why("more than one id is given"),
+        );
+    }
+    if !interrupt.or(ids.has(1)).await? {
+        return Ok(()); // nothing to do
+    }
+    let manifest = batch.manifest.as_deref().map(Manifest::append_to);
+    let manifest = manifest.transpose()?;
     let resolver = Resolver::new(batch.provider, &batch.connection)?;
+    let jobs = batch.options.jobs;
     let fetcher = Fetcher::new(resolver, batch.options);
-    let mut summary = Summary::default();
-    for id in &batch.ids {
-        let result = fetcher.fetch(id, watcher, &mut interrupt).await;
-        match &result {
-            Ok(outcome) => summary.add(outcome),
-            Err(error) => summary.add_failure(error),
+    let start = |order, asked| -> Work<'_> {
+        match asked {
+            Asked::Document(id) => Box::pin(fetcher.fetch(order, id.into(), progress, &interrupt)),
+            Asked::Wrong(id, error) => Box::pin(ready(Ended {
+                id,
+                result: Err(error),
+            })),
         }
-        let interrupted = matches!(&result, Err(error) if error.code() == Code::Interrupted);
-        if let Err(error) = &result
-            && interrupted
+    };
+    let mut unwritten = None;
+    let asked = queue::run(&mut ids, jobs, &interrupt, start, |ended| {
+        progress.ended();
+        if let Some(manifest) = &manifest
+            && let Err(error) = manifest.note(name, &ended)
         {
-            summary.exit_code = error.exit_code();
+            unwritten = Some(error);
         }
-        if each(id, &result).is_break() || interrupted {
-            break;
+        tally.count(&ended, each(&ended).is_break() || unwritten.is_some())
+    });
+    asked.await?;
+    unwritten.map_or(Ok(()), Err)
+}
+
+/// Counts what ended, and says when to stop.
+#[derive(Debug)]
+pub struct Tally {
+    started: Instant,
+    fail_fast: bool,
+    summary: Summary,
+}
+
+impl Tally {
+    /// Nothing yet.
+    pub fn new(fail_fast: bool) -> Self {
+        Self {
+            started: Instant::now(),
+            fail_fast,
+            summary: Summary::default(),
         }
     }
-    summary.elapsed_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-    Ok(summary)
+
+    /// Counts a document; `stop` when the batch is to stop whatever became of it.
+    pub fn count(&mut self, ended: &Ended, stop: bool) -> ControlFlow<()> {
+        let failed = match &ended.result {
+            Ok(outcome) => {
+                self.summary.add(outcome);
+                false
+            }
+            Err(error) => {
+                self.summary.add_failure(&ended.id, error);
+                true
+            }
+        };
+        if stop || (failed && self.fail_fast) {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
+    }
+
+    /// The end, with what ended the batch before its time.
+    pub fn end(mut self, result: Result<()>) -> (Summary, Result<()>) {
+        if let Err(error) = &result {
+            self.summary.ended_by(error);
+        }
+        let elapsed = self.started.elapsed().as_millis();
+        self.summary.elapsed_ms = u64::try_from(elapsed).unwrap_or(u64::MAX);
+        (self.summary, result)
+    }
 }

@@ -17,7 +17,7 @@ pub async fn run(
     limit: Option<usize>,
     mut each: impl FnMut(&[Row]) -> Result<()>,
 ) -> Result<()> {
-    let mut interrupt = Interrupt::listen()?;
+    let interrupt = Interrupt::listen()?;
     let resolver = Resolver::new(provider, connection)?;
     let mut left = limit.unwrap_or(usize::MAX);
     let mut pages = resolver.list(limit);

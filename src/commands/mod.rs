@@ -2,6 +2,7 @@
 //! printing.
 
 pub mod fetch;
+pub mod ids;
 pub mod ledger;
 pub mod list;
 pub mod sandbox;

@@ -18,7 +18,7 @@ pub async fn run(
     id: &DocumentId,
     print: impl FnOnce(&PresignedUrl) -> Result<()>,
 ) -> Result<()> {
-    let mut interrupt = Interrupt::listen()?;
+    let interrupt = Interrupt::listen()?;
     let resolver = Resolver::new(provider, connection)?;
     let mut retry = resolver.retry();
     let mut url = None;

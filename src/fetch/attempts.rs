@@ -1,8 +1,10 @@
 //! Resolve, transfer, and over again from where it broke, as long as the retry policy allows.
 
 use super::destination::{Destination, Standing};
-use super::events::Progress;
+use super::engine::Fetcher;
+use super::events::Watcher;
 use super::naming;
+use super::pace::Pace;
 use super::partial::Name;
 use super::sink::Sink;
 use super::transfer::{self, Body, Copied, Opened};
@@ -80,8 +82,10 @@ impl Course {
 pub struct Attempts<'a> {
     resolver: &'a Resolver,
     wanted: Wanted,
+    pace: &'a Pace,
     id: &'a DocumentId,
-    watcher: &'a dyn Progress,
+    /// Who watches this document.
+    pub watcher: Box<dyn Watcher + 'a>,
     retry: Retry,
     /// Whether the watcher was told of a start.
     started: bool,
@@ -93,15 +97,12 @@ pub struct Attempts<'a> {
 
 impl<'a> Attempts<'a> {
     /// Starts the clock.
-    pub fn new(
-        resolver: &'a Resolver,
-        wanted: Wanted,
-        id: &'a DocumentId,
-        watcher: &'a dyn Progress,
-    ) -> Self {
+    pub fn new(fetcher: &'a Fetcher, id: &'a DocumentId, watcher: Box<dyn Watcher + 'a>) -> Self {
+        let resolver = fetcher.resolver();
         Self {
             resolver,
-            wanted,
+            wanted: fetcher.options().wanted,
+            pace: fetcher.pace(),
             id,
             watcher,
             retry: resolver.retry(),
@@ -121,22 +122,27 @@ impl<'a> Attempts<'a> {
         self.resolver.delivered(self.id, self.url.as_ref()).await;
     }
 
-    /// Brings all bytes into the sink, and verifies them.
+    /// Brings all bytes into the sink, and verifies them. What is `known` of the document is not asked
+    /// for again.
     ///
     /// # Errors
     /// What the retries could not mend. The sink holds what arrived, unless that is wrong.
     pub async fn bring(
         &mut self,
+        known: Option<Known>,
         destination: &mut Destination<'_>,
         sink: &mut Sink,
     ) -> Result<Arrived> {
-        let known = self.resolver.metadata(self.id).await;
+        let known = match known {
+            Some(known) => known,
+            None => self.resolver.metadata(self.id).await,
+        };
         let expected = self.wanted.expected_sha256;
         let mut digests = Digests::new(self.wanted.sha256 || expected.is_some());
         if let Sink::Partial(partial) = &*sink {
             // A name that is known before paying shows a clash before paying.
             if self.resolver.provider().charged {
-                destination.name_by(known.name.as_deref());
+                destination.name_by(known.name.as_deref()).await;
             }
             if destination.look()? == Standing::Skip {
                 return Ok(Arrived::NotNeeded);
@@ -182,7 +188,7 @@ impl<'a> Attempts<'a> {
             // Nothing is missing: what was paid for is here.
             lengths.announced = Some(partial.position());
             let name = self.name_of(&partial.entity().name, known);
-            return settle(destination, &name, sink);
+            return settle(destination, &name, sink).await;
         }
         let mut url = self.resolve(None, sink).await?;
         let mut used = false; // a URL that has only just come is used, however short it lives
@@ -202,7 +208,7 @@ impl<'a> Attempts<'a> {
                 Ok(Opened::Complete) => {
                     lengths.announced = Some(sink.position());
                     let name = self.name_of(&sink.entity().name, known);
-                    return settle(destination, &name, sink);
+                    return settle(destination, &name, sink).await;
                 }
                 Ok(Opened::StartOver { why, other }) => {
                     self.start_over(sink, digests, &mut course, why, other)?;
@@ -223,7 +229,7 @@ impl<'a> Attempts<'a> {
                 Ok(Opened::Body(body)) => {
                     self.facts.media_type.clone_from(&body.media_type);
                     let name = self.name_of(&body.entity.name, known);
-                    if settle(destination, &name, sink)? == Standing::Skip {
+                    if settle(destination, &name, sink).await? == Standing::Skip {
                         return Ok(Standing::Skip);
                     }
                     if body.offset < sink.position() && !(sink.is_stream() && same(&body, sink)) {
@@ -236,7 +242,10 @@ impl<'a> Attempts<'a> {
                     digests.expect(body.checksum.clone(), sink).await?;
                     sink.begin(body.entity.clone())?;
                     self.tell_start(destination, sink, body.entity.total);
-                    match body.copy(sink, digests, self.watcher).await {
+                    match body
+                        .copy(sink, digests, self.pace, &mut *self.watcher)
+                        .await
+                    {
                         Ok(Copied::All) => return Ok(Standing::Free),
                         Ok(Copied::TooMuch) => {
                             let why = "the storage sent more than it announced";
@@ -299,7 +308,7 @@ impl<'a> Attempts<'a> {
         }
         self.started = true;
         let name = destination.file_name().unwrap_or_default();
-        self.watcher.started(self.id, &name, sink.position(), total);
+        self.watcher.started(&name, sink.position(), total);
     }
 
     /// Waits for an object that the storage does not show yet.
@@ -340,9 +349,9 @@ impl<'a> Attempts<'a> {
 }
 
 /// Names the target of a file, unless it has a name, and looks whether it may be written.
-fn settle(destination: &mut Destination<'_>, name: &str, sink: &Sink) -> Result<Standing> {
+async fn settle(destination: &mut Destination<'_>, name: &str, sink: &Sink) -> Result<Standing> {
     let named = destination.target().is_some();
-    destination.name(name);
+    destination.name(name).await;
     if named || sink.is_stream() {
         return Ok(Standing::Free);
     }

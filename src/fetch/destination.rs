@@ -2,13 +2,15 @@
 
 use super::naming::{self, Template};
 use super::partial::{Partial, Published};
+use super::turns::{Turn, Turns};
+use super::verify::sha256_of_file;
 use crate::error::{Code, Error, Result};
-use crate::model::{DocumentId, locked};
+use crate::model::{DocumentId, digest128, locked};
 use crate::state::files::{self, FileIdentity};
 use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 /// What an existing target means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +23,12 @@ pub enum IfExists {
     Overwrite,
     /// The new one gets a number: `name (2).ext`.
     Rename,
+    /// The document counts as there when the file is the same, else it gets its id into its name. The
+    /// same is a file with the same bytes; where fetching them may cost, one that has `length` already.
+    Same {
+        /// The length of a document that is not fetched only to be compared.
+        length: Option<u64>,
+    },
 }
 
 /// Where documents go, as the user asked for it.
@@ -36,19 +44,38 @@ pub struct Wish {
     pub if_exists: IfExists,
 }
 
-/// Targets that documents of this batch have taken: two never share a file.
+/// Targets that documents of this batch have taken: two never share a file. Paths and ids are kept as
+/// hashes: there may be many.
 #[derive(Debug, Default)]
-pub struct Taken(Mutex<HashMap<String, DocumentId>>);
+pub struct Taken {
+    owners: Mutex<HashMap<u64, u64>>,
+    turns: Turns,
+}
 
 impl Taken {
-    /// Takes `path` for `id`, unless another document has it. Compared without case: file systems
-    /// differ.
-    fn take(&self, path: &Path, id: &DocumentId) -> bool {
-        let key = path.to_string_lossy().to_lowercase();
-        let mut taken = locked(&self.0);
-        taken.entry(key).or_insert_with(|| id.clone()) == id
+    /// Takes `path` for the document `id`, unless another one has it. Compared without case: file
+    /// systems differ.
+    pub fn take(&self, path: &Path, id: &str) -> bool {
+        let path = path.to_string_lossy().to_lowercase();
+        let (path, id) = (short_hash(&path), short_hash(id));
+        *locked(&self.owners).entry(path).or_insert(id) == id
+    }
+
+    /// A document's turn to take a name; to be called in the order of asking.
+    pub fn turn(&self, order: u64) -> Turn<'_> {
+        self.turns.take(order)
     }
 }
+
+/// Should two paths ever share one, the later document gets its id into its name.
+fn short_hash(text: &str) -> u64 {
+    #[allow(clippy::cast_possible_truncation, reason = "half of it is enough")]
+    let half = digest128(&[text.as_bytes()]) as u64;
+    half
+}
+
+/// Told of a target right before a document gets its name there.
+pub type Announce = Arc<dyn Fn(&Path) -> Result<()> + Send + Sync>;
 
 /// Whether a target is free.
 #[derive(Debug, PartialEq, Eq)]
@@ -62,32 +89,50 @@ pub enum Standing {
 /// One document's file.
 #[derive(Debug)]
 pub struct Destination<'a> {
-    wish: &'a Wish,
+    wish: Arc<Wish>,
     taken: &'a Taken,
+    turn: Turn<'a>,
     id: &'a DocumentId,
     provider: &'a str,
     target: Option<PathBuf>,
+    /// The target's name before it was changed because another one has it.
+    wanted_name: Option<String>,
     /// The target before it got a number.
     unnumbered: Option<PathBuf>,
     published_meanwhile: Option<FileIdentity>,
 }
 
 impl<'a> Destination<'a> {
-    /// The file that was asked for, or one to be named later.
-    pub fn new(wish: &'a Wish, taken: &'a Taken, provider: &'a str, id: &'a DocumentId) -> Self {
-        let mut destination = Self {
+    /// The file that was asked for, or one to be named when its `turn` comes.
+    pub fn new(
+        wish: Arc<Wish>,
+        taken: &'a Taken,
+        turn: Turn<'a>,
+        provider: &'a str,
+        id: &'a DocumentId,
+    ) -> Self {
+        let target = wish.file.as_ref().map(|file| wish.folder.join(file));
+        if target.is_some() {
+            turn.is_over();
+        }
+        Self {
             wish,
             taken,
+            turn,
             id,
             provider,
-            target: wish.file.as_ref().map(|file| wish.folder.join(file)),
+            target,
+            wanted_name: None,
             unnumbered: None,
             published_meanwhile: None,
-        };
-        if !wish.template.needs_name() {
-            destination.name(&naming::from_id(id, None));
         }
-        destination
+    }
+
+    /// Names the target at once where the document's own name does not matter.
+    pub async fn name_by_id(&mut self) {
+        if !self.wish.template.needs_name() {
+            self.name(&naming::from_id(self.id, None)).await;
+        }
     }
 
     /// The target, once it is known.
@@ -113,9 +158,9 @@ impl<'a> Destination<'a> {
     }
 
     /// Names the target by what is known before the storage is asked, if that leaves a safe name.
-    pub fn name_by(&mut self, name: Option<&str>) {
+    pub async fn name_by(&mut self, name: Option<&str>) {
         if let Some(name) = name.and_then(naming::safe) {
-            self.name(&name);
+            self.name(&name).await;
         }
     }
 
@@ -125,29 +170,47 @@ impl<'a> Destination<'a> {
         self.published_meanwhile = file;
     }
 
-    /// Names the target after a safe name, unless it has one.
-    pub fn name(&mut self, safe_name: &str) {
+    /// Names the target after a safe name, unless it has one; waits for those who asked earlier.
+    pub async fn name(&mut self, safe_name: &str) {
         if self.target.is_some() {
             return;
         }
-        let name = self
-            .wish
-            .template
-            .file_name(self.id, safe_name, self.provider);
+        self.turn.comes().await;
+        let template = &self.wish.template;
+        let name = template.file_name(self.id, safe_name, self.provider);
         let mut target = self.wish.folder.join(&name);
+        if !self.taken.take(&target, self.id.as_str()) {
+            target = self.with_id(&name, |_| true);
+        }
+        self.wanted_name = Some(name);
+        self.target = Some(target);
+        self.turn.is_over();
+    }
+
+    /// The first path with the id before the extension that no other document has, and that `will_do`.
+    fn with_id(&self, name: &str, will_do: impl Fn(&Path) -> bool) -> PathBuf {
         let own = naming::from_id(self.id, None);
         let own = &own[..own.floor_char_boundary(64)];
         let mut number = 1;
-        while !self.taken.take(&target, self.id) {
+        loop {
             // Ids can be alike, too: in their first letters, or but for case.
             let suffix = match number {
                 1 => format!("--{own}"),
                 _ => format!("--{own} ({number})"),
             };
-            target = self.wish.folder.join(naming::with_suffix(&name, &suffix));
+            let path = self.wish.folder.join(naming::with_suffix(name, &suffix));
+            if self.taken.take(&path, self.id.as_str()) && will_do(&path) {
+                return path;
+            }
             number += 1;
         }
-        self.target = Some(target);
+    }
+
+    /// Leaves a file that is not this document's alone, and goes beside it.
+    fn step_aside(&mut self) {
+        if let Some(name) = &self.wanted_name {
+            self.target = Some(self.with_id(name, is_free));
+        }
     }
 
     /// Looks whether the target, if it is known, may be written. With `rename` it may change here.
@@ -183,11 +246,22 @@ impl<'a> Destination<'a> {
                 self.target = Some(self.renamed(&unnumbered)?);
                 Ok(Standing::Free)
             }
+            IfExists::Same { length } if self.wanted_name.is_some() => {
+                let same_length = length == Some(behind.len());
+                match (behind.is_file(), length) {
+                    (true, None) => Ok(Standing::Free), // compared when it is here
+                    (true, Some(_)) if same_length => Ok(Standing::Skip),
+                    _ => {
+                        self.step_aside();
+                        Ok(Standing::Free)
+                    }
+                }
+            }
             _ if !replaceable => Err(exists(&target, "it is not a plain file")
                 .hint("name another file; `-o -` writes to standard output")),
             IfExists::Overwrite => Ok(Standing::Free),
             IfExists::Skip => Ok(Standing::Skip),
-            IfExists::Fail => Err(exists(
+            IfExists::Fail | IfExists::Same { .. } => Err(exists(
                 &target,
                 "nothing is overwritten without being asked",
             )),
@@ -202,9 +276,7 @@ impl<'a> Destination<'a> {
             .unwrap_or_default();
         for number in 2..10_000 {
             let path = target.with_file_name(naming::with_suffix(&name, &format!(" ({number})")));
-            let free = std::fs::symlink_metadata(&path)
-                .is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound);
-            if free && self.taken.take(&path, self.id) {
+            if is_free(&path) && self.taken.take(&path, self.id.as_str()) {
                 return Ok(path);
             }
         }
@@ -239,11 +311,19 @@ impl<'a> Destination<'a> {
         .why(format!("{bytes} bytes are needed, {free} are free")))
     }
 
-    /// Gives a complete partial its final name. A target that came up meanwhile counts as any other.
+    /// Gives a complete partial its final name, in a thread of its own where others are `beside` it:
+    /// then their disk accesses go on together. A target that came up meanwhile counts as any other.
+    /// `sha256` is of the document, where it is known.
     ///
     /// # Errors
-    /// [`Code::TargetExists`]; [`Code::LocalIo`] when the file system refuses.
-    pub fn publish(&mut self, mut partial: Partial) -> Result<Standing> {
+    /// [`Code::TargetExists`]; [`Code::LocalIo`] when the file system refuses; what `announce` says.
+    pub async fn publish(
+        &mut self,
+        mut partial: Partial,
+        sha256: Option<&str>,
+        announce: Option<&Announce>,
+        beside: bool,
+    ) -> Result<Standing> {
         loop {
             let Some(target) = self.target.clone() else {
                 return Err(Error::new(
@@ -252,9 +332,33 @@ impl<'a> Destination<'a> {
                 ));
             };
             let overwrite = self.wish.if_exists == IfExists::Overwrite;
-            match partial.publish(&target, overwrite)? {
+            let (there, announce) = (target.clone(), announce.cloned());
+            let publish = move || {
+                partial.publish(&there, overwrite, || {
+                    announce.map_or(Ok(()), |announce| announce(&there))
+                })
+            };
+            let published = if beside {
+                tokio::task::spawn_blocking(publish)
+                    .await
+                    .unwrap_or_else(|error| {
+                        let what = "a document could not be published";
+                        Err(Error::new(Code::Unexpected, what).why(error.to_string()))
+                    })
+            } else {
+                publish()
+            };
+            match published? {
                 Published::Done => return Ok(Standing::Free),
                 Published::Exists(back) => partial = *back,
+            }
+            if matches!(self.wish.if_exists, IfExists::Same { .. }) {
+                if sha256.is_some() && sha256 == sha256_of_file(&target).ok().as_deref() {
+                    partial.discard()?;
+                    return Ok(Standing::Skip);
+                }
+                self.step_aside();
+                continue;
             }
             match self.look() {
                 Ok(Standing::Free) => {}
@@ -269,6 +373,10 @@ impl<'a> Destination<'a> {
             }
         }
     }
+}
+
+fn is_free(path: &Path) -> bool {
+    std::fs::symlink_metadata(path).is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound)
 }
 
 fn ends_like_folder(path: &Path) -> bool {

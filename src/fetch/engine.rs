@@ -1,23 +1,55 @@
 //! The one story: a document id becomes a file.
 
 use super::attempts::{Arrived, Attempts};
-use super::destination::{Destination, Standing, Taken, Wish};
+use super::destination::{Announce, Destination, Standing, Taken, Wish};
 use super::events::Progress;
 use super::interrupt::Interrupt;
 use super::outcome::{Outcome, Status};
+use super::pace::Pace;
 use super::partial::Partial;
+use super::queue::Ended;
 use super::sink::Sink;
 use super::verify::Wanted;
 use crate::error::{Code, Error, Result};
 use crate::model::{DocumentId, fingerprint};
-use crate::resolve::Resolver;
+use crate::resolve::{Known, Resolver};
+use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+/// One document to fetch.
+pub struct Job {
+    /// Which.
+    pub id: DocumentId,
+    /// What is known of it already, so that nobody need be asked.
+    pub known: Option<Known>,
+    /// Where it goes, where that is not as all others.
+    pub wish: Option<Arc<Wish>>,
+    /// Told of what the document will be right before it gets its name.
+    pub journal: Option<Journal>,
+}
+
+/// Takes note of a document that is about to get its name.
+pub type Journal = Arc<dyn Fn(&Outcome) -> Result<()> + Send + Sync>;
+
+impl From<DocumentId> for Job {
+    fn from(id: DocumentId) -> Self {
+        Self {
+            id,
+            known: None,
+            wish: None,
+            journal: None,
+        }
+    }
+}
 
 /// What to fetch into, and how.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// Where files go.
-    pub wish: Wish,
+    pub wish: Arc<Wish>,
+    /// How many documents are fetched at the same time.
+    pub jobs: usize,
     /// Write to standard output instead.
     pub stdout: bool,
     /// What to check.
@@ -28,6 +60,8 @@ pub struct Options {
     pub resume: bool,
     /// How long to wait for another process that fetches the same document.
     pub patience: Duration,
+    /// Bytes a second, over all transfers.
+    pub limit_rate: Option<u64>,
 }
 
 /// Fetches documents from one provider, one batch.
@@ -36,6 +70,7 @@ pub struct Fetcher {
     resolver: Resolver,
     options: Options,
     taken: Taken,
+    pace: Pace,
 }
 
 impl Fetcher {
@@ -43,164 +78,90 @@ impl Fetcher {
     pub fn new(resolver: Resolver, options: Options) -> Self {
         Self {
             resolver,
+            pace: Pace::new(options.limit_rate),
             options,
             taken: Taken::default(),
         }
     }
 
-    /// Fetches one document. Everything that can fail for free is tried before the first request
-    /// that may cost something; a success means that it is on disk, or through the pipe.
-    ///
-    /// # Errors
-    /// Any [`Code`]. Then there is nothing under the final name, and the partial is kept where a
-    /// later run can use it.
-    pub async fn fetch(
-        &self,
-        id: &DocumentId,
-        watcher: &dyn Progress,
-        interrupt: &mut Interrupt,
-    ) -> Result<Outcome> {
-        let started = Instant::now();
-        let provider = self.resolver.provider().name;
-        let mut destination = Destination::new(&self.options.wish, &self.taken, provider, id);
-        let mut attempts = Attempts::new(&self.resolver, self.options.wanted, id, watcher);
-        let result = if self.options.dry_run {
-            self.plan(id, &mut destination, interrupt).await
-        } else if self.options.stdout {
-            self.to_stdout(&mut destination, &mut attempts, interrupt)
-                .await
-        } else {
-            self.to_file(id, &mut destination, &mut attempts, interrupt)
-                .await
-        };
-        match result {
-            Ok(outcome) => {
-                match outcome.status {
-                    Status::Fetched => watcher.finished(outcome.bytes.unwrap_or_default()),
-                    Status::Skipped => watcher.skipped(),
-                    Status::Planned => {}
+    /// Who is asked.
+    pub fn resolver(&self) -> &Resolver {
+        &self.resolver
+    }
+
+    /// What to fetch into, and how.
+    pub fn options(&self) -> &Options {
+        &self.options
+    }
+
+    /// How fast bytes may come.
+    pub(super) fn pace(&self) -> &Pace {
+        &self.pace
+    }
+
+    /// The targets that are taken.
+    pub fn taken(&self) -> &Taken {
+        &self.taken
+    }
+
+    /// Fetches one document, the batch's `order`-th: to be called in this order, whenever the work is
+    /// done. Everything that can fail for free is tried before the first request that may cost
+    /// something; a success means that it is on disk, or through the pipe. After a failure (any
+    /// [`Code`]) there is nothing under the final name, and the partial is kept where a later run can
+    /// use it.
+    pub fn fetch<'a>(
+        &'a self,
+        order: u64,
+        job: Job,
+        progress: &'a dyn Progress,
+        interrupt: &'a Interrupt,
+    ) -> impl Future<Output = Ended> + 'a {
+        let turn = self.taken.turn(order);
+        async move {
+            let started = Instant::now();
+            let (provider, id) = (self.resolver.provider().name, &job.id);
+            let wish = job.wish.as_ref().unwrap_or(&self.options.wish);
+            let wish = Arc::clone(wish);
+            let destination = Destination::new(wish, &self.taken, turn, provider, id);
+            let watcher = progress.document(id);
+            let mut work = Work {
+                fetcher: self,
+                job: &job,
+                destination,
+                attempts: Attempts::new(self, id, watcher),
+                interrupt,
+            };
+            let result = work.bring().await;
+            let Attempts { watcher, facts, .. } = &mut work.attempts;
+            let result = match result {
+                Ok(outcome) => {
+                    match outcome.status {
+                        Status::Fetched => watcher.finished(outcome.bytes.unwrap_or_default()),
+                        Status::Skipped => watcher.skipped(),
+                        Status::Planned => {}
+                    }
+                    let elapsed = started.elapsed().as_millis();
+                    Ok(Outcome {
+                        path: outcome.path.filter(|_| !self.options.stdout),
+                        media_type: facts.media_type.take(),
+                        attempts: facts.requests,
+                        resolves: facts.resolves,
+                        elapsed_ms: u64::try_from(elapsed).unwrap_or(u64::MAX),
+                        ..outcome
+                    })
                 }
-                let elapsed = started.elapsed().as_millis();
-                Ok(Outcome {
-                    provider,
-                    id: id.as_str().to_owned(),
-                    path: outcome.path.filter(|_| !self.options.stdout),
-                    media_type: attempts.facts.media_type,
-                    attempts: attempts.facts.requests,
-                    resolves: attempts.facts.resolves,
-                    elapsed_ms: u64::try_from(elapsed).unwrap_or(u64::MAX),
-                    ..outcome
-                })
-            }
-            Err(error) => {
-                let resolved = attempts.has_url();
-                let error = self.resolver.say_what_it_costs(id, error, resolved);
-                watcher.failed(&error);
-                Err(error)
+                Err(error) => {
+                    let resolved = work.attempts.has_url();
+                    let error = self.resolver.say_what_it_costs(id, error, resolved);
+                    work.attempts.watcher.failed(&error);
+                    Err(error)
+                }
+            };
+            Ended {
+                id: id.as_str().to_owned(),
+                result,
             }
         }
-    }
-
-    async fn to_file(
-        &self,
-        id: &DocumentId,
-        destination: &mut Destination<'_>,
-        attempts: &mut Attempts<'_>,
-        interrupt: &mut Interrupt,
-    ) -> Result<Outcome> {
-        let key = self.key(id);
-        if destination.look()? == Standing::Skip {
-            discard_stale(destination, &key).await;
-            return Ok(outcome(Status::Skipped, destination));
-        }
-        destination.make_folder()?;
-        let (resume, patience) = (self.options.resume, self.options.patience);
-        let opening = Partial::open(destination.folder(), &key, patience, resume);
-        let partial = interrupt.or(opening).await?;
-        destination.published_meanwhile(partial.published_by_other());
-        if destination.look()? == Standing::Skip {
-            partial.discard()?;
-            return Ok(outcome(Status::Skipped, destination));
-        }
-        let mut sink = Sink::Partial(partial);
-        let arrived = interrupt.or(attempts.bring(destination, &mut sink)).await;
-        let Sink::Partial(partial) = sink else {
-            return Err(Error::new(Code::Unexpected, "the partial is gone"));
-        };
-        let sha256 = match arrived {
-            Ok(Arrived::Whole { sha256 }) => sha256,
-            Ok(Arrived::NotNeeded) => {
-                partial.discard()?;
-                return Ok(outcome(Status::Skipped, destination));
-            }
-            Err(error) => {
-                leave(partial);
-                return Err(error);
-            }
-        };
-        let (bytes, resumed_from) = (partial.position(), partial.resumed_from());
-        let etag = partial.entity().tag.clone();
-        if destination.publish(partial)? == Standing::Skip {
-            return Ok(outcome(Status::Skipped, destination));
-        }
-        attempts.delivered().await;
-        Ok(Outcome {
-            bytes: Some(bytes),
-            sha256,
-            etag,
-            resumed_from: Some(resumed_from),
-            ..outcome(Status::Fetched, destination)
-        })
-    }
-
-    async fn to_stdout(
-        &self,
-        destination: &mut Destination<'_>,
-        attempts: &mut Attempts<'_>,
-        interrupt: &mut Interrupt,
-    ) -> Result<Outcome> {
-        let mut sink = Sink::stdout();
-        let arrived = interrupt.or(attempts.bring(destination, &mut sink)).await?;
-        let sha256 = match arrived {
-            Arrived::Whole { sha256 } => sha256,
-            Arrived::NotNeeded => None,
-        };
-        attempts.delivered().await;
-        Ok(Outcome {
-            bytes: Some(sink.position()),
-            sha256,
-            etag: sink.entity().tag.clone(),
-            resumed_from: Some(0),
-            ..outcome(Status::Fetched, destination)
-        })
-    }
-
-    /// What a real run would do, as far as that can be known for free.
-    async fn plan(
-        &self,
-        id: &DocumentId,
-        destination: &mut Destination<'_>,
-        interrupt: &mut Interrupt,
-    ) -> Result<Outcome> {
-        if self.options.stdout {
-            return Ok(outcome(Status::Planned, destination)); // nothing is in its way
-        }
-        let known = async { Ok(self.resolver.metadata(id).await) };
-        let known = interrupt.or(known).await?;
-        if self.resolver.provider().charged {
-            destination.name_by(known.name.as_deref());
-        }
-        let status = match destination.look()? {
-            Standing::Free => {
-                self.resolver.foresee(id)?;
-                Status::Planned
-            }
-            Standing::Skip => Status::Skipped,
-        };
-        Ok(Outcome {
-            bytes: known.size.filter(|_| status == Status::Planned),
-            ..outcome(status, destination)
-        })
     }
 
     /// What names the partial of a document: provider, base, account, id, and the path when one was
@@ -214,12 +175,167 @@ impl Fetcher {
     }
 }
 
-fn outcome(status: Status, destination: &Destination<'_>) -> Outcome {
-    Outcome {
-        status,
-        path: destination.target().map(std::path::Path::to_path_buf),
-        name: destination.file_name(),
-        ..Outcome::default()
+/// One document under way.
+struct Work<'a> {
+    fetcher: &'a Fetcher,
+    job: &'a Job,
+    destination: Destination<'a>,
+    attempts: Attempts<'a>,
+    interrupt: &'a Interrupt,
+}
+
+impl Work<'_> {
+    async fn bring(&mut self) -> Result<Outcome> {
+        let naming = async {
+            self.destination.name_by_id().await;
+            Ok(())
+        };
+        self.interrupt.or(naming).await?;
+        let options = &self.fetcher.options;
+        if options.dry_run {
+            self.plan().await
+        } else if options.stdout {
+            self.bring_to_stdout().await
+        } else {
+            self.bring_to_file().await
+        }
+    }
+
+    async fn bring_to_file(&mut self) -> Result<Outcome> {
+        let Self {
+            fetcher,
+            job,
+            destination,
+            attempts,
+            interrupt,
+        } = self;
+        let options = &fetcher.options;
+        let key = fetcher.key(&job.id);
+        if destination.look()? == Standing::Skip {
+            discard_stale(destination, &key).await;
+            return Ok(self.outcome(Status::Skipped));
+        }
+        destination.make_folder()?;
+        let opening = Partial::open(destination.folder(), &key, options.patience, options.resume);
+        let partial = interrupt.or(opening).await?;
+        destination.published_meanwhile(partial.published_by_other());
+        if destination.look()? == Standing::Skip {
+            partial.discard()?;
+            return Ok(self.outcome(Status::Skipped));
+        }
+        let mut sink = Sink::Partial(partial);
+        let bringing = attempts.bring(job.known.clone(), destination, &mut sink);
+        let arrived = interrupt.or(bringing).await;
+        let Sink::Partial(partial) = sink else {
+            return Err(Error::new(Code::Unexpected, "the partial is gone"));
+        };
+        let sha256 = match arrived {
+            Ok(Arrived::Whole { sha256 }) => sha256,
+            Ok(Arrived::NotNeeded) => {
+                partial.discard()?;
+                return Ok(self.outcome(Status::Skipped));
+            }
+            Err(error) => {
+                leave(partial);
+                return Err(error);
+            }
+        };
+        let (bytes, resumed_from) = (partial.position(), partial.resumed_from());
+        let etag = partial.entity().tag.clone();
+        let outcome = Outcome {
+            bytes: Some(bytes),
+            sha256,
+            etag,
+            resumed_from: Some(resumed_from),
+            media_type: self.attempts.facts.media_type.clone(),
+            ..self.outcome(Status::Fetched)
+        };
+        let announce = self.job.journal.as_ref().map(|journal| {
+            let (journal, outcome) = (Arc::clone(journal), outcome.clone());
+            let announce: Announce = Arc::new(move |target: &Path| {
+                journal(&Outcome {
+                    path: Some(target.to_path_buf()),
+                    ..outcome.clone()
+                })
+            });
+            announce
+        });
+        let (sha256, beside) = (outcome.sha256.as_deref(), self.fetcher.options.jobs > 1);
+        let publishing = self
+            .destination
+            .publish(partial, sha256, announce.as_ref(), beside);
+        let status = match publishing.await? {
+            Standing::Skip => return Ok(self.outcome(Status::Skipped)),
+            Standing::Free => Status::Fetched,
+        };
+        self.attempts.delivered().await;
+        let Outcome { path, name, .. } = self.outcome(status); // the target may have changed
+        Ok(Outcome {
+            path,
+            name,
+            ..outcome
+        })
+    }
+
+    async fn bring_to_stdout(&mut self) -> Result<Outcome> {
+        let mut sink = Sink::stdout();
+        let known = self.job.known.clone();
+        let bringing = self.attempts.bring(known, &mut self.destination, &mut sink);
+        let sha256 = match self.interrupt.or(bringing).await? {
+            Arrived::Whole { sha256 } => sha256,
+            Arrived::NotNeeded => None,
+        };
+        self.attempts.delivered().await;
+        Ok(Outcome {
+            bytes: Some(sink.position()),
+            sha256,
+            etag: sink.entity().tag.clone(),
+            resumed_from: Some(0),
+            ..self.outcome(Status::Fetched)
+        })
+    }
+
+    /// What a real run would do, as far as that can be known for free.
+    async fn plan(&mut self) -> Result<Outcome> {
+        let (fetcher, id) = (self.fetcher, &self.job.id);
+        if fetcher.options.stdout {
+            return Ok(self.outcome(Status::Planned)); // nothing is in its way
+        }
+        let destination = &mut self.destination;
+        let charged = fetcher.resolver.provider().charged;
+        let naming = async {
+            let known = match &self.job.known {
+                Some(known) => known.clone(),
+                None => fetcher.resolver.metadata(id).await,
+            };
+            if charged || self.job.known.is_some() {
+                destination.name_by(known.name.as_deref()).await;
+            }
+            Ok(known)
+        };
+        let known = self.interrupt.or(naming).await?;
+        let status = match self.destination.look()? {
+            Standing::Free => {
+                fetcher.resolver.foresee(id)?;
+                Status::Planned
+            }
+            Standing::Skip => Status::Skipped,
+        };
+        Ok(Outcome {
+            bytes: known.size.filter(|_| status == Status::Planned),
+            ..self.outcome(status)
+        })
+    }
+
+    fn outcome(&self, status: Status) -> Outcome {
+        Outcome {
+            provider: self.fetcher.resolver.provider().name,
+            id: self.job.id.as_str().to_owned(),
+            status,
+            path: self.destination.target().map(Path::to_path_buf),
+            name: self.destination.file_name(),
+            ..Outcome::default()
+        }
     }
 }
 

@@ -1,4 +1,5 @@
-//! SIGINT and SIGTERM: the first asks for a clean stop, a second one ends the process at once.
+//! SIGINT and SIGTERM: the first asks everything under way for a clean stop, a second one ends the
+//! process at once.
 
 use crate::error::{Code, Error, Result};
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -7,14 +8,11 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
 
-/// Listens from its creation on.
+/// Listens from its creation on, for everything that is under way.
 #[derive(Debug)]
-pub struct Interrupt {
-    int: Signal,
-    term: Signal,
-    seen: Option<i32>,
-}
+pub struct Interrupt(watch::Receiver<Option<i32>>);
 
 impl Interrupt {
     /// Starts to listen; from now on signals do not end the process by themselves.
@@ -39,35 +37,41 @@ impl Interrupt {
         drop(signal(SignalKind::from_raw(
             rustix::process::Signal::XFSZ.as_raw(),
         ))?);
-        Ok(Self {
-            int: signal(SignalKind::interrupt())?,
-            term: signal(SignalKind::terminate())?,
-            seen: None,
-        })
+        let (seen, heard) = watch::channel(None);
+        let signals = [SignalKind::interrupt(), SignalKind::terminate()].map(signal);
+        let [int, term] = signals;
+        tokio::spawn(tell(int?, term?, seen));
+        Ok(Self(heard))
     }
 
     /// Waits for a signal and returns its number; at once when one has come before.
-    pub async fn wait(&mut self) -> i32 {
-        if let Some(number) = self.seen {
-            return number;
+    async fn wait(&self) -> i32 {
+        let mut heard = self.0.clone();
+        let number = heard.wait_for(Option::is_some).await.ok().and_then(|n| *n);
+        match number {
+            Some(number) => number,
+            None => std::future::pending().await, // nobody listens any more
         }
-        let number = tokio::select! {
-            _ = self.int.recv() => SIGINT,
-            _ = self.term.recv() => SIGTERM,
-        };
-        self.seen = Some(number);
-        number
     }
 
     /// Does something until it is done or a signal comes. What it has in hand stays with the caller.
     ///
     /// # Errors
     /// Its own, or [`Code::Interrupted`].
-    pub async fn or<T>(&mut self, work: impl Future<Output = Result<T>>) -> Result<T> {
+    pub async fn or<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
         tokio::select! {
             biased;
             signal = self.wait() => Err(Error::interrupted(signal)),
             result = work => result,
         }
     }
+}
+
+async fn tell(mut int: Signal, mut term: Signal, seen: watch::Sender<Option<i32>>) {
+    let number = tokio::select! {
+        _ = int.recv() => SIGINT,
+        _ = term.recv() => SIGTERM,
+    };
+    seen.send_replace(Some(number));
+    seen.closed().await; // whoever asks later is told as well
 }

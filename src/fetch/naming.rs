@@ -145,6 +145,8 @@ enum Piece {
     Stem,
     Ext,
     Provider,
+    /// What the row of a listing says.
+    Field(String),
 }
 
 /// What a template can hold, for messages.
@@ -156,12 +158,22 @@ impl Template {
     /// # Errors
     /// A sentence that says what is wrong with it.
     pub fn parse(text: &str) -> Result<Self, String> {
+        Self::parse_with(text, &[])
+    }
+
+    /// The same with further `fields`, for [`Template::with`].
+    ///
+    /// # Errors
+    /// As [`Template::parse`].
+    pub fn parse_with(text: &str, fields: &[&str]) -> Result<Self, String> {
         if text.is_empty() {
             return Err("it is empty".into());
         }
         if text.contains(['/', '\\']) {
             return Err("it contains a path separator; folders are named with --output-dir".into());
         }
+        let known = fields.iter().map(|field| format!(" {{{field}}}"));
+        let known: String = std::iter::once(FIELDS.to_owned()).chain(known).collect();
         let mut pieces = Vec::new();
         let mut rest = text;
         while let Some(at) = rest.find(['{', '}']) {
@@ -169,7 +181,7 @@ impl Template {
                 pieces.push(Piece::Text(rest[..at].to_owned()));
             }
             let Some(end) = rest[at..].find('}').filter(|end| *end > 0) else {
-                return Err(format!("a brace has no partner; fields are {FIELDS}"));
+                return Err(format!("a brace has no partner; fields are {known}"));
             };
             pieces.push(match &rest[at + 1..at + end] {
                 "id" => Piece::Id,
@@ -177,7 +189,8 @@ impl Template {
                 "stem" => Piece::Stem,
                 "ext" => Piece::Ext,
                 "provider" => Piece::Provider,
-                other => return Err(format!("{{{other}}} is no field; fields are {FIELDS}")),
+                other if fields.contains(&other) => Piece::Field(other.to_owned()),
+                other => return Err(format!("{{{other}}} is no field; fields are {known}")),
             });
             rest = &rest[at + end + 1..];
         }
@@ -194,8 +207,24 @@ impl Template {
             .any(|piece| matches!(piece, Piece::Name | Piece::Stem | Piece::Ext))
     }
 
+    /// The same template with what a row says in place of its further fields.
+    #[must_use]
+    pub fn with(&self, values: &dyn Fn(&str) -> String) -> Self {
+        let fill = |piece: &Piece| match piece {
+            Piece::Field(field) => Piece::Text(one_component(&values(field))),
+            piece => piece.clone(),
+        };
+        Self(self.0.iter().map(fill).collect())
+    }
+
     /// The file name of a document whose own safe name is `name`.
     pub fn file_name(&self, id: &DocumentId, name: &str, provider: &str) -> String {
+        let filled = self.fill(id, name, provider);
+        filled.unwrap_or_else(|| from_id(id, None))
+    }
+
+    /// The same; none when nothing safe comes out.
+    pub fn fill(&self, id: &DocumentId, name: &str, provider: &str) -> Option<String> {
         let (stem, extension) = split(name);
         let filled: String = self
             .0
@@ -207,9 +236,10 @@ impl Template {
                 Piece::Stem => stem.to_owned(),
                 Piece::Ext => extension.to_owned(),
                 Piece::Provider => provider.to_owned(),
+                Piece::Field(_) => String::new(), // no row has filled it
             })
             .collect();
-        safe(&filled).unwrap_or_else(|| from_id(id, None))
+        safe(&filled)
     }
 }
 

@@ -1,6 +1,6 @@
 //! What the world is told of a fetch: the JSON records, whose fields are fixed.
 
-use crate::error::Error;
+use crate::error::{Code, Error};
 use serde::{Serialize, Serializer};
 use std::path::{Path, PathBuf};
 
@@ -71,6 +71,18 @@ pub struct Failed<'a> {
     pub error: Failure<'a>,
 }
 
+impl<'a> Failed<'a> {
+    /// The record of a document of `provider` that failed.
+    pub fn new(provider: &'a str, id: &'a str, error: &'a Error) -> Self {
+        Self {
+            provider,
+            id,
+            status: "failed",
+            error: error.into(),
+        }
+    }
+}
+
 /// An error as scripts see it.
 #[derive(Debug, Serialize)]
 pub struct Failure<'a> {
@@ -108,16 +120,27 @@ pub struct Summary {
     pub skipped: u64,
     /// Documents that failed.
     pub failed: u64,
-    /// Documents that would be fetched (dry run); their records tell.
-    #[serde(skip)]
+    /// Documents that would be fetched (dry run).
+    #[serde(skip_serializing_if = "is_zero")]
     pub planned: u64,
-    /// Bytes of the documents fetched.
+    /// Bytes of the documents fetched; in a dry run of those planned, as far as they are known.
     pub bytes: u64,
     /// From start to end.
     pub elapsed_ms: u64,
     /// What the process exits with.
     pub exit_code: u8,
+    /// The first failures once more: the document, and what failed.
+    #[serde(skip)]
+    pub failures: Vec<(String, String)>,
 }
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde's form")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
+/// So many failures are named again at the end.
+const NAMED: usize = 20;
 
 impl Summary {
     /// Counts a document that did not fail.
@@ -128,25 +151,39 @@ impl Summary {
                 self.bytes += outcome.bytes.unwrap_or_default();
             }
             Status::Skipped => self.skipped += 1,
-            Status::Planned => self.planned += 1,
+            Status::Planned => {
+                self.planned += 1;
+                self.bytes += outcome.bytes.unwrap_or_default();
+            }
         }
     }
 
-    /// Counts a failure. Failures that share an exit code keep it, others make it 1.
-    pub fn add_failure(&mut self, error: &Error) {
+    /// Counts the failure of a document.
+    pub fn add_failure(&mut self, id: &str, error: &Error) {
+        self.failed += 1;
+        if self.failures.len() < NAMED {
+            self.failures.push((id.to_owned(), error.what().to_owned()));
+        }
+        self.ended_by(error);
+    }
+
+    /// Takes in a failure's exit code. Failures that share one keep it, others make it 1; an interrupt
+    /// wins over all of them.
+    pub fn ended_by(&mut self, error: &Error) {
+        let code = error.exit_code();
         self.exit_code = match self.exit_code {
-            0 => error.exit_code(),
-            same if same == error.exit_code() => same,
+            _ if error.code() == Code::Interrupted => code,
+            0 => code,
+            same if same == code => same,
+            interrupted @ 130.. => interrupted,
             _ => 1,
         };
-        self.failed += 1;
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::Code;
 
     #[test]
     fn failures_of_one_kind_keep_their_exit_code_and_others_make_it_1() {
@@ -157,7 +194,7 @@ mod tests {
             (Code::Network, 1),
             (Code::NotFound, 1),
         ] {
-            summary.add_failure(&Error::new(code, "x"));
+            summary.add_failure("1", &Error::new(code, "x"));
             assert_eq!(summary.exit_code, exit);
         }
         assert_eq!(summary.failed, 4);

@@ -409,12 +409,17 @@ impl Partial {
 
     /// Makes it a file of the user's under its final name: synced, with the permissions that the
     /// umask gives, never over an existing file unless `overwrite`. When the target exists, the
-    /// partial comes back.
+    /// partial comes back. `announce` is called when nothing but the name is missing.
     ///
     /// # Errors
     /// [`Code::LocalIo`] when anything of it fails: what could not be synced is gone, but for a file that
     /// took the place of another; a partial that could not be renamed is kept.
-    pub fn publish(self, target: &Path, overwrite: bool) -> Result<Published> {
+    pub fn publish(
+        self,
+        target: &Path,
+        overwrite: bool,
+        announce: impl FnOnce() -> Result<()>,
+    ) -> Result<Published> {
         if let Err(error) = self.file.sync_all() {
             let error = Error::io("sync", &self.path, &error);
             self.discard()?;
@@ -422,6 +427,10 @@ impl Partial {
         }
         if !names(&self.path, &self.file) {
             return Err(taken_away(&self.path));
+        }
+        if let Err(error) = announce() {
+            self.keep()?;
+            return Err(error);
         }
         self.set_mode(0o666 & !umask())?;
         let moved = if overwrite {

@@ -4,8 +4,9 @@
 //! Only a 200 to a plain request and a 206 that continues the very same representation are
 //! accepted. Everything else is an error, or a value that tells the engine which way to go.
 
-use super::events::Progress;
+use super::events::Watcher;
 use super::naming;
+use super::pace::Pace;
 use super::partial::{Entity, Name};
 use super::sink::Sink;
 use super::verify::Digests;
@@ -314,7 +315,8 @@ impl Body {
         mut self,
         sink: &mut Sink,
         digests: &mut Digests,
-        watcher: &dyn Progress,
+        pace: &Pace,
+        watcher: &mut dyn Watcher,
     ) -> Result<Copied> {
         let mut watch = self.reply.stall_watch();
         let mut held = sink.position() - self.offset;
@@ -334,9 +336,12 @@ impl Body {
             if self.end.is_some_and(|end| after > end) {
                 return Ok(Copied::TooMuch);
             }
-            sink.write(fresh).await?;
-            digests.update(fresh);
-            watcher.moved(sink.position());
+            for fresh in fresh.chunks(pace.step()) {
+                pace.pass(fresh.len()).await;
+                sink.write(fresh).await?;
+                digests.update(fresh);
+                watcher.moved(sink.position());
+            }
         }
         match self.entity.total {
             Some(total) if sink.position() < total => Err(Error::new(

@@ -8,6 +8,9 @@ use crate::model::hexadecimal;
 use crc_fast::CrcAlgorithm;
 use md5::Digest as _;
 use ring::digest;
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::Path;
 
 /// What is wanted of the bytes beside their length.
 #[derive(Clone, Copy, Debug, Default)]
@@ -150,6 +153,22 @@ impl Digests {
             compare("SHA-256", expected, &actual)?;
         }
         Ok(Some(hexadecimal(&actual)))
+    }
+}
+
+/// The SHA-256 of a file, in hexadecimal.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn sha256_of_file(path: &Path) -> io::Result<String> {
+    let mut file = File::open(path)?;
+    let mut context = digest::Context::new(&digest::SHA256);
+    let mut piece = vec![0; 128 << 10];
+    loop {
+        match file.read(&mut piece)? {
+            0 => return Ok(hexadecimal(context.finish().as_ref())),
+            read => context.update(&piece[..read]),
+        }
     }
 }
 

@@ -1,46 +1,61 @@
 //! Progress bars: the only place that knows indicatif.
 
 use super::console::Console;
-use super::report::shortened;
+use super::report::{Tally, shortened};
 use super::sanitize::printable;
 use crate::error::Error;
-use crate::fetch::events::Progress;
+use crate::fetch::events::{Progress, Watcher};
 use crate::model::{DocumentId, locked};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
-use std::sync::{Mutex, MutexGuard};
-use std::time::Duration;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 /// Room for the name, in columns.
 const NAME: usize = 32;
 /// A bar that gets no bytes still shows that it lives.
 const TICK: Duration = Duration::from_millis(250);
+/// Between two changes of the line for the whole.
+const WHOLE: Duration = Duration::from_millis(100);
+/// Lines of the terminal that are left to others: messages, the line for the whole, the cursor.
+const OTHERS: usize = 3;
+/// As many bars where the terminal does not tell its size.
+const USUAL: usize = 20;
 
-/// A bar for the document under way: name, bytes, rate, remaining time.
+/// A bar for each document under way: name, bytes, rate, remaining time; and a line for the whole where
+/// there are many.
 #[derive(Debug)]
 pub struct Bars {
     all: MultiProgress,
     color: bool,
-    current: Mutex<Option<ProgressBar>>,
+    room: usize,
+    shown: AtomicUsize,
+    whole: Mutex<Option<Whole>>,
+}
+
+#[derive(Debug)]
+struct Whole {
+    bar: ProgressBar,
+    tally: Tally,
+    changed: Instant,
+}
+
+impl Whole {
+    fn show(&mut self) {
+        self.changed = Instant::now();
+        self.bar.set_message(self.tally.to_string());
+    }
 }
 
 impl Bars {
-    /// Bars on this console.
-    pub fn new(console: &Console, color: bool) -> Self {
+    /// Bars on this console, which has so many `rows`.
+    pub fn new(console: &Console, color: bool, rows: Option<usize>) -> Self {
         Self {
             all: console.bars().clone(),
             color,
-            current: Mutex::default(),
-        }
-    }
-
-    fn current(&self) -> MutexGuard<'_, Option<ProgressBar>> {
-        locked(&self.current)
-    }
-
-    fn clear(&self) {
-        if let Some(bar) = self.current().take() {
-            bar.finish_and_clear();
-            self.all.remove(&bar);
+            room: rows.map_or(USUAL, |rows| rows.saturating_sub(OTHERS).max(1)),
+            shown: AtomicUsize::new(0),
+            whole: Mutex::default(),
         }
     }
 
@@ -57,45 +72,131 @@ impl Bars {
         } else {
             "{msg} {spinner} {binary_bytes:>10} {binary_bytes_per_sec:>12}".to_owned()
         };
-        // Room for the `^C` that a terminal echoes: at the edge it would wrap, and stay.
-        let template = format!("{template}   \u{1b}[3D");
-        ProgressStyle::with_template(&template)
-            .unwrap_or_else(|_| ProgressStyle::default_bar())
-            .progress_chars("##-")
+        with_template(&template).progress_chars("##-")
+    }
+
+    /// Changes what is known of the whole; shows it now and then, or at once.
+    fn count(&self, at_once: bool, change: impl FnOnce(&mut Tally)) {
+        if let Some(whole) = locked(&self.whole).as_mut() {
+            change(&mut whole.tally);
+            if at_once || whole.changed.elapsed() >= WHOLE {
+                whole.show();
+            }
+        }
     }
 }
 
+fn with_template(template: &str) -> ProgressStyle {
+    // Room for the `^C` that a terminal echoes: at the edge it would wrap, and stay.
+    let template = format!("{template}   \u{1b}[3D");
+    ProgressStyle::with_template(&template).unwrap_or_else(|_| ProgressStyle::default_bar())
+}
+
 impl Progress for Bars {
-    fn started(&self, _id: &DocumentId, name: &str, from: u64, total: Option<u64>) {
+    fn expect(&self, documents: Option<u64>) {
+        let mut whole = locked(&self.whole);
+        if let Some(whole) = whole.as_mut() {
+            whole.tally.total = documents;
+            return;
+        }
+        let bar = self.all.add(ProgressBar::new_spinner());
+        bar.set_style(with_template("{msg}"));
+        let mut new = Whole {
+            bar,
+            tally: Tally::new(documents),
+            changed: Instant::now(),
+        };
+        new.show();
+        new.bar.enable_steady_tick(TICK);
+        *whole = Some(new);
+    }
+
+    fn document(&self, _id: &DocumentId) -> Box<dyn Watcher + '_> {
+        Box::new(OneBar {
+            bars: self,
+            bar: None,
+            position: 0,
+        })
+    }
+
+    fn ended(&self) {
+        self.count(true, |tally| tally.ended += 1);
+    }
+}
+
+impl Drop for Bars {
+    fn drop(&mut self) {
+        if let Some(whole) = locked(&self.whole).take() {
+            whole.bar.finish_and_clear();
+            self.all.remove(&whole.bar);
+        }
+    }
+}
+
+struct OneBar<'a> {
+    bars: &'a Bars,
+    bar: Option<ProgressBar>,
+    position: u64,
+}
+
+impl Watcher for OneBar<'_> {
+    fn started(&mut self, name: &str, from: u64, total: Option<u64>) {
+        self.position = from;
+        if self.bars.shown.load(Ordering::Relaxed) >= self.bars.room {
+            return; // it counts in the line for the whole
+        }
+        self.bars.shown.fetch_add(1, Ordering::Relaxed);
         // Not on the screen yet, or what an earlier run brought would count as speed.
         let bar = ProgressBar::hidden();
-        bar.set_style(self.style(total.is_some()));
+        bar.set_style(self.bars.style(total.is_some()));
         bar.set_message(shortened(&printable(name), NAME));
         bar.set_length(total.unwrap_or(0));
         bar.set_position(from);
         bar.tick();
         bar.reset_eta();
-        let bar = self.all.add(bar);
+        let bar = match locked(&self.bars.whole).as_ref() {
+            Some(whole) => self.bars.all.insert_before(&whole.bar, bar),
+            None => self.bars.all.add(bar),
+        };
         bar.tick();
         bar.enable_steady_tick(TICK);
-        *self.current() = Some(bar);
+        self.bar = Some(bar);
     }
 
-    fn moved(&self, position: u64) {
-        if let Some(bar) = self.current().as_ref() {
+    fn moved(&mut self, position: u64) {
+        if let Some(bar) = &self.bar {
             bar.set_position(position);
         }
+        let fresh = position.saturating_sub(self.position);
+        self.position = position;
+        self.bars.count(false, |tally| tally.bytes += fresh);
     }
 
-    fn finished(&self, _bytes: u64) {
+    fn finished(&mut self, _bytes: u64) {
         self.clear();
     }
 
-    fn skipped(&self) {
+    fn skipped(&mut self) {
         self.clear();
     }
 
-    fn failed(&self, _error: &Error) {
+    fn failed(&mut self, _error: &Error) {
+        self.clear();
+    }
+}
+
+impl OneBar<'_> {
+    fn clear(&mut self) {
+        if let Some(bar) = self.bar.take() {
+            bar.finish_and_clear();
+            self.bars.all.remove(&bar);
+            self.bars.shown.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Drop for OneBar<'_> {
+    fn drop(&mut self) {
         self.clear();
     }
 }

@@ -1,77 +1,114 @@
 //! Progress as lines: for people who read a log, and as JSON events for programs.
 
 use super::console::Console;
-use super::report::size;
+use super::report::{Tally, size};
 use super::sanitize::{printable, printable_json};
 use crate::error::Error;
-use crate::fetch::events::Progress;
+use crate::fetch::events::{Progress, Watcher};
 use crate::model::{DocumentId, locked};
 use serde_json::json;
-use std::sync::{Mutex, MutexGuard};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-/// Between two plain lines of one transfer.
+/// Between two plain lines of one transfer, or of the whole.
 const PLAIN: Duration = Duration::from_secs(30);
-/// Between two events of one transfer.
+/// Between two events of one transfer, or of the whole.
 const EVENT: Duration = Duration::from_secs(1);
 
-/// The transfer under way.
-#[derive(Clone, Debug)]
+/// What is known of all documents together, where there are many.
+#[derive(Debug)]
+struct Whole {
+    every: Duration,
+    known: Mutex<Option<(Tally, Instant)>>,
+}
+
+impl Whole {
+    fn new(every: Duration) -> Self {
+        Self {
+            every,
+            known: Mutex::default(),
+        }
+    }
+
+    fn expect(&self, documents: Option<u64>) {
+        let mut known = locked(&self.known);
+        match known.as_mut() {
+            Some((tally, _)) => tally.total = documents,
+            None => *known = Some((Tally::new(documents), Instant::now())),
+        }
+    }
+
+    /// Changes it; calls `say` when it is time to say something again.
+    fn count(&self, change: impl FnOnce(&mut Tally), say: impl FnOnce(&Tally)) {
+        if let Some((tally, said)) = locked(&self.known).as_mut() {
+            change(tally);
+            if said.elapsed() >= self.every {
+                *said = Instant::now();
+                say(tally);
+            }
+        }
+    }
+}
+
+/// A transfer under way.
+#[derive(Debug)]
 struct Current {
-    id: String,
     name: String,
     total: Option<u64>,
-    position: u64,
     begun: Instant,
     said: Instant,
 }
 
-impl Current {
-    fn new(id: &DocumentId, name: &str, from: u64, total: Option<u64>) -> Self {
-        let now = Instant::now();
+/// The common part of both kinds of lines.
+struct One<'a, L> {
+    lines: &'a L,
+    id: String,
+    position: u64,
+    current: Option<Current>,
+}
+
+impl<'a, L> One<'a, L> {
+    fn new(lines: &'a L, id: &DocumentId) -> Self {
         Self {
+            lines,
             id: id.as_str().to_owned(),
-            name: printable(name).into_owned(),
+            position: 0,
+            current: None,
+        }
+    }
+
+    fn start(&mut self, name: &str, from: u64, total: Option<u64>) {
+        let now = Instant::now();
+        self.position = from;
+        self.current = Some(Current {
+            name: name.to_owned(),
             total,
-            position: from,
             begun: now,
             said: now,
-        }
+        });
     }
 
-    /// Takes note; true when it is time to say something again.
-    fn moved(&mut self, position: u64, every: Duration) -> bool {
+    /// Takes note; how many bytes are new, and whether it is time to say something again.
+    fn step(&mut self, position: u64, every: Duration) -> (u64, bool) {
+        let fresh = position.saturating_sub(self.position);
         self.position = position;
-        let due = self.said.elapsed() >= every;
-        if due {
-            self.said = Instant::now();
-        }
-        due
-    }
-
-    fn amount(&self) -> String {
-        match self.total {
-            Some(total) => format!("{} of {}", size(self.position), size(total)),
-            None => size(self.position),
-        }
+        let due = self.current.as_mut().is_some_and(|current| {
+            let due = current.said.elapsed() >= every;
+            if due {
+                current.said = Instant::now();
+            }
+            due
+        });
+        (fresh, due)
     }
 }
 
-/// The transfer under way, if there is one.
-#[derive(Debug, Default)]
-struct UnderWay(Mutex<Option<Current>>);
-
-impl UnderWay {
-    fn lock(&self) -> MutexGuard<'_, Option<Current>> {
-        locked(&self.0)
-    }
-}
-
-/// A line at the start, every 30 s, and at the end of what took longer than that.
+/// A line at the start, every 30 s, and at the end of what took longer than that; the same of the whole
+/// where there are many.
 #[derive(Debug)]
 pub struct Lines {
     console: Console,
-    current: UnderWay,
+    whole: Whole,
 }
 
 impl Lines {
@@ -79,56 +116,73 @@ impl Lines {
     pub fn new(console: Console) -> Self {
         Self {
             console,
-            current: UnderWay::default(),
+            whole: Whole::new(PLAIN),
         }
+    }
+
+    fn count(&self, change: impl FnOnce(&mut Tally)) {
+        self.whole.count(change, |tally| {
+            self.console.say(&format!("so far: {tally}"))
+        });
     }
 }
 
 impl Progress for Lines {
-    fn started(&self, id: &DocumentId, name: &str, from: u64, total: Option<u64>) {
-        let mut current = self.current.lock();
-        let new = Current::new(id, name, from, total);
+    fn expect(&self, documents: Option<u64>) {
+        self.whole.expect(documents);
+    }
+
+    fn document(&self, id: &DocumentId) -> Box<dyn Watcher + '_> {
+        Box::new(One::new(self, id))
+    }
+
+    fn ended(&self) {
+        self.count(|tally| tally.ended += 1);
+    }
+}
+
+impl Watcher for One<'_, Lines> {
+    fn started(&mut self, name: &str, from: u64, total: Option<u64>) {
+        let name = printable(name);
+        self.start(&name, from, total);
         let size = total
             .map(|total| format!(" ({})", size(total)))
             .unwrap_or_default();
-        self.console.say(&format!("fetching {}{size}", new.name));
-        *current = Some(new);
+        self.lines.console.say(&format!("fetching {name}{size}"));
     }
 
-    fn moved(&self, position: u64) {
-        if let Some(current) = self.current.lock().as_mut()
-            && current.moved(position, PLAIN)
-        {
-            self.console
-                .say(&format!("{}: {}", current.name, current.amount()));
+    fn moved(&mut self, position: u64) {
+        let (fresh, due) = self.step(position, PLAIN);
+        if let Some(current) = self.current.as_ref().filter(|_| due) {
+            let amount = match current.total {
+                Some(total) => format!("{} of {}", size(position), size(total)),
+                None => size(position),
+            };
+            self.lines
+                .console
+                .say(&format!("{}: {amount}", current.name));
         }
+        self.lines.count(|tally| tally.bytes += fresh);
     }
 
-    fn finished(&self, _bytes: u64) {
-        if let Some(current) = self.current.lock().take()
+    fn finished(&mut self, _bytes: u64) {
+        if let Some(current) = self.current.take()
             && current.begun.elapsed() >= PLAIN
         {
             let seconds = current.begun.elapsed().as_secs();
-            self.console
+            self.lines
+                .console
                 .say(&format!("fetched {} in {seconds} s", current.name));
         }
-    }
-
-    fn skipped(&self) {
-        self.current.lock().take();
-    }
-
-    fn failed(&self, _error: &Error) {
-        self.current.lock().take();
     }
 }
 
 /// One JSON object a line: `started`, `progress` once a second, `retrying`, then `finished`,
-/// `skipped` or `failed`.
+/// `skipped` or `failed`; `batch` once a second where there are many.
 #[derive(Debug)]
 pub struct Events {
     console: Console,
-    current: UnderWay,
+    whole: Whole,
 }
 
 impl Events {
@@ -136,58 +190,78 @@ impl Events {
     pub fn new(console: Console) -> Self {
         Self {
             console,
-            current: UnderWay::default(),
+            whole: Whole::new(EVENT),
         }
     }
 
-    fn say(&self, event: &str, current: &Current, error: Option<&Error>) {
-        let mut record = json!({
-            "type": "progress", "event": event, "id": current.id, "name": current.name,
-            "bytes": current.position, "total": current.total,
+    fn count(&self, change: impl FnOnce(&mut Tally)) {
+        self.whole.count(change, |tally| {
+            let record = json!({
+                "type": "progress", "event": "batch", "documents": tally.ended,
+                "total": tally.total, "bytes": tally.bytes,
+            });
+            self.console.say(&record.to_string());
         });
-        if let Some(error) = error {
-            record["error"] = json!({"code": error.code().as_str(), "message": error.message()});
-        }
-        self.console.say(&printable_json(&record.to_string()));
     }
 }
 
 impl Progress for Events {
-    fn started(&self, id: &DocumentId, name: &str, from: u64, total: Option<u64>) {
-        let new = Current::new(id, name, from, total);
-        self.say("started", &new, None);
-        *self.current.lock() = Some(new);
+    fn expect(&self, documents: Option<u64>) {
+        self.whole.expect(documents);
     }
 
-    fn moved(&self, position: u64) {
-        if let Some(current) = self.current.lock().as_mut()
-            && current.moved(position, EVENT)
-        {
-            self.say("progress", current, None);
-        }
+    fn document(&self, id: &DocumentId) -> Box<dyn Watcher + '_> {
+        Box::new(One::new(self, id))
     }
 
-    fn retrying(&self, error: &Error) {
-        if let Some(current) = self.current.lock().as_ref() {
-            self.say("retrying", current, Some(error));
+    fn ended(&self) {
+        self.count(|tally| tally.ended += 1);
+    }
+}
+
+impl One<'_, Events> {
+    fn say(&self, event: &str, error: Option<&Error>) {
+        let Some(current) = &self.current else {
+            return;
+        };
+        let mut record = json!({
+            "type": "progress", "event": event, "id": self.id, "name": current.name,
+            "bytes": self.position, "total": current.total,
+        });
+        if let Some(error) = error {
+            record["error"] = json!({"code": error.code().as_str(), "message": error.message()});
         }
+        self.lines.console.say(&printable_json(&record.to_string()));
+    }
+}
+
+impl Watcher for One<'_, Events> {
+    fn started(&mut self, name: &str, from: u64, total: Option<u64>) {
+        self.start(name, from, total);
+        self.say("started", None);
     }
 
-    fn finished(&self, _bytes: u64) {
-        if let Some(current) = self.current.lock().take() {
-            self.say("finished", &current, None);
+    fn moved(&mut self, position: u64) {
+        let (fresh, due) = self.step(position, EVENT);
+        if due {
+            self.say("progress", None);
         }
+        self.lines.count(|tally| tally.bytes += fresh);
     }
 
-    fn skipped(&self) {
-        if let Some(current) = self.current.lock().take() {
-            self.say("skipped", &current, None);
-        }
+    fn retrying(&mut self, error: &Error) {
+        self.say("retrying", Some(error));
     }
 
-    fn failed(&self, error: &Error) {
-        if let Some(current) = self.current.lock().take() {
-            self.say("failed", &current, Some(error));
-        }
+    fn finished(&mut self, _bytes: u64) {
+        self.say("finished", None);
+    }
+
+    fn skipped(&mut self) {
+        self.say("skipped", None);
+    }
+
+    fn failed(&mut self, error: &Error) {
+        self.say("failed", Some(error));
     }
 }

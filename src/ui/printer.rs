@@ -6,11 +6,11 @@ use super::diagnostics::{Journal, describe, event};
 use super::lines::{Events, Lines};
 use super::report;
 use super::sanitize::{printable, printable_json};
-use crate::error::{Error, Result};
+use crate::error::{Code, Error, Result};
 use crate::fetch::events::{Progress, Unwatched};
 use crate::fetch::outcome::{Failed, Outcome, Status, Summary};
+use crate::fetch::queue::Ended;
 use crate::http::presigned::PresignedUrl;
-use crate::model::DocumentId;
 use crate::resolve::ledger::table::Record;
 use crate::resolve::listing::Row;
 use crate::sandbox::{Document, Report};
@@ -103,7 +103,10 @@ impl Printer {
         };
         let console = self.console.clone();
         match kind {
-            ProgressKind::Bar | ProgressKind::Auto => Box::new(Bars::new(&console, self.color)),
+            ProgressKind::Bar | ProgressKind::Auto => {
+                let rows = report::terminal_rows();
+                Box::new(Bars::new(&console, self.color, rows))
+            }
             ProgressKind::Plain => Box::new(Lines::new(console)),
             ProgressKind::Json => Box::new(Events::new(console)),
             ProgressKind::None => Box::new(Unwatched),
@@ -115,14 +118,9 @@ impl Printer {
     ///
     /// # Errors
     /// When standard output takes no more.
-    pub fn document(
-        &self,
-        provider: &str,
-        id: &DocumentId,
-        result: &Result<Outcome>,
-        many: bool,
-    ) -> Result<()> {
-        match result {
+    pub fn document(&self, provider: &str, ended: &Ended, many: bool) -> Result<()> {
+        let id = &ended.id;
+        match &ended.result {
             Ok(outcome) if self.look.json => self.record(outcome),
             Ok(Outcome {
                 path: Some(path), ..
@@ -137,7 +135,10 @@ impl Printer {
             }
             Ok(_) => Ok(()),
             Err(error) => {
-                self.error(error, many.then_some(id.as_str()));
+                // One word on an interrupt is enough, but for what it may cost.
+                if !many || error.code() != Code::Interrupted || error.cause().is_some() {
+                    self.error(error, many.then_some(id.as_str()));
+                }
                 self.failure(provider, id, error)
             }
         }
@@ -147,16 +148,11 @@ impl Printer {
     ///
     /// # Errors
     /// When standard output takes no more.
-    pub fn failure(&self, provider: &str, id: &DocumentId, error: &Error) -> Result<()> {
+    pub fn failure(&self, provider: &str, id: &str, error: &Error) -> Result<()> {
         if !self.look.json {
             return Ok(());
         }
-        self.record(&Failed {
-            provider,
-            id: id.as_str(),
-            status: "failed",
-            error: error.into(),
-        })
+        self.record(&Failed::new(provider, id, error))
     }
 
     /// The end of a run.
@@ -168,7 +164,9 @@ impl Printer {
             return self.record(summary);
         }
         if many && !self.look.quiet && self.look.progress != ProgressKind::Json {
-            self.console.say(&report::summary(summary));
+            for line in report::summary(summary) {
+                self.console.say(&line);
+            }
         }
         Ok(())
     }

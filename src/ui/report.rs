@@ -9,6 +9,8 @@ use crate::resolve::listing::Row;
 use crate::sandbox::Report;
 use jiff::Timestamp;
 use serde::Serialize;
+use std::fmt;
+use std::time::{Duration, Instant};
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
 /// Headings.
@@ -55,6 +57,62 @@ pub fn shortened(text: &str, columns: usize) -> String {
 pub fn terminal_width() -> Option<usize> {
     let size = rustix::termios::tcgetwinsize(std::io::stdout()).ok()?;
     Some(usize::from(size.ws_col)).filter(|width| *width > 0)
+}
+
+/// How many lines the terminal of standard error has.
+pub fn terminal_rows() -> Option<usize> {
+    let size = rustix::termios::tcgetwinsize(std::io::stderr()).ok()?;
+    Some(usize::from(size.ws_row)).filter(|rows| *rows > 0)
+}
+
+/// All documents of a batch together, while it runs.
+#[derive(Debug)]
+pub struct Tally {
+    /// Documents in all, where that is known.
+    pub total: Option<u64>,
+    /// Documents that ended.
+    pub ended: u64,
+    /// Bytes that arrived.
+    pub bytes: u64,
+    begun: Instant,
+}
+
+impl Tally {
+    /// Nothing yet.
+    pub fn new(total: Option<u64>) -> Self {
+        Self {
+            total,
+            ended: 0,
+            bytes: 0,
+            begun: Instant::now(),
+        }
+    }
+}
+
+impl fmt::Display for Tally {
+    /// Documents, bytes, rate, and the time that is left if it goes on like this.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let elapsed = self.begun.elapsed().as_secs_f64().max(0.001);
+        #[allow(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "it saturates"
+        )]
+        let rate = (self.bytes as f64 / elapsed) as u64;
+        write!(f, "{}", self.ended)?;
+        if let Some(total) = self.total {
+            write!(f, " of {total}")?;
+        }
+        write!(f, " documents, {}, {}/s", size(self.bytes), size(rate))?;
+        match self.total {
+            Some(total) if self.ended > 0 && self.ended < total => {
+                let left = (total - self.ended) as f64 * elapsed / self.ended as f64;
+                let left = Duration::try_from_secs_f64(left).unwrap_or_default();
+                write!(f, ", {} left", short_duration(left))
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 /// A row with tabs between its fields: id, name, size, time of the last change.
@@ -228,8 +286,20 @@ fn pad(text: &str, columns: usize, right: bool) -> String {
     }
 }
 
-/// The end of a batch, in one line.
-pub fn summary(summary: &Summary) -> String {
+/// The end of a batch: what became of the documents, and which failed.
+pub fn summary(summary: &Summary) -> Vec<String> {
+    let mut lines = vec![counts(summary)];
+    for (id, what) in &summary.failures {
+        lines.push(format!("failed: {}: {}", printable(id), printable(what)));
+    }
+    let more = summary.failed - summary.failures.len() as u64;
+    if more > 0 {
+        lines.push(format!("failed: {more} more"));
+    }
+    lines
+}
+
+fn counts(summary: &Summary) -> String {
     if summary.planned > 0 {
         let Summary {
             planned,
@@ -237,7 +307,8 @@ pub fn summary(summary: &Summary) -> String {
             failed,
             ..
         } = summary;
-        return format!("{planned} planned, {skipped} skipped, {failed} failed");
+        let known = size(summary.bytes);
+        return format!("{planned} planned ({known} known), {skipped} skipped, {failed} failed");
     }
     let seconds = summary.elapsed_ms as f64 / 1000.0;
     format!(

@@ -1,0 +1,101 @@
+//! The manifest: a line of JSON for each document, as `--json` prints them.
+//!
+//! Lines are appended whole, each by a single write, so that a run that is killed leaves a manifest
+//! that can be read, and processes may share one.
+
+use super::outcome::Failed;
+use super::queue::Ended;
+use crate::error::{Error, Result};
+use crate::state::files::open_own;
+use rustix::fs::OFlags;
+use serde::Serialize;
+use std::fs::File;
+use std::io::{self, Write as _};
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+
+/// A manifest that lines are appended to.
+#[derive(Debug)]
+pub struct Manifest {
+    path: PathBuf,
+    file: File,
+}
+
+impl Manifest {
+    /// Opens or makes the manifest at `path`. A last line that a crash tore is ended first.
+    ///
+    /// # Errors
+    /// [`Code::LocalIo`](crate::error::Code::LocalIo), when it cannot be read or written.
+    pub fn append_to(path: &Path) -> Result<Self> {
+        let mut options = File::options();
+        options.read(true).append(true).create(true);
+        let file = options.open(path);
+        Self::of(
+            path,
+            file.map_err(|error| Error::io("write", path, &error))?,
+        )
+    }
+
+    /// The same for a file of docfetch's own, which is no link.
+    ///
+    /// # Errors
+    /// As [`Manifest::append_to`]; [`Code::UnsafePartial`](crate::error::Code::UnsafePartial).
+    pub fn own(path: &Path) -> Result<Self> {
+        let file = open_own(path, OFlags::CREATE | OFlags::RDWR | OFlags::APPEND)?;
+        Self::of(path, file)
+    }
+
+    fn of(path: &Path, mut file: File) -> Result<Self> {
+        let ended = (|| {
+            let length = file.metadata()?.len();
+            let mut last = [b'\n'];
+            if length > 0 && file.metadata()?.is_file() {
+                file.read_exact_at(&mut last, length - 1)?;
+            }
+            if last == [b'\n'] {
+                return Ok(());
+            }
+            file.write_all(b"\n")
+        })();
+        ended.map_err(|error| Error::io("write", path, &error))?;
+        Ok(Self {
+            path: path.to_path_buf(),
+            file,
+        })
+    }
+
+    /// Makes everything that was appended last.
+    ///
+    /// # Errors
+    /// As [`Manifest::append`].
+    pub fn sync(&self) -> Result<()> {
+        self.file
+            .sync_data()
+            .map_err(|error| Error::io("sync", &self.path, &error))
+    }
+
+    /// Appends a line.
+    ///
+    /// # Errors
+    /// [`Code::LocalIo`](crate::error::Code::LocalIo), [`Code::DiskFull`](crate::error::Code::DiskFull).
+    pub fn append(&self, record: &impl Serialize) -> Result<()> {
+        let written = serde_json::to_vec(record)
+            .map_err(io::Error::from)
+            .and_then(|mut line| {
+                line.push(b'\n');
+                (&self.file).write_all(&line)
+            });
+        written.map_err(|error| Error::io("write", &self.path, &error))
+    }
+
+    /// Appends the line of a document of `provider` that ended.
+    ///
+    /// # Errors
+    /// As [`Manifest::append`].
+    pub fn note(&self, provider: &str, ended: &Ended) -> Result<()> {
+        match &ended.result {
+            Ok(outcome) => self.append(outcome),
+            Err(error) => self.append(&Failed::new(provider, &ended.id, error)),
+        }
+    }
+}

@@ -1,0 +1,490 @@
+//! A mirror: a folder that holds the documents of a listing, and what is known of them.
+//!
+//! `.docfetch/manifest.jsonl` in it has a line for each document that ended there, with paths relative
+//! to the folder; the last one of a document counts. Right before a document gets its name, a line of
+//! type `publishing` is on disk: when the process ends between the two, the next run finds by its digest
+//! what became of it. So every file of the mirror is known, whenever it was killed, and nothing that is
+//! there is fetched again.
+
+use super::manifest::Manifest;
+use super::outcome::{Outcome, Status};
+use super::verify::sha256_of_file;
+use crate::error::{Error, Result};
+use crate::resolve::listing::Row;
+use crate::state::files::make_folder;
+use crate::state::lock::Lock;
+use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{self, BufRead as _, BufReader};
+use std::path::{Component, Path, PathBuf};
+use std::time::Duration;
+
+/// The folder below a mirror's that is docfetch's.
+const OWN: &str = ".docfetch";
+const MANIFEST: &str = "manifest.jsonl";
+/// A manifest is written anew once it has so many lines more than twice the documents.
+const SURPLUS: usize = 200;
+
+/// What tells one version of a document from another, as its row says.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Version {
+    /// When it was changed.
+    #[serde(default)]
+    pub modified: Option<String>,
+    /// Its length in bytes, where rows have it.
+    #[serde(default)]
+    pub size: Option<u64>,
+}
+
+impl Version {
+    /// The version that a row lists.
+    pub fn of(row: &Row) -> Self {
+        Self {
+            modified: row.modified.clone(),
+            size: row.size,
+        }
+    }
+}
+
+/// A document of the mirror.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Where it is, relative to the mirror's folder.
+    pub path: PathBuf,
+    /// Its length.
+    pub bytes: u64,
+    /// Its SHA-256 in hexadecimal.
+    pub sha256: String,
+    /// Which version it is.
+    pub version: Version,
+}
+
+/// A line of the manifest, as far as it is read back.
+#[derive(Deserialize)]
+struct Line {
+    r#type: String,
+    provider: Option<String>,
+    id: Option<String>,
+    #[serde(default)]
+    resource: Option<String>,
+    status: Option<String>,
+    path: Option<PathBuf>,
+    bytes: Option<u64>,
+    sha256: Option<String>,
+    #[serde(flatten)]
+    version: Version,
+}
+
+/// A line of the manifest, as it is written.
+#[derive(Serialize)]
+struct Written<'a> {
+    #[serde(flatten)]
+    outcome: &'a Outcome,
+    resource: &'a str,
+    #[serde(flatten)]
+    version: &'a Version,
+}
+
+/// Provider, kind of resource, id.
+type Key = (String, String, String);
+
+/// What the manifest says.
+#[derive(Debug, Default)]
+struct Known {
+    entries: HashMap<Key, (Entry, usize)>,
+    /// About to be published when the process ended.
+    pending: HashMap<Key, Entry>,
+    lines: usize,
+}
+
+/// A mirror that is being brought up to date.
+#[derive(Debug)]
+pub struct Mirror {
+    folder: PathBuf,
+    resource: &'static str,
+    entries: HashMap<Key, (Entry, usize)>,
+    /// None in a dry run.
+    manifest: Option<Manifest>,
+    _lock: Option<Lock>,
+}
+
+impl Mirror {
+    /// Opens the mirror in `folder`, for documents of the kind `resource`; waits up to `patience` for
+    /// another process that works on it. A dry run (`look` only) touches nothing.
+    ///
+    /// # Errors
+    /// [`Code::Busy`](crate::error::Code::Busy), and what keeps its manifest from being read or written.
+    pub async fn open(
+        folder: &Path,
+        resource: &'static str,
+        patience: Duration,
+        look: bool,
+    ) -> Result<Self> {
+        let own = folder.join(OWN);
+        let path = own.join(MANIFEST);
+        let mut held = None;
+        if !look {
+            make_folder(&own, 0o777)?;
+            let what = "mirroring into this folder";
+            held = Some(Lock::take(own.join("lock"), patience, what).await?);
+        }
+        let mut known = Known::read(&path)?;
+        let manifest = if look {
+            None
+        } else {
+            known.compact(&path)?;
+            Some(Manifest::own(&path)?)
+        };
+        let mut mirror = Self {
+            folder: folder.to_path_buf(),
+            resource,
+            entries: known.entries,
+            manifest,
+            _lock: held,
+        };
+        for (key, entry) in known.pending {
+            mirror.settle(key, entry)?;
+        }
+        Ok(mirror)
+    }
+
+    /// Finds out whether a document got its name before the process that gave it ended.
+    fn settle(&mut self, key: Key, entry: Entry) -> Result<()> {
+        let path = self.folder.join(&entry.path);
+        let whole = has_length(&path, entry.bytes)
+            && sha256_of_file(&path).is_ok_and(|sha256| sha256 == entry.sha256);
+        if !whole {
+            return Ok(());
+        }
+        if let Some(manifest) = &self.manifest {
+            let (provider, resource, id) = &key;
+            manifest.append(&serde_json::json!({
+                "type": "document", "provider": provider, "id": id, "status": "fetched",
+                "path": entry.path, "bytes": entry.bytes, "sha256": entry.sha256,
+                "resource": resource, "modified": entry.version.modified, "size": entry.version.size,
+            }))?;
+        }
+        self.entries.insert(key, (entry, 0));
+        Ok(())
+    }
+
+    /// The folder.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// What is known of a document.
+    pub fn entry(&self, provider: &str, id: &str) -> Option<&Entry> {
+        let key = (provider.to_owned(), self.resource.to_owned(), id.to_owned());
+        self.entries.get(&key).map(|(entry, _)| entry)
+    }
+
+    /// Every path of the mirror, with the id of its document; of a document of another provider or kind
+    /// with more than that.
+    pub fn taken(&self, provider: &str) -> impl Iterator<Item = (PathBuf, String)> {
+        self.entries.iter().map(move |(key, (entry, _))| {
+            let (of, resource, id) = key;
+            let own = of == provider && resource == self.resource;
+            let id = if own {
+                id.clone()
+            } else {
+                format!("{of}\n{resource}\n{id}")
+            };
+            (self.folder.join(&entry.path), id)
+        })
+    }
+
+    /// Whether a document is there as it was written: its length, and its digest where `digest` is
+    /// wanted.
+    pub fn holds(&self, entry: &Entry, digest: bool) -> Presence {
+        let path = self.folder.join(&entry.path);
+        if std::fs::symlink_metadata(&path).is_err() {
+            return Presence::Missing;
+        }
+        let right = has_length(&path, entry.bytes)
+            && (!digest || sha256_of_file(&path).is_ok_and(|sha256| sha256 == entry.sha256));
+        if right {
+            Presence::Right
+        } else {
+            Presence::Wrong
+        }
+    }
+
+    /// Notes a document that is about to get its name; that lasts.
+    ///
+    /// # Errors
+    /// What keeps the line from being written.
+    pub fn publishing(&self, outcome: &Outcome, version: &Version) -> Result<()> {
+        let Some(manifest) = &self.manifest else {
+            return Ok(());
+        };
+        let mut line = serde_json::to_value(self.line(&self.relative(outcome), version))
+            .map_err(|error| Error::io("write", &self.folder, &error.into()))?;
+        line["type"] = "publishing".into();
+        manifest.append(&line)?;
+        manifest.sync()
+    }
+
+    /// Notes a document that ended here.
+    ///
+    /// # Errors
+    /// What keeps the line from being written.
+    pub fn note(&self, outcome: &Outcome, version: &Version) -> Result<()> {
+        match &self.manifest {
+            Some(manifest) => manifest.append(&self.line(&self.relative(outcome), version)),
+            None => Ok(()),
+        }
+    }
+
+    /// What is appended for documents that failed.
+    pub fn manifest(&self) -> Option<&Manifest> {
+        self.manifest.as_ref()
+    }
+
+    fn line<'a>(&self, outcome: &'a Outcome, version: &'a Version) -> Written<'a> {
+        Written {
+            outcome,
+            resource: self.resource,
+            version,
+        }
+    }
+
+    fn relative(&self, outcome: &Outcome) -> Outcome {
+        let path = outcome.path.as_deref();
+        let path = path.map(|path| {
+            path.strip_prefix(&self.folder)
+                .unwrap_or(path)
+                .to_path_buf()
+        });
+        Outcome {
+            path,
+            ..outcome.clone()
+        }
+    }
+}
+
+/// How a document of the mirror is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Presence {
+    /// As it was written.
+    Right,
+    /// Changed since.
+    Wrong,
+    /// Not there.
+    Missing,
+}
+
+impl Known {
+    fn read(path: &Path) -> Result<Self> {
+        let mut known = Self::default();
+        let file = match File::open(path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(known),
+            Err(error) => return Err(Error::io("read", path, &error)),
+        };
+        let mut unreadable = 0;
+        for line in BufReader::new(file).split(b'\n') {
+            let line = line.map_err(|error| Error::io("read", path, &error))?;
+            known.lines += 1;
+            if !line.is_empty() && known.take(&line).is_none() {
+                unreadable += 1;
+            }
+        }
+        if unreadable > 0 {
+            log::warn!("{unreadable} lines of {} cannot be read", path.display());
+        }
+        Ok(known)
+    }
+
+    /// Takes in a line; none when it cannot be one.
+    fn take(&mut self, line: &[u8]) -> Option<()> {
+        let line: Line = serde_json::from_slice(line).ok()?;
+        let (Some(provider), Some(id)) = (line.provider, line.id) else {
+            return Some(());
+        };
+        let key = (provider, line.resource.unwrap_or_default(), id);
+        let there = matches!(line.status.as_deref(), Some("fetched" | "skipped"));
+        let (Some(path), Some(bytes), Some(sha256), true) =
+            (line.path, line.bytes, line.sha256, there)
+        else {
+            return Some(());
+        };
+        // Whoever made the manifest: nothing outside the folder is touched because of it.
+        if !is_inside(&path) {
+            return None;
+        }
+        let entry = Entry {
+            path,
+            bytes,
+            sha256,
+            version: line.version,
+        };
+        if line.r#type == "publishing" {
+            self.pending.insert(key, entry);
+        } else {
+            self.pending.remove(&key);
+            self.entries.insert(key, (entry, self.lines));
+        }
+        Some(())
+    }
+
+    /// Writes the manifest anew without the lines that count no more, once there are many.
+    fn compact(&mut self, path: &Path) -> Result<()> {
+        if self.lines <= 2 * self.entries.len() + SURPLUS || !self.pending.is_empty() {
+            return Ok(());
+        }
+        let written = (|| {
+            let mut keep: Vec<usize> = self.entries.values().map(|(_, line)| *line).collect();
+            keep.sort_unstable();
+            let mut fresh = tempfile::NamedTempFile::new_in(path.parent().unwrap_or(path))?;
+            let mut lines = BufReader::new(File::open(path)?).split(b'\n');
+            let mut number = 0;
+            for wanted in keep {
+                for line in lines.by_ref() {
+                    number += 1;
+                    if number == wanted {
+                        io::Write::write_all(&mut fresh, &[line?, vec![b'\n']].concat())?;
+                        break;
+                    }
+                }
+            }
+            fresh.as_file().sync_all()?;
+            let mode = std::fs::metadata(path)?.permissions();
+            fresh.as_file().set_permissions(mode)?;
+            fresh.persist(path).map(drop).map_err(io::Error::from)
+        })();
+        written.map_err(|error| Error::io("write", path, &error))
+    }
+}
+
+fn has_length(path: &Path, bytes: u64) -> bool {
+    std::fs::metadata(path).is_ok_and(|found| found.is_file() && found.len() == bytes)
+}
+
+/// Whether a path stays below the folder that it is relative to, and is none of docfetch's own.
+fn is_inside(path: &Path) -> bool {
+    let mut parts = path.components().peekable();
+    parts.peek().is_some_and(|first| first.as_os_str() != OWN)
+        && parts.all(|part| matches!(part, Component::Normal(_)))
+}
+
+impl Entry {
+    /// The outcome of a document that is there already.
+    pub fn skipped(&self, provider: &'static str, id: &str, folder: &Path) -> Outcome {
+        let name = self.path.file_name();
+        Outcome {
+            provider,
+            id: id.to_owned(),
+            status: Status::Skipped,
+            path: Some(folder.join(&self.path)),
+            name: name.map(|name| name.to_string_lossy().into_owned()),
+            bytes: Some(self.bytes),
+            sha256: Some(self.sha256.clone()),
+            ..Outcome::default()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(kind: &str, id: &str, path: &str, modified: &str) -> String {
+        serde_json::json!({
+            "type": kind, "provider": "sm", "id": id, "status": "fetched", "path": path,
+            "bytes": 3, "sha256": "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",
+            "resource": "documents", "modified": modified, "size": null,
+        })
+        .to_string()
+            + "\n"
+    }
+
+    async fn open(folder: &Path) -> Mirror {
+        Mirror::open(folder, "documents", Duration::ZERO, false)
+            .await
+            .unwrap()
+    }
+
+    fn written(folder: &Path, lines: &[String]) {
+        std::fs::create_dir_all(folder.join(OWN)).unwrap();
+        std::fs::write(folder.join(OWN).join(MANIFEST), lines.concat()).unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_was_being_published_is_known_by_its_digest() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path();
+        written(
+            folder,
+            &[
+                line("document", "1", "a", "old"),
+                line("publishing", "1", "a", "new"),
+                line("publishing", "2", "b", "new"),
+                line("publishing", "3", "c", "new"),
+            ],
+        );
+        std::fs::write(folder.join("a"), "abc").unwrap();
+        std::fs::write(folder.join("b"), "abd").unwrap();
+        let known = |mirror: &Mirror, id| {
+            let entry = mirror.entry("sm", id);
+            entry.and_then(|entry| entry.version.modified.clone())
+        };
+        for _ in 0..2 {
+            let mirror = open(folder).await;
+            assert_eq!(known(&mirror, "1").as_deref(), Some("new"));
+            assert_eq!((known(&mirror, "2"), known(&mirror, "3")), (None, None));
+        }
+        std::fs::write(folder.join("a"), "abx").unwrap();
+        written(
+            folder,
+            &[
+                line("document", "1", "a", "old"),
+                line("publishing", "1", "a", "new"),
+            ],
+        );
+        assert_eq!(known(&open(folder).await, "1").as_deref(), Some("old"));
+    }
+
+    #[tokio::test]
+    async fn paths_that_leave_the_folder_are_not_believed() {
+        let folder = tempfile::tempdir().unwrap();
+        let paths = [
+            "../x",
+            "/x",
+            "a/../../x",
+            ".docfetch/manifest.jsonl",
+            "",
+            "a/b",
+        ];
+        let lines: Vec<String> = (0..)
+            .zip(paths)
+            .map(|(id, path)| line("document", &id.to_string(), path, "m"))
+            .collect();
+        written(folder.path(), &lines);
+        let mirror = open(folder.path()).await;
+        let known: Vec<bool> = (0..6)
+            .map(|id| mirror.entry("sm", &id.to_string()).is_some())
+            .collect();
+        assert_eq!(known, [false, false, false, false, false, true]);
+    }
+
+    #[tokio::test]
+    async fn a_manifest_that_grew_is_written_anew_with_what_counts() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut lines: Vec<String> = (0..300)
+            .map(|number| line("document", "1", "a", &number.to_string()))
+            .collect();
+        lines.push(line("document", "2", "b", "x"));
+        lines.push("{\"type\":\"document\",\"torn".to_owned());
+        written(folder.path(), &lines);
+        for _ in 0..2 {
+            let mirror = open(folder.path()).await;
+            let modified = mirror.entry("sm", "1").unwrap().version.modified.clone();
+            assert_eq!(modified.as_deref(), Some("299"));
+            assert!(mirror.entry("sm", "2").is_some());
+        }
+        let text = std::fs::read_to_string(folder.path().join(OWN).join(MANIFEST)).unwrap();
+        assert_eq!(text.lines().count(), 2);
+    }
+}

@@ -1,0 +1,91 @@
+//! Many documents: taken up in the order of asking, so many at a time, and just in time: the next one is
+//! asked for only when there is a place for it.
+
+use super::interrupt::Interrupt;
+use super::outcome::Outcome;
+use crate::error::Result;
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
+use std::ops::ControlFlow;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use tokio::sync::{Semaphore, mpsc};
+
+/// Where the documents of a batch come from.
+pub trait Source {
+    /// What is asked for.
+    type Item;
+
+    /// The next one, none after the last.
+    ///
+    /// # Errors
+    /// What ends the batch: a file that cannot be read, a listing that fails.
+    fn next(&mut self) -> impl Future<Output = Result<Option<Self::Item>>>;
+}
+
+/// A document that ended.
+#[derive(Debug)]
+pub struct Ended {
+    /// Its id, as it was asked for.
+    pub id: String,
+    /// How it ended.
+    pub result: Result<Outcome>,
+}
+
+/// The work on one document.
+pub type Work<'a> = Pin<Box<dyn Future<Output = Ended> + 'a>>;
+
+/// Works on `jobs` items of `source` at the same time. `start` is called in the order of asking, with
+/// the item's number; what it returns is the work. Each document that ended goes to `each`, which may
+/// stop the batch: then nothing new is taken up, and what is under way is finished.
+///
+/// # Errors
+/// Those of the source, after everything under way has ended.
+pub async fn run<'a, S: Source>(
+    source: &mut S,
+    jobs: usize,
+    interrupt: &Interrupt,
+    start: impl Fn(u64, S::Item) -> Work<'a>,
+    mut each: impl FnMut(Ended) -> ControlFlow<()>,
+) -> Result<()> {
+    let slots = Arc::new(Semaphore::new(jobs));
+    let (sender, mut started) = mpsc::channel(1);
+    let mut asking = pin!(async {
+        for order in 0.. {
+            // Asking counts as work, too: there are never more than `jobs` requests under way.
+            let Ok(slot) = Arc::clone(&slots).acquire_owned().await else {
+                break;
+            };
+            let Some(item) = interrupt.or(source.next()).await? else {
+                break;
+            };
+            if sender.send((slot, start(order, item))).await.is_err() {
+                break;
+            }
+        }
+        drop(sender);
+        Ok(())
+    });
+    let mut running = FuturesUnordered::new();
+    let mut asked = None;
+    let mut open = true;
+    while open || !running.is_empty() {
+        tokio::select! {
+            Some(ended) = running.next(), if !running.is_empty() => {
+                if each(ended).is_break() {
+                    open = false;
+                }
+            }
+            item = started.recv(), if open => match item {
+                Some((slot, work)) => running.push(async move {
+                    let ended = work.await;
+                    drop(slot);
+                    ended
+                }),
+                None => open = false,
+            },
+            result = &mut asking, if open && asked.is_none() => asked = Some(result),
+        }
+    }
+    asked.unwrap_or(Ok(()))
+}
