@@ -80,7 +80,7 @@ pub enum Command {
 
 #[derive(Debug, Args)]
 pub struct Fetch {
-    /// Document ids; `-` reads ids from standard input, one a line, or the lines of `list --json`
+    /// Document ids; `-` reads ids from standard input, one a line, or the JSON lines of a listing
     #[arg(value_name = "ID", required_unless_present = "from_file")]
     pub ids: Vec<String>,
 

@@ -126,6 +126,9 @@ async fn fetch(provider: Provider, arguments: Fetch) -> u8 {
         && told.nothing()
         && error.code() != Code::Interrupted
     {
+        if error.code() == Code::Usage {
+            return fail(&printer, error);
+        }
         // Nothing was begun: that is the failure of each document that was asked for.
         for origin in &given {
             if let Origin::Id(id) = origin {
@@ -197,7 +200,7 @@ impl<'a> Told<'a> {
         if let Some(error) = self.closed {
             return fail(self.printer, &error);
         }
-        match self.printer.summary(summary, self.many) {
+        match self.printer.summary(summary, self.many && self.documents > 0) {
             Ok(()) => summary.exit_code,
             Err(error) => fail(self.printer, &error),
         }

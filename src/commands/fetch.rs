@@ -59,8 +59,9 @@ async fn work(
     let interrupt = Interrupt::listen()?;
     let name = batch.provider.name;
     let mut ids = Ids::new(batch.provider.clone(), batch.origins);
+    let mut options = batch.options;
     match ids.count() {
-        Some(1) => {}
+        Some(1) => options.jobs = 1,
         count => progress.expect(count),
     }
     if let Some(option) = batch.single
@@ -77,8 +78,8 @@ async fn work(
     let manifest = batch.manifest.as_deref().map(Manifest::append_to);
     let manifest = manifest.transpose()?;
     let resolver = Resolver::new(batch.provider, &batch.connection)?;
-    let jobs = batch.options.jobs;
-    let fetcher = Fetcher::new(resolver, batch.options);
+    let jobs = options.jobs;
+    let fetcher = Fetcher::new(resolver, options);
     let start = |order, asked| -> Work<'_> {
         match asked {
             Asked::Document(id) => Box::pin(fetcher.fetch(order, id.into(), progress, &interrupt)),

@@ -149,6 +149,13 @@ enum Piece {
     Field(String),
 }
 
+impl Default for Template {
+    /// The document's own name.
+    fn default() -> Self {
+        Self(vec![Piece::Name])
+    }
+}
+
 /// What a template can hold, for messages.
 const FIELDS: &str = "{id} {name} {stem} {ext} {provider}";
 

@@ -49,7 +49,9 @@ fn usage_errors_exit_2_and_say_what_was_expected() {
         (&["sm", "a/b"], "is not a document id"),
         (&["sm", ""], "is not a document id"),
         (&["sm", ".."], "is not a document id"),
-        (&["sm", "-"], "is not a document id"),
+        (&["sm", "-", "-"], "given twice"),
+        (&["sm", "a", "-j", "0"], "--jobs"),
+        (&["sm", "a", "--limit-rate", "0"], "512K"),
         (&["sm", "a", "b", "-o", "x"], "single document"),
         (
             &["sm", "a", "b", "--sha256", &"0".repeat(64)],

@@ -300,7 +300,7 @@ fn a_dry_run_plans_and_touches_nothing() {
 #[test]
 fn records_have_every_field_and_a_summary_comes_last() {
     let (_service, content, world) = service();
-    let run = world.run(&["onecodex", "doc1", "missing", "--json"]);
+    let run = world.run(&["onecodex", "doc1", "missing", "--json", "-j", "1"]);
     let records = run.exits(4).records();
     assert_eq!(records.len(), 3);
     let first = &records[0];
@@ -388,7 +388,16 @@ fn progress_is_plain_lines_or_events_or_nothing_where_there_is_no_terminal() {
 #[test]
 fn standard_error_is_json_lines_where_events_are_wanted() {
     let (_service, _, world) = service();
-    let run = world.run(&["sm", "doc1", "missing", "-v", "--progress", "json"]);
+    let run = world.run(&[
+        "sm",
+        "doc1",
+        "missing",
+        "-v",
+        "--progress",
+        "json",
+        "-j",
+        "1",
+    ]);
     let lines: Vec<serde_json::Value> = run
         .exits(4)
         .stderr

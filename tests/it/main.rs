@@ -9,6 +9,7 @@
     reason = "a test that cannot go on ends"
 )]
 
+mod batch;
 mod corpora;
 mod crash;
 mod exit_codes;

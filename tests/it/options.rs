@@ -50,7 +50,14 @@ fn each_option_of_the_help_reads_its_variable() {
         let variable = format!("DOCFETCH_{}", option[2..].to_uppercase().replace('-', "_"));
         // No option takes this value, but those that take any text.
         world.set(&variable, "\u{1}{nonsense}");
-        let free = ["--output", "--output-dir", "--ca-cert"].contains(&option);
+        let free = [
+            "--output",
+            "--output-dir",
+            "--ca-cert",
+            "--from-file",
+            "--manifest",
+        ]
+        .contains(&option);
         let run = world.run(&["sm", "a", "--retries", "0"]);
         if option == "--ca-cert" {
             run.exits(2);

@@ -7,7 +7,7 @@ pub mod tools;
 
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs;
-use std::io::Read as _;
+use std::io::{Read as _, Write as _};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -164,6 +164,19 @@ impl World {
     /// Runs docfetch to its end and looks for secrets.
     pub fn run(&self, arguments: &[&str]) -> Run {
         self.finish(self.command(arguments).spawn().unwrap(), Instant::now())
+    }
+
+    /// Runs docfetch with this on standard input.
+    pub fn run_with_input(&self, arguments: &[&str], input: &str) -> Run {
+        let started = Instant::now();
+        let mut child = self
+            .command(arguments)
+            .stdin(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let (mut stdin, input) = (child.stdin.take().unwrap(), input.to_owned());
+        std::thread::spawn(move || stdin.write_all(input.as_bytes()));
+        self.finish(child, started)
     }
 
     /// Runs docfetch where a secret is what it is asked for, or lies about.

@@ -1,0 +1,333 @@
+//! `docfetch sync`: a folder that holds every listed document.
+
+use super::fetch::Tally;
+use crate::config::settings::Connection;
+use crate::error::{Code, Error, Result};
+use crate::fetch::destination::{IfExists, Wish};
+use crate::fetch::engine::{Fetcher, Job, Options};
+use crate::fetch::events::Progress;
+use crate::fetch::interrupt::Interrupt;
+use crate::fetch::layout::Layout;
+use crate::fetch::manifest::Manifest;
+use crate::fetch::mirror::{Entry, Mirror, Presence, Version};
+use crate::fetch::naming::Template;
+use crate::fetch::outcome::{Outcome, Status, Summary};
+use crate::fetch::queue::{self, Ended, Source, Work};
+use crate::fetch::verify::sha256_of_file;
+use crate::model::{DocumentId, digest128};
+use crate::provider::Provider;
+use crate::resolve::filter::Filter;
+use crate::resolve::listing::{Pages, Row};
+use crate::resolve::{Known, Resolver};
+use serde_json::Value;
+use std::collections::{HashSet, VecDeque};
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// What is to be mirrored.
+#[derive(Debug)]
+pub struct Plan {
+    /// From whom.
+    pub provider: Provider,
+    /// Into which folder.
+    pub folder: PathBuf,
+    /// How files are named below it: a template, which may have folders and fields of the rows.
+    pub name: String,
+    /// Which documents.
+    pub filter: Filter,
+    /// So many documents at most.
+    pub limit: Option<usize>,
+    /// Check the digests of what is there, too.
+    pub verify: bool,
+    /// How to connect.
+    pub connection: Connection,
+    /// How to fetch.
+    pub options: Options,
+    /// Another manifest to append to.
+    pub manifest: Option<PathBuf>,
+    /// Stop at the first failure.
+    pub fail_fast: bool,
+}
+
+/// Brings the mirror up to date; each result goes to `each` as it ends, which may stop it.
+///
+/// # Errors
+/// What fails before the first document, and a listing that cannot be read to its end. A document's
+/// failure is a result.
+pub async fn run(
+    plan: Plan,
+    progress: &dyn Progress,
+    mut each: impl FnMut(&Ended) -> ControlFlow<()>,
+) -> (Summary, Result<()>) {
+    let mut tally = Tally::new(plan.fail_fast);
+    let result = work(plan, progress, &mut tally, &mut each).await;
+    tally.end(result)
+}
+
+async fn work(
+    plan: Plan,
+    progress: &dyn Progress,
+    tally: &mut Tally,
+    each: &mut dyn FnMut(&Ended) -> ControlFlow<()>,
+) -> Result<()> {
+    let interrupt = Interrupt::listen()?;
+    let layout = layout(&plan.provider, &plan.name)?;
+    let resolver = Resolver::new(plan.provider, &plan.connection)?;
+    let (provider, options) = (resolver.provider(), plan.options);
+    let opening = Mirror::open(
+        &plan.folder,
+        provider.resource.as_str(),
+        options.patience,
+        options.dry_run,
+    );
+    let mirror = Arc::new(interrupt.or(opening).await?);
+    let manifest = plan.manifest.as_deref().map(Manifest::append_to);
+    let manifest = manifest.transpose()?;
+    let (name, jobs) = (provider.name, options.jobs);
+    let fetcher = Fetcher::new(resolver, options);
+    for (path, id) in mirror.taken(name) {
+        fetcher.taken().take(&path, &id);
+    }
+    progress.expect(None);
+    let mut rows = Rows {
+        pages: fetcher.resolver().list(&plan.filter, plan.limit),
+        page: VecDeque::new(),
+        left: plan.limit.unwrap_or(usize::MAX),
+        seen: HashSet::new(),
+        progress,
+    };
+    let keeper = Keeper {
+        fetcher: &fetcher,
+        mirror,
+        layout,
+        verify: plan.verify,
+        progress,
+        interrupt: &interrupt,
+    };
+    let mut unwritten = None;
+    let listed = queue::run(
+        &mut rows,
+        jobs,
+        &interrupt,
+        |order, row| keeper.keep(order, row),
+        |ended| {
+            progress.ended();
+            let noted = manifest
+                .as_ref()
+                .map_or(Ok(()), |manifest| manifest.note(name, &ended))
+                .and_then(|()| keeper.note_failure(&ended));
+            if let Err(error) = noted {
+                unwritten = Some(error);
+            }
+            tally.count(&ended, each(&ended).is_break() || unwritten.is_some())
+        },
+    );
+    listed.await?;
+    unwritten.map_or(Ok(()), Err)
+}
+
+/// Fields of a row beside the provider's own that a template may use.
+const FIELDS: [&str; 2] = ["modified", "size"];
+
+fn layout(provider: &Provider, name: &str) -> Result<Layout> {
+    let mut fields = provider.listing.fields.to_vec();
+    fields.extend(FIELDS);
+    Layout::parse(name, &fields).map_err(|why| {
+        Error::new(Code::Usage, format!("invalid value {name:?} for '--name <TEMPLATE>'")).why(why)
+    })
+}
+
+/// What a row says in a template's field; empty where it says nothing.
+fn value(row: &Row, field: &str) -> String {
+    let own = match field {
+        "modified" => return row.modified.clone().unwrap_or_default(),
+        "size" => return row.size.map(|size| size.to_string()).unwrap_or_default(),
+        field => row.fields.get(field),
+    };
+    match own {
+        None | Some(Value::Null) => String::new(),
+        Some(Value::String(text)) => text.clone(),
+        Some(other) => other.to_string(),
+    }
+}
+
+/// The rows of a listing, each document once.
+struct Rows<'a> {
+    pages: Pages<'a>,
+    page: VecDeque<Row>,
+    left: usize,
+    seen: HashSet<u128>,
+    progress: &'a dyn Progress,
+}
+
+impl Source for Rows<'_> {
+    type Item = Row;
+
+    async fn next(&mut self) -> Result<Option<Row>> {
+        while self.left > 0 {
+            let Some(row) = self.page.pop_front() else {
+                let Some(page) = self.pages.next().await? else {
+                    break;
+                };
+                let total = self.pages.total();
+                let most = (self.left + self.seen.len()) as u64;
+                self.progress.expect(total.map(|total| total.min(most)));
+                self.page = page.into();
+                continue;
+            };
+            // A document that comes while pages are read moves others onto the next page.
+            if self.seen.insert(digest128(&[row.id.as_bytes()])) {
+                self.left -= 1;
+                return Ok(Some(row));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// Decides about each row, and sees to it.
+struct Keeper<'a> {
+    fetcher: &'a Fetcher,
+    mirror: Arc<Mirror>,
+    layout: Layout,
+    verify: bool,
+    progress: &'a dyn Progress,
+    interrupt: &'a Interrupt,
+}
+
+impl Keeper<'_> {
+    /// The work that a row is.
+    fn keep(&self, order: u64, row: Row) -> Work<'_> {
+        let provider = self.fetcher.resolver().provider();
+        let id = match provider.document_id(&row.id) {
+            Ok(id) => id,
+            Err(error) => {
+                return Box::pin(std::future::ready(Ended {
+                    id: row.id,
+                    result: Err(error),
+                }));
+            }
+        };
+        let version = Version::of(&row);
+        let Some(entry) = self.mirror.entry(provider.name, &row.id).cloned() else {
+            let wish = self.new_place(&id, &row);
+            return Box::pin(self.fetch(order, id, row, wish, version));
+        };
+        Box::pin(async move {
+            if entry.version == version && self.is_right(&entry).await {
+                return Ended {
+                    result: Ok(entry.skipped(provider.name, &row.id, self.mirror.folder())),
+                    id: row.id,
+                };
+            }
+            let wish = self.old_place(&entry);
+            self.fetch(order, id, row, wish, version).await
+        })
+    }
+
+    async fn is_right(&self, entry: &Entry) -> bool {
+        let presence = if self.verify {
+            let (mirror, entry) = (Arc::clone(&self.mirror), entry.clone());
+            let checking = tokio::task::spawn_blocking(move || mirror.holds(&entry, true));
+            checking.await.unwrap_or(Presence::Wrong)
+        } else {
+            self.mirror.holds(entry, false)
+        };
+        let path = self.mirror.folder().join(&entry.path);
+        match presence {
+            Presence::Right => {}
+            Presence::Missing => log::warn!("{} was removed: fetching it again", path.display()),
+            Presence::Wrong => log::warn!(
+                "{} is not as it was written: fetching it again",
+                path.display()
+            ),
+        }
+        presence == Presence::Right
+    }
+
+    /// Where a document goes that the mirror does not know.
+    fn new_place(&self, id: &DocumentId, row: &Row) -> Wish {
+        let provider = self.fetcher.resolver().provider();
+        let values = |field: &str| value(row, field);
+        let (folder, template) =
+            self.layout
+                .place(id, row.name.as_deref(), provider.name, &values);
+        let length = row.size.filter(|_| provider.charged);
+        Wish {
+            file: None,
+            folder: self.mirror.folder().join(folder),
+            template,
+            if_exists: IfExists::Same { length },
+        }
+    }
+
+    /// Where a document goes that the mirror knows: the old file is kept until the new one is whole.
+    fn old_place(&self, entry: &Entry) -> Wish {
+        Wish {
+            file: Some(entry.path.clone()),
+            folder: self.mirror.folder().to_path_buf(),
+            template: Template::default(),
+            if_exists: IfExists::Overwrite,
+        }
+    }
+
+    fn fetch(
+        &self,
+        order: u64,
+        id: DocumentId,
+        row: Row,
+        wish: Wish,
+        version: Version,
+    ) -> impl Future<Output = Ended> + '_ {
+        let mirror = Arc::clone(&self.mirror);
+        let publishing = version.clone();
+        let job = Job {
+            id,
+            known: Some(Known {
+                name: row.name,
+                size: row.size,
+            }),
+            wish: Some(Arc::new(wish)),
+            journal: Some(Arc::new(move |outcome: &Outcome| {
+                mirror.publishing(outcome, &publishing)
+            })),
+        };
+        let fetching = self
+            .fetcher
+            .fetch(order, job, self.progress, self.interrupt);
+        async move {
+            let Ended { id, result } = fetching.await;
+            Ended {
+                id,
+                result: result.and_then(|outcome| self.note(outcome, &version)),
+            }
+        }
+    }
+
+    /// Notes what is in the mirror now.
+    fn note(&self, mut outcome: Outcome, version: &Version) -> Result<Outcome> {
+        if outcome.status == Status::Planned {
+            return Ok(outcome);
+        }
+        if let (Status::Skipped, Some(path)) = (outcome.status, outcome.path.as_deref()) {
+            // It was there before the mirror knew of it.
+            let failed = |error: std::io::Error| Error::io("read", path, &error);
+            let length = Path::metadata(path).map_err(failed)?.len();
+            let sha256 = sha256_of_file(path).map_err(failed)?;
+            (outcome.bytes, outcome.sha256) = (Some(length), Some(sha256));
+        }
+        self.mirror.note(&outcome, version)?;
+        Ok(outcome)
+    }
+
+    fn note_failure(&self, ended: &Ended) -> Result<()> {
+        match (&ended.result, self.mirror.manifest()) {
+            (Err(_), Some(manifest)) => {
+                let provider = self.fetcher.resolver().provider();
+                manifest.note(provider.name, ended)
+            }
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,415 @@
+//! Many documents in one run.
+
+use crate::support::raw::{Raw, api, presigned, reply};
+use crate::support::services::Service;
+use crate::support::{World, noise, send};
+use docfetch::sandbox::Document;
+use rustix::process::Signal;
+use serde_json::json;
+use std::collections::BTreeSet;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+/// So many documents of `bytes` each; their ids are `id0000` and so on.
+fn many(count: usize, bytes: usize, faults: &[&str]) -> (Service, Vec<(String, Vec<u8>)>) {
+    let contents: Vec<(String, Vec<u8>)> = (0..count)
+        .map(|number| {
+            let mut content = noise(bytes);
+            content.extend(number.to_string().bytes());
+            (format!("id{number:04}"), content)
+        })
+        .collect();
+    let documents = contents
+        .iter()
+        .map(|(id, content)| Document::new(&format!("{id}.bin"), content.clone()).with_id(id));
+    let service = Service::start(documents.collect(), faults);
+    (service, contents)
+}
+
+fn lines(contents: &[(String, Vec<u8>)]) -> String {
+    contents.iter().map(|(id, _)| format!("{id}\n")).collect()
+}
+
+fn are_all_there(world: &World, contents: &[(String, Vec<u8>)]) {
+    for (id, content) in contents {
+        assert!(world.read(&format!("{id}.bin")) == *content, "{id}");
+    }
+}
+
+#[test]
+fn ids_come_from_standard_input_in_any_form_and_each_once() {
+    let (service, contents) = many(5, 10, &[]);
+    let world = service.world();
+    let listed = world
+        .run(&["list", "onecodex", "--json"])
+        .exits(0)
+        .stdout
+        .clone();
+    let record = listed.lines().nth(3).unwrap();
+    let input = format!(
+        "\u{feff}# the run of Monday\n\n  id0000 \r\n{record}\nid0000\n{{\"type\":\"summary\",\"fetched\":1}}\n/api/v1/documents/id0002\nid0004"
+    );
+    let run = world.run_with_input(&["onecodex", "id0001", "-", "id0001"], &input);
+    run.exits(0).says("5 fetched, 0 skipped, 0 failed");
+    are_all_there(&world, &contents);
+    assert_eq!(service.charges(), 5);
+    assert_eq!(run.stdout.lines().count(), 5);
+}
+
+#[test]
+fn ids_come_from_a_file_as_well() {
+    let (service, contents) = many(3, 10, &[]);
+    let world = service.world();
+    std::fs::write(world.out().join("ids"), lines(&contents)).unwrap();
+    world.run(&["sm", "--from-file", "ids"]).exits(0);
+    are_all_there(&world, &contents);
+    let run = world.run(&["sm", "--from-file", "nowhere", "--json"]);
+    run.exits(7).says("cannot read nowhere");
+    assert_eq!(run.records().last().unwrap()["exit_code"], 7);
+}
+
+#[test]
+fn nothing_to_read_is_nothing_to_do() {
+    let world = World::bare();
+    for input in ["", "\n# nothing\n"] {
+        let run = world.run_with_input(&["sm", "-", "--json"], input);
+        assert_eq!(run.exits(0).records().len(), 1);
+    }
+}
+
+#[test]
+fn a_line_that_is_no_id_is_the_failure_of_that_document() {
+    let (service, _) = many(2, 10, &[]);
+    let world = service.world();
+    let input = "id0000\na/b\n{\"id\":\"id0001\",\"provider\":\"onecodex\"}\n{no json\n{\"name\":\"x\"}\nhttps://storage/x?X-Sig=5igned-and-secret\nid0001\n";
+    let run = world.run_with_input(&["sm", "-", "--json"], input);
+    let records = run.exits(2).records();
+    let failed = records.iter().filter(|record| record["status"] == "failed");
+    let failed: Vec<_> = failed.collect();
+    assert_eq!(failed.len(), 5, "{records:#?}");
+    assert!(
+        failed
+            .iter()
+            .all(|record| record["error"]["code"] == "usage")
+    );
+    assert_eq!(records.last().unwrap()["fetched"], 2);
+    let world = service.world();
+    world.run(&["sm", "id0000", "a/b"]).exits(2);
+    assert!(world.files().is_empty(), "on the line it is wrong usage");
+}
+
+#[test]
+fn options_for_a_single_document_take_a_single_line() {
+    let (service, contents) = many(2, 10, &[]);
+    let world = service.world();
+    let run = world.run_with_input(&["sm", "-", "-o", "x"], "id0000\nid0001\n");
+    run.exits(2).says("single document");
+    assert!(world.files().is_empty());
+    assert_eq!(service.report().downloads, 0);
+    world
+        .run_with_input(&["sm", "-", "-o", "x"], "id0000\nid0000\n")
+        .exits(0);
+    assert_eq!(world.read("x"), contents[0].1);
+}
+
+#[test]
+fn so_many_are_under_way_as_was_said_over_few_connections() {
+    for (provider, jobs) in [("onecodex", 8), ("sm", 3), ("onecodex", 1)] {
+        let (service, contents) = many(60, 20_000, &["latency=20ms"]);
+        let world = service.world();
+        let arguments = [
+            provider,
+            "-",
+            "-j",
+            &jobs.to_string(),
+            "--rate-limit",
+            "none",
+        ];
+        // The sandbox's own limit is for one account: fewer documents there.
+        let asked = if provider == "sm" {
+            &contents[..25]
+        } else {
+            &contents[..]
+        };
+        world.run_with_input(&arguments, &lines(asked)).exits(0);
+        are_all_there(&world, asked);
+        let report = service.report();
+        assert_eq!(report.most_at_once, jobs, "{provider}");
+        assert!(report.storage_connections <= jobs + 1, "{report:?}");
+    }
+}
+
+#[test]
+fn a_url_is_asked_for_when_it_is_used() {
+    // Each URL lives for less time than all transfers take.
+    let (service, contents) = many(12, 100_000, &["throttle=200K", "expire-after=1s"]);
+    let world = service.world();
+    let run = world.run_with_input(&["onecodex", "-", "-j", "2", "-v"], &lines(&contents));
+    run.exits(0);
+    assert!(run.elapsed > Duration::from_secs(2), "{:?}", run.elapsed);
+    assert_eq!(service.charges(), 12);
+    are_all_there(&world, &contents);
+}
+
+#[test]
+fn results_are_told_as_they_end_and_failures_once_more_at_the_end() {
+    let (service, _) = many(2, 10, &[]);
+    let world = service.world();
+    let run = world.run(&["onecodex", "gone", "id0000", "id0001", "-j", "1"]);
+    assert_eq!(run.exits(4).stdout, "id0000.bin\nid0001.bin\n");
+    let last: Vec<&str> = run.stderr.lines().rev().take(2).collect();
+    assert_eq!(
+        last[0],
+        "failed: gone: One Codex does not know document gone"
+    );
+    assert!(
+        last[1].starts_with("2 fetched, 0 skipped, 1 failed; 22 B in "),
+        "{}",
+        last[1]
+    );
+    let ids: String = (0..25).map(|number| format!("gone{number}\n")).collect();
+    let run = world.run_with_input(&["onecodex", "-"], &ids);
+    run.exits(4).says("failed: 5 more");
+}
+
+#[test]
+fn after_a_failure_nothing_is_taken_up_where_that_is_wished() {
+    let (service, contents) = many(6, 10, &[]);
+    let world = service.world();
+    let ids = format!("id0000\ngone\n{}", lines(&contents[1..]));
+    let run = world.run_with_input(&["onecodex", "-", "-j", "1", "--fail-fast", "--json"], &ids);
+    let records = run.exits(4).records();
+    assert_eq!(records.len(), 3, "{records:#?}");
+    assert_eq!(service.charges(), 1);
+    let run = world.run_with_input(&["onecodex", "-", "--if-exists", "skip"], &ids);
+    run.exits(4).says("5 fetched, 1 skipped, 1 failed");
+}
+
+/// The storage answers for the first document last.
+#[test]
+fn of_two_documents_with_one_name_the_later_one_gets_its_id() {
+    for slow in [Duration::from_millis(400), Duration::from_secs(7)] {
+        let storage = Raw::start(move |request, stream| {
+            if request.path().ends_with("/1") {
+                std::thread::sleep(slow);
+            }
+            let disposition = [("Content-Disposition", "attachment; filename=report.pdf")];
+            reply(stream, "200 OK", &disposition, request.path().as_bytes());
+        });
+        let base = storage.base();
+        let server = Raw::start(move |request, stream| {
+            let id = request.path().split('/').nth(3).unwrap_or_default();
+            api(request, stream, &presigned(&base, &format!("/{id}")));
+        });
+        let world = World::new(&server.base());
+        let run = world.run(&["sm", "1", "2", "3", "--rate-limit", "none"]);
+        run.exits(0);
+        if slow < Duration::from_secs(1) {
+            assert_eq!(world.read("report.pdf"), b"/1");
+            assert_eq!(world.read("report--2.pdf"), b"/2");
+        } else {
+            // One that takes too long is waited for only so long.
+            assert_eq!(world.read("report.pdf"), b"/2");
+            assert_eq!(world.read("report--1.pdf"), b"/1");
+        }
+        assert_eq!(world.read("report--3.pdf"), b"/3");
+    }
+}
+
+#[test]
+fn all_transfers_together_keep_the_rate() {
+    let (service, contents) = many(4, 256 << 10, &[]);
+    let world = service.world();
+    // A stall timeout that is shorter than the waits: they do not count.
+    let arguments = [
+        "onecodex",
+        "-",
+        "--limit-rate",
+        "512K",
+        "--stall-timeout",
+        "500ms",
+    ];
+    let run = world.run_with_input(&arguments, &lines(&contents));
+    run.exits(0);
+    are_all_there(&world, &contents);
+    let took = run.elapsed.as_secs_f64();
+    assert!(
+        (2.0..2.3).contains(&took),
+        "{took} s for 1 MiB at 512 KiB/s"
+    );
+}
+
+#[test]
+fn a_manifest_gets_a_line_for_each_document() {
+    let (service, contents) = many(2, 10, &[]);
+    let world = service.world();
+    let manifest = world.out().join("m.jsonl");
+    std::fs::write(&manifest, "{\"type\":\"document\",\"torn").unwrap();
+    world
+        .run(&["onecodex", "id0000", "gone", "--manifest", "m.jsonl"])
+        .exits(4);
+    world
+        .run(&["sm", "id0001", "--manifest", "m.jsonl"])
+        .exits(0);
+    let text = std::fs::read_to_string(&manifest).unwrap();
+    let records: Vec<serde_json::Value> = text
+        .lines()
+        .skip(1)
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(records.len(), 3);
+    let of = |id: &str| records.iter().find(|record| record["id"] == id).unwrap();
+    assert_eq!(of("id0000")["bytes"], contents[0].1.len());
+    assert_eq!(of("id0000")["sha256"].as_str().map(str::len), Some(64));
+    assert_eq!(of("gone")["error"]["code"], "not_found");
+    assert_eq!(of("id0001")["provider"], "sm");
+}
+
+#[test]
+fn a_manifest_that_cannot_be_written_fails_before_anything_is_paid() {
+    let (service, _) = many(1, 10, &[]);
+    let world = service.world();
+    let run = world.run(&["onecodex", "id0000", "--manifest", "nowhere/m.jsonl"]);
+    run.exits(7).says("nowhere/m.jsonl");
+    assert_eq!(service.charges(), 0);
+    let run = world.run(&["onecodex", "id0000", "--manifest", "/dev/full"]);
+    run.exits(7).says("/dev/full");
+}
+
+#[test]
+fn an_interrupt_is_told_once_and_every_partial_is_kept() {
+    let (service, contents) = many(3, 1 << 20, &["throttle=256K"]);
+    let world = service.world();
+    let mut child = world
+        .command(&["sm", "-", "--rate-limit", "none"])
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut input = child.stdin.take().unwrap();
+    input.write_all(lines(&contents).as_bytes()).unwrap();
+    world.wait_until("three partials", || {
+        let partials = world.files().into_iter().filter(|name| {
+            let metadata = world.out().join(name).metadata();
+            name.ends_with(".part") && metadata.is_ok_and(|found| found.len() > 100_000)
+        });
+        partials.count() == 3
+    });
+    let asked = Instant::now();
+    send(&child, Signal::INT);
+    let run = world.finish(child, asked); // standard input is still open
+    run.exits(130);
+    assert!(run.elapsed < Duration::from_secs(1), "{:?}", run.elapsed);
+    assert_eq!(
+        run.stderr.matches("error: interrupted").count(),
+        1,
+        "{run:#?}"
+    );
+    drop(input);
+    let sent = service.report().storage_bytes;
+    world
+        .run_with_input(&["sm", "-", "--rate-limit", "none"], &lines(&contents))
+        .exits(0);
+    are_all_there(&world, &contents);
+    let again = service.report().storage_bytes - sent;
+    assert!(again < (3 << 20) - 250_000, "{again} bytes were sent again");
+}
+
+#[test]
+fn a_reader_that_goes_away_ends_the_batch() {
+    let (service, contents) = many(40, 10, &["latency=20ms"]);
+    let world = service.world();
+    let mut child = world
+        .command(&["onecodex", "-", "-j", "2"])
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut input = child.stdin.take().unwrap();
+    input.write_all(lines(&contents).as_bytes()).unwrap();
+    let mut out = BufReader::new(child.stdout.take().unwrap());
+    out.read_line(&mut String::new()).unwrap();
+    drop(out);
+    assert_eq!(child.wait().unwrap().code(), Some(7));
+    let charges = service.charges();
+    assert!(charges < 10, "{charges} documents were fetched");
+    // What was paid for has arrived.
+    let there = world
+        .files()
+        .into_iter()
+        .filter(|name| name.ends_with(".bin"));
+    assert_eq!(there.count(), charges as usize);
+}
+
+#[test]
+fn what_is_remembered_of_a_hundred_thousand_ids_stays_small() {
+    let world = World::new("http://127.0.0.1:1");
+    let mut child = world
+        .command(&["sm", "-", "--dry-run"])
+        .stdin(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut input = child.stdin.take().unwrap();
+    std::thread::spawn(move || {
+        for number in 0..100_000 {
+            writeln!(input, "{number:016x}").unwrap();
+        }
+    });
+    let id = child.id();
+    let resident = || {
+        let status = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap();
+        let line = status
+            .lines()
+            .find(|line| line.starts_with("VmRSS:"))
+            .unwrap();
+        line.split_whitespace()
+            .nth(1)
+            .unwrap()
+            .parse::<usize>()
+            .unwrap()
+    };
+    let mut ids = BTreeSet::new();
+    let (mut first, mut last) = (0, 0);
+    for (number, line) in BufReader::new(child.stdout.take().unwrap())
+        .lines()
+        .enumerate()
+    {
+        ids.insert(line.unwrap());
+        match number {
+            1_000 => first = resident(),
+            99_990 => last = resident(),
+            _ => {}
+        }
+    }
+    assert!(child.wait().unwrap().success());
+    assert_eq!(ids.len(), 100_000);
+    assert!(last < first + (8 << 10), "{first} KiB, then {last} KiB");
+}
+
+#[test]
+fn events_tell_of_each_document_and_of_the_whole() {
+    let (service, contents) = many(4, 600_000, &["throttle=256K"]);
+    let world = service.world();
+    let run = world.run_with_input(
+        &["onecodex", "-", "-j", "4", "--progress", "json"],
+        &lines(&contents),
+    );
+    let events: Vec<serde_json::Value> = run
+        .exits(0)
+        .stderr
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    for (id, _) in &contents {
+        let of_it = events.iter().filter(|event| event["id"] == **id);
+        let kinds: Vec<_> = of_it.map(|event| event["event"].clone()).collect();
+        assert_eq!(kinds.first(), Some(&json!("started")));
+        assert_eq!(kinds.last(), Some(&json!("finished")));
+        assert!(kinds.contains(&json!("progress")));
+    }
+    let whole = events.iter().filter(|event| event["event"] == "batch");
+    let bytes: Vec<u64> = whole
+        .map(|event| event["bytes"].as_u64().unwrap())
+        .collect();
+    assert!(!bytes.is_empty() && bytes.is_sorted(), "{bytes:?}");
+}
