@@ -212,8 +212,13 @@ impl Entry<'_> {
 
     fn keep(&self) {
         let records = &self.ledger.records;
+        // A delivery that a power failure takes back leaves `answered`, which permits less.
+        let lasting = |record: &Record| match record.state {
+            State::Delivered => Lasting::Soon,
+            _ => Lasting::Durable,
+        };
         let written = self.lock.as_ref().map(|_| match &self.record {
-            Some(record) => records.write(&self.name, record, Lasting::Durable),
+            Some(record) => records.write(&self.name, record, lasting(record)),
             None => records.remove(&self.name),
         });
         let mut memory = locked(&self.ledger.memory);

@@ -1,0 +1,432 @@
+//! `docfetch sync`: a folder that holds every listed document.
+
+use crate::support::raw::{Raw, api, presigned, reply};
+use crate::support::services::Service;
+use crate::support::tools::strace;
+use crate::support::{Run, World, kill, noise};
+use docfetch::sandbox::Document;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+/// Documents by name, some of which share one.
+fn portfolio(count: usize, bytes: usize) -> Vec<(Document, Vec<u8>)> {
+    (0..count)
+        .map(|number| {
+            let mut content = noise(bytes);
+            content.extend(number.to_string().bytes());
+            let name = format!("report {}.pdf", number % 100);
+            let document = Document::new(&name, content.clone())
+                .with_id(&format!("id{number:04}"))
+                .with_company(&format!("c{}", number % 3));
+            (document, content)
+        })
+        .collect()
+}
+
+fn serve(portfolio: &[(Document, Vec<u8>)], faults: &[&str]) -> Service {
+    Service::start(portfolio.iter().map(|(document, _)| document.clone()).collect(), faults)
+}
+
+/// Every file below a folder, but for docfetch's own.
+fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    let mut folders = vec![folder.to_path_buf()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).unwrap().flatten() {
+            let path = entry.path();
+            if path.file_name().unwrap() == ".docfetch" {
+                continue;
+            }
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                found.insert(path.clone(), std::fs::read(&path).unwrap());
+            }
+        }
+    }
+    found
+}
+
+/// The mirror holds each document exactly once, and nothing else.
+fn holds_all(folder: &Path, portfolio: &[(Document, Vec<u8>)]) {
+    let mut there: Vec<Vec<u8>> = files(folder).into_values().collect();
+    let mut due: Vec<Vec<u8>> = portfolio.iter().map(|(_, content)| content.clone()).collect();
+    there.sort();
+    due.sort();
+    assert!(there == due, "{:#?}", files(folder).into_keys());
+}
+
+fn summary(run: &Run) -> Value {
+    run.records().pop().unwrap()
+}
+
+#[test]
+fn a_mirror_is_filled_and_the_next_run_moves_nothing() {
+    let portfolio = portfolio(230, 300);
+    let service = serve(&portfolio, &[]);
+    let world = service.world();
+    for provider in ["sm", "onecodex"] {
+        let folder = world.out().join(provider);
+        let sync = || {
+            let arguments = ["sync", provider, provider, "--json", "--rate-limit", "none"];
+            let mut arguments = arguments.to_vec();
+            // The sandbox keeps Standard Metrics' limit for real.
+            if provider == "sm" {
+                arguments.extend(["--limit", "26"]);
+            }
+            world.run(&arguments)
+        };
+        let all = if provider == "sm" { &portfolio[..26] } else { &portfolio[..] };
+        let run = sync();
+        assert_eq!(summary(run.exits(0))["fetched"], all.len());
+        holds_all(&folder, all);
+        let names: Vec<PathBuf> = files(&folder).into_keys().collect();
+        if provider == "onecodex" {
+            assert!(names.contains(&folder.join("report 7.pdf")));
+            assert!(names.contains(&folder.join("report 7--id0107.pdf")));
+            assert!(names.contains(&folder.join("report 7--id0207.pdf")));
+        }
+        let before = service.report();
+        std::thread::sleep(Duration::from_secs(if provider == "sm" { 10 } else { 0 }));
+        let run = sync();
+        let end = summary(run.exits(0));
+        assert_eq!((&end["fetched"], &end["skipped"]), (&json!(0), &json!(all.len())));
+        assert_eq!(service.report().storage_requests, before.storage_requests);
+        assert_eq!(service.report().charges, before.charges);
+        assert_eq!(files(&folder).into_keys().collect::<Vec<_>>(), names);
+    }
+    assert_eq!(service.charges(), 230);
+    assert!(service.report().charges.values().all(|times| *times == 1));
+}
+
+#[test]
+fn a_mirror_that_is_killed_again_and_again_gets_whole_and_pays_once() {
+    let portfolio = portfolio(230, 2000);
+    let service = serve(&portfolio, &["latency=3ms"]);
+    let world = service.world();
+    let arguments = ["sync", "onecodex", "mirror", "-j", "8"];
+    let folder = world.out().join("mirror");
+    for round in 0..12u64 {
+        let child = world.command(&arguments).spawn().unwrap();
+        let pause = Duration::from_millis(60 + round * 37 % 90);
+        std::thread::sleep(pause);
+        kill(child);
+        for content in files(&folder_or_empty(&folder)).into_iter() {
+            let partial = content.0.to_string_lossy().contains(".docfetch-");
+            assert!(partial || portfolio.iter().any(|(_, due)| *due == content.1));
+        }
+    }
+    let before = files(&folder).len();
+    assert!(before > 0 && before < 400, "{before}");
+    world.run(&arguments).exits(0);
+    holds_all(&folder, &portfolio);
+    assert_eq!(service.charges(), 230);
+    let moved = service.report().storage_bytes;
+    let run = world.run(&arguments);
+    run.exits(0).says("0 fetched, 230 skipped");
+    assert_eq!(service.report().storage_bytes, moved);
+    let run = world.run(&["verify", "mirror/.docfetch/manifest.jsonl"]);
+    run.exits(0);
+}
+
+fn folder_or_empty(folder: &Path) -> PathBuf {
+    std::fs::create_dir_all(folder).unwrap();
+    folder.to_path_buf()
+}
+
+/// Killed at each rename: the moment between a document's line and its name, and after it.
+#[test]
+fn a_document_is_known_whenever_the_process_was_killed() {
+    if !strace() {
+        return;
+    }
+    let portfolio = portfolio(3, 1000);
+    for provider in ["sm", "onecodex"] {
+        for call in ["write", "fdatasync", "fsync", "renameat2", "unlink"] {
+            for number in [1, 2, 3, 5, 8, 13, 21] {
+                let service = serve(&portfolio, &[]);
+                let world = service.world();
+                let sync = ["sync", provider, "m", "-j", "1"];
+                let inject = format!("inject={call}:signal=KILL:when={number}");
+                let binary = env!("CARGO_BIN_EXE_docfetch");
+                let mut arguments = vec!["-f", "-qq", "-o", "/dev/null", "-e", &inject, binary];
+                arguments.extend(sync);
+                let child = world.command_of("strace", &arguments).spawn().unwrap();
+                world.finish(child, Instant::now());
+                world.run(&sync).exits(0);
+                holds_all(&world.out().join("m"), &portfolio);
+                if provider == "onecodex" {
+                    let charges = service.report().charges;
+                    assert!(charges.values().all(|times| *times == 1), "{call} {number}");
+                }
+                let moved = service.report().storage_requests;
+                world.run(&sync).exits(0).says("0 fetched, 3 skipped");
+                assert_eq!(service.report().storage_requests, moved, "{call} {number}");
+            }
+        }
+    }
+}
+
+/// An API whose one document changes.
+fn changing() -> (Raw, Raw, Arc<Mutex<(String, Vec<u8>)>>) {
+    let now = Arc::new(Mutex::new(("2026-10-01T08:30:00Z".to_owned(), b"old".to_vec())));
+    let (stored, listed) = (Arc::clone(&now), Arc::clone(&now));
+    let storage = Raw::start(move |_, stream| {
+        let content = stored.lock().unwrap().1.clone();
+        reply(stream, "200 OK", &[], &content);
+    });
+    let url = presigned(&storage.base(), "/plan.pdf");
+    let server = Raw::start(move |request, stream| {
+        if request.path() == "/v1/documents/" {
+            let uploaded_at = listed.lock().unwrap().0.clone();
+            let row = json!({"id": "one", "name": "plan.pdf", "uploaded_at": uploaded_at});
+            let page = json!({"count": 1, "next": null, "results": [row]});
+            reply(stream, "200 OK", &[], page.to_string().as_bytes());
+        } else {
+            api(request, stream, &url);
+        }
+    });
+    (server, storage, now)
+}
+
+#[test]
+fn a_replaced_document_is_fetched_again_and_the_old_one_kept_until_then() {
+    let (server, storage, now) = changing();
+    let world = World::new(&server.base());
+    world.run(&["sync", "sm", "m"]).exits(0);
+    assert_eq!(world.read("m/plan.pdf"), b"old");
+    *now.lock().unwrap() = ("2026-10-02T08:30:00Z".to_owned(), b"new!".to_vec());
+    world.run(&["sync", "sm", "m", "--dry-run"]).exits(0).says("1 planned");
+    assert_eq!(world.read("m/plan.pdf"), b"old");
+    world.run(&["sync", "sm", "m"]).exits(0).says("1 fetched");
+    assert_eq!(world.read("m/plan.pdf"), b"new!");
+    let asked = storage.seen().len();
+    world.run(&["sync", "sm", "m"]).exits(0).says("0 fetched, 1 skipped");
+    assert_eq!(storage.seen().len(), asked);
+}
+
+#[test]
+fn what_was_changed_or_removed_is_fetched_again_and_said() {
+    let portfolio = portfolio(3, 100);
+    let service = serve(&portfolio, &[]);
+    let world = service.world();
+    world.run(&["sync", "onecodex", "m"]).exits(0);
+    std::fs::remove_file(world.out().join("m/report 1.pdf")).unwrap();
+    std::fs::write(world.out().join("m/report 2.pdf"), "short").unwrap();
+    let run = world.run(&["sync", "onecodex", "m"]);
+    run.exits(0)
+        .says("m/report 1.pdf was removed: fetching it again")
+        .says("m/report 2.pdf is not as it was written: fetching it again")
+        .says("2 fetched, 1 skipped");
+    holds_all(&world.out().join("m"), &portfolio);
+    assert_eq!(service.charges(), 3, "the URLs still live");
+    // The same length: only a digest tells.
+    let mut same_length = portfolio[0].1.clone();
+    same_length[0] ^= 1;
+    std::fs::write(world.out().join("m/report 0.pdf"), &same_length).unwrap();
+    world.run(&["sync", "onecodex", "m"]).exits(0).says("0 fetched, 3 skipped");
+    world.run(&["sync", "onecodex", "m", "--verify"]).exits(0).says("1 fetched, 2 skipped");
+    holds_all(&world.out().join("m"), &portfolio);
+}
+
+#[test]
+fn a_removed_document_whose_paid_url_is_over_is_a_new_retrieval_and_said() {
+    let portfolio = portfolio(1, 100);
+    let service = serve(&portfolio, &["expire-after=1s"]);
+    let world = service.world();
+    world.run(&["sync", "onecodex", "m"]).exits(0);
+    std::fs::remove_file(world.out().join("m/report 0.pdf")).unwrap();
+    std::thread::sleep(Duration::from_millis(2200));
+    let run = world.run(&["sync", "onecodex", "m"]);
+    run.exits(0).says("was removed").says("asking for a new paid retrieval");
+    assert_eq!(service.charges(), 2);
+}
+
+#[test]
+fn files_that_are_not_the_mirrors_are_left_alone() {
+    let portfolio = portfolio(3, 100);
+    let service = serve(&portfolio, &[]);
+    for provider in ["sm", "onecodex"] {
+        let world = service.world();
+        let folder = world.out().join("m");
+        std::fs::create_dir(&folder).unwrap();
+        std::fs::write(folder.join("report 0.pdf"), "mine").unwrap();
+        std::fs::create_dir(folder.join("report 1.pdf")).unwrap();
+        std::fs::write(folder.join("report 2.pdf"), &portfolio[2].1).unwrap();
+        let run = world.run(&["sync", provider, "m"]);
+        run.exits(0).says("2 fetched, 1 skipped, 0 failed");
+        assert_eq!(world.read("m/report 0.pdf"), b"mine");
+        assert!(folder.join("report 1.pdf").is_dir());
+        for (number, (_, content)) in portfolio[..2].iter().enumerate() {
+            assert_eq!(world.read(&format!("m/report {number}--id000{number}.pdf")), *content);
+        }
+        world.run(&["sync", provider, "m"]).exits(0).says("0 fetched, 3 skipped");
+        world.run(&["verify", "m/.docfetch/manifest.jsonl"]).exits(0);
+    }
+    assert_eq!(service.charges(), 2, "what is there is not paid for");
+}
+
+#[test]
+fn names_stay_when_others_come() {
+    let document = |id: &str, created: &str| {
+        Document::new("report.pdf", id.to_owned()).with_id(id).with_created(created)
+    };
+    let first = document("one", "2026-10-01T00:00:00Z");
+    let second = document("two", "2026-10-02T00:00:00Z");
+    let service = Service::start(vec![first.clone()], &[]);
+    let world = service.world();
+    world.run(&["sync", "onecodex", "m"]).exits(0);
+    // It is listed first now, being newer; another base and key make no difference to the mirror.
+    let service = Service::start(vec![second, first], &[]);
+    let mut world = world;
+    let other = service.world();
+    for name in ["ONE_CODEX_API_BASE", "ONE_CODEX_API_KEY"] {
+        world.set(name, &other.variable(name));
+    }
+    world.run(&["sync", "onecodex", "m"]).exits(0).says("1 fetched, 1 skipped");
+    assert_eq!(world.read("m/report.pdf"), b"one");
+    assert_eq!(world.read("m/report--two.pdf"), b"two");
+    assert_eq!(service.charges(), 1);
+}
+
+#[test]
+fn rows_name_folders_and_cannot_leave_the_mirror() {
+    let mut portfolio = portfolio(3, 100);
+    portfolio[0].0.company = "../../c0".into();
+    portfolio[1].0.company = "..".into();
+    let service = serve(&portfolio, &[]);
+    let world = service.world();
+    let name = "{company_id}/{uploaded_at}-{name}";
+    world.run(&["sync", "sm", "m", "--name", name]).exits(0);
+    holds_all(&world.out().join("m"), &portfolio);
+    let date = "2026-10-01T08_30_00Z";
+    for (path, number) in [
+        (format!("m/_.._c0/{date}-report 0.pdf"), 0),
+        (format!("m/_/{date}-report 1.pdf"), 1),
+        (format!("m/c2/{date}-report 2.pdf"), 2),
+    ] {
+        assert_eq!(world.read(&path), portfolio[number].1);
+    }
+    for wrong in ["{nothing}", "/x", "a//b", "../{name}"] {
+        world.run(&["sync", "sm", "n", "--name", wrong]).exits(2).says("--name");
+    }
+    assert!(!world.out().join("n").exists());
+}
+
+#[test]
+fn a_dry_run_shows_the_plan_and_touches_nothing() {
+    let portfolio = portfolio(3, 100);
+    let service = serve(&portfolio, &[]);
+    let world = service.world();
+    let run = world.run(&["sync", "onecodex", "m", "--dry-run", "--json"]);
+    let end = summary(run.exits(0));
+    assert_eq!((&end["planned"], &end["bytes"]), (&json!(3), &json!(303)));
+    assert!(world.files().is_empty());
+    world.run(&["sync", "onecodex", "m", "--limit", "1"]).exits(0);
+    let run = world.run(&["sync", "onecodex", "m", "--dry-run"]);
+    run.exits(0).says("2 planned (202 B known), 1 skipped, 0 failed");
+    let mut paths: Vec<&str> = run.stdout.lines().collect();
+    paths.sort_unstable();
+    assert_eq!(paths, ["m/report 0.pdf", "m/report 1.pdf", "m/report 2.pdf"]);
+    assert_eq!(service.charges(), 1);
+}
+
+#[test]
+fn the_manifest_has_relative_paths_and_the_records_of_a_fetch() {
+    let portfolio = portfolio(2, 100);
+    let service = serve(&portfolio, &[]);
+    let world = service.world();
+    let run = world.run(&["sync", "onecodex", "m", "--json", "--manifest", "all.jsonl"]);
+    assert_eq!(run.exits(0).records()[0]["path"].as_str().map(|path| &path[..2]), Some("m/"));
+    let text = String::from_utf8(world.read("m/.docfetch/manifest.jsonl")).unwrap();
+    let records: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let documents = records.iter().filter(|record| record["type"] == "document");
+    let documents: Vec<&Value> = documents.collect();
+    assert_eq!(documents.len(), 2);
+    for record in documents {
+        assert!(record["path"].as_str().unwrap().starts_with("report "), "{record}");
+        assert_eq!(record["status"], "fetched");
+        assert_eq!(record["sha256"].as_str().map(str::len), Some(64));
+    }
+    assert_eq!(String::from_utf8(world.read("all.jsonl")).unwrap().lines().count(), 2);
+    world.run(&["verify", "all.jsonl"]).exits(0);
+    // The mirror can be moved.
+    std::fs::rename(world.out().join("m"), world.out().join("n")).unwrap();
+    world.run(&["verify", "n/.docfetch/manifest.jsonl"]).exits(0);
+    world.run(&["sync", "onecodex", "n"]).exits(0).says("0 fetched, 2 skipped");
+}
+
+#[test]
+fn two_mirrors_of_one_folder_take_turns() {
+    let portfolio = portfolio(20, 100);
+    let service = serve(&portfolio, &["latency=10ms"]);
+    let world = service.world();
+    let both = [0, 1].map(|_| world.command(&["sync", "onecodex", "m"]).spawn().unwrap());
+    for child in both {
+        world.finish(child, Instant::now()).exits(0);
+    }
+    holds_all(&world.out().join("m"), &portfolio);
+    assert_eq!(service.charges(), 20);
+    assert_eq!(service.report().storage_requests, 20);
+}
+
+#[test]
+fn a_planted_manifest_or_folder_is_not_followed() {
+    let portfolio = portfolio(1, 100);
+    let service = serve(&portfolio, &[]);
+    let world = service.world();
+    let own = world.out().join("m/.docfetch");
+    std::fs::create_dir_all(&own).unwrap();
+    std::fs::write(world.out().join("victim"), "mine").unwrap();
+    std::os::unix::fs::symlink("../../victim", own.join("manifest.jsonl")).unwrap();
+    world.run(&["sync", "onecodex", "m"]).exits(9);
+    assert_eq!(world.read("victim"), b"mine");
+    assert_eq!(service.charges(), 0);
+    std::fs::remove_file(own.join("manifest.jsonl")).unwrap();
+    let line = json!({
+        "type": "document", "provider": "onecodex", "id": "id0000", "status": "fetched",
+        "resource": "documents", "path": "../victim", "bytes": 4, "sha256": "0".repeat(64),
+        "modified": "2026-10-01T08:30:00Z", "size": 101,
+    });
+    std::fs::write(own.join("manifest.jsonl"), format!("{line}\n")).unwrap();
+    world.run(&["sync", "onecodex", "m"]).exits(0).says("1 fetched").says("cannot be read");
+    assert_eq!(world.read("victim"), b"mine");
+}
+
+#[test]
+fn a_listing_that_breaks_ends_it_with_what_was_listed() {
+    let (storage, first) = (Raw::start(|_, stream| reply(stream, "200 OK", &[], b"x")), "a");
+    let url = presigned(&storage.base(), "/a.pdf");
+    let server = Raw::start(move |request, stream| match (request.path(), request.before) {
+        ("/v1/documents/", 0) => {
+            let next = "/v1/documents/?page=2&page_size=100";
+            let row = json!({"id": first, "name": "a.pdf", "uploaded_at": "2026-10-01T08:30:00Z"});
+            let page = json!({"count": 2, "next": next, "results": [row]});
+            reply(stream, "200 OK", &[], page.to_string().as_bytes());
+        }
+        ("/v1/documents/", _) => reply(stream, "500 Oops", &[], b"{}"),
+        _ => api(request, stream, &url),
+    });
+    let world = World::new(&server.base());
+    let run = world.run(&["sync", "sm", "m", "--retries", "0", "--json"]);
+    let end = summary(run.exits(5).says("could not answer for the list"));
+    assert_eq!((&end["fetched"], &end["exit_code"]), (&json!(1), &json!(5)));
+    assert_eq!(world.read("m/a.pdf"), b"x");
+}
+
+#[test]
+fn filters_and_failures_are_as_elsewhere() {
+    let mut portfolio = portfolio(4, 100);
+    portfolio[3].0.name = "deck.pdf".into();
+    let service = serve(&portfolio, &["status=404"]);
+    let world = service.world();
+    let run = world.run(&["sync", "onecodex", "m", "--match", "REPORT", "--fail-fast", "-j", "1", "--retry-max-time", "0s"]);
+    run.exits(4).says("0 fetched, 0 skipped, 1 failed");
+    world.run(&["sync", "onecodex", "m", "--company", "c1"]).exits(2).says("--company");
+    for option in ["--output", "--from-file", "--if-exists"] {
+        world.run(&["sync", "sm", "m", option, "x"]).exits(2).says(option);
+    }
+}
