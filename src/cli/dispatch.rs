@@ -200,7 +200,10 @@ impl<'a> Told<'a> {
         if let Some(error) = self.closed {
             return fail(self.printer, &error);
         }
-        match self.printer.summary(summary, self.many && self.documents > 0) {
+        match self
+            .printer
+            .summary(summary, self.many && self.documents > 0)
+        {
             Ok(()) => summary.exit_code,
             Err(error) => fail(self.printer, &error),
         }

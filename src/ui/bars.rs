@@ -59,7 +59,8 @@ impl Bars {
         }
     }
 
-    fn style(&self, known: bool) -> ProgressStyle {
+    /// `last` on the screen, with the cursor behind it.
+    fn style(&self, known: bool, last: bool) -> ProgressStyle {
         let bar = if self.color {
             "{wide_bar:.cyan/dim}"
         } else {
@@ -72,7 +73,9 @@ impl Bars {
         } else {
             "{msg} {spinner} {binary_bytes:>10} {binary_bytes_per_sec:>12}".to_owned()
         };
-        with_template(&template).progress_chars("##-")
+        // Room for the `^C` that a terminal echoes: at the edge it would wrap, and stay.
+        let room = if last { "   \u{1b}[3D" } else { "" };
+        with_template(&format!("{template}{room}")).progress_chars("##-")
     }
 
     /// Changes what is known of the whole; shows it now and then, or at once.
@@ -87,9 +90,7 @@ impl Bars {
 }
 
 fn with_template(template: &str) -> ProgressStyle {
-    // Room for the `^C` that a terminal echoes: at the edge it would wrap, and stay.
-    let template = format!("{template}   \u{1b}[3D");
-    ProgressStyle::with_template(&template).unwrap_or_else(|_| ProgressStyle::default_bar())
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
 }
 
 impl Progress for Bars {
@@ -146,15 +147,16 @@ impl Watcher for OneBar<'_> {
             return; // it counts in the line for the whole
         }
         self.bars.shown.fetch_add(1, Ordering::Relaxed);
+        let whole = locked(&self.bars.whole);
         // Not on the screen yet, or what an earlier run brought would count as speed.
         let bar = ProgressBar::hidden();
-        bar.set_style(self.bars.style(total.is_some()));
+        bar.set_style(self.bars.style(total.is_some(), whole.is_none()));
         bar.set_message(shortened(&printable(name), NAME));
         bar.set_length(total.unwrap_or(0));
         bar.set_position(from);
         bar.tick();
         bar.reset_eta();
-        let bar = match locked(&self.bars.whole).as_ref() {
+        let bar = match whole.as_ref() {
             Some(whole) => self.bars.all.insert_before(&whole.bar, bar),
             None => self.bars.all.add(bar),
         };

@@ -159,3 +159,24 @@ fn an_interrupt_leaves_room_for_its_echo() {
         .unwrap();
     assert!(drawn.contains("left   \u{1b}[3D"), "{drawn:?}");
 }
+
+#[test]
+fn many_documents_have_a_bar_each_and_a_line_for_the_whole() {
+    let documents =
+        ["a.bin", "b.bin", "c.bin"].map(|name| Document::new(name, vec![7; 1 << 20]).with_id(name));
+    let service = Service::start(documents.to_vec(), &["throttle=1M"]);
+    let world = service.world();
+    let (code, screen) = on_a_terminal(world.command(&["sm", "a.bin", "b.bin", "gone", "c.bin"]));
+    assert_eq!(code, 4, "{screen}");
+    for part in ["of 4 documents, ", " left", "MiB/1.00 MiB"] {
+        assert!(screen.contains(part), "no {part:?} in {screen:?}");
+    }
+    // Only the last line may stop before the edge: the next one would begin there.
+    assert!(!screen.contains("\u{1b}[3D"), "{screen:?}");
+    let end: Vec<&str> = screen.trim_end().lines().rev().take(2).collect();
+    assert!(end[0].contains("failed: gone: "), "{screen:?}");
+    assert!(
+        end[1].contains("3 fetched, 0 skipped, 1 failed"),
+        "{screen:?}"
+    );
+}
