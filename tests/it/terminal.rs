@@ -168,7 +168,7 @@ fn many_documents_have_a_bar_each_and_a_line_for_the_whole() {
     let world = service.world();
     let (code, screen) = on_a_terminal(world.command(&["sm", "a.bin", "b.bin", "gone", "c.bin"]));
     assert_eq!(code, 4, "{screen}");
-    for part in ["of 4 documents, ", " left", "MiB/1.00 MiB"] {
+    for part in ["of 4 documents, ", " left", "KiB/1.00 MiB"] {
         assert!(screen.contains(part), "no {part:?} in {screen:?}");
     }
     // Only the last line may stop before the edge: the next one would begin there.
