@@ -1,7 +1,8 @@
 //! Command to `commands::*`, error to exit code.
 
 use super::args::{
-    Cli, Command, Fetch, Ledger, List, OutputArgs, ProviderArg, Sandbox, SpeechArgs, UrlOf,
+    Cli, Command, Fetch, Ledger, List, OutputArgs, ProviderArg, ResourceArgs, Sandbox, SpeechArgs,
+    UrlOf,
 };
 use crate::commands;
 use crate::commands::fetch::Batch;
@@ -11,7 +12,9 @@ use crate::fetch::destination::Wish;
 use crate::fetch::engine::Options;
 use crate::fetch::outcome::Summary;
 use crate::fetch::verify::Wanted;
-use crate::provider::{Provider, one_codex, standard_metrics};
+use crate::provider::{Provider, Resource, one_codex, standard_metrics};
+use crate::resolve::filter::Filter;
+use crate::resolve::listing::Row;
 use crate::ui::{Color, Look, Printer, ProgressKind};
 use clap::error::ErrorKind;
 use std::collections::HashSet;
@@ -92,8 +95,8 @@ fn wrong_usage(error: &clap::Error) -> Error {
 
 async fn dispatch(command: Command) -> u8 {
     match command {
-        Command::Sm(arguments) => Box::pin(fetch(standard_metrics(), arguments)).await,
-        Command::Onecodex(arguments) => Box::pin(fetch(one_codex(), arguments)).await,
+        Command::Sm(arguments) => Box::pin(fetch(ProviderArg::Sm, arguments)).await,
+        Command::Onecodex(arguments) => Box::pin(fetch(ProviderArg::Onecodex, arguments)).await,
         Command::List(arguments) => list(arguments).await,
         Command::Url(arguments) => url(arguments).await,
         Command::Ledger(command) => ledger(command).await,
@@ -101,8 +104,12 @@ async fn dispatch(command: Command) -> u8 {
     }
 }
 
-async fn fetch(provider: Provider, arguments: Fetch) -> u8 {
+async fn fetch(from: ProviderArg, arguments: Fetch) -> u8 {
     let printer = Printer::new(look(&arguments.output_args, arguments.progress.into()));
+    let provider = match provider(from, &arguments.resource) {
+        Ok(provider) => provider,
+        Err(error) => return fail(&printer, &error),
+    };
     let name = provider.name;
     let batch = match batch(provider, arguments) {
         Ok(batch) => batch,
@@ -214,27 +221,28 @@ async fn list(arguments: List) -> u8 {
     let printer = Printer::new(look(&arguments.output_args, ProgressKind::None));
     let mut table = crate::ui::Table::default();
     let connection = arguments.connection.into();
-    let listed = commands::list::run(
-        provider(arguments.provider),
-        &connection,
-        arguments.limit,
-        |rows| {
+    let limit = arguments.filters.limit;
+    let filter = Filter::from(arguments.filters);
+    let listed = async {
+        let provider = provider(arguments.provider, &arguments.resource)?;
+        let each = |rows: &[Row]| {
             if arguments.ids {
                 printer.ids(rows)
             } else {
                 printer.rows(rows, &mut table)
             }
-        },
-    );
+        };
+        commands::list::run(provider, &connection, &filter, limit, each).await
+    };
     end(&printer, listed.await)
 }
 
 async fn url(arguments: UrlOf) -> u8 {
     let printer = Printer::new(look_plain(&arguments.speech));
-    let provider = provider(arguments.provider);
     let mut connection = Connection::from(arguments.connection);
     connection.allow_recharge = arguments.recharge.allow_recharge;
     let resolved = async {
+        let provider = provider(arguments.provider, &arguments.resource)?;
         let id = provider.document_id(&arguments.id)?;
         commands::url::run(provider, &connection, &id, |url| printer.url(url)).await
     };
@@ -276,11 +284,21 @@ async fn sandbox(arguments: Sandbox) -> u8 {
     }
 }
 
-fn provider(argument: ProviderArg) -> Provider {
-    match argument {
+fn provider(argument: ProviderArg, resource: &ResourceArgs) -> Result<Provider> {
+    let resource = Resource::from(resource.resource);
+    let provider = match argument {
         ProviderArg::Sm => standard_metrics(),
-        ProviderArg::Onecodex => one_codex(),
+        ProviderArg::Onecodex => one_codex(resource),
+    };
+    if provider.resource.unwrap_or_default() == resource {
+        return Ok(provider);
     }
+    let (title, kind) = (provider.title, resource.name());
+    Err(
+        Error::new(Code::Usage, format!("{title} has no {kind}")).why(format!(
+            "--resource {kind}, or its variable, is for One Codex"
+        )),
+    )
 }
 
 fn plain_printer() -> Printer {
