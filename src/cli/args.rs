@@ -6,15 +6,21 @@ use crate::config::settings::{Connection, RateLimit};
 use crate::config::variables::OPTION_PREFIX;
 use crate::fetch::destination::IfExists;
 use crate::fetch::naming::Template;
+use crate::provider::Resource;
+use crate::resolve::filter::Filter;
 use crate::sandbox::Fault;
 use crate::secret::Secret;
 use crate::ui::{Color, ProgressKind};
-use clap::builder::BoolishValueParser;
+use clap::builder::{BoolishValueParser, NonEmptyStringValueParser};
 use clap::parser::ValueSource;
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
+use jiff::Timestamp;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
+
+/// Heading of the filters.
+const FILTERS: &str = "Filters";
 
 /// Fetch documents that an API hides behind short-lived presigned URLs.
 ///
@@ -63,6 +69,11 @@ pub enum Command {
     Onecodex(Fetch),
     /// List the documents that can be fetched
     List(List),
+    /// Mirror every listed document into a folder: what is new or changed is fetched
+    ///
+    /// What is there is kept in DIR/.docfetch/manifest.jsonl. It can be stopped at any moment and run
+    /// again, and never deletes a document.
+    Sync(Sync),
     /// Print the presigned URL of a document, for another tool
     ///
     /// The URL is a credential: whoever has it has the document, until it expires. At One Codex it is
@@ -127,6 +138,9 @@ pub struct Fetch {
 /// What a fetch by ids and a mirror have in common.
 #[derive(Debug, Args)]
 pub struct BatchArgs {
+    #[command(flatten)]
+    pub resource: ResourceArgs,
+
     /// Resolve nothing that costs; print what would be written
     #[arg(long, value_parser = BoolishValueParser::new(), help_heading = "Files")]
     pub dry_run: bool,
@@ -171,7 +185,7 @@ pub struct BatchArgs {
     pub output_args: OutputArgs,
 }
 
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub struct ConnectionArgs {
     /// Further attempts in a row without progress; 0 is a single attempt
     #[arg(
@@ -209,6 +223,76 @@ pub struct ConnectionArgs {
     /// Allow private and loopback addresses, and plain http to them
     #[arg(long, value_parser = BoolishValueParser::new(), help_heading = "Connection")]
     pub allow_private: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct ResourceArgs {
+    /// What to look for, where a service has several kinds of things (One Codex)
+    #[arg(
+        long,
+        value_name = "KIND",
+        value_enum,
+        default_value_t,
+        help_heading = "Connection"
+    )]
+    pub resource: ResourceArg,
+}
+
+/// Which documents: of one listing, so none of them has a variable.
+#[derive(Debug, Args)]
+#[command(next_help_heading = FILTERS)]
+pub struct FilterArgs {
+    /// With TEXT in the name, in upper or lower case
+    #[arg(long = "match", value_name = "TEXT", value_parser = NonEmptyStringValueParser::new())]
+    pub name: Option<String>,
+
+    /// Not changed before DATE: YYYY-MM-DD (UTC), or RFC 3339
+    #[arg(long, value_name = "DATE", value_parser = values::since)]
+    pub since: Option<Timestamp>,
+
+    /// Not changed after DATE; a day counts to its end
+    #[arg(long, value_name = "DATE", value_parser = values::until)]
+    pub until: Option<Timestamp>,
+
+    /// Of the company with this ID (Standard Metrics)
+    #[arg(long, value_name = "ID", value_parser = NonEmptyStringValueParser::new())]
+    pub company: Option<String>,
+
+    /// That came in this way (Standard Metrics)
+    #[arg(long, value_name = "SOURCE", value_enum)]
+    pub source: Option<SourceArg>,
+
+    /// Whose parsing is this far (Standard Metrics)
+    #[arg(long, value_name = "STATE", value_enum)]
+    pub parse_state: Option<ParseStateArg>,
+
+    /// With more bytes than SIZE: 1000, 512K, 2M, 1G (One Codex)
+    #[arg(long, value_name = "SIZE", value_parser = values::size)]
+    pub larger_than: Option<u64>,
+
+    /// At most N of those
+    #[arg(long, value_name = "N")]
+    pub limit: Option<usize>,
+}
+
+impl From<FilterArgs> for Filter {
+    fn from(args: FilterArgs) -> Self {
+        Self {
+            name: args.name,
+            since: args.since,
+            until: args.until,
+            company: args.company,
+            source: args.source.as_ref().map(name_of),
+            parse_state: args.parse_state.as_ref().map(name_of),
+            larger_than: args.larger_than,
+        }
+    }
+}
+
+/// A value as it is written on the command line.
+fn name_of(value: &impl ValueEnum) -> String {
+    let name = value.to_possible_value();
+    name.map_or_else(String::new, |value| value.get_name().to_owned())
 }
 
 #[derive(Debug, Args)]
@@ -272,19 +356,52 @@ pub struct List {
     #[arg(value_enum)]
     pub provider: ProviderArg,
 
-    /// List at most N documents
-    #[arg(long, value_name = "N")]
-    pub limit: Option<usize>,
-
     /// Print ids only, one a line, whatever --json says
     #[arg(long)]
     pub ids: bool,
+
+    #[command(flatten)]
+    pub filters: FilterArgs,
+
+    #[command(flatten)]
+    pub resource: ResourceArgs,
 
     #[command(flatten)]
     pub connection: ConnectionArgs,
 
     #[command(flatten)]
     pub output_args: OutputArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct Sync {
+    /// The provider
+    #[arg(value_enum)]
+    pub provider: ProviderArg,
+
+    /// The folder, made when missing
+    #[arg(value_name = "DIR")]
+    pub dir: PathBuf,
+
+    /// Name files after TEMPLATE, which may have folders: {id} {name} {stem} {ext} {provider}, {modified}
+    /// {size}, and the provider's own fields as in {company_id}/{uploaded_at}-{name}
+    #[arg(
+        long,
+        value_name = "TEMPLATE",
+        default_value = "{name}",
+        help_heading = "Files"
+    )]
+    pub name: String,
+
+    /// Check the digests of what is there, not only its lengths
+    #[arg(long, help_heading = "Files")]
+    pub verify: bool,
+
+    #[command(flatten)]
+    pub filters: FilterArgs,
+
+    #[command(flatten)]
+    pub batch: BatchArgs,
 }
 
 #[derive(Debug, Args)]
@@ -295,6 +412,9 @@ pub struct UrlOf {
 
     /// The document
     pub id: String,
+
+    #[command(flatten)]
+    pub resource: ResourceArgs,
 
     #[command(flatten)]
     pub recharge: RechargeArgs,
@@ -312,7 +432,7 @@ pub enum Ledger {
     List(OutputArgs),
     /// Give up what is recorded of a document: the next run asks for it as for the first time
     Forget {
-        /// The document
+        /// The document; a URI such as /api/v1/samples/ID names a sample or an asset, an ID alone any
         id: String,
 
         #[command(flatten)]
@@ -343,6 +463,44 @@ pub enum ProviderArg {
     Sm,
     /// One Codex
     Onecodex,
+}
+
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+pub enum ResourceArg {
+    /// Documents
+    #[default]
+    Documents,
+    /// Samples
+    Samples,
+    /// Assets
+    Assets,
+}
+
+impl From<ResourceArg> for Resource {
+    fn from(arg: ResourceArg) -> Self {
+        match arg {
+            ResourceArg::Documents => Self::Documents,
+            ResourceArg::Samples => Self::Samples,
+            ResourceArg::Assets => Self::Assets,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum SourceArg {
+    InformationRequest,
+    Implementation,
+    Upload,
+    Email,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum ParseStateArg {
+    NotStarted,
+    InProgress,
+    Completed,
+    NeedsInput,
+    NotParseable,
 }
 
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
@@ -463,6 +621,7 @@ impl Command {
             Self::Sm(arguments) | Self::Onecodex(arguments) => {
                 Some(&mut arguments.batch.output_args.speech)
             }
+            Self::Sync(arguments) => Some(&mut arguments.batch.output_args.speech),
             Self::List(arguments) => Some(&mut arguments.output_args.speech),
             Self::Url(arguments) => Some(&mut arguments.speech),
             Self::Ledger(Ledger::List(arguments)) => Some(&mut arguments.speech),
@@ -472,13 +631,14 @@ impl Command {
     }
 }
 
-/// `--ids` and `--limit` belong to a single listing, not to the environment; what may cost is said each
-/// time.
+/// `--ids` and the filters belong to a single listing, not to the environment; what may cost is said
+/// each time.
 fn is_fetch_option(arg: &clap::Arg) -> bool {
-    !matches!(
-        arg.get_id().as_str(),
-        "ids" | "limit" | "help" | "allow_recharge"
-    )
+    arg.get_help_heading() != Some(FILTERS)
+        && !matches!(
+            arg.get_id().as_str(),
+            "ids" | "verify" | "help" | "allow_recharge"
+        )
 }
 
 fn variable(long: &str) -> String {

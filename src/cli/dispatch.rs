@@ -1,20 +1,23 @@
 //! Command to `commands::*`, error to exit code.
 
 use super::args::{
-    Cli, Command, ConnectionArgs, Fetch, Ledger, List, OutputArgs, ProviderArg, RechargeArgs,
-    Sandbox, SpeechArgs, UrlOf,
+    BatchArgs, Cli, Command, ConnectionArgs, Fetch, Ledger, List, OutputArgs, ProviderArg,
+    RechargeArgs, ResourceArgs, Sandbox, SpeechArgs, Sync, UrlOf,
 };
 use crate::commands;
 use crate::commands::fetch::Batch;
 use crate::commands::ids::Origin;
 use crate::config::settings::Connection;
 use crate::error::{Code, Error, Result};
-use crate::fetch::destination::Wish;
+use crate::fetch::destination::{IfExists, Wish};
 use crate::fetch::engine::Options;
+use crate::fetch::naming::Template;
 use crate::fetch::outcome::Summary;
 use crate::fetch::queue::Ended;
 use crate::fetch::verify::Wanted;
-use crate::provider::{Provider, one_codex, standard_metrics};
+use crate::provider::{Provider, Resource, one_codex, standard_metrics};
+use crate::resolve::filter::Filter;
+use crate::resolve::listing::Row;
 use crate::ui::{Color, Look, Printer, ProgressKind};
 use clap::error::ErrorKind;
 use std::ffi::OsString;
@@ -95,8 +98,9 @@ fn wrong_usage(error: &clap::Error) -> Error {
 
 async fn dispatch(command: Command) -> u8 {
     match command {
-        Command::Sm(arguments) => Box::pin(fetch(standard_metrics(), arguments)).await,
-        Command::Onecodex(arguments) => Box::pin(fetch(one_codex(), arguments)).await,
+        Command::Sm(arguments) => Box::pin(fetch(ProviderArg::Sm, arguments)).await,
+        Command::Onecodex(arguments) => Box::pin(fetch(ProviderArg::Onecodex, arguments)).await,
+        Command::Sync(arguments) => Box::pin(sync(arguments)).await,
         Command::List(arguments) => list(arguments).await,
         Command::Url(arguments) => url(arguments).await,
         Command::Ledger(command) => ledger(command).await,
@@ -104,12 +108,12 @@ async fn dispatch(command: Command) -> u8 {
     }
 }
 
-async fn fetch(provider: Provider, arguments: Fetch) -> u8 {
-    let look = look(
-        &arguments.batch.output_args,
-        arguments.batch.progress.into(),
-    );
-    let printer = Printer::new(look);
+async fn fetch(from: ProviderArg, arguments: Fetch) -> u8 {
+    let printer = Printer::new(look_of_batch(&arguments.batch));
+    let provider = match provider(from, &arguments.batch.resource) {
+        Ok(provider) => provider,
+        Err(error) => return fail(&printer, &error),
+    };
     let name = provider.name;
     let batch = match batch(provider, arguments) {
         Ok(batch) => batch,
@@ -138,6 +142,75 @@ async fn fetch(provider: Provider, arguments: Fetch) -> u8 {
         }
     }
     told.end(&summary, result)
+}
+
+async fn sync(arguments: Sync) -> u8 {
+    let printer = Printer::new(look_of_batch(&arguments.batch));
+    let Sync {
+        provider: from,
+        dir,
+        name,
+        verify,
+        filters,
+        batch,
+    } = arguments;
+    let provider = match provider(from, &batch.resource) {
+        Ok(provider) => provider,
+        Err(error) => return fail(&printer, &error),
+    };
+    let limit = filters.limit;
+    let connection = connection(batch.connection.clone(), &batch.recharge);
+    let wish = Wish {
+        file: None,
+        folder: dir.clone(),
+        template: Template::default(),
+        if_exists: IfExists::Fail,
+    };
+    let progress = printer.watcher();
+    let mut told = Told::new(&printer, provider.name, true);
+    let plan = commands::sync::Plan {
+        provider,
+        folder: dir,
+        name,
+        filter: filters.into(),
+        limit,
+        verify,
+        options: Options {
+            wanted: Wanted {
+                expected_sha256: None,
+                sha256: true,
+            },
+            ..options(&batch, wish, &connection)
+        },
+        connection,
+        manifest: batch.manifest,
+        fail_fast: batch.fail_fast,
+    };
+    let syncing = commands::sync::run(plan, progress.as_ref(), |ended| told.document(ended));
+    let (summary, result) = Box::pin(syncing).await;
+    drop(progress);
+    match result {
+        Err(error) if told.nothing() && error.code() == Code::Usage => fail(&printer, &error),
+        result => told.end(&summary, result),
+    }
+}
+
+fn look_of_batch(batch: &BatchArgs) -> Look {
+    look(&batch.output_args, batch.progress.into())
+}
+
+/// What a fetch by ids and a mirror have in common.
+fn options(batch: &BatchArgs, wish: Wish, connection: &Connection) -> Options {
+    Options {
+        wish: Arc::new(wish),
+        jobs: usize::from(batch.jobs),
+        stdout: false,
+        wanted: Wanted::default(),
+        dry_run: batch.dry_run,
+        resume: !batch.no_resume,
+        patience: connection.retry_max_time,
+        limit_rate: batch.limit_rate,
+    }
 }
 
 /// What was told of a batch.
@@ -250,22 +323,17 @@ fn batch(provider: Provider, arguments: Fetch) -> Result<Batch> {
         template: arguments.name,
         if_exists: arguments.if_exists.into(),
     };
-    let connection = connection(batch.connection, &batch.recharge);
+    let connection = connection(batch.connection.clone(), &batch.recharge);
     Ok(Batch {
         provider,
         origins,
         options: Options {
-            wish: Arc::new(wish),
-            jobs: usize::from(batch.jobs),
             stdout,
             wanted: Wanted {
                 expected_sha256: arguments.sha256,
                 sha256: batch.output_args.json || batch.manifest.is_some(),
             },
-            dry_run: batch.dry_run,
-            resume: !batch.no_resume,
-            patience: connection.retry_max_time,
-            limit_rate: batch.limit_rate,
+            ..options(&batch, wish, &connection)
         },
         connection,
         manifest: batch.manifest,
@@ -294,26 +362,27 @@ async fn list(arguments: List) -> u8 {
     let printer = Printer::new(look(&arguments.output_args, ProgressKind::None));
     let mut table = crate::ui::Table::default();
     let connection = arguments.connection.into();
-    let listed = commands::list::run(
-        provider(arguments.provider),
-        &connection,
-        arguments.limit,
-        |rows| {
+    let limit = arguments.filters.limit;
+    let filter = Filter::from(arguments.filters);
+    let listed = async {
+        let provider = provider(arguments.provider, &arguments.resource)?;
+        let each = |rows: &[Row]| {
             if arguments.ids {
                 printer.ids(rows)
             } else {
                 printer.rows(rows, &mut table)
             }
-        },
-    );
+        };
+        commands::list::run(provider, &connection, &filter, limit, each).await
+    };
     end(&printer, listed.await)
 }
 
 async fn url(arguments: UrlOf) -> u8 {
     let printer = Printer::new(look_plain(&arguments.speech));
-    let provider = provider(arguments.provider);
     let connection = connection(arguments.connection, &arguments.recharge);
     let resolved = async {
+        let provider = provider(arguments.provider, &arguments.resource)?;
         let id = provider.document_id(&arguments.id)?;
         commands::url::run(provider, &connection, &id, |url| printer.url(url)).await
     };
@@ -355,11 +424,21 @@ async fn sandbox(arguments: Sandbox) -> u8 {
     }
 }
 
-fn provider(argument: ProviderArg) -> Provider {
-    match argument {
+fn provider(argument: ProviderArg, resource: &ResourceArgs) -> Result<Provider> {
+    let resource = Resource::from(resource.resource);
+    let provider = match argument {
         ProviderArg::Sm => standard_metrics(),
-        ProviderArg::Onecodex => one_codex(),
+        ProviderArg::Onecodex => one_codex(resource),
+    };
+    if provider.resource.unwrap_or_default() == resource {
+        return Ok(provider);
     }
+    let (title, kind) = (provider.title, resource.name());
+    Err(
+        Error::new(Code::Usage, format!("{title} has no {kind}")).why(format!(
+            "--resource {kind}, or its variable, is for One Codex"
+        )),
+    )
 }
 
 fn plain_printer() -> Printer {

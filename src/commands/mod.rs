@@ -6,4 +6,5 @@ pub mod ids;
 pub mod ledger;
 pub mod list;
 pub mod sandbox;
+pub mod sync;
 pub mod url;

@@ -73,11 +73,12 @@ async fn work(
 ) -> Result<()> {
     let interrupt = Interrupt::listen()?;
     let layout = layout(&plan.provider, &plan.name)?;
+    plan.filter.check(&plan.provider)?;
     let resolver = Resolver::new(plan.provider, &plan.connection)?;
     let (provider, options) = (resolver.provider(), plan.options);
     let opening = Mirror::open(
         &plan.folder,
-        provider.resource.as_str(),
+        provider.resource.unwrap_or_default().name(),
         options.patience,
         options.dry_run,
     );
@@ -134,7 +135,11 @@ fn layout(provider: &Provider, name: &str) -> Result<Layout> {
     let mut fields = provider.listing.fields.to_vec();
     fields.extend(FIELDS);
     Layout::parse(name, &fields).map_err(|why| {
-        Error::new(Code::Usage, format!("invalid value {name:?} for '--name <TEMPLATE>'")).why(why)
+        Error::new(
+            Code::Usage,
+            format!("invalid value {name:?} for '--name <TEMPLATE>'"),
+        )
+        .why(why)
     })
 }
 
@@ -212,7 +217,7 @@ impl Keeper<'_> {
         let version = Version::of(&row);
         let Some(entry) = self.mirror.entry(provider.name, &row.id).cloned() else {
             let wish = self.new_place(&id, &row);
-            return Box::pin(self.fetch(order, id, row, wish, version));
+            return self.fetch(order, id, row, wish, version);
         };
         Box::pin(async move {
             if entry.version == version && self.is_right(&entry).await {
@@ -250,9 +255,9 @@ impl Keeper<'_> {
     fn new_place(&self, id: &DocumentId, row: &Row) -> Wish {
         let provider = self.fetcher.resolver().provider();
         let values = |field: &str| value(row, field);
-        let (folder, template) =
-            self.layout
-                .place(id, row.name.as_deref(), provider.name, &values);
+        let (folder, template) = self
+            .layout
+            .place(id, row.name.as_deref(), provider.name, &values);
         let length = row.size.filter(|_| provider.charged);
         Wish {
             file: None,
@@ -279,7 +284,7 @@ impl Keeper<'_> {
         row: Row,
         wish: Wish,
         version: Version,
-    ) -> impl Future<Output = Ended> + '_ {
+    ) -> Work<'_> {
         let mirror = Arc::clone(&self.mirror);
         let publishing = version.clone();
         let job = Job {
@@ -296,13 +301,13 @@ impl Keeper<'_> {
         let fetching = self
             .fetcher
             .fetch(order, job, self.progress, self.interrupt);
-        async move {
+        Box::pin(async move {
             let Ended { id, result } = fetching.await;
             Ended {
                 id,
                 result: result.and_then(|outcome| self.note(outcome, &version)),
             }
-        }
+        })
     }
 
     /// Notes what is in the mirror now.

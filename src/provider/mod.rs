@@ -1,6 +1,8 @@
 //! What differs between services, as data. Adding a provider adds a value, not a code path.
 
+mod filters;
 mod one_codex;
+mod resource;
 mod standard_metrics;
 
 use crate::config::credentials;
@@ -10,7 +12,9 @@ use crate::model::{DocumentId, Rate};
 use crate::secret::Secret;
 use url::Url;
 
+pub use filters::{Asked, Filters, Own};
 pub use one_codex::one_codex;
+pub use resource::Resource;
 pub use standard_metrics::standard_metrics;
 
 /// A service that hides documents behind presigned URLs.
@@ -20,6 +24,11 @@ pub struct Provider {
     pub name: &'static str,
     /// Its name in sentences.
     pub title: &'static str,
+    /// What is listed and fetched, where the service has several kinds of it.
+    pub resource: Option<Resource>,
+    /// What tells its documents from those of all others in the names of records and partials: its
+    /// name, and the kind where they are no documents. It never changes.
+    pub identity: &'static str,
     /// Where its API lives unless `base_variable` says otherwise.
     pub default_base: &'static str,
     /// The variable with another base.
@@ -113,14 +122,16 @@ pub struct Listing {
     pub query: &'static [(&'static str, &'static str)],
     /// Field with the id.
     pub id: &'static str,
-    /// Field with the name.
-    pub name: &'static str,
+    /// Fields with the name: the first that a row has.
+    pub name: &'static [&'static str],
     /// Field with the size in bytes, where rows have it.
     pub size: Option<&'static str>,
     /// Field with the time of the last change.
     pub modified: &'static str,
     /// The provider's own fields that go into a record under their own names.
     pub fields: &'static [&'static str],
+    /// What the server can be asked to leave out.
+    pub filters: &'static Filters,
 }
 
 /// How the next page is found.
@@ -158,9 +169,10 @@ pub enum Credentials {
     Bearer(Secret),
 }
 
-/// Every provider there is.
-pub fn all() -> [Provider; 2] {
-    [standard_metrics(), one_codex()]
+/// Every provider there is, with each kind of its things.
+pub fn all() -> Vec<Provider> {
+    let one_codex = Resource::ALL.map(one_codex);
+    [standard_metrics()].into_iter().chain(one_codex).collect()
 }
 
 impl Credentials {
@@ -186,13 +198,30 @@ impl Provider {
             } else {
                 format!("{text:?}")
             };
-            Error::new(Code::Usage, format!("{shown} is not a document id"))
+            let thing = self.thing();
+            let article = if thing.starts_with('a') { "an" } else { "a" };
+            let list = self.list_command();
+            let hint = match self.resource.and_then(|own| own.other_in(text)) {
+                Some(other) => format!("it is of --resource {}", other.name()),
+                None => format!("`{list}` shows the ids of this account"),
+            };
+            Error::new(Code::Usage, format!("{shown} is not {article} {thing} id"))
                 .why(rule.to_string())
-                .hint(format!(
-                    "`docfetch list {}` shows the ids of this account",
-                    self.name
-                ))
+                .hint(hint)
         })
+    }
+
+    /// What it hands out, one of them, in sentences.
+    pub fn thing(&self) -> &'static str {
+        self.resource.unwrap_or_default().one()
+    }
+
+    /// The command that lists what there is, for hints.
+    pub fn list_command(&self) -> String {
+        match self.resource {
+            None | Some(Resource::Documents) => format!("docfetch list {}", self.name),
+            Some(kind) => format!("docfetch list {} --resource {}", self.name, kind.name()),
+        }
     }
 
     /// Where the API lives: the variable's value, or the default.
@@ -298,5 +327,35 @@ impl Provider {
             self.credential_variables(),
             variables::FILE_SUFFIX
         ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kinds_are_told_apart_and_documents_are_what_they_always_were() {
+        let identities: Vec<_> = all().iter().map(|provider| provider.identity).collect();
+        let expected = ["sm", "onecodex", "onecodex/samples", "onecodex/assets"];
+        assert_eq!(identities, expected);
+    }
+
+    #[test]
+    fn a_uri_of_another_kind_names_the_option() {
+        let documents = one_codex(Resource::Documents);
+        let error = documents.document_id("/api/v1/samples/7").unwrap_err();
+        assert!(error.message().contains("is not a document id"));
+        assert_eq!(error.next_step(), "it is of --resource samples");
+        let assets = one_codex(Resource::Assets);
+        let error = assets.document_id("a/b").unwrap_err();
+        assert!(error.message().contains("is not an asset id"));
+        assert!(
+            error
+                .next_step()
+                .contains("list onecodex --resource assets")
+        );
+        let id = assets.document_id("/api/v1/assets/7").unwrap();
+        assert_eq!(id.as_str(), "7");
     }
 }

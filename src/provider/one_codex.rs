@@ -1,15 +1,55 @@
 //! One Codex: a key in a header, a POST that may be charged and answers with JSON.
 //!
-//! Source: the API's page "Downloading documents" and its `OpenAPI` description of documents.
+//! Source: the API's page "Downloading documents" and its `OpenAPI` description of documents. Samples
+//! and assets have routes of the same shape.
 
-use super::{Auth, Handoff, Listing, Metadata, Paging, Provider};
+use super::{Asked, Auth, Filters, Handoff, Listing, Metadata, Paging, Provider, Resource};
 use crate::config::variables;
 
-/// The provider behind `docfetch onecodex`.
-pub fn one_codex() -> Provider {
+/// The service takes one operator a field, and has none for "more than" that it documents.
+const FILTERS: Filters = Filters {
+    name: Some(asked("filename", "$icontains")),
+    since: Some(asked("created_at", "$gte")),
+    until: Some(asked("created_at", "$lte")),
+    size: Some(asked("size", "$gte")),
+    ..Filters::NONE
+};
+
+/// What differs between the kinds.
+struct Kind {
+    identity: &'static str,
+    list: &'static str,
+    one: &'static str,
+    retrieval: &'static str,
+    uri_prefix: &'static str,
+    fields: &'static [&'static str],
+}
+
+macro_rules! kind {
+    ($identity:literal, $name:literal, $fields:expr) => {
+        Kind {
+            identity: $identity,
+            list: concat!("/api/v1/", $name),
+            one: concat!("/api/v1/", $name, "/{id}"),
+            retrieval: concat!("/api/v1/", $name, "/{id}/download_uri"),
+            uri_prefix: concat!("/api/v1/", $name, "/"),
+            fields: $fields,
+        }
+    };
+}
+
+/// The provider behind `docfetch onecodex`, for one kind of its things.
+pub fn one_codex(resource: Resource) -> Provider {
+    let kind = match resource {
+        Resource::Documents => kind!("onecodex", "documents", &["created_at"]),
+        Resource::Samples => kind!("onecodex/samples", "samples", &["created_at", "status"]),
+        Resource::Assets => kind!("onecodex/assets", "assets", &["created_at", "status"]),
+    };
     Provider {
         name: "onecodex",
         title: "One Codex",
+        resource: Some(resource),
+        identity: kind.identity,
         default_base: "https://app.onecodex.com",
         base_variable: variables::ONE_CODEX_API_BASE,
         base_suffix: None,
@@ -20,19 +60,19 @@ pub fn one_codex() -> Provider {
             home_file: Some((".onecodex", "/api_key")),
         },
         handoff: Handoff::JsonField {
-            path: "/api/v1/documents/{id}/download_uri",
+            path: kind.retrieval,
             url: "/download_uri",
             hours: Some("/expires_in_hours"),
         },
         charged: true,
         budget: &[],
         metadata: Some(Metadata {
-            path: "/api/v1/documents/{id}",
+            path: kind.one,
             name: "/filename",
             size: "/size",
         }),
         listing: Listing {
-            path: "/api/v1/documents",
+            path: kind.list,
             page_size: "per_page",
             page_rows: 100,
             paging: Paging::TotalHeader {
@@ -40,11 +80,20 @@ pub fn one_codex() -> Provider {
             },
             query: &[("sort", r#"{"created_at":true}"#)],
             id: "$uri",
-            name: "filename",
+            name: &["filename", "name"],
             size: Some("size"),
             modified: "created_at",
-            fields: &["created_at"],
+            fields: kind.fields,
+            filters: &FILTERS,
         },
-        id_uri_prefix: Some("/api/v1/documents/"),
+        id_uri_prefix: Some(kind.uri_prefix),
+    }
+}
+
+const fn asked(field: &'static str, operator: &'static str) -> Asked {
+    Asked::Field {
+        parameter: "where",
+        field,
+        operator,
     }
 }

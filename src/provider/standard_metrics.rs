@@ -2,7 +2,7 @@
 //!
 //! Source: the API's pages "Download document", "Get API access token" and "Documents".
 
-use super::{Auth, Handoff, Listing, Paging, Provider};
+use super::{Asked, Auth, Filters, Handoff, Listing, Own, Paging, Provider};
 use crate::config::variables;
 use crate::model::Rate;
 use std::time::Duration;
@@ -19,11 +19,23 @@ const BUDGET: [Rate; 2] = [
     },
 ];
 
+/// The name is in the rows only.
+const FILTERS: Filters = Filters {
+    since: Some(Asked::Parameter("from")),
+    until: Some(Asked::Parameter("to")),
+    company: Some(own("company_id")),
+    source: Some(own("source")),
+    parse_state: Some(own("parse_state")),
+    ..Filters::NONE
+};
+
 /// The provider behind `docfetch sm`.
 pub fn standard_metrics() -> Provider {
     Provider {
         name: "sm",
         title: "Standard Metrics",
+        resource: None,
+        identity: "sm",
         default_base: "https://api.standardmetrics.io",
         base_variable: variables::STANDARD_METRICS_API_BASE,
         base_suffix: Some("/v1"),
@@ -49,7 +61,7 @@ pub fn standard_metrics() -> Provider {
             },
             query: &[],
             id: "id",
-            name: "name",
+            name: &["name"],
             size: None,
             modified: "uploaded_at",
             fields: &[
@@ -61,7 +73,16 @@ pub fn standard_metrics() -> Provider {
                 "source",
                 "submitted_date",
             ],
+            filters: &FILTERS,
         },
         id_uri_prefix: None,
+    }
+}
+
+/// A field that is a query parameter of the same name.
+const fn own(field: &'static str) -> Own {
+    Own {
+        field,
+        asked: Some(Asked::Parameter(field)),
     }
 }

@@ -76,10 +76,8 @@ pub async fn refusal(provider: &Provider, what: &str, reply: Reply, secrets: &[S
         return error;
     }
     if code == Code::NotFound {
-        let name = provider.name;
-        error = error.hint(format!(
-            "check the id; `docfetch list {name}` shows what there is"
-        ));
+        let list = provider.list_command();
+        error = error.hint(format!("check the id; `{list}` shows what there is"));
     }
     if code == Code::ProviderError {
         error = error.hint("run again with -v; if it stays, tell the provider");

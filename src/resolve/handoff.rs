@@ -77,11 +77,11 @@ impl Resolver {
                 .http_status(status)),
             (Handoff::JsonField { .. }, status @ 300..=399) => Err(Error::new(
                 Code::UnsafeRedirect,
-                format!("{title} redirected the request for document {id}"),
+                format!("{title} redirected the request for {}", self.thing(id)),
             )
             .why("a paid request is sent to nobody else")
             .http_status(status)),
-            _ => Err(self.refusal(&format!("document {id}"), reply).await),
+            _ => Err(self.refusal(&self.thing(id), reply).await),
         }
     }
 

@@ -11,6 +11,7 @@ pub mod table;
 use crate::error::{Code, Error, Result};
 use crate::http::presigned::PresignedUrl;
 use crate::model::{DocumentId, fingerprint, locked, short_duration};
+use crate::provider::{Provider, Resource};
 use crate::state::lock::Lock;
 use crate::state::records::{Fault, LEDGER, Lasting, Records, StateFolder, Untrusted};
 use jiff::Timestamp;
@@ -27,6 +28,7 @@ const MOMENT: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub struct Ledger {
     provider: &'static str,
+    resource: Resource,
     base: String,
     account: String,
     records: Records,
@@ -56,14 +58,15 @@ impl Ledger {
     /// The ledger of an account at a provider, whose API lives at `base`; it is told apart by
     /// `identity`.
     pub fn new(
-        (provider, base): (&'static str, &str),
+        (provider, base): (&Provider, &str),
         identity: &[&[u8]],
         state: &StateFolder,
         allow_recharge: bool,
         patience: Duration,
     ) -> Self {
         Self {
-            provider,
+            provider: provider.name,
+            resource: provider.resource.unwrap_or_default(),
             base: base.to_owned(),
             account: fingerprint(identity),
             records: state.records(LEDGER),
@@ -88,7 +91,7 @@ impl Ledger {
         id: &'a DocumentId,
         patience: Duration,
     ) -> Result<Entry<'a>> {
-        let name = name(&self.account, id);
+        let name = self.name(id);
         let what = "asking for this document";
         let lock = match self.records.lock(&name, patience, what).await {
             Err(error) if error.code() == Code::Busy => return Err(error),
@@ -108,12 +111,17 @@ impl Ledger {
         })
     }
 
+    /// The name of a document's record: it can be found by the document alone, whoever's it is.
+    fn name(&self, id: &DocumentId) -> String {
+        format!("{}-{}", self.account, of_document(self.resource, id))
+    }
+
     /// What is recorded of a document, and whether later runs know it, too.
     ///
     /// # Errors
     /// [`Code::ChargeRefused`] when it cannot be trusted.
     pub fn look(&self, id: &DocumentId) -> Result<(Option<Record>, bool)> {
-        let name = name(&self.account, id);
+        let name = self.name(id);
         if let Some(record) = locked(&self.memory).get(&name) {
             return Ok((Some(record.clone()), false));
         }
@@ -236,13 +244,13 @@ impl Entry<'_> {
     }
 }
 
-/// The name of a document's record: it can be found by the document alone, whoever's it is.
-fn name(account: &str, id: &DocumentId) -> String {
-    format!("{account}-{}", of_document(id))
-}
-
-fn of_document(id: &DocumentId) -> String {
-    fingerprint(&[id.as_str().as_bytes()])
+/// A document has had its name since before there were other kinds.
+fn of_document(resource: Resource, id: &DocumentId) -> String {
+    let id = id.as_str().as_bytes();
+    match resource {
+        Resource::Documents => fingerprint(&[id]),
+        other => fingerprint(&[other.name().as_bytes(), id]),
+    }
 }
 
 fn distrust(id: &DocumentId, untrusted: &Untrusted) -> Error {
@@ -292,18 +300,19 @@ pub async fn list(state: &StateFolder) -> Result<(Vec<Record>, Vec<Untrusted>)> 
     Ok((found, untrusted))
 }
 
-/// Gives up what is recorded of a document, of every account; how many records that were.
+/// Gives up what is recorded of a document, of every account and of each of these kinds; how many
+/// records that were.
 ///
 /// # Errors
 /// [`Code::Busy`] while another process asks for it, [`Code::LocalIo`].
-pub async fn forget(state: &StateFolder, id: &DocumentId) -> Result<usize> {
+pub async fn forget(state: &StateFolder, id: &DocumentId, kinds: &[Resource]) -> Result<usize> {
     let records = state.records(LEDGER);
-    let of_document = of_document(id);
+    let of_kinds: Vec<String> = kinds.iter().map(|kind| of_document(*kind, id)).collect();
     let mut forgotten = 0;
     for name in records.names()? {
         if name
             .split_once('-')
-            .is_some_and(|(_, id)| id == of_document)
+            .is_some_and(|(_, id)| of_kinds.iter().any(|of_kind| id == of_kind))
         {
             let _lock = records
                 .lock(&name, MOMENT, "asking for this document")
@@ -342,7 +351,8 @@ mod tests {
 
     fn ledger(folder: &std::path::Path, allow_recharge: bool) -> Ledger {
         let state = StateFolder::new(Some(folder.to_owned()));
-        let about = ("onecodex", "https://api.example");
+        let provider = crate::provider::one_codex(Resource::Documents);
+        let about = (&provider, "https://api.example");
         Ledger::new(about, &[b"x"], &state, allow_recharge, Duration::ZERO)
     }
 
@@ -363,8 +373,10 @@ mod tests {
         let state = StateFolder::new(Some(folder.path().to_owned()));
         let (found, untrusted) = list(&state).await.unwrap();
         assert_eq!((found[0].id.as_str(), untrusted.len()), ("00f2", 0));
-        assert_eq!(forget(&state, &id).await.unwrap(), 1);
-        assert_eq!(forget(&state, &id).await.unwrap(), 0);
+        let others = [Resource::Samples, Resource::Assets];
+        assert_eq!(forget(&state, &id, &others).await.unwrap(), 0);
+        assert_eq!(forget(&state, &id, &Resource::ALL).await.unwrap(), 1);
+        assert_eq!(forget(&state, &id, &Resource::ALL).await.unwrap(), 0);
         assert!(ledger.look(&id).unwrap().0.is_none());
     }
 
@@ -374,12 +386,7 @@ mod tests {
         let (ledger, id) = (ledger(folder.path(), true), id());
         ledger.open(&id).await.unwrap().note(Event::Sending, NOW);
         let other = DocumentId::parse("00f3", None).unwrap();
-        let path = |id| {
-            folder
-                .path()
-                .join("ledger")
-                .join(name(&ledger.account, id) + ".json")
-        };
+        let path = |id| folder.path().join("ledger").join(ledger.name(id) + ".json");
         std::fs::rename(path(&id), path(&other)).unwrap();
         let error = ledger.open(&other).await.unwrap_err();
         assert_eq!(error.code(), Code::ChargeRefused);

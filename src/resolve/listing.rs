@@ -1,8 +1,10 @@
 //! Pages of documents, one after another.
 
+use super::filter::Filter;
 use super::{ANSWER, Ask, Resolver, answer};
 use crate::error::{Error, Result};
 use crate::http::headers;
+use crate::http::send::Reply;
 use crate::model::DocumentId;
 use crate::provider::Paging;
 use reqwest::Method;
@@ -34,9 +36,14 @@ pub struct Row {
 #[derive(Debug)]
 pub struct Pages<'a> {
     resolver: &'a Resolver,
+    filter: &'a Filter,
     next: Option<Url>,
     page: usize,
     seen: u64,
+    /// Rows in all, as the server says.
+    total: Option<u64>,
+    /// Whether the server was asked for everything that is filtered, and has obeyed so far.
+    exact: bool,
     /// Queries of the pages that were asked for.
     asked: HashSet<String>,
     /// The rows of the page before, where pages are only counted.
@@ -44,17 +51,24 @@ pub struct Pages<'a> {
 }
 
 impl Resolver {
-    /// Starts a listing; `most` rows are all that will be wanted.
-    pub fn list(&self, most: Option<usize>) -> Pages<'_> {
+    /// Starts a listing of what matches `filter`, which is one that [`Filter::check`] takes; `most`
+    /// rows are all that will be wanted.
+    pub fn list<'a>(&'a self, filter: &'a Filter, most: Option<usize>) -> Pages<'a> {
         let listing = &self.provider.listing;
+        let question = filter.question(listing);
         let mut url = self.route(listing.path, None);
-        let rows = most.unwrap_or(usize::MAX).clamp(1, listing.page_rows);
+        let most = most.filter(|_| question.exact).unwrap_or(usize::MAX);
+        let rows = most.clamp(1, listing.page_rows);
         url.query_pairs_mut()
             .extend_pairs(listing.query)
+            .extend_pairs(&question.pairs)
             .append_pair("page", "1")
             .append_pair(listing.page_size, &rows.to_string());
         Pages {
             resolver: self,
+            filter,
+            total: None,
+            exact: question.exact,
             asked: HashSet::from([url.query().unwrap_or_default().to_owned()]),
             next: Some(url),
             page: 1,
@@ -65,7 +79,13 @@ impl Resolver {
 }
 
 impl Pages<'_> {
-    /// The next page, none after the last.
+    /// How many rows there are in all, as the server said with the latest page; none where it does not
+    /// say, and where rows are filtered here that it counts.
+    pub fn total(&self) -> Option<u64> {
+        self.total.filter(|_| self.exact)
+    }
+
+    /// The rows of the next page that match, which may be none of them; none after the last page.
     ///
     /// # Errors
     /// Every code of a refused or failing API; [`Code::Protocol`] for an answer that is no page.
@@ -103,10 +123,18 @@ impl Pages<'_> {
                 total.unwrap_or(0)
             );
         }
-        rows.iter()
-            .map(|row| self.row(row))
-            .collect::<Result<_>>()
-            .map(Some)
+        let listing = &self.resolver.provider.listing;
+        let mut found = Vec::with_capacity(rows.len());
+        for row in &rows {
+            let row = self.row(row)?;
+            if self.filter.matches(&row, listing) {
+                found.push(row);
+            } else {
+                self.exact = false;
+            }
+        }
+        self.total = total;
+        Ok(Some(found))
     }
 
     /// Only the query of a `next` link counts: the credential goes to no host that an answer names,
@@ -140,7 +168,7 @@ impl Pages<'_> {
             .await
             .map_err(|failure| failure.error)?;
         if reply.status() != 200 {
-            return Err(self.resolver.refusal("the list of documents", reply).await);
+            return Err(self.refusal(reply).await);
         }
         match self.resolver.provider.listing.paging {
             Paging::NextField { rows, next, count } => {
@@ -167,6 +195,11 @@ impl Pages<'_> {
         }
     }
 
+    async fn refusal(&self, reply: Reply) -> Error {
+        let what = format!("the list of {}s", self.resolver.provider.thing());
+        self.resolver.refusal(&what, reply).await
+    }
+
     fn row(&self, row: &Value) -> Result<Row> {
         let provider = &self.resolver.provider;
         let listing = &provider.listing;
@@ -176,19 +209,23 @@ impl Pages<'_> {
             text(listing.id).ok_or_else(|| malformed(format!("a row has no {}", listing.id)))?;
         let id = DocumentId::parse(&id, provider.id_uri_prefix)
             .map_err(|rule| malformed(format!("a row's {} is no id: {rule}", listing.id)))?;
+        let kind = provider
+            .resource
+            .map(|kind| ("resource", kind.name().into()));
         let own = listing.fields.iter().map(|field| {
-            (
-                (*field).to_owned(),
-                row.get(*field).cloned().unwrap_or(Value::Null),
-            )
+            let value = row.get(*field).cloned();
+            (*field, value.unwrap_or(Value::Null))
         });
+        let own = kind.into_iter().chain(own);
         Ok(Row {
             provider: provider.name,
             id: id.as_str().to_owned(),
-            name: text(listing.name),
+            name: listing.name.iter().find_map(|field| text(field)),
             size: listing.size.and_then(|field| row.get(field)?.as_u64()),
             modified: text(listing.modified),
-            fields: own.collect(),
+            fields: own
+                .map(|(field, value)| (field.to_owned(), value))
+                .collect(),
         })
     }
 }
@@ -204,4 +241,84 @@ fn numbered(url: &Url, page: usize) -> Url {
     let mut url = url.clone();
     url.query_pairs_mut().clear().extend_pairs(pairs);
     url
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::settings::Connection;
+    use crate::provider::{Auth, Provider, Resource, one_codex};
+    use serde_json::json;
+    use std::io::{Read as _, Write as _};
+    use std::net::TcpListener;
+
+    /// A provider whose server gives each request the next of these pages.
+    fn provider(pages: Vec<Value>, total: &'static str) -> Provider {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let base = format!("http://{}", listener.local_addr().unwrap());
+        std::thread::spawn(move || {
+            for page in pages {
+                let (mut stream, _) = listener.accept().unwrap();
+                let _ = stream.read(&mut [0; 4096]).unwrap();
+                let (page, close) = (page.to_string(), "Connection: close\r\n");
+                let head = format!("Content-Length: {}\r\n{total}{close}", page.len());
+                write!(stream, "HTTP/1.1 200 OK\r\n{head}\r\n{page}").unwrap();
+            }
+        });
+        Provider {
+            default_base: Box::leak(base.into_boxed_str()),
+            base_variable: "DOCFETCH_NO_SUCH_BASE",
+            auth: Auth::Key {
+                header: "x-api-key",
+                key: "PATH", // which is always set
+                bearer: "DOCFETCH_NO_SUCH_TOKEN",
+                home_file: None,
+            },
+            ..one_codex(Resource::Documents)
+        }
+    }
+
+    #[tokio::test]
+    async fn a_total_is_told_only_while_it_counts_what_is_listed() {
+        let connection = Connection {
+            ca_cert: None,
+            proxy: None,
+            connect_timeout: Duration::from_secs(10),
+            stall_timeout: Duration::from_secs(10),
+            retries: 0,
+            retry_max_time: Duration::from_secs(10),
+            rate_limit: None,
+            allow_recharge: false,
+            allow_private: false,
+        };
+        let row = |id: &str, name: &str, size: u64| {
+            let uri = format!("/api/v1/documents/{id}");
+            json!({"$uri": uri, "filename": name, "size": size})
+        };
+        let filter = |name: Option<&str>, larger_than| Filter {
+            name: name.map(str::to_owned),
+            larger_than,
+            ..Filter::default()
+        };
+        let counted = "X-Total-Count: 2\r\n";
+        for (filter, header, totals) in [
+            (filter(None, None), counted, [Some(2), Some(2)]),
+            (filter(None, None), "", [None, None]),
+            (filter(Some("a"), None), counted, [Some(2), Some(2)]),
+            // The second row shows that the server does not obey.
+            (filter(Some("1"), None), counted, [Some(2), None]),
+            // It counts those of this size, too.
+            (filter(None, Some(1)), counted, [None, None]),
+        ] {
+            let pages = [row("1", "a1", 5), row("2", "a2", 5)].map(|row| json!([row]));
+            let provider = provider(pages.to_vec(), header);
+            let resolver = Resolver::new(provider, &connection).unwrap();
+            let mut pages = resolver.list(&filter, None);
+            assert_eq!(pages.total(), None);
+            for total in totals {
+                assert!(pages.next().await.unwrap().is_some());
+                assert_eq!(pages.total(), total, "{filter:?}");
+            }
+        }
+    }
 }

@@ -5,6 +5,7 @@
 //! repeated by the retry policy; one that may be charged is the [`ledger`]'s to permit.
 
 mod answer;
+pub mod filter;
 mod handoff;
 pub mod ledger;
 pub mod listing;
@@ -103,7 +104,7 @@ impl Resolver {
         let http = Http::new(settings, &base, provider.budget, &state, account)?;
         let identity = identity(&provider, &base, account);
         let (recharge, patience) = (settings.allow_recharge, settings.retry_max_time);
-        let about = (provider.name, base.as_str().trim_end_matches('/'));
+        let about = (&provider, base.as_str().trim_end_matches('/'));
         let ledger = Ledger::new(about, &identity, &state, recharge, patience);
         let token = TokenCache::new(&identity, &credentials, &state);
         Ok(Self {
@@ -135,7 +136,7 @@ impl Resolver {
         Retry::new(self.retry, Instant::now())
     }
 
-    /// What makes documents of this provider, base and account different from all others: for
+    /// What makes documents of this provider, kind, base and account different from all others: for
     /// hashing, never shown.
     pub fn identity(&self) -> [&[u8]; 3] {
         identity(&self.provider, &self.base, self.credentials.account())
@@ -167,7 +168,7 @@ impl Resolver {
             .await
             .map_err(|failure| failure.error)?;
         if reply.status() != 200 {
-            return Err(self.refusal(&format!("document {id}"), reply).await);
+            return Err(self.refusal(&self.thing(id), reply).await);
         }
         let json: serde_json::Value =
             answer::json(self.provider.title, &reply.body(ANSWER).await?)?;
@@ -280,6 +281,11 @@ impl Resolver {
         }
     }
 
+    /// What is asked for, in sentences.
+    fn thing(&self, id: &DocumentId) -> String {
+        format!("{} {id}", self.provider.thing())
+    }
+
     /// What a status that is no success means, with the API's own words where they are safe.
     async fn refusal(&self, what: &str, reply: Reply) -> Error {
         let secrets = self.secrets().await;
@@ -301,5 +307,9 @@ impl Resolver {
 
 fn identity<'a>(provider: &Provider, base: &'a Url, account: &'a Secret) -> [&'a [u8]; 3] {
     let account = account.expose().as_bytes();
-    [provider.name.as_bytes(), base.as_str().as_bytes(), account]
+    [
+        provider.identity.as_bytes(),
+        base.as_str().as_bytes(),
+        account,
+    ]
 }

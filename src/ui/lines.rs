@@ -122,7 +122,7 @@ impl Lines {
 
     fn count(&self, change: impl FnOnce(&mut Tally)) {
         self.whole.count(change, |tally| {
-            self.console.say(&format!("so far: {tally}"))
+            self.console.say(&format!("so far: {tally}"));
         });
     }
 }

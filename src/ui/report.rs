@@ -39,18 +39,22 @@ pub fn shortened(text: &str, columns: usize) -> String {
     if text.width() <= columns {
         return text.to_owned();
     }
-    let mut room = columns.saturating_sub(1);
-    let mut short = String::new();
-    for c in text.chars() {
-        let width = c.width().unwrap_or(0);
-        if width > room {
+    let Some(room) = columns.checked_sub(1) else {
+        return String::new();
+    };
+    let mut cut = 0;
+    // The width of a text is not the sum of its characters'. Nobody needs more of them than this.
+    for (at, c) in text.char_indices().take(8 * columns + 32) {
+        let width = text[..at].width();
+        if width <= room && c.width() != Some(0) {
+            cut = at;
+        }
+        // The end of a sequence can make it narrower, but by no more.
+        if width > room + 2 {
             break;
         }
-        room -= width;
-        short.push(c);
     }
-    short.push('\u{2026}');
-    short
+    format!("{}\u{2026}", &text[..cut])
 }
 
 /// How wide the terminal is.
@@ -142,23 +146,26 @@ impl Table {
     pub fn page(&mut self, rows: &[Row], width: usize, color: bool) -> Vec<String> {
         const SIZE: usize = 10;
         const TIME: usize = 16;
+        const NAME: usize = 12;
         let mut lines = Vec::with_capacity(rows.len() + 1);
         let first = self.id.is_none();
         let id = *self.id.get_or_insert_with(|| {
             let widest = rows.iter().map(|row| printable(&row.id).width()).max();
             widest.unwrap_or(0).clamp(2, 40)
         });
-        let name = width.saturating_sub(id + SIZE + TIME + 6).max(12);
-        let line = |cells: [&str; 4]| {
-            let [i, s, t, n] = cells;
-            let text = format!(
-                "{}  {}  {}  {}",
-                pad(i, id, false),
-                pad(s, SIZE, true),
-                pad(t, TIME, false),
-                shortened(n, name)
-            );
-            text.trim_end().to_owned()
+        // What a narrow terminal has no room for goes, the name last.
+        let room = width.saturating_sub(id + 2);
+        let sized = room >= SIZE + 2 + NAME;
+        let timed = room >= SIZE + 2 + TIME + 2 + NAME;
+        let line = |[i, s, t, n]: [&str; 4]| {
+            let mut text = pad(i, id, false) + "  ";
+            if sized {
+                text += &(pad(s, SIZE, true) + "  ");
+            }
+            if timed {
+                text += &(pad(t, TIME, false) + "  ");
+            }
+            shortened((text + n).trim_end(), width)
         };
         if first {
             let heading = line(["ID", "SIZE", "MODIFIED", "NAME"]);
@@ -391,6 +398,52 @@ mod tests {
         assert_eq!(lines[0], "ID        SIZE  MODIFIED          NAME");
         assert!(lines[1].ends_with('\u{2026}'));
         assert_eq!(lines[2], "22     2.0 KiB  2026-10-01 08:30  a\\tb");
+    }
+
+    #[test]
+    fn text_is_cut_where_its_width_as_a_whole_fits() {
+        let heart = "\u{2764}\u{fe0f}"; // two columns, though its characters are one and none
+        for (text, columns, expected) in [
+            ("abcdef", 6, "abcdef"),
+            ("abcdef", 5, "abcd\u{2026}"),
+            ("abcdef", 1, "\u{2026}"),
+            ("abcdef", 0, ""),
+            (&heart.repeat(3), 5, &format!("{}\u{2026}", heart.repeat(2))),
+            (&heart.repeat(3), 4, &format!("{heart}\u{2026}")),
+            // Not between a letter and its marks, even where the letter alone would fit.
+            ("abe\u{301}\u{327}def", 4, "abe\u{301}\u{327}\u{2026}"),
+            ("abe\u{301}\u{327}def", 3, "ab\u{2026}"),
+            ("a\u{2764}\u{fe0f}bc", 3, "a\u{2026}"),
+            // Lam and alef together are one column.
+            ("ab\u{644}\u{627}cd", 4, "ab\u{644}\u{627}\u{2026}"),
+            ("\u{5ca1}\u{5ca1}\u{5ca1}", 5, "\u{5ca1}\u{5ca1}\u{2026}"),
+            ("\u{5ca1}\u{5ca1}\u{5ca1}", 4, "\u{5ca1}\u{2026}"),
+        ] {
+            assert_eq!(shortened(text, columns), expected, "{text:?} {columns}");
+        }
+        // However many marks there are, nobody waits.
+        let marks = format!("ab{}cd", "\u{301}".repeat(1 << 20));
+        assert_eq!(shortened(&marks, 3), "a\u{2026}");
+    }
+
+    #[test]
+    fn no_line_is_wider_than_the_terminal() {
+        let heart = "\u{2764}\u{fe0f}";
+        let rows = [
+            row("0123456789abcdef", &heart.repeat(90), Some(5 << 30)),
+            row("22", &"e\u{301}".repeat(90), None),
+            row("333", "a.pdf", Some(2048)),
+        ];
+        for width in 1..120 {
+            let lines = Table::default().page(&rows, width, false);
+            assert!(lines.iter().all(|line| line.width() <= width), "{lines:#?}");
+        }
+        // On a narrow one the name is worth more than the rest.
+        let narrow = Table::default().page(&rows, 47, false);
+        assert_eq!(narrow[0], "ID                      SIZE  NAME");
+        assert_eq!(narrow[3], "333                  2.0 KiB  a.pdf");
+        let narrower = Table::default().page(&rows, 36, false);
+        assert_eq!(narrower[3], "333               a.pdf");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! `docfetch list` and `docfetch url`.
 
 use crate::support::World;
-use crate::support::raw::{Raw, api, reply};
+use crate::support::raw::{Raw, Request, api, presigned, reply};
 use crate::support::services::Service;
 use docfetch::sandbox::Document;
 use serde_json::{Value, json};
@@ -204,4 +204,584 @@ fn url_prints_the_presigned_url_and_nothing_else() {
     assert_eq!(service.charges(), 1);
     let run = world.run(&["url", "onecodex", "missing"]);
     assert_eq!(run.exits(4).stdout, "");
+}
+
+/// The query of a request, decoded.
+fn query(request: &Request) -> Vec<(String, String)> {
+    let query = request
+        .target
+        .split_once('?')
+        .map_or("", |(_, query)| query);
+    url::form_urlencoded::parse(query.as_bytes())
+        .into_owned()
+        .collect()
+}
+
+/// What the first page was asked for beside its place.
+fn asked(server: &Raw) -> Vec<(String, String)> {
+    let seen = server.seen();
+    let page = seen.iter().find(|request| request.target.contains('?'));
+    let paging = ["page", "page_size", "per_page", "sort"];
+    let mut asked = query(page.unwrap());
+    asked.retain(|(name, _)| !paging.contains(&name.as_str()));
+    asked
+}
+
+/// Both APIs with all their rows on one page, whatever they are asked for.
+fn heedless(rows: impl Fn(&str) -> Value + Send + Sync + 'static) -> Raw {
+    Raw::start(move |request, stream| match request.path() {
+        "/v1/documents/" => {
+            let rows = rows("sm");
+            let count = rows.as_array().unwrap().len();
+            let page = json!({"count": count, "next": null, "results": rows});
+            reply(stream, "200 OK", &[], page.to_string().as_bytes());
+        }
+        path if path.starts_with("/api/v1/") => {
+            let rows = rows("onecodex");
+            let count = rows.as_array().unwrap().len().to_string();
+            let total = [("X-Total-Count", count.as_str())];
+            reply(stream, "200 OK", &total, rows.to_string().as_bytes());
+        }
+        _ => api(request, stream, ""),
+    })
+}
+
+fn three_rows(provider: &str) -> Value {
+    let row = |id: &str, name: &str, time: Value, size: Value, own: &str| match provider {
+        "sm" => json!({
+            "id": id, "name": name, "uploaded_at": time,
+            "company_id": own, "source": "email", "parse_state": "completed",
+        }),
+        _ => json!({
+            "$uri": format!("/api/v1/documents/{id}"), "filename": name, "created_at": time,
+            "size": size,
+        }),
+    };
+    json!([
+        row(
+            "one",
+            "QC report.pdf",
+            json!("2026-10-01T00:00:00Z"),
+            json!(1024),
+            "c1"
+        ),
+        row(
+            "two",
+            "deck.pdf",
+            json!("2026-10-02T23:59:59.5+00:00"),
+            json!(1025),
+            "c2"
+        ),
+        row("three", "qc.csv", Value::Null, Value::Null, "c1"),
+    ])
+}
+
+#[test]
+fn filters_are_asked_of_the_server_and_looked_at_here_as_well() {
+    let (first, last) = ("2026-10-02T00:00:00Z", "2026-10-02T23:59:59.999999Z");
+    let since = format!(r#"{{"created_at":{{"$gte":"{first}"}}}}"#);
+    let until = format!(r#"{{"created_at":{{"$lte":"{last}"}}}}"#);
+    let day = ["--since", "2026-10-02", "--until", "2026-10-02"];
+    let time = "2026-10-01T02:00:00+02:00";
+    let before = r#"{"created_at":{"$lte":"2026-10-01T00:00:00Z"}}"#;
+    let name = r#"{"filename":{"$icontains":"Qc"}}"#;
+    let both = r#"{"filename":{"$icontains":"qc"},"size":{"$gte":1023}}"#;
+    for (arguments, pairs, found) in [
+        (&["sm", "--match", "Qc"][..], vec![], "one\nthree\n"),
+        (
+            &["sm", "--company", "c1"],
+            vec![("company_id", "c1")],
+            "one\nthree\n",
+        ),
+        (
+            &["sm", "--source", "upload"],
+            vec![("source", "upload")],
+            "",
+        ),
+        (
+            &["sm", "--source", "email", "--limit", "1"],
+            vec![("source", "email")],
+            "one\n",
+        ),
+        (
+            &["sm", "--parse-state", "needs-input"],
+            vec![("parse_state", "needs-input")],
+            "",
+        ),
+        (
+            &["sm", "--since", "2026-10-02"],
+            vec![("from", first)],
+            "two\n",
+        ),
+        (
+            &["sm", "--until", "2026-10-02"],
+            vec![("to", last)],
+            "one\ntwo\n",
+        ),
+        (
+            &["sm", "--until", time],
+            vec![("to", "2026-10-01T00:00:00Z")],
+            "one\n",
+        ),
+        (
+            &[&["sm"][..], &day[..]].concat(),
+            vec![("from", first), ("to", last)],
+            "two\n",
+        ),
+        (
+            &["onecodex", "--match", "Qc"],
+            vec![("where", name)],
+            "one\nthree\n",
+        ),
+        (
+            &["onecodex", "--since", "2026-10-02"],
+            vec![("where", &since)],
+            "two\n",
+        ),
+        (
+            &["onecodex", "--until", "2026-10-02"],
+            vec![("where", &until)],
+            "one\ntwo\n",
+        ),
+        (
+            &["onecodex", "--until", time],
+            vec![("where", before)],
+            "one\n",
+        ),
+        // One operator a field.
+        (
+            &[
+                "onecodex",
+                "--since",
+                "2026-10-02",
+                "--until",
+                "2026-10-02T12:00:00Z",
+            ],
+            vec![("where", &since)],
+            "",
+        ),
+        // Strictly larger.
+        (
+            &["onecodex", "--larger-than", "1K"],
+            vec![("where", r#"{"size":{"$gte":1024}}"#)],
+            "two\n",
+        ),
+        (
+            &["onecodex", "--larger-than", "1023", "--match", "qc"],
+            vec![("where", both)],
+            "one\n",
+        ),
+    ] {
+        let server = heedless(three_rows);
+        let mut world = World::new(&server.base());
+        // Of one listing, so not of the environment.
+        for option in [
+            "MATCH",
+            "SINCE",
+            "COMPANY",
+            "SOURCE",
+            "LARGER_THAN",
+            "LIMIT",
+            "IDS",
+        ] {
+            world.set(&format!("DOCFETCH_{option}"), "0");
+        }
+        let run = world.run(&[&["list", "--ids"], arguments].concat());
+        assert_eq!(run.exits(0).stdout, found, "{arguments:?}");
+        let pairs: Vec<_> = pairs
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect();
+        assert_eq!(asked(&server), pairs, "{arguments:?}");
+    }
+}
+
+#[test]
+fn a_filter_that_is_none_is_wrong_usage() {
+    for (arguments, said) in [
+        (
+            &["sm", "--larger-than", "1M"][..],
+            "Standard Metrics has no filter --larger-than",
+        ),
+        (
+            &["onecodex", "--company", "c"],
+            "One Codex has no filter --company",
+        ),
+        (
+            &["onecodex", "--source", "email"],
+            "One Codex has no filter --source",
+        ),
+        (
+            &["onecodex", "--parse-state", "completed"],
+            "One Codex has no filter --parse-state",
+        ),
+        (&["sm", "--source", "fax"], "--source"),
+        (&["sm", "--parse-state", "done"], "--parse-state"),
+        (&["sm", "--since", "yesterday"], "2026-10-01T08:30:00Z"),
+        (
+            &["sm", "--until", "2026-10-01T08:30"],
+            "2026-10-01T08:30:00Z",
+        ),
+        (&["sm", "--match", ""], "--match"),
+        (&["sm", "--company", ""], "--company"),
+        (&["onecodex", "--larger-than", "1T"], "512K"),
+        (
+            &["sm", "--resource", "samples"],
+            "Standard Metrics has no samples",
+        ),
+        (&["onecodex", "--resource", "jobs"], "--resource"),
+    ] {
+        // Before anything else: there are no credentials either.
+        World::bare()
+            .run(&[&["list"], arguments].concat())
+            .exits(2)
+            .says(said);
+    }
+    World::bare()
+        .run(&["sm", "x", "--resource", "assets"])
+        .exits(2)
+        .says("Standard Metrics has no assets");
+    World::bare()
+        .run(&["url", "sm", "x", "--resource", "assets"])
+        .exits(2)
+        .says("Standard Metrics has no assets");
+    World::bare()
+        .run(&["sm", "x", "--resource", "documents"])
+        .exits(3);
+}
+
+#[test]
+fn filters_work_at_a_strict_service_and_over_pages() {
+    let service = many(230);
+    let world = service.world();
+    for provider in ["sm", "onecodex"] {
+        for (arguments, count) in [
+            (&["--match", "FILE 1"][..], 111),
+            (
+                &[
+                    "--match",
+                    "file 22",
+                    "--since",
+                    "2026-10-01",
+                    "--until",
+                    "2026-10-01",
+                ],
+                11,
+            ),
+            (&["--until", "2026-09-30"], 0),
+            (&["--since", "2026-10-01T08:30:00Z"], 230),
+            (&["--since", "2026-10-01T08:30:00.000001Z"], 0),
+            // Rows count that match.
+            (&["--match", "9.pdf", "--limit", "12"], 12),
+        ] {
+            let run = world.run(&[&["list", provider, "--ids"], arguments].concat());
+            assert_eq!(run.exits(0).stdout.lines().count(), count, "{arguments:?}");
+        }
+    }
+    let run = world.run(&[
+        "list",
+        "onecodex",
+        "--larger-than",
+        "0",
+        "--ids",
+        "--limit",
+        "3",
+    ]);
+    assert_eq!(run.exits(0).stdout.lines().count(), 3);
+    let run = world.run(&["list", "onecodex", "--larger-than", "1", "--ids"]);
+    assert_eq!(run.exits(0).stdout, "");
+    let run = world.run(&[
+        "list",
+        "sm",
+        "--ids",
+        "--company",
+        "c1",
+        "--source",
+        "upload",
+    ]);
+    assert_eq!(run.exits(0).stdout.lines().count(), 230);
+}
+
+#[test]
+fn a_page_is_as_short_as_the_limit_only_where_the_server_filters() {
+    for (arguments, size) in [
+        (&["sm", "--limit", "2"][..], "2"),
+        (&["sm", "--limit", "2", "--source", "email"], "2"),
+        (&["sm", "--limit", "2", "--match", "x"], "100"),
+        (&["onecodex", "--limit", "2", "--match", "x"], "2"),
+        (
+            &[
+                "onecodex",
+                "--limit",
+                "2",
+                "--since",
+                "2026-10-01",
+                "--until",
+                "2026-10-02",
+            ],
+            "100",
+        ),
+    ] {
+        let server = heedless(|_| json!([]));
+        World::new(&server.base())
+            .run(&[&["list"], arguments].concat())
+            .exits(0);
+        let pages = server.seen();
+        let page = pages.iter().find(|request| request.target.contains('?'));
+        let query = query(page.unwrap());
+        let size_of = |pair: &&(String, String)| ["page_size", "per_page"].contains(&&*pair.0);
+        assert_eq!(query.iter().find(size_of).unwrap().1, size, "{arguments:?}");
+    }
+}
+
+/// Pages of One Codex, `rows` rows each; the number of a page is the size of its documents.
+fn paged(pages: usize, rows: usize) -> Raw {
+    let total = (pages * rows).to_string();
+    Raw::start(move |request, stream| {
+        let query = query(request);
+        let page = query.iter().find(|(name, _)| name == "page").unwrap();
+        let page: usize = page.1.parse().unwrap();
+        let row =
+            |row: usize| json!({"$uri": format!("/api/v1/documents/{page}-{row}"), "size": page});
+        let rows: Value = (0..rows).map(row).collect();
+        let total = [("X-Total-Count", total.as_str())];
+        reply(stream, "200 OK", &total, rows.to_string().as_bytes());
+    })
+}
+
+#[test]
+fn later_pages_are_asked_for_one_ahead_of_printing() {
+    // So many rows that printing a page fills the pipe, and waits for a reader.
+    let server = paged(4, 20_000);
+    let world = World::new(&server.base());
+    let mut child = world
+        .command(&["list", "onecodex", "--ids"])
+        .spawn()
+        .unwrap();
+    let pages = || server.count("GET", "/documents");
+    // Nobody reads: the first page is stuck, and nothing more is asked for.
+    world.wait_until("the first page", || pages() == 1);
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    assert_eq!(pages(), 1);
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    // The second page is being printed, its last row still to come, when the third is asked for.
+    let mut next = || lines.next().unwrap().unwrap();
+    while next() != "2-0" {}
+    world.wait_until("the third page is asked for", || pages() == 3);
+    // One ahead only.
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    assert_eq!(pages(), 3);
+    let rest: Vec<_> = lines.map(Result::unwrap).collect();
+    assert_eq!(rest.len(), 3 * 20_000 - 1);
+    assert_eq!(rest.last().unwrap(), "4-19999");
+    assert!(child.wait().unwrap().success());
+    assert_eq!(pages(), 4);
+}
+
+#[test]
+fn nothing_is_asked_for_beyond_the_limit() {
+    for (limit, filter, pages) in [
+        ("10", "0", 1),
+        ("11", "0", 2),
+        ("20", "0", 2),
+        ("30", "0", 3),
+        ("31", "0", 4),
+        ("0", "0", 0),
+        // The first page has no row that matches.
+        ("10", "1", 2),
+    ] {
+        let server = paged(4, 10);
+        let world = World::new(&server.base());
+        let arguments = ["--ids", "--larger-than", filter, "--limit", limit];
+        let run = world.run(&[&["list", "onecodex"][..], &arguments].concat());
+        let count = run.exits(0).stdout.lines().count();
+        assert_eq!(
+            (count.to_string().as_str(), server.seen().len()),
+            (limit, pages)
+        );
+    }
+}
+
+#[test]
+fn rows_are_out_before_the_page_behind_them_fails() {
+    let server = Raw::start(|request, stream| match request.before {
+        page @ (0 | 1) => {
+            let rows = json!([{"$uri": format!("/api/v1/documents/{page}")}]);
+            let total = [("X-Total-Count", "3")];
+            reply(stream, "200 OK", &total, rows.to_string().as_bytes());
+        }
+        _ => reply(stream, "403 Forbidden", &[], b"{}"),
+    });
+    let run = World::new(&server.base()).run(&["list", "onecodex", "--ids"]);
+    assert_eq!(run.exits(4).stdout, "0\n1\n");
+}
+
+/// One Codex with one thing of each kind, all of the id `7`; its bytes are the kind's name.
+fn kinds(storage: &Raw) -> Raw {
+    let storage = storage.base();
+    Raw::start(move |request, stream| {
+        let path = request.path().to_owned();
+        let kind = path.split('/').nth(3).unwrap_or_default().to_owned();
+        let thing = match kind.as_str() {
+            "assets" => {
+                json!({"$uri": "/api/v1/assets/7", "name": "assets.bin", "size": 6, "status": "available"})
+            }
+            kind => json!({
+                "$uri": format!("/api/v1/{kind}/7"), "filename": format!("{kind}.bin"),
+                "size": kind.len(), "status": "available",
+            }),
+        };
+        let total = [("X-Total-Count", "1")];
+        match (request.method.as_str(), path.trim_end_matches('/')) {
+            ("POST", _) if path.contains("/7/") => {
+                let url = presigned(&storage, &format!("/{kind}.bin"));
+                api(request, stream, &url);
+            }
+            ("GET", path) if path.ends_with("/7") => {
+                reply(stream, "200 OK", &[], thing.to_string().as_bytes());
+            }
+            ("GET", path) if path.ends_with(&kind) => {
+                reply(
+                    stream,
+                    "200 OK",
+                    &total,
+                    json!([thing]).to_string().as_bytes(),
+                );
+            }
+            _ => reply(stream, "404 Not Found", &[], b"{}"),
+        }
+    })
+}
+
+#[test]
+fn documents_samples_and_assets_have_routes_of_their_own() {
+    let storage = Raw::start(|request, stream| {
+        let name = request.path().trim_matches('/');
+        reply(
+            stream,
+            "200 OK",
+            &[],
+            name.trim_end_matches(".bin").as_bytes(),
+        );
+    });
+    let server = kinds(&storage);
+    let mut world = World::new(&server.base());
+    for kind in ["documents", "samples", "assets"] {
+        // By the flag, which wins over the variable, or by the variable.
+        let flag = ["--resource", kind];
+        world.set(
+            "DOCFETCH_RESOURCE",
+            if kind == "samples" { "assets" } else { kind },
+        );
+        let flag = if kind == "samples" { &flag[..] } else { &[] };
+        let run = world.run(&[&["list", "onecodex", "--json"], flag].concat());
+        let row = run.exits(0).records().remove(0);
+        let name = format!("{kind}.bin");
+        assert_eq!(
+            (&row["id"], &row["name"], &row["resource"]),
+            (&json!("7"), &json!(name), &json!(kind))
+        );
+        let status = (kind != "documents").then_some(&row["status"]);
+        assert_eq!(status, row.get("status"));
+        assert!(status.is_none_or(|status| status == "available"));
+        // A different thing each, also to the ledger: each is paid for once.
+        let uri = format!("/api/v1/{kind}/7");
+        for id in ["7", uri.as_str()] {
+            let run = world.run(
+                &[
+                    &["onecodex", id, "-o", &name, "--if-exists", "overwrite"],
+                    flag,
+                ]
+                .concat(),
+            );
+            run.exits(0);
+            assert_eq!(world.read(&name), kind.as_bytes());
+        }
+        let run = world.run_showing(&[&["url", "onecodex", "7"], flag].concat());
+        assert!(run.exits(0).stdout.contains(&format!("/{kind}.bin?")));
+        assert_eq!(
+            server.count("POST", &format!("/api/v1/{kind}/7/download_uri")),
+            1
+        );
+        assert!(server.count("GET", &format!("/api/v1/{kind}/7")) > 0);
+        let run = world.run(&[&["onecodex", "8", "-o", "x"], flag].concat());
+        let one = kind.trim_end_matches('s');
+        run.exits(4)
+            .says(&format!("One Codex does not know {one} 8"));
+        let run = world.run(&[&["onecodex", "a/b"], flag].concat());
+        run.exits(2).says(&format!("{one} id"));
+    }
+    assert_eq!(server.count("POST", "/7/download_uri"), 3);
+    let run = world.run(&["onecodex", "/api/v1/samples/7", "--resource", "documents"]);
+    run.exits(2).says("--resource samples");
+    // The ledger has all three; a URI names one of them, an id alone is of any.
+    let left = |world: &World| {
+        world
+            .run(&["ledger", "list"])
+            .exits(0)
+            .stdout
+            .lines()
+            .count()
+    };
+    assert_eq!(left(&world), 3);
+    let run = world.run(&["ledger", "forget", "/api/v1/samples/7"]);
+    assert_eq!((run.exits(0).stdout.as_str(), left(&world)), ("7\n", 2));
+    world
+        .run(&["ledger", "forget", "/api/v1/samples/7"])
+        .exits(4);
+    world
+        .run(&["ledger", "forget", "/api/v1/documents/7"])
+        .exits(0);
+    assert_eq!(left(&world), 1);
+    world.run(&["ledger", "forget", "7"]).exits(0);
+    assert_eq!(left(&world), 0);
+    world.run(&["ledger", "forget", "/api/v1/jobs/7"]).exits(2);
+}
+
+#[test]
+fn a_partial_is_of_its_kind() {
+    let storage = Raw::start(|request, stream| {
+        let tag = [("ETag", "\"one\""), ("Accept-Ranges", "bytes")];
+        crate::support::raw::head(stream, "200 OK", &tag, Some(200_000));
+        if request.before == 0 {
+            use std::io::Write as _;
+            let _ = stream.write_all(&[7; 100_000]);
+        }
+    });
+    let server = kinds(&storage);
+    let world = World::new(&server.base());
+    for kind in ["samples", "assets"] {
+        let arguments = ["onecodex", "7", "--resource", kind, "--retries", "0"];
+        world.run(&arguments).exits(5);
+    }
+    let parts = world
+        .files()
+        .iter()
+        .filter(|name| name.ends_with(".part"))
+        .count();
+    assert_eq!(parts, 2);
+    let ranges = storage
+        .seen()
+        .iter()
+        .filter_map(Request::range_start)
+        .count();
+    assert_eq!(ranges, 0);
+}
+
+/// Records and partials of documents lie on users' disks under names that must be found again.
+#[test]
+fn what_is_kept_of_a_document_is_named_as_ever() {
+    let fingerprint = |parts: &[&str]| {
+        let parts: Vec<&[u8]> = parts.iter().map(|part| part.as_bytes()).collect();
+        docfetch::model::fingerprint(&parts)
+    };
+    let storage = Raw::start(|_, stream| reply(stream, "200 OK", &[], b"documents"));
+    let server = kinds(&storage);
+    let world = World::new(&server.base());
+    world.run(&["onecodex", "7"]).exits(0);
+    let base = format!("{}/", server.base());
+    let account = fingerprint(&["onecodex", &base, crate::support::API_KEY]);
+    let expected = format!("{account}-{}.json", fingerprint(&["7"]));
+    let record = world.record("ledger");
+    assert_eq!(record.file_name().unwrap().to_str().unwrap(), expected);
 }
