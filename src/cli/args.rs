@@ -243,7 +243,7 @@ pub struct ResourceArgs {
 #[command(next_help_heading = FILTERS)]
 pub struct FilterArgs {
     /// With TEXT in the name, in upper or lower case
-    #[arg(long = "match", value_name = "TEXT", value_parser = NonEmptyStringValueParser::new())]
+    #[arg(long = "match", id = "match", value_name = "TEXT", value_parser = NonEmptyStringValueParser::new())]
     pub name: Option<String>,
 
     /// Not changed before DATE: YYYY-MM-DD (UTC), or RFC 3339

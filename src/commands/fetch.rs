@@ -3,10 +3,10 @@
 use super::ids::{Asked, Ids, Origin};
 use crate::config::settings::Connection;
 use crate::error::{Code, Error, Result};
+use crate::fetch::append::Appender;
 use crate::fetch::engine::{Fetcher, Options};
 use crate::fetch::events::Progress;
 use crate::fetch::interrupt::Interrupt;
-use crate::fetch::manifest::Manifest;
 use crate::fetch::outcome::Summary;
 use crate::fetch::queue::{self, Ended, Work};
 use crate::provider::Provider;
@@ -75,7 +75,7 @@ async fn work(
     if !interrupt.or(ids.has(1)).await? {
         return Ok(()); // nothing to do
     }
-    let manifest = batch.manifest.as_deref().map(Manifest::append_to);
+    let manifest = batch.manifest.as_deref().map(Appender::append_to);
     let manifest = manifest.transpose()?;
     let resolver = Resolver::new(batch.provider, &batch.connection)?;
     let jobs = options.jobs;

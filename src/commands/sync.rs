@@ -3,12 +3,12 @@
 use super::fetch::Tally;
 use crate::config::settings::Connection;
 use crate::error::{Code, Error, Result};
+use crate::fetch::append::Appender;
 use crate::fetch::destination::{IfExists, Wish};
 use crate::fetch::engine::{Fetcher, Job, Options};
 use crate::fetch::events::Progress;
 use crate::fetch::interrupt::Interrupt;
 use crate::fetch::layout::Layout;
-use crate::fetch::manifest::Manifest;
 use crate::fetch::mirror::{Entry, Mirror, Presence, Version};
 use crate::fetch::naming::Template;
 use crate::fetch::outcome::{Outcome, Status, Summary};
@@ -61,7 +61,7 @@ pub async fn run(
     mut each: impl FnMut(&Ended) -> ControlFlow<()>,
 ) -> (Summary, Result<()>) {
     let mut tally = Tally::new(plan.fail_fast);
-    let result = work(plan, progress, &mut tally, &mut each).await;
+    let result = Box::pin(work(plan, progress, &mut tally, &mut each)).await;
     tally.end(result)
 }
 
@@ -83,7 +83,7 @@ async fn work(
         options.dry_run,
     );
     let mirror = Arc::new(interrupt.or(opening).await?);
-    let manifest = plan.manifest.as_deref().map(Manifest::append_to);
+    let manifest = plan.manifest.as_deref().map(Appender::append_to);
     let manifest = manifest.transpose()?;
     let (name, jobs) = (provider.name, options.jobs);
     let fetcher = Fetcher::new(resolver, options);

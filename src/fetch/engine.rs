@@ -225,7 +225,11 @@ impl Work<'_> {
         }
         let mut sink = Sink::Partial(partial);
         let bringing = attempts.bring(job.known.clone(), destination, &mut sink);
-        let arrived = interrupt.or(bringing).await;
+        // A paid request that has left is given the time to be answered.
+        let resolver = &fetcher.resolver;
+        let arrived = interrupt
+            .or_soon(bringing, || resolver.is_asking(&job.id))
+            .await;
         let Sink::Partial(partial) = sink else {
             return Err(Error::new(Code::Unexpected, "the partial is gone"));
         };
@@ -281,7 +285,9 @@ impl Work<'_> {
         let mut sink = Sink::stdout();
         let known = self.job.known.clone();
         let bringing = self.attempts.bring(known, &mut self.destination, &mut sink);
-        let sha256 = match self.interrupt.or(bringing).await? {
+        let (resolver, id) = (&self.fetcher.resolver, &self.job.id);
+        let bringing = self.interrupt.or_soon(bringing, || resolver.is_asking(id));
+        let sha256 = match bringing.await? {
             Arrived::Whole { sha256 } => sha256,
             Arrived::NotNeeded => None,
         };

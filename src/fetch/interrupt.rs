@@ -7,8 +7,13 @@ use signal_hook::flag;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
+
+/// How long what must not be stopped may go on: whoever stops docfetch waits for no longer than a second.
+const GRACE: Duration = Duration::from_millis(700);
+const LOOK: Duration = Duration::from_millis(5);
 
 /// Listens from its creation on, for everything that is under way.
 #[derive(Debug)]
@@ -54,16 +59,36 @@ impl Interrupt {
         }
     }
 
+    /// As [`Interrupt::or`], but a signal does not end it while it `must_not_stop`, for a short time.
+    ///
+    /// # Errors
+    /// As [`Interrupt::or`].
+    pub async fn or_soon<T>(
+        &self,
+        work: impl Future<Output = Result<T>>,
+        must_not_stop: impl Fn() -> bool,
+    ) -> Result<T> {
+        let stop = async {
+            let signal = self.wait().await;
+            let told = Instant::now();
+            while must_not_stop() && told.elapsed() < GRACE {
+                tokio::time::sleep(LOOK).await;
+            }
+            signal
+        };
+        tokio::select! {
+            biased;
+            signal = stop => Err(Error::interrupted(signal)),
+            result = work => result,
+        }
+    }
+
     /// Does something until it is done or a signal comes. What it has in hand stays with the caller.
     ///
     /// # Errors
     /// Its own, or [`Code::Interrupted`].
     pub async fn or<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
-        tokio::select! {
-            biased;
-            signal = self.wait() => Err(Error::interrupted(signal)),
-            result = work => result,
-        }
+        self.or_soon(work, || false).await
     }
 }
 

@@ -6,7 +6,7 @@
 //! what became of it. So every file of the mirror is known, whenever it was killed, and nothing that is
 //! there is fetched again.
 
-use super::manifest::Manifest;
+use super::append::Appender;
 use super::outcome::{Outcome, Status};
 use super::verify::sha256_of_file;
 use crate::error::{Error, Result};
@@ -105,7 +105,7 @@ pub struct Mirror {
     resource: &'static str,
     entries: HashMap<Key, (Entry, usize)>,
     /// None in a dry run.
-    manifest: Option<Manifest>,
+    manifest: Option<Appender>,
     _lock: Option<Lock>,
 }
 
@@ -134,7 +134,7 @@ impl Mirror {
             None
         } else {
             known.compact(&path)?;
-            Some(Manifest::own(&path)?)
+            Some(Appender::own(&path)?)
         };
         let mut mirror = Self {
             folder: folder.to_path_buf(),
@@ -238,7 +238,7 @@ impl Mirror {
     }
 
     /// What is appended for documents that failed.
-    pub fn manifest(&self) -> Option<&Manifest> {
+    pub fn manifest(&self) -> Option<&Appender> {
         self.manifest.as_ref()
     }
 

@@ -1,12 +1,12 @@
 //! A document id becomes a file.
 
+pub mod append;
 mod attempts;
 pub mod destination;
 pub mod engine;
 pub mod events;
 pub mod interrupt;
 pub mod layout;
-pub mod manifest;
 pub mod mirror;
 pub mod naming;
 pub mod outcome;

@@ -161,7 +161,7 @@ impl Ledger {
         }
     }
 
-    /// Whether this run was stopped while it asked for a document.
+    /// Whether this run asks for a document, or was stopped while it did.
     pub fn was_asking(&self, id: &DocumentId) -> bool {
         locked(&self.in_flight).contains(id)
     }

@@ -99,6 +99,11 @@ impl Resolver {
         }
     }
 
+    /// Whether a paid request for a document has left, and is not answered.
+    pub fn is_asking(&self, id: &DocumentId) -> bool {
+        self.ledger.was_asking(id)
+    }
+
     /// A failure, with what running again means once a paid retrieval was asked for. `resolved` when
     /// this run had its URL.
     pub fn say_what_it_costs(&self, id: &DocumentId, error: Error, resolved: bool) -> Error {

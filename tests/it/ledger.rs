@@ -263,6 +263,33 @@ fn an_interrupt_while_the_answer_is_awaited_leaves_a_doubt() {
     assert_eq!(posts(&server), 1);
 }
 
+/// The answer comes a moment after the interrupt.
+#[test]
+fn an_interrupt_gives_a_paid_request_the_time_to_be_answered() {
+    let (storage, content) = (
+        Raw::start(|_, stream| reply(stream, "200 OK", &[], b"x")),
+        b"x",
+    );
+    let url = presigned(&storage.base(), "/x.bin");
+    let server = Raw::start(move |request, stream| {
+        if request.method == "POST" {
+            std::thread::sleep(Duration::from_millis(300));
+        }
+        api(request, stream, &url);
+    });
+    let world = World::new(&server.base());
+    let child = world.command(&["onecodex", "a"]).spawn().unwrap();
+    world.wait_until("a POST", || posts(&server) == 1);
+    let asked = Instant::now();
+    send(&child, Signal::INT);
+    let run = world.finish(child, asked);
+    run.exits(130);
+    assert!(run.elapsed < Duration::from_secs(1), "{:?}", run.elapsed);
+    assert_eq!(state(&world).as_deref(), Some("answered"));
+    world.run(&["onecodex", "a"]).exits(0);
+    assert_eq!((world.read("x.bin"), posts(&server)), (content.to_vec(), 1));
+}
+
 #[test]
 fn a_process_that_is_killed_after_the_answer_costs_nothing_more() {
     let (service, content) = Service::with("x.bin", 1 << 20, &["throttle=1M"]);

@@ -26,4 +26,5 @@ mod sandbox;
 mod secrets;
 mod state;
 mod support;
+mod sync;
 mod terminal;

@@ -3,8 +3,9 @@
 use crate::support::raw::{Raw, api, presigned, reply};
 use crate::support::services::Service;
 use crate::support::tools::strace;
-use crate::support::{Run, World, kill, noise};
+use crate::support::{Run, World, kill, noise, send};
 use docfetch::sandbox::Document;
+use rustix::process::Signal;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -27,7 +28,13 @@ fn portfolio(count: usize, bytes: usize) -> Vec<(Document, Vec<u8>)> {
 }
 
 fn serve(portfolio: &[(Document, Vec<u8>)], faults: &[&str]) -> Service {
-    Service::start(portfolio.iter().map(|(document, _)| document.clone()).collect(), faults)
+    Service::start(
+        portfolio
+            .iter()
+            .map(|(document, _)| document.clone())
+            .collect(),
+        faults,
+    )
 }
 
 /// Every file below a folder, but for docfetch's own.
@@ -53,7 +60,10 @@ fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
 /// The mirror holds each document exactly once, and nothing else.
 fn holds_all(folder: &Path, portfolio: &[(Document, Vec<u8>)]) {
     let mut there: Vec<Vec<u8>> = files(folder).into_values().collect();
-    let mut due: Vec<Vec<u8>> = portfolio.iter().map(|(_, content)| content.clone()).collect();
+    let mut due: Vec<Vec<u8>> = portfolio
+        .iter()
+        .map(|(_, content)| content.clone())
+        .collect();
     there.sort();
     due.sort();
     assert!(there == due, "{:#?}", files(folder).into_keys());
@@ -79,7 +89,11 @@ fn a_mirror_is_filled_and_the_next_run_moves_nothing() {
             }
             world.run(&arguments)
         };
-        let all = if provider == "sm" { &portfolio[..26] } else { &portfolio[..] };
+        let all = if provider == "sm" {
+            &portfolio[..26]
+        } else {
+            &portfolio[..]
+        };
         let run = sync();
         assert_eq!(summary(run.exits(0))["fetched"], all.len());
         holds_all(&folder, all);
@@ -93,7 +107,10 @@ fn a_mirror_is_filled_and_the_next_run_moves_nothing() {
         std::thread::sleep(Duration::from_secs(if provider == "sm" { 10 } else { 0 }));
         let run = sync();
         let end = summary(run.exits(0));
-        assert_eq!((&end["fetched"], &end["skipped"]), (&json!(0), &json!(all.len())));
+        assert_eq!(
+            (&end["fetched"], &end["skipped"]),
+            (&json!(0), &json!(all.len()))
+        );
         assert_eq!(service.report().storage_requests, before.storage_requests);
         assert_eq!(service.report().charges, before.charges);
         assert_eq!(files(&folder).into_keys().collect::<Vec<_>>(), names);
@@ -102,42 +119,153 @@ fn a_mirror_is_filled_and_the_next_run_moves_nothing() {
     assert!(service.report().charges.values().all(|times| *times == 1));
 }
 
-#[test]
-fn a_mirror_that_is_killed_again_and_again_gets_whole_and_pays_once() {
-    let portfolio = portfolio(230, 2000);
-    let service = serve(&portfolio, &["latency=3ms"]);
-    let world = service.world();
-    let arguments = ["sync", "onecodex", "mirror", "-j", "8"];
+/// Standard Metrics with three pages and no rate limit, and how many bytes its storage sent.
+fn metrics(portfolio: &[(Document, Vec<u8>)]) -> (Raw, Raw) {
+    let contents: BTreeMap<String, Vec<u8>> = portfolio
+        .iter()
+        .map(|(document, content)| (format!("/{}", document.id), content.clone()))
+        .collect();
+    let storage = Raw::start(move |request, stream| {
+        let content = &contents[request.path()];
+        let tag = format!("\"{}\"", request.path());
+        match request.range_start() {
+            Some(at) => {
+                let range = format!("bytes {at}-{}/{}", content.len() - 1, content.len());
+                let headers = [("ETag", &*tag), ("Content-Range", &*range)];
+                reply(stream, "206 Partial Content", &headers, &content[at..]);
+            }
+            None => reply(stream, "200 OK", &[("ETag", &*tag)], content),
+        }
+    });
+    let rows: Vec<Value> = portfolio
+        .iter()
+        .map(|(document, _)| {
+            json!({"id": document.id, "name": document.name, "uploaded_at": document.created})
+        })
+        .collect();
+    let base = storage.base();
+    let server = Raw::start(move |request, stream| match request.path() {
+        "/v1/documents/" => {
+            let page: usize = request
+                .target
+                .split(['?', '&'])
+                .find_map(|pair| pair.strip_prefix("page=")?.parse().ok())
+                .unwrap();
+            let next = (page * 100 < rows.len())
+                .then(|| format!("/v1/documents/?page={}&page_size=100", page + 1));
+            let results: Vec<&Value> = rows.iter().skip((page - 1) * 100).take(100).collect();
+            let page = json!({"count": rows.len(), "next": next, "results": results});
+            reply(stream, "200 OK", &[], page.to_string().as_bytes());
+        }
+        path => {
+            let id = path.split('/').nth(3).unwrap_or_default();
+            api(request, stream, &presigned(&base, &format!("/{id}")));
+        }
+    });
+    (server, storage)
+}
+
+/// Kills a mirror's run again and again; what is under a final name meanwhile is whole.
+fn kill_often(world: &World, arguments: &[&str], portfolio: &[(Document, Vec<u8>)]) {
     let folder = world.out().join("mirror");
+    std::fs::create_dir_all(&folder).unwrap();
     for round in 0..12u64 {
-        let child = world.command(&arguments).spawn().unwrap();
-        let pause = Duration::from_millis(60 + round * 37 % 90);
-        std::thread::sleep(pause);
+        let child = world.command(arguments).spawn().unwrap();
+        std::thread::sleep(Duration::from_millis(60 + round * 37 % 90));
         kill(child);
-        for content in files(&folder_or_empty(&folder)).into_iter() {
-            let partial = content.0.to_string_lossy().contains(".docfetch-");
-            assert!(partial || portfolio.iter().any(|(_, due)| *due == content.1));
+        for (path, content) in files(&folder) {
+            let partial = path.to_string_lossy().contains(".docfetch-");
+            let whole = portfolio.iter().any(|(_, due)| *due == content);
+            assert!(partial || whole, "{}", path.display());
         }
     }
-    let before = files(&folder).len();
-    assert!(before > 0 && before < 400, "{before}");
+    let there = files(&folder).len();
+    assert!(there > 0, "nothing was fetched between the kills");
+}
+
+#[test]
+fn a_mirror_that_is_killed_again_and_again_gets_whole() {
+    let portfolio = portfolio(230, 2000);
+    let (server, storage) = metrics(&portfolio);
+    let world = World::new(&server.base());
+    let arguments = ["sync", "sm", "mirror", "-j", "8", "--rate-limit", "none"];
+    kill_often(&world, &arguments, &portfolio);
     world.run(&arguments).exits(0);
-    holds_all(&folder, &portfolio);
-    assert_eq!(service.charges(), 230);
-    let moved = service.report().storage_bytes;
+    holds_all(&world.out().join("mirror"), &portfolio);
+    let moved = storage.seen().len();
+    assert!(moved < 230 + 12 * 8 * 2, "{moved} requests to the storage");
+    world
+        .run(&arguments)
+        .exits(0)
+        .says("0 fetched, 230 skipped");
+    assert_eq!(storage.seen().len(), moved);
+    world
+        .run(&["verify", "mirror/.docfetch/manifest.jsonl"])
+        .exits(0);
+}
+
+/// A kill right while a paid request is on its way leaves a doubt, and nothing else does.
+#[test]
+fn a_paid_mirror_that_is_killed_again_and_again_pays_once_or_asks() {
+    let portfolio = portfolio(230, 2000);
+    let service = serve(&portfolio, &["latency=2ms"]);
+    let world = service.world();
+    let arguments = ["sync", "onecodex", "mirror", "-j", "8"];
+    kill_often(&world, &arguments, &portfolio);
     let run = world.run(&arguments);
-    run.exits(0).says("0 fetched, 230 skipped");
-    assert_eq!(service.report().storage_bytes, moved);
-    let run = world.run(&["verify", "mirror/.docfetch/manifest.jsonl"]);
-    run.exits(0);
+    let doubts = world
+        .run(&["ledger", "list"])
+        .exits(0)
+        .stdout
+        .matches("\tdoubtful\t")
+        .count();
+    assert!(doubts <= 12 * 8, "{doubts}");
+    assert!(service.report().charges.values().all(|times| *times == 1));
+    if doubts > 0 {
+        run.exits(8).says("may have been charged already");
+        let mut permitted = arguments.to_vec();
+        permitted.push("--allow-recharge");
+        world.run(&permitted).exits(0);
+        let twice = service
+            .report()
+            .charges
+            .into_values()
+            .filter(|times| *times > 1);
+        assert!(twice.count() <= doubts);
+    } else {
+        run.exits(0);
+    }
+    holds_all(&world.out().join("mirror"), &portfolio);
+    let moved = service.report().storage_requests;
+    world
+        .run(&arguments)
+        .exits(0)
+        .says("0 fetched, 230 skipped");
+    assert_eq!(service.report().storage_requests, moved);
 }
 
-fn folder_or_empty(folder: &Path) -> PathBuf {
-    std::fs::create_dir_all(folder).unwrap();
-    folder.to_path_buf()
+/// Stopped by a signal that can be heard, nothing is in doubt.
+#[test]
+fn a_paid_mirror_that_is_stopped_again_and_again_pays_once() {
+    let portfolio = portfolio(230, 2000);
+    let service = serve(&portfolio, &["latency=2ms"]);
+    let world = service.world();
+    let arguments = ["sync", "onecodex", "mirror", "-j", "8"];
+    for round in 0..12u64 {
+        let child = world.command(&arguments).spawn().unwrap();
+        std::thread::sleep(Duration::from_millis(60 + round * 37 % 90));
+        send(&child, Signal::TERM);
+        let run = world.finish(child, Instant::now());
+        assert!(matches!(run.code, 143 | 0), "{run:#?}");
+        assert!(run.elapsed < Duration::from_secs(1), "{:?}", run.elapsed);
+    }
+    world.run(&arguments).exits(0);
+    holds_all(&world.out().join("mirror"), &portfolio);
+    assert!(service.report().charges.values().all(|times| *times == 1));
+    assert_eq!(service.charges(), 230);
 }
 
-/// Killed at each rename: the moment between a document's line and its name, and after it.
+/// Killed at each of these calls: before and after a document's line, its name, and all else.
 #[test]
 fn a_document_is_known_whenever_the_process_was_killed() {
     if !strace() {
@@ -156,12 +284,17 @@ fn a_document_is_known_whenever_the_process_was_killed() {
                 arguments.extend(sync);
                 let child = world.command_of("strace", &arguments).spawn().unwrap();
                 world.finish(child, Instant::now());
-                world.run(&sync).exits(0);
-                holds_all(&world.out().join("m"), &portfolio);
-                if provider == "onecodex" {
-                    let charges = service.report().charges;
-                    assert!(charges.values().all(|times| *times == 1), "{call} {number}");
+                let run = world.run(&sync);
+                let charges = service.report().charges;
+                assert!(charges.values().all(|times| *times == 1), "{call} {number}");
+                if run.code == 8 {
+                    let mut permitted = sync.to_vec();
+                    permitted.push("--allow-recharge");
+                    world.run(&permitted).exits(0);
+                } else {
+                    run.exits(0);
                 }
+                holds_all(&world.out().join("m"), &portfolio);
                 let moved = service.report().storage_requests;
                 world.run(&sync).exits(0).says("0 fetched, 3 skipped");
                 assert_eq!(service.report().storage_requests, moved, "{call} {number}");
@@ -170,9 +303,15 @@ fn a_document_is_known_whenever_the_process_was_killed() {
     }
 }
 
+/// When a document was uploaded, and what it holds.
+type Version = (String, Vec<u8>);
+
 /// An API whose one document changes.
-fn changing() -> (Raw, Raw, Arc<Mutex<(String, Vec<u8>)>>) {
-    let now = Arc::new(Mutex::new(("2026-10-01T08:30:00Z".to_owned(), b"old".to_vec())));
+fn changing() -> (Raw, Raw, Arc<Mutex<Version>>) {
+    let now = Arc::new(Mutex::new((
+        "2026-10-01T08:30:00Z".to_owned(),
+        b"old".to_vec(),
+    )));
     let (stored, listed) = (Arc::clone(&now), Arc::clone(&now));
     let storage = Raw::start(move |_, stream| {
         let content = stored.lock().unwrap().1.clone();
@@ -199,12 +338,18 @@ fn a_replaced_document_is_fetched_again_and_the_old_one_kept_until_then() {
     world.run(&["sync", "sm", "m"]).exits(0);
     assert_eq!(world.read("m/plan.pdf"), b"old");
     *now.lock().unwrap() = ("2026-10-02T08:30:00Z".to_owned(), b"new!".to_vec());
-    world.run(&["sync", "sm", "m", "--dry-run"]).exits(0).says("1 planned");
+    world
+        .run(&["sync", "sm", "m", "--dry-run"])
+        .exits(0)
+        .says("1 planned");
     assert_eq!(world.read("m/plan.pdf"), b"old");
     world.run(&["sync", "sm", "m"]).exits(0).says("1 fetched");
     assert_eq!(world.read("m/plan.pdf"), b"new!");
     let asked = storage.seen().len();
-    world.run(&["sync", "sm", "m"]).exits(0).says("0 fetched, 1 skipped");
+    world
+        .run(&["sync", "sm", "m"])
+        .exits(0)
+        .says("0 fetched, 1 skipped");
     assert_eq!(storage.seen().len(), asked);
 }
 
@@ -227,8 +372,14 @@ fn what_was_changed_or_removed_is_fetched_again_and_said() {
     let mut same_length = portfolio[0].1.clone();
     same_length[0] ^= 1;
     std::fs::write(world.out().join("m/report 0.pdf"), &same_length).unwrap();
-    world.run(&["sync", "onecodex", "m"]).exits(0).says("0 fetched, 3 skipped");
-    world.run(&["sync", "onecodex", "m", "--verify"]).exits(0).says("1 fetched, 2 skipped");
+    world
+        .run(&["sync", "onecodex", "m"])
+        .exits(0)
+        .says("0 fetched, 3 skipped");
+    world
+        .run(&["sync", "onecodex", "m", "--verify"])
+        .exits(0)
+        .says("1 fetched, 2 skipped");
     holds_all(&world.out().join("m"), &portfolio);
 }
 
@@ -241,7 +392,9 @@ fn a_removed_document_whose_paid_url_is_over_is_a_new_retrieval_and_said() {
     std::fs::remove_file(world.out().join("m/report 0.pdf")).unwrap();
     std::thread::sleep(Duration::from_millis(2200));
     let run = world.run(&["sync", "onecodex", "m"]);
-    run.exits(0).says("was removed").says("asking for a new paid retrieval");
+    run.exits(0)
+        .says("was removed")
+        .says("asking for a new paid retrieval");
     assert_eq!(service.charges(), 2);
 }
 
@@ -261,10 +414,18 @@ fn files_that_are_not_the_mirrors_are_left_alone() {
         assert_eq!(world.read("m/report 0.pdf"), b"mine");
         assert!(folder.join("report 1.pdf").is_dir());
         for (number, (_, content)) in portfolio[..2].iter().enumerate() {
-            assert_eq!(world.read(&format!("m/report {number}--id000{number}.pdf")), *content);
+            assert_eq!(
+                world.read(&format!("m/report {number}--id000{number}.pdf")),
+                *content
+            );
         }
-        world.run(&["sync", provider, "m"]).exits(0).says("0 fetched, 3 skipped");
-        world.run(&["verify", "m/.docfetch/manifest.jsonl"]).exits(0);
+        world
+            .run(&["sync", provider, "m"])
+            .exits(0)
+            .says("0 fetched, 3 skipped");
+        world
+            .run(&["verify", "m/.docfetch/manifest.jsonl"])
+            .exits(0);
     }
     assert_eq!(service.charges(), 2, "what is there is not paid for");
 }
@@ -272,7 +433,9 @@ fn files_that_are_not_the_mirrors_are_left_alone() {
 #[test]
 fn names_stay_when_others_come() {
     let document = |id: &str, created: &str| {
-        Document::new("report.pdf", id.to_owned()).with_id(id).with_created(created)
+        Document::new("report.pdf", id.to_owned())
+            .with_id(id)
+            .with_created(created)
     };
     let first = document("one", "2026-10-01T00:00:00Z");
     let second = document("two", "2026-10-02T00:00:00Z");
@@ -286,7 +449,10 @@ fn names_stay_when_others_come() {
     for name in ["ONE_CODEX_API_BASE", "ONE_CODEX_API_KEY"] {
         world.set(name, &other.variable(name));
     }
-    world.run(&["sync", "onecodex", "m"]).exits(0).says("1 fetched, 1 skipped");
+    world
+        .run(&["sync", "onecodex", "m"])
+        .exits(0)
+        .says("1 fetched, 1 skipped");
     assert_eq!(world.read("m/report.pdf"), b"one");
     assert_eq!(world.read("m/report--two.pdf"), b"two");
     assert_eq!(service.charges(), 1);
@@ -311,7 +477,10 @@ fn rows_name_folders_and_cannot_leave_the_mirror() {
         assert_eq!(world.read(&path), portfolio[number].1);
     }
     for wrong in ["{nothing}", "/x", "a//b", "../{name}"] {
-        world.run(&["sync", "sm", "n", "--name", wrong]).exits(2).says("--name");
+        world
+            .run(&["sync", "sm", "n", "--name", wrong])
+            .exits(2)
+            .says("--name");
     }
     assert!(!world.out().join("n").exists());
 }
@@ -325,12 +494,18 @@ fn a_dry_run_shows_the_plan_and_touches_nothing() {
     let end = summary(run.exits(0));
     assert_eq!((&end["planned"], &end["bytes"]), (&json!(3), &json!(303)));
     assert!(world.files().is_empty());
-    world.run(&["sync", "onecodex", "m", "--limit", "1"]).exits(0);
+    world
+        .run(&["sync", "onecodex", "m", "--limit", "1"])
+        .exits(0);
     let run = world.run(&["sync", "onecodex", "m", "--dry-run"]);
-    run.exits(0).says("2 planned (202 B known), 1 skipped, 0 failed");
+    run.exits(0)
+        .says("2 planned (202 B known), 1 skipped, 0 failed");
     let mut paths: Vec<&str> = run.stdout.lines().collect();
     paths.sort_unstable();
-    assert_eq!(paths, ["m/report 0.pdf", "m/report 1.pdf", "m/report 2.pdf"]);
+    assert_eq!(
+        paths,
+        ["m/report 0.pdf", "m/report 1.pdf", "m/report 2.pdf"]
+    );
     assert_eq!(service.charges(), 1);
 }
 
@@ -340,23 +515,45 @@ fn the_manifest_has_relative_paths_and_the_records_of_a_fetch() {
     let service = serve(&portfolio, &[]);
     let world = service.world();
     let run = world.run(&["sync", "onecodex", "m", "--json", "--manifest", "all.jsonl"]);
-    assert_eq!(run.exits(0).records()[0]["path"].as_str().map(|path| &path[..2]), Some("m/"));
+    assert_eq!(
+        run.exits(0).records()[0]["path"]
+            .as_str()
+            .map(|path| &path[..2]),
+        Some("m/")
+    );
     let text = String::from_utf8(world.read("m/.docfetch/manifest.jsonl")).unwrap();
-    let records: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let records: Vec<Value> = text
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
     let documents = records.iter().filter(|record| record["type"] == "document");
     let documents: Vec<&Value> = documents.collect();
     assert_eq!(documents.len(), 2);
     for record in documents {
-        assert!(record["path"].as_str().unwrap().starts_with("report "), "{record}");
+        assert!(
+            record["path"].as_str().unwrap().starts_with("report "),
+            "{record}"
+        );
         assert_eq!(record["status"], "fetched");
         assert_eq!(record["sha256"].as_str().map(str::len), Some(64));
     }
-    assert_eq!(String::from_utf8(world.read("all.jsonl")).unwrap().lines().count(), 2);
+    assert_eq!(
+        String::from_utf8(world.read("all.jsonl"))
+            .unwrap()
+            .lines()
+            .count(),
+        2
+    );
     world.run(&["verify", "all.jsonl"]).exits(0);
     // The mirror can be moved.
     std::fs::rename(world.out().join("m"), world.out().join("n")).unwrap();
-    world.run(&["verify", "n/.docfetch/manifest.jsonl"]).exits(0);
-    world.run(&["sync", "onecodex", "n"]).exits(0).says("0 fetched, 2 skipped");
+    world
+        .run(&["verify", "n/.docfetch/manifest.jsonl"])
+        .exits(0);
+    world
+        .run(&["sync", "onecodex", "n"])
+        .exits(0)
+        .says("0 fetched, 2 skipped");
 }
 
 #[test]
@@ -392,24 +589,34 @@ fn a_planted_manifest_or_folder_is_not_followed() {
         "modified": "2026-10-01T08:30:00Z", "size": 101,
     });
     std::fs::write(own.join("manifest.jsonl"), format!("{line}\n")).unwrap();
-    world.run(&["sync", "onecodex", "m"]).exits(0).says("1 fetched").says("cannot be read");
+    world
+        .run(&["sync", "onecodex", "m"])
+        .exits(0)
+        .says("1 fetched")
+        .says("cannot be read");
     assert_eq!(world.read("victim"), b"mine");
 }
 
 #[test]
 fn a_listing_that_breaks_ends_it_with_what_was_listed() {
-    let (storage, first) = (Raw::start(|_, stream| reply(stream, "200 OK", &[], b"x")), "a");
+    let (storage, first) = (
+        Raw::start(|_, stream| reply(stream, "200 OK", &[], b"x")),
+        "a",
+    );
     let url = presigned(&storage.base(), "/a.pdf");
-    let server = Raw::start(move |request, stream| match (request.path(), request.before) {
-        ("/v1/documents/", 0) => {
-            let next = "/v1/documents/?page=2&page_size=100";
-            let row = json!({"id": first, "name": "a.pdf", "uploaded_at": "2026-10-01T08:30:00Z"});
-            let page = json!({"count": 2, "next": next, "results": [row]});
-            reply(stream, "200 OK", &[], page.to_string().as_bytes());
-        }
-        ("/v1/documents/", _) => reply(stream, "500 Oops", &[], b"{}"),
-        _ => api(request, stream, &url),
-    });
+    let server = Raw::start(
+        move |request, stream| match (request.path(), request.before) {
+            ("/v1/documents/", 0) => {
+                let next = "/v1/documents/?page=2&page_size=100";
+                let row =
+                    json!({"id": first, "name": "a.pdf", "uploaded_at": "2026-10-01T08:30:00Z"});
+                let page = json!({"count": 2, "next": next, "results": [row]});
+                reply(stream, "200 OK", &[], page.to_string().as_bytes());
+            }
+            ("/v1/documents/", _) => reply(stream, "500 Oops", &[], b"{}"),
+            _ => api(request, stream, &url),
+        },
+    );
     let world = World::new(&server.base());
     let run = world.run(&["sync", "sm", "m", "--retries", "0", "--json"]);
     let end = summary(run.exits(5).says("could not answer for the list"));
@@ -423,10 +630,27 @@ fn filters_and_failures_are_as_elsewhere() {
     portfolio[3].0.name = "deck.pdf".into();
     let service = serve(&portfolio, &["status=404"]);
     let world = service.world();
-    let run = world.run(&["sync", "onecodex", "m", "--match", "REPORT", "--fail-fast", "-j", "1", "--retry-max-time", "0s"]);
+    let run = world.run(&[
+        "sync",
+        "onecodex",
+        "m",
+        "--match",
+        "REPORT",
+        "--fail-fast",
+        "-j",
+        "1",
+        "--retry-max-time",
+        "0s",
+    ]);
     run.exits(4).says("0 fetched, 0 skipped, 1 failed");
-    world.run(&["sync", "onecodex", "m", "--company", "c1"]).exits(2).says("--company");
+    world
+        .run(&["sync", "onecodex", "m", "--company", "c1"])
+        .exits(2)
+        .says("--company");
     for option in ["--output", "--from-file", "--if-exists"] {
-        world.run(&["sync", "sm", "m", option, "x"]).exits(2).says(option);
+        world
+            .run(&["sync", "sm", "m", option, "x"])
+            .exits(2)
+            .says(option);
     }
 }

@@ -1,4 +1,4 @@
-//! The manifest: a line of JSON for each document, as `--json` prints them.
+//! Writing manifests: a line of JSON for each document, as `--json` prints them.
 //!
 //! Lines are appended whole, each by a single write, so that a run that is killed leaves a manifest
 //! that can be read, and processes may share one.
@@ -16,12 +16,12 @@ use std::path::{Path, PathBuf};
 
 /// A manifest that lines are appended to.
 #[derive(Debug)]
-pub struct Manifest {
+pub struct Appender {
     path: PathBuf,
     file: File,
 }
 
-impl Manifest {
+impl Appender {
     /// Opens or makes the manifest at `path`. A last line that a crash tore is ended first.
     ///
     /// # Errors
@@ -39,7 +39,7 @@ impl Manifest {
     /// The same for a file of docfetch's own, which is no link.
     ///
     /// # Errors
-    /// As [`Manifest::append_to`]; [`Code::UnsafePartial`](crate::error::Code::UnsafePartial).
+    /// As [`Appender::append_to`]; [`Code::UnsafePartial`](crate::error::Code::UnsafePartial).
     pub fn own(path: &Path) -> Result<Self> {
         let file = open_own(path, OFlags::CREATE | OFlags::RDWR | OFlags::APPEND)?;
         Self::of(path, file)
@@ -67,7 +67,7 @@ impl Manifest {
     /// Makes everything that was appended last.
     ///
     /// # Errors
-    /// As [`Manifest::append`].
+    /// As [`Appender::append`].
     pub fn sync(&self) -> Result<()> {
         self.file
             .sync_data()
@@ -91,7 +91,7 @@ impl Manifest {
     /// Appends the line of a document of `provider` that ended.
     ///
     /// # Errors
-    /// As [`Manifest::append`].
+    /// As [`Appender::append`].
     pub fn note(&self, provider: &str, ended: &Ended) -> Result<()> {
         match &ended.result {
             Ok(outcome) => self.append(outcome),
