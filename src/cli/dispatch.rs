@@ -1,7 +1,8 @@
 //! Command to `commands::*`, error to exit code.
 
 use super::args::{
-    Cli, Command, Fetch, Ledger, List, OutputArgs, ProviderArg, Sandbox, SpeechArgs, UrlOf,
+    Cli, Command, Fetch, FormatArg, Ledger, List, OutputArgs, ProviderArg, Sandbox, SpeechArgs,
+    UrlOf, Verify,
 };
 use crate::commands;
 use crate::commands::fetch::Batch;
@@ -9,6 +10,7 @@ use crate::config::settings::Connection;
 use crate::error::{Code, Error, Result};
 use crate::fetch::destination::Wish;
 use crate::fetch::engine::Options;
+use crate::fetch::manifest::Form;
 use crate::fetch::outcome::Summary;
 use crate::fetch::verify::Wanted;
 use crate::provider::{Provider, one_codex, standard_metrics};
@@ -96,6 +98,7 @@ async fn dispatch(command: Command) -> u8 {
         Command::Onecodex(arguments) => Box::pin(fetch(one_codex(), arguments)).await,
         Command::List(arguments) => list(arguments).await,
         Command::Url(arguments) => url(arguments).await,
+        Command::Verify(arguments) => verify(&arguments),
         Command::Ledger(command) => ledger(command).await,
         Command::Sandbox(arguments) => sandbox(arguments).await,
     }
@@ -239,6 +242,25 @@ async fn url(arguments: UrlOf) -> u8 {
         commands::url::run(provider, &connection, &id, |url| printer.url(url)).await
     };
     end(&printer, resolved.await)
+}
+
+fn verify(arguments: &Verify) -> u8 {
+    let printer = Printer::new(look(&arguments.output_args, ProgressKind::None));
+    let verified = || {
+        let manifest = commands::verify::read(&arguments.manifest)?;
+        let sums = arguments.format == FormatArg::Sha256sum;
+        let list = sums && manifest.form != Some(Form::Sha256sum);
+        let tally = commands::verify::run(&manifest, list, |checked| {
+            if list {
+                printer.sha256sum(checked)
+            } else {
+                printer.checked(checked)
+            }
+        })?;
+        printer.tally(&tally, list)?;
+        Ok(tally.exit_code)
+    };
+    verified().unwrap_or_else(|error| fail(&printer, &error))
 }
 
 async fn ledger(command: Ledger) -> u8 {

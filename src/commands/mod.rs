@@ -6,3 +6,4 @@ pub mod ledger;
 pub mod list;
 pub mod sandbox;
 pub mod url;
+pub mod verify;

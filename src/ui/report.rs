@@ -2,6 +2,7 @@
 
 use super::diagnostics::paint;
 use super::sanitize::printable;
+use crate::fetch::check::Tally;
 use crate::fetch::outcome::Summary;
 use crate::model::short_duration;
 use crate::resolve::ledger::table::{Record, State};
@@ -246,6 +247,18 @@ pub fn summary(summary: &Summary) -> String {
         summary.skipped,
         summary.failed,
         size(summary.bytes)
+    )
+}
+
+/// The end of a verification, in one line.
+pub fn tally(tally: &Tally) -> String {
+    let files = if tally.verified == 1 { "file" } else { "files" };
+    let seconds = tally.elapsed_ms as f64 / 1000.0;
+    format!(
+        "{} {files} verified, {} wrong; {} in {seconds:.1} s",
+        tally.verified,
+        tally.failed,
+        size(tally.bytes)
     )
 }
 

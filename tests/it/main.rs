@@ -26,3 +26,4 @@ mod secrets;
 mod state;
 mod support;
 mod terminal;
+mod verify;

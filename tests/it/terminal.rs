@@ -159,3 +159,29 @@ fn an_interrupt_leaves_room_for_its_echo() {
         .unwrap();
     assert!(drawn.contains("left   \u{1b}[3D"), "{drawn:?}");
 }
+
+#[test]
+fn names_of_a_manifest_cannot_move_it() {
+    let world = World::bare();
+    let sum = "0".repeat(64);
+    let manifest = format!("{sum}  gone\u{1b}[2J\u{202e}\n");
+    std::fs::write(world.out().join("sums"), manifest).unwrap();
+    let record = format!(
+        r#"{{"type":"document","status":"fetched","path":"gone\u001b[2J\u202e","sha256":"{sum}"}}"#
+    );
+    std::fs::write(world.out().join("records"), record).unwrap();
+    for arguments in [
+        &["verify", "sums", "-v"][..],
+        &["verify", "records"],
+        &["verify", "records", "--json"],
+        &["verify", "records", "--format", "sha256sum"],
+    ] {
+        let (code, screen) = on_a_terminal(world.command(arguments));
+        assert_eq!(code, 6, "{screen}");
+        assert!(screen.contains("gone\\u"), "{screen:?}");
+        assert!(
+            !screen.contains('\u{1b}') && !screen.contains('\u{202e}'),
+            "{screen:?}"
+        );
+    }
+}
