@@ -79,6 +79,13 @@ pub enum Command {
     /// The URL is a credential: whoever has it has the document, until it expires. At One Codex it is
     /// a retrieval, which may be charged: while the URL lives, it is printed again; later it is a new one.
     Url(UrlOf),
+    /// Check files against a manifest, offline
+    ///
+    /// A manifest is what docfetch prints with --json, a mirror's own DIR/.docfetch/manifest.jsonl, or
+    /// what sha256sum prints. Its relative paths start at the current folder, those of a mirror's own at
+    /// DIR. Prints what is wrong, a line a file, and exits with 6 then. A file of which the manifest has
+    /// no SHA-256 is checked by its length.
+    Verify(Verify),
     /// See, or give up, what is recorded of paid retrievals
     #[command(subcommand)]
     Ledger(Ledger),
@@ -426,6 +433,25 @@ pub struct UrlOf {
     pub speech: SpeechArgs,
 }
 
+#[derive(Debug, Args)]
+pub struct Verify {
+    /// The manifest; `-` is standard input
+    pub manifest: PathBuf,
+
+    /// What standard output gets
+    #[arg(
+        long,
+        value_name = "FORMAT",
+        value_enum,
+        default_value_t,
+        help_heading = "Output"
+    )]
+    pub format: FormatArg,
+
+    #[command(flatten)]
+    pub output_args: OutputArgs,
+}
+
 #[derive(Debug, Subcommand)]
 pub enum Ledger {
     /// List what is recorded: documents, when and how each retrieval ended, how long its URL lives
@@ -463,6 +489,16 @@ pub enum ProviderArg {
     Sm,
     /// One Codex
     Onecodex,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum FormatArg {
+    /// What is wrong, a line a file; with --json a record of every file
+    #[default]
+    Auto,
+    /// JSON lines become a list for `sha256sum -c`, whatever --json says; what is wrong goes to
+    /// standard error. A manifest that is such a list is checked as with auto
+    Sha256sum,
 }
 
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
@@ -624,6 +660,7 @@ impl Command {
             Self::Sync(arguments) => Some(&mut arguments.batch.output_args.speech),
             Self::List(arguments) => Some(&mut arguments.output_args.speech),
             Self::Url(arguments) => Some(&mut arguments.speech),
+            Self::Verify(arguments) => Some(&mut arguments.output_args.speech),
             Self::Ledger(Ledger::List(arguments)) => Some(&mut arguments.speech),
             Self::Ledger(Ledger::Forget { speech, .. }) => Some(speech),
             Self::Sandbox(_) => None,
@@ -631,13 +668,13 @@ impl Command {
     }
 }
 
-/// `--ids` and the filters belong to a single listing, not to the environment; what may cost is said
+/// `--ids`, `--verify`, `--format` and the filters belong to a single call, not to the environment; what may cost is said
 /// each time.
 fn is_fetch_option(arg: &clap::Arg) -> bool {
     arg.get_help_heading() != Some(FILTERS)
         && !matches!(
             arg.get_id().as_str(),
-            "ids" | "verify" | "help" | "allow_recharge"
+            "ids" | "verify" | "format" | "help" | "allow_recharge"
         )
 }
 

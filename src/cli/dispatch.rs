@@ -1,8 +1,8 @@
 //! Command to `commands::*`, error to exit code.
 
 use super::args::{
-    BatchArgs, Cli, Command, ConnectionArgs, Fetch, Ledger, List, OutputArgs, ProviderArg,
-    RechargeArgs, ResourceArgs, Sandbox, SpeechArgs, Sync, UrlOf,
+    BatchArgs, Cli, Command, ConnectionArgs, Fetch, FormatArg, Ledger, List, OutputArgs,
+    ProviderArg, RechargeArgs, ResourceArgs, Sandbox, SpeechArgs, Sync, UrlOf, Verify,
 };
 use crate::commands;
 use crate::commands::fetch::Batch;
@@ -11,6 +11,7 @@ use crate::config::settings::Connection;
 use crate::error::{Code, Error, Result};
 use crate::fetch::destination::{IfExists, Wish};
 use crate::fetch::engine::Options;
+use crate::fetch::manifest::Form;
 use crate::fetch::naming::Template;
 use crate::fetch::outcome::Summary;
 use crate::fetch::queue::Ended;
@@ -103,6 +104,7 @@ async fn dispatch(command: Command) -> u8 {
         Command::Sync(arguments) => Box::pin(sync(arguments)).await,
         Command::List(arguments) => list(arguments).await,
         Command::Url(arguments) => url(arguments).await,
+        Command::Verify(arguments) => verify(&arguments),
         Command::Ledger(command) => ledger(command).await,
         Command::Sandbox(arguments) => sandbox(arguments).await,
     }
@@ -387,6 +389,25 @@ async fn url(arguments: UrlOf) -> u8 {
         commands::url::run(provider, &connection, &id, |url| printer.url(url)).await
     };
     end(&printer, resolved.await)
+}
+
+fn verify(arguments: &Verify) -> u8 {
+    let printer = Printer::new(look(&arguments.output_args, ProgressKind::None));
+    let verified = || {
+        let manifest = commands::verify::read(&arguments.manifest)?;
+        let sums = arguments.format == FormatArg::Sha256sum;
+        let list = sums && manifest.form != Some(Form::Sha256sum);
+        let tally = commands::verify::run(&manifest, list, |checked| {
+            if list {
+                printer.sha256sum(checked)
+            } else {
+                printer.checked(checked)
+            }
+        })?;
+        printer.tally(&tally, list)?;
+        Ok(tally.exit_code)
+    };
+    verified().unwrap_or_else(|error| fail(&printer, &error))
 }
 
 async fn ledger(command: Ledger) -> u8 {

@@ -45,7 +45,7 @@ pub async fn run(
     progress: &dyn Progress,
     mut each: impl FnMut(&Ended) -> ControlFlow<()>,
 ) -> (Summary, Result<()>) {
-    let mut tally = Tally::new(batch.fail_fast);
+    let mut tally = Count::new(batch.fail_fast);
     let result = work(batch, progress, &mut tally, &mut each).await;
     tally.end(result)
 }
@@ -53,7 +53,7 @@ pub async fn run(
 async fn work(
     batch: Batch,
     progress: &dyn Progress,
-    tally: &mut Tally,
+    tally: &mut Count,
     each: &mut dyn FnMut(&Ended) -> ControlFlow<()>,
 ) -> Result<()> {
     let interrupt = Interrupt::listen()?;
@@ -105,13 +105,13 @@ async fn work(
 
 /// Counts what ended, and says when to stop.
 #[derive(Debug)]
-pub struct Tally {
+pub struct Count {
     started: Instant,
     fail_fast: bool,
     summary: Summary,
 }
 
-impl Tally {
+impl Count {
     /// Nothing yet.
     pub fn new(fail_fast: bool) -> Self {
         Self {

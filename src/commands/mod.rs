@@ -8,3 +8,4 @@ pub mod list;
 pub mod sandbox;
 pub mod sync;
 pub mod url;
+pub mod verify;

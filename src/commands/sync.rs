@@ -1,6 +1,6 @@
 //! `docfetch sync`: a folder that holds every listed document.
 
-use super::fetch::Tally;
+use super::fetch::Count;
 use crate::config::settings::Connection;
 use crate::error::{Code, Error, Result};
 use crate::fetch::append::Appender;
@@ -60,7 +60,7 @@ pub async fn run(
     progress: &dyn Progress,
     mut each: impl FnMut(&Ended) -> ControlFlow<()>,
 ) -> (Summary, Result<()>) {
-    let mut tally = Tally::new(plan.fail_fast);
+    let mut tally = Count::new(plan.fail_fast);
     let result = Box::pin(work(plan, progress, &mut tally, &mut each)).await;
     tally.end(result)
 }
@@ -68,7 +68,7 @@ pub async fn run(
 async fn work(
     plan: Plan,
     progress: &dyn Progress,
-    tally: &mut Tally,
+    tally: &mut Count,
     each: &mut dyn FnMut(&Ended) -> ControlFlow<()>,
 ) -> Result<()> {
     let interrupt = Interrupt::listen()?;

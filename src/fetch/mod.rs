@@ -2,11 +2,13 @@
 
 pub mod append;
 mod attempts;
+pub mod check;
 pub mod destination;
 pub mod engine;
 pub mod events;
 pub mod interrupt;
 pub mod layout;
+pub mod manifest;
 pub mod mirror;
 pub mod naming;
 pub mod outcome;

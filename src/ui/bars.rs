@@ -1,7 +1,7 @@
 //! Progress bars: the only place that knows indicatif.
 
 use super::console::Console;
-use super::report::{Tally, shortened};
+use super::report::{SoFar, shortened};
 use super::sanitize::printable;
 use crate::error::Error;
 use crate::fetch::events::{Progress, Watcher};
@@ -36,7 +36,7 @@ pub struct Bars {
 #[derive(Debug)]
 struct Whole {
     bar: ProgressBar,
-    tally: Tally,
+    tally: SoFar,
     changed: Instant,
 }
 
@@ -79,7 +79,7 @@ impl Bars {
     }
 
     /// Changes what is known of the whole; shows it now and then, or at once.
-    fn count(&self, at_once: bool, change: impl FnOnce(&mut Tally)) {
+    fn count(&self, at_once: bool, change: impl FnOnce(&mut SoFar)) {
         if let Some(whole) = locked(&self.whole).as_mut() {
             change(&mut whole.tally);
             if at_once || whole.changed.elapsed() >= WHOLE {
@@ -104,7 +104,7 @@ impl Progress for Bars {
         bar.set_style(with_template("{msg}"));
         let mut new = Whole {
             bar,
-            tally: Tally::new(documents),
+            tally: SoFar::new(documents),
             changed: Instant::now(),
         };
         new.show();

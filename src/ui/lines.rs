@@ -1,7 +1,7 @@
 //! Progress as lines: for people who read a log, and as JSON events for programs.
 
 use super::console::Console;
-use super::report::{Tally, size};
+use super::report::{SoFar, size};
 use super::sanitize::{printable, printable_json};
 use crate::error::Error;
 use crate::fetch::events::{Progress, Watcher};
@@ -19,7 +19,7 @@ const EVENT: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 struct Whole {
     every: Duration,
-    known: Mutex<Option<(Tally, Instant)>>,
+    known: Mutex<Option<(SoFar, Instant)>>,
 }
 
 impl Whole {
@@ -34,12 +34,12 @@ impl Whole {
         let mut known = locked(&self.known);
         match known.as_mut() {
             Some((tally, _)) => tally.total = documents,
-            None => *known = Some((Tally::new(documents), Instant::now())),
+            None => *known = Some((SoFar::new(documents), Instant::now())),
         }
     }
 
     /// Changes it; calls `say` when it is time to say something again.
-    fn count(&self, change: impl FnOnce(&mut Tally), say: impl FnOnce(&Tally)) {
+    fn count(&self, change: impl FnOnce(&mut SoFar), say: impl FnOnce(&SoFar)) {
         if let Some((tally, said)) = locked(&self.known).as_mut() {
             change(tally);
             if said.elapsed() >= self.every {
@@ -120,7 +120,7 @@ impl Lines {
         }
     }
 
-    fn count(&self, change: impl FnOnce(&mut Tally)) {
+    fn count(&self, change: impl FnOnce(&mut SoFar)) {
         self.whole.count(change, |tally| {
             self.console.say(&format!("so far: {tally}"));
         });
@@ -194,7 +194,7 @@ impl Events {
         }
     }
 
-    fn count(&self, change: impl FnOnce(&mut Tally)) {
+    fn count(&self, change: impl FnOnce(&mut SoFar)) {
         self.whole.count(change, |tally| {
             let record = json!({
                 "type": "progress", "event": "batch", "documents": tally.ended,

@@ -7,6 +7,7 @@ use super::lines::{Events, Lines};
 use super::report;
 use super::sanitize::{printable, printable_json};
 use crate::error::{Code, Error, Result};
+use crate::fetch::check::{Checked, Tally};
 use crate::fetch::events::{Progress, Unwatched};
 use crate::fetch::outcome::{Failed, Outcome, Status, Summary};
 use crate::fetch::queue::Ended;
@@ -241,6 +242,47 @@ impl Printer {
         lines.iter().try_for_each(|line| self.line(line.as_bytes()))
     }
 
+    /// A file that was verified: its record, or what is wrong with it.
+    ///
+    /// # Errors
+    /// When standard output takes no more.
+    pub fn checked(&self, checked: &Checked<'_>) -> Result<()> {
+        if self.look.json {
+            return self.record(&checked.record(checked.error().as_ref()));
+        }
+        let Err(wrong) = &checked.result else {
+            return Ok(());
+        };
+        let path = checked.entry.path.as_os_str().as_bytes();
+        self.bytes(&[path, format!(": {wrong}").as_bytes()].concat())
+    }
+
+    /// The same as a line of sha256sum; what is wrong goes to standard error.
+    ///
+    /// # Errors
+    /// When standard output takes no more.
+    pub fn sha256sum(&self, checked: &Checked<'_>) -> Result<()> {
+        if let Err(wrong) = &checked.result {
+            let path = checked.entry.path.display().to_string();
+            self.console.say(&format!("{}: {wrong}", printable(&path)));
+        }
+        checked.sha256sum().map_or(Ok(()), |line| self.bytes(&line))
+    }
+
+    /// The end of a verification; a `list` has no place for a record.
+    ///
+    /// # Errors
+    /// When standard output takes no more.
+    pub fn tally(&self, tally: &Tally, list: bool) -> Result<()> {
+        if self.look.json && !list {
+            return self.record(tally);
+        }
+        if !self.look.quiet {
+            self.console.say(&report::tally(tally));
+        }
+        Ok(())
+    }
+
     /// The presigned URL, in the one place where it is shown.
     ///
     /// # Errors
@@ -279,6 +321,15 @@ impl Printer {
     fn record(&self, record: &impl Serialize) -> Result<()> {
         let record = serde_json::to_string(record).map_err(|error| Error::stdout(&error.into()))?;
         self.line(printable_json(&record).as_bytes())
+    }
+
+    /// A line with a name in it: as it is, but on a terminal it cannot move it.
+    fn bytes(&self, line: &[u8]) -> Result<()> {
+        if io::stdout().is_terminal() {
+            self.line(printable(&String::from_utf8_lossy(line)).as_bytes())
+        } else {
+            self.line(line)
+        }
     }
 
     /// A line on standard output, without tearing a bar.

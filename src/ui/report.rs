@@ -2,6 +2,7 @@
 
 use super::diagnostics::paint;
 use super::sanitize::printable;
+use crate::fetch::check::Tally;
 use crate::fetch::outcome::Summary;
 use crate::model::short_duration;
 use crate::resolve::ledger::table::{Record, State};
@@ -71,7 +72,7 @@ pub fn terminal_rows() -> Option<usize> {
 
 /// All documents of a batch together, while it runs.
 #[derive(Debug)]
-pub struct Tally {
+pub struct SoFar {
     /// Documents in all, where that is known.
     pub total: Option<u64>,
     /// Documents that ended.
@@ -81,7 +82,7 @@ pub struct Tally {
     begun: Instant,
 }
 
-impl Tally {
+impl SoFar {
     /// Nothing yet.
     pub fn new(total: Option<u64>) -> Self {
         Self {
@@ -93,7 +94,7 @@ impl Tally {
     }
 }
 
-impl fmt::Display for Tally {
+impl fmt::Display for SoFar {
     /// Documents, bytes, rate, and the time that is left if it goes on like this.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let elapsed = self.begun.elapsed().as_secs_f64().max(0.001);
@@ -324,6 +325,18 @@ fn counts(summary: &Summary) -> String {
         summary.skipped,
         summary.failed,
         size(summary.bytes)
+    )
+}
+
+/// The end of a verification, in one line.
+pub fn tally(tally: &Tally) -> String {
+    let files = if tally.verified == 1 { "file" } else { "files" };
+    let seconds = tally.elapsed_ms as f64 / 1000.0;
+    format!(
+        "{} {files} verified, {} wrong; {} in {seconds:.1} s",
+        tally.verified,
+        tally.failed,
+        size(tally.bytes)
     )
 }
 

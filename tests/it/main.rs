@@ -28,3 +28,4 @@ mod state;
 mod support;
 mod sync;
 mod terminal;
+mod verify;

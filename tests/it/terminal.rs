@@ -180,3 +180,29 @@ fn many_documents_have_a_bar_each_and_a_line_for_the_whole() {
         "{screen:?}"
     );
 }
+
+#[test]
+fn names_of_a_manifest_cannot_move_it() {
+    let world = World::bare();
+    let sum = "0".repeat(64);
+    let manifest = format!("{sum}  gone\u{1b}[2J\u{202e}\n");
+    std::fs::write(world.out().join("sums"), manifest).unwrap();
+    let record = format!(
+        r#"{{"type":"document","status":"fetched","path":"gone\u001b[2J\u202e","sha256":"{sum}"}}"#
+    );
+    std::fs::write(world.out().join("records"), record).unwrap();
+    for arguments in [
+        &["verify", "sums", "-v"][..],
+        &["verify", "records"],
+        &["verify", "records", "--json"],
+        &["verify", "records", "--format", "sha256sum"],
+    ] {
+        let (code, screen) = on_a_terminal(world.command(arguments));
+        assert_eq!(code, 6, "{screen}");
+        assert!(screen.contains("gone\\u"), "{screen:?}");
+        assert!(
+            !screen.contains('\u{1b}') && !screen.contains('\u{202e}'),
+            "{screen:?}"
+        );
+    }
+}

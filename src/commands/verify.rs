@@ -1,0 +1,185 @@
+//! `docfetch verify`: files against a manifest, on all cores, without the network.
+
+use crate::error::{Code, Error, Result};
+use crate::fetch::check::{Checked, Found, Tally, check};
+use crate::fetch::manifest::{self, Entry, Manifest};
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{self, BufReader};
+use std::num::NonZero;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Instant;
+
+/// How much of a file is read at once.
+const BUFFER: usize = 256 << 10;
+
+/// Reads a manifest; `-` is standard input. Lines that cannot be read are logged. The paths of its
+/// entries can be opened from the current folder.
+///
+/// # Errors
+/// [`Code::LocalIo`] when it cannot be read, [`Code::Usage`] when it is none.
+pub fn read(path: &Path) -> Result<Manifest> {
+    let stdin = path == Path::new("-");
+    let (name, read) = if stdin {
+        let input = BufReader::new(io::stdin().lock());
+        (Path::new("standard input"), manifest::read(input))
+    } else {
+        let open = File::open(path).map(BufReader::new);
+        (path, open.and_then(manifest::read))
+    };
+    let read = read.map_err(|error| Error::io("read", name, &error))?;
+    let mut manifest = read.ok_or_else(|| {
+        Error::new(Code::Usage, format!("{} is no manifest", name.display()))
+            .why("its first line is neither a JSON record of docfetch nor a line of sha256sum")
+            .hint(
+                "give what --json printed, DIR/.docfetch/manifest.jsonl, or what sha256sum printed",
+            )
+    })?;
+    for number in &manifest.unreadable {
+        log::error!("{}: line {number} cannot be read", name.display());
+    }
+    if let Some(number) = manifest.torn {
+        log::warn!(
+            "{}: line {number}, the last, was torn by a kill and is passed over",
+            name.display()
+        );
+    }
+    if !stdin && let Some(base) = base(path) {
+        for entry in &mut manifest.entries {
+            entry.path = base.join(&entry.path);
+        }
+    }
+    Ok(manifest)
+}
+
+/// The folder that the paths of a mirror's own manifest are relative to: the parent of `.docfetch`. None
+/// for other manifests, whose paths are relative to the current folder.
+fn base(manifest: &Path) -> Option<PathBuf> {
+    let own = OsStr::new(".docfetch");
+    let folder = manifest.parent()?;
+    if let Some(name) = folder.file_name() {
+        let mirror = folder.parent().filter(|_| name == own);
+        return mirror.map(Path::to_owned);
+    }
+    // The current folder, or one that ends with `..`: the system knows their names.
+    let real = Path::new(".").join(folder).canonicalize().ok()?;
+    (real.file_name() == Some(own)).then(|| folder.join(".."))
+}
+
+/// Looks at every file of a manifest; each goes to `each`, in the manifest's order. `digests` computes
+/// the SHA-256 of those, too, of which the manifest has none.
+///
+/// # Errors
+/// What `each` returns: then nothing more is read.
+pub fn run(
+    manifest: &Manifest,
+    digests: bool,
+    mut each: impl FnMut(&Checked<'_>) -> Result<()>,
+) -> Result<Tally> {
+    let started = Instant::now();
+    let mut tally = Tally::default();
+    tally.add_wrong(manifest.unreadable.len() as u64);
+    in_order(&manifest.entries, digests, |checked| {
+        if let Ok(found) = &checked.result {
+            let path = checked.entry.path.display();
+            log::info!("{path}: {}", what_is_right(checked.entry, found));
+        }
+        tally.add(checked);
+        each(checked)
+    })?;
+    tally.elapsed_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+    Ok(tally)
+}
+
+fn what_is_right(entry: &Entry, found: &Found) -> String {
+    match (&entry.sha256, entry.bytes) {
+        (Some(sha256), _) => format!("has SHA-256 {sha256}"),
+        (None, Some(_)) => format!("has {} bytes; its SHA-256 is not known", found.bytes),
+        (None, None) => "is there; neither length nor SHA-256 is known".to_owned(),
+    }
+}
+
+/// Shares the entries out to a thread a core, each taking the next one; puts the results in order.
+fn in_order<'a>(
+    entries: &'a [Entry],
+    digests: bool,
+    mut each: impl FnMut(&Checked<'a>) -> Result<()>,
+) -> Result<()> {
+    let next = AtomicUsize::new(0);
+    let stopped = AtomicBool::new(false);
+    let goes_on = || !stopped.load(Ordering::Relaxed);
+    let work = |sender: &mpsc::Sender<(usize, Checked<'a>)>| {
+        let mut buffer = vec![0; BUFFER];
+        while goes_on() {
+            let index = next.fetch_add(1, Ordering::Relaxed);
+            let Some(entry) = entries.get(index) else {
+                break;
+            };
+            let result = check(entry, digests, &mut buffer, goes_on);
+            if sender.send((index, Checked { entry, result })).is_err() {
+                break;
+            }
+        }
+    };
+    let cores = thread::available_parallelism().map_or(1, NonZero::get);
+    thread::scope(|scope| {
+        let (sender, receiver) = mpsc::channel();
+        for started in 0..cores.min(entries.len()) {
+            let sender = sender.clone();
+            let spawned = thread::Builder::new().spawn_scoped(scope, move || work(&sender));
+            match spawned {
+                Ok(_) => {}
+                // Where threads are scarce, those that are there do it.
+                Err(_) if started > 0 => break,
+                Err(error) => {
+                    return Err(Error::new(Code::Unexpected, "cannot start a thread")
+                        .why(error.to_string())
+                        .hint("check the limits of this machine"));
+                }
+            }
+        }
+        drop(sender);
+        let mut early = BTreeMap::new();
+        let mut due = 0;
+        let told = receiver.iter().try_for_each(|(index, checked)| {
+            early.insert(index, checked);
+            while let Some(checked) = early.remove(&due) {
+                due += 1;
+                each(&checked)?;
+            }
+            Ok(())
+        });
+        stopped.store(true, Ordering::Relaxed);
+        told
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_of_a_mirrors_own_manifest_are_relative_to_the_mirror() {
+        for (manifest, expected) in [
+            (".docfetch/manifest.jsonl", Some("")),
+            ("./.docfetch/manifest.jsonl", Some(".")),
+            ("a/.docfetch/manifest.jsonl", Some("a")),
+            ("/a/b/.docfetch/x", Some("/a/b")),
+            ("/.docfetch/x", Some("/")),
+            ("a/manifest.jsonl", None),
+            ("a.docfetch/manifest.jsonl", None),
+            (".docfetch/a/manifest.jsonl", None),
+            (".docfetch", None),
+            ("manifest.jsonl", None),
+            ("../manifest.jsonl", None),
+            ("/manifest.jsonl", None),
+        ] {
+            let found = base(Path::new(manifest));
+            assert_eq!(found, expected.map(PathBuf::from), "{manifest}");
+        }
+    }
+}

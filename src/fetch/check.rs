@@ -1,0 +1,224 @@
+//! Whether a file is still what a manifest says of it.
+
+use super::manifest::{Entry, sha256sum_line};
+use super::outcome::Failure;
+use crate::error::{Code, Error};
+use crate::model::hexadecimal;
+use ring::digest::{Context, SHA256};
+use rustix::fs::{Mode, OFlags};
+use serde::Serialize;
+use std::borrow::Cow;
+use std::fmt;
+use std::fs::{self, File};
+use std::io::{self, Read as _};
+use std::path::Path;
+
+/// A file that was looked at.
+#[derive(Debug)]
+pub struct Checked<'a> {
+    /// What the manifest says; its path can be opened from the current folder.
+    pub entry: &'a Entry,
+    /// What was found.
+    pub result: Result<Found, Wrong>,
+}
+
+/// A file that is what its entry says.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Found {
+    /// Its length in bytes.
+    pub bytes: u64,
+    /// Its SHA-256 in hexadecimal, where it was computed.
+    pub sha256: Option<String>,
+}
+
+/// What is wrong with a file; shown behind its path.
+#[derive(Debug)]
+pub enum Wrong {
+    /// Nothing has this name.
+    Missing,
+    /// A folder, a device, a pipe…
+    NoPlainFile,
+    /// It has another length, in bytes.
+    Length {
+        /// What it has.
+        found: u64,
+        /// What it must have.
+        expected: u64,
+    },
+    /// It has another SHA-256.
+    Digest,
+    /// The system refuses to open or to read it.
+    Unreadable(io::Error),
+}
+
+impl fmt::Display for Wrong {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Missing => f.write_str("is missing"),
+            Self::NoPlainFile => f.write_str("is no plain file"),
+            Self::Length { found, expected } => {
+                let unit = if *found == 1 { "byte" } else { "bytes" };
+                write!(f, "has {found} {unit} instead of {expected}")
+            }
+            Self::Digest => f.write_str("its SHA-256 is another"),
+            Self::Unreadable(error) => write!(f, "cannot be read: {error}"),
+        }
+    }
+}
+
+impl From<io::Error> for Wrong {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Self::Missing,
+            _ => Self::Unreadable(error),
+        }
+    }
+}
+
+/// Looks at the file of an entry: its length first, then its SHA-256, when the entry has one or
+/// `digest` asks for it. `goes_on` is asked before each read; a check that ends early has no meaning.
+///
+/// # Errors
+/// What is wrong with the file.
+pub fn check(
+    entry: &Entry,
+    digest: bool,
+    buffer: &mut [u8],
+    goes_on: impl Fn() -> bool,
+) -> Result<Found, Wrong> {
+    let metadata = fs::metadata(&entry.path)?;
+    if !metadata.is_file() {
+        return Err(Wrong::NoPlainFile);
+    }
+    let bytes = metadata.len();
+    if let Some(expected) = entry.bytes.filter(|expected| *expected != bytes) {
+        let found = bytes;
+        return Err(Wrong::Length { found, expected });
+    }
+    if !digest && entry.sha256.is_none() {
+        let sha256 = None;
+        return Ok(Found { bytes, sha256 });
+    }
+    let sha256 = sha256(&entry.path, buffer, goes_on)?;
+    if entry.sha256.as_ref().is_some_and(|known| *known != sha256) {
+        return Err(Wrong::Digest);
+    }
+    let sha256 = Some(sha256);
+    Ok(Found { bytes, sha256 })
+}
+
+fn sha256(path: &Path, buffer: &mut [u8], goes_on: impl Fn() -> bool) -> io::Result<String> {
+    // Should a pipe have taken the file's place since: do not wait for its writer.
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let mut file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
+    let mut context = Context::new(&SHA256);
+    while goes_on() {
+        match file.read(buffer) {
+            Ok(0) => break,
+            Ok(read) => context.update(&buffer[..read]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(hexadecimal(context.finish().as_ref()))
+}
+
+impl Checked<'_> {
+    /// What is wrong, as an error of the house.
+    pub fn error(&self) -> Option<Error> {
+        let wrong = self.result.as_ref().err()?;
+        let code = match wrong {
+            Wrong::Missing | Wrong::Length { .. } => Code::LengthMismatch,
+            Wrong::Digest => Code::DigestMismatch,
+            Wrong::NoPlainFile | Wrong::Unreadable(_) => Code::LocalIo,
+        };
+        let error = Error::new(code, format!("{}: {wrong}", self.entry.path.display()));
+        Some(match code {
+            Code::LocalIo => error,
+            _ => error.hint("fetch the document again"),
+        })
+    }
+
+    /// Its line in the form of sha256sum: with the digest that it must have, else with the one that it
+    /// has. None when neither is known.
+    pub fn sha256sum(&self) -> Option<Vec<u8>> {
+        let found = self.result.as_ref().ok();
+        let found = found.and_then(|found| found.sha256.as_ref());
+        let sha256 = self.entry.sha256.as_ref().or(found)?;
+        Some(sha256sum_line(sha256, &self.entry.path))
+    }
+
+    /// As scripts see it; `error` is [`Checked::error`].
+    pub fn record<'a>(&'a self, error: Option<&'a Error>) -> CheckRecord<'a> {
+        let found = self.result.as_ref().ok();
+        CheckRecord {
+            provider: self.entry.provider.as_deref(),
+            id: self.entry.id.as_deref(),
+            status: if found.is_some() {
+                "verified"
+            } else {
+                "failed"
+            },
+            path: self.entry.path.to_string_lossy(),
+            name: self.entry.name.as_deref(),
+            bytes: found.map(|found| found.bytes).or(self.entry.bytes),
+            sha256: self.entry.sha256.as_deref(),
+            error: error.map(Failure::from),
+        }
+    }
+}
+
+/// The record of a file that was looked at. Unknown values are null.
+#[derive(Debug, Serialize)]
+#[serde(tag = "type", rename = "document")]
+pub struct CheckRecord<'a> {
+    provider: Option<&'a str>,
+    id: Option<&'a str>,
+    /// `verified` or `failed`.
+    status: &'static str,
+    path: Cow<'a, str>,
+    name: Option<&'a str>,
+    /// What the file has; what it must have when it is wrong.
+    bytes: Option<u64>,
+    /// What it must have.
+    sha256: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<Failure<'a>>,
+}
+
+/// The last record of a verification.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(tag = "type", rename = "summary")]
+pub struct Tally {
+    /// Files that are what the manifest says.
+    pub verified: u64,
+    /// Files that are not, and lines of the manifest that cannot be read.
+    pub failed: u64,
+    /// Bytes of the files verified.
+    pub bytes: u64,
+    /// From start to end.
+    pub elapsed_ms: u64,
+    /// What the process exits with.
+    pub exit_code: u8,
+}
+
+impl Tally {
+    /// Counts a file.
+    pub fn add(&mut self, checked: &Checked<'_>) {
+        match &checked.result {
+            Ok(found) => {
+                self.verified += 1;
+                self.bytes += found.bytes;
+            }
+            Err(_) => self.add_wrong(1),
+        }
+    }
+
+    /// Counts what is wrong, whatever it is: the files are not those of the manifest.
+    pub fn add_wrong(&mut self, count: u64) {
+        self.failed += count;
+        if count > 0 {
+            self.exit_code = Code::DigestMismatch.exit_code();
+        }
+    }
+}
