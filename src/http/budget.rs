@@ -36,6 +36,10 @@ pub struct Budget {
     name: String,
     alone: AtomicBool,
     memory: Mutex<Log>,
+    /// This process's own requests wait here for one another, not at the record's lock.
+    queue: tokio::sync::Mutex<()>,
+    /// The end of the wait that was told last.
+    told_until: Mutex<Option<Instant>>,
 }
 
 /// What was sent, in milliseconds of this machine's clock since 1970.
@@ -87,7 +91,24 @@ impl Budget {
             name,
             alone: AtomicBool::new(false),
             memory: Mutex::default(),
+            queue: tokio::sync::Mutex::default(),
+            told_until: Mutex::default(),
         }
+    }
+
+    /// Says that a request waits; where many wait at the same time, the first one's word is enough.
+    fn tell(&self, wait: Duration) {
+        let now = Instant::now();
+        let mut told_until = locked(&self.told_until);
+        let level = match *told_until {
+            Some(until) if until > now => log::Level::Info,
+            _ => {
+                *told_until = Some(now + wait);
+                notice(wait)
+            }
+        };
+        let seconds = wait.as_secs_f64();
+        log::log!(level, "waiting {seconds:.1} s for the rate budget");
     }
 
     /// Waits for a slot for a request that is answered within `limit`. What the rates ask is always
@@ -129,8 +150,7 @@ impl Budget {
                 Free::In(0) => return Ok(Some(Slot(key))),
                 Free::In(wait) => {
                     let wait = Duration::from_millis(wait);
-                    let seconds = wait.as_secs_f64();
-                    log::log!(notice(wait), "waiting {seconds:.1} s for the rate budget");
+                    self.tell(wait);
                     tokio::time::sleep(wait).await;
                 }
                 Free::AfterAnswer => {
@@ -174,6 +194,7 @@ impl Budget {
         if self.alone.load(Ordering::Relaxed) {
             return Ok(work(&mut locked(&self.memory)));
         }
+        let _first = self.queue.lock().await;
         let what = "counting its requests";
         let failed = match self.records.lock(&self.name, patience, what).await {
             Ok(_lock) => {

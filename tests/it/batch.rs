@@ -413,3 +413,20 @@ fn events_tell_of_each_document_and_of_the_whole() {
         .collect();
     assert!(!bytes.is_empty() && bytes.is_sorted(), "{bytes:?}");
 }
+
+#[test]
+fn a_wait_for_the_budget_is_told_once() {
+    let (service, contents) = many(12, 10, &[]);
+    let world = service.world();
+    let run = world.run_with_input(
+        &["sm", "-", "-j", "12", "--rate-limit", "8/3s"],
+        &lines(&contents),
+    );
+    run.exits(0);
+    are_all_there(&world, &contents);
+    assert_eq!(
+        run.stderr.matches("for the rate budget").count(),
+        1,
+        "{run:#?}"
+    );
+}
