@@ -34,7 +34,7 @@ const FILTERS: &str = "Filters";
     max_term_width = 100
 )]
 #[command(after_help = "\
-Options of `sm` and `onecodex`, but --allow-recharge, can also be set as DOCFETCH_<OPTION>, e.g.
+Options of `sm`, `onecodex` and `sync`, but --allow-recharge, can also be set as DOCFETCH_<OPTION>, e.g.
 DOCFETCH_RETRIES=8.
 
 Exit codes:
