@@ -353,7 +353,9 @@ impl<'a> Destination<'a> {
                 Published::Exists(back) => partial = *back,
             }
             if matches!(self.wish.if_exists, IfExists::Same { .. }) {
-                if sha256.is_some() && sha256 == sha256_of_file(&target).ok().as_deref() {
+                let there = tokio::task::spawn_blocking(move || sha256_of_file(&target)).await;
+                let there = there.ok().and_then(Result::ok);
+                if sha256.is_some() && sha256 == there.as_deref() {
                     partial.discard()?;
                     return Ok(Standing::Skip);
                 }

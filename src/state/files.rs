@@ -181,6 +181,17 @@ pub fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
     std::fs::rename(from, to)
 }
 
+/// Lets the process have at least so many files open, as far as it is permitted.
+pub fn allow_open_files(wanted: u64) {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    if current.is_some_and(|current| current < wanted) {
+        let current = Some(maximum.map_or(wanted, |most| most.min(wanted)));
+        // Where it is refused, a file that cannot be opened says so.
+        let _ = setrlimit(Resource::Nofile, Rlimit { current, maximum });
+    }
+}
+
 /// The process's umask. It can only be read by setting it; the value set meanwhile is the strictest.
 pub fn umask() -> u32 {
     static UMASK: OnceLock<u32> = OnceLock::new();

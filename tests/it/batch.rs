@@ -430,3 +430,15 @@ fn a_wait_for_the_budget_is_told_once() {
         "{run:#?}"
     );
 }
+
+#[test]
+fn many_at_once_need_no_other_limit_on_open_files() {
+    let (service, contents) = many(40, 50_000, &["latency=100ms", "throttle=100K"]);
+    let world = service.world();
+    std::fs::write(world.out().join("ids"), lines(&contents)).unwrap();
+    let binary = env!("CARGO_BIN_EXE_docfetch");
+    let script = format!("ulimit -Sn 48; exec {binary} onecodex --from-file ids -j 40");
+    let child = world.command_of("sh", &["-c", &script]).spawn().unwrap();
+    world.finish(child, Instant::now()).exits(0);
+    are_all_there(&world, &contents);
+}
