@@ -559,13 +559,13 @@ fn later_pages_are_asked_for_one_ahead_of_printing() {
         .spawn()
         .unwrap();
     let pages = || server.count("GET", "/documents");
-    // Nobody reads: the first page is stuck, and nothing more is asked for.
-    world.wait_until("the first page", || pages() == 1);
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut next = || lines.next().unwrap().unwrap();
+    // Nobody reads on: the first page is stuck, and nothing more is asked for.
+    assert_eq!(next(), "1-0");
     std::thread::sleep(std::time::Duration::from_millis(500));
     assert_eq!(pages(), 1);
-    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     // The second page is being printed, its last row still to come, when the third is asked for.
-    let mut next = || lines.next().unwrap().unwrap();
     while next() != "2-0" {}
     world.wait_until("the third page is asked for", || pages() == 3);
     // One ahead only.
