@@ -425,7 +425,7 @@ mod tests {
             ],
         );
         std::fs::write(folder.join("a"), "abc").unwrap();
-        std::fs::write(folder.join("b"), "abd").unwrap();
+        std::fs::write(folder.join("b"), "xyz").unwrap();
         let known = |mirror: &Mirror, id| {
             let entry = mirror.entry("sm", id);
             entry.and_then(|entry| entry.version.modified.clone())
