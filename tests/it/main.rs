@@ -10,6 +10,7 @@
 )]
 
 mod batch;
+mod clusters;
 mod corpora;
 mod crash;
 mod exit_codes;
