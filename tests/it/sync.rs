@@ -654,3 +654,32 @@ fn filters_and_failures_are_as_elsewhere() {
             .says(option);
     }
 }
+
+/// A document that comes while pages are read moves the last row of a page onto the next one.
+#[test]
+fn a_row_that_is_listed_twice_is_one_document() {
+    let storage = Raw::start(|request, stream| {
+        reply(stream, "200 OK", &[], request.path().as_bytes());
+    });
+    let base = storage.base();
+    let server = Raw::start(move |request, stream| match request.path() {
+        "/v1/documents/" => {
+            let row = |id: &str| json!({"id": id, "name": "x.txt", "uploaded_at": "2026-10-01"});
+            let (rows, next) = match request.before {
+                0 => (vec![row("a"), row("b")], Some("/v1/documents/?page=2")),
+                _ => (vec![row("b"), row("c")], None),
+            };
+            let page = json!({"count": 3, "next": next, "results": rows});
+            reply(stream, "200 OK", &[], page.to_string().as_bytes());
+        }
+        path => {
+            let id = path.split('/').nth(3).unwrap_or_default();
+            api(request, stream, &presigned(&base, &format!("/{id}")));
+        }
+    });
+    let world = World::new(&server.base());
+    let run = world.run(&["sync", "sm", "m"]);
+    run.exits(0).says("3 fetched, 0 skipped, 0 failed");
+    assert_eq!(files(&world.out().join("m")).len(), 3);
+    assert_eq!(storage.seen().len(), 3);
+}
