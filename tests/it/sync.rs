@@ -4,7 +4,7 @@ use crate::support::raw::{Raw, api, presigned, reply};
 use crate::support::services::Service;
 use crate::support::tools::strace;
 use crate::support::{Run, World, kill, noise, send};
-use docfetch::sandbox::Document;
+use docfetch::sandbox::{Document, Report};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -295,9 +295,21 @@ fn a_document_is_known_whenever_the_process_was_killed() {
                     run.exits(0);
                 }
                 holds_all(&world.out().join("m"), &portfolio);
-                let moved = service.report().storage_requests;
+                let Report {
+                    storage_requests,
+                    storage_bytes,
+                    ..
+                } = service.report();
+                if call == "unlink" {
+                    // Never in mid-transfer: what has its name, or only lacks it, is not sent again.
+                    assert_eq!(storage_bytes, 3 * 1001, "{provider} {number}");
+                }
                 world.run(&sync).exits(0).says("0 fetched, 3 skipped");
-                assert_eq!(service.report().storage_requests, moved, "{call} {number}");
+                assert_eq!(
+                    service.report().storage_requests,
+                    storage_requests,
+                    "{call} {number}"
+                );
             }
         }
     }
