@@ -34,7 +34,7 @@ pub fn read(path: &Path) -> Result<Manifest> {
     let read = read.map_err(|error| Error::io("read", name, &error))?;
     let mut manifest = read.ok_or_else(|| {
         Error::new(Code::Usage, format!("{} is no manifest", name.display()))
-            .why("its first line is neither a JSON record of docfetch nor a line of sha256sum")
+            .why("it holds neither JSON records of docfetch nor lines of sha256sum")
             .hint(
                 "give what --json printed, DIR/.docfetch/manifest.jsonl, or what sha256sum printed",
             )

@@ -203,6 +203,10 @@ fn without_a_sha256_existence_and_length_count() {
         let run = world.run(&["verify", "m", "--json"]);
         assert_eq!(run.exits(code).records()[0]["sha256"], Value::Null);
     }
+    // What can be opened, but not read, shows that nothing is.
+    let line = json!({"type": "document", "status": "skipped", "path": "/proc/self/mem"});
+    write(&world, "unread", lines(&[line]));
+    world.run(&["verify", "unread"]).exits(0);
     world
         .run(&["verify", "m", "-v"])
         .exits(0)
