@@ -42,9 +42,9 @@ pub fn read(path: &Path) -> Result<Manifest> {
     for number in &manifest.unreadable {
         log::error!("{}: line {number} cannot be read", name.display());
     }
-    if let Some(number) = manifest.torn {
+    for number in &manifest.torn {
         log::warn!(
-            "{}: line {number}, the last, was torn by a kill and is passed over",
+            "{}: line {number} was torn by a kill and is passed over",
             name.display()
         );
     }

@@ -50,8 +50,9 @@ pub struct Manifest {
     pub entries: Vec<Entry>,
     /// Numbers of the lines that cannot be read, from 1 on.
     pub unreadable: Vec<usize>,
-    /// The number of a last line that a kill left without its end, and that cannot be read.
-    pub torn: Option<usize>,
+    /// Numbers of the lines that a kill cut off: a last one that cannot be read, and a record that ends
+    /// too early, wherever it stands, since later runs append behind it.
+    pub torn: Vec<usize>,
 }
 
 /// Reads a manifest; none when its first line is of neither form.
@@ -79,7 +80,7 @@ pub fn read(mut input: impl BufRead) -> io::Result<Option<Manifest>> {
         if comment || line.trim_ascii().is_empty() {
             continue;
         }
-        let Some(form) = manifest.form.or_else(|| form_of(line, ended)) else {
+        let Some(form) = manifest.form.or_else(|| form_of(line)) else {
             return Ok(None);
         };
         manifest.form = Some(form);
@@ -93,8 +94,10 @@ pub fn read(mut input: impl BufRead) -> io::Result<Option<Manifest>> {
                 keep(entry, &mut manifest.entries, &mut places);
             }
             Ok(Some(entry)) => manifest.entries.push(entry),
-            Err(Unreadable) if ended => manifest.unreadable.push(number),
-            Err(Unreadable) => manifest.torn = Some(number),
+            Err(Unreadable) if ended && !(form == Form::Records && is_cut_off(line)) => {
+                manifest.unreadable.push(number);
+            }
+            Err(Unreadable) => manifest.torn.push(number),
         }
     }
     Ok(Some(manifest))
@@ -130,17 +133,19 @@ pub fn sha256sum_line(sha256: &str, path: &Path) -> Vec<u8> {
 #[derive(Debug, PartialEq, Eq)]
 struct Unreadable;
 
-/// The form whose first line this can be. A first record that a kill tore is one, too.
-fn form_of(line: &[u8], ended: bool) -> Option<Form> {
-    let torn = || {
-        let read = serde_json::from_slice::<IgnoredAny>(line);
-        !ended && line.starts_with(b"{") && read.is_err_and(|error| error.is_eof())
-    };
-    if record(line).is_ok() || torn() {
+/// The form whose first line this can be. A record that a kill cut off is one, too.
+fn form_of(line: &[u8]) -> Option<Form> {
+    if record(line).is_ok() || is_cut_off(line) {
         Some(Form::Records)
     } else {
         sum(line).ok().map(|_| Form::Sha256sum)
     }
+}
+
+/// Whether a line is the beginning of a record.
+fn is_cut_off(line: &[u8]) -> bool {
+    let read = serde_json::from_slice::<IgnoredAny>(line);
+    line.starts_with(b"{") && read.is_err_and(|error| error.is_eof())
 }
 
 /// Takes in what a record says of a path.
@@ -304,7 +309,7 @@ mod tests {
             + &line("d", 5, Some(&upper));
         let manifest = manifest(&text);
         assert_eq!(manifest.form, Some(Form::Records));
-        assert_eq!((manifest.unreadable.len(), manifest.torn), (0, None));
+        assert_eq!((manifest.unreadable.len(), manifest.torn.len()), (0, 0));
         assert_eq!(paths(&manifest), ["a", "d"]);
         let known = Entry {
             provider: Some("sm".into()),
@@ -342,14 +347,15 @@ mod tests {
         ));
         assert_eq!(manifest.form, Some(Form::Sha256sum));
         assert_eq!(paths(&manifest), ["a", "b  c", "a", "d\\n\n", "e\\n"]);
-        assert!(manifest.unreadable.is_empty() && manifest.torn.is_none());
+        assert!(manifest.unreadable.is_empty() && manifest.torn.is_empty());
     }
 
     #[test]
     fn lines_that_cannot_be_read_are_numbered_and_a_torn_last_one_is_told_apart() {
         let good = line("a", 1, None);
+        let found = manifest(&format!("{}\n{good}{}\n{good}", &good[..9], &good[..20]));
+        assert_eq!((found.unreadable, found.torn), (vec![], vec![1, 3]));
         for wrong in [
-            "{",
             "null",
             "# comment",
             r#"["document"]"#,
@@ -361,9 +367,9 @@ mod tests {
             r#"{"type":"document","status":"fetched","path":"b","sha256":"aa"}"#,
         ] {
             let found = manifest(&format!("\n{good}{wrong}\n{good}"));
-            assert_eq!((found.unreadable, found.torn), (vec![3], None), "{wrong}");
+            assert_eq!((found.unreadable, found.torn), (vec![3], vec![]), "{wrong}");
             let found = manifest(&format!("{good}{wrong}"));
-            assert_eq!((found.unreadable, found.torn), (vec![], Some(2)), "{wrong}");
+            assert_eq!((found.unreadable, found.torn), (vec![], vec![2]), "{wrong}");
         }
         let good = format!("{A}  a\n");
         for wrong in [
@@ -378,9 +384,9 @@ mod tests {
             "\u{e4}",
         ] {
             let found = manifest(&format!("{good}{wrong}\n{good}"));
-            assert_eq!((found.unreadable, found.torn), (vec![2], None), "{wrong}");
+            assert_eq!((found.unreadable, found.torn), (vec![2], vec![]), "{wrong}");
             let found = manifest(&format!("{good}{wrong}"));
-            assert_eq!((found.unreadable, found.torn), (vec![], Some(2)), "{wrong}");
+            assert_eq!((found.unreadable, found.torn), (vec![], vec![2]), "{wrong}");
         }
     }
 

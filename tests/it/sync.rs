@@ -273,8 +273,15 @@ fn a_document_is_known_whenever_the_process_was_killed() {
     }
     let portfolio = portfolio(3, 1000);
     for provider in ["sm", "onecodex"] {
-        for call in ["write", "fdatasync", "fsync", "renameat2", "unlink"] {
-            for number in [1, 2, 3, 5, 8, 13, 21] {
+        let some = || [1, 2, 3, 5, 8, 13, 21].to_vec();
+        for (call, numbers) in [
+            ("write", some()),
+            ("fdatasync", some()),
+            ("fsync", some()),
+            ("renameat2", some()),
+            ("unlink", (1..36).collect()), // of a sidecar, right after the name was given
+        ] {
+            for number in numbers {
                 let service = serve(&portfolio, &[]);
                 let world = service.world();
                 let sync = ["sync", provider, "m", "-j", "1"];
