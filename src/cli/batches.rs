@@ -15,6 +15,7 @@ use crate::fetch::queue::Ended;
 use crate::fetch::verify::Wanted;
 use crate::provider::Provider;
 use crate::ui::{Look, Printer};
+use std::collections::HashSet;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -205,12 +206,18 @@ fn batch(provider: Provider, arguments: Fetch) -> Result<Batch> {
         batch,
         ..
     } = arguments;
-    let mut origins = Vec::with_capacity(ids.len());
+    let mut origins: Vec<Origin> = Vec::with_capacity(ids.len());
+    let mut given = HashSet::new();
     for id in &ids {
         let origin = match id.as_str() {
             "-" => Origin::Stdin,
             id => Origin::Id(provider.document_id(id)?),
         };
+        if let Origin::Id(id) = &origin
+            && !given.insert(id.clone())
+        {
+            continue;
+        }
         if origin == Origin::Stdin && origins.contains(&origin) {
             return Err(Error::new(Code::Usage, "`-` is given twice")
                 .why("standard input can be read only once"));

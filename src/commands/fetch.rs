@@ -75,7 +75,8 @@ async fn work(
     if !interrupt.or(ids.has(1)).await? {
         return Ok(()); // nothing to do
     }
-    let manifest = batch.manifest.as_deref().map(Appender::append_to);
+    let manifest = batch.manifest.as_deref().filter(|_| !options.dry_run);
+    let manifest = manifest.map(Appender::append_to);
     let manifest = manifest.transpose()?;
     let resolver = Resolver::new(batch.provider, &batch.connection)?;
     let jobs = options.jobs;

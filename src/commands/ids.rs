@@ -205,7 +205,19 @@ fn parse(provider: &Provider, line: &str) -> Option<Asked> {
                 Error::new(Code::Usage, what).hint("fetch it from the provider of its line");
             Some(Asked::Wrong(id.as_str().to_owned(), error))
         }
-        None => Some(checked(provider, id)),
+        None => match (text("resource"), provider.resource) {
+            (Some(other), Some(resource)) if other != resource.name() => {
+                let what = format!("a JSON line is of {other}, not of {}", resource.name());
+                let error = Error::new(Code::Usage, what);
+                let error = error.hint(format!("add --resource {other}"));
+                let shown = match checked(provider, id) {
+                    Asked::Document(id) => id.as_str().to_owned(),
+                    Asked::Wrong(shown, _) => shown,
+                };
+                Some(Asked::Wrong(shown, error))
+            }
+            _ => Some(checked(provider, id)),
+        },
     }
 }
 

@@ -22,7 +22,7 @@ use crate::resolve::{Known, Resolver};
 use serde_json::Value;
 use std::collections::{HashSet, VecDeque};
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// What is to be mirrored.
@@ -83,7 +83,8 @@ async fn work(
         options.dry_run,
     );
     let mirror = Arc::new(interrupt.or(opening).await?);
-    let manifest = plan.manifest.as_deref().map(Appender::append_to);
+    let manifest = plan.manifest.as_deref().filter(|_| !options.dry_run);
+    let manifest = manifest.map(Appender::append_to);
     let manifest = manifest.transpose()?;
     let (name, jobs) = (provider.name, options.jobs);
     let fetcher = Fetcher::new(resolver, options);
@@ -226,7 +227,11 @@ impl Keeper<'_> {
                     id: row.id,
                 };
             }
-            let wish = self.old_place(&entry);
+            let wish = if self.mirror.is_direct(&entry) {
+                self.old_place(&entry)
+            } else {
+                self.new_place(&id, &row)
+            };
             self.fetch(order, id, row, wish, version).await
         })
     }
@@ -285,6 +290,7 @@ impl Keeper<'_> {
         wish: Wish,
         version: Version,
     ) -> Work<'_> {
+        let charged = self.fetcher.resolver().provider().charged;
         let mirror = Arc::clone(&self.mirror);
         let publishing = version.clone();
         let job = Job {
@@ -294,6 +300,8 @@ impl Keeper<'_> {
                 size: row.size,
             }),
             wish: Some(Arc::new(wish)),
+            // A complete partial of what costs is published without asking anybody: it must be of this.
+            version: charged.then(|| version.identity()),
             journal: Some(Arc::new(move |outcome: &Outcome| {
                 mirror.publishing(outcome, &publishing)
             })),
@@ -305,22 +313,36 @@ impl Keeper<'_> {
             let Ended { id, result } = fetching.await;
             Ended {
                 id,
-                result: result.and_then(|outcome| self.note(outcome, &version)),
+                result: match result {
+                    Ok(outcome) => self.note(outcome, &version).await,
+                    Err(error) => Err(error),
+                },
             }
         })
     }
 
     /// Notes what is in the mirror now.
-    fn note(&self, mut outcome: Outcome, version: &Version) -> Result<Outcome> {
+    async fn note(&self, mut outcome: Outcome, version: &Version) -> Result<Outcome> {
         if outcome.status == Status::Planned {
             return Ok(outcome);
         }
-        if let (Status::Skipped, Some(path)) = (outcome.status, outcome.path.as_deref()) {
-            // It was there before the mirror knew of it.
-            let failed = |error: std::io::Error| Error::io("read", path, &error);
-            let length = Path::metadata(path).map_err(failed)?.len();
-            let sha256 = sha256_of_file(path).map_err(failed)?;
-            (outcome.bytes, outcome.sha256) = (Some(length), Some(sha256));
+        if let (Status::Skipped, Some(path)) = (outcome.status, outcome.path.clone()) {
+            // It was there before the mirror knew of it: with the same bytes, or, where they would cost,
+            // with the same name and length, which proves nothing of its content.
+            let failed = |error: std::io::Error| Error::io("read", &path, &error);
+            outcome.bytes = Some(path.metadata().map_err(failed)?.len());
+            if self.fetcher.resolver().provider().charged {
+                log::warn!(
+                    "{} was there, with the name and the length of {}: taken for it, unproven",
+                    path.display(),
+                    outcome.id
+                );
+            } else {
+                let hashed = path.clone();
+                let hashing = tokio::task::spawn_blocking(move || sha256_of_file(&hashed));
+                let sha256 = hashing.await.map_err(std::io::Error::from);
+                outcome.sha256 = Some(sha256.and_then(|sha256| sha256).map_err(failed)?);
+            }
         }
         self.mirror.note(&outcome, version)?;
         Ok(outcome)

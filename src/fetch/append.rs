@@ -13,12 +13,15 @@ use std::fs::File;
 use std::io::{self, Write as _};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// A manifest that lines are appended to.
 #[derive(Debug)]
 pub struct Appender {
     path: PathBuf,
     file: File,
+    /// Whether the last line could not be written whole.
+    torn: AtomicBool,
 }
 
 impl Appender {
@@ -61,6 +64,7 @@ impl Appender {
         Ok(Self {
             path: path.to_path_buf(),
             file,
+            torn: AtomicBool::new(false),
         })
     }
 
@@ -83,8 +87,14 @@ impl Appender {
             .map_err(io::Error::from)
             .and_then(|mut line| {
                 line.push(b'\n');
+                if self.torn.swap(false, Ordering::Relaxed) {
+                    line.insert(0, b'\n'); // nothing is joined to what a full disk cut off
+                }
                 (&self.file).write_all(&line)
             });
+        if written.is_err() {
+            self.torn.store(true, Ordering::Relaxed);
+        }
         written.map_err(|error| Error::io("write", &self.path, &error))
     }
 

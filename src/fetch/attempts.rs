@@ -133,6 +133,7 @@ impl<'a> Attempts<'a> {
         destination: &mut Destination<'_>,
         sink: &mut Sink,
     ) -> Result<Arrived> {
+        self.retry = self.resolver.retry(); // whatever was waited for before was nobody's failure
         let known = match known {
             Some(known) => known,
             None => self.resolver.metadata(self.id).await,
@@ -184,6 +185,7 @@ impl<'a> Attempts<'a> {
         if let Sink::Partial(partial) = &*sink
             && charged
             && partial.is_complete()
+            && known.size.is_none_or(|size| size == partial.position())
         {
             // Nothing is missing: what was paid for is here.
             lengths.announced = Some(partial.position());

@@ -77,6 +77,9 @@ fn short_hash(text: &str) -> u64 {
 /// Told of a target right before a document gets its name there.
 pub type Announce = Arc<dyn Fn(&Path) -> Result<()> + Send + Sync>;
 
+/// So many files may be in the way of one name.
+const COPIES: u32 = 10_000;
+
 /// Whether a target is free.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Standing {
@@ -97,6 +100,8 @@ pub struct Destination<'a> {
     target: Option<PathBuf>,
     /// The target's name before it was changed because another one has it.
     wanted_name: Option<String>,
+    /// How often it was.
+    asides: u32,
     /// The target before it got a number.
     unnumbered: Option<PathBuf>,
     published_meanwhile: Option<FileIdentity>,
@@ -123,6 +128,7 @@ impl<'a> Destination<'a> {
             provider,
             target,
             wanted_name: None,
+            asides: 0,
             unnumbered: None,
             published_meanwhile: None,
         }
@@ -180,36 +186,45 @@ impl<'a> Destination<'a> {
         let name = template.file_name(self.id, safe_name, self.provider);
         let mut target = self.wish.folder.join(&name);
         if !self.taken.take(&target, self.id.as_str()) {
-            target = self.with_id(&name, |_| true);
+            target = self.with_id(&name);
         }
         self.wanted_name = Some(name);
         self.target = Some(target);
         self.turn.is_over();
     }
 
-    /// The first path with the id before the extension that no other document has, and that `will_do`.
-    fn with_id(&self, name: &str, will_do: impl Fn(&Path) -> bool) -> PathBuf {
+    /// The next path with the id before the extension that no other document has.
+    fn with_id(&mut self, name: &str) -> PathBuf {
         let own = naming::from_id(self.id, None);
         let own = &own[..own.floor_char_boundary(64)];
-        let mut number = 1;
         loop {
+            self.asides += 1;
             // Ids can be alike, too: in their first letters, or but for case.
-            let suffix = match number {
+            let suffix = match self.asides {
                 1 => format!("--{own}"),
-                _ => format!("--{own} ({number})"),
+                number => format!("--{own} ({number})"),
             };
             let path = self.wish.folder.join(naming::with_suffix(name, &suffix));
-            if self.taken.take(&path, self.id.as_str()) && will_do(&path) {
+            if self.taken.take(&path, self.id.as_str()) {
                 return path;
             }
-            number += 1;
         }
     }
 
     /// Leaves a file that is not this document's alone, and goes beside it.
-    fn step_aside(&mut self) {
-        if let Some(name) = &self.wanted_name {
-            self.target = Some(self.with_id(name, is_free));
+    ///
+    /// # Errors
+    /// [`Code::TargetExists`], when there are very many such files.
+    fn step_aside(&mut self) -> Result<()> {
+        match (&self.target, self.wanted_name.clone()) {
+            (Some(target), _) if self.asides >= COPIES => {
+                Err(exists(target, "so do thousands of numbered copies of it"))
+            }
+            (_, Some(name)) => {
+                self.target = Some(self.with_id(&name));
+                Ok(())
+            }
+            (_, None) => Ok(()),
         }
     }
 
@@ -252,8 +267,8 @@ impl<'a> Destination<'a> {
                     (true, None) => Ok(Standing::Free), // compared when it is here
                     (true, Some(_)) if same_length => Ok(Standing::Skip),
                     _ => {
-                        self.step_aside();
-                        Ok(Standing::Free)
+                        self.step_aside()?;
+                        self.look()
                     }
                 }
             }
@@ -274,9 +289,11 @@ impl<'a> Destination<'a> {
             .file_name()
             .map(OsStr::to_string_lossy)
             .unwrap_or_default();
-        for number in 2..10_000 {
+        for number in 2..COPIES {
             let path = target.with_file_name(naming::with_suffix(&name, &format!(" ({number})")));
-            if is_free(&path) && self.taken.take(&path, self.id.as_str()) {
+            let free = std::fs::symlink_metadata(&path)
+                .is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound);
+            if free && self.taken.take(&path, self.id.as_str()) {
                 return Ok(path);
             }
         }
@@ -359,7 +376,7 @@ impl<'a> Destination<'a> {
                     partial.discard()?;
                     return Ok(Standing::Skip);
                 }
-                self.step_aside();
+                self.step_aside()?;
                 continue;
             }
             match self.look() {
@@ -375,10 +392,6 @@ impl<'a> Destination<'a> {
             }
         }
     }
-}
-
-fn is_free(path: &Path) -> bool {
-    std::fs::symlink_metadata(path).is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound)
 }
 
 fn ends_like_folder(path: &Path) -> bool {

@@ -25,6 +25,8 @@ pub struct Job {
     pub known: Option<Known>,
     /// Where it goes, where that is not as all others.
     pub wish: Option<Arc<Wish>>,
+    /// Which version is meant, where the storage will not be asked whether a partial is of it.
+    pub version: Option<String>,
     /// Told of what the document will be right before it gets its name.
     pub journal: Option<Journal>,
 }
@@ -38,6 +40,7 @@ impl From<DocumentId> for Job {
             id,
             known: None,
             wish: None,
+            version: None,
             journal: None,
         }
     }
@@ -165,13 +168,18 @@ impl Fetcher {
     }
 
     /// What names the partial of a document: provider, base, account, id, and the path when one was
-    /// asked for. A later run finds it before it knows the document's name.
-    fn key(&self, id: &DocumentId) -> String {
+    /// asked for, or the version when that is known. A later run finds it before it knows the document's
+    /// name.
+    fn key(&self, job: &Job) -> String {
         let [provider, base, account] = self.resolver.identity();
         let file = self.options.wish.file.as_deref();
         let file = file.map(|file| file.as_os_str().as_encoded_bytes());
         let file = file.unwrap_or_default();
-        fingerprint(&[provider, base, account, id.as_str().as_bytes(), file])
+        let id = job.id.as_str().as_bytes();
+        match &job.version {
+            Some(version) => fingerprint(&[provider, base, account, id, file, version.as_bytes()]),
+            None => fingerprint(&[provider, base, account, id, file]),
+        }
     }
 }
 
@@ -210,7 +218,7 @@ impl Work<'_> {
             interrupt,
         } = self;
         let options = &fetcher.options;
-        let key = fetcher.key(&job.id);
+        let key = fetcher.key(job);
         if destination.look()? == Standing::Skip {
             discard_stale(destination, &key).await;
             return Ok(self.outcome(Status::Skipped));

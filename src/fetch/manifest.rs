@@ -397,12 +397,12 @@ mod tests {
             ("\n \r\n".to_owned(), None),
             ("\n{\"type\":\"summary\"}".to_owned(), Some(Form::Records)),
             ("{\"type\":\"docu".to_owned(), Some(Form::Records)),
+            ("{\"type\":\"docu\n".to_owned(), Some(Form::Records)),
             (format!("\n{A}  a"), Some(Form::Sha256sum)),
         ] {
             assert_eq!(manifest(&text).form, form, "{text}");
         }
         for text in [
-            "{\"type\":\"docu\n".to_owned(),
             "{}".to_owned(),
             "{\"id\":\"1\",\"name\":\"a row of a listing\"}\n".to_owned(),
             "# title\nwords\n".to_owned(),

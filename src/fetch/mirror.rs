@@ -9,14 +9,15 @@
 use super::append::Appender;
 use super::outcome::{Outcome, Status};
 use super::verify::sha256_of_file;
-use crate::error::{Error, Result};
+use crate::error::{Code, Error, Result};
 use crate::resolve::listing::Row;
-use crate::state::files::make_folder;
+use crate::state::files::{fresh, make_folder, open_own, remove, sync_names};
 use crate::state::lock::Lock;
+use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
-use std::io::{self, BufRead as _, BufReader};
+use std::io::{self, BufRead as _, BufReader, BufWriter, Read as _, Write as _};
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
@@ -38,6 +39,12 @@ pub struct Version {
 }
 
 impl Version {
+    /// A text that other versions do not have.
+    pub fn identity(&self) -> String {
+        let modified = self.modified.as_deref().unwrap_or_default();
+        format!("{modified}\n{}", self.size.unwrap_or_default())
+    }
+
     /// The version that a row lists.
     pub fn of(row: &Row) -> Self {
         Self {
@@ -54,8 +61,8 @@ pub struct Entry {
     pub path: PathBuf,
     /// Its length.
     pub bytes: u64,
-    /// Its SHA-256 in hexadecimal.
-    pub sha256: String,
+    /// Its SHA-256 in hexadecimal; none of a file that was taken for the document by its length.
+    pub sha256: Option<String>,
     /// Which version it is.
     pub version: Version,
 }
@@ -130,43 +137,24 @@ impl Mirror {
             held = Some(Lock::take(own.join("lock"), patience, what).await?);
         }
         let mut known = Known::read(&path)?;
-        let manifest = if look {
-            None
-        } else {
+        let settled = known.settle(folder).await;
+        let mut manifest = None;
+        if !look {
+            let appender = Appender::own(&path)?;
+            for line in settled {
+                appender.append(&line)?;
+            }
             known.compact(&path)?;
-            Some(Appender::own(&path)?)
-        };
-        let mut mirror = Self {
+            manifest = Some(Appender::own(&path)?); // it may be another file by now
+            sync_names(&own)?;
+        }
+        Ok(Self {
             folder: folder.to_path_buf(),
             resource,
             entries: known.entries,
             manifest,
             _lock: held,
-        };
-        for (key, entry) in known.pending {
-            mirror.settle(key, entry)?;
-        }
-        Ok(mirror)
-    }
-
-    /// Finds out whether a document got its name before the process that gave it ended.
-    fn settle(&mut self, key: Key, entry: Entry) -> Result<()> {
-        let path = self.folder.join(&entry.path);
-        let whole = has_length(&path, entry.bytes)
-            && sha256_of_file(&path).is_ok_and(|sha256| sha256 == entry.sha256);
-        if !whole {
-            return Ok(());
-        }
-        if let Some(manifest) = &self.manifest {
-            let (provider, resource, id) = &key;
-            manifest.append(&serde_json::json!({
-                "type": "document", "provider": provider, "id": id, "status": "fetched",
-                "path": entry.path, "bytes": entry.bytes, "sha256": entry.sha256,
-                "resource": resource, "modified": entry.version.modified, "size": entry.version.size,
-            }))?;
-        }
-        self.entries.insert(key, (entry, 0));
-        Ok(())
+        })
     }
 
     /// The folder.
@@ -202,13 +190,26 @@ impl Mirror {
         if std::fs::symlink_metadata(&path).is_err() {
             return Presence::Missing;
         }
-        let right = has_length(&path, entry.bytes)
-            && (!digest || sha256_of_file(&path).is_ok_and(|sha256| sha256 == entry.sha256));
+        let right = if digest {
+            entry.is_at(&path)
+        } else {
+            has_length(&path, entry.bytes)
+        };
         if right {
             Presence::Right
         } else {
             Presence::Wrong
         }
+    }
+
+    /// Whether a document's file is in the mirror itself, and not behind a link in it, which may lead to
+    /// anything.
+    pub fn is_direct(&self, entry: &Entry) -> bool {
+        let above = entry.path.ancestors().skip(1);
+        above
+            .map(|folder| self.folder.join(folder))
+            .take_while(|folder| *folder != self.folder.join(""))
+            .all(|folder| !folder.is_symlink())
     }
 
     /// Notes a document that is about to get its name; that lasts.
@@ -278,14 +279,12 @@ pub enum Presence {
 impl Known {
     fn read(path: &Path) -> Result<Self> {
         let mut known = Self::default();
-        let file = match File::open(path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(known),
-            Err(error) => return Err(Error::io("read", path, &error)),
-        };
+        if std::fs::symlink_metadata(path).is_err() {
+            return Ok(known);
+        }
         let mut unreadable = 0;
-        for line in BufReader::new(file).split(b'\n') {
-            let line = line.map_err(|error| Error::io("read", path, &error))?;
+        let mut lines = lines(path)?;
+        while let Some(line) = lines.next(path)? {
             known.lines += 1;
             if !line.is_empty() && known.take(&line).is_none() {
                 unreadable += 1;
@@ -305,9 +304,7 @@ impl Known {
         };
         let key = (provider, line.resource.unwrap_or_default(), id);
         let there = matches!(line.status.as_deref(), Some("fetched" | "skipped"));
-        let (Some(path), Some(bytes), Some(sha256), true) =
-            (line.path, line.bytes, line.sha256, there)
-        else {
+        let (Some(path), Some(bytes), true) = (line.path, line.bytes, there) else {
             return Some(());
         };
         // Whoever made the manifest: nothing outside the folder is touched because of it.
@@ -317,7 +314,7 @@ impl Known {
         let entry = Entry {
             path,
             bytes,
-            sha256,
+            sha256: line.sha256,
             version: line.version,
         };
         if line.r#type == "publishing" {
@@ -329,32 +326,83 @@ impl Known {
         Some(())
     }
 
+    /// Finds out which documents got their names before the process that gave them ended; returns the
+    /// lines that are missing.
+    async fn settle(&mut self, folder: &Path) -> Vec<serde_json::Value> {
+        let mut missing = Vec::new();
+        for (key, entry) in std::mem::take(&mut self.pending) {
+            let (path, sought) = (folder.join(&entry.path), entry.clone());
+            let looking = tokio::task::spawn_blocking(move || sought.is_at(&path));
+            if !looking.await.unwrap_or(false) {
+                continue;
+            }
+            let (provider, resource, id) = &key;
+            missing.push(serde_json::json!({
+                "type": "document", "provider": provider, "id": id, "status": "fetched",
+                "path": entry.path, "bytes": entry.bytes, "sha256": entry.sha256,
+                "resource": resource, "modified": entry.version.modified, "size": entry.version.size,
+            }));
+            self.lines += 1;
+            self.entries.insert(key, (entry, self.lines));
+        }
+        missing
+    }
+
     /// Writes the manifest anew without the lines that count no more, once there are many.
     fn compact(&mut self, path: &Path) -> Result<()> {
-        if self.lines <= 2 * self.entries.len() + SURPLUS || !self.pending.is_empty() {
+        if self.lines <= 2 * self.entries.len() + SURPLUS {
             return Ok(());
         }
-        let written = (|| {
-            let mut keep: Vec<usize> = self.entries.values().map(|(_, line)| *line).collect();
-            keep.sort_unstable();
-            let mut fresh = tempfile::NamedTempFile::new_in(path.parent().unwrap_or(path))?;
-            let mut lines = BufReader::new(File::open(path)?).split(b'\n');
-            let mut number = 0;
-            for wanted in keep {
-                for line in lines.by_ref() {
-                    number += 1;
-                    if number == wanted {
-                        io::Write::write_all(&mut fresh, &[line?, vec![b'\n']].concat())?;
-                        break;
-                    }
-                }
+        let keep: HashSet<usize> = self.entries.values().map(|(_, line)| *line).collect();
+        let fresh = fresh(path);
+        remove(&fresh)?;
+        let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDWR;
+        let mut written = BufWriter::new(open_own(&fresh, flags)?);
+        let mut lines = lines(path)?;
+        let mut number = 0;
+        let failed = |error: io::Error| Error::io("write", &fresh, &error);
+        while let Some(mut line) = lines.next(path)? {
+            number += 1;
+            if keep.contains(&number) {
+                line.push(b'\n');
+                written.write_all(&line).map_err(failed)?;
             }
-            fresh.as_file().sync_all()?;
-            let mode = std::fs::metadata(path)?.permissions();
-            fresh.as_file().set_permissions(mode)?;
-            fresh.persist(path).map(drop).map_err(io::Error::from)
-        })();
-        written.map_err(|error| Error::io("write", path, &error))
+        }
+        let file = written.into_inner().map_err(|error| failed(error.into()))?;
+        std::fs::metadata(path)
+            .and_then(|old| file.set_permissions(old.permissions()))
+            .and_then(|()| file.sync_all())
+            .and_then(|()| std::fs::rename(&fresh, path))
+            .map_err(failed)
+    }
+}
+
+/// No line of a manifest is longer, in bytes: what is no manifest is not read into memory.
+const LONGEST: u64 = 1 << 20;
+
+/// The lines of a manifest.
+struct Lines(BufReader<File>);
+
+/// The lines of the manifest at `path`, which is a plain file of this user's and no link.
+fn lines(path: &Path) -> Result<Lines> {
+    Ok(Lines(BufReader::new(open_own(path, OFlags::RDONLY)?)))
+}
+
+impl Lines {
+    fn next(&mut self, path: &Path) -> Result<Option<Vec<u8>>> {
+        let mut line = Vec::new();
+        let read = self.0.by_ref().take(LONGEST).read_until(b'\n', &mut line);
+        let read = read.map_err(|error| Error::io("read", path, &error))?;
+        if read as u64 == LONGEST {
+            let what = format!("cannot read {}", path.display());
+            return Err(Error::new(Code::LocalIo, what)
+                .why("a line has more than a million characters")
+                .hint("move it away, if it is no manifest of docfetch"));
+        }
+        if line.last() == Some(&b'\n') {
+            line.pop();
+        }
+        Ok((read > 0).then_some(line))
     }
 }
 
@@ -370,6 +418,13 @@ fn is_inside(path: &Path) -> bool {
 }
 
 impl Entry {
+    /// Whether the document is in the file at `path`, as far as its length and its digest tell.
+    fn is_at(&self, path: &Path) -> bool {
+        let wanted = self.sha256.as_deref();
+        has_length(path, self.bytes)
+            && wanted.is_none_or(|wanted| sha256_of_file(path).is_ok_and(|found| found == wanted))
+    }
+
     /// The outcome of a document that is there already.
     pub fn skipped(&self, provider: &'static str, id: &str, folder: &Path) -> Outcome {
         let name = self.path.file_name();
@@ -380,7 +435,7 @@ impl Entry {
             path: Some(folder.join(&self.path)),
             name: name.map(|name| name.to_string_lossy().into_owned()),
             bytes: Some(self.bytes),
-            sha256: Some(self.sha256.clone()),
+            sha256: self.sha256.clone(),
             ..Outcome::default()
         }
     }

@@ -194,8 +194,12 @@ impl Budget {
         if self.alone.load(Ordering::Relaxed) {
             return Ok(work(&mut locked(&self.memory)));
         }
-        let _first = self.queue.lock().await;
         let what = "counting its requests";
+        let asked = Instant::now();
+        let Ok(_first) = tokio::time::timeout(patience, self.queue.lock()).await else {
+            return Err(Error::new(Code::Busy, format!("another process is {what}")));
+        };
+        let patience = patience.saturating_sub(asked.elapsed());
         let failed = match self.records.lock(&self.name, patience, what).await {
             Ok(_lock) => {
                 // One that cannot be trusted is written anew.

@@ -59,6 +59,8 @@ pub struct ApiRequest<'a> {
     pub form: Option<&'static str>,
     /// How long a hold of the budget may be waited for.
     pub patience: Duration,
+    /// How long the answer may take, where that is less than usual.
+    pub limit: Option<Duration>,
     /// Told, of a charged request, when its connection stands: its first byte leaves right after.
     pub leaving: &'a dyn Fn(),
 }
@@ -147,6 +149,7 @@ impl Http {
         } else {
             self.stall_timeout
         };
+        let time = request.limit.map_or(time, |limit| limit.min(time));
         let slot = self.budget.slot(time, request.patience).await;
         let slot = slot.map_err(|blocked| match blocked {
             Blocked::Busy(error) => Failure::unsent(error),

@@ -62,6 +62,8 @@ struct Ask<'a> {
     charged: bool,
     /// How long a hold of the rate budget may be waited for.
     patience: Duration,
+    /// How long the answer may take, where that is less than usual.
+    limit: Option<Duration>,
     /// Told, of a charged request, right before its first byte leaves.
     leaving: &'a dyn Fn(),
 }
@@ -74,6 +76,7 @@ impl<'a> Ask<'a> {
             url,
             charged: false,
             patience: FREE_PATIENCE,
+            limit: None,
             leaving: &|| {},
         }
     }
@@ -148,30 +151,29 @@ impl Resolver {
         let Some(route) = &self.provider.metadata else {
             return Known::default();
         };
-        match tokio::time::timeout(METADATA_TIME, self.ask_metadata(route, id)).await {
-            Ok(Ok(known)) => known,
-            Ok(Err(error)) => {
-                log::info!("no metadata for {id}: {}", error.message());
-                Known::default()
-            }
-            Err(_) => {
-                log::info!("no metadata for {id} within {} s", METADATA_TIME.as_secs());
-                Known::default()
-            }
-        }
+        self.ask_metadata(route, id).await.unwrap_or_else(|error| {
+            log::info!("no metadata for {id}: {}", error.message());
+            Known::default()
+        })
     }
 
     async fn ask_metadata(&self, route: &Metadata, id: &DocumentId) -> Result<Known> {
         let url = self.route(route.path, Some(id));
-        let reply = self
-            .authorized(Ask::new(Method::GET, &url))
-            .await
-            .map_err(|failure| failure.error)?;
-        if reply.status() != 200 {
-            return Err(self.refusal(&self.thing(id), reply).await);
-        }
-        let json: serde_json::Value =
-            answer::json(self.provider.title, &reply.body(ANSWER).await?)?;
+        let ask = Ask {
+            limit: Some(METADATA_TIME), // but what the rate budget asks for is waited for
+            ..Ask::new(Method::GET, &url)
+        };
+        let reply = self.authorized(ask).await;
+        let reply = reply.map_err(|failure| failure.error)?;
+        let slow = |_| Error::new(Code::Stalled, "its body does not end");
+        let reading = tokio::time::timeout(METADATA_TIME, async {
+            if reply.status() != 200 {
+                return Err(self.refusal(&self.thing(id), reply).await);
+            }
+            reply.body(ANSWER).await
+        });
+        let body = reading.await.map_err(slow)??;
+        let json: serde_json::Value = answer::json(self.provider.title, &body)?;
         let name = json.pointer(route.name).and_then(serde_json::Value::as_str);
         let size = json.pointer(route.size).and_then(serde_json::Value::as_u64);
         Ok(Known {
@@ -244,6 +246,7 @@ impl Resolver {
                 authorization: &authorization,
                 form: None,
                 patience: ask.patience,
+                limit: ask.limit,
                 leaving: ask.leaving,
             };
             let reply = self.http.api(request).await?;

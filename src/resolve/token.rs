@@ -198,6 +198,7 @@ async fn ask(
         authorization: &authorization,
         form: Some("grant_type=client_credentials"),
         patience,
+        limit: None,
         leaving: &|| {},
     };
     let asked = Timestamp::now();

@@ -442,3 +442,83 @@ fn many_at_once_need_no_other_limit_on_open_files() {
     world.finish(child, Instant::now()).exits(0);
     are_all_there(&world, &contents);
 }
+
+#[test]
+fn a_listing_of_another_kind_is_not_paid_for() {
+    let (service, _) = many(2, 10, &[]);
+    let world = service.world();
+    let listed = world.run(&["list", "onecodex", "--resource", "samples", "--json"]);
+    let run = world.run_with_input(&["onecodex", "-"], &listed.exits(0).stdout);
+    run.exits(2).says("add --resource samples");
+    assert_eq!(service.charges(), 0);
+    let arguments = ["onecodex", "-", "--resource", "samples"];
+    world.run_with_input(&arguments, &listed.stdout).exits(0);
+    assert_eq!(service.report().charges["samples/id0001"], 1);
+}
+
+#[test]
+fn a_dry_run_appends_nothing_to_a_manifest() {
+    let (service, _) = many(1, 10, &[]);
+    let world = service.world();
+    for arguments in [&["onecodex", "id0000"][..], &["sync", "onecodex", "m"]] {
+        let mut arguments = arguments.to_vec();
+        arguments.extend(["--dry-run", "--manifest", "m.jsonl"]);
+        world.run(&arguments).exits(0);
+    }
+    assert!(world.files().is_empty());
+}
+
+#[test]
+fn a_refusal_before_the_first_document_is_told_once_an_id() {
+    let run = World::bare().run(&["sm", "a", "a", "b", "--json"]);
+    let records = run.exits(3).records();
+    assert_eq!(records.len(), 3);
+    assert_eq!(records[2]["failed"], 2);
+}
+
+/// The metadata's five seconds do not run while the rate budget makes it wait.
+#[test]
+fn a_tight_budget_makes_no_document_cost_before_its_clash_is_seen() {
+    let (service, _) = many(2, 10, &[]);
+    let world = service.world();
+    std::fs::write(world.out().join("id0001.bin"), "mine").unwrap();
+    let arguments = [
+        "onecodex",
+        "id0000",
+        "id0001",
+        "--rate-limit",
+        "1/3s",
+        "-j",
+        "2",
+    ];
+    world.run(&arguments).exits(7).says("id0001.bin exists");
+    assert_eq!(service.charges(), 1);
+}
+
+#[test]
+fn nothing_is_joined_to_a_line_that_a_full_disk_cut_off() {
+    let (service, contents) = many(30, 10, &[]);
+    let world = service.world();
+    std::fs::write(world.out().join("ids"), lines(&contents)).unwrap();
+    let binary = env!("CARGO_BIN_EXE_docfetch");
+    // The file size limit ends the manifest in mid-line; the documents are shorter.
+    let script =
+        format!("ulimit -f 4; exec {binary} onecodex --from-file ids -j 8 --manifest m.jsonl");
+    let child = world.command_of("bash", &["-c", &script]).spawn().unwrap();
+    world
+        .finish(child, Instant::now())
+        .exits(7)
+        .says("cannot write m.jsonl");
+    world
+        .run(&[
+            "onecodex",
+            "--from-file",
+            "ids",
+            "--if-exists",
+            "skip",
+            "--manifest",
+            "m.jsonl",
+        ])
+        .exits(0);
+    world.run(&["verify", "m.jsonl"]).exits(0);
+}

@@ -702,3 +702,166 @@ fn a_row_that_is_listed_twice_is_one_document() {
     assert_eq!(files(&world.out().join("m")).len(), 3);
     assert_eq!(storage.seen().len(), 3);
 }
+
+/// A sample of each kind of wrong manifest ends in words, and not in a hang.
+#[test]
+fn a_manifest_that_is_none_is_said_so() {
+    let portfolio = portfolio(1, 100);
+    let service = serve(&portfolio, &[]);
+    let world = service.world();
+    let own = world.out().join("m/.docfetch");
+    std::fs::create_dir_all(&own).unwrap();
+    let manifest = own.join("manifest.jsonl");
+    let status = std::process::Command::new("mkfifo").arg(&manifest).status();
+    assert!(status.unwrap().success());
+    world
+        .run(&["sync", "onecodex", "m"])
+        .exits(9)
+        .says("not a plain file");
+    world.run(&["sync", "onecodex", "m", "--dry-run"]).exits(9);
+    std::fs::remove_file(&manifest).unwrap();
+    std::fs::write(&manifest, vec![b'x'; 2 << 20]).unwrap();
+    world
+        .run(&["sync", "onecodex", "m"])
+        .exits(7)
+        .says("a million characters");
+    assert_eq!(service.charges(), 0);
+}
+
+/// All bytes of the old version are here when the run ends; the next one lists a new version.
+#[test]
+fn what_an_interrupted_run_left_of_an_old_version_is_not_the_new_one() {
+    if !strace() {
+        return;
+    }
+    let now = Arc::new(Mutex::new((
+        "2026-10-01T08:30:00Z".to_owned(),
+        b"old".to_vec(),
+    )));
+    let (stored, listed) = (Arc::clone(&now), Arc::clone(&now));
+    let storage = Raw::start(move |_, stream| {
+        let content = stored.lock().unwrap().1.clone();
+        let tag = format!("\"{}\"", String::from_utf8_lossy(&content));
+        reply(stream, "200 OK", &[("ETag", &*tag)], &content);
+    });
+    let url = presigned(&storage.base(), "/plan.pdf");
+    let server = Raw::start(move |request, stream| {
+        if request.path() == "/api/v1/documents" {
+            let (created_at, content) = listed.lock().unwrap().clone();
+            let row = json!([{"$uri": "/api/v1/documents/one", "filename": "plan.pdf",
+                "size": content.len(), "created_at": created_at}]);
+            let total = [("X-Total-Count", "1")];
+            reply(stream, "200 OK", &total, row.to_string().as_bytes());
+        } else {
+            api(request, stream, &url);
+        }
+    });
+    for new in [&b"new!"[..], b"neW"] {
+        let world = World::new(&server.base());
+        *now.lock().unwrap() = ("2026-10-01T08:30:00Z".to_owned(), b"old".to_vec());
+        let binary = env!("CARGO_BIN_EXE_docfetch");
+        let arguments = "-f -qq -o /dev/null -e inject=renameat2:error=EIO".split(' ');
+        let arguments = arguments.chain([binary, "sync", "onecodex", "m"]);
+        let arguments: Vec<&str> = arguments.collect();
+        let child = world.command_of("strace", &arguments).spawn().unwrap();
+        world.finish(child, Instant::now()).exits(7);
+        *now.lock().unwrap() = ("2026-10-02T08:30:00Z".to_owned(), new.to_vec());
+        world.run(&["sync", "onecodex", "m"]).exits(0);
+        assert_eq!(world.read("m/plan.pdf"), new);
+    }
+}
+
+#[test]
+fn what_is_only_as_long_as_a_document_is_said_to_be_unproven() {
+    let portfolio = portfolio(1, 100);
+    let service = serve(&portfolio, &[]);
+    let world = service.world();
+    std::fs::create_dir(world.out().join("m")).unwrap();
+    std::fs::write(world.out().join("m/report 0.pdf"), vec![0; 101]).unwrap();
+    let run = world.run(&["sync", "onecodex", "m", "--json"]);
+    run.exits(0)
+        .says("m/report 0.pdf was there, with the name and the length of id0000");
+    assert_eq!(
+        run.records()[0]["sha256"],
+        Value::Null,
+        "it is not the document's"
+    );
+    let text = String::from_utf8(world.read("m/.docfetch/manifest.jsonl")).unwrap();
+    let record: Value = serde_json::from_str(text.trim()).unwrap();
+    assert_eq!(
+        (&record["sha256"], &record["bytes"]),
+        (&Value::Null, &json!(101))
+    );
+    world
+        .run(&["sync", "onecodex", "m"])
+        .exits(0)
+        .says("1 skipped");
+    assert_eq!(service.charges(), 0);
+}
+
+#[test]
+fn a_mirror_whose_manifest_is_lost_makes_no_further_copies() {
+    let portfolio = portfolio(1, 100);
+    let service = serve(&portfolio, &[]);
+    for provider in ["sm", "onecodex"] {
+        let world = service.world();
+        let folder = world.out().join("m");
+        std::fs::create_dir(&folder).unwrap();
+        std::fs::write(folder.join("report 0.pdf"), "mine").unwrap();
+        for _ in 0..3 {
+            world.run(&["sync", provider, "m"]).exits(0);
+            std::fs::remove_dir_all(folder.join(".docfetch")).unwrap();
+        }
+        let names: Vec<PathBuf> = files(&folder).into_keys().collect();
+        let due = ["report 0--id0000.pdf", "report 0.pdf"].map(|name| folder.join(name));
+        assert_eq!(names, due);
+        assert_eq!(world.read("m/report 0.pdf"), b"mine");
+    }
+    assert_eq!(service.charges(), 1);
+}
+
+#[test]
+fn a_name_that_is_too_long_for_the_disk_is_said_so() {
+    let mut portfolio = portfolio(1, 100);
+    portfolio[0].0.name = format!("{}.pdf", "n".repeat(56));
+    let service = serve(&portfolio, &[]);
+    let world = service.world();
+    // The name fits into the longest path there is, with the id it does not.
+    let mut folder = world.out();
+    let room = 4095 - 1 - 60;
+    while room - folder.as_os_str().len() > 202 {
+        folder.push("d".repeat(100));
+    }
+    folder.push("d".repeat(room - folder.as_os_str().len() - 1));
+    let mut short = PathBuf::from(".");
+    for part in folder.strip_prefix(world.out()).unwrap() {
+        short.push(part);
+    }
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(folder.join(&portfolio[0].0.name), "mine").unwrap();
+    let run = world.run(&["sync", "onecodex", folder.to_str().unwrap()]);
+    run.exits(7).says("File name too long");
+    assert_eq!(service.charges(), 0);
+}
+
+#[test]
+fn a_link_in_a_mirror_leads_no_document_over_a_file_outside() {
+    let portfolio = portfolio(1, 100);
+    let service = serve(&portfolio, &[]);
+    let world = service.world();
+    let outside = world.out().join("outside");
+    std::fs::create_dir(&outside).unwrap();
+    std::fs::write(outside.join("report 0.pdf"), "mine").unwrap();
+    std::fs::create_dir_all(world.out().join("m/.docfetch")).unwrap();
+    std::os::unix::fs::symlink("../outside", world.out().join("m/c0")).unwrap();
+    let line = json!({
+        "type": "document", "provider": "sm", "id": "id0000", "status": "fetched",
+        "resource": "documents", "path": "c0/report 0.pdf", "bytes": 7, "sha256": "0".repeat(64),
+        "modified": "2026-10-01T08:30:00Z", "size": null,
+    });
+    let manifest = world.out().join("m/.docfetch/manifest.jsonl");
+    std::fs::write(manifest, format!("{line}\n")).unwrap();
+    world.run(&["sync", "sm", "m"]).exits(0);
+    assert_eq!(world.read("outside/report 0.pdf"), b"mine");
+    assert_eq!(world.read("m/report 0.pdf"), portfolio[0].1);
+}

@@ -342,7 +342,7 @@ fn a_manifest_may_come_through_a_pipe() {
     let run = run_with(
         &world,
         world.command(&["verify", "-"]),
-        b"{\"type\":\"x\"}\n{\n",
+        b"{\"type\":\"x\"}\n7\n",
     );
     run.exits(6).says("standard input: line 2 cannot be read");
 }
