@@ -50,6 +50,8 @@ struct Lines {
     reader: Pin<Box<dyn AsyncBufRead>>,
     name: String,
     line: Vec<u8>,
+    /// How many were read.
+    number: u64,
 }
 
 impl Ids {
@@ -97,7 +99,7 @@ impl Ids {
                     self.lines = None;
                     continue;
                 };
-                parse(&self.provider, &line)
+                parse(&self.provider, &line, lines.number)
             } else {
                 match self.origins.pop_front() {
                     Some(Origin::Id(id)) => Some(Asked::Document(id)),
@@ -146,12 +148,14 @@ impl Lines {
             reader,
             name,
             line: Vec::new(),
+            number: 0,
         })
     }
 
     /// The next line, without what surrounds it.
     async fn next(&mut self) -> Result<Option<String>> {
         self.line.clear();
+        self.number += 1;
         let mut limited = (&mut self.reader).take(LONGEST);
         let read = limited.read_until(b'\n', &mut self.line).await;
         let cannot = |why: String| {
@@ -173,7 +177,7 @@ impl Lines {
 }
 
 /// A line: an id, a record of a listing (or of a batch before), a comment, or nothing.
-fn parse(provider: &Provider, line: &str) -> Option<Asked> {
+fn parse(provider: &Provider, line: &str, number: u64) -> Option<Asked> {
     if line.is_empty() || line.starts_with('#') {
         return None;
     }
@@ -183,7 +187,7 @@ fn parse(provider: &Provider, line: &str) -> Option<Asked> {
     let wrong = |what: String| {
         let error = Error::new(Code::Usage, what)
             .hint("give ids, or the lines that `docfetch list --json` prints");
-        Some(Asked::Wrong("a line".to_owned(), error))
+        Some(Asked::Wrong(format!("line {number}"), error))
     };
     let Ok(record) = serde_json::from_str::<Value>(line) else {
         return wrong("a line starts like a JSON object, and is none".into());

@@ -221,7 +221,9 @@ impl Keeper<'_> {
             return self.fetch(order, id, row, wish, version);
         };
         Box::pin(async move {
-            if entry.version == version && self.is_right(&entry).await {
+            // What was changed here is said, also where a new version replaces it.
+            let right = self.is_right(&entry).await;
+            if right && entry.version == version {
                 return Ended {
                     result: Ok(entry.skipped(provider.name, &row.id, self.mirror.folder())),
                     id: row.id,

@@ -11,8 +11,12 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-/// Room for the name, in columns.
-const NAME: usize = 32;
+/// Columns of a terminal that does not tell.
+const COLUMNS: usize = 80;
+/// Below this there is no room for a bar.
+const NARROW: usize = 72;
+/// What a narrow line needs beside the name.
+const NUMBERS: usize = 26;
 /// A bar that gets no bytes still shows that it lives.
 const TICK: Duration = Duration::from_millis(250);
 /// Between two changes of the line for the whole.
@@ -29,6 +33,7 @@ pub struct Bars {
     all: MultiProgress,
     color: bool,
     room: usize,
+    columns: usize,
     shown: AtomicUsize,
     whole: Mutex<Option<Whole>>,
 }
@@ -48,12 +53,13 @@ impl Whole {
 }
 
 impl Bars {
-    /// Bars on this console, which has so many `rows`.
-    pub fn new(console: &Console, color: bool, rows: Option<usize>) -> Self {
+    /// Bars on this console, which has so many rows and columns.
+    pub fn new(console: &Console, color: bool, size: Option<(usize, usize)>) -> Self {
         Self {
             all: console.bars().clone(),
             color,
-            room: rows.map_or(USUAL, |rows| rows.saturating_sub(OTHERS).max(1)),
+            room: size.map_or(USUAL, |(rows, _)| rows.saturating_sub(OTHERS).max(1)),
+            columns: size.map_or(COLUMNS, |(_, columns)| columns),
             shown: AtomicUsize::new(0),
             whole: Mutex::default(),
         }
@@ -66,7 +72,9 @@ impl Bars {
         } else {
             "{wide_bar}"
         };
-        let template = if known {
+        let template = if self.columns < NARROW {
+            "{msg} {binary_bytes:>10}/{binary_total_bytes}".to_owned()
+        } else if known {
             format!(
                 "{{msg}} {bar} {{binary_bytes:>10}}/{{binary_total_bytes}} {{binary_bytes_per_sec:>12}} {{eta:>4}} left"
             )
@@ -76,6 +84,15 @@ impl Bars {
         // Room for the `^C` that a terminal echoes: at the edge it would wrap, and stay.
         let room = if last { "   \u{1b}[3D" } else { "" };
         with_template(&format!("{template}{room}")).progress_chars("##-")
+    }
+
+    /// Room for the name, in columns.
+    fn name(&self) -> usize {
+        if self.columns < NARROW {
+            self.columns.saturating_sub(NUMBERS).max(8)
+        } else {
+            self.columns / 3
+        }
     }
 
     /// Changes what is known of the whole; shows it now and then, or at once.
@@ -151,7 +168,7 @@ impl Watcher for OneBar<'_> {
         // Not on the screen yet, or what an earlier run brought would count as speed.
         let bar = ProgressBar::hidden();
         bar.set_style(self.bars.style(total.is_some(), whole.is_none()));
-        bar.set_message(shortened(&printable(name), NAME));
+        bar.set_message(shortened(&printable(name), self.bars.name()));
         bar.set_length(total.unwrap_or(0));
         bar.set_position(from);
         bar.tick();

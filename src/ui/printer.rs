@@ -105,8 +105,8 @@ impl Printer {
         let console = self.console.clone();
         match kind {
             ProgressKind::Bar | ProgressKind::Auto => {
-                let rows = report::terminal_rows();
-                Box::new(Bars::new(&console, self.color, rows))
+                let size = report::terminal_size();
+                Box::new(Bars::new(&console, self.color, size))
             }
             ProgressKind::Plain => Box::new(Lines::new(console)),
             ProgressKind::Json => Box::new(Events::new(console)),

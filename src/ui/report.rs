@@ -64,10 +64,11 @@ pub fn terminal_width() -> Option<usize> {
     Some(usize::from(size.ws_col)).filter(|width| *width > 0)
 }
 
-/// How many lines the terminal of standard error has.
-pub fn terminal_rows() -> Option<usize> {
+/// How many rows and columns the terminal of standard error has.
+pub fn terminal_size() -> Option<(usize, usize)> {
     let size = rustix::termios::tcgetwinsize(std::io::stderr()).ok()?;
-    Some(usize::from(size.ws_row)).filter(|rows| *rows > 0)
+    let size = (usize::from(size.ws_row), usize::from(size.ws_col));
+    Some(size).filter(|(rows, columns)| *rows > 0 && *columns > 0)
 }
 
 /// All documents of a batch together, while it runs.

@@ -94,6 +94,7 @@ fn a_line_that_is_no_id_is_the_failure_of_that_document() {
             .all(|record| record["error"]["code"] == "usage")
     );
     assert_eq!(records.last().unwrap()["fetched"], 2);
+    assert!(failed.iter().any(|record| record["id"] == "line 4"));
     let world = service.world();
     world.run(&["sm", "id0000", "a/b"]).exits(2);
     assert!(world.files().is_empty(), "on the line it is wrong usage");

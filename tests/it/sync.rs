@@ -362,7 +362,13 @@ fn a_replaced_document_is_fetched_again_and_the_old_one_kept_until_then() {
         .exits(0)
         .says("1 planned");
     assert_eq!(world.read("m/plan.pdf"), b"old");
-    world.run(&["sync", "sm", "m"]).exits(0).says("1 fetched");
+    // An edit of the user's goes with the old version, and that is said.
+    std::fs::write(world.out().join("m/plan.pdf"), "edited").unwrap();
+    world
+        .run(&["sync", "sm", "m"])
+        .exits(0)
+        .says("m/plan.pdf is not as it was written")
+        .says("1 fetched");
     assert_eq!(world.read("m/plan.pdf"), b"new!");
     let asked = storage.seen().len();
     world
