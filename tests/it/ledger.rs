@@ -285,8 +285,15 @@ fn an_interrupt_gives_a_paid_request_the_time_to_be_answered() {
     let run = world.finish(child, asked);
     run.exits(130);
     assert!(run.elapsed < Duration::from_secs(1), "{:?}", run.elapsed);
-    assert_eq!(state(&world).as_deref(), Some("answered"));
-    world.run(&["onecodex", "a"]).exits(0);
+    // The document may even arrive before the process looks whether it may stop.
+    let state = state(&world);
+    assert!(
+        matches!(state.as_deref(), Some("answered" | "delivered")),
+        "{state:?}"
+    );
+    world
+        .run(&["onecodex", "a", "--if-exists", "skip"])
+        .exits(0);
     assert_eq!((world.read("x.bin"), posts(&server)), (content.to_vec(), 1));
 }
 
