@@ -181,7 +181,12 @@ impl<'a> Told<'a> {
 
     /// The last words, and what the process exits with.
     fn end(self, summary: &Summary, result: Result<()>) -> u8 {
-        if let Some(error) = result.err().or(self.interrupted) {
+        // A single document has said itself that it was interrupted.
+        let told = |error: &Error| error.code() == Code::Interrupted && !self.many;
+        let error = result
+            .err()
+            .filter(|error| self.documents == 0 || !told(error));
+        if let Some(error) = error.or(self.interrupted) {
             self.printer.error(&error, None);
         }
         if let Some(error) = self.closed {

@@ -131,6 +131,12 @@ impl Mirror {
         let own = folder.join(OWN);
         let path = own.join(MANIFEST);
         let mut held = None;
+        if own.is_symlink() {
+            let what = format!("refused to use {}", own.display());
+            return Err(Error::new(Code::UnsafePartial, what)
+                .why("it is a symbolic link")
+                .hint("remove it, or mirror into another folder"));
+        }
         if !look {
             make_folder(&own, 0o777)?;
             let what = "mirroring into this folder";

@@ -44,8 +44,10 @@ fn an_interrupt_ends_a_backoff_and_a_wait_for_the_budget() {
         std::thread::sleep(Duration::from_millis(300));
         let sent = Instant::now();
         send(&child, Signal::INT);
-        world.finish(child, Instant::now()).exits(130);
+        let run = world.finish(child, Instant::now());
         assert!(sent.elapsed() < Duration::from_secs(1), "{arguments:?}");
+        let told = run.exits(130).stderr.matches("error: interrupted").count();
+        assert_eq!(told, 1, "{run:#?}");
         assert!(world.files().is_empty());
     }
 }

@@ -607,6 +607,19 @@ fn a_planted_manifest_or_folder_is_not_followed() {
     world.run(&["sync", "onecodex", "m"]).exits(9);
     assert_eq!(world.read("victim"), b"mine");
     assert_eq!(service.charges(), 0);
+    std::fs::create_dir_all(world.out().join("elsewhere")).unwrap();
+    std::fs::create_dir(world.out().join("n")).unwrap();
+    std::os::unix::fs::symlink("../elsewhere", world.out().join("n/.docfetch")).unwrap();
+    world
+        .run(&["sync", "onecodex", "n"])
+        .exits(9)
+        .says("symbolic link");
+    assert_eq!(
+        std::fs::read_dir(world.out().join("elsewhere"))
+            .unwrap()
+            .count(),
+        0
+    );
     std::fs::remove_file(own.join("manifest.jsonl")).unwrap();
     let line = json!({
         "type": "document", "provider": "onecodex", "id": "id0000", "status": "fetched",
