@@ -121,7 +121,7 @@ impl Mirror {
     /// another process that works on it. A dry run (`look` only) touches nothing.
     ///
     /// # Errors
-    /// [`Code::Busy`](crate::error::Code::Busy), and what keeps its manifest from being read or written.
+    /// [`Code::Busy`], and what keeps its manifest from being read or written.
     pub async fn open(
         folder: &Path,
         resource: &'static str,
