@@ -75,9 +75,7 @@ async fn work(
     if !interrupt.or(ids.has(1)).await? {
         return Ok(()); // nothing to do
     }
-    let manifest = batch.manifest.as_deref().filter(|_| !options.dry_run);
-    let manifest = manifest.map(Appender::append_to);
-    let manifest = manifest.transpose()?;
+    let manifest = Appender::of_run(batch.manifest.as_deref(), options.dry_run)?;
     let resolver = Resolver::new(batch.provider, &batch.connection)?;
     let jobs = options.jobs;
     let fetcher = Fetcher::new(resolver, options);

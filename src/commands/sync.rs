@@ -83,9 +83,7 @@ async fn work(
         options.dry_run,
     );
     let mirror = Arc::new(interrupt.or(opening).await?);
-    let manifest = plan.manifest.as_deref().filter(|_| !options.dry_run);
-    let manifest = manifest.map(Appender::append_to);
-    let manifest = manifest.transpose()?;
+    let manifest = Appender::of_run(plan.manifest.as_deref(), options.dry_run)?;
     let (name, jobs) = (provider.name, options.jobs);
     let fetcher = Fetcher::new(resolver, options);
     for (path, id) in mirror.taken(name) {

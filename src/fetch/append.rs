@@ -25,6 +25,15 @@ pub struct Appender {
 }
 
 impl Appender {
+    /// The manifest that a run was given, if it was given one and is more than a plan.
+    ///
+    /// # Errors
+    /// As [`Appender::append_to`].
+    pub fn of_run(path: Option<&Path>, dry_run: bool) -> Result<Option<Self>> {
+        let path = path.filter(|_| !dry_run);
+        path.map(Self::append_to).transpose()
+    }
+
     /// Opens or makes the manifest at `path`. A last line that a crash tore is ended first.
     ///
     /// # Errors
