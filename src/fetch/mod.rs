@@ -6,6 +6,7 @@ pub mod check;
 pub mod destination;
 pub mod engine;
 pub mod events;
+mod extents;
 pub mod interrupt;
 pub mod layout;
 pub mod manifest;

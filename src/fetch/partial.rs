@@ -2,40 +2,44 @@
 //!
 //! A document's bytes gather in `.docfetch-<hash>.part` in the target's folder, 0600 and locked,
 //! until they are whole. The sidecar beside it, `.docfetch-<hash>.json`, says which representation
-//! they belong to (entity tag, total), how many of them were synced to disk, and how many more were
-//! written since, with the CRC of those: so a process that is killed loses next to nothing, and after
-//! a power failure only what is there as it was written is believed. It never holds a URL. A later
-//! run goes on from there. Neither file is followed through a link, nor taken when it is not a plain
-//! file of this user.
+//! they belong to (entity tag, total) and which of them are there ([`Extents`]): those that were
+//! synced to disk, and those that were written since, with their CRC. So a process that is killed
+//! loses next to nothing, and after a power failure only what is there as it was written is
+//! believed. It never holds a URL. A later run goes on from there. Neither file is followed through
+//! a link, nor taken when it is not a plain file of this user.
+//!
+//! What arrives is synced piece by piece in a thread beside the transfer, so that little is left for
+//! the last sync, before the file gets its name.
 
+use super::extents::{self, Extents, Noted};
 use crate::error::{Code, Error, Result};
 use crate::http::headers::is_strong;
-use crate::model::hexadecimal;
 use crate::state::files::{
     FileIdentity, fresh, names, open_folder, open_own, remove, rename_new, sync_folder, umask,
     write_record,
 };
 use crate::state::lock::lock_own;
 use crate::state::records::Lasting;
-use crc_fast::CrcAlgorithm::Crc64Nvme;
 use rustix::fs::{FallocateFlags, Mode, OFlags};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, Read as _};
 use std::ops::Range;
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
 use std::time::{Duration, Instant};
 
 /// How many bytes are written, and how long, before the sidecar is told of them.
 const NOTE: (u64, Duration) = (64 << 10, Duration::from_millis(2));
 /// How many bytes are written, and how long, before they are synced.
-const SYNC: (u64, Duration) = (64 << 20, Duration::from_secs(10));
+const SYNC: (u64, Duration) = (16 << 20, Duration::from_secs(10));
 /// Bytes that a full disk gives back for the sidecar.
 const SIDECAR_ROOM: u64 = 64 << 10;
 /// A sidecar is never longer.
-const SIDECAR: u64 = 4096;
+const SIDECAR: u64 = 64 << 10;
 
 /// Which representation the bytes belong to (RFC 9110 section 8.8).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -57,60 +61,42 @@ pub struct Name {
     pub in_url: Option<String>,
 }
 
-/// The numbers come first: they are overwritten in place, within the first bytes of the file.
+/// It is overwritten in place while its numbers change.
 #[derive(Debug, Serialize, Deserialize)]
 struct Sidecar {
-    /// So many bytes are on disk for good.
-    synced: u64,
-    /// So many were written.
-    written: u64,
-    /// CRC-64/NVME of those between, in hexadecimal.
-    crc: String,
+    /// What is there.
+    extents: Vec<Noted>,
     etag: String,
     total: Option<u64>,
     name: Name,
 }
 
-/// Bytes that were written since the last sync.
-struct Tail {
-    /// Where they begin: what is before is on disk.
-    synced: u64,
-    /// Up to where the sidecar knows of them.
-    noted: u64,
-    noted_at: Instant,
-    crc: Box<crc_fast::Digest>,
-    since: Instant,
+/// The sidecar's file, while it is of this entity.
+#[derive(Debug)]
+struct SidecarFile {
+    file: Arc<File>,
+    /// How long its text is.
+    length: usize,
 }
 
-impl Tail {
-    fn after(synced: u64) -> Self {
-        Self {
-            synced,
-            noted: synced,
-            noted_at: Instant::now(),
-            crc: Box::new(crc_fast::Digest::new(Crc64Nvme)),
-            since: Instant::now(),
-        }
-    }
-}
-
-impl std::fmt::Debug for Tail {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Tail({}..{})", self.synced, self.noted)
-    }
-}
+/// A sync in a thread beside the transfer.
+type Syncing = Receiver<io::Result<()>>;
 
 /// A document that is not whole yet. Held by one process at a time.
 #[derive(Debug)]
 pub struct Partial {
     path: PathBuf,
     /// Opened before the transfer: what cannot be synced must not be found out after it.
-    folder: File,
-    file: File,
-    position: u64,
-    tail: Tail,
-    /// The sidecar, while it is of this entity.
-    sidecar: Option<File>,
+    folder: Arc<File>,
+    file: Arc<File>,
+    extents: Extents,
+    /// Bytes that were written since the sidecar was told, and when that was.
+    unnoted: u64,
+    noted_at: Instant,
+    /// When the last sync was begun.
+    synced_at: Instant,
+    syncing: Option<Syncing>,
+    sidecar: Option<SidecarFile>,
     /// Set when a sync failed: nobody knows what is on disk then.
     doubtful: bool,
     entity: Entity,
@@ -145,10 +131,13 @@ impl Partial {
         let folder = open_folder(folder)?;
         let mut partial = Self {
             path,
-            folder,
-            file,
-            position: 0,
-            tail: Tail::after(0),
+            folder: Arc::new(folder),
+            file: Arc::new(file),
+            extents: Extents::default(),
+            unnoted: 0,
+            noted_at: Instant::now(),
+            synced_at: Instant::now(),
+            syncing: None,
             sidecar: None,
             doubtful: false,
             entity: Entity::default(),
@@ -165,31 +154,32 @@ impl Partial {
         Ok(partial)
     }
 
-    /// Goes on where an earlier run stopped: behind what was written, if it is there as it was
-    /// written, else behind what was synced.
+    /// Goes on where an earlier run stopped: what was synced is there, and of what was written since
+    /// what is as it was written.
     async fn take_up(&mut self, sidecar: Sidecar) -> Result<()> {
-        let mut tail = Tail::after(sidecar.synced);
         let length = self.file.metadata().map_or(0, |metadata| metadata.len());
-        self.position = sidecar.synced;
-        if (sidecar.synced + 1..=length).contains(&sidecar.written) {
-            self.read_back(sidecar.synced..sidecar.written, |bytes| {
-                tail.crc.update(bytes);
-            })
-            .await?;
-            if hexadecimal(&tail.crc.finalize().to_be_bytes()) == sidecar.crc {
-                self.position = sidecar.written;
-                tail.noted = sidecar.written;
-            } else {
-                log::info!(
-                    "{} bytes of the partial are not as they were written",
-                    sidecar.written - sidecar.synced
-                );
-                tail = Tail::after(sidecar.synced);
+        let mut failed = None;
+        let is_there = async |range: Range<u64>, noted: &str| {
+            if range.end > length || failed.is_some() {
+                return None;
             }
+            let bytes = range.end - range.start;
+            let mut crc = extents::crc();
+            let read = self.read_back(range, |bytes| crc.update(bytes)).await;
+            failed = read.err();
+            if extents::shown(crc.finalize()) == noted {
+                return Some(crc);
+            }
+            log::info!("{bytes} bytes of the partial are not as they were written");
+            None
+        };
+        let extents = Extents::restore(sidecar.extents, is_there).await;
+        if let Some(error) = failed {
+            return Err(error);
         }
-        self.tail = tail;
-        if self.position > 0 {
-            self.resumed_from = self.position;
+        self.extents = extents;
+        self.resumed_from = self.held();
+        if self.resumed_from > 0 {
             self.entity = Entity {
                 tag: Some(sidecar.etag),
                 total: sidecar.total,
@@ -209,9 +199,24 @@ impl Partial {
             .any(|path| std::fs::symlink_metadata(path).is_ok())
     }
 
-    /// How many bytes it holds.
+    /// How many bytes it holds from the document's first one on without a gap.
     pub fn position(&self) -> u64 {
-        self.position
+        self.extents.prefix()
+    }
+
+    /// How many bytes it holds.
+    pub fn held(&self) -> u64 {
+        self.extents.held()
+    }
+
+    /// What is missing of a document of `total` bytes.
+    pub fn holes(&self, total: u64) -> Vec<Range<u64>> {
+        self.extents.holes(total)
+    }
+
+    /// Its bytes, for whoever reads them back.
+    pub fn file(&self) -> Arc<File> {
+        Arc::clone(&self.file)
     }
 
     /// What the bytes belong to.
@@ -221,7 +226,8 @@ impl Partial {
 
     /// Whether it holds as many bytes as the storage announced.
     pub fn is_complete(&self) -> bool {
-        self.position > 0 && self.entity.total == Some(self.position)
+        let position = self.position();
+        position > 0 && self.entity.total == Some(position)
     }
 
     /// How many bytes an earlier run had left, and were kept.
@@ -237,13 +243,12 @@ impl Partial {
     /// Notes what the bytes belong to, and takes the room for the rest, so that a full disk shows
     /// before the transfer and not after it.
     pub fn begin(&mut self, entity: Entity) -> Result<()> {
-        if let Some(rest) = entity
-            .total
-            .and_then(|total| total.checked_sub(self.position))
+        let position = self.position();
+        if let Some(rest) = entity.total.and_then(|total| total.checked_sub(position))
             && rest > 0
         {
             let taken =
-                rustix::fs::fallocate(&self.file, FallocateFlags::KEEP_SIZE, self.position, rest);
+                rustix::fs::fallocate(&self.file, FallocateFlags::KEEP_SIZE, position, rest);
             // Any other failure means that the file system cannot take room ahead.
             if let Err(errno @ (Errno::NOSPC | Errno::DQUOT | Errno::FBIG)) = taken {
                 return Err(Error::io("write", &self.path, &errno.into()));
@@ -256,87 +261,149 @@ impl Partial {
         Ok(())
     }
 
-    /// Appends. What fits before a failure counts.
+    /// Appends to the bytes without a gap.
     pub fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        self.write_at(self.position(), bytes)
+    }
+
+    /// Writes bytes to where a hole is. What fits before a failure counts.
+    pub fn write_at(&mut self, offset: u64, bytes: &[u8]) -> Result<()> {
+        let mut offset = offset;
         let mut rest = bytes;
         while !rest.is_empty() {
-            let written = match self.file.write(rest) {
+            let written = match self.file.write_at(rest, offset) {
                 Ok(0) => Err(io::ErrorKind::WriteZero.into()),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 written => written,
             };
             let written = written.map_err(|error| Error::io("write", &self.path, &error))?;
-            self.position += written as u64;
-            self.tail.crc.update(&rest[..written]);
+            self.extents.add(offset, &rest[..written]);
+            offset += written as u64;
             rest = &rest[written..];
         }
+        self.unnoted += bytes.len() as u64;
         let (bytes, time) = NOTE;
-        if self.position - self.tail.noted >= bytes && self.tail.noted_at.elapsed() >= time {
-            self.note()?;
+        if self.unnoted >= bytes && self.noted_at.elapsed() >= time {
+            self.sync_beside()?;
+            self.note();
         }
         Ok(())
     }
 
-    /// Tells the sidecar how far it is; syncs now and then. A sidecar that cannot be written costs
-    /// only what a crash would lose.
-    fn note(&mut self) -> Result<()> {
+    /// Tells the sidecar how far it is. A sidecar that cannot be written costs only what a crash would
+    /// lose.
+    fn note(&mut self) {
         let Some(etag) = self.entity.tag.clone().filter(|tag| is_strong(tag)) else {
-            return Ok(()); // no later run can use it
+            return; // no later run can use it
         };
-        let (bytes, time) = SYNC;
-        let due = self.position - self.tail.synced >= bytes || self.tail.since.elapsed() >= time;
-        if due {
-            self.sync()?;
-        }
-        self.tail.noted = self.position;
-        self.tail.noted_at = Instant::now();
+        self.unnoted = 0;
+        self.noted_at = Instant::now();
         let sidecar = self.describe(etag);
-        let noted = match &self.sidecar {
-            Some(file) => serde_json::to_vec(&sidecar)
+        let noted = match &mut self.sidecar {
+            Some(SidecarFile { file, length }) => serde_json::to_vec(&sidecar)
                 .map_err(io::Error::from)
-                .and_then(|text| file.write_all_at(&text, 0))
+                .and_then(|mut text| {
+                    // Nothing of a longer text may be left.
+                    text.resize(text.len().max(*length), b' ');
+                    *length = text.len();
+                    file.write_all_at(&text, 0)
+                })
                 .map_err(|error| Error::io("write", &self.sidecar_path(), &error)),
-            None => write_record(&self.sidecar_path(), &sidecar, Lasting::Soon)
-                .map(|file| self.sidecar = Some(file)),
+            None => write_record(&self.sidecar_path(), &sidecar, Lasting::Soon).map(|file| {
+                let length = file.metadata().map_or(0, |metadata| metadata.len());
+                self.sidecar = Some(SidecarFile {
+                    file: Arc::new(file),
+                    length: usize::try_from(length).unwrap_or_default(),
+                });
+            }),
         };
-        let noted = noted.and_then(|()| match &self.sidecar {
-            Some(file) if due => file
-                .sync_data()
-                .map_err(|error| Error::io("sync", &self.sidecar_path(), &error))
-                .and_then(|()| sync_folder(&self.folder, &self.path)),
-            _ => Ok(()),
-        });
         if let Err(error) = noted {
             log::info!("{}", error.message());
         }
-        Ok(())
     }
 
     fn describe(&self, etag: String) -> Sidecar {
         Sidecar {
-            synced: self.tail.synced,
-            written: self.position,
-            crc: hexadecimal(&self.tail.crc.finalize().to_be_bytes()),
+            extents: self.extents.note(),
             etag,
             total: self.entity.total,
             name: self.entity.name.clone(),
         }
     }
 
-    fn sync(&mut self) -> Result<()> {
-        if let Err(error) = self.file.sync_data() {
-            self.doubtful = true;
-            return Err(Error::io("sync", &self.path, &error));
+    /// Has what was written synced in a thread, one sync after another.
+    fn sync_beside(&mut self) -> Result<()> {
+        self.take_sync(Receiver::try_recv)?;
+        let (bytes, time) = SYNC;
+        let unsynced = self.extents.unsynced();
+        let due = unsynced >= bytes || (unsynced > 0 && self.synced_at.elapsed() >= time);
+        if self.syncing.is_some() || !due {
+            return Ok(());
         }
-        self.tail = Tail::after(self.position);
+        self.extents.syncing();
+        self.synced_at = Instant::now();
+        let (sender, ended) = sync_channel(1);
+        let (file, folder) = (Arc::clone(&self.file), Arc::clone(&self.folder));
+        let sidecar = self
+            .sidecar
+            .as_ref()
+            .map(|sidecar| Arc::clone(&sidecar.file));
+        tokio::task::spawn_blocking(move || {
+            let _ = sender.send(file.sync_data());
+            // The sidecar knows of the sync before; that it lasts is worth no failure.
+            if let Some(sidecar) = sidecar {
+                let _ = sidecar.sync_data().and_then(|()| folder.sync_all());
+            }
+        });
+        self.syncing = Some(ended);
         Ok(())
+    }
+
+    /// Takes in the end of the sync beside, if there is one that `end` finds.
+    fn take_sync(
+        &mut self,
+        end: impl FnOnce(&Syncing) -> Result<io::Result<()>, TryRecvError>,
+    ) -> Result<()> {
+        let ended = match self.syncing.as_ref().map(end) {
+            None | Some(Err(TryRecvError::Empty)) => return Ok(()),
+            Some(Ok(ended)) => ended,
+            Some(Err(TryRecvError::Disconnected)) => Err(io::Error::other("it did not run")),
+        };
+        self.syncing = None;
+        self.is_synced(ended)
+    }
+
+    /// After a sync of everything that the extents know to be syncing.
+    fn is_synced(&mut self, ended: io::Result<()>) -> Result<()> {
+        match ended {
+            Ok(()) => {
+                self.extents.synced();
+                Ok(())
+            }
+            Err(error) => {
+                self.doubtful = true;
+                Err(Error::io("sync", &self.path, &error))
+            }
+        }
+    }
+
+    /// Waits for the sync beside: the system tells a failure once, to whoever asks first.
+    fn settle(&mut self) -> Result<()> {
+        self.take_sync(|ended| ended.recv().map_err(|_| TryRecvError::Disconnected))
+    }
+
+    fn sync(&mut self) -> Result<()> {
+        self.settle()?;
+        self.extents.syncing();
+        let ended = self.file.sync_data();
+        self.is_synced(ended)
     }
 
     /// Throws the bytes away.
     pub fn restart(&mut self) -> Result<()> {
+        self.settle()?;
         self.disown()?;
-        self.position = 0;
-        self.tail = Tail::after(0);
+        self.extents = Extents::default();
         self.resumed_from = 0;
         self.entity = Entity::default();
         self.cut()
@@ -375,8 +442,9 @@ impl Partial {
             return self.discard();
         };
         // What was taken ahead for the rest is given back: nobody knows when the next run comes.
-        let kept = !self.doubtful && self.cut().is_ok() && self.sync().is_ok();
-        if self.position == 0 || !kept {
+        let kept =
+            self.settle().is_ok() && !self.doubtful && self.cut().is_ok() && self.sync().is_ok();
+        if self.held() == 0 || !kept {
             return self.discard();
         }
         if !names(&self.path, &self.file) {
@@ -389,12 +457,12 @@ impl Partial {
             return written;
         }
         // The disk is full of the partial: give back a little of it for the sidecar.
-        self.position = self.position.saturating_sub(SIDECAR_ROOM);
+        self.extents
+            .cut(self.extents.end().saturating_sub(SIDECAR_ROOM));
         self.cut()?;
-        if self.position == 0 {
+        if self.held() == 0 {
             return self.discard();
         }
-        self.tail = Tail::after(self.position);
         write(&self.describe(etag))
     }
 
@@ -415,13 +483,16 @@ impl Partial {
     /// [`Code::LocalIo`] when anything of it fails: what could not be synced is gone, but for a file that
     /// took the place of another; a partial that could not be renamed is kept.
     pub fn publish(
-        self,
+        mut self,
         target: &Path,
         overwrite: bool,
         announce: impl FnOnce() -> Result<()>,
     ) -> Result<Published> {
-        if let Err(error) = self.file.sync_all() {
-            let error = Error::io("sync", &self.path, &error);
+        let synced = self.settle().and_then(|()| {
+            let synced = self.file.sync_all();
+            synced.map_err(|error| Error::io("sync", &self.path, &error))
+        });
+        if let Err(error) = synced {
             self.discard()?;
             return Err(error);
         }
@@ -499,13 +570,10 @@ impl Partial {
         self.path.with_extension("json")
     }
 
-    /// Makes the file as long as `position` says.
+    /// Makes the file end with the last byte that it holds.
     fn cut(&mut self) -> Result<()> {
-        let position = self.position;
         self.file
-            .set_len(position)
-            .and_then(|()| self.file.seek(SeekFrom::Start(position)))
-            .map(drop)
+            .set_len(self.extents.end())
             .map_err(|error| Error::io("write", &self.path, &error))
     }
 
@@ -524,10 +592,14 @@ impl Partial {
             .and_then(|_| serde_json::from_str::<Sidecar>(&text).ok());
         let length = self.file.metadata().map_or(0, |metadata| metadata.len());
         Ok(sidecar.filter(|sidecar| {
-            sidecar.synced <= length
-                && sidecar.synced <= sidecar.written
-                && sidecar.total.is_none_or(|total| sidecar.written <= total)
-                && is_strong(&sidecar.etag)
+            let total = sidecar.total.unwrap_or(u64::MAX);
+            let mut behind = 0;
+            is_strong(&sidecar.etag)
+                && sidecar.extents.iter().all(|extent| {
+                    let in_order = behind <= extent.start && extent.makes_sense();
+                    behind = extent.end();
+                    in_order && extent.synced <= length && behind <= total
+                })
         }))
     }
 }

@@ -404,7 +404,7 @@ fn a_full_disk_at_any_write_leaves_no_target_and_a_partial_that_can_be_used() {
     let mut failures = 0;
     for (fault, call) in ["error=ENOSPC", "error=EDQUOT", "error=EFBIG"]
         .into_iter()
-        .flat_map(|fault| ["write", "fallocate"].map(|call| (fault, call)))
+        .flat_map(|fault| ["pwrite64", "fallocate"].map(|call| (fault, call)))
     {
         for number in 1.. {
             let injected = (call, fault, number);

@@ -276,6 +276,7 @@ fn a_document_is_known_whenever_the_process_was_killed() {
         let some = || [1, 2, 3, 5, 8, 13, 21].to_vec();
         for (call, numbers) in [
             ("write", some()),
+            ("pwrite64", some()),
             ("fdatasync", some()),
             ("fsync", some()),
             ("renameat2", some()),
