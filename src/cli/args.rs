@@ -6,6 +6,7 @@ use crate::config::settings::{Connection, RateLimit};
 use crate::config::variables::OPTION_PREFIX;
 use crate::fetch::destination::IfExists;
 use crate::fetch::naming::Template;
+use crate::fetch::segments::Connections;
 use crate::provider::Resource;
 use crate::resolve::filter::Filter;
 use crate::sandbox::Fault;
@@ -163,6 +164,10 @@ pub struct BatchArgs {
     /// Fetch N documents at the same time
     #[arg(short, long, value_name = "N", default_value_t = 4, value_parser = values::jobs(), help_heading = "Batches")]
     pub jobs: u16,
+
+    /// Range requests at the same time for one document, 1 to 32; auto: as many as help
+    #[arg(short, long, value_name = "N|auto", default_value = "auto", value_parser = values::connections, help_heading = "Connection")]
+    pub connections: Connections,
 
     /// Take up no further document after the first failure
     #[arg(long, value_parser = BoolishValueParser::new(), help_heading = "Batches")]

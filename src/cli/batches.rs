@@ -118,6 +118,7 @@ fn options(batch: &BatchArgs, wish: Wish, connection: &Connection) -> Options {
     Options {
         wish: Arc::new(wish),
         jobs: usize::from(batch.jobs),
+        connections: batch.connections,
         stdout: false,
         wanted: Wanted::default(),
         dry_run: batch.dry_run,

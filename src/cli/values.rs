@@ -3,6 +3,7 @@
 
 use crate::config::settings::RateLimit;
 use crate::fetch::naming::Template;
+use crate::fetch::segments::Connections;
 use crate::model::{MOST_REQUESTS, Rate, parse_duration, parse_size};
 use crate::secret::Secret;
 use clap::builder::RangedI64ValueParser;
@@ -95,6 +96,15 @@ pub fn rate_limit(text: &str) -> Result<RateLimit, String> {
 /// How many documents at the same time.
 pub fn jobs() -> RangedI64ValueParser<u16> {
     RangedI64ValueParser::new().range(1..=256)
+}
+
+/// How many connections for one document.
+pub fn connections(text: &str) -> Result<Connections, String> {
+    match text.parse() {
+        Ok(connections @ 1..=32) => Ok(Connections::Exactly(connections)),
+        Err(_) if text == "auto" => Ok(Connections::Auto),
+        _ => Err("a number from 1 to 32 is expected, or auto".to_owned()),
+    }
 }
 
 /// Bytes a second, more than none.

@@ -5,6 +5,7 @@ use crate::config::settings::Connection;
 use crate::error::{Code, Error, Result};
 use crate::fetch::append::Appender;
 use crate::fetch::destination::{IfExists, Wish};
+use crate::fetch::digests::sha256_of;
 use crate::fetch::engine::{Fetcher, Job, Options};
 use crate::fetch::events::Progress;
 use crate::fetch::interrupt::Interrupt;
@@ -13,7 +14,6 @@ use crate::fetch::mirror::{Entry, Mirror, Presence, Version};
 use crate::fetch::naming::Template;
 use crate::fetch::outcome::{Outcome, Status, Summary};
 use crate::fetch::queue::{self, Ended, Source, Work};
-use crate::fetch::verify::sha256_of_file;
 use crate::model::{DocumentId, digest128};
 use crate::provider::Provider;
 use crate::resolve::filter::Filter;
@@ -339,7 +339,7 @@ impl Keeper<'_> {
                 );
             } else {
                 let hashed = path.clone();
-                let hashing = tokio::task::spawn_blocking(move || sha256_of_file(&hashed));
+                let hashing = tokio::task::spawn_blocking(move || sha256_of(&hashed));
                 let sha256 = hashing.await.map_err(std::io::Error::from);
                 outcome.sha256 = Some(sha256.and_then(|sha256| sha256).map_err(failed)?);
             }

@@ -1,14 +1,16 @@
 //! Resolve, transfer, and over again from where it broke, as long as the retry policy allows.
 
 use super::destination::{Destination, Standing};
+use super::digests::Digests;
 use super::engine::Fetcher;
 use super::events::Watcher;
 use super::naming;
 use super::pace::Pace;
 use super::partial::Name;
+use super::segments::{Connections, Ended, Segments};
 use super::sink::Sink;
 use super::transfer::{self, Body, Copied, Opened};
-use super::verify::{Digests, Lengths, Wanted, check_length};
+use super::verify::{Lengths, Wanted, check_length};
 use crate::error::{Code, Error, Result};
 use crate::http::backoff::{self, Retry};
 use crate::http::headers::is_strong;
@@ -18,7 +20,7 @@ use crate::resolve::{Known, Need, Resolver};
 use std::time::Instant;
 
 /// An attempt that moved fewer bytes than this, and not the rest, made no progress.
-const PROGRESS: u64 = 16 << 10;
+pub const PROGRESS: u64 = 16 << 10;
 /// A document that changes more often than this while it is fetched is given up.
 const CHANGES: u32 = 5;
 
@@ -66,15 +68,15 @@ impl Course {
         self.farthest = 0;
     }
 
-    /// An attempt ended at `position`; true when it brought enough that is new.
-    fn moved_to(&mut self, position: u64) -> bool {
-        let moved = position.saturating_sub(self.farthest);
-        self.farthest = self.farthest.max(position);
-        moved >= PROGRESS
-    }
-
-    fn progressed(&mut self) {
-        (self.renewed, self.flapping) = (false, false);
+    /// An attempt ended with `held` bytes here: enough that is new is progress, where it may be.
+    fn moved_to(&mut self, held: u64, retry: Option<&mut Retry>) {
+        if held.saturating_sub(self.farthest) >= PROGRESS
+            && let Some(retry) = retry
+        {
+            retry.progressed(Instant::now());
+            (self.renewed, self.flapping) = (false, false);
+        }
+        self.farthest = self.farthest.max(held);
     }
 }
 
@@ -83,6 +85,8 @@ pub struct Attempts<'a> {
     resolver: &'a Resolver,
     wanted: Wanted,
     pace: &'a Pace,
+    connections: Connections,
+    jobs: usize,
     id: &'a DocumentId,
     /// Who watches this document.
     pub watcher: Box<dyn Watcher + 'a>,
@@ -103,6 +107,8 @@ impl<'a> Attempts<'a> {
             resolver,
             wanted: fetcher.options().wanted,
             pace: fetcher.pace(),
+            connections: fetcher.options().connections,
+            jobs: fetcher.options().jobs,
             id,
             watcher,
             retry: resolver.retry(),
@@ -138,8 +144,7 @@ impl<'a> Attempts<'a> {
             Some(known) => known,
             None => self.resolver.metadata(self.id).await,
         };
-        let expected = self.wanted.expected_sha256;
-        let mut digests = Digests::new(self.wanted.sha256 || expected.is_some());
+        let mut digests = Digests::new(self.wanted, sink);
         if let Sink::Partial(partial) = &*sink {
             // A name that is known before paying shows a clash before paying.
             if self.resolver.provider().charged {
@@ -148,9 +153,8 @@ impl<'a> Attempts<'a> {
             if destination.look()? == Standing::Skip {
                 return Ok(Arrived::NotNeeded);
             }
-            let missing = known.size.unwrap_or(0).saturating_sub(partial.position());
+            let missing = known.size.unwrap_or(0).saturating_sub(partial.held());
             destination.has_room(missing)?;
-            digests.catch_up(partial).await?;
         }
         let mut lengths = Lengths {
             metadata: known.size,
@@ -161,15 +165,20 @@ impl<'a> Attempts<'a> {
             return Ok(Arrived::NotNeeded);
         }
         sink.flush().await?;
-        check_length(sink.position(), lengths, digests.proves(expected.is_some()))
-            .and_then(|()| digests.check(expected.as_ref()))
-            .map(|sha256| Arrived::Whole { sha256 })
-            .inspect_err(|_| {
-                // What is complete and wrong is of no use to a later run.
-                if let Sink::Partial(partial) = sink {
-                    let _ = partial.restart();
-                }
-            })
+        let position = sink.position();
+        let checked = match check_length(position, lengths, digests.proves()) {
+            Ok(()) => digests.check(position).await,
+            Err(error) => Err(error),
+        };
+        let is_wrong =
+            |error: &Error| matches!(error.code(), Code::LengthMismatch | Code::DigestMismatch);
+        if checked.as_ref().is_err_and(is_wrong)
+            && let Sink::Partial(partial) = sink
+        {
+            // What is complete and wrong is of no use to a later run.
+            let _ = partial.restart();
+        }
+        checked.map(|sha256| Arrived::Whole { sha256 })
     }
 
     /// Attempts until one ends with the last byte, or the target turns out to be there.
@@ -194,8 +203,9 @@ impl<'a> Attempts<'a> {
         }
         let mut url = self.resolve(None, sink).await?;
         let mut used = false; // a URL that has only just come is used, however short it lives
+        let mut ranges = true; // as far as is known, the storage sends parts of it
         let mut course = Course {
-            farthest: sink.position(),
+            farthest: sink.held(),
             ..Course::default()
         };
         loop {
@@ -206,7 +216,7 @@ impl<'a> Attempts<'a> {
             }
             used = true;
             self.facts.requests += 1;
-            let error = match transfer::open(http, &url, sink.position(), sink.entity()).await {
+            let error = match transfer::open(http, &url, &sink.missing(), sink.entity()).await {
                 Ok(Opened::Complete) => {
                     lengths.announced = Some(sink.position());
                     let name = self.name_of(&sink.entity().name, known);
@@ -216,12 +226,9 @@ impl<'a> Attempts<'a> {
                     self.start_over(sink, digests, &mut course, why, other)?;
                     continue;
                 }
-                Ok(Opened::Expired) if course.renewed && !charged => return Err(still_expired()),
                 Ok(Opened::Expired) => {
-                    log::info!("the URL expired; asking for a new one");
-                    url = self.resolve(Some(&url), sink).await?;
+                    url = self.renew(&url, sink, &mut course).await?;
                     used = false;
-                    course.renewed = true;
                     continue;
                 }
                 Ok(Opened::NotThere(error)) => {
@@ -234,35 +241,39 @@ impl<'a> Attempts<'a> {
                     if settle(destination, &name, sink).await? == Standing::Skip {
                         return Ok(Standing::Skip);
                     }
-                    if body.offset < sink.position() && !(sink.is_stream() && same(&body, sink)) {
-                        let other = !same(&body, sink);
+                    let same = same(&body, sink);
+                    let again = body.offset < sink.position(); // what is here already
+                    if (again && !(sink.is_stream() && same)) || (sink.held() > 0 && !same) {
+                        let other = !same;
                         let why = "the storage sent the whole document";
                         self.start_over(sink, digests, &mut course, why, other)?;
                     }
                     lengths.announced = body.entity.total;
                     lengths.end_was_marked = body.end_is_marked;
-                    digests.expect(body.checksum.clone(), sink).await?;
+                    digests.expect(body.checksum.clone(), sink);
                     sink.begin(body.entity.clone())?;
                     self.tell_start(destination, sink, body.entity.total);
-                    match body
-                        .copy(sink, digests, self.pace, &mut *self.watcher)
-                        .await
-                    {
-                        Ok(Copied::All) => return Ok(Standing::Free),
-                        Ok(Copied::TooMuch) => {
-                            let why = "the storage sent more than it announced";
-                            self.start_over(sink, digests, &mut course, why, false)?;
-                            refused_body(why)
+                    let segments = ranges.then_some(&url);
+                    let ended = self.copy(*body, segments, sink, digests, &mut course);
+                    match ended.await {
+                        Ok(Ended::Expired) => {
+                            course.moved_to(sink.held(), Some(&mut self.retry));
+                            url = self.renew(&url, sink, &mut course).await?;
+                            used = false;
+                            continue;
                         }
+                        Ok(Ended::NoRanges) => {
+                            ranges = false;
+                            continue;
+                        }
+                        Ok(Ended::Copied(_) | Ended::Changed(_)) => return Ok(Standing::Free),
                         Err(error) => error,
                     }
                 }
                 Err(error) => error,
             };
-            if course.moved_to(sink.position()) && error.code() != Code::Stalled {
-                self.retry.progressed(Instant::now());
-                course.progressed();
-            }
+            let retry = Some(&mut self.retry).filter(|_| error.code() != Code::Stalled);
+            course.moved_to(sink.held(), retry);
             if error.transient() && course.changes > CHANGES {
                 return Err(unstable(&error));
             }
@@ -274,6 +285,72 @@ impl<'a> Attempts<'a> {
                 return Err(if changing { unstable(&error) } else { error });
             }
         }
+    }
+
+    /// Reads a body, and more `segments` of what is behind that URL, where they can be had.
+    ///
+    /// # Errors
+    /// What broke; also when what came is not to be trusted: then it is gone.
+    async fn copy(
+        &mut self,
+        body: Body,
+        segments: Option<&PresignedUrl>,
+        sink: &mut Sink,
+        digests: &mut Digests,
+        course: &mut Course,
+    ) -> Result<Ended> {
+        let ended = self.read(body, segments, sink, digests).await?;
+        let (why, other) = match ended {
+            Ended::Copied(Copied::TooMuch) => ("the storage sent more than it announced", false),
+            Ended::Changed(why) => (why, true),
+            ended => return Ok(ended),
+        };
+        self.start_over(sink, digests, course, why, other)?;
+        Err(refused_body(why))
+    }
+
+    async fn read(
+        &mut self,
+        body: Body,
+        segments: Option<&PresignedUrl>,
+        sink: &mut Sink,
+        digests: &mut Digests,
+    ) -> Result<Ended> {
+        let (pace, watcher) = (self.pace, &mut *self.watcher);
+        if let Sink::Partial(partial) = sink {
+            let segments = segments.map(|url| Segments {
+                http: self.resolver.http(),
+                url,
+                pace,
+                connections: self.connections,
+                jobs: self.jobs,
+            });
+            if let Some(segments) = segments
+                && segments.are_for(&body, partial)
+            {
+                let retry = &mut self.retry;
+                return segments.copy(body, retry, partial, digests, watcher).await;
+            }
+            partial.forget_behind_holes();
+        }
+        let copied = body.copy(sink, digests, pace, watcher).await;
+        copied.map(Ended::Copied)
+    }
+
+    /// Asks for a new URL instead of one that the storage finds over: for free once in a row without
+    /// progress, else as the ledger permits.
+    async fn renew(
+        &mut self,
+        over: &PresignedUrl,
+        sink: &Sink,
+        course: &mut Course,
+    ) -> Result<PresignedUrl> {
+        if course.renewed && !self.resolver.provider().charged {
+            return Err(still_expired());
+        }
+        log::info!("the URL expired; asking for a new one");
+        course.renewed = true;
+        self.resolve(Some(over), sink).await
     }
 
     /// Throws away what is there.
@@ -305,12 +382,12 @@ impl<'a> Attempts<'a> {
 
     fn tell_start(&mut self, destination: &Destination<'_>, sink: &Sink, total: Option<u64>) {
         if self.started {
-            self.watcher.moved(sink.position());
+            self.watcher.moved(sink.held());
             return;
         }
         self.started = true;
         let name = destination.file_name().unwrap_or_default();
-        self.watcher.started(&name, sink.position(), total);
+        self.watcher.started(&name, sink.held(), total);
     }
 
     /// Waits for an object that the storage does not show yet.
@@ -337,7 +414,7 @@ impl<'a> Attempts<'a> {
 
     /// A URL, instead of one that the storage finds `over`: for free, or as the ledger permits.
     async fn resolve(&mut self, over: Option<&PresignedUrl>, sink: &Sink) -> Result<PresignedUrl> {
-        let begun = sink.position() > 0;
+        let begun = sink.held() > 0;
         let need = Need { over, begun };
         let resolving = self.resolver.resolve(self.id, &mut self.retry, need);
         let url = resolving.await?;

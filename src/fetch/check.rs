@@ -1,17 +1,14 @@
 //! Whether a file is still what a manifest says of it.
 
+use super::digests::sha256_while;
 use super::manifest::{Entry, sha256sum_line};
 use super::outcome::Failure;
 use crate::error::{Code, Error};
-use crate::model::hexadecimal;
-use ring::digest::{Context, SHA256};
-use rustix::fs::{Mode, OFlags};
 use serde::Serialize;
 use std::borrow::Cow;
 use std::fmt;
-use std::fs::{self, File};
-use std::io::{self, Read as _};
-use std::path::Path;
+use std::fs;
+use std::io;
 
 /// A file that was looked at.
 #[derive(Debug)]
@@ -99,28 +96,12 @@ pub fn check(
         let sha256 = None;
         return Ok(Found { bytes, sha256 });
     }
-    let sha256 = sha256(&entry.path, buffer, goes_on)?;
+    let sha256 = sha256_while(&entry.path, buffer, goes_on)?;
     if entry.sha256.as_ref().is_some_and(|known| *known != sha256) {
         return Err(Wrong::Digest);
     }
     let sha256 = Some(sha256);
     Ok(Found { bytes, sha256 })
-}
-
-fn sha256(path: &Path, buffer: &mut [u8], goes_on: impl Fn() -> bool) -> io::Result<String> {
-    // Should a pipe have taken the file's place since: do not wait for its writer.
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
-    let mut file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
-    let mut context = Context::new(&SHA256);
-    while goes_on() {
-        match file.read(buffer) {
-            Ok(0) => break,
-            Ok(read) => context.update(&buffer[..read]),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(hexadecimal(context.finish().as_ref()))
 }
 
 impl Checked<'_> {

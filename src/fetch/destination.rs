@@ -1,9 +1,9 @@
 //! Which file a document becomes, and whether it may be written.
 
+use super::digests::sha256_of;
 use super::naming::{self, Template};
 use super::partial::{Partial, Published};
 use super::turns::{Turn, Turns};
-use super::verify::sha256_of_file;
 use crate::error::{Code, Error, Result};
 use crate::model::{DocumentId, digest128, locked};
 use crate::state::files::{self, FileIdentity};
@@ -370,7 +370,7 @@ impl<'a> Destination<'a> {
                 Published::Exists(back) => partial = *back,
             }
             if matches!(self.wish.if_exists, IfExists::Same { .. }) {
-                let there = tokio::task::spawn_blocking(move || sha256_of_file(&target)).await;
+                let there = tokio::task::spawn_blocking(move || sha256_of(&target)).await;
                 let there = there.ok().and_then(Result::ok);
                 if sha256.is_some() && sha256 == there.as_deref() {
                     partial.discard()?;

@@ -8,14 +8,21 @@ use super::outcome::{Outcome, Status};
 use super::pace::Pace;
 use super::partial::Partial;
 use super::queue::Ended;
+use super::segments::Connections;
 use super::sink::Sink;
 use super::verify::Wanted;
 use crate::error::{Code, Error, Result};
 use crate::model::{DocumentId, fingerprint};
 use crate::resolve::{Known, Resolver};
+use crate::state::files::allow_open_files;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+/// Files that are open while a document is under way: partial, sidecar, folder, a connection to the API,
+/// a lock, a record; and those of the process itself, with the connections that come and go.
+const FILES_EACH: usize = 8;
+const OWN_FILES: usize = 96;
 
 /// One document to fetch.
 pub struct Job {
@@ -53,6 +60,8 @@ pub struct Options {
     pub wish: Arc<Wish>,
     /// How many documents are fetched at the same time.
     pub jobs: usize,
+    /// How many connections each of them may have.
+    pub connections: Connections,
     /// Write to standard output instead.
     pub stdout: bool,
     /// What to check.
@@ -79,6 +88,7 @@ pub struct Fetcher {
 impl Fetcher {
     /// A batch with these options.
     pub fn new(resolver: Resolver, options: Options) -> Self {
+        allow_open_files(OWN_FILES + options.jobs * (FILES_EACH + options.connections.at_least()));
         Self {
             resolver,
             pace: Pace::new(options.limit_rate),
@@ -355,7 +365,7 @@ impl Work<'_> {
 
 /// After a failure: the partial stays where a later run can use it.
 fn leave(partial: Partial) {
-    let held = partial.position();
+    let held = partial.held();
     match partial.keep() {
         Err(error) => log::warn!("the partial is lost: {}", error.message()),
         Ok(()) if held > 0 => log::info!("{held} bytes are there for the next run"),

@@ -217,6 +217,12 @@ impl Extents {
         self.join();
     }
 
+    /// Forgets what is behind the first hole.
+    pub fn keep_prefix(&mut self) {
+        let prefix = self.prefix();
+        self.0.retain(|extent| extent.end <= prefix);
+    }
+
     /// Forgets what is not before `length`; to be called when all is synced.
     pub fn cut(&mut self, length: u64) {
         self.0.retain(|extent| extent.start < length);
@@ -231,7 +237,6 @@ impl Extents {
     pub fn note(&self) -> Vec<Noted> {
         let note = |extent: &Extent| {
             let syncing = extent.syncing.filter(|(end, _)| *end > extent.synced);
-            let syncing = syncing.map(|(end, crc)| (end, crc));
             let since = (extent.end > extent.tail()).then(|| (extent.end, extent.crc.finalize()));
             let written = syncing.into_iter().chain(since);
             Noted {

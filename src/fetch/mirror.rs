@@ -7,8 +7,8 @@
 //! there is fetched again.
 
 use super::append::Appender;
+use super::digests::sha256_of;
 use super::outcome::{Outcome, Status};
-use super::verify::sha256_of_file;
 use crate::error::{Code, Error, Result};
 use crate::resolve::listing::Row;
 use crate::state::files::{fresh, make_folder, open_own, remove, sync_names};
@@ -428,7 +428,7 @@ impl Entry {
     fn is_at(&self, path: &Path) -> bool {
         let wanted = self.sha256.as_deref();
         has_length(path, self.bytes)
-            && wanted.is_none_or(|wanted| sha256_of_file(path).is_ok_and(|found| found == wanted))
+            && wanted.is_none_or(|wanted| sha256_of(path).is_ok_and(|found| found == wanted))
     }
 
     /// The outcome of a document that is there already.

@@ -22,6 +22,11 @@ impl Pace {
         }
     }
 
+    /// Whether there is a limit.
+    pub fn is_limited(&self) -> bool {
+        self.bytes_a_second.is_some()
+    }
+
     /// How many bytes to pass on at once: a tenth of a second's, so that the flow is even.
     pub fn step(&self) -> usize {
         self.bytes_a_second.map_or(usize::MAX, |rate| {

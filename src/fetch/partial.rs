@@ -209,9 +209,25 @@ impl Partial {
         self.extents.held()
     }
 
+    /// The first hole, when something is behind it.
+    pub fn next_hole(&self) -> Option<Range<u64>> {
+        let holes = self.extents.holes(self.extents.end());
+        holes.into_iter().next()
+    }
+
+    /// Forgets what is behind a hole: a body that cannot stop there writes over it.
+    pub fn forget_behind_holes(&mut self) {
+        self.extents.keep_prefix();
+    }
+
     /// What is missing of a document of `total` bytes.
     pub fn holes(&self, total: u64) -> Vec<Range<u64>> {
         self.extents.holes(total)
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Its bytes, for whoever reads them back.

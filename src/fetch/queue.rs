@@ -4,18 +4,12 @@
 use super::interrupt::Interrupt;
 use super::outcome::Outcome;
 use crate::error::Result;
-use crate::state::files::allow_open_files;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use std::ops::ControlFlow;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use tokio::sync::{Semaphore, mpsc};
-
-/// Files that are open while a document is under way: partial, sidecar, folder, two connections, a
-/// lock, a record; and those of the process itself.
-const FILES_EACH: u64 = 8;
-const OWN_FILES: u64 = 64;
 
 /// Where the documents of a batch come from.
 pub trait Source {
@@ -54,7 +48,6 @@ pub async fn run<'a, S: Source>(
     start: impl Fn(u64, S::Item) -> Work<'a>,
     mut each: impl FnMut(Ended) -> ControlFlow<()>,
 ) -> Result<()> {
-    allow_open_files(OWN_FILES + FILES_EACH * jobs as u64);
     let slots = Arc::new(Semaphore::new(jobs));
     let (sender, mut started) = mpsc::channel(1);
     let mut asking = pin!(async {

@@ -2,6 +2,7 @@
 
 use super::partial::{Entity, Partial};
 use crate::error::{Code, Error, Result};
+use std::ops::Range;
 use tokio::io::AsyncWriteExt as _;
 
 /// Where the bytes go.
@@ -37,6 +38,23 @@ impl Sink {
             Self::Partial(partial) => partial.position(),
             Self::Stdout(stream) => stream.position,
         }
+    }
+
+    /// How many bytes it has, those behind a hole, too.
+    pub fn held(&self) -> u64 {
+        match self {
+            Self::Partial(partial) => partial.held(),
+            Self::Stdout(stream) => stream.position,
+        }
+    }
+
+    /// What is missing next, up to where there is something again or the end.
+    pub fn missing(&self) -> Range<u64> {
+        let next = match self {
+            Self::Partial(partial) => partial.next_hole(),
+            Self::Stdout(_) => None,
+        };
+        next.unwrap_or(self.position()..u64::MAX)
     }
 
     /// What they belong to.

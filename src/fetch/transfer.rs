@@ -4,18 +4,21 @@
 //! Only a 200 to a plain request and a 206 that continues the very same representation are
 //! accepted. Everything else is an error, or a value that tells the engine which way to go.
 
+use super::digests::Digests;
 use super::events::Watcher;
 use super::naming;
 use super::pace::Pace;
 use super::partial::{Entity, Name};
 use super::sink::Sink;
-use super::verify::Digests;
 use crate::error::{Code, Error, Result};
 use crate::http::content_disposition;
 use crate::http::headers::{self, Checksum, ContentRange};
 use crate::http::presigned::{PresignedUrl, Refusal, refusal};
-use crate::http::send::{Http, Reply};
+use crate::http::send::{Http, Part, Reply};
+use crate::http::stall::StallWatch;
+use bytes::Bytes;
 use reqwest::header::{CONTENT_DISPOSITION, HeaderMap};
+use std::ops::Range;
 use url::Url;
 
 /// Redirects that a storage may answer with in a row.
@@ -47,8 +50,8 @@ pub struct Body {
     pub entity: Entity,
     /// Offset of its first byte in the document.
     pub offset: u64,
-    /// Offset behind its last byte, where it is announced.
-    end: Option<u64>,
+    /// Offset behind its last byte, where it is announced; else there is no end of it.
+    pub end: u64,
     /// The media type that the storage tells.
     pub media_type: Option<String>,
     /// The checksum of the whole object that the storage announces.
@@ -66,24 +69,32 @@ pub enum Copied {
     TooMuch,
 }
 
-/// Asks for what is missing after `position` bytes of `entity`.
+/// Asks for a range of `entity`, whose first byte may be the document's; whatever follows is behind it.
 ///
 /// # Errors
 /// What the storage refuses or fails at; whether to try again is the error's to say.
 pub async fn open(
     http: &Http,
     url: &PresignedUrl,
-    position: u64,
+    wanted: &Range<u64>,
     entity: &Entity,
 ) -> Result<Opened> {
+    let position = wanted.start;
+    let all = position == 0 && wanted.end >= entity.total.unwrap_or(0);
     let tag = entity.tag.as_deref().filter(|tag| headers::is_strong(tag));
-    let range = match (position, tag) {
-        (0, _) => None,
-        (_, None) => return Ok(useless("it has no strong entity tag")),
-        (_, Some(tag)) => Some((position, tag)),
+    let range = match tag {
+        _ if all => None,
+        None => return Ok(useless("it has no strong entity tag")),
+        Some(tag) => Some((position, tag)),
     };
+    let to = entity.total.filter(|total| wanted.end < *total);
+    let asked = range.map(|(from, tag)| Part {
+        from,
+        to: to.map(|_| wanted.end),
+        tag,
+    });
     let presigned = url;
-    let (reply, url) = follow(http, url, range).await?;
+    let (reply, url) = follow(http, url, asked).await?;
     let status = reply.status();
     match (status, range) {
         (200, _) => Ok(whole(reply, &url)),
@@ -112,14 +123,10 @@ fn other_document(why: &'static str) -> Opened {
 }
 
 /// Follows the storage's own redirects by hand; each hop is checked before it is asked.
-async fn follow(
-    http: &Http,
-    url: &PresignedUrl,
-    range: Option<(u64, &str)>,
-) -> Result<(Reply, Url)> {
+async fn follow(http: &Http, url: &PresignedUrl, part: Option<Part<'_>>) -> Result<(Reply, Url)> {
     let mut url = url.expose().clone();
     for _ in 0..=REDIRECTS {
-        let reply = http.storage(&url, range).await?;
+        let reply = http.storage(&url, part).await?;
         if !matches!(reply.status(), 301 | 302 | 303 | 307 | 308) {
             return Ok((reply, url));
         }
@@ -138,7 +145,7 @@ fn whole(reply: Reply, url: &Url) -> Opened {
         total: reply.content_length(),
         name: name(&reply, url),
     };
-    let end = entity.total;
+    let end = entity.total.unwrap_or(u64::MAX);
     let checksum = headers::checksum(reply.headers(), true);
     Opened::Body(Box::new(Body::new(reply, entity, 0, end, checksum)))
 }
@@ -213,7 +220,7 @@ fn part(reply: Reply, url: &Url, position: u64, tag: &str, known: &Entity) -> Re
         name: name(&reply, url),
     };
     let checksum = headers::checksum(reply.headers(), false);
-    let body = Body::new(reply, entity, position, Some(end), checksum);
+    let body = Body::new(reply, entity, position, end, checksum);
     Ok(Opened::Body(Box::new(body)))
 }
 
@@ -292,7 +299,7 @@ impl Body {
         reply: Reply,
         entity: Entity,
         offset: u64,
-        end: Option<u64>,
+        end: u64,
         checksum: Option<(Checksum, Vec<u8>)>,
     ) -> Self {
         Self {
@@ -333,27 +340,41 @@ impl Body {
                 continue;
             }
             let after = sink.position() + fresh.len() as u64;
-            if self.end.is_some_and(|end| after > end) {
+            if after > self.end {
                 return Ok(Copied::TooMuch);
             }
             for fresh in fresh.chunks(pace.step()) {
                 pace.pass(fresh.len()).await;
                 sink.write(fresh).await?;
-                digests.update(fresh);
+                digests.took(fresh, sink.position());
                 watcher.moved(sink.position());
             }
         }
         match self.entity.total {
-            Some(total) if sink.position() < total => Err(Error::new(
-                Code::Network,
-                format!(
-                    "the storage {} sent less than it announced",
-                    self.reply.host()
-                ),
-            )
-            .why(format!("{} of {total} bytes", sink.position()))),
+            Some(total) if sink.position() < total => Err(self.is_short(sink.position())),
             _ => Ok(Copied::All),
         }
+    }
+
+    /// The error of a body that ended at `position`, before its time.
+    pub fn is_short(&self, position: u64) -> Error {
+        let host = self.reply.host();
+        let what = format!("the storage {host} sent less than it announced");
+        let end = self.entity.total.unwrap_or(self.end);
+        Error::new(Code::Network, what).why(format!("{position} of {end} bytes"))
+    }
+
+    /// A watch over its pace.
+    pub fn stall_watch(&self) -> StallWatch {
+        self.reply.stall_watch()
+    }
+
+    /// Its next bytes, none at its end.
+    ///
+    /// # Errors
+    /// As [`Reply::chunk`].
+    pub async fn chunk(&mut self, watch: &mut StallWatch) -> Result<Option<Bytes>> {
+        self.reply.chunk(watch).await
     }
 }
 

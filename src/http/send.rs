@@ -45,6 +45,17 @@ pub struct Authorization {
     pub value: Secret,
 }
 
+/// A part of a document (RFC 9110 section 14).
+#[derive(Clone, Copy, Debug)]
+pub struct Part<'a> {
+    /// Offset of its first byte.
+    pub from: u64,
+    /// Offset behind its last byte; none for all that follows.
+    pub to: Option<u64>,
+    /// The entity tag that the document must still have.
+    pub tag: &'a str,
+}
+
 /// A request to an API.
 pub struct ApiRequest<'a> {
     /// Where.
@@ -169,13 +180,12 @@ impl Http {
         answer
     }
 
-    /// Asks a storage for the bytes behind a URL, from `range` on: the offset, and the entity tag
-    /// that the rest must still have. Nothing else is sent: the URL is the credential, and a
+    /// Asks a storage for the bytes behind a URL, or for a part of them. Nothing else is sent: the URL is the credential, and a
     /// header that was not signed can spoil it.
     ///
     /// # Errors
     /// What was wrong with the URL or the connection.
-    pub async fn storage(&self, url: &Url, range: Option<(u64, &str)>) -> Result<Reply> {
+    pub async fn storage(&self, url: &Url, part: Option<Part<'_>>) -> Result<Reply> {
         self.check(url)?;
         let mut request = self
             .client(&self.storage, Channel::Storage)
@@ -183,12 +193,17 @@ impl Http {
             .get(url.clone())
             .header(header::ACCEPT_ENCODING, "identity");
         let mut shown = format!("GET {}", redacted(url));
-        if let Some((from, tag)) = range {
-            // RFC 9110 section 13.1.5: the rest if it is still the same, else the whole.
+        if let Some(Part { from, to, tag }) = part {
+            // RFC 9110 section 14.1.2: the last byte is part of a range.
+            let last = to.map_or_else(String::new, |to| (to - 1).to_string());
+            // Section 13.1.5: the part if it is still the same, else the whole.
             request = request
-                .header(header::RANGE, format!("bytes={from}-"))
+                .header(header::RANGE, format!("bytes={from}-{last}"))
                 .header(header::IF_RANGE, tag);
-            shown = format!("{shown} from byte {from}");
+            shown = format!(
+                "{shown}, bytes {from} to {}",
+                if last.is_empty() { "the end" } else { &last }
+            );
         }
         self.send(request, self.stall_timeout, url, &shown)
             .await

@@ -182,8 +182,9 @@ pub fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
 }
 
 /// Lets the process have at least so many files open, as far as it is permitted.
-pub fn allow_open_files(wanted: u64) {
+pub fn allow_open_files(wanted: usize) {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let wanted = wanted as u64;
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     if current.is_some_and(|current| current < wanted) {
         let current = Some(maximum.map_or(wanted, |most| most.min(wanted)));

@@ -1,0 +1,395 @@
+//! Digests of a document: of what went through a pipe while it passes, of what is in a file by reading
+//! it back.
+//!
+//! A digest is computed over the bytes in their order, whichever order they arrive in. So a partial is
+//! read back, out of the system's memory, by a thread that follows the writer: hashing costs as much
+//! time as a transfer, and goes on beside it. What is short is hashed at its end.
+
+use super::sink::Sink;
+use super::verify::Wanted;
+use crate::error::{Code, Error, Result};
+use crate::http::headers::Checksum;
+use crate::model::{hexadecimal, locked};
+use crc_fast::CrcAlgorithm;
+use md5::Digest as _;
+use ring::digest;
+use rustix::fs::{Mode, OFlags};
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use tokio::sync::oneshot;
+
+/// A thread follows when so many bytes wait to be hashed.
+const LAG: u64 = 1 << 20;
+/// So many are hashed at once.
+const PIECE: usize = 128 << 10;
+
+/// Digests of everything that went into a sink, from its first byte on.
+#[derive(Debug)]
+pub struct Digests {
+    wanted: Wanted,
+    /// The partial's file and its path; none for a pipe.
+    file: Option<(Arc<File>, PathBuf)>,
+    sha256: Option<Running>,
+    checksum: Option<(Checksum, Vec<u8>, Running)>,
+}
+
+/// A digest of the first bytes of a sink.
+#[derive(Debug)]
+struct Running {
+    /// None while a thread has it.
+    hasher: Option<Hasher>,
+    done: u64,
+    thread: Option<Thread>,
+}
+
+/// A thread that hashes up to where it is told.
+#[derive(Debug)]
+struct Thread {
+    goal: Arc<Goal>,
+    ended: oneshot::Receiver<io::Result<Hasher>>,
+}
+
+#[derive(Debug, Default)]
+struct Goal {
+    to: Mutex<To>,
+    moved: Condvar,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct To {
+    position: u64,
+    /// There is nothing behind that.
+    last: bool,
+    /// Nobody wants it any more.
+    given_up: bool,
+}
+
+enum Hasher {
+    Ring(digest::Context),
+    Md5(md5::Md5),
+    Crc(crc_fast::Digest, usize),
+}
+
+impl Hasher {
+    fn new(checksum: Checksum) -> Self {
+        match checksum {
+            Checksum::Sha256 => Self::Ring(digest::Context::new(&digest::SHA256)),
+            Checksum::Sha512 => Self::Ring(digest::Context::new(&digest::SHA512)),
+            Checksum::Sha1 => Self::Ring(digest::Context::new(&digest::SHA1_FOR_LEGACY_USE_ONLY)),
+            Checksum::Md5 => Self::Md5(md5::Md5::new()),
+            Checksum::Crc64Nvme => Self::Crc(crc_fast::Digest::new(CrcAlgorithm::Crc64Nvme), 8),
+            Checksum::Crc32c => Self::Crc(crc_fast::Digest::new(CrcAlgorithm::Crc32Iscsi), 4),
+            Checksum::Crc32 => Self::Crc(crc_fast::Digest::new(CrcAlgorithm::Crc32IsoHdlc), 4),
+        }
+    }
+
+    fn update(&mut self, bytes: &[u8]) {
+        match self {
+            Self::Ring(context) => context.update(bytes),
+            Self::Md5(md5) => md5.update(bytes),
+            Self::Crc(crc, _) => crc.update(bytes),
+        }
+    }
+
+    fn finish(self) -> Vec<u8> {
+        match self {
+            Self::Ring(context) => context.finish().as_ref().to_vec(),
+            Self::Md5(md5) => md5.finalize().to_vec(),
+            Self::Crc(crc, bytes) => crc.finalize().to_be_bytes()[8 - bytes..].to_vec(),
+        }
+    }
+}
+
+impl std::fmt::Debug for Hasher {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Hasher")
+    }
+}
+
+impl Goal {
+    fn set(&self, change: impl FnOnce(&mut To)) {
+        change(&mut locked(&self.to));
+        self.moved.notify_one();
+    }
+
+    /// Hashes the file up to wherever it is told, until there is no more.
+    fn follow(&self, file: &File, hasher: &mut Hasher, done: &mut u64) -> io::Result<()> {
+        let mut buffer = vec![0; PIECE];
+        loop {
+            let to = self.beyond(*done);
+            if to.given_up || (to.last && *done >= to.position) {
+                return Ok(());
+            }
+            let next = to.position.min(*done + PIECE as u64);
+            hash(file, hasher, done, next, &mut buffer)?;
+        }
+    }
+
+    /// Waits until there is more than `done`, or the end.
+    fn beyond(&self, done: u64) -> To {
+        let waiting = |to: &mut To| to.position <= done && !to.last && !to.given_up;
+        let to = self.moved.wait_while(locked(&self.to), waiting);
+        *to.unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Thread {
+    fn drop(&mut self) {
+        self.goal.set(|to| to.given_up = true);
+    }
+}
+
+/// Hashes these bytes of a file.
+fn hash(
+    file: &File,
+    hasher: &mut Hasher,
+    from: &mut u64,
+    to: u64,
+    buffer: &mut [u8],
+) -> io::Result<()> {
+    while *from < to {
+        let want = buffer
+            .len()
+            .min(usize::try_from(to - *from).unwrap_or(usize::MAX));
+        match file.read_at(&mut buffer[..want], *from) {
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(read) => {
+                hasher.update(&buffer[..read]);
+                *from += read as u64;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+impl Running {
+    fn new(checksum: Checksum) -> Self {
+        Self {
+            hasher: Some(Hasher::new(checksum)),
+            done: 0,
+            thread: None,
+        }
+    }
+
+    /// The bytes up to `position` are in the file.
+    fn follow(&mut self, file: &Arc<File>, position: u64) {
+        if let Some(thread) = &self.thread {
+            thread.goal.set(|to| to.position = position);
+        } else if position - self.done > LAG {
+            self.thread = Thread::start(Arc::clone(file), self, position);
+        }
+    }
+
+    /// The digest of the bytes up to `position`; `file` has them unless they were hashed.
+    async fn finish(mut self, file: Option<&Arc<File>>, position: u64) -> io::Result<Vec<u8>> {
+        if let Some(file) = file {
+            self.follow(file, position);
+        }
+        let lost = || io::Error::other("the thread that hashes ended");
+        if let Some(mut thread) = self.thread.take() {
+            thread.goal.set(|to| to.last = true);
+            let hasher = (&mut thread.ended).await.map_err(|_| lost())??;
+            return Ok(hasher.finish());
+        }
+        let mut hasher = self.hasher.take().ok_or_else(lost)?;
+        if let Some(file) = file {
+            let mut buffer = vec![0; PIECE];
+            hash(file, &mut hasher, &mut self.done, position, &mut buffer)?;
+        }
+        Ok(hasher.finish())
+    }
+}
+
+impl Thread {
+    /// Starts one for what `running` has hashed so far; none where the system has no thread left: then
+    /// all is hashed in the end.
+    fn start(file: Arc<File>, running: &mut Running, position: u64) -> Option<Self> {
+        let goal = Arc::new(Goal::default());
+        goal.set(|to| to.position = position);
+        let to = Arc::clone(&goal);
+        let (sender, ended) = oneshot::channel();
+        let (give, taken) = std::sync::mpsc::sync_channel(1);
+        let mut done = running.done;
+        let follow = move || {
+            if let Ok(mut hasher) = taken.recv() {
+                let hashed = to.follow(&file, &mut hasher, &mut done);
+                let _ = sender.send(hashed.map(|()| hasher));
+            }
+        };
+        std::thread::Builder::new().spawn(follow).ok()?;
+        give.send(running.hasher.take()?).ok()?;
+        Some(Self { goal, ended })
+    }
+}
+
+impl Digests {
+    /// What is `wanted` of the bytes that `sink` has, and will have.
+    pub fn new(wanted: Wanted, sink: &Sink) -> Self {
+        Self {
+            wanted,
+            file: match sink {
+                Sink::Partial(partial) => Some((partial.file(), partial.path().to_owned())),
+                Sink::Stdout(_) => None,
+            },
+            sha256: (wanted.sha256 || wanted.expected_sha256.is_some())
+                .then(|| Running::new(Checksum::Sha256)),
+            checksum: None,
+        }
+    }
+
+    /// Notes the checksum that a response announces for the whole object: the first that comes while the
+    /// bytes can still be had.
+    pub fn expect(&mut self, announced: Option<(Checksum, Vec<u8>)>, sink: &Sink) {
+        let late = sink.is_stream() && sink.position() > 0;
+        if self.checksum.is_none() && !late {
+            self.checksum =
+                announced.map(|(checksum, value)| (checksum, value, Running::new(checksum)));
+        }
+    }
+
+    /// The sink took these bytes, and holds all up to `position` now.
+    pub fn took(&mut self, bytes: &[u8], position: u64) {
+        let checksum = self.checksum.as_mut().map(|(.., running)| running);
+        for running in self.sha256.iter_mut().chain(checksum) {
+            match &self.file {
+                Some((file, _)) => running.follow(file, position),
+                None => {
+                    if let Some(hasher) = &mut running.hasher {
+                        hasher.update(bytes);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Starts over.
+    pub fn restart(&mut self) {
+        self.checksum = None;
+        if self.sha256.is_some() {
+            self.sha256 = Some(Running::new(Checksum::Sha256));
+        }
+    }
+
+    /// Whether there will be something to check the bytes against.
+    pub fn proves(&self) -> bool {
+        self.wanted.expected_sha256.is_some() || self.checksum.is_some()
+    }
+
+    /// Compares what `sink` has; returns the SHA-256 in hexadecimal where it was computed.
+    ///
+    /// # Errors
+    /// [`Code::DigestMismatch`], with both values; [`Code::LocalIo`] when the file cannot be read.
+    pub async fn check(self, position: u64) -> Result<Option<String>> {
+        let (file, path) = self.file.unzip();
+        let (file, path) = (file.as_ref(), path.unwrap_or_default());
+        let unreadable = |error| Error::io("read", &path, &error);
+        if let Some((checksum, expected, running)) = self.checksum {
+            let actual = running.finish(file, position).await.map_err(unreadable)?;
+            compare(checksum.name(), &expected, &actual)
+                .map_err(|error| error.hint("run again; if it stays, tell the provider"))?;
+        }
+        let Some(running) = self.sha256 else {
+            return Ok(None);
+        };
+        let actual = running.finish(file, position).await.map_err(unreadable)?;
+        if let Some(expected) = self.wanted.expected_sha256 {
+            compare("SHA-256", &expected, &actual)?;
+        }
+        Ok(Some(hexadecimal(&actual)))
+    }
+}
+
+/// The SHA-256 of a file, in hexadecimal.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn sha256_of(path: &Path) -> io::Result<String> {
+    sha256_while(path, &mut vec![0; PIECE], || true)
+}
+
+/// The SHA-256 of a file, in hexadecimal, read through `buffer` while it `goes_on`.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn sha256_while(
+    path: &Path,
+    buffer: &mut [u8],
+    goes_on: impl Fn() -> bool,
+) -> io::Result<String> {
+    // Should a pipe have taken the file's place since: do not wait for its writer.
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let mut file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
+    let mut context = digest::Context::new(&digest::SHA256);
+    while goes_on() {
+        match file.read(buffer) {
+            Ok(0) => break,
+            Ok(read) => context.update(&buffer[..read]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(hexadecimal(context.finish().as_ref()))
+}
+
+fn compare(name: &str, expected: &[u8], actual: &[u8]) -> Result<()> {
+    if expected == actual {
+        return Ok(());
+    }
+    Err(Error::new(
+        Code::DigestMismatch,
+        format!("the document does not have the expected {name}"),
+    )
+    .why(format!(
+        "expected {}, got {}",
+        hexadecimal(expected),
+        hexadecimal(actual)
+    )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The published check values: RFC 1321, RFC 6234, and the CRC catalogue's for "123456789".
+    #[test]
+    fn every_algorithm_gives_its_published_value() {
+        for (checksum, value) in [
+            (Checksum::Crc32, "cbf43926"),
+            (Checksum::Crc32c, "e3069283"),
+            (Checksum::Crc64Nvme, "ae8b14860a799888"),
+            (Checksum::Md5, "25f9e794323b453885f5181f1b624d0b"),
+            (Checksum::Sha1, "f7c3bc1d808e04732adf679965ccc34ca7ae3441"),
+            (
+                Checksum::Sha256,
+                "15e2b0d3c33891ebb0f1ef609ec419420c20e320ce94c65fbc8c3312448eb225",
+            ),
+        ] {
+            let mut hasher = Hasher::new(checksum);
+            hasher.update(b"1234");
+            hasher.update(b"56789");
+            assert_eq!(hexadecimal(&hasher.finish()), value, "{checksum:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_wrong_checksum_is_named_with_both_values() {
+        let wanted = Wanted {
+            sha256: true,
+            ..Wanted::default()
+        };
+        let mut digests = Digests::new(wanted, &Sink::stdout());
+        digests.expect(Some((Checksum::Crc32, vec![0; 4])), &Sink::stdout());
+        digests.took(b"123456789", 9);
+        let error = digests.check(9).await.unwrap_err();
+        assert_eq!(error.code(), Code::DigestMismatch);
+        assert!(
+            error.message().contains("expected 00000000, got cbf43926"),
+            "{error}"
+        );
+    }
+}

@@ -1,0 +1,145 @@
+//! How many connections a document has: as many as are asked for, or as many as help.
+//!
+//! It begins with one. While the process is idle for most of the time and much is missing, a measured
+//! moment decides: several times as many, and so on as long as everything becomes faster by it. What did
+//! not help is taken back.
+
+use super::missing::SHORTEST;
+use rustix::time::{ClockId, clock_gettime};
+use std::time::{Duration, Instant};
+
+/// How long one look at the speed takes.
+const LOOK: Duration = Duration::from_millis(100);
+/// `auto` never has more connections, for all documents of a batch together.
+const MOST: usize = 32;
+/// It multiplies them by this.
+const STEP: usize = 4;
+/// More connections helped when everything is faster by this factor.
+const HELPED: f64 = 1.25;
+/// More connections may help a process that is busy for less than this part of the time.
+const BUSY: f64 = 0.25;
+/// What arrives within this time anyway needs no more connections.
+const SOON: Duration = Duration::from_millis(250);
+
+/// How many connections a document may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Connections {
+    /// As many as help.
+    Auto,
+    /// So many.
+    Exactly(usize),
+}
+
+impl Connections {
+    /// How many a document has for certain, when it is large.
+    pub fn at_least(self) -> usize {
+        match self {
+            Self::Auto => 1,
+            Self::Exactly(connections) => connections,
+        }
+    }
+}
+
+/// How many connections are wanted.
+#[derive(Debug)]
+pub struct Growth {
+    /// So many.
+    pub wanted: usize,
+    most: usize,
+    /// Nothing is to be learned any more.
+    settled: bool,
+    /// How fast it was with fewer connections, in bytes a second.
+    before: Option<f64>,
+    look: Look,
+}
+
+/// What was seen since a moment.
+#[derive(Debug)]
+struct Look {
+    since: Instant,
+    busy: Duration,
+    moved: u64,
+}
+
+impl Look {
+    fn now() -> Self {
+        Self {
+            since: Instant::now(),
+            busy: busy(),
+            moved: 0,
+        }
+    }
+}
+
+/// How long this process has been busy.
+fn busy() -> Duration {
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    Duration::try_from(time).unwrap_or_default()
+}
+
+impl Growth {
+    /// For one of `jobs` documents at the same time.
+    pub fn new(connections: Connections, jobs: usize) -> Self {
+        let (wanted, most) = match connections {
+            Connections::Auto => (1, (MOST / jobs.max(1)).max(1)),
+            Connections::Exactly(connections) => (connections, connections),
+        };
+        Self {
+            wanted,
+            most,
+            settled: wanted == most,
+            before: None,
+            look: Look::now(),
+        }
+    }
+
+    /// Looks whether more connections are wanted now that `moved` more bytes are here and `rest` are
+    /// missing; waits for those that are still `opening`.
+    pub fn look(&mut self, moved: usize, rest: u64, opening: usize) {
+        if self.settled {
+            return;
+        }
+        self.look.moved += moved as u64;
+        let took = self.look.since.elapsed();
+        if opening > 0 {
+            self.look = Look::now();
+        } else if took >= LOOK {
+            let seconds = took.as_secs_f64();
+            let rate = self.look.moved as f64 / seconds;
+            let busy = busy().saturating_sub(self.look.busy).as_secs_f64() / seconds;
+            self.look = Look::now();
+            self.judge(rate, busy, rest);
+        }
+    }
+
+    /// What a look at `rate` bytes a second means, by a process that is `busy` for that part of the time
+    /// and has `rest` bytes before it.
+    fn judge(&mut self, rate: f64, busy: f64, rest: u64) {
+        match self.before {
+            None if busy >= BUSY => return,
+            Some(before) if rate < before * HELPED => {
+                self.settled = true;
+                self.wanted = (self.wanted / STEP).max(1);
+                return;
+            }
+            _ => {}
+        }
+        if rest < 4 * SHORTEST || rest as f64 <= rate * SOON.as_secs_f64() {
+            return;
+        }
+        self.before = Some(rate);
+        self.wanted = (self.wanted * STEP).min(self.most);
+        self.settled = self.wanted == self.most;
+        log::info!(
+            "{:.1} MiB/s arrive, and time is left: {} connections from now on",
+            rate / 1_048_576.0,
+            self.wanted
+        );
+    }
+
+    /// No more than these, from now on.
+    pub fn no_more_than(&mut self, connections: usize) {
+        self.settled = true;
+        self.wanted = self.wanted.min(connections);
+    }
+}

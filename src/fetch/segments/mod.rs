@@ -1,0 +1,360 @@
+//! One document over several connections: range requests at the same time.
+//!
+//! It begins with the one response that is there anyway. Where more connections are asked for, or may
+//! help ([`growth`]), what is missing is cut into segments; each connection fetches one after another,
+//! in the order of the document, so that whoever reads behind can follow. A segment that breaks or
+//! stalls goes back to what is missing, and is asked for again. Every response must be of the very
+//! same representation: its entity tag, its total, its range. Memory is what the connections' buffers
+//! take: every piece is written where it belongs as soon as it comes.
+//!
+//! Nothing here is needed for a document to arrive: the engine can do without.
+
+mod growth;
+mod missing;
+
+use super::attempts::PROGRESS;
+use super::digests::Digests;
+use super::events::Watcher;
+use super::pace::Pace;
+use super::partial::{Entity, Partial};
+use super::transfer::{self, Body, Copied, Opened};
+use crate::error::{Error, Result};
+use crate::http::backoff::{self, Retry, Verdict};
+use crate::http::headers::is_strong;
+use crate::http::presigned::PresignedUrl;
+use crate::http::send::Http;
+use crate::http::stall::StallWatch;
+use bytes::Bytes;
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
+pub use growth::Connections;
+use growth::Growth;
+use missing::{Missing, SHORTEST};
+use std::ops::{ControlFlow, Range};
+use std::pin::Pin;
+use std::time::{Duration, Instant};
+
+/// How the segments ended.
+pub enum Ended {
+    /// As one body would have.
+    Copied(Copied),
+    /// The document is another one now.
+    Changed(&'static str),
+    /// The storage sends no ranges of it; what was under way has arrived.
+    NoRanges,
+    /// The URL's time is over, and what was under way has arrived.
+    Expired,
+}
+
+/// Who is asked for the segments of a document, and how.
+pub struct Segments<'a> {
+    /// The way to the storage.
+    pub http: &'a Http,
+    /// The document's URL.
+    pub url: &'a PresignedUrl,
+    /// How fast bytes may come.
+    pub pace: &'a Pace,
+    /// How many connections there may be.
+    pub connections: Connections,
+    /// How many documents are fetched at the same time.
+    pub jobs: usize,
+}
+
+/// A response that is being read.
+struct Lane {
+    body: Body,
+    watch: StallWatch,
+    /// What was read and has not passed yet.
+    piece: Bytes,
+    /// Where its next byte belongs.
+    at: u64,
+    /// Up to here it is its own to fetch.
+    end: u64,
+}
+
+/// What happened on one of the connections.
+enum Event {
+    /// A request was answered.
+    Opened(Range<u64>, Result<Opened>),
+    /// Bytes came; none at the end of the body.
+    Moved(Box<Lane>, Result<Bytes>),
+}
+
+type Going<'a> = Pin<Box<dyn Future<Output = Event> + 'a>>;
+
+impl Lane {
+    fn new(body: Body, end: u64) -> Box<Self> {
+        Box::new(Self {
+            watch: body.stall_watch(),
+            piece: Bytes::new(),
+            at: body.offset,
+            end,
+            body,
+        })
+    }
+
+    /// Waits for its next bytes, and until they may pass.
+    async fn next(mut self: Box<Self>, pace: &Pace) -> Event {
+        if self.piece.is_empty() {
+            match self.body.chunk(&mut self.watch).await {
+                Ok(piece) => self.piece = piece.unwrap_or_default(),
+                Err(error) => return Event::Moved(self, Err(error)),
+            }
+        }
+        let piece = self.piece.split_to(self.piece.len().min(pace.step()));
+        pace.pass(piece.len()).await;
+        Event::Moved(self, Ok(piece))
+    }
+
+    /// Whether its response has more for it, if only its end: a connection is used again only when that
+    /// was read.
+    fn goes_on(&self) -> bool {
+        self.at < self.end || self.at == self.body.end
+    }
+
+    /// Leaves to others what is far more than its share, when so many `bytes` are missing in all and
+    /// there are to be more `connections`, or when it is slower than they are.
+    fn share(&mut self, missing: &mut Missing, bytes: u64, connections: usize) {
+        if let Some(share) = missing::share(bytes, connections)
+            && self.end - self.at >= 2 * share
+        {
+            missing.put_back(self.at + share..self.end);
+            self.end = self.at + share;
+        }
+    }
+
+    /// Goes on with what comes next in its response and is nobody's yet.
+    fn hand_on(&mut self, missing: &mut Missing) {
+        if self.at == self.end
+            && self.at < self.body.end
+            && let Some(next) = missing.take_from(self.at)
+        {
+            self.end = next.end.min(self.body.end);
+            missing.put_back(self.end..next.end);
+        }
+    }
+}
+
+impl Segments<'_> {
+    /// Whether it is worth to begin: when there are holes to fill, or enough is missing for more than
+    /// one connection.
+    pub fn are_for(&self, body: &Body, partial: &Partial) -> bool {
+        let tag = body.entity.tag.as_deref();
+        let Some(total) = body.entity.total.filter(|_| tag.is_some_and(is_strong)) else {
+            return false;
+        };
+        let many = self.connections != Connections::Exactly(1);
+        let long = total.saturating_sub(partial.held()) >= 2 * SHORTEST;
+        (many && long) || partial.held() > partial.position()
+    }
+
+    /// Reads what is missing into the partial: from `first`, whose bytes come next, and from as many
+    /// more responses as it takes.
+    ///
+    /// # Errors
+    /// What broke the last one.
+    pub async fn copy(
+        &self,
+        first: Body,
+        retry: &mut Retry,
+        partial: &mut Partial,
+        digests: &mut Digests,
+        watcher: &mut dyn Watcher,
+    ) -> Result<Ended> {
+        let entity = &first.entity.clone();
+        let total = entity.total.unwrap_or(first.end);
+        let connections = match self.connections {
+            // One connection is fast enough for what is held back here.
+            Connections::Auto if self.pace.is_limited() => Connections::Exactly(1),
+            connections => connections,
+        };
+        let mut work = Work {
+            entity,
+            total,
+            missing: Missing::new(partial.holes(total)),
+            growth: Growth::new(connections, self.jobs),
+            held_then: partial.held(),
+            partial,
+            digests,
+            watcher,
+            retry,
+            expired: false,
+            broken: None,
+            wait: Duration::ZERO,
+            opening: 0,
+        };
+        let open = |range: Range<u64>, wait: Duration| -> Going<'_> {
+            Box::pin(async move {
+                tokio::time::sleep(wait).await;
+                let opened = transfer::open(self.http, self.url, &range, entity).await;
+                Event::Opened(range, opened)
+            })
+        };
+        let mut going: FuturesUnordered<Going<'_>> = FuturesUnordered::new();
+        let hole = work.missing.first().unwrap_or(total..total);
+        let mut first = Lane::new(first, hole.end);
+        let bytes = total - work.partial.held();
+        first.share(&mut work.missing, bytes, work.growth.wanted);
+        going.push(Box::pin(first.next(self.pace)));
+        while let Some(event) = going.next().await {
+            match work.after(event, going.len())? {
+                ControlFlow::Break(ended) => return Ok(ended),
+                ControlFlow::Continue(Some(lane)) => going.push(Box::pin(lane.next(self.pace))),
+                ControlFlow::Continue(None) => {}
+            }
+            while let Some((range, wait)) = work.next(going.len()) {
+                going.push(open(range, wait));
+            }
+        }
+        work.end()
+    }
+}
+
+/// A document's segments under way.
+struct Work<'a> {
+    entity: &'a Entity,
+    total: u64,
+    missing: Missing,
+    growth: Growth,
+    partial: &'a mut Partial,
+    digests: &'a mut Digests,
+    watcher: &'a mut dyn Watcher,
+    retry: &'a mut Retry,
+    /// How many bytes were here when something broke last.
+    held_then: u64,
+    /// The storage finds the URL over: nothing more is asked for.
+    expired: bool,
+    /// What broke last.
+    broken: Option<Error>,
+    /// How long to wait before that is asked for again.
+    wait: Duration,
+    /// Requests that are not answered yet.
+    opening: usize,
+}
+
+impl Work<'_> {
+    /// After something happened on one connection while `others` go on: the lane to read on, or the end
+    /// of it all.
+    fn after(
+        &mut self,
+        event: Event,
+        others: usize,
+    ) -> Result<ControlFlow<Ended, Option<Box<Lane>>>> {
+        match event {
+            Event::Moved(lane, Ok(piece)) => self.moved(lane, &piece, others),
+            Event::Moved(lane, Err(error)) => {
+                self.missing.put_back(lane.at..lane.end);
+                self.note(error, others);
+                Ok(ControlFlow::Continue(None))
+            }
+            Event::Opened(range, opened) => {
+                self.opening -= 1;
+                Ok(self.opened(range, opened, others))
+            }
+        }
+    }
+
+    fn moved(
+        &mut self,
+        mut lane: Box<Lane>,
+        piece: &[u8],
+        others: usize,
+    ) -> Result<ControlFlow<Ended, Option<Box<Lane>>>> {
+        let ended = piece.is_empty();
+        if lane.at + piece.len() as u64 > lane.body.end {
+            return Ok(ControlFlow::Break(Ended::Copied(Copied::TooMuch)));
+        }
+        let own = usize::try_from(lane.end - lane.at).unwrap_or(usize::MAX);
+        let piece = &piece[..piece.len().min(own)];
+        self.partial.write_at(lane.at, piece)?;
+        lane.at += piece.len() as u64;
+        self.digests.took(piece, self.partial.position());
+        let held = self.partial.held();
+        self.watcher.moved(held);
+        let missing = self.total - held;
+        self.growth.look(piece.len(), missing, self.opening);
+        lane.share(&mut self.missing, missing, self.growth.wanted);
+        lane.hand_on(&mut self.missing);
+        if lane.goes_on() && !ended {
+            return Ok(ControlFlow::Continue(Some(lane)));
+        }
+        self.missing.put_back(lane.at..lane.end);
+        if lane.at < lane.body.end.min(lane.end) {
+            self.note(lane.body.is_short(lane.at), others);
+        }
+        Ok(ControlFlow::Continue(None))
+    }
+
+    fn opened(
+        &mut self,
+        range: Range<u64>,
+        opened: Result<Opened>,
+        others: usize,
+    ) -> ControlFlow<Ended, Option<Box<Lane>>> {
+        match opened {
+            Ok(Opened::Body(body)) if body.entity.tag != self.entity.tag => {
+                return ControlFlow::Break(Ended::Changed("the document changed"));
+            }
+            Ok(Opened::StartOver { why, other: true }) => {
+                return ControlFlow::Break(Ended::Changed(why));
+            }
+            Ok(Opened::Body(body)) if body.offset == range.start => {
+                return ControlFlow::Continue(Some(Lane::new(*body, range.end)));
+            }
+            Ok(Opened::Expired) => self.expired = true,
+            Ok(Opened::NotThere(error)) | Err(error) => {
+                // A storage that refuses has enough of us.
+                if error.status().is_some() {
+                    self.growth.no_more_than(others.max(1));
+                }
+                self.note(error, others);
+            }
+            // It sends no ranges: what is under way may be all that is missing.
+            Ok(Opened::Body(_) | Opened::Complete | Opened::StartOver { .. }) => {
+                self.growth.no_more_than(others);
+            }
+        }
+        self.missing.put_back(range);
+        ControlFlow::Continue(None)
+    }
+
+    /// A connection broke while `others` go on: its segment is asked for again, as the retry policy
+    /// allows. The last one's failure is for whoever began all this to judge.
+    fn note(&mut self, error: Error, others: usize) {
+        self.broken = Some(error.clone());
+        let held = self.partial.held();
+        if others == 0 {
+            self.growth.no_more_than(0);
+            return;
+        }
+        log::info!("a segment broke: {}", error.message());
+        let now = Instant::now();
+        if held >= self.held_then + PROGRESS {
+            self.retry.progressed(now);
+            self.held_then = held;
+        }
+        match self.retry.judge(error, now, backoff::random()) {
+            Verdict::Wait(wait) => self.wait = wait,
+            Verdict::GiveUp(_) => self.growth.no_more_than(others),
+        }
+    }
+
+    /// The next segment to ask for while so many connections are going, and when.
+    fn next(&mut self, going: usize) -> Option<(Range<u64>, Duration)> {
+        if self.expired || going >= self.growth.wanted {
+            return None;
+        }
+        let range = self.missing.take(self.growth.wanted)?;
+        self.opening += 1;
+        Some((range, std::mem::take(&mut self.wait)))
+    }
+
+    fn end(self) -> Result<Ended> {
+        match self.broken {
+            _ if self.missing.is_empty() => Ok(Ended::Copied(Copied::All)),
+            _ if self.expired => Ok(Ended::Expired),
+            Some(error) => Err(error),
+            None => Ok(Ended::NoRanges),
+        }
+    }
+}
