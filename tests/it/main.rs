@@ -25,6 +25,7 @@ mod options;
 mod s3;
 mod sandbox;
 mod secrets;
+mod segments;
 mod state;
 mod support;
 mod sync;

@@ -264,17 +264,26 @@ impl Work<'_> {
         if lane.at + piece.len() as u64 > lane.body.end {
             return Ok(ControlFlow::Break(Ended::Copied(Copied::TooMuch)));
         }
-        let own = usize::try_from(lane.end - lane.at).unwrap_or(usize::MAX);
-        let piece = &piece[..piece.len().min(own)];
-        self.partial.write_at(lane.at, piece)?;
-        lane.at += piece.len() as u64;
+        let mut rest = piece;
+        loop {
+            let own = usize::try_from(lane.end - lane.at).unwrap_or(usize::MAX);
+            let (own, others) = rest.split_at(rest.len().min(own));
+            self.partial.write_at(lane.at, own)?;
+            lane.at += own.len() as u64;
+            rest = others;
+            lane.hand_on(&mut self.missing);
+            if rest.is_empty() || lane.at == lane.end {
+                break; // what is left is another one's
+            }
+        }
         self.digests.took(piece, self.partial.position());
         let held = self.partial.held();
         self.watcher.moved(held);
         let missing = self.total - held;
         self.growth.look(piece.len(), missing, self.opening);
-        lane.share(&mut self.missing, missing, self.growth.wanted);
-        lane.hand_on(&mut self.missing);
+        if rest.is_empty() {
+            lane.share(&mut self.missing, missing, self.growth.wanted);
+        }
         if lane.goes_on() && !ended {
             return Ok(ControlFlow::Continue(Some(lane)));
         }

@@ -1,0 +1,401 @@
+//! One document over several connections, and what can break there.
+
+use crate::support::raw::{Request, both, head, reply};
+use crate::support::services::Service;
+use crate::support::{World, kill, noise};
+use docfetch::sandbox::Document;
+use std::io::Write as _;
+use std::net::TcpStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+const MIB: usize = 1 << 20;
+const TAG: &str = "\"v1\"";
+
+/// Answers as an object storage does, the range that was asked for.
+fn serve(request: &Request, stream: &mut TcpStream, content: &[u8], tag: &str) {
+    let total = content.len();
+    let asked = request.header("range").map(|range| {
+        let (first, last) = range["bytes=".len()..].split_once('-').unwrap();
+        (first.parse().unwrap(), last.parse().unwrap_or(total - 1))
+    });
+    let wanted = request.header("if-range").is_none_or(|known| known == tag);
+    let body = match asked.filter(|_| wanted) {
+        Some((first, last)) => {
+            let range = format!("bytes {first}-{last}/{total}");
+            let headers = [("ETag", tag), ("Content-Range", &range)];
+            head(
+                stream,
+                "206 Partial Content",
+                &headers,
+                Some(last + 1 - first),
+            );
+            &content[first..=last]
+        }
+        None => {
+            head(stream, "200 OK", &[("ETag", tag)], Some(total));
+            content
+        }
+    };
+    let _ = stream.write_all(body);
+}
+
+#[test]
+fn a_small_document_has_one_connection_and_one_request() {
+    for connections in ["auto", "8"] {
+        let (service, content) = Service::with("x.bin", MIB, &[]);
+        let world = service.world();
+        world.run(&["onecodex", "doc1", "-c", connections]).exits(0);
+        assert_eq!(world.read("x.bin"), content);
+        let report = service.report();
+        let storage = (report.storage_connections, report.storage_requests);
+        assert_eq!(storage, (1, 1), "{connections}");
+    }
+}
+
+#[test]
+fn a_large_document_has_as_many_requests_at_the_same_time_as_asked_for() {
+    for (connections, most) in [("8", 8), ("3", 3), ("1", 1)] {
+        let (service, content) = Service::with("x.bin", 24 * MIB, &["throttle=8M"]);
+        let world = service.world();
+        let run = world.run(&["sm", "doc1", "-c", connections, "--json"]);
+        let record = &run.exits(0).records()[0];
+        assert_eq!(record["bytes"], content.len());
+        assert_eq!(
+            (&record["attempts"], &record["resolves"]),
+            (&1.into(), &1.into())
+        );
+        assert!(world.read("x.bin") == content);
+        assert_eq!(world.files(), ["x.bin"]);
+        let report = service.report();
+        assert_eq!(report.storage_most_at_once, most, "{report:?}");
+        // Nearly nothing is sent twice, and finished connections are used again.
+        assert!(report.storage_bytes < 28 * MIB as u64, "{report:?}");
+        assert!(report.storage_connections <= 2 * most, "{report:?}");
+    }
+}
+
+#[test]
+fn connections_are_added_while_they_help() {
+    let (service, content) = Service::with("x.bin", 12 * MIB, &["throttle=1M"]);
+    let world = service.world();
+    let run = world.run(&["sm", "doc1"]);
+    let took = run.exits(0).elapsed;
+    assert!(world.read("x.bin") == content);
+    assert!(
+        took < Duration::from_secs(8),
+        "{took:?}: one connection takes 12 s"
+    );
+    assert!(service.report().storage_most_at_once > 4);
+}
+
+#[test]
+fn a_limited_rate_is_kept_whatever_the_connections() {
+    for connections in ["auto", "4"] {
+        let (service, content) = Service::with("x.bin", 4 * MIB, &["throttle=4M"]);
+        let world = service.world();
+        let limited = ["sm", "doc1", "--limit-rate", "2M", "-c", connections];
+        let took = world.run(&limited).exits(0).elapsed;
+        assert!(took > Duration::from_millis(1800), "{took:?}");
+        assert!(world.read("x.bin") == content);
+        let most = service.report().storage_most_at_once;
+        assert_eq!(most, if connections == "auto" { 1 } else { 4 });
+    }
+}
+
+#[test]
+fn the_digest_is_of_the_document_in_its_order() {
+    let (service, content) = Service::with("x.bin", 12 * MIB, &["throttle=16M"]);
+    let world = service.world();
+    let run = world.run(&["sm", "doc1", "-c", "8", "--json"]);
+    let sha256 = run.exits(0).records()[0]["sha256"].clone();
+    let sha256 = sha256.as_str().unwrap();
+    let digest = ring::digest::digest(&ring::digest::SHA256, &content);
+    let hexadecimal: String = digest
+        .as_ref()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    assert_eq!(sha256, hexadecimal);
+    let right = ["sm", "doc1", "-c", "8", "-o", "right", "--sha256", sha256];
+    world.run(&right).exits(0);
+    let wrong = "0".repeat(64);
+    let wrong = [
+        "sm", "doc1", "-c", "8", "-o", "wrong", "--sha256", &wrong, "--json",
+    ];
+    assert_eq!(world.run(&wrong).exits(6).error_code(), "digest_mismatch");
+    assert_eq!(world.files(), ["right", "x.bin"]);
+}
+
+/// Every fault, over four connections: the document is whole, or it is not there.
+#[test]
+fn whatever_breaks_the_document_is_whole() {
+    let of = |fault: &str| vec![fault.to_owned(), "throttle=8M".to_owned()];
+    for faults in [
+        of("reset-every=700K"),
+        of("truncate=1M"),
+        of("ignore-range"),
+        of("wrong-range"),
+        of("status=503x3"),
+        of("expire-after=700ms"),
+        of("stall-after=1M"),
+    ] {
+        let names: Vec<&str> = faults.iter().map(String::as_str).collect();
+        let (service, content) = Service::with("x.bin", 8 * MIB, &names);
+        let world = service.world();
+        let arguments = [
+            "sm",
+            "doc1",
+            "-c",
+            "4",
+            "--stall-timeout",
+            "1s",
+            "-v",
+            "--retries",
+            "20",
+        ];
+        world.run(&arguments).exits(0);
+        assert!(world.read("x.bin") == content, "{faults:?}");
+        assert_eq!(world.files(), ["x.bin"], "{faults:?}");
+        // A storage that sends ranges is not asked for what came already.
+        let wasted = service.report().storage_bytes > 12 * MIB as u64;
+        let no_ranges = matches!(names[0], "ignore-range" | "wrong-range");
+        assert!(!wasted || no_ranges, "{faults:?}: {:?}", service.report());
+    }
+}
+
+#[test]
+fn a_document_that_changes_all_the_time_is_given_up() {
+    let (service, _) = Service::with("x.bin", 8 * MIB, &["change-etag"]);
+    let world = service.world();
+    let run = world.run(&["sm", "doc1", "-c", "4", "--json", "--retries", "2"]);
+    assert_eq!(run.exits(6).error_code(), "document_changed");
+    assert!(world.files().iter().all(|name| name != "x.bin"));
+}
+
+#[test]
+fn a_document_that_changes_under_way_is_never_a_mixture() {
+    let (old, new) = (noise(8 * MIB), vec![7; 8 * MIB]);
+    let (before, after) = (old.clone(), new.clone());
+    let changed = Arc::new(AtomicBool::new(false));
+    let (api, _storage) = both("/x.bin", move |request, stream| {
+        // The first answer is of the old one, which is gone as soon as more is asked for.
+        if request.header("range").is_some() {
+            changed.store(true, Ordering::SeqCst);
+        }
+        if changed.load(Ordering::SeqCst) {
+            serve(request, stream, &after, "\"v2\"");
+        } else {
+            serve(request, stream, &before, TAG);
+        }
+    });
+    let world = World::new(&api.base());
+    world.run(&["sm", "a", "-c", "4"]).exits(0);
+    assert!(world.read("x.bin") == new);
+    assert_eq!(world.files(), ["x.bin"]);
+}
+
+#[test]
+fn a_segment_that_lies_is_refused() {
+    // Each answers a bounded range with something else that looks like it.
+    type Lie = fn(usize, usize, usize) -> (String, usize);
+    let lies: [(&str, Lie); 3] = [
+        ("another start", |first, last, total| {
+            (format!("bytes {}-{last}/{total}", first + 1), last - first)
+        }),
+        ("another total", |first, last, total| {
+            (
+                format!("bytes {first}-{last}/{}", total + 1),
+                last + 1 - first,
+            )
+        }),
+        ("no range", |first, last, _| {
+            ("bytes".to_owned(), last + 1 - first)
+        }),
+    ];
+    for (what, lie) in lies {
+        let content = noise(4 * MIB);
+        let body = content.clone();
+        let (api, _storage) = both("/x.bin", move |request, stream| {
+            let range = request.header("range").map(str::to_owned);
+            let bounded = range
+                .as_deref()
+                .and_then(|range| range["bytes=".len()..].split_once('-'));
+            match bounded {
+                Some((first, last)) if !last.is_empty() => {
+                    let (first, last) = (first.parse().unwrap(), last.parse().unwrap());
+                    let (range, length) = lie(first, last, body.len());
+                    let headers = [("ETag", TAG), ("Content-Range", &*range)];
+                    head(stream, "206 Partial Content", &headers, Some(length));
+                    let _ = stream.write_all(&vec![9; length]);
+                }
+                _ => serve(request, stream, &body, TAG),
+            }
+        });
+        let world = World::new(&api.base());
+        let run = world.run(&["sm", "a", "-c", "4", "--json"]);
+        // Another total is another document; then it never comes to rest.
+        match what {
+            "another total" => assert_eq!(run.exits(6).error_code(), "document_changed"),
+            _ => {
+                run.exits(0);
+                assert!(world.read("x.bin") == content, "{what}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_storage_that_wants_fewer_connections_gets_fewer() {
+    let content = noise(8 * MIB);
+    let body = content.clone();
+    let busy = Arc::new(AtomicBool::new(false));
+    let (api, storage) = both("/x.bin", move |request, stream| {
+        if busy.swap(true, Ordering::SeqCst) {
+            reply(
+                stream,
+                "503 Slow Down",
+                &[],
+                b"<Error><Code>SlowDown</Code></Error>",
+            );
+            return;
+        }
+        let asked = request.header("range").is_some();
+        std::thread::sleep(Duration::from_millis(if asked { 50 } else { 300 }));
+        serve(request, stream, &body, TAG);
+        busy.store(false, Ordering::SeqCst);
+    });
+    let world = World::new(&api.base());
+    world
+        .run(&["sm", "a", "-c", "8", "--retries", "30"])
+        .exits(0);
+    assert!(world.read("x.bin") == content);
+    assert!(storage.seen().len() < 40, "{}", storage.seen().len());
+}
+
+#[test]
+fn what_a_killed_process_had_in_several_places_is_not_asked_for_again() {
+    for connections in ["8", "1", "auto"] {
+        let (service, content) = Service::with("x.bin", 16 * MIB, &["throttle=1M"]);
+        let world = service.world();
+        let mut child = world
+            .command(&["onecodex", "doc1", "-c", "8"])
+            .spawn()
+            .unwrap();
+        std::thread::sleep(Duration::from_millis(1000));
+        assert!(child.try_wait().unwrap().is_none());
+        kill(child);
+        let before = service.report().storage_bytes;
+        assert!(before > 4 * MIB as u64, "{before}");
+        // What is left takes a single connection less than this only where the holes are filled.
+        let run = world.run(&["onecodex", "doc1", "-c", connections, "--json"]);
+        let resumed = run.exits(0).records()[0]["resumed_from"].as_u64().unwrap();
+        assert!(resumed > before / 2, "{resumed} of {before}");
+        assert!(world.read("x.bin") == content, "{connections}");
+        assert_eq!(world.files(), ["x.bin"]);
+        let moved = service.report().storage_bytes;
+        assert!(moved < 24 * MIB as u64, "{connections}: {moved}");
+        assert_eq!(service.charges(), 1);
+    }
+}
+
+#[test]
+fn a_document_that_is_killed_again_and_again_arrives_over_eight_connections() {
+    let (service, content) = Service::with("x.bin", 24 * MIB, &["throttle=1M"]);
+    let world = service.world();
+    let mut kills = 0u64;
+    while !world.out().join("x.bin").exists() && kills < 60 {
+        let child = world
+            .command(&["onecodex", "doc1", "-c", "8"])
+            .spawn()
+            .unwrap();
+        std::thread::sleep(Duration::from_millis(150 + kills * 37 % 200));
+        kill(child);
+        kills += 1;
+    }
+    assert!(kills > 5, "{kills}");
+    world
+        .run(&["onecodex", "doc1", "--if-exists", "skip"])
+        .exits(0);
+    assert!(world.read("x.bin") == content);
+    let moved = service.report().storage_bytes;
+    assert!(moved < 24 * MIB as u64 * 2, "{moved} after {kills} kills");
+    assert_eq!(service.charges(), 1);
+}
+
+#[test]
+fn an_interrupted_document_goes_on_from_what_it_had_in_several_places() {
+    let (service, content) = Service::with("x.bin", 16 * MIB, &["throttle=1M"]);
+    let world = service.world();
+    let child = world.command(&["sm", "doc1", "-c", "8"]).spawn().unwrap();
+    std::thread::sleep(Duration::from_millis(1000));
+    crate::support::send(&child, rustix::process::Signal::INT);
+    let run = world.finish(child, Instant::now());
+    assert!(run.exits(130).elapsed < Duration::from_secs(1), "{run:?}");
+    let run = world.run(&["sm", "doc1", "--json"]);
+    let resumed = run.exits(0).records()[0]["resumed_from"].as_u64().unwrap();
+    assert!(resumed > 3 * MIB as u64, "{resumed}");
+    assert!(world.read("x.bin") == content);
+    assert!(service.report().storage_bytes < 22 * MIB as u64);
+}
+
+#[test]
+fn many_documents_over_several_connections_all_arrive() {
+    let contents: Vec<Vec<u8>> = (3..9).map(|size| noise(size * MIB)).collect();
+    let documents = contents.iter().zip(0..);
+    let documents = documents.map(|(content, number)| {
+        Document::new(&format!("{number}.bin"), content.clone()).with_id(&format!("doc{number}"))
+    });
+    let service = Service::start(documents.collect(), &["throttle=8M", "reset-every=1500K"]);
+    let world = service.world();
+    let ids: Vec<String> = (0..contents.len())
+        .map(|number| format!("doc{number}"))
+        .collect();
+    let mut arguments = vec!["onecodex", "-j", "8", "-c", "4"];
+    arguments.extend(ids.iter().map(String::as_str));
+    world.run(&arguments).exits(0);
+    for (number, content) in contents.iter().enumerate() {
+        assert!(world.read(&format!("{number}.bin")) == *content);
+    }
+    assert!(service.report().charges.values().all(|times| *times == 1));
+}
+
+#[test]
+fn a_full_disk_and_a_failing_sync_are_told_whatever_the_connections() {
+    if !crate::support::tools::strace() {
+        return;
+    }
+    for (call, fault, code, what) in [
+        ("pwrite64", "error=ENOSPC:when=20", 7, "disk_full"),
+        ("fdatasync", "error=EIO:when=1+", 7, "local_io"),
+    ] {
+        let (service, content) = Service::with("x.bin", 24 * MIB, &["throttle=16M"]);
+        let world = service.world();
+        let inject = format!("inject={call}:{fault}");
+        let binary = env!("CARGO_BIN_EXE_docfetch");
+        let run = ["-f", "-qq", "-o", "/dev/null", "-e", &inject, binary];
+        let run = [&run[..], &["sm", "doc1", "-c", "6", "--json"]].concat();
+        let child = world.command_of("strace", &run).spawn().unwrap();
+        let run = world.finish(child, Instant::now());
+        assert_eq!(run.exits(code).error_code(), what, "{call}");
+        assert!(world.files().iter().all(|name| name != "x.bin"));
+        world.run(&["sm", "doc1", "-c", "6"]).exits(0);
+        assert!(world.read("x.bin") == content, "{call}");
+    }
+}
+
+#[test]
+fn how_many_connections_is_a_number_or_auto() {
+    let (service, _) = Service::with("x.bin", 1000, &[]);
+    let mut world = service.world();
+    for wrong in ["0", "33", "-1", "many", ""] {
+        world
+            .run(&["sm", "doc1", &format!("--connections={wrong}")])
+            .exits(2);
+    }
+    world.set("DOCFETCH_CONNECTIONS", "0");
+    world.run(&["sm", "doc1"]).exits(2).says("--connections");
+    world.set("DOCFETCH_CONNECTIONS", "2");
+    world.run(&["sm", "doc1"]).exits(0);
+}
