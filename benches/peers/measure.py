@@ -49,7 +49,10 @@ def run(argv, environment, log, memory=False):
     program = shutil.which(argv[0], path=environment["PATH"]) or argv[0]
     peak = Peak()
     start = time.perf_counter()
-    child = os.posix_spawn(program, argv, environment, file_actions=actions, setpgroup=0)
+    try:
+        child = os.posix_spawn(program, argv, environment, file_actions=actions, setpgroup=0)
+    except OSError as error:
+        raise Wrong(f"cannot be run: {error}") from error
     late = threading.Timer(TIMEOUT, os.killpg, (child, signal.SIGKILL))
     late.daemon = True
     late.start()

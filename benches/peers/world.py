@@ -1,5 +1,6 @@
 """The world that is measured in: data, certificates, a server, and a line that delays."""
 
+import fcntl
 import getpass
 import hashlib
 import os
@@ -49,12 +50,44 @@ def free_bytes(folder):
     return shutil.disk_usage(folder).free
 
 
+def program(given):
+    """The docfetch that is measured: the given one, or a release build of this folder."""
+    if not given:
+        if subprocess.run(["cargo", "build", "--release", "--locked"], cwd=ROOT).returncode:
+            raise Trouble("docfetch cannot be built", "cargo says why above", "or give --docfetch PATH")
+        given = Path(os.environ.get("CARGO_TARGET_DIR") or ROOT / "target") / "release/docfetch"
+    if not os.access(given, os.X_OK):
+        raise Trouble(f"{given} cannot be run", "there is no such program",
+                      "build it, or leave --docfetch out")
+    return given.resolve()
+
+
+def environment(work, server):
+    """Nothing of the user's own configuration takes part."""
+    bundle = str(work / "tls/bundle.pem")
+    return {
+        "PATH": os.environ["PATH"], "HOME": str(work / "home"), "LANG": "C.UTF-8", "NO_PROXY": "*",
+        "CURL_CA_BUNDLE": bundle, "SSL_CERT_FILE": bundle, "REQUESTS_CA_BUNDLE": bundle,
+        "ONE_CODEX_API_BASE": server.api(), "ONE_CODEX_API_KEY": "0123456789abcdef" * 2,
+        "ONE_CODEX_NO_TELEMETRY": "1",
+        "STANDARD_METRICS_API_BASE": server.api(), "STANDARD_METRICS_CLIENT_ID": "id",
+        "STANDARD_METRICS_CLIENT_SECRET": "secret",
+        "DOCFETCH_STATE_DIR": str(work / "state"), "DOCFETCH_RATE_LIMIT": "none",
+    }
+
+
 def work_folder():
     cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     folder = Path(os.environ.get("DOCFETCH_BENCH") or Path(cache) / "docfetch-bench").resolve()
     (folder / "srv" / "small").mkdir(parents=True, exist_ok=True)
     for name in ("srv/sparse", "tls", "nginx", "lists", "home"):
         (folder / name).mkdir(exist_ok=True)
+    lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)  # held until this process ends
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        raise Trouble(f"{folder} is in use", "two runs at the same time would harm each other's figures",
+                      "wait for the other one") from error
     return folder
 
 
@@ -143,11 +176,11 @@ class Child:
 
 class Server:
     """nginx: three storages over TLS (HTTP/1.1 as object stores are, HTTP/2, 20 MiB/s a request), and
-    for each an API of both providers whose links point at it: another origin, as in life."""
+    for each an API of both providers whose links point at it: another origin, as in life. `prefix` is
+    how a command gets to where it runs."""
 
     def __init__(self, work, address="127.0.0.1", prefix=()):
         self.host = "localhost" if address == "127.0.0.1" else address
-        self.prefix = list(prefix)
         ports = iter(free_ports(2 * len(SERVERS)))
         self.storage_ports = {name: next(ports) for name in SERVERS}
         self.api_ports = {name: next(ports) for name in SERVERS}
@@ -158,7 +191,7 @@ class Server:
         hold = '"$@" & read -r _; kill "$!"; wait'
         nginx = [which("nginx"), "-c", str(config), "-g", "daemon off;"]
         with open(self.log, "wb") as log:
-            self.child = Child(["sh", "-c", hold, "sh", *nginx], stdout=log, stderr=log)
+            self.child = Child([*prefix, "sh", "-c", hold, "sh", *nginx], stdout=log, stderr=log)
 
     def storage(self, path, name="storage"):
         return f"https://{self.host}:{self.storage_ports[name]}/{path}"
