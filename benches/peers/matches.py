@@ -51,12 +51,13 @@ class Match:
 class Arena:
     """Where the contestants of one match meet."""
 
-    def __init__(self, match, work, docfetch, server, prefix, environment):
+    def __init__(self, match, work, docfetch, server, prefix):
         self.title, self.work, self.docfetch, self.server = match.title, work, docfetch, server
-        self.prefix, self.environment = prefix, environment
+        self.prefix = prefix  # of a command: how it gets to its end of the line
         self.folder = (work if match.on_disk else MEMORY / "docfetch-bench") / "out"
         self.served, self.authority = work / "srv", work / "tls/bundle.pem"
         self.contestants = []
+        # What one connection is called, where the build knows several.
         usage = subprocess.run([docfetch, "sm", "--help"], capture_output=True, text=True).stdout
         self.one_connection = ["-c", "1"] if "--connections" in usage else []
 
@@ -74,7 +75,7 @@ class Arena:
                                            f"{absent[0]} is not installed" if absent else ""))
 
     def fetch(self, provider, *arguments):
-        """docfetch. What it leaves out of an answer is left out of the figures, too."""
+        """docfetch, as a script calls it."""
         return [self.docfetch, provider, "-q", *arguments]
 
     def list(self, name, lines):
@@ -84,13 +85,13 @@ class Arena:
         return path
 
     def official(self):
-        """The interpreter that the official client is installed for."""
+        """A script in the interpreter that the official client is installed for."""
         program = which("onecodex")
-        return Path(program).read_text().splitlines()[0].removeprefix("#!") if program else "onecodex"
-
-    # Those who fetch one file whose URL is known.
+        interpreter = Path(program).read_text().splitlines()[0][2:].split() if program else ["onecodex"]
+        return [*interpreter, "-c", LIBRARY]
 
     def one(self, kind, server="storage", peers=("curl", "aria2c", "wget2", "xh")):
+        """Adds those who fetch one file whose URL is known."""
         name, _ = FILES[kind]
         url, check = self.server.storage(name, server), files([("file", self.served / name)])
         argv = {
@@ -103,12 +104,12 @@ class Arena:
             self.add(peer, argv[peer], check)
         return check
 
-    def small_files(self, place="{out}"):
-        """For those who are given the URLs: a list for curl, one for aria2c and wget2."""
+    def small_files(self):
+        """A list of URLs for curl, one for aria2c and wget2, and the check."""
         names = [f"{number:04d}" for number in range(1, SMALL + 1)]
         urls = [self.server.storage(f"small/{name}") for name in names]
-        curl = str(self.folder / "curl")
-        curl = self.list("curl", (f'url="{url}"\noutput="{curl}/{name}"' for url, name in zip(urls, names)))
+        out = self.folder / "curl"
+        curl = self.list("curl", (f'url="{url}"\noutput="{out}/{name}"' for url, name in zip(urls, names)))
         return curl, self.list("urls", urls), files([(name, self.served / "small" / name) for name in names])
 
 
@@ -209,7 +210,7 @@ def far(arena):
 
 
 def ids(arena):
-    for name, count in (("100 ids", 100), ("docfetch", 100_000)):
+    for name, count in (("1,000 ids", 1000), ("docfetch", 100_000)):
         lines = arena.list(f"{count}", (document("a", number) for number in range(1, count + 1)))
         arena.add(name, arena.fetch("sm", "--from-file", lines, "-d", "{out}", "--name", "{id}", "--dry-run"))
 
@@ -219,7 +220,7 @@ def hundred(arena):
     check, ids = files([(id, arena.served / "100k") for id in numbers]), arena.list("ids", numbers)
     script = 'xargs -P8 -I{} "$1" {} "$2/{}" <"$3"'
     arena.add("script", ["sh", "-c", script, "sh", HERE / "getdoc", "{out}", ids], check, needs=["xargs", "curl", "jq"])
-    arena.add("official library", [arena.official(), "-c", LIBRARY, ids, "{out}"], check)
+    arena.add("official library", [*arena.official(), ids, "{out}"], check)
     arena.add("docfetch", arena.fetch("onecodex", "--from-file", ids, "-d", "{out}", "--name", "{id}", "-j", "8"), check)
 
 
@@ -272,7 +273,7 @@ MATCHES = [
         Row("far", "200 MiB at 40 ms, 1 Gbit/s, `-c auto`", "`curl`", 0.72, "curl")], on_disk=False, line=FAST,
         room=300 * MIB),
     Match("ids", ids, [
-        Row("ids", "100,000 ids in one dry run, peak MiB", "the same with 100", 8, "100 ids", figure="peak",
+        Row("ids", "100,000 ids in one dry run, peak MiB", "the same with 1,000", 8, "1,000 ids", figure="peak",
             how="difference")]),
     Match("hundred", hundred, [
         Row("hundred-script", "100 × 100 KiB by id, `-j 8`", "the script, `xargs -P8`", 0.01, "script"),

@@ -41,7 +41,7 @@ class Contestant:
 
 
 def run(argv, environment, log, memory=False):
-    """Runs a command to its end, measured. `memory` looks at its peak every two milliseconds, for the
+    """Runs a command to its end, measured. `memory` looks at its peak every millisecond, for the
     kernel's figure of a finished child has the peak of this process in it, too."""
     actions = [(os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
                (os.POSIX_SPAWN_OPEN, 1, log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600),
@@ -67,6 +67,8 @@ def run(argv, environment, log, memory=False):
         late.cancel()
     wall = time.perf_counter() - start
     peak.stop()
+    if memory and not peak.bytes:
+        raise Wrong("it was over before its memory was looked at")
     code = os.waitstatus_to_exitcode(status)
     if code:
         lines = Path(log).read_text(errors="replace").strip().splitlines() or ["it says nothing"]
@@ -83,18 +85,23 @@ class Peak:
         self.thread = None
 
     def watch(self, child):
-        self.thread = threading.Thread(target=self.look, args=(child,), daemon=True)
+        self.look(child)
+        self.thread = threading.Thread(target=self.keep_looking, args=(child,), daemon=True)
         self.thread.start()
 
+    def keep_looking(self, child):
+        while not self.over.wait(0.001) and self.look(child):
+            pass
+
     def look(self, child):
-        while not self.over.wait(0.002):
-            try:
-                with open(f"/proc/{child}/status", encoding="utf-8") as status:
-                    found = [line.split()[1] for line in status if line.startswith("VmHWM:")]
-            except OSError:
-                return
-            if found:
-                self.bytes = max(self.bytes, int(found[0]) * 1024)
+        """Whether there was something to see."""
+        try:
+            with open(f"/proc/{child}/status", encoding="utf-8") as status:
+                found = [line.split()[1] for line in status if line.startswith("VmHWM:")]
+        except OSError:
+            return False
+        self.bytes = max([self.bytes, *(int(kibibytes) * 1024 for kibibytes in found)])
+        return bool(found)
 
     def stop(self):
         self.over.set()

@@ -50,8 +50,9 @@ def free_bytes(folder):
     return shutil.disk_usage(folder).free
 
 
-def program(given):
-    """The docfetch that is measured: the given one, or a release build of this folder."""
+def program(given, work):
+    """The docfetch that is measured: a copy, so that no build meanwhile changes it, of the given one or
+    of a release build of this folder."""
     if not given:
         if subprocess.run(["cargo", "build", "--release", "--locked"], cwd=ROOT).returncode:
             raise Trouble("docfetch cannot be built", "cargo says why above", "or give --docfetch PATH")
@@ -59,7 +60,7 @@ def program(given):
     if not os.access(given, os.X_OK):
         raise Trouble(f"{given} cannot be run", "there is no such program",
                       "build it, or leave --docfetch out")
-    return given.resolve()
+    return Path(shutil.copy2(given, work / "docfetch"))
 
 
 def environment(work, server):
