@@ -54,7 +54,8 @@ class Arena:
     def __init__(self, match, work, docfetch, server, prefix):
         self.title, self.work, self.docfetch, self.server = match.title, work, docfetch, server
         self.prefix = prefix  # of a command: how it gets to its end of the line
-        self.folder = (work if match.on_disk else MEMORY / "docfetch-bench") / "out"
+        self.place = work if match.on_disk else MEMORY / "docfetch-bench"
+        self.folder = self.place / "out"
         self.served, self.authority = work / "srv", work / "tls/bundle.pem"
         self.contestants = []
         # What one connection is called, where the build knows several.

@@ -63,8 +63,8 @@ def program(given, work):
     return Path(shutil.copy2(given, work / "docfetch"))
 
 
-def environment(work, server):
-    """Nothing of the user's own configuration takes part."""
+def environment(work, server, place):
+    """Nothing of the user's own configuration takes part. The state folder is where the files go."""
     bundle = str(work / "tls/bundle.pem")
     return {
         "PATH": os.environ["PATH"], "HOME": str(work / "home"), "LANG": "C.UTF-8", "NO_PROXY": "*",
@@ -73,7 +73,7 @@ def environment(work, server):
         "ONE_CODEX_NO_TELEMETRY": "1",
         "STANDARD_METRICS_API_BASE": server.api(), "STANDARD_METRICS_CLIENT_ID": "id",
         "STANDARD_METRICS_CLIENT_SECRET": "secret",
-        "DOCFETCH_STATE_DIR": str(work / "state"), "DOCFETCH_RATE_LIMIT": "none",
+        "DOCFETCH_STATE_DIR": str(place / "state"), "DOCFETCH_RATE_LIMIT": "none",
     }
 
 
