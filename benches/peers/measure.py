@@ -160,23 +160,29 @@ def spread(values):
     return statistics.median(values), min(values), max(values)
 
 
-def same(one, other):
-    """Whether two files have the same content."""
-    if not one.is_file() or one.stat().st_size != other.stat().st_size:
-        return False
-    with open(one, "rb") as left, open(other, "rb") as right:
+def difference(one, original):
+    """How a file differs from what it should be; nothing where it does not."""
+    if not one.is_file():
+        return f"{one.name} is missing"
+    length = one.stat().st_size
+    if length != original.stat().st_size:
+        return f"{one.name} has {length} bytes, not {original.stat().st_size}"
+    with open(one, "rb") as left, open(original, "rb") as right:
+        at = 0
         while piece := left.read(1 << 20):
-            if piece != right.read(1 << 20):
-                return False
-    return True
+            if piece != (wanted := right.read(1 << 20)):
+                at += next(i for i, (a, b) in enumerate(zip(piece, wanted)) if a != b)
+                return f"{one.name} is wrong from byte {at} on"
+            at += len(piece)
+    return None
 
 
 def files(pairs):
     """A check that a folder holds these files, name and original, and nothing else."""
     def check(folder):
         for name, original in pairs:
-            if not same(folder / name, original):
-                return f"{name} is missing or wrong"
+            if wrong := difference(folder / name, original):
+                return wrong
         others = {path.name for path in folder.rglob("*")} - {name for name, _ in pairs}
         return f"{min(others)} should not be there" if others else None
     return check

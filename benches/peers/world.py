@@ -60,7 +60,10 @@ def program(given, work):
     if not os.access(given, os.X_OK):
         raise Trouble(f"{given} cannot be run", "there is no such program",
                       "build it, or leave --docfetch out")
-    return Path(shutil.copy2(given, work / "docfetch"))
+    copy = work / "docfetch"
+    if not (copy.exists() and copy.samefile(given)):
+        shutil.copy2(given, copy)
+    return copy
 
 
 def environment(work, server, place):
