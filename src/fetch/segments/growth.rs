@@ -143,3 +143,55 @@ impl Growth {
         self.wanted = self.wanted.min(connections);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MIB: f64 = 1_048_576.0;
+    const MUCH: u64 = 1 << 30;
+
+    fn auto(jobs: usize) -> Growth {
+        Growth::new(Connections::Auto, jobs)
+    }
+
+    #[test]
+    fn connections_are_added_as_long_as_each_step_helps() {
+        let mut growth = auto(1);
+        let mut wanted = vec![growth.wanted];
+        for rate in [20.0, 78.0, 300.0, 600.0] {
+            growth.judge(rate * MIB, 0.1, MUCH);
+            wanted.push(growth.wanted);
+        }
+        assert_eq!(wanted, [1, 4, 16, 32, 32]);
+    }
+
+    #[test]
+    fn what_did_not_help_is_taken_back_for_good() {
+        let mut growth = auto(1);
+        growth.judge(20.0 * MIB, 0.1, MUCH);
+        growth.judge(24.0 * MIB, 0.1, MUCH);
+        assert!(growth.wanted == 1 && growth.settled);
+    }
+
+    #[test]
+    fn a_busy_process_and_a_document_that_is_soon_here_need_no_more() {
+        let mut growth = auto(1);
+        growth.judge(600.0 * MIB, BUSY, MUCH);
+        growth.judge(20.0 * MIB, 0.1, 3 << 20); // little
+        growth.judge(100.0 * MIB, 0.1, 20 << 20); // soon
+        assert!(growth.wanted == 1 && !growth.settled);
+    }
+
+    #[test]
+    fn documents_of_a_batch_share_what_auto_may_have() {
+        for (jobs, most) in [(1, 32), (4, 8), (256, 1)] {
+            let mut growth = auto(jobs);
+            for rate in [1.0, 10.0, 100.0, 1000.0] {
+                growth.judge(rate * MIB, 0.0, 100 * MUCH);
+            }
+            assert_eq!(growth.wanted, most);
+        }
+        assert_eq!(Growth::new(Connections::Exactly(7), 8).wanted, 7);
+    }
+}

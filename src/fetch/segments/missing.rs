@@ -63,3 +63,65 @@ impl Missing {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// However it is taken and put back: every byte is asked for once, in order, in segments that
+        /// are neither tiny nor huge.
+        #[test]
+        fn every_byte_is_taken_once(
+            total in 1u64..400 << 20,
+            connections in 1usize..33,
+            breaks in prop::collection::vec(0u64..8 << 20, 0..5),
+        ) {
+            let mut missing = Missing::new(vec![0..total / 3, total / 2..total]);
+            let mut taken: Vec<Range<u64>> = Vec::new();
+            let mut breaks = breaks.into_iter();
+            while let Some(mut range) = missing.take(connections) {
+                prop_assert!(connections == 1 || range.end - range.start <= LONGEST + SHORTEST);
+                if let Some(at) = breaks.next() {
+                    let end = range.end.min(range.start + at);
+                    missing.put_back(end..range.end);
+                    range.end = end;
+                }
+                taken.push(range);
+            }
+            prop_assert!(missing.is_empty());
+            taken.retain(|range| !range.is_empty());
+            taken.sort_by_key(|range| range.start);
+            let mut at = 0;
+            for range in taken {
+                if at == total / 3 {
+                    at = total / 2;
+                }
+                prop_assert_eq!(range.start, at);
+                at = range.end;
+            }
+            prop_assert!(at == total || total < 3);
+        }
+    }
+
+    #[test]
+    fn segments_are_long_at_first_and_short_in_the_end() {
+        let mut missing = Missing::new(vec![0..200 << 20]);
+        let lengths: Vec<u64> = std::iter::from_fn(|| missing.take(8))
+            .map(|range| range.end - range.start)
+            .collect();
+        assert_eq!(lengths[0], (200 << 20) / 16);
+        assert!(lengths.is_sorted_by(|a, b| a >= b) || lengths.last() < Some(&(2 * SHORTEST)));
+        assert!(lengths.len() < 60, "{}", lengths.len());
+    }
+
+    #[test]
+    fn a_response_takes_what_comes_next_in_it() {
+        let mut missing = Missing::new(vec![10..20, 30..40]);
+        assert_eq!(missing.take_from(25), None);
+        assert_eq!(missing.take_from(30), Some(30..40));
+        assert_eq!(missing.first(), Some(10..20));
+        assert!(missing.is_empty());
+    }
+}
