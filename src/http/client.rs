@@ -3,7 +3,7 @@
 //! | client | redirects | connections | carries |
 //! | --- | --- | --- | --- |
 //! | api | by hand | kept, HTTP/2 where offered | the credential |
-//! | charged | by hand | a fresh one each time, through a gate, HTTP/1.1 | the credential |
+//! | charged | by hand | one, through a gate; used again only at once ([`super::lines`]), HTTP/1.1 | the credential |
 //! | storage | by hand | kept, HTTP/1.1 | no credential, cookie or Referer |
 //!
 //! None repeats a request by itself: the library would, after a connection that it took from its
@@ -74,14 +74,12 @@ impl Clients {
         build(self.builder(channel))
     }
 
-    /// A client for one request that may cost money, and the gate that its connection stops at.
+    /// A client for requests that may cost money, one at a time; its connections stop at `gate`.
     ///
     /// # Errors
     /// [`Code::Unexpected`] when the library cannot make it.
-    pub fn charged(&self) -> Result<(Client, Gate)> {
-        let gate = Gate::closed();
-        let builder = self.builder(Channel::Charged).connector_layer(gate.clone());
-        build(builder).map(|client| (client, gate))
+    pub fn charged(&self, gate: &Gate) -> Result<Client> {
+        build(self.builder(Channel::Charged).connector_layer(gate.clone()))
     }
 
     fn builder(&self, channel: Channel) -> ClientBuilder {
@@ -106,7 +104,7 @@ impl Clients {
             builder = builder.http1_only();
         }
         if channel == Channel::Charged {
-            builder = builder.pool_max_idle_per_host(0);
+            builder = builder.pool_max_idle_per_host(1);
         }
         if channel == Channel::Storage {
             // A name with raw control characters must not make a document unreachable.

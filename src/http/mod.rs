@@ -10,6 +10,7 @@ pub mod expiry;
 pub mod failure;
 pub mod gate;
 pub mod headers;
+pub mod lines;
 pub mod presigned;
 pub mod send;
 pub mod stall;

@@ -17,6 +17,7 @@ use crate::config::settings::Connection;
 use crate::error::{Code, Error, Result};
 use crate::http::backoff::{Policy, Retry};
 use crate::http::failure::Failure;
+use crate::http::gate::{Leaving, unrecorded};
 use crate::http::presigned::PresignedUrl;
 use crate::http::send::{ApiRequest, Authorization, Http, Reply};
 use crate::model::DocumentId;
@@ -64,8 +65,8 @@ struct Ask<'a> {
     patience: Duration,
     /// How long the answer may take, where that is less than usual.
     limit: Option<Duration>,
-    /// Told, of a charged request, right before its first byte leaves.
-    leaving: &'a dyn Fn(),
+    /// Waited for, of a charged request, right before its first byte leaves.
+    leaving: &'a dyn Leaving,
 }
 
 impl<'a> Ask<'a> {
@@ -77,7 +78,7 @@ impl<'a> Ask<'a> {
             charged: false,
             patience: FREE_PATIENCE,
             limit: None,
-            leaving: &|| {},
+            leaving: &unrecorded,
         }
     }
 }
@@ -198,7 +199,7 @@ impl Resolver {
             self.retrieve(id, retry, need).await?
         } else {
             loop {
-                match self.hand_over(id, retry, &|| {}).await {
+                match self.hand_over(id, retry, &unrecorded).await {
                     Ok(url) => break url,
                     Err(failure) => retry.pause(failure.error).await?,
                 }

@@ -20,6 +20,7 @@ mod fetch;
 mod floors;
 mod interrupt;
 mod ledger;
+mod lines;
 mod list;
 mod options;
 mod s3;
