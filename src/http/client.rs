@@ -10,6 +10,7 @@
 //! pool turned out dead, and that is a second charge.
 
 use super::addresses::{Policy, is_loopback};
+use super::ahead::Spare;
 use super::gate::Gate;
 use crate::config::settings::Connection;
 use crate::config::variables::{self, ALL_PROXY, HTTP_PROXY, HTTPS_PROXY, NO_PROXY};
@@ -27,6 +28,9 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use url::Url;
+
+/// How many bytes a server may send on one HTTP/2 stream before it is told to go on.
+const STREAM_WINDOW: u32 = 8 << 20;
 
 /// Which of the three.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,6 +86,15 @@ impl Clients {
         build(self.builder(Channel::Charged).connector_layer(gate.clone()))
     }
 
+    /// A client for one storage, whose first connection is `spare`; none where a proxy is in between.
+    pub fn ahead(&self, origin: &Url, spare: &Spare) -> Option<Client> {
+        if self.proxies.for_url(origin).is_some() {
+            return None;
+        }
+        let builder = self.builder(Channel::Storage);
+        build(builder.connector_layer(spare.clone())).ok()
+    }
+
     fn builder(&self, channel: Channel) -> ClientBuilder {
         let mut tls = self.tls.clone();
         tls.alpn_protocols = match channel {
@@ -100,9 +113,14 @@ impl Clients {
             .no_proxy()
             .proxy(Proxy::custom(move |url| proxies.for_url(url)))
             .tcp_nodelay(true);
-        if channel != Channel::Api {
-            builder = builder.http1_only();
-        }
+        builder = if channel == Channel::Api {
+            // Small windows would make a listing wait for the round trips of its own acknowledgements.
+            builder
+                .http2_initial_stream_window_size(STREAM_WINDOW)
+                .http2_initial_connection_window_size(2 * STREAM_WINDOW)
+        } else {
+            builder.http1_only()
+        };
         if channel == Channel::Charged {
             builder = builder.pool_max_idle_per_host(1);
         }

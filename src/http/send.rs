@@ -1,6 +1,7 @@
 //! One request, one answer: budget, address rules, time limits, and no error that shows a URL.
 
 use super::addresses::Policy;
+use super::ahead::Spare;
 use super::budget::{Blocked, Budget};
 use super::client::{Channel, Clients};
 use super::clock::Clock;
@@ -20,7 +21,7 @@ use reqwest::header::{self, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, Method, RequestBuilder, Response, Version};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime};
-use url::Url;
+use url::{Origin, Url};
 
 /// Whatever an error body says beyond this is not read.
 pub const ERROR_BODY: usize = 4096;
@@ -31,6 +32,8 @@ pub struct Http {
     clients: Clients,
     api: OnceLock<Client>,
     storage: OnceLock<Client>,
+    /// The client of a storage that was connected to before a document of it was asked for.
+    ahead: Arc<OnceLock<(Origin, Client)>>,
     lines: Arc<Lines>,
     policy: Arc<Policy>,
     budget: Budget,
@@ -93,6 +96,7 @@ impl Http {
             clients,
             api: OnceLock::new(),
             storage: OnceLock::new(),
+            ahead: Arc::default(),
             lines: Arc::default(),
             connect_timeout: settings.connect_timeout,
             policy,
@@ -105,6 +109,11 @@ impl Http {
     /// The time by the servers' clock.
     pub fn clock(&self) -> &Clock {
         &self.clock
+    }
+
+    /// Whether a rate budget can make a request wait.
+    pub fn is_limited(&self) -> bool {
+        self.budget.is_limited()
     }
 
     /// Judges a URL that an answer named, before anything is sent there.
@@ -147,10 +156,10 @@ impl Http {
             }
         })?;
         let answer = if request.charged {
-            self.send_charged(&request, value, time).await
+            Box::pin(self.send_charged(&request, value, time)).await
         } else {
             match self.client(&self.api, Channel::Api) {
-                Ok(client) => self.send_api(&client, &request, value, time).await,
+                Ok(client) => Box::pin(self.send_api(&client, &request, value, time)).await,
                 Err(failure) => Err(failure),
             }
         };
@@ -223,9 +232,13 @@ impl Http {
     /// What was wrong with the URL or the connection.
     pub async fn storage(&self, url: &Url, range: Option<(u64, &str)>) -> Result<Reply> {
         self.check(url)?;
-        let mut request = self
-            .client(&self.storage, Channel::Storage)
-            .map_err(|failure| failure.error)?
+        let client = match self.ahead.get() {
+            Some((origin, client)) if *origin == url.origin() => client.clone(),
+            _ => self
+                .client(&self.storage, Channel::Storage)
+                .map_err(|failure| failure.error)?,
+        };
+        let mut request = client
             .get(url.clone())
             .header(header::ACCEPT_ENCODING, "identity");
         let mut shown = format!("GET {}", redacted(url));
@@ -239,6 +252,30 @@ impl Http {
         self.send(request, self.stall_timeout, url, &shown)
             .await
             .map_err(|failure| failure.error)
+    }
+
+    /// Opens a connection to a storage, given by the root of its origin, for the first request to it.
+    /// Nothing happens where it may not be spoken to.
+    pub fn open_ahead(&self, origin: &Url) {
+        if let Err(error) = self.check(origin) {
+            log::info!("no storage is connected to ahead: {}", error.message());
+            return;
+        }
+        let spare = Spare::default();
+        let Some(client) = self.clients.ahead(origin, &spare) else {
+            return;
+        };
+        let (root, ahead) = (origin.clone(), Arc::clone(&self.ahead));
+        log::info!("connecting to {} ahead", shown_host(origin));
+        tokio::spawn(async move {
+            // This request never gets a connection: it only starts one.
+            tokio::select! {
+                _ = client.get(root.clone()).send() => {}
+                () = spare.started() => {
+                    let _ = ahead.set((root.origin(), client.clone()));
+                }
+            }
+        });
     }
 
     async fn send(

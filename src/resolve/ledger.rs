@@ -41,8 +41,8 @@ pub struct Ledger {
     recharged: Mutex<HashSet<DocumentId>>,
     /// Documents that are being asked for.
     in_flight: Mutex<HashSet<DocumentId>>,
-    /// How many records are open.
-    open: AtomicUsize,
+    /// How many documents are fetched at the moment.
+    under_way: AtomicUsize,
 }
 
 /// The record of one document, held by this process.
@@ -107,7 +107,7 @@ impl Ledger {
             memory: Mutex::default(),
             recharged: Mutex::default(),
             in_flight: Mutex::default(),
-            open: AtomicUsize::default(),
+            under_way: AtomicUsize::default(),
         }
     }
 
@@ -134,7 +134,6 @@ impl Ledger {
         let lock = lock
             .inspect_err(|error| self.records.cannot_keep(error))
             .ok();
-        self.open.fetch_add(1, Ordering::Relaxed);
         Ok(Entry {
             ledger: self,
             id,
@@ -200,9 +199,25 @@ impl Ledger {
         }
     }
 
+    /// Counts a document that is fetched, until what is returned is dropped.
+    pub fn under_way(&self) -> UnderWay<'_> {
+        self.under_way.fetch_add(1, Ordering::Relaxed);
+        UnderWay(self)
+    }
+
     /// Whether this run asks for a document, or was stopped while it did.
     pub fn was_asking(&self, id: &DocumentId) -> bool {
         locked(&self.in_flight).contains(id)
+    }
+}
+
+/// A document that is fetched.
+#[derive(Debug)]
+pub struct UnderWay<'a>(&'a Ledger);
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.0.under_way.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -265,7 +280,7 @@ impl Entry<'_> {
     /// Where several documents are under way, in a thread: the disk syncs of all go on together then.
     async fn write(&self) -> Option<Result<()>> {
         let durable = self.record.as_ref().map(lasting) != Some(Lasting::Soon);
-        if durable && self.ledger.open.load(Ordering::Relaxed) > 1 {
+        if durable && self.ledger.under_way.load(Ordering::Relaxed) > 1 {
             let (desk, record) = (Arc::clone(&self.desk), self.record.clone());
             let writing = move || locked(&desk).write(record.as_ref());
             if let Ok(written) = tokio::task::spawn_blocking(writing).await {
@@ -308,7 +323,6 @@ impl Drop for Entry<'_> {
             locked(&self.ledger.in_flight).remove(self.id);
         }
         desk.lock = None; // and before one that has not begun
-        self.ledger.open.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

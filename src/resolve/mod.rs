@@ -4,6 +4,7 @@
 //! made to the API: the token, the free metadata, the handoff and the listing. Free requests are
 //! repeated by the retry policy; one that may be charged is the [`ledger`]'s to permit.
 
+mod ahead;
 mod answer;
 pub mod filter;
 mod handoff;
@@ -21,9 +22,10 @@ use crate::http::gate::{Leaving, unrecorded};
 use crate::http::presigned::PresignedUrl;
 use crate::http::send::{ApiRequest, Authorization, Http, Reply};
 use crate::model::DocumentId;
-use crate::provider::{Auth, Credentials, Metadata, Provider};
+use crate::provider::{Auth, Credentials, Metadata, Provider, Resource};
 use crate::secret::Secret;
 use crate::state::records::StateFolder;
+use ahead::LastStorage;
 use ledger::Ledger;
 use reqwest::Method;
 use reqwest::header::{AUTHORIZATION, HeaderName};
@@ -92,6 +94,7 @@ pub struct Resolver {
     http: Http,
     token: TokenCache,
     ledger: Ledger,
+    storage: LastStorage,
     retry: Policy,
 }
 
@@ -111,10 +114,12 @@ impl Resolver {
         let about = (&provider, base.as_str().trim_end_matches('/'));
         let ledger = Ledger::new(about, &identity, &state, recharge, patience);
         let token = TokenCache::new(&identity, &credentials, &state);
+        let storage = LastStorage::new(&identity, &state);
         Ok(Self {
             http,
             token,
             ledger,
+            storage,
             provider,
             base,
             credentials,
@@ -156,6 +161,13 @@ impl Resolver {
             log::info!("no metadata for {id}: {}", error.message());
             Known::default()
         })
+    }
+
+    /// Whether the metadata and the URL may be asked for at the same time: where only documents are
+    /// paid for, and no rate budget makes the one wait for the other.
+    pub fn may_ask_at_once(&self) -> bool {
+        let documents = self.provider.resource.unwrap_or_default() == Resource::Documents;
+        self.provider.metadata.is_some() && documents && !self.http.is_limited()
     }
 
     async fn ask_metadata(&self, route: &Metadata, id: &DocumentId) -> Result<Known> {

@@ -1,6 +1,7 @@
 //! A retrieval that may be charged: the ledger decides whether it is asked for, and knows of it before
 //! the first byte leaves.
 
+use super::ledger::UnderWay;
 use super::ledger::table::{Event, State, Verdict};
 use super::{Need, Resolver};
 use crate::error::{Code, Error, Result};
@@ -97,6 +98,14 @@ impl Resolver {
         if self.provider.charged {
             self.ledger.delivered(id, url).await;
         }
+        if let Some(url) = url {
+            self.remember_storage(url).await;
+        }
+    }
+
+    /// Counts a document that is fetched: records of several are written at the same time.
+    pub fn under_way(&self) -> UnderWay<'_> {
+        self.ledger.under_way()
     }
 
     /// Whether a paid request for a document has left, and is not answered.

@@ -311,7 +311,9 @@ pub const LEDGER: &str = "ledger";
 pub const TOKENS: &str = "tokens";
 /// Rate budgets.
 pub const BUDGETS: &str = "budgets";
-const KINDS: [&str; 3] = [LEDGER, TOKENS, BUDGETS];
+/// Storages that were used last.
+pub const ORIGINS: &str = "origins";
+const KINDS: [&str; 4] = [LEDGER, TOKENS, BUDGETS, ORIGINS];
 
 #[cfg(test)]
 mod tests {

@@ -25,6 +25,8 @@ enum Deed {
 
 /// An API that keeps its connections and has all documents at `url`. `deed` is told of each paid
 /// request: how many came before on its connection, since when that was idle, and the document.
+///
+/// The metadata of documents whose id says so takes its time.
 fn api_that_keeps(
     url: String,
     deed: impl Fn(usize, Duration, &str) -> Deed + Send + Sync + 'static,
@@ -35,6 +37,9 @@ fn api_that_keeps(
         let (mut before, mut idle_since) = (0, Instant::now());
         while let Some(request) = read(&stream) {
             if request.method != "POST" {
+                if request.path().contains("slow") {
+                    std::thread::sleep(Duration::from_millis(200));
+                }
                 keep(&mut stream, "404 Not Found", "{}");
                 continue;
             }
@@ -78,7 +83,12 @@ fn ids(count: usize) -> Vec<String> {
 }
 
 fn fetching<'a>(ids: &'a [String], more: &[&'a str]) -> Vec<&'a str> {
-    let named = ["onecodex", "--name", "{id}"];
+    let name = if more.contains(&"--name") {
+        &[][..]
+    } else {
+        &["--name", "{id}"]
+    };
+    let named = ["onecodex"].into_iter().chain(name.iter().copied());
     let ids = ids.iter().map(String::as_str);
     named
         .into_iter()
@@ -207,10 +217,10 @@ fn an_interrupt_while_a_request_is_recorded_has_asked_for_nothing() {
     }
     let (_storage, url) = storage(Duration::ZERO);
     let (base, posts) = api_that_keeps(url, |_, _, _| Deed::Answer);
-    let (world, ids) = (World::new(&base), ids(2));
+    let (world, ids) = (World::new(&base), ["slow1", "slow2"].map(str::to_owned));
     let trace = ["-f", "-qq", "-o", "/dev/null", "-e", "trace=fdatasync"];
     let fault = ["-e", "inject=fdatasync:delay_enter=1500000"];
-    let fetching = fetching(&ids, &["-j", "2"]);
+    let fetching = fetching(&ids, &["-j", "2", "--name", "{id} {name}"]);
     let arguments = trace.iter().chain(&fault);
     let arguments = arguments
         .chain(&[env!("CARGO_BIN_EXE_docfetch")])
