@@ -6,8 +6,9 @@
 //! | charged | by hand | one, through a gate; used again only at once ([`super::lines`]), HTTP/1.1 | the credential |
 //! | storage | by hand | kept, HTTP/1.1 | no credential, cookie or Referer |
 //!
-//! None repeats a request by itself: the library would, after a connection that it took from its
-//! pool turned out dead, and that is a second charge.
+//! None repeats a request of which a byte may have left: the library would, after a connection that it
+//! took from its pool turned out dead, and that is a second charge. (What was still in its hands when a
+//! pooled connection turned out closed goes out on another one.)
 
 use super::addresses::{Policy, is_loopback};
 use super::ahead::Spare;

@@ -2,7 +2,7 @@
 //! document is asked for beside its metadata.
 
 use crate::support::raw::{Raw, Request, api, keeping, presigned, read, reply};
-use crate::support::tools::strace;
+use crate::support::tools::{mounts, strace};
 use crate::support::{Run, World};
 use std::fs;
 use std::net::TcpStream;
@@ -224,26 +224,41 @@ fn a_document_is_asked_for_beside_its_metadata_where_that_can_decide_nothing() {
         (&["--name", "{id}-{name}"], false),
         (&["-o", "y", "--rate-limit", "9/1s"], false),
     ] {
-        let storage = Arc::new(Storage::start());
-        let there = Arc::clone(&storage);
-        let is_metadata = |request: &Request| request.method == "GET";
-        let (server, times) = slow_api(move || there.url(), is_metadata);
-        let world = World::new(&server.base());
-        let mut all = vec!["onecodex", "a"];
-        all.extend(arguments);
-        world.run(&all).exits(0);
-        let times = times.lock().unwrap().clone();
-        let of = |method: &str| {
-            times
-                .iter()
-                .find(|entry| entry.0 == method)
-                .unwrap()
-                .clone()
-        };
-        let (metadata, post) = (of("GET"), of("POST"));
-        assert_eq!(post.1 < metadata.2, beside, "{arguments:?}");
-        assert_eq!(times.len(), 2);
+        let found = beside_metadata(|world| {
+            let mut all = vec!["onecodex", "a"];
+            all.extend(arguments);
+            world.run(&all).exits(0);
+        });
+        assert_eq!(found, beside, "{arguments:?}");
     }
+}
+
+/// An API whose metadata is slow, a world, and whether the paid request came beside it.
+fn beside_metadata(run: impl Fn(&World)) -> bool {
+    let storage = Arc::new(Storage::start());
+    let there = Arc::clone(&storage);
+    let (server, times) = slow_api(move || there.url(), |request| request.method == "GET");
+    run(&World::new(&server.base()));
+    let times = times.lock().unwrap();
+    assert_eq!(times.len(), 2);
+    let of = |method: &str| times.iter().find(|entry| entry.0 == method).unwrap();
+    of("POST").1 < of("GET").2
+}
+
+#[test]
+fn a_document_is_not_paid_for_before_its_size_is_known_where_it_may_not_have_room() {
+    if !mounts() {
+        return;
+    }
+    let beside = beside_metadata(|world| {
+        let binary = env!("CARGO_BIN_EXE_docfetch");
+        let script =
+            format!("mount -t tmpfs -o size=1g none . && cd . && {binary} onecodex a -o $PWD/y");
+        let child = world.command_of("unshare", &["-m", "sh", "-c", &script]);
+        let child = { child }.spawn().unwrap();
+        world.finish(child, Instant::now()).exits(0);
+    });
+    assert!(!beside);
 }
 
 #[test]
