@@ -3,7 +3,7 @@
 //! Such a request must not find its connection dead: it might have arrived, and nobody would ever know.
 //! So it goes out on a connection of its own, a fresh one, or one that nobody else uses and that was
 //! answered on, to the last byte, a moment ago. Servers keep idle connections for seconds at least:
-//! within [`FRESH`] such a connection is as safe as one that has only just been made, and saves its
+//! within `FRESH` such a connection is as safe as one that has only just been made, and saves its
 //! handshake. What fails on it unanswered is as much in doubt as on any other.
 
 use crate::model::locked;
