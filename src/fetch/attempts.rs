@@ -16,11 +16,14 @@ use crate::http::backoff::{self, Retry};
 use crate::http::headers::is_strong;
 use crate::http::presigned::PresignedUrl;
 use crate::model::DocumentId;
+use crate::resolve::ledger::UnderWay;
 use crate::resolve::{Known, Need, Resolver};
 use std::time::Instant;
 
 /// An attempt that moved fewer bytes than this, and not the rest, made no progress.
 pub const PROGRESS: u64 = 16 << 10;
+/// No document is larger, in bytes, as far as anybody pays before knowing its size.
+const ROOM_FOR_ANY: u64 = 16 << 30;
 /// A document that changes more often than this while it is fetched is given up.
 const CHANGES: u32 = 5;
 
@@ -97,6 +100,7 @@ pub struct Attempts<'a> {
     url: Option<PresignedUrl>,
     /// What was learned on the way.
     pub facts: Facts,
+    _under_way: UnderWay<'a>,
 }
 
 impl<'a> Attempts<'a> {
@@ -115,6 +119,7 @@ impl<'a> Attempts<'a> {
             started: false,
             url: None,
             facts: Facts::default(),
+            _under_way: resolver.under_way(),
         }
     }
 
@@ -140,14 +145,27 @@ impl<'a> Attempts<'a> {
         sink: &mut Sink,
     ) -> Result<Arrived> {
         self.retry = self.resolver.retry(); // whatever was waited for before was nobody's failure
-        let known = match known {
-            Some(known) => known,
-            None => self.resolver.metadata(self.id).await,
+        let named = destination.target().is_some() || !matches!(sink, Sink::Partial(_));
+        let charged = self.resolver.provider().charged;
+        if named || !charged {
+            self.resolver.open_ahead();
+        }
+        let (known, mut url) = match known {
+            Some(known) => (known, None),
+            None if named && self.may_ask_at_once(destination, sink) => {
+                let (resolver, id) = (self.resolver, self.id);
+                // Both to their end: a paid request that is dropped is a paid request in doubt.
+                let resolving = self.resolve(None, sink);
+                let both = async { tokio::join!(resolver.metadata(id), resolving) };
+                let (known, url) = Box::pin(both).await;
+                (known, Some(url?))
+            }
+            None => (self.resolver.metadata(self.id).await, None),
         };
         let mut digests = Digests::new(self.wanted, sink);
         if let Sink::Partial(partial) = &*sink {
             // A name that is known before paying shows a clash before paying.
-            if self.resolver.provider().charged {
+            if charged {
                 destination.name_by(known.name.as_deref()).await;
             }
             if destination.look()? == Standing::Skip {
@@ -156,11 +174,17 @@ impl<'a> Attempts<'a> {
             let missing = known.size.unwrap_or(0).saturating_sub(partial.held());
             destination.has_room(missing)?;
         }
+        self.resolver.open_ahead();
         let mut lengths = Lengths {
             metadata: known.size,
             ..Lengths::default()
         };
-        let transferred = self.transfer(destination, sink, &known, &mut digests, &mut lengths);
+        let transferred = self.transfer(
+            destination,
+            sink,
+            &known,
+            (&mut url, &mut digests, &mut lengths),
+        );
         if let Standing::Skip = transferred.await? {
             return Ok(Arrived::NotNeeded);
         }
@@ -181,14 +205,26 @@ impl<'a> Attempts<'a> {
         checked.map(|sha256| Arrived::Whole { sha256 })
     }
 
+    /// Whether what the metadata tells can change nothing that is decided before paying. The target
+    /// has its name already; nothing is here that may turn out to be all of it; and there is room for
+    /// any document.
+    fn may_ask_at_once(&self, destination: &Destination<'_>, sink: &Sink) -> bool {
+        let room = match sink {
+            Sink::Partial(partial) => {
+                partial.held() == 0 && destination.has_room(ROOM_FOR_ANY).is_ok()
+            }
+            Sink::Stdout(_) => true,
+        };
+        room && self.resolver.may_ask_at_once()
+    }
+
     /// Attempts until one ends with the last byte, or the target turns out to be there.
     async fn transfer(
         &mut self,
         destination: &mut Destination<'_>,
         sink: &mut Sink,
         known: &Known,
-        digests: &mut Digests,
-        lengths: &mut Lengths,
+        (resolved, digests, lengths): (&mut Option<PresignedUrl>, &mut Digests, &mut Lengths),
     ) -> Result<Standing> {
         let charged = self.resolver.provider().charged;
         if let Sink::Partial(partial) = &*sink
@@ -201,7 +237,10 @@ impl<'a> Attempts<'a> {
             let name = self.name_of(&partial.entity().name, known);
             return settle(destination, &name, sink).await;
         }
-        let mut url = self.resolve(None, sink).await?;
+        let mut url = match resolved.take() {
+            Some(url) => url,
+            None => self.resolve(None, sink).await?,
+        };
         let mut used = false; // a URL that has only just come is used, however short it lives
         let mut ranges = true; // as far as is known, the storage sends parts of it
         let mut course = Course {

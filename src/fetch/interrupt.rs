@@ -4,9 +4,12 @@
 use crate::error::{Code, Error, Result};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
+use std::future::poll_fn;
 use std::io;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
@@ -71,8 +74,18 @@ impl Interrupt {
         let stop = async {
             let signal = self.wait().await;
             let told = Instant::now();
-            while must_not_stop() && told.elapsed() < GRACE {
-                tokio::time::sleep(LOOK).await;
+            let over = || !must_not_stop() || told.elapsed() >= GRACE;
+            while !over() {
+                // Looked at whenever there is news as well: the work must not go on past its time
+                // because something else kept the thread until now.
+                let mut look = pin!(tokio::time::sleep(LOOK));
+                poll_fn(|context| {
+                    if over() {
+                        return Poll::Ready(());
+                    }
+                    look.as_mut().poll(context)
+                })
+                .await;
             }
             signal
         };

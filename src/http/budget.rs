@@ -96,6 +96,11 @@ impl Budget {
         }
     }
 
+    /// Whether there is any limit.
+    pub fn is_limited(&self) -> bool {
+        !self.rates.is_empty()
+    }
+
     /// Says that a request waits; where many wait at the same time, the first one's word is enough.
     fn tell(&self, wait: Duration) {
         let now = Instant::now();

@@ -3,18 +3,22 @@
 //! | client | redirects | connections | carries |
 //! | --- | --- | --- | --- |
 //! | api | by hand | kept, HTTP/2 where offered | the credential |
-//! | charged | by hand | a fresh one each time, through a gate, HTTP/1.1 | the credential |
+//! | charged | by hand | one, through a gate; used again only at once ([`super::lines`]), HTTP/1.1 | the credential |
 //! | storage | by hand | kept, HTTP/1.1 | no credential, cookie or Referer |
 //!
-//! None repeats a request by itself: the library would, after a connection that it took from its
-//! pool turned out dead, and that is a second charge.
+//! None repeats a request of which a byte may have left: the library would, after a connection that it
+//! took from its pool turned out dead, and that is a second charge. (What was still in its hands when a
+//! pooled connection turned out closed goes out on another one.)
 
 use super::addresses::{Policy, is_loopback};
+use super::ahead::Spare;
 use super::gate::Gate;
 use crate::config::settings::Connection;
 use crate::config::variables::{self, ALL_PROXY, HTTP_PROXY, HTTPS_PROXY, NO_PROXY};
 use crate::error::{Code, Error, Result};
 use crate::secret::{PLACEHOLDER, Secret};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use hyper_util::client::proxy::matcher::Matcher;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::{Client, ClientBuilder, Proxy, redirect, retry};
@@ -27,6 +31,9 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use url::Url;
+
+/// How many bytes a server may send on one HTTP/2 stream before it is told to go on.
+const STREAM_WINDOW: u32 = 8 << 20;
 
 /// Which of the three.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,14 +81,21 @@ impl Clients {
         build(self.builder(channel))
     }
 
-    /// A client for one request that may cost money, and the gate that its connection stops at.
+    /// A client for requests that may cost money, one at a time; its connections stop at `gate`.
     ///
     /// # Errors
     /// [`Code::Unexpected`] when the library cannot make it.
-    pub fn charged(&self) -> Result<(Client, Gate)> {
-        let gate = Gate::closed();
-        let builder = self.builder(Channel::Charged).connector_layer(gate.clone());
-        build(builder).map(|client| (client, gate))
+    pub fn charged(&self, gate: &Gate) -> Result<Client> {
+        build(self.builder(Channel::Charged).connector_layer(gate.clone()))
+    }
+
+    /// A client for one storage, whose first connection is `spare`; none where a proxy is in between.
+    pub fn ahead(&self, origin: &Url, spare: &Spare) -> Option<Client> {
+        if self.proxies.for_url(origin).is_some() {
+            return None;
+        }
+        let builder = self.builder(Channel::Storage);
+        build(builder.connector_layer(spare.clone())).ok()
     }
 
     fn builder(&self, channel: Channel) -> ClientBuilder {
@@ -102,11 +116,16 @@ impl Clients {
             .no_proxy()
             .proxy(Proxy::custom(move |url| proxies.for_url(url)))
             .tcp_nodelay(true);
-        if channel != Channel::Api {
-            builder = builder.http1_only();
-        }
+        builder = if channel == Channel::Api {
+            // Small windows would make a listing wait for the round trips of its own acknowledgements.
+            builder
+                .http2_initial_stream_window_size(STREAM_WINDOW)
+                .http2_initial_connection_window_size(2 * STREAM_WINDOW)
+        } else {
+            builder.http1_only()
+        };
         if channel == Channel::Charged {
-            builder = builder.pool_max_idle_per_host(0);
+            builder = builder.pool_max_idle_per_host(1);
         }
         if channel == Channel::Storage {
             // A name with raw control characters must not make a document unreachable.
@@ -312,11 +331,76 @@ fn read_pem(path: &Path, setting: &str) -> Result<Vec<CertificateDer<'static>>> 
         .why(why)
     };
     let pem = std::fs::read(path).map_err(|error| unusable(error.to_string()))?;
-    let certificates: Vec<_> = CertificateDer::pem_slice_iter(&pem)
-        .collect::<Result<_, _>>()
-        .map_err(|error| unusable(error.to_string()))?;
+    let certificates = match read_quickly(&pem) {
+        Some(certificates) => certificates,
+        None => CertificateDer::pem_slice_iter(&pem)
+            .collect::<Result<_, _>>()
+            .map_err(|error| unusable(error.to_string()))?,
+    };
     if certificates.is_empty() {
         return Err(unusable("it holds no PEM certificate".into()));
     }
     Ok(certificates)
+}
+
+/// The certificates of a file in plain PEM; none where it is anything but plain, which is the
+/// library's to read. That goes from byte to byte: for a bundle of a hundred certificates it took half
+/// of the instructions of a small document.
+fn read_quickly(pem: &[u8]) -> Option<Vec<CertificateDer<'static>>> {
+    const BEGIN: &str = "-----BEGIN CERTIFICATE-----";
+    let mut blocks = std::str::from_utf8(pem).ok()?.split(BEGIN);
+    blocks.next();
+    let mut text = String::new();
+    let certificates: Option<Vec<_>> = blocks
+        .map(|block| {
+            let (body, _) = block
+                .strip_prefix('\n')?
+                .split_once("-----END CERTIFICATE-----")?;
+            text.clear();
+            body.lines().for_each(|line| text.push_str(line));
+            STANDARD.decode(&text).ok().map(CertificateDer::from)
+        })
+        .collect();
+    certificates.filter(|certificates| !certificates.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn by_the_library(pem: &[u8]) -> Vec<CertificateDer<'static>> {
+        CertificateDer::pem_slice_iter(pem)
+            .map(Result::unwrap)
+            .collect()
+    }
+
+    #[test]
+    fn plain_pem_is_read_as_the_library_reads_it() {
+        let block = |content: &str| {
+            format!("-----BEGIN CERTIFICATE-----\n{content}\n-----END CERTIFICATE-----\n")
+        };
+        let two = format!(
+            "# one\n{}\n# and two\n{}",
+            block("AAEC\nAwQ="),
+            block("BQY=")
+        );
+        let read = read_quickly(two.as_bytes()).unwrap();
+        assert_eq!(read, by_the_library(two.as_bytes()));
+        assert_eq!(read.len(), 2);
+        let bundle = BUNDLES.iter().find_map(|path| std::fs::read(path).ok());
+        if let Some(bundle) = bundle {
+            assert_eq!(read_quickly(&bundle).unwrap(), by_the_library(&bundle));
+        }
+        // What is not plain is left to the library.
+        let windows = two.replace('\n', "\r\n") + &two;
+        for other in [
+            windows.as_str(),
+            "",
+            &block("AAEC AwQ="),
+            &block("A"),
+            &two[..two.len() - 9],
+        ] {
+            assert_eq!(read_quickly(other.as_bytes()), None, "{other:?}");
+        }
+    }
 }

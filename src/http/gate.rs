@@ -5,12 +5,28 @@
 //! a request stops at a [`Gate`] once its connection stands (name resolution, proxy and TLS handshake
 //! done), and goes on when the record is made.
 
+use futures_util::future::LocalBoxFuture;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use tokio::sync::{Notify, watch};
 use tower_layer::Layer;
 use tower_service::Service;
+
+/// Makes the record of a request that is about to leave.
+pub trait Leaving {
+    /// Done when the record is made.
+    fn record(&self) -> LocalBoxFuture<'_, ()>;
+}
+
+impl<F: AsyncFn()> Leaving for F {
+    fn record(&self) -> LocalBoxFuture<'_, ()> {
+        Box::pin(self())
+    }
+}
+
+/// Of a request that needs none.
+pub async fn unrecorded() {}
 
 /// What a connector waits at.
 #[derive(Clone, Debug)]
@@ -23,7 +39,7 @@ struct Inner {
 }
 
 impl Gate {
-    /// A closed one, for one request.
+    /// A closed one.
     pub fn closed() -> Self {
         Self(Arc::new(Inner {
             arrived: Notify::new(),
@@ -31,16 +47,22 @@ impl Gate {
         }))
     }
 
-    /// Does `work`, whose connection passes here; calls `leaving` once that stands, and lets it pass.
-    pub async fn guard<T>(&self, work: impl Future<Output = T>, leaving: &dyn Fn()) -> T {
+    /// Lets everything pass from now on.
+    pub fn open(&self) {
+        self.0.open.send_replace(true);
+    }
+
+    /// Does `work`, whose connection passes here; once that stands, waits for `leaving`, and lets it
+    /// pass.
+    pub async fn guard<T>(&self, work: impl Future<Output = T>, leaving: &dyn Leaving) -> T {
         let mut work = pin!(work);
         tokio::select! {
             biased;
             done = &mut work => return done,
             () = self.0.arrived.notified() => {}
         }
-        leaving();
-        self.0.open.send_replace(true);
+        leaving.record().await;
+        self.open();
         work.await
     }
 
@@ -117,13 +139,18 @@ mod tests {
         let alone = Gate::closed();
         let waits = tokio::time::timeout(Duration::from_millis(20), alone.pass());
         assert!(waits.await.is_err());
-        assert_eq!(gate.guard(work, &|| told.set(true)).await, 7);
+        let leaving = async || {
+            tokio::task::yield_now().await;
+            told.set(true);
+        };
+        assert_eq!(gate.guard(work, &leaving).await, 7);
     }
 
     #[tokio::test]
     async fn work_that_never_connects_tells_nothing() {
         let told = Cell::new(false);
-        let done = Gate::closed().guard(async { 7 }, &|| told.set(true)).await;
+        let leaving = async || told.set(true);
+        let done = Gate::closed().guard(async { 7 }, &leaving).await;
         assert_eq!((done, told.get()), (7, false));
     }
 }

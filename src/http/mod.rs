@@ -1,6 +1,7 @@
 //! Requests that may fail: who is spoken to, how often, how patiently, and what an answer means.
 
 pub mod addresses;
+pub mod ahead;
 pub mod backoff;
 pub mod budget;
 pub mod client;
@@ -10,6 +11,7 @@ pub mod expiry;
 pub mod failure;
 pub mod gate;
 pub mod headers;
+pub mod lines;
 pub mod presigned;
 pub mod send;
 pub mod stall;

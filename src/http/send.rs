@@ -1,11 +1,14 @@
 //! One request, one answer: budget, address rules, time limits, and no error that shows a URL.
 
 use super::addresses::Policy;
+use super::ahead::Spare;
 use super::budget::{Blocked, Budget};
 use super::client::{Channel, Clients};
 use super::clock::Clock;
 use super::failure::{self, Failure};
+use super::gate::{Gate, Leaving};
 use super::headers;
+use super::lines::{Line, Lines};
 use super::presigned::{redacted, shown_host};
 use super::stall::StallWatch;
 use crate::config::settings::{Connection, RateLimit};
@@ -15,10 +18,10 @@ use crate::secret::Secret;
 use crate::state::records::{BUDGETS, StateFolder};
 use jiff::Timestamp;
 use reqwest::header::{self, HeaderMap, HeaderName, HeaderValue};
-use reqwest::{Client, Method, Response, Version};
+use reqwest::{Client, Method, RequestBuilder, Response, Version};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime};
-use url::Url;
+use url::{Origin, Url};
 
 /// Whatever an error body says beyond this is not read.
 pub const ERROR_BODY: usize = 4096;
@@ -29,6 +32,9 @@ pub struct Http {
     clients: Clients,
     api: OnceLock<Client>,
     storage: OnceLock<Client>,
+    /// The client of a storage that was connected to before a document of it was asked for.
+    ahead: Arc<OnceLock<(Origin, Client)>>,
+    lines: Arc<Lines>,
     policy: Arc<Policy>,
     budget: Budget,
     clock: Clock,
@@ -72,8 +78,8 @@ pub struct ApiRequest<'a> {
     pub patience: Duration,
     /// How long the answer may take, where that is less than usual.
     pub limit: Option<Duration>,
-    /// Told, of a charged request, when its connection stands: its first byte leaves right after.
-    pub leaving: &'a dyn Fn(),
+    /// Waited for, of a charged request, right before its first byte leaves.
+    pub leaving: &'a dyn Leaving,
 }
 
 impl Http {
@@ -101,6 +107,8 @@ impl Http {
             clients,
             api: OnceLock::new(),
             storage: OnceLock::new(),
+            ahead: Arc::default(),
+            lines: Arc::default(),
             connect_timeout: settings.connect_timeout,
             policy,
             budget: Budget::new(rates, state.records(BUDGETS), name),
@@ -112,6 +120,11 @@ impl Http {
     /// The time by the servers' clock.
     pub fn clock(&self) -> &Clock {
         &self.clock
+    }
+
+    /// Whether a rate budget can make a request wait.
+    pub fn is_limited(&self) -> bool {
+        self.budget.is_limited()
     }
 
     /// Judges a URL that an answer named, before anything is sent there.
@@ -128,15 +141,6 @@ impl Http {
     /// # Errors
     /// [`Failure`], which says whether the request may have arrived.
     pub async fn api(&self, request: ApiRequest<'_>) -> Result<Reply, Failure> {
-        let (client, gate) = if request.charged {
-            let (client, gate) = self.clients.charged().map_err(Failure::unsent)?;
-            (client, Some(gate))
-        } else {
-            (self.client(&self.api, Channel::Api)?, None)
-        };
-        let mut sent = client
-            .request(request.method.clone(), request.url.clone())
-            .header(header::ACCEPT, "application/json");
         let mut value =
             HeaderValue::from_str(request.authorization.value.expose()).map_err(|_| {
                 Failure::unsent(Error::new(
@@ -145,14 +149,6 @@ impl Http {
                 ))
             })?;
         value.set_sensitive(true);
-        sent = sent.header(&request.authorization.header, value);
-        if let Some(form) = request.form {
-            sent = sent
-                .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
-                .header(header::CACHE_CONTROL, "no-cache")
-                .body(form);
-        }
-        let shown = format!("{} {}", request.method, without_query(&request.url));
         // A connection that is still being made ends by its own time limit, as one that carried
         // nothing: so whatever outlasts both has been sent.
         let time = if request.charged {
@@ -170,26 +166,89 @@ impl Http {
                 Failure::unsent(error.retry_after(Some(held)))
             }
         })?;
-        let answer = self.send(sent, time, &request.url, &shown);
-        let answer = match gate {
-            None => answer.await,
-            Some(gate) => gate.guard(answer, request.leaving).await,
+        let answer = if request.charged {
+            Box::pin(self.send_charged(&request, value, time)).await
+        } else {
+            match self.client(&self.api, Channel::Api) {
+                Ok(client) => Box::pin(self.send_api(&client, &request, value, time)).await,
+                Err(failure) => Err(failure),
+            }
         };
         let hold = answer.as_ref().ok().and_then(Reply::retry_after);
         self.budget.answered(slot, hold).await;
         answer
     }
 
-    /// Asks a storage for the bytes behind a URL, or for a part of them. Nothing else is sent: the URL is the credential, and a
-    /// header that was not signed can spoil it.
+    /// On a connection that was used a moment ago, or a fresh one.
+    async fn send_charged(
+        &self,
+        request: &ApiRequest<'_>,
+        credential: HeaderValue,
+        time: Duration,
+    ) -> Result<Reply, Failure> {
+        let gate = Gate::closed();
+        let line = self.lines.take();
+        let recorded = line.is_some();
+        if recorded {
+            // Its first byte leaves as soon as the library has the request.
+            request.leaving.record().await;
+            gate.open();
+            // What the server closed meanwhile is seen to be closed after this.
+            tokio::task::yield_now().await;
+        }
+        let client = match line.filter(Line::is_fresh) {
+            Some(line) => line.client,
+            None => self.clients.charged(&gate).map_err(Failure::unsent)?,
+        };
+        let answer = self.send_api(&client, request, credential, time);
+        let mut answer = if recorded {
+            answer.await
+        } else {
+            gate.guard(answer, request.leaving).await
+        };
+        if let Ok(reply) = &mut answer {
+            reply.line = reply
+                .keeps_alive()
+                .then(|| (client, Arc::clone(&self.lines)));
+        }
+        answer
+    }
+
+    async fn send_api(
+        &self,
+        client: &Client,
+        request: &ApiRequest<'_>,
+        credential: HeaderValue,
+        time: Duration,
+    ) -> Result<Reply, Failure> {
+        let mut sent = client
+            .request(request.method.clone(), request.url.clone())
+            .header(header::ACCEPT, "application/json")
+            .header(&request.authorization.header, credential);
+        if let Some(form) = request.form {
+            sent = sent
+                .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+                .header(header::CACHE_CONTROL, "no-cache")
+                .body(form);
+        }
+        let shown = format!("{} {}", request.method, without_query(&request.url));
+        self.send(sent, time, &request.url, &shown).await
+    }
+
+    /// Asks a storage for the bytes behind a URL, or for a part of them. Nothing else is sent: the URL is
+    /// the credential, and a header that was not signed can spoil it.
     ///
     /// # Errors
     /// What was wrong with the URL or the connection.
     pub async fn storage(&self, url: &Url, part: Option<Part<'_>>) -> Result<Reply> {
         self.check(url)?;
-        let mut request = self
-            .client(&self.storage, Channel::Storage)
-            .map_err(|failure| failure.error)?
+        let client = match self.ahead.get() {
+            Some((origin, client)) if *origin == url.origin() => client.clone(),
+            _ => self
+                .client(&self.storage, Channel::Storage)
+                .map_err(|failure| failure.error)?,
+        };
+        let mut request = client
             .get(url.clone())
             .header(header::ACCEPT_ENCODING, "identity");
         let mut shown = format!("GET {}", redacted(url));
@@ -210,9 +269,33 @@ impl Http {
             .map_err(|failure| failure.error)
     }
 
+    /// Opens a connection to a storage, given by the root of its origin, for the first request to it.
+    /// Nothing happens where it may not be spoken to.
+    pub fn open_ahead(&self, origin: &Url) {
+        if let Err(error) = self.check(origin) {
+            log::info!("no storage is connected to ahead: {}", error.message());
+            return;
+        }
+        let spare = Spare::default();
+        let Some(client) = self.clients.ahead(origin, &spare) else {
+            return;
+        };
+        let (root, ahead) = (origin.clone(), Arc::clone(&self.ahead));
+        log::info!("connecting to {} ahead", shown_host(origin));
+        tokio::spawn(async move {
+            // This request never gets a connection: it only starts one.
+            tokio::select! {
+                _ = client.get(root.clone()).send() => {}
+                () = spare.started() => {
+                    let _ = ahead.set((root.origin(), client.clone()));
+                }
+            }
+        });
+    }
+
     async fn send(
         &self,
-        request: reqwest::RequestBuilder,
+        request: RequestBuilder,
         time: Duration,
         url: &Url,
         shown: &str,
@@ -225,6 +308,7 @@ impl Http {
                 response,
                 host,
                 stall_timeout: self.stall_timeout,
+                line: None,
             }),
             Ok(Err(error)) => Err(failure::from_library(&error, &host)),
             Err(_) => Err(Failure {
@@ -270,6 +354,8 @@ pub struct Reply {
     response: Response,
     host: String,
     stall_timeout: Duration,
+    /// Where the client of a charged request goes when this body was read whole.
+    line: Option<(Client, Arc<Lines>)>,
 }
 
 impl Reply {
@@ -307,6 +393,14 @@ impl Reply {
                 .is_some_and(|codings| codings.to_ascii_lowercase().ends_with("chunked"))
     }
 
+    /// Whether its connection can carry another request after the body (RFC 9112 section 9.3).
+    fn keeps_alive(&self) -> bool {
+        self.response.version() == Version::HTTP_11
+            && self.end_is_marked()
+            && !headers::text(self.headers(), header::CONNECTION)
+                .is_some_and(|options| options.to_ascii_lowercase().contains("close"))
+    }
+
     /// A watch over the body's pace.
     pub fn stall_watch(&self) -> StallWatch {
         StallWatch::new(self.stall_timeout)
@@ -326,7 +420,12 @@ impl Reply {
             };
             watch.note(started.elapsed(), moved);
             match piece {
-                Ok(Ok(None)) => return Ok(None),
+                Ok(Ok(None)) => {
+                    if let Some((client, lines)) = self.line.take() {
+                        lines.give_back(client);
+                    }
+                    return Ok(None);
+                }
                 Ok(Err(error)) => return Err(failure::from_library(&error, &self.host).error),
                 _ if watch.stalled() => return Err(stalled(&self.host, self.stall_timeout)),
                 Ok(Ok(some)) => return Ok(some),

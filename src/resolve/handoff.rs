@@ -5,6 +5,7 @@ use crate::error::{Code, Error, Result};
 use crate::http::backoff::Retry;
 use crate::http::expiry;
 use crate::http::failure::Failure;
+use crate::http::gate::Leaving;
 use crate::http::headers;
 use crate::http::presigned::PresignedUrl;
 use crate::http::send::Reply;
@@ -16,14 +17,13 @@ use serde_json::Value;
 use url::Url;
 
 impl Resolver {
-    /// Asks once, without regard to cost; `leaving` is told right before a charged
-    /// request leaves. (A token
-    /// that the API refuses is replaced, and the request sent with the new one.)
+    /// Asks once, without regard to cost; `leaving` is waited for right before a charged request
+    /// leaves. (A token that the API refuses is replaced, and the request sent with the new one.)
     pub(super) async fn hand_over(
         &self,
         id: &DocumentId,
         retry: &Retry,
-        leaving: &dyn Fn(),
+        leaving: &dyn Leaving,
     ) -> Result<PresignedUrl, Failure> {
         let (method, path) = match self.provider.handoff {
             Handoff::Redirect { path } => (Method::GET, path),

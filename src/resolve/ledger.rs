@@ -16,7 +16,8 @@ use crate::state::lock::Lock;
 use crate::state::records::{Fault, LEDGER, Lasting, Records, StateFolder, Untrusted};
 use jiff::Timestamp;
 use std::collections::{HashMap, HashSet};
-use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use table::{About, Event, Record, State, Verdict, Wish, after, verdict};
 
@@ -31,7 +32,7 @@ pub struct Ledger {
     resource: Resource,
     base: String,
     account: String,
-    records: Records,
+    records: Arc<Records>,
     allow_recharge: bool,
     patience: Duration,
     /// What could not be written.
@@ -40,6 +41,8 @@ pub struct Ledger {
     recharged: Mutex<HashSet<DocumentId>>,
     /// Documents that are being asked for.
     in_flight: Mutex<HashSet<DocumentId>>,
+    /// How many documents are fetched at the moment.
+    under_way: AtomicUsize,
 }
 
 /// The record of one document, held by this process.
@@ -48,10 +51,39 @@ pub struct Entry<'a> {
     ledger: &'a Ledger,
     id: &'a DocumentId,
     name: String,
-    lock: Option<Lock>,
+    desk: Arc<Mutex<Desk>>,
     record: Option<Record>,
     /// What was there before it was asked for, while it is.
     before: Option<Option<Record>>,
+    /// Whether `record` is more than what is on disk.
+    unwritten: bool,
+}
+
+/// Where a record is written, by whichever thread.
+#[derive(Debug)]
+struct Desk {
+    records: Arc<Records>,
+    name: String,
+    /// Without it nothing is written.
+    lock: Option<Lock>,
+}
+
+impl Desk {
+    fn write(&self, record: Option<&Record>) -> Option<Result<()>> {
+        self.lock.as_ref()?;
+        Some(match record {
+            Some(record) => self.records.write(&self.name, record, lasting(record)),
+            None => self.records.remove(&self.name),
+        })
+    }
+}
+
+/// A delivery that a power failure takes back leaves `answered`, which permits less.
+fn lasting(record: &Record) -> Lasting {
+    match record.state {
+        State::Delivered => Lasting::Soon,
+        _ => Lasting::Durable,
+    }
 }
 
 impl Ledger {
@@ -69,12 +101,13 @@ impl Ledger {
             resource: provider.resource.unwrap_or_default(),
             base: base.to_owned(),
             account: fingerprint(identity),
-            records: state.records(LEDGER),
+            records: Arc::new(state.records(LEDGER)),
             allow_recharge,
             patience,
             memory: Mutex::default(),
             recharged: Mutex::default(),
             in_flight: Mutex::default(),
+            under_way: AtomicUsize::default(),
         }
     }
 
@@ -104,10 +137,15 @@ impl Ledger {
         Ok(Entry {
             ledger: self,
             id,
+            desk: Arc::new(Mutex::new(Desk {
+                records: Arc::clone(&self.records),
+                name: name.clone(),
+                lock,
+            })),
             name,
-            lock,
             record,
             before: None,
+            unwritten: false,
         })
     }
 
@@ -157,13 +195,29 @@ impl Ledger {
     pub async fn delivered(&self, id: &DocumentId, url: Option<&PresignedUrl>) {
         // Whoever holds it longer than a moment asks anew: then there is another URL to deliver.
         if let Ok(mut entry) = self.open_within(id, MOMENT).await {
-            entry.note(Event::Delivered(url), Timestamp::now());
+            entry.note(Event::Delivered(url), Timestamp::now()).await;
         }
+    }
+
+    /// Counts a document that is fetched, until what is returned is dropped.
+    pub fn under_way(&self) -> UnderWay<'_> {
+        self.under_way.fetch_add(1, Ordering::Relaxed);
+        UnderWay(self)
     }
 
     /// Whether this run asks for a document, or was stopped while it did.
     pub fn was_asking(&self, id: &DocumentId) -> bool {
         locked(&self.in_flight).contains(id)
+    }
+}
+
+/// A document that is fetched.
+#[derive(Debug)]
+pub struct UnderWay<'a>(&'a Ledger);
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.0.under_way.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -189,16 +243,16 @@ impl Entry<'_> {
         self.record.as_ref().map(|record| record.asked)
     }
 
-    /// Notes what happened; it is on disk when this returns, or said that it cannot be.
-    pub fn note(&mut self, event: Event<'_>, now: Timestamp) {
+    /// Notes what happened; it is on disk when this returns, or said that it cannot be. Where nobody
+    /// waits for that any more, it is when this entry is dropped.
+    pub async fn note(&mut self, event: Event<'_>, now: Timestamp) {
         let before = match event {
             Event::Sending => {
-                self.before = Some(self.record.clone());
+                self.before.get_or_insert_with(|| self.record.clone());
                 locked(&self.ledger.in_flight).insert(self.id.clone());
                 None
             }
             Event::NotCharged | Event::Unanswered | Event::Answered(_) => {
-                locked(&self.ledger.in_flight).remove(self.id);
                 let Some(before) = self.before.take() else {
                     return; // nothing was sent: what is recorded is of an earlier run
                 };
@@ -214,21 +268,31 @@ impl Entry<'_> {
         let after = after(about, self.record.clone(), before, event, now);
         if after != self.record {
             self.record = after;
-            self.keep();
+            self.unwritten = true;
+            let written = self.write().await;
+            self.wrote(written);
+        }
+        if !matches!(event, Event::Sending) {
+            locked(&self.ledger.in_flight).remove(self.id);
         }
     }
 
-    fn keep(&self) {
+    /// Where several documents are under way, in a thread: the disk syncs of all go on together then.
+    async fn write(&self) -> Option<Result<()>> {
+        let durable = self.record.as_ref().map(lasting) != Some(Lasting::Soon);
+        if durable && self.ledger.under_way.load(Ordering::Relaxed) > 1 {
+            let (desk, record) = (Arc::clone(&self.desk), self.record.clone());
+            let writing = move || locked(&desk).write(record.as_ref());
+            if let Ok(written) = tokio::task::spawn_blocking(writing).await {
+                return written;
+            }
+        }
+        locked(&self.desk).write(self.record.as_ref())
+    }
+
+    fn wrote(&mut self, written: Option<Result<()>>) {
+        self.unwritten = false;
         let records = &self.ledger.records;
-        // A delivery that a power failure takes back leaves `answered`, which permits less.
-        let lasting = |record: &Record| match record.state {
-            State::Delivered => Lasting::Soon,
-            _ => Lasting::Durable,
-        };
-        let written = self.lock.as_ref().map(|_| match &self.record {
-            Some(record) => records.write(&self.name, record, lasting(record)),
-            None => records.remove(&self.name),
-        });
         let mut memory = locked(&self.ledger.memory);
         if let Some(Ok(())) = written {
             memory.remove(&self.name);
@@ -241,6 +305,24 @@ impl Entry<'_> {
             Some(record) => memory.insert(self.name.clone(), record.clone()),
             None => memory.remove(&self.name),
         };
+    }
+}
+
+impl Drop for Entry<'_> {
+    /// Whoever is stopped while something is written leaves the truth behind: a request whose record
+    /// was not made yet has not left, and what an answer brought is written to the end.
+    fn drop(&mut self) {
+        let desk = Arc::clone(&self.desk);
+        let mut desk = locked(&desk); // after a write that is under way
+        if self.unwritten {
+            if let Some(before) = self.before.take() {
+                self.record = before;
+            }
+            let written = desk.write(self.record.as_ref());
+            self.wrote(written);
+            locked(&self.ledger.in_flight).remove(self.id);
+        }
+        desk.lock = None; // and before one that has not begun
     }
 }
 
@@ -361,10 +443,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (ledger, id) = (ledger(folder.path(), false), id());
         let mut entry = ledger.open(&id).await.unwrap();
-        entry.note(Event::Sending, NOW);
+        entry.note(Event::Sending, NOW).await;
         let busy = ledger.open(&id).await.unwrap_err();
         assert_eq!(busy.code(), Code::Busy);
-        entry.note(Event::Answered(&url(1, None)), NOW);
+        entry.note(Event::Answered(&url(1, None)), NOW).await;
         assert!(!format!("{entry:?}").contains("s3cret"));
         drop(entry);
         let files = ledger.records.names().unwrap();
@@ -384,7 +466,12 @@ mod tests {
     async fn a_record_of_another_document_refuses() {
         let folder = tempfile::tempdir().unwrap();
         let (ledger, id) = (ledger(folder.path(), true), id());
-        ledger.open(&id).await.unwrap().note(Event::Sending, NOW);
+        ledger
+            .open(&id)
+            .await
+            .unwrap()
+            .note(Event::Sending, NOW)
+            .await;
         let other = DocumentId::parse("00f3", None).unwrap();
         let path = |id| folder.path().join("ledger").join(ledger.name(id) + ".json");
         std::fs::rename(path(&id), path(&other)).unwrap();
@@ -397,12 +484,17 @@ mod tests {
     async fn what_was_never_sent_changes_nothing_of_an_older_doubt() {
         let folder = tempfile::tempdir().unwrap();
         let (ledger, id) = (ledger(folder.path(), true), id());
-        ledger.open(&id).await.unwrap().note(Event::Sending, NOW);
+        ledger
+            .open(&id)
+            .await
+            .unwrap()
+            .note(Event::Sending, NOW)
+            .await;
         let mut entry = ledger.open(&id).await.unwrap();
         let Verdict::AskPermitted = entry.verdict(Some(NOW), false) else {
             panic!("it is permitted");
         };
-        entry.note(Event::NotCharged, NOW);
+        entry.note(Event::NotCharged, NOW).await;
         let state = ledger.look(&id).unwrap().0.map(|record| record.state);
         assert_eq!(state, Some(State::Attempting));
     }
@@ -483,7 +575,7 @@ mod tests {
                         },
                         Step::Over(which) => if let Some((url, number)) = held.get(which) {
                             let ledger = ledger(folder.path(), false);
-                            ledger.open(&id).await.unwrap().note(Event::Over(url), now);
+                            ledger.open(&id).await.unwrap().note(Event::Over(url), now).await;
                             let of = charge.as_mut().filter(|charge| charge.number == *number);
                             if let Some(charge) = of { charge.end = charge.end.map(|end| end.min(now)); }
                         },
@@ -506,9 +598,9 @@ mod tests {
                                 Verdict::Ask | Verdict::AskAnew => prop_assert!(free, "{charge:?}"),
                                 Verdict::AskPermitted => prop_assert!(allow && !living, "{charge:?}"),
                             }
-                            entry.note(Event::Sending, now);
+                            entry.note(Event::Sending, now).await;
                             if matches!(api, Api::IsNotThere | Api::Refuses) {
-                                entry.note(Event::NotCharged, now);
+                                entry.note(Event::NotCharged, now).await;
                                 continue;
                             }
                             // From here on it may be charged.
@@ -518,10 +610,10 @@ mod tests {
                             charge = Some(Charge { number, delivered: false, end });
                             match api {
                                 Api::Answers => {
-                                    entry.note(Event::Answered(&fresh), now);
+                                    entry.note(Event::Answered(&fresh), now).await;
                                     held.push((fresh, number));
                                 }
-                                Api::Drops => entry.note(Event::Unanswered, now),
+                                Api::Drops => entry.note(Event::Unanswered, now).await,
                                 // The lock goes with the process, the record stays.
                                 _ => drop(entry),
                             }

@@ -4,6 +4,7 @@
 //! made to the API: the token, the free metadata, the handoff and the listing. Free requests are
 //! repeated by the retry policy; one that may be charged is the [`ledger`]'s to permit.
 
+mod ahead;
 mod answer;
 pub mod filter;
 mod handoff;
@@ -17,12 +18,14 @@ use crate::config::settings::Connection;
 use crate::error::{Code, Error, Result};
 use crate::http::backoff::{Policy, Retry};
 use crate::http::failure::Failure;
+use crate::http::gate::{Leaving, unrecorded};
 use crate::http::presigned::PresignedUrl;
 use crate::http::send::{ApiRequest, Authorization, Http, Reply};
 use crate::model::DocumentId;
-use crate::provider::{Auth, Credentials, Metadata, Provider};
+use crate::provider::{Auth, Credentials, Metadata, Provider, Resource};
 use crate::secret::Secret;
 use crate::state::records::StateFolder;
+use ahead::LastStorage;
 use ledger::Ledger;
 use reqwest::Method;
 use reqwest::header::{AUTHORIZATION, HeaderName};
@@ -64,8 +67,8 @@ struct Ask<'a> {
     patience: Duration,
     /// How long the answer may take, where that is less than usual.
     limit: Option<Duration>,
-    /// Told, of a charged request, right before its first byte leaves.
-    leaving: &'a dyn Fn(),
+    /// Waited for, of a charged request, right before its first byte leaves.
+    leaving: &'a dyn Leaving,
 }
 
 impl<'a> Ask<'a> {
@@ -77,7 +80,7 @@ impl<'a> Ask<'a> {
             charged: false,
             patience: FREE_PATIENCE,
             limit: None,
-            leaving: &|| {},
+            leaving: &unrecorded,
         }
     }
 }
@@ -91,6 +94,7 @@ pub struct Resolver {
     http: Http,
     token: TokenCache,
     ledger: Ledger,
+    storage: LastStorage,
     retry: Policy,
 }
 
@@ -110,10 +114,12 @@ impl Resolver {
         let about = (&provider, base.as_str().trim_end_matches('/'));
         let ledger = Ledger::new(about, &identity, &state, recharge, patience);
         let token = TokenCache::new(&identity, &credentials, &state);
+        let storage = LastStorage::new(&identity, &state);
         Ok(Self {
             http,
             token,
             ledger,
+            storage,
             provider,
             base,
             credentials,
@@ -157,6 +163,13 @@ impl Resolver {
         })
     }
 
+    /// Whether the metadata and the URL may be asked for at the same time: where only documents are
+    /// paid for, and no rate budget makes the one wait for the other.
+    pub fn may_ask_at_once(&self) -> bool {
+        let documents = self.provider.resource.unwrap_or_default() == Resource::Documents;
+        self.provider.metadata.is_some() && documents && !self.http.is_limited()
+    }
+
     async fn ask_metadata(&self, route: &Metadata, id: &DocumentId) -> Result<Known> {
         let url = self.route(route.path, Some(id));
         let ask = Ask {
@@ -198,7 +211,7 @@ impl Resolver {
             self.retrieve(id, retry, need).await?
         } else {
             loop {
-                match self.hand_over(id, retry, &|| {}).await {
+                match self.hand_over(id, retry, &unrecorded).await {
                     Ok(url) => break url,
                     Err(failure) => retry.pause(failure.error).await?,
                 }

@@ -1,6 +1,7 @@
 //! A retrieval that may be charged: the ledger decides whether it is asked for, and knows of it before
 //! the first byte leaves.
 
+use super::ledger::UnderWay;
 use super::ledger::table::{Event, State, Verdict};
 use super::{Need, Resolver};
 use crate::error::{Code, Error, Result};
@@ -9,7 +10,7 @@ use crate::http::failure::Failure;
 use crate::http::presigned::PresignedUrl;
 use crate::model::{DocumentId, short_duration};
 use jiff::Timestamp;
-use std::cell::RefCell;
+use tokio::sync::Mutex;
 
 /// What a request that brought no URL cost.
 #[derive(Debug, PartialEq, Eq)]
@@ -46,7 +47,7 @@ impl Resolver {
         let clock = self.http.clock();
         let mut entry = self.ledger.open(id).await?;
         if let Some(url) = need.over {
-            entry.note(Event::Over(url), clock.best());
+            entry.note(Event::Over(url), clock.best()).await;
         }
         let asked = entry.asked();
         match entry.verdict(clock.now(), need.begun) {
@@ -63,28 +64,28 @@ impl Resolver {
             }
             Verdict::Refuse(state) => return Err(refused(id, state, asked)),
         }
-        let entry = RefCell::new(entry);
-        let note = |event: Event<'_>| entry.borrow_mut().note(event, clock.best());
+        let entry = &Mutex::new(entry);
+        let note = async |event: Event<'_>| entry.lock().await.note(event, clock.best()).await;
         loop {
-            let leaving = || note(Event::Sending);
+            let leaving = async || note(Event::Sending).await;
             let failure = match self.hand_over(id, retry, &leaving).await {
                 Ok(url) => {
-                    note(Event::Answered(&url));
+                    note(Event::Answered(&url)).await;
                     return Ok(url);
                 }
                 Err(failure) => failure,
             };
             match cost(&failure) {
                 Cost::NothingYet => {
-                    note(Event::NotCharged);
+                    note(Event::NotCharged).await;
                     retry.pause(failure.error).await?;
                 }
                 Cost::Nothing => {
-                    note(Event::NotCharged);
+                    note(Event::NotCharged).await;
                     return Err(failure.error);
                 }
                 Cost::Unknown => {
-                    note(Event::Unanswered);
+                    note(Event::Unanswered).await;
                     return Err(in_doubt(id, &failure.error));
                 }
             }
@@ -97,6 +98,14 @@ impl Resolver {
         if self.provider.charged {
             self.ledger.delivered(id, url).await;
         }
+        if let Some(url) = url {
+            self.remember_storage(url).await;
+        }
+    }
+
+    /// Counts a document that is fetched: records of several are written at the same time.
+    pub fn under_way(&self) -> UnderWay<'_> {
+        self.ledger.under_way()
     }
 
     /// Whether a paid request for a document has left, and is not answered.

@@ -3,6 +3,7 @@
 
 use super::{ANSWER, Resolver, answer};
 use crate::error::{Code, Error, Result};
+use crate::http::gate::unrecorded;
 use crate::http::send::{ApiRequest, Authorization};
 use crate::model::fingerprint;
 use crate::provider::Credentials;
@@ -199,7 +200,7 @@ async fn ask(
         form: Some("grant_type=client_credentials"),
         patience,
         limit: None,
-        leaving: &|| {},
+        leaving: &unrecorded,
     };
     let asked = Timestamp::now();
     let reply = resolver

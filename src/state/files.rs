@@ -129,12 +129,19 @@ pub fn fresh(path: &Path) -> PathBuf {
 /// open.
 pub fn write_record(path: &Path, record: &impl Serialize, lasting: Lasting) -> Result<File> {
     let fresh = fresh(path);
-    remove(&fresh)?;
+    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
+    let create = || rustix::fs::open(&fresh, flags, Mode::RUSR | Mode::WUSR);
+    let created = match create() {
+        Err(Errno::EXIST) => {
+            remove(&fresh)?;
+            create()
+        }
+        created => created,
+    };
     let written = serde_json::to_vec(record)
         .map_err(io::Error::from)
         .and_then(|record| {
-            let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
-            let mut file = File::from(rustix::fs::open(&fresh, flags, Mode::RUSR | Mode::WUSR)?);
+            let mut file = File::from(created?);
             file.write_all(&record)?;
             if lasting == Lasting::Durable {
                 file.sync_data()?;

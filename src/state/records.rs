@@ -6,6 +6,7 @@
 use super::files::{fresh, is_own, make_folder, open_own, remove, sync_names, write_record};
 use super::lock::Lock;
 use crate::error::{Code, Error, Result};
+use crate::model::locked;
 use log::Level;
 use rustix::fs::OFlags;
 use serde::Serialize;
@@ -13,8 +14,8 @@ use serde::de::DeserializeOwned;
 use std::io::{self, Read as _};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 /// No record is longer, in bytes.
@@ -44,6 +45,8 @@ impl StateFolder {
             folder: self.root.as_deref().map(|root| root.join(kind)),
             costs: kind == LEDGER,
             ready: OnceLock::new(),
+            syncs: AtomicU64::default(),
+            synced: Mutex::default(),
         }
     }
 }
@@ -56,6 +59,9 @@ pub struct Records {
     /// Whether forgetting them may cost money.
     costs: bool,
     ready: OnceLock<()>,
+    /// How many syncs of the folder were begun, and the last of them that succeeded.
+    syncs: AtomicU64,
+    synced: Mutex<u64>,
 }
 
 /// A record that cannot be trusted.
@@ -213,7 +219,7 @@ impl Records {
         let folder = self.make()?;
         drop(write_record(&self.path(name)?, record, lasting)?);
         match lasting {
-            Lasting::Durable => sync_names(folder),
+            Lasting::Durable => self.sync(folder),
             Lasting::Soon => Ok(()),
         }
     }
@@ -226,7 +232,21 @@ impl Records {
         let path = self.path(name)?;
         remove(&fresh(&path))?;
         remove(&path)?;
-        sync_names(self.folder()?)
+        self.sync(self.folder()?)
+    }
+
+    /// Makes the names in the folder durable. One sync is enough for all who waited for the one before
+    /// it: it was begun when their names were there.
+    fn sync(&self, folder: &Path) -> Result<()> {
+        let before = self.syncs.load(Ordering::SeqCst);
+        let mut synced = locked(&self.synced);
+        if *synced > before {
+            return Ok(());
+        }
+        let this = self.syncs.fetch_add(1, Ordering::SeqCst) + 1;
+        sync_names(folder)?;
+        *synced = this;
+        Ok(())
     }
 
     /// The names of all records, sorted.
@@ -291,7 +311,9 @@ pub const LEDGER: &str = "ledger";
 pub const TOKENS: &str = "tokens";
 /// Rate budgets.
 pub const BUDGETS: &str = "budgets";
-const KINDS: [&str; 3] = [LEDGER, TOKENS, BUDGETS];
+/// Storages that were used last.
+pub const ORIGINS: &str = "origins";
+const KINDS: [&str; 4] = [LEDGER, TOKENS, BUDGETS, ORIGINS];
 
 #[cfg(test)]
 mod tests {

@@ -9,6 +9,7 @@
     reason = "a test that cannot go on ends"
 )]
 
+mod ahead;
 mod batch;
 mod clusters;
 mod corpora;
@@ -20,6 +21,7 @@ mod fetch;
 mod floors;
 mod interrupt;
 mod ledger;
+mod lines;
 mod list;
 mod options;
 mod s3;

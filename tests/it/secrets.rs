@@ -161,12 +161,12 @@ fn nothing_but_the_file_and_the_state_stays_on_disk() {
         names
     };
     assert_eq!(names(world.home()), [".local", "out"]);
-    assert_eq!(names(&world.state()), ["budgets", "ledger", "tokens"]);
-    for kind in ["budgets", "ledger", "tokens"] {
-        assert_eq!(
-            names(&world.state().join(kind)).len(),
-            1,
-            "no locks are left"
-        );
+    assert_eq!(
+        names(&world.state()),
+        ["budgets", "ledger", "origins", "tokens"]
+    );
+    for (kind, records) in [("budgets", 1), ("ledger", 1), ("origins", 2), ("tokens", 1)] {
+        let names = names(&world.state().join(kind));
+        assert_eq!(names.len(), records, "no locks are left: {names:?}");
     }
 }

@@ -186,7 +186,7 @@ fn the_state_folder_is_where_it_is_said_to_be_and_closed_to_others() {
         world.finish(child, Instant::now()).exits(0);
         let folder = folder.join(below);
         assert_eq!(mode(&folder), 0o700);
-        for kind in ["ledger", "tokens", "budgets"] {
+        for kind in ["ledger", "tokens", "budgets", "origins"] {
             let kind = folder.join(kind);
             assert_eq!(mode(&kind), 0o700);
             for record in fs::read_dir(kind).unwrap() {

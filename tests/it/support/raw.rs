@@ -106,7 +106,22 @@ impl Raw {
     }
 }
 
-fn read(stream: &TcpStream) -> Option<Request> {
+/// A server whose connections are kept: each is served by `serve`, which is told its number.
+pub fn keeping(serve: impl Fn(usize, TcpStream) + Send + Sync + 'static) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let base = format!("http://{}", listener.local_addr().unwrap());
+    let serve = Arc::new(serve);
+    std::thread::spawn(move || {
+        for (number, stream) in listener.incoming().flatten().enumerate() {
+            let serve = Arc::clone(&serve);
+            std::thread::spawn(move || serve(number, stream));
+        }
+    });
+    base
+}
+
+/// The next request on a connection.
+pub fn read(stream: &TcpStream) -> Option<Request> {
     let mut reader = BufReader::new(stream);
     let mut line = String::new();
     reader.read_line(&mut line).ok()?;
@@ -141,6 +156,13 @@ fn read(stream: &TcpStream) -> Option<Request> {
 pub fn reply(stream: &mut TcpStream, status: &str, headers: &[(&str, &str)], body: &[u8]) {
     head(stream, status, headers, Some(body.len()));
     let _ = stream.write_all(body);
+}
+
+/// Sends a whole answer, after which the connection can be used again.
+pub fn keep(stream: &mut TcpStream, status: &str, body: &str) {
+    let length = body.len();
+    let text = format!("HTTP/1.1 {status}\r\nContent-Length: {length}\r\n\r\n{body}");
+    let _ = stream.write_all(text.as_bytes());
 }
 
 /// Sends the head of an answer; the body is the caller's.

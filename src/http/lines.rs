@@ -1,0 +1,54 @@
+//! Connections that carried a request that may cost money, and may carry another one.
+//!
+//! Such a request must not find its connection dead: it might have arrived, and nobody would ever know.
+//! So it goes out on a connection of its own, a fresh one, or one that nobody else uses and that was
+//! answered on, to the last byte, a moment ago. Servers keep idle connections for seconds at least:
+//! within `FRESH` such a connection is as safe as one that has only just been made, and saves its
+//! handshake. What fails on it unanswered is as much in doubt as on any other.
+
+use crate::model::locked;
+use reqwest::Client;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+/// How long a connection may have been idle.
+const FRESH: Duration = Duration::from_secs(1);
+
+/// Idle connections, the one that was used last on top.
+#[derive(Debug, Default)]
+pub struct Lines(Mutex<Vec<Line>>);
+
+/// A client that keeps one connection.
+#[derive(Debug)]
+pub struct Line {
+    /// The client; the gate of its connections is open.
+    pub client: Client,
+    idle_since: Instant,
+}
+
+impl Line {
+    /// Whether it was used a moment ago.
+    pub fn is_fresh(&self) -> bool {
+        self.idle_since.elapsed() < FRESH
+    }
+}
+
+impl Lines {
+    /// The connection that was used last, unless that is too long ago. Those below are older.
+    pub fn take(&self) -> Option<Line> {
+        let mut lines = locked(&self.0);
+        let line = lines.pop().filter(Line::is_fresh);
+        if line.is_none() {
+            lines.clear();
+        }
+        line
+    }
+
+    /// Takes the client of a request whose answer was read whole.
+    pub fn give_back(&self, client: Client) {
+        locked(&self.0).push(Line {
+            client,
+            idle_since: Instant::now(),
+        });
+    }
+}
