@@ -61,6 +61,8 @@ struct Course {
     changes: u32,
     /// Whether one came since the last progress.
     flapping: bool,
+    /// Whether, as far as is known, the storage sends parts of the document.
+    ranges: bool,
 }
 
 impl Course {
@@ -242,9 +244,9 @@ impl<'a> Attempts<'a> {
             None => self.resolve(None, sink).await?,
         };
         let mut used = false; // a URL that has only just come is used, however short it lives
-        let mut ranges = true; // as far as is known, the storage sends parts of it
         let mut course = Course {
             farthest: sink.held(),
+            ranges: true,
             ..Course::default()
         };
         loop {
@@ -292,7 +294,7 @@ impl<'a> Attempts<'a> {
                     digests.expect(body.checksum.clone(), sink);
                     sink.begin(body.entity.clone())?;
                     self.tell_start(destination, sink, body.entity.total);
-                    let segments = ranges.then_some(&url);
+                    let segments = course.ranges.then_some(&url);
                     let ended = self.copy(*body, segments, sink, digests, &mut course);
                     match ended.await {
                         Ok(Ended::Expired) => {
@@ -301,10 +303,8 @@ impl<'a> Attempts<'a> {
                             used = false;
                             continue;
                         }
-                        Ok(Ended::NoRanges) => {
-                            ranges = false;
-                            continue;
-                        }
+                        // Asked for alone, it is waited for; or it comes in one piece.
+                        Ok(Ended::NotThere | Ended::NoRanges) => continue,
                         Ok(Ended::Copied(_) | Ended::Changed(_)) => return Ok(Standing::Free),
                         Err(error) => error,
                     }
@@ -342,8 +342,15 @@ impl<'a> Attempts<'a> {
         let (why, other) = match ended {
             Ended::Copied(Copied::TooMuch) => ("the storage sent more than it announced", false),
             Ended::Changed(why) => (why, true),
+            Ended::NoRanges => {
+                course.ranges = false;
+                sink.forget_behind_holes();
+                course.farthest = sink.held();
+                return Ok(ended);
+            }
             ended => return Ok(ended),
         };
+        course.ranges = false; // what came in one piece is of one document
         self.start_over(sink, digests, course, why, other)?;
         Err(refused_body(why))
     }
@@ -367,11 +374,11 @@ impl<'a> Attempts<'a> {
             if let Some(segments) = segments
                 && segments.are_for(&body, partial)
             {
-                let retry = &mut self.retry;
+                let retry = &self.retry;
                 return segments.copy(body, retry, partial, digests, watcher).await;
             }
-            partial.forget_behind_holes();
         }
+        sink.forget_behind_holes();
         let copied = body.copy(sink, digests, pace, watcher).await;
         copied.map(Ended::Copied)
     }
@@ -479,7 +486,10 @@ async fn settle(destination: &mut Destination<'_>, name: &str, sink: &Sink) -> R
 /// Whether a body is of the very representation that the sink holds the first bytes of.
 fn same(body: &Body, sink: &Sink) -> bool {
     let tag = body.entity.tag.as_deref();
-    tag.is_some_and(is_strong) && tag == sink.entity().tag.as_deref()
+    let (here, there) = (sink.entity().total, body.entity.total);
+    tag.is_some_and(is_strong)
+        && tag == sink.entity().tag.as_deref()
+        && here.is_none_or(|here| there.is_none_or(|there| there == here))
 }
 
 fn refused_body(why: &str) -> Error {

@@ -38,8 +38,10 @@ const NOTE: (u64, Duration) = (64 << 10, Duration::from_millis(2));
 const SYNC: (u64, Duration) = (16 << 20, Duration::from_secs(10));
 /// Bytes that a full disk gives back for the sidecar.
 const SIDECAR_ROOM: u64 = 64 << 10;
-/// A sidecar is never longer.
-const SIDECAR: u64 = 64 << 10;
+/// The type of a file system in memory: `TMPFS_MAGIC` of Linux' `statfs(2)`.
+const IN_MEMORY: rustix::fs::FsWord = 0x0102_1994;
+/// A sidecar is never longer, in bytes; the next one stands that far behind.
+const PLACE: u64 = 32 << 10;
 
 /// Which representation the bytes belong to (RFC 9110 section 8.8).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -61,7 +63,7 @@ pub struct Name {
     pub in_url: Option<String>,
 }
 
-/// It is overwritten in place while its numbers change.
+/// What a sidecar says.
 #[derive(Debug, Serialize, Deserialize)]
 struct Sidecar {
     /// What is there.
@@ -71,12 +73,60 @@ struct Sidecar {
     name: Name,
 }
 
+/// A sidecar as it is written: in one of two places of its file in turn, so that one that is torn by a
+/// power failure leaves the other one.
+#[derive(Debug, Serialize, Deserialize)]
+struct Sealed {
+    /// Of two, the later one counts.
+    turn: u64,
+    sidecar: Sidecar,
+    /// CRC-64/NVME of the turn and of what the sidecar says, in hexadecimal.
+    seal: String,
+}
+
+impl Sealed {
+    fn new(turn: u64, sidecar: Sidecar) -> Self {
+        let seal = Self::seal(turn, &sidecar);
+        Self {
+            turn,
+            sidecar,
+            seal,
+        }
+    }
+
+    fn seal(turn: u64, sidecar: &Sidecar) -> String {
+        let mut crc = extents::crc();
+        crc.update(&turn.to_be_bytes());
+        crc.update(&serde_json::to_vec(sidecar).unwrap_or_default());
+        extents::shown(crc.finalize())
+    }
+
+    /// What is written at one of the places.
+    fn read(text: &[u8]) -> Option<Self> {
+        let line = text.split(|byte| matches!(byte, b'\n' | 0)).next()?;
+        let sealed: Self = serde_json::from_slice(line).ok()?;
+        (sealed.seal == Self::seal(sealed.turn, &sealed.sidecar)).then_some(sealed)
+    }
+}
+
 /// The sidecar's file, while it is of this entity.
 #[derive(Debug)]
 struct SidecarFile {
     file: Arc<File>,
-    /// How long its text is.
-    length: usize,
+    turn: u64,
+}
+
+impl SidecarFile {
+    /// Writes at the place whose turn it is.
+    fn write(&mut self, sidecar: Sidecar) -> io::Result<()> {
+        self.turn += 1;
+        let mut text = serde_json::to_vec(&Sealed::new(self.turn, sidecar))?;
+        text.push(b'\n'); // whatever is left of a longer one does not count
+        if text.len() as u64 > PLACE {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        self.file.write_all_at(&text, self.turn % 2 * PLACE)
+    }
 }
 
 /// A sync in a thread beside the transfer.
@@ -263,18 +313,32 @@ impl Partial {
         if let Some(rest) = entity.total.and_then(|total| total.checked_sub(position))
             && rest > 0
         {
-            let taken =
-                rustix::fs::fallocate(&self.file, FallocateFlags::KEEP_SIZE, position, rest);
-            // Any other failure means that the file system cannot take room ahead.
-            if let Err(errno @ (Errno::NOSPC | Errno::DQUOT | Errno::FBIG)) = taken {
-                return Err(Error::io("write", &self.path, &errno.into()));
-            }
+            self.take_room(position, rest)
+                .map_err(|errno| Error::io("write", &self.path, &errno.into()))?;
         }
         if self.entity != entity {
             self.sidecar = None;
             self.entity = entity;
         }
         Ok(())
+    }
+
+    fn take_room(&self, position: u64, rest: u64) -> Result<(), Errno> {
+        if rustix::fs::fstatfs(&self.file)?.f_type == IN_MEMORY {
+            // There it would cost as much as writing: looked at is enough.
+            let disk = rustix::fs::fstatvfs(&self.file)?;
+            let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+            return if free < rest {
+                Err(Errno::NOSPC)
+            } else {
+                Ok(())
+            };
+        }
+        match rustix::fs::fallocate(&self.file, FallocateFlags::KEEP_SIZE, position, rest) {
+            Err(errno @ (Errno::NOSPC | Errno::DQUOT | Errno::FBIG)) => Err(errno),
+            // Any other failure means that the file system cannot take room ahead.
+            _ => Ok(()),
+        }
     }
 
     /// Appends to the bytes without a gap.
@@ -315,23 +379,15 @@ impl Partial {
         self.unnoted = 0;
         self.noted_at = Instant::now();
         let sidecar = self.describe(etag);
-        let noted = match &mut self.sidecar {
-            Some(SidecarFile { file, length }) => serde_json::to_vec(&sidecar)
-                .map_err(io::Error::from)
-                .and_then(|mut text| {
-                    // Nothing of a longer text may be left.
-                    text.resize(text.len().max(*length), b' ');
-                    *length = text.len();
-                    file.write_all_at(&text, 0)
-                })
-                .map_err(|error| Error::io("write", &self.sidecar_path(), &error)),
-            None => write_record(&self.sidecar_path(), &sidecar, Lasting::Soon).map(|file| {
-                let length = file.metadata().map_or(0, |metadata| metadata.len());
-                self.sidecar = Some(SidecarFile {
-                    file: Arc::new(file),
-                    length: usize::try_from(length).unwrap_or_default(),
-                });
-            }),
+        let noted = if let Some(file) = &mut self.sidecar {
+            file.write(sidecar)
+                .map_err(|error| Error::io("write", &self.sidecar_path(), &error))
+        } else {
+            let sealed = Sealed::new(0, sidecar);
+            write_record(&self.sidecar_path(), &sealed, Lasting::Soon).map(|file| {
+                let file = Arc::new(file);
+                self.sidecar = Some(SidecarFile { file, turn: 0 });
+            })
         };
         if let Err(error) = noted {
             log::info!("{}", error.message());
@@ -365,11 +421,13 @@ impl Partial {
             .as_ref()
             .map(|sidecar| Arc::clone(&sidecar.file));
         tokio::task::spawn_blocking(move || {
-            let _ = sender.send(file.sync_data());
+            let synced = file.sync_data();
             // The sidecar knows of the sync before; that it lasts is worth no failure.
             if let Some(sidecar) = sidecar {
                 let _ = sidecar.sync_data().and_then(|()| folder.sync_all());
             }
+            // Told last: from then on nobody but the transfer syncs, and hears of a failure.
+            let _ = sender.send(synced);
         });
         self.syncing = Some(ended);
         Ok(())
@@ -467,8 +525,11 @@ impl Partial {
             return Err(taken_away(&self.path));
         }
         let path = self.sidecar_path();
-        let write = |sidecar: &Sidecar| write_record(&path, sidecar, Lasting::Durable).map(drop);
-        let written = write(&self.describe(etag.clone()));
+        let write = |sidecar| {
+            let sealed = Sealed::new(0, sidecar);
+            write_record(&path, &sealed, Lasting::Durable).map(drop)
+        };
+        let written = write(self.describe(etag.clone()));
         if !matches!(&written, Err(error) if error.code() == Code::DiskFull) {
             return written;
         }
@@ -479,7 +540,7 @@ impl Partial {
         if self.held() == 0 {
             return self.discard();
         }
-        write(&self.describe(etag))
+        write(self.describe(etag))
     }
 
     /// Removes it.
@@ -599,13 +660,15 @@ impl Partial {
         if std::fs::symlink_metadata(&path).is_err() {
             return Ok(None);
         }
-        let mut text = String::new();
+        let mut text = Vec::new();
         let read = open_own(&path, OFlags::RDONLY)?
-            .take(SIDECAR)
-            .read_to_string(&mut text);
-        let sidecar = read
-            .ok()
-            .and_then(|_| serde_json::from_str::<Sidecar>(&text).ok());
+            .take(2 * PLACE)
+            .read_to_end(&mut text);
+        let place = usize::try_from(PLACE).unwrap_or(usize::MAX);
+        let (first, second) = text.split_at(text.len().min(place));
+        let places = [first, second].into_iter().filter_map(Sealed::read);
+        let sealed = places.max_by_key(|sealed| sealed.turn);
+        let sidecar = read.ok().and(sealed).map(|sealed| sealed.sidecar);
         let length = self.file.metadata().map_or(0, |metadata| metadata.len());
         Ok(sidecar.filter(|sidecar| {
             let total = sidecar.total.unwrap_or(u64::MAX);

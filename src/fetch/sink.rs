@@ -57,6 +57,13 @@ impl Sink {
         next.unwrap_or(self.position()..u64::MAX)
     }
 
+    /// Forgets what is behind a hole: a body that cannot stop there writes over it.
+    pub fn forget_behind_holes(&mut self) {
+        if let Self::Partial(partial) = self {
+            partial.forget_behind_holes();
+        }
+    }
+
     /// What they belong to.
     pub fn entity(&self) -> &Entity {
         match self {

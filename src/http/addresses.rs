@@ -86,7 +86,8 @@ fn literal(host: &Host<&str>) -> Option<Class> {
     }
 }
 
-fn is_localhost(name: &str) -> bool {
+/// Whether a name always means this machine (RFC 6761 section 6.3).
+pub fn is_localhost(name: &str) -> bool {
     let name = name.trim_end_matches('.').to_ascii_lowercase();
     name == "localhost" || name.ends_with(".localhost")
 }

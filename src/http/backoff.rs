@@ -34,7 +34,7 @@ pub enum Verdict {
 }
 
 /// Attempts and deadline of one document.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Retry {
     policy: Policy,
     started: Instant,

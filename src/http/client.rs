@@ -10,7 +10,7 @@
 //! took from its pool turned out dead, and that is a second charge. (What was still in its hands when a
 //! pooled connection turned out closed goes out on another one.)
 
-use super::addresses::{Policy, is_loopback};
+use super::addresses::{Policy, is_localhost, is_loopback};
 use super::ahead::Spare;
 use super::gate::Gate;
 use crate::config::settings::Connection;
@@ -27,7 +27,7 @@ use rustls::client::danger::ServerCertVerifier;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 use url::Url;
@@ -150,7 +150,17 @@ impl Resolve for Resolver {
         let policy = Arc::clone(&self.0);
         Box::pin(async move {
             let name = name.as_str().to_owned();
-            let found = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
+            let found = if is_localhost(&name) {
+                // RFC 6761 section 6.3: always this machine, nobody need be asked.
+                [
+                    IpAddr::from(Ipv4Addr::LOCALHOST),
+                    Ipv6Addr::LOCALHOST.into(),
+                ]
+                .map(|address| SocketAddr::new(address, 0))
+                .to_vec()
+            } else {
+                tokio::net::lookup_host((name.as_str(), 0)).await?.collect()
+            };
             let admitted = policy.admit(&name, found, SocketAddr::ip)?;
             Ok(Box::new(admitted.into_iter()) as Addrs)
         })

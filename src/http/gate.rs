@@ -3,7 +3,8 @@
 //! A request that may cost money is recorded before anything of it leaves, and not earlier: whoever
 //! is stopped while a connection is still being made has asked for nothing. So the connector of such
 //! a request stops at a [`Gate`] once its connection stands (name resolution, proxy and TLS handshake
-//! done), and goes on when the record is made.
+//! done), and goes on when the record is made. (A connection that is used again ([`super::lines`]) stops
+//! nowhere: there the record is made first.)
 
 use futures_util::future::LocalBoxFuture;
 use std::pin::{Pin, pin};

@@ -19,6 +19,7 @@ use crate::state::records::{BUDGETS, StateFolder};
 use jiff::Timestamp;
 use reqwest::header::{self, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, Method, RequestBuilder, Response, Version};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime};
 use url::{Origin, Url};
@@ -33,13 +34,24 @@ pub struct Http {
     api: OnceLock<Client>,
     storage: OnceLock<Client>,
     /// The client of a storage that was connected to before a document of it was asked for.
-    ahead: Arc<OnceLock<(Origin, Client)>>,
+    ahead: Arc<OnceLock<Ahead>>,
     lines: Arc<Lines>,
     policy: Arc<Policy>,
     budget: Budget,
     clock: Clock,
     connect_timeout: Duration,
     stall_timeout: Duration,
+}
+
+/// The client of a storage that was connected to ahead.
+#[derive(Debug)]
+struct Ahead {
+    origin: Origin,
+    client: Client,
+    /// Whether a request was answered on it.
+    proven: AtomicBool,
+    /// Whether its first request broke.
+    failed: AtomicBool,
 }
 
 /// A header that proves who asks.
@@ -242,12 +254,36 @@ impl Http {
     /// What was wrong with the URL or the connection.
     pub async fn storage(&self, url: &Url, part: Option<Part<'_>>) -> Result<Reply> {
         self.check(url)?;
-        let client = match self.ahead.get() {
-            Some((origin, client)) if *origin == url.origin() => client.clone(),
-            _ => self
-                .client(&self.storage, Channel::Storage)
-                .map_err(|failure| failure.error)?,
-        };
+        if let Some(ahead) = self.ahead.get()
+            && ahead.origin == url.origin()
+            && !ahead.failed.load(Ordering::Relaxed)
+        {
+            match self.send_storage(&ahead.client, url, part).await {
+                Err(failure)
+                    if failure.error.code() == Code::Network
+                        && !ahead.proven.load(Ordering::Relaxed) =>
+                {
+                    // A connection that was opened ahead costs nothing, not even an attempt.
+                    ahead.failed.store(true, Ordering::Relaxed);
+                }
+                answer => {
+                    ahead.proven.store(true, Ordering::Relaxed);
+                    return answer.map_err(|failure| failure.error);
+                }
+            }
+        }
+        let client = self.client(&self.storage, Channel::Storage);
+        let client = client.map_err(|failure| failure.error)?;
+        let answer = self.send_storage(&client, url, part).await;
+        answer.map_err(|failure| failure.error)
+    }
+
+    async fn send_storage(
+        &self,
+        client: &Client,
+        url: &Url,
+        part: Option<Part<'_>>,
+    ) -> Result<Reply, Failure> {
         let mut request = client
             .get(url.clone())
             .header(header::ACCEPT_ENCODING, "identity");
@@ -264,9 +300,7 @@ impl Http {
                 if last.is_empty() { "the end" } else { &last }
             );
         }
-        self.send(request, self.stall_timeout, url, &shown)
-            .await
-            .map_err(|failure| failure.error)
+        self.send(request, self.stall_timeout, url, &shown).await
     }
 
     /// Opens a connection to a storage, given by the root of its origin, for the first request to it.
@@ -287,7 +321,12 @@ impl Http {
             tokio::select! {
                 _ = client.get(root.clone()).send() => {}
                 () = spare.started() => {
-                    let _ = ahead.set((root.origin(), client.clone()));
+                    let _ = ahead.set(Ahead {
+                        origin: root.origin(),
+                        client: client.clone(),
+                        proven: AtomicBool::default(),
+                        failed: AtomicBool::default(),
+                    });
                 }
             }
         });
@@ -393,10 +432,20 @@ impl Reply {
                 .is_some_and(|codings| codings.to_ascii_lowercase().ends_with("chunked"))
     }
 
-    /// Whether its connection can carry another request after the body (RFC 9112 section 9.3).
+    /// Whether its connection can carry another request after the body (RFC 9112 section 9.3), and is
+    /// kept for long enough: some servers tell (RFC 2068 section 19.7.1.1).
     fn keeps_alive(&self) -> bool {
+        let kept = headers::text(self.headers(), HeaderName::from_static("keep-alive"));
+        let soon_closed = kept.is_some_and(|kept| {
+            let seconds = kept.split(',').filter_map(|part| {
+                let part = part.trim().strip_prefix("timeout=")?;
+                part.parse::<u32>().ok()
+            });
+            seconds.min().is_some_and(|seconds| seconds < 3)
+        });
         self.response.version() == Version::HTTP_11
             && self.end_is_marked()
+            && !soon_closed
             && !headers::text(self.headers(), header::CONNECTION)
                 .is_some_and(|options| options.to_ascii_lowercase().contains("close"))
     }

@@ -249,7 +249,6 @@ impl Entry<'_> {
         let before = match event {
             Event::Sending => {
                 self.before.get_or_insert_with(|| self.record.clone());
-                locked(&self.ledger.in_flight).insert(self.id.clone());
                 None
             }
             Event::NotCharged | Event::Unanswered | Event::Answered(_) => {
@@ -272,9 +271,11 @@ impl Entry<'_> {
             let written = self.write().await;
             self.wrote(written);
         }
-        if !matches!(event, Event::Sending) {
-            locked(&self.ledger.in_flight).remove(self.id);
-        }
+        // Until its record is made, nothing of it has left, and whoever is stopped has asked for nothing.
+        match event {
+            Event::Sending => locked(&self.ledger.in_flight).insert(self.id.clone()),
+            _ => locked(&self.ledger.in_flight).remove(self.id),
+        };
     }
 
     /// Where several documents are under way, in a thread: the disk syncs of all go on together then.

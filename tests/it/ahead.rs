@@ -144,6 +144,30 @@ fn a_storage_that_went_away_costs_nothing() {
 }
 
 #[test]
+fn a_storage_that_drops_who_says_nothing_costs_no_attempt() {
+    let dropped = Arc::new(Mutex::new(0));
+    let count = Arc::clone(&dropped);
+    let base = keeping(move |_, mut stream| {
+        let patience = Some(Duration::from_millis(150));
+        stream.set_read_timeout(patience).unwrap();
+        if stream.peek(&mut [0]).is_ok_and(|bytes| bytes > 0) {
+            read(&stream).unwrap();
+            reply(&mut stream, "200 OK", &[], b"content");
+        } else {
+            *count.lock().unwrap() += 1;
+        }
+    });
+    let url = presigned(&base, "/x.txt");
+    let (api, _) = slow_api(move || url.clone(), hands_over);
+    let world = World::new(&api.base());
+    for id in ["a", "b"] {
+        let run = world.run(&["sm", id, "-o", id, "--retries", "0", "--json"]);
+        assert_eq!(run.exits(0).records()[0]["attempts"], 1);
+    }
+    assert_eq!(*dropped.lock().unwrap(), 1, "the second run was ahead");
+}
+
+#[test]
 fn nothing_is_connected_to_that_no_document_may_come_from() {
     if !strace() {
         return;

@@ -219,7 +219,8 @@ fn an_interrupt_while_a_request_is_recorded_has_asked_for_nothing() {
     let (base, posts) = api_that_keeps(url, |_, _, _| Deed::Answer);
     let (world, ids) = (World::new(&base), ["slow1", "slow2"].map(str::to_owned));
     let trace = ["-f", "-qq", "-o", "/dev/null", "-e", "trace=fdatasync"];
-    let fault = ["-e", "inject=fdatasync:delay_enter=1500000"];
+    // So short that an interrupt would wait for the answer of a request that has left.
+    let fault = ["-e", "inject=fdatasync:delay_enter=400000"];
     let fetching = fetching(&ids, &["-j", "2", "--name", "{id} {name}"]);
     let arguments = trace.iter().chain(&fault);
     let arguments = arguments

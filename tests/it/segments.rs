@@ -176,73 +176,191 @@ fn a_document_that_changes_all_the_time_is_given_up() {
 
 #[test]
 fn a_document_that_changes_under_way_is_never_a_mixture() {
-    let (old, new) = (noise(8 * MIB), vec![7; 8 * MIB]);
-    let (before, after) = (old.clone(), new.clone());
-    let changed = Arc::new(AtomicBool::new(false));
-    let (api, _storage) = both("/x.bin", move |request, stream| {
-        // The first answer is of the old one, which is gone as soon as more is asked for.
-        if request.header("range").is_some() {
-            changed.store(true, Ordering::SeqCst);
-        }
-        if changed.load(Ordering::SeqCst) {
-            serve(request, stream, &after, "\"v2\"");
-        } else {
-            serve(request, stream, &before, TAG);
-        }
-    });
-    let world = World::new(&api.base());
-    world.run(&["sm", "a", "-c", "4"]).exits(0);
-    assert!(world.read("x.bin") == new);
-    assert_eq!(world.files(), ["x.bin"]);
-}
-
-#[test]
-fn a_segment_that_lies_is_refused() {
-    // Each answers a bounded range with something else that looks like it.
-    type Lie = fn(usize, usize, usize) -> (String, usize);
-    let lies: [(&str, Lie); 3] = [
-        ("another start", |first, last, total| {
-            (format!("bytes {}-{last}/{total}", first + 1), last - first)
-        }),
-        ("another total", |first, last, total| {
-            (
-                format!("bytes {first}-{last}/{}", total + 1),
-                last + 1 - first,
-            )
-        }),
-        ("no range", |first, last, _| {
-            ("bytes".to_owned(), last + 1 - first)
-        }),
-    ];
-    for (what, lie) in lies {
-        let content = noise(4 * MIB);
-        let body = content.clone();
+    for old_goes_on in [true, false] {
+        let (old, new) = (noise(8 * MIB), vec![7; 8 * MIB]);
+        let (before, after) = (old.clone(), new.clone());
+        let changed = Arc::new(AtomicBool::new(false));
         let (api, _storage) = both("/x.bin", move |request, stream| {
-            let range = request.header("range").map(str::to_owned);
-            let bounded = range
-                .as_deref()
-                .and_then(|range| range["bytes=".len()..].split_once('-'));
-            match bounded {
-                Some((first, last)) if !last.is_empty() => {
-                    let (first, last) = (first.parse().unwrap(), last.parse().unwrap());
-                    let (range, length) = lie(first, last, body.len());
-                    let headers = [("ETag", TAG), ("Content-Range", &*range)];
-                    head(stream, "206 Partial Content", &headers, Some(length));
-                    let _ = stream.write_all(&vec![9; length]);
-                }
-                _ => serve(request, stream, &body, TAG),
+            // The first answer is of the old one, which is gone as soon as more is asked for.
+            if request.header("range").is_some() {
+                changed.store(true, Ordering::SeqCst);
+            }
+            if changed.load(Ordering::SeqCst) {
+                serve(request, stream, &after, "\"v2\"");
+            } else if old_goes_on {
+                serve(request, stream, &before, TAG);
+            } else {
+                let headers = [("ETag", TAG)];
+                head(stream, "200 OK", &headers, Some(before.len()));
+                let _ = stream.write_all(&before[..MIB]);
             }
         });
         let world = World::new(&api.base());
-        let run = world.run(&["sm", "a", "-c", "4", "--json"]);
-        // Another total is another document; then it never comes to rest.
-        match what {
-            "another total" => assert_eq!(run.exits(6).error_code(), "document_changed"),
+        world.run(&["sm", "a", "-c", "4"]).exits(0);
+        let (found, expected) = (world.read("x.bin"), if old_goes_on { old } else { new });
+        assert!(found == expected, "the old one goes on: {old_goes_on}");
+        assert_eq!(world.files(), ["x.bin"]);
+    }
+}
+
+/// What comes in one piece needs no segments: whatever they are answered with.
+#[test]
+fn an_answer_that_is_no_segment_is_refused_and_spoils_nothing() {
+    type Answer = fn(usize, usize, &[u8], &mut TcpStream);
+    fn part(stream: &mut TcpStream, tag: Option<&str>, range: &str, length: usize) {
+        let range = [("Content-Range", range)];
+        let tag = tag.map(|tag| ("ETag", tag));
+        let headers: Vec<_> = range.into_iter().chain(tag).collect();
+        head(stream, "206 Partial Content", &headers, Some(length));
+        let _ = stream.write_all(&vec![9; length]);
+    }
+    let answers: [(&str, Answer); 9] = [
+        ("another start", |first, last, all, stream| {
+            let range = format!("bytes {}-{last}/{}", first + 1, all.len());
+            part(stream, Some(TAG), &range, last - first);
+        }),
+        ("another total", |first, last, all, stream| {
+            let range = format!("bytes {first}-{last}/{}", all.len() + 1);
+            part(stream, Some(TAG), &range, last + 1 - first);
+        }),
+        ("no range", |first, last, _, stream| {
+            part(stream, Some(TAG), "bytes", last + 1 - first);
+        }),
+        ("no tag", |first, last, all, stream| {
+            let range = format!("bytes {first}-{last}/{}", all.len());
+            part(stream, None, &range, last + 1 - first);
+        }),
+        ("the whole, with another tag", |_, _, all, stream| {
+            head(stream, "200 OK", &[("ETag", "\"v2\"")], Some(all.len()));
+            let _ = stream.write_all(all);
+        }),
+        ("the whole", |_, _, all, stream| {
+            head(stream, "200 OK", &[("ETag", TAG)], Some(all.len()));
+            let _ = stream.write_all(all);
+        }),
+        ("nothing there", |_, _, _, stream| {
+            reply(stream, "404 Not Found", &[], b"");
+        }),
+        ("come back in an hour", |_, _, _, stream| {
+            reply(stream, "503 Busy", &[("Retry-After", "3600")], b"");
+        }),
+        ("a reset", |_, _, _, stream| {
+            crate::support::raw::reset(stream)
+        }),
+    ];
+    for (what, answer) in answers {
+        let content = noise(4 * MIB);
+        let body = content.clone();
+        let (api, storage) = both("/x.bin", move |request, stream| {
+            let range = request
+                .header("range")
+                .map(|range| &range["bytes=".len()..]);
+            match range.and_then(|range| range.split_once('-')) {
+                Some((first, last)) => {
+                    let last = last.parse().unwrap_or(body.len() - 1);
+                    answer(first.parse().unwrap(), last, &body, stream);
+                }
+                None => {
+                    head(stream, "200 OK", &[("ETag", TAG)], Some(body.len()));
+                    // So slowly that the others are answered first.
+                    for piece in body.chunks(body.len() / 8) {
+                        let _ = stream.write_all(piece);
+                        std::thread::sleep(Duration::from_millis(40));
+                    }
+                }
+            }
+        });
+        let world = World::new(&api.base());
+        let run = world.run(&["sm", "a", "-c", "4", "--retries", "0", "--json"]);
+        assert_eq!(run.exits(0).records()[0]["attempts"], 1, "{what}");
+        assert!(world.read("x.bin") == content, "{what}");
+        // It is not asked for again and again, either.
+        let requests = storage.seen().len();
+        assert!(requests <= 5, "{what}: {requests}");
+    }
+}
+
+#[test]
+fn a_segment_that_is_answered_in_crumbs_counts_as_broken() {
+    let content = noise(4 * MIB);
+    let body = content.clone();
+    let (api, storage) = both("/x.bin", move |request, stream| {
+        let range = request
+            .header("range")
+            .map(|range| &range["bytes=".len()..]);
+        let bounded = range.and_then(|range| range.split_once('-'));
+        match bounded.filter(|(_, last)| !last.is_empty()) {
+            Some((first, _)) => {
+                let first: usize = first.parse().unwrap();
+                let range = format!("bytes {first}-{}/{}", first + 9, body.len());
+                let headers = [("ETag", TAG), ("Content-Range", &*range)];
+                head(stream, "206 Partial Content", &headers, Some(10));
+                let _ = stream.write_all(&body[first..first + 10]);
+            }
             _ => {
-                run.exits(0);
-                assert!(world.read("x.bin") == content, "{what}");
+                std::thread::sleep(Duration::from_millis(100));
+                serve(request, stream, &body, TAG);
             }
         }
+    });
+    let world = World::new(&api.base());
+    world
+        .run(&["sm", "a", "-c", "4", "--retries", "2"])
+        .exits(0);
+    assert!(world.read("x.bin") == content);
+    assert!(storage.seen().len() < 12, "{}", storage.seen().len());
+}
+
+#[test]
+fn a_storage_that_stops_to_send_ranges_sends_the_rest_in_one_piece() {
+    let content = noise(6 * MIB);
+    let body = content.clone();
+    let (api, _storage) = both("/x.bin", move |request, stream| {
+        match (request.before, request.header("range")) {
+            // The first is cut off, two bring their part, then there are no ranges.
+            (0, _) => {
+                head(stream, "200 OK", &[("ETag", TAG)], Some(body.len()));
+                let _ = stream.write_all(&body[..MIB / 2]);
+                std::thread::sleep(Duration::from_millis(300));
+            }
+            (1 | 2, Some(_)) => serve(request, stream, &body, TAG),
+            _ => {
+                head(stream, "200 OK", &[("ETag", TAG)], Some(body.len()));
+                let _ = stream.write_all(&body);
+            }
+        }
+    });
+    let world = World::new(&api.base());
+    world.run(&["sm", "a", "-c", "3"]).exits(0);
+    assert!(world.read("x.bin") == content);
+}
+
+#[test]
+fn a_sidecar_that_was_torn_leaves_the_one_before() {
+    // Its two places: one of them is spoilt, or both.
+    for (spoilt, kept) in [(&[0][..], true), (&[1], true), (&[0, 1], false)] {
+        let (service, content) = Service::with("x.bin", 16 * MIB, &["throttle=1M"]);
+        let world = service.world();
+        let child = world.command(&["sm", "doc1", "-c", "8"]).spawn().unwrap();
+        std::thread::sleep(Duration::from_millis(1200));
+        kill(child);
+        let sidecar = world
+            .files()
+            .into_iter()
+            .find(|name| name.ends_with(".json"));
+        let sidecar = world.out().join(sidecar.unwrap());
+        let file = std::fs::OpenOptions::new()
+            .write(true)
+            .open(sidecar)
+            .unwrap();
+        for place in spoilt {
+            // A digit of the extents.
+            std::os::unix::fs::FileExt::write_all_at(&file, b"7", place * (32 << 10) + 55).unwrap();
+        }
+        let run = world.run(&["sm", "doc1", "-c", "8", "--json"]);
+        let resumed = run.exits(0).records()[0]["resumed_from"].as_u64().unwrap();
+        assert_eq!(resumed > 0, kept, "{spoilt:?}: {resumed}");
+        assert!(world.read("x.bin") == content, "{spoilt:?}");
     }
 }
 

@@ -18,7 +18,7 @@ use super::events::Watcher;
 use super::pace::Pace;
 use super::partial::{Entity, Partial};
 use super::transfer::{self, Body, Copied, Opened};
-use crate::error::{Error, Result};
+use crate::error::{Code, Error, Result};
 use crate::http::backoff::{self, Retry, Verdict};
 use crate::http::headers::is_strong;
 use crate::http::presigned::PresignedUrl;
@@ -34,16 +34,24 @@ use std::ops::{ControlFlow, Range};
 use std::pin::Pin;
 use std::time::{Duration, Instant};
 
-/// How the segments ended.
+/// How the segments ended, when all that was under way has arrived.
 pub enum Ended {
     /// As one body would have.
     Copied(Copied),
     /// The document is another one now.
     Changed(&'static str),
-    /// The storage sends no ranges of it; what was under way has arrived.
+    /// The storage sends no ranges of it.
     NoRanges,
-    /// The URL's time is over, and what was under way has arrived.
+    /// The URL's time is over.
     Expired,
+    /// The storage did not show the document for a moment.
+    NotThere,
+}
+
+/// Why nothing more is asked for; what is under way goes on, and may be all that is missing.
+enum Stop {
+    Ended(Ended),
+    Failed(Error),
 }
 
 /// Who is asked for the segments of a document, and how.
@@ -156,7 +164,7 @@ impl Segments<'_> {
     pub async fn copy(
         &self,
         first: Body,
-        retry: &mut Retry,
+        retry: &Retry,
         partial: &mut Partial,
         digests: &mut Digests,
         watcher: &mut dyn Watcher,
@@ -177,10 +185,9 @@ impl Segments<'_> {
             partial,
             digests,
             watcher,
-            retry,
-            expired: false,
-            broken: None,
-            wait: Duration::ZERO,
+            retry: retry.clone(),
+            stop: None,
+            not_before: Instant::now(),
             opening: 0,
         };
         let open = |range: Range<u64>, wait: Duration| -> Going<'_> {
@@ -193,7 +200,7 @@ impl Segments<'_> {
         let mut going: FuturesUnordered<Going<'_>> = FuturesUnordered::new();
         let hole = work.missing.first().unwrap_or(total..total);
         let mut first = Lane::new(first, hole.end);
-        let bytes = total - work.partial.held();
+        let bytes = total.saturating_sub(work.partial.held());
         first.share(&mut work.missing, bytes, work.growth.wanted);
         going.push(Box::pin(first.next(self.pace)));
         while let Some(event) = going.next().await {
@@ -219,15 +226,15 @@ struct Work<'a> {
     partial: &'a mut Partial,
     digests: &'a mut Digests,
     watcher: &'a mut dyn Watcher,
-    retry: &'a mut Retry,
+    /// How often what breaks beside others is asked for again. The document's own attempts are not
+    /// spent on that.
+    retry: Retry,
     /// How many bytes were here when something broke last.
     held_then: u64,
-    /// The storage finds the URL over: nothing more is asked for.
-    expired: bool,
-    /// What broke last.
-    broken: Option<Error>,
-    /// How long to wait before that is asked for again.
-    wait: Duration,
+    /// Set when nothing more is to be asked for.
+    stop: Option<Stop>,
+    /// When the next request may leave.
+    not_before: Instant,
     /// Requests that are not answered yet.
     opening: usize,
 }
@@ -279,7 +286,7 @@ impl Work<'_> {
         self.digests.took(piece, self.partial.position());
         let held = self.partial.held();
         self.watcher.moved(held);
-        let missing = self.total - held;
+        let missing = self.total.saturating_sub(held);
         self.growth.look(piece.len(), missing, self.opening);
         if rest.is_empty() {
             lane.share(&mut self.missing, missing, self.growth.wanted);
@@ -288,7 +295,7 @@ impl Work<'_> {
             return Ok(ControlFlow::Continue(Some(lane)));
         }
         self.missing.put_back(lane.at..lane.end);
-        if lane.at < lane.body.end.min(lane.end) {
+        if lane.at < lane.end {
             self.note(lane.body.is_short(lane.at), others);
         }
         Ok(ControlFlow::Continue(None))
@@ -301,68 +308,75 @@ impl Work<'_> {
         others: usize,
     ) -> ControlFlow<Ended, Option<Box<Lane>>> {
         match opened {
-            Ok(Opened::Body(body)) if body.entity.tag != self.entity.tag => {
-                return ControlFlow::Break(Ended::Changed("the document changed"));
-            }
-            Ok(Opened::StartOver { why, other: true }) => {
-                return ControlFlow::Break(Ended::Changed(why));
-            }
-            Ok(Opened::Body(body)) if body.offset == range.start => {
+            Ok(Opened::Body(body))
+                if body.entity.tag == self.entity.tag && body.offset == range.start =>
+            {
                 return ControlFlow::Continue(Some(Lane::new(*body, range.end)));
             }
-            Ok(Opened::Expired) => self.expired = true,
-            Ok(Opened::NotThere(error)) | Err(error) => {
+            // What is under way is of the document as it was, and may be all of it.
+            Ok(Opened::Body(body)) if body.entity.tag != self.entity.tag => {
+                self.stop(Ended::Changed("the document changed"));
+            }
+            Ok(Opened::StartOver { why, other: true }) => self.stop(Ended::Changed(why)),
+            Ok(Opened::Body(_) | Opened::Complete | Opened::StartOver { .. }) => {
+                self.stop(Ended::NoRanges);
+            }
+            Ok(Opened::Expired) => self.stop(Ended::Expired),
+            Ok(Opened::NotThere(_)) => self.stop(Ended::NotThere),
+            Err(error) => {
                 // A storage that refuses has enough of us.
                 if error.status().is_some() {
                     self.growth.no_more_than(others.max(1));
                 }
                 self.note(error, others);
             }
-            // It sends no ranges: what is under way may be all that is missing.
-            Ok(Opened::Body(_) | Opened::Complete | Opened::StartOver { .. }) => {
-                self.growth.no_more_than(others);
-            }
         }
         self.missing.put_back(range);
         ControlFlow::Continue(None)
     }
 
+    fn stop(&mut self, ended: Ended) {
+        self.stop.get_or_insert(Stop::Ended(ended));
+    }
+
     /// A connection broke while `others` go on: its segment is asked for again, as the retry policy
     /// allows. The last one's failure is for whoever began all this to judge.
     fn note(&mut self, error: Error, others: usize) {
-        self.broken = Some(error.clone());
-        let held = self.partial.held();
-        if others == 0 {
-            self.growth.no_more_than(0);
-            return;
-        }
         log::info!("a segment broke: {}", error.message());
+        let held = self.partial.held();
         let now = Instant::now();
-        if held >= self.held_then + PROGRESS {
+        if held >= self.held_then + PROGRESS && error.code() != Code::Stalled {
             self.retry.progressed(now);
-            self.held_then = held;
         }
-        match self.retry.judge(error, now, backoff::random()) {
-            Verdict::Wait(wait) => self.wait = wait,
-            Verdict::GiveUp(_) => self.growth.no_more_than(others),
+        self.held_then = held;
+        let verdict = match others {
+            0 => None,
+            _ => Some(self.retry.judge(error.clone(), now, backoff::random())),
+        };
+        match verdict {
+            Some(Verdict::Wait(wait)) => self.not_before = self.not_before.max(now + wait),
+            Some(Verdict::GiveUp(_)) | None => {
+                self.stop.get_or_insert(Stop::Failed(error));
+            }
         }
     }
 
     /// The next segment to ask for while so many connections are going, and when.
     fn next(&mut self, going: usize) -> Option<(Range<u64>, Duration)> {
-        if self.expired || going >= self.growth.wanted {
+        if self.stop.is_some() || going >= self.growth.wanted {
             return None;
         }
         let range = self.missing.take(self.growth.wanted)?;
         self.opening += 1;
-        Some((range, std::mem::take(&mut self.wait)))
+        let wait = self.not_before.saturating_duration_since(Instant::now());
+        Some((range, wait))
     }
 
     fn end(self) -> Result<Ended> {
-        match self.broken {
+        match self.stop {
             _ if self.missing.is_empty() => Ok(Ended::Copied(Copied::All)),
-            _ if self.expired => Ok(Ended::Expired),
-            Some(error) => Err(error),
+            Some(Stop::Ended(ended)) => Ok(ended),
+            Some(Stop::Failed(error)) => Err(error),
             None => Ok(Ended::NoRanges),
         }
     }
