@@ -69,7 +69,9 @@ fn a_large_document_has_as_many_requests_at_the_same_time_as_asked_for() {
         assert!(world.read("x.bin") == content);
         assert_eq!(world.files(), ["x.bin"]);
         let report = service.report();
-        assert_eq!(report.storage_most_at_once, most, "{report:?}");
+        // One that is hung up on counts until the storage notices.
+        let at_once = report.storage_most_at_once;
+        assert!((most..=most + 1).contains(&at_once), "{report:?}");
         // Nearly nothing is sent twice, and finished connections are used again.
         assert!(report.storage_bytes < 28 * MIB as u64, "{report:?}");
         assert!(report.storage_connections <= 2 * most, "{report:?}");
@@ -166,12 +168,11 @@ fn whatever_breaks_the_document_is_whole() {
 }
 
 #[test]
-fn a_document_that_changes_all_the_time_is_given_up() {
-    let (service, _) = Service::with("x.bin", 8 * MIB, &["change-etag"]);
+fn a_document_whose_tag_changes_with_every_answer_comes_in_one_piece() {
+    let (service, content) = Service::with("x.bin", 8 * MIB, &["change-etag"]);
     let world = service.world();
-    let run = world.run(&["sm", "doc1", "-c", "4", "--json", "--retries", "2"]);
-    assert_eq!(run.exits(6).error_code(), "document_changed");
-    assert!(world.files().iter().all(|name| name != "x.bin"));
+    world.run(&["sm", "doc1", "-c", "4"]).exits(0);
+    assert!(world.read("x.bin") == content);
 }
 
 #[test]
@@ -197,9 +198,18 @@ fn a_document_that_changes_under_way_is_never_a_mixture() {
         });
         let world = World::new(&api.base());
         world.run(&["sm", "a", "-c", "4"]).exits(0);
-        let (found, expected) = (world.read("x.bin"), if old_goes_on { old } else { new });
-        assert!(found == expected, "the old one goes on: {old_goes_on}");
+        let found = world.read("x.bin");
+        assert!(found == new || (old_goes_on && found == old));
         assert_eq!(world.files(), ["x.bin"]);
+    }
+}
+
+/// Answers with the whole, so slowly that others are answered first.
+fn slowly(stream: &mut TcpStream, body: &[u8]) {
+    head(stream, "200 OK", &[("ETag", TAG)], Some(body.len()));
+    for piece in body.chunks(body.len() / 8) {
+        let _ = stream.write_all(piece);
+        std::thread::sleep(Duration::from_millis(40));
     }
 }
 
@@ -260,14 +270,7 @@ fn an_answer_that_is_no_segment_is_refused_and_spoils_nothing() {
                     let last = last.parse().unwrap_or(body.len() - 1);
                     answer(first.parse().unwrap(), last, &body, stream);
                 }
-                None => {
-                    head(stream, "200 OK", &[("ETag", TAG)], Some(body.len()));
-                    // So slowly that the others are answered first.
-                    for piece in body.chunks(body.len() / 8) {
-                        let _ = stream.write_all(piece);
-                        std::thread::sleep(Duration::from_millis(40));
-                    }
-                }
+                None => slowly(stream, &body),
             }
         });
         let world = World::new(&api.base());
@@ -297,10 +300,7 @@ fn a_segment_that_is_answered_in_crumbs_counts_as_broken() {
                 head(stream, "206 Partial Content", &headers, Some(10));
                 let _ = stream.write_all(&body[first..first + 10]);
             }
-            _ => {
-                std::thread::sleep(Duration::from_millis(100));
-                serve(request, stream, &body, TAG);
-            }
+            _ => slowly(stream, &body),
         }
     });
     let world = World::new(&api.base());
