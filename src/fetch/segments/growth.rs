@@ -8,12 +8,14 @@ use super::missing::SHORTEST;
 use rustix::time::{ClockId, clock_gettime};
 use std::time::{Duration, Instant};
 
-/// How long one look at the speed takes.
+/// How long the first look takes: whether much is left is soon seen.
+const GLANCE: Duration = Duration::from_millis(40);
+/// How long a look takes that tells what helped.
 const LOOK: Duration = Duration::from_millis(100);
 /// `auto` never has more connections, for all documents of a batch together.
 const MOST: usize = 32;
 /// It multiplies them by this.
-const STEP: usize = 4;
+const STEP: usize = 8;
 /// More connections helped when everything is faster by this factor.
 const HELPED: f64 = 1.25;
 /// More connections may help a process that is busy for less than this part of the time.
@@ -50,6 +52,8 @@ pub struct Growth {
     settled: bool,
     /// How fast it was with fewer connections, in bytes a second.
     before: Option<f64>,
+    /// How fast it was at the last look since.
+    last: Option<f64>,
     look: Look,
 }
 
@@ -89,6 +93,7 @@ impl Growth {
             most,
             settled: wanted == most,
             before: None,
+            last: None,
             look: Look::now(),
         }
     }
@@ -103,7 +108,7 @@ impl Growth {
         let took = self.look.since.elapsed();
         if opening > 0 {
             self.look = Look::now();
-        } else if took >= LOOK {
+        } else if took >= self.before.map_or(GLANCE, |_| LOOK) {
             let seconds = took.as_secs_f64();
             let rate = self.look.moved as f64 / seconds;
             let busy = busy().saturating_sub(self.look.busy).as_secs_f64() / seconds;
@@ -117,6 +122,11 @@ impl Growth {
     fn judge(&mut self, rate: f64, busy: f64, rest: u64) {
         match self.before {
             None if busy >= BUSY => return,
+            // New connections are slow at first (RFC 5681 section 3.1): wait for the end of that.
+            Some(_) if self.last.is_none_or(|last| rate > last * HELPED) => {
+                self.last = Some(rate);
+                return;
+            }
             Some(before) if rate < before * HELPED => {
                 self.settled = true;
                 self.wanted = (self.wanted / STEP).max(1);
@@ -127,7 +137,7 @@ impl Growth {
         if rest < 4 * SHORTEST || rest as f64 <= rate * SOON.as_secs_f64() {
             return;
         }
-        self.before = Some(rate);
+        (self.before, self.last) = (Some(rate), None);
         self.wanted = (self.wanted * STEP).min(self.most);
         self.settled = self.wanted == self.most;
         log::info!(
@@ -159,17 +169,18 @@ mod tests {
     fn connections_are_added_as_long_as_each_step_helps() {
         let mut growth = auto(1);
         let mut wanted = vec![growth.wanted];
-        for rate in [20.0, 78.0, 300.0, 600.0] {
+        for rate in [20.0, 90.0, 150.0, 160.0, 600.0] {
             growth.judge(rate * MIB, 0.1, MUCH);
             wanted.push(growth.wanted);
         }
-        assert_eq!(wanted, [1, 4, 16, 32, 32]);
+        assert_eq!(wanted, [1, 8, 8, 8, 32, 32]);
     }
 
     #[test]
     fn what_did_not_help_is_taken_back_for_good() {
         let mut growth = auto(1);
         growth.judge(20.0 * MIB, 0.1, MUCH);
+        growth.judge(24.0 * MIB, 0.1, MUCH);
         growth.judge(24.0 * MIB, 0.1, MUCH);
         assert!(growth.wanted == 1 && growth.settled);
     }
@@ -187,7 +198,7 @@ mod tests {
     fn documents_of_a_batch_share_what_auto_may_have() {
         for (jobs, most) in [(1, 32), (4, 8), (256, 1)] {
             let mut growth = auto(jobs);
-            for rate in [1.0, 10.0, 100.0, 1000.0] {
+            for rate in [1.0, 10.0, 10.0, 100.0, 100.0] {
                 growth.judge(rate * MIB, 0.0, 100 * MUCH);
             }
             assert_eq!(growth.wanted, most);

@@ -120,8 +120,8 @@ impl Lane {
         self.at < self.end || self.at == self.body.end
     }
 
-    /// Leaves to others what is far more than its share, when so many `bytes` are missing in all and
-    /// there are to be more `connections`, or when it is slower than they are.
+    /// Leaves to others, who have nothing to do, what is far more than its share of the `bytes` that are
+    /// missing in all. (Its response is given up then, when it comes to that place.)
     fn share(&mut self, missing: &mut Missing, bytes: u64, connections: usize) {
         if let Some(share) = missing::share(bytes, connections)
             && self.end - self.at >= 2 * share
@@ -288,7 +288,7 @@ impl Work<'_> {
         self.watcher.moved(held);
         let missing = self.total.saturating_sub(held);
         self.growth.look(piece.len(), missing, self.opening);
-        if rest.is_empty() {
+        if rest.is_empty() && self.missing.is_empty() {
             lane.share(&mut self.missing, missing, self.growth.wanted);
         }
         if lane.goes_on() && !ended {
