@@ -370,6 +370,7 @@ impl<'a> Attempts<'a> {
                 pace,
                 connections: self.connections,
                 jobs: self.jobs,
+                charged: self.resolver.provider().charged,
             });
             if let Some(segments) = segments
                 && segments.are_for(&body, partial)

@@ -40,9 +40,12 @@ impl StallWatch {
 
     /// Notes a wait of `waited` that brought `bytes`.
     pub fn note(&mut self, waited: Duration, bytes: u64) {
+        let step = self.window / MARKS;
+        if waited >= step {
+            self.marks.push_back((self.waited, self.moved)); // what was before does not count for it
+        }
         self.waited += waited;
         self.moved += bytes;
-        let step = self.window / MARKS;
         if self
             .marks
             .back()
@@ -92,6 +95,19 @@ mod tests {
         let mut watch = StallWatch::new(30 * SECOND);
         assert_eq!(run(&mut watch, 60, 1 << 20), None);
         assert!(run(&mut watch, 100, 0).is_some_and(|second| second < 33));
+    }
+
+    #[test]
+    fn one_long_silence_after_speed_is_seen_as_soon() {
+        let mut watch = StallWatch::new(30 * SECOND);
+        watch.note(SECOND / 10, 1 << 20);
+        let mut silence = Duration::ZERO;
+        while !watch.stalled() {
+            let patience = watch.patience();
+            watch.note(patience, 0);
+            silence += patience;
+        }
+        assert!(silence < 33 * SECOND, "{silence:?}");
     }
 
     #[test]

@@ -18,6 +18,8 @@ pub struct LastStorage {
     /// What is on record, as far as this process knows.
     known: Mutex<Option<Origin>>,
     opened: AtomicBool,
+    /// Set when a document is to be fetched, and none is on record.
+    unknown: AtomicBool,
 }
 
 /// Scheme, host and port, and nothing else of a URL.
@@ -47,6 +49,7 @@ impl LastStorage {
             name: fingerprint(identity),
             known: Mutex::default(),
             opened: AtomicBool::default(),
+            unknown: AtomicBool::default(),
         }
     }
 
@@ -58,6 +61,7 @@ impl LastStorage {
         let recorded: Option<Origin> = self.records.read(&self.name).ok().flatten();
         let url = recorded.as_ref().and_then(Origin::url);
         *locked(&self.known) = recorded;
+        self.unknown.store(url.is_none(), Ordering::Relaxed);
         url
     }
 
@@ -86,6 +90,16 @@ impl Resolver {
     /// proxy.
     pub fn open_ahead(&self) {
         if let Some(origin) = self.storage.take() {
+            self.http.open_ahead(&origin);
+        }
+    }
+
+    /// The same for the storage that an answer names, where none was known: while that answer is
+    /// recorded.
+    pub(super) fn open_meanwhile(&self, url: &PresignedUrl) {
+        if self.storage.unknown.swap(false, Ordering::Relaxed)
+            && let Some(origin) = Origin::of(url.expose()).url()
+        {
             self.http.open_ahead(&origin);
         }
     }

@@ -268,7 +268,8 @@ impl Entry<'_> {
         if after != self.record {
             self.record = after;
             self.unwritten = true;
-            let written = self.write().await;
+            // The connection to the storage is made meanwhile.
+            let written = self.write(matches!(event, Event::Answered(_))).await;
             self.wrote(written);
         }
         // Until its record is made, nothing of it has left, and whoever is stopped has asked for nothing.
@@ -278,10 +279,12 @@ impl Entry<'_> {
         };
     }
 
-    /// Where several documents are under way, in a thread: the disk syncs of all go on together then.
-    async fn write(&self) -> Option<Result<()>> {
+    /// In a thread where something else goes on meanwhile, or where several documents are under way: the
+    /// disk syncs of all go on together then.
+    async fn write(&self, beside: bool) -> Option<Result<()>> {
         let durable = self.record.as_ref().map(lasting) != Some(Lasting::Soon);
-        if durable && self.ledger.under_way.load(Ordering::Relaxed) > 1 {
+        let several = self.ledger.under_way.load(Ordering::Relaxed) > 1;
+        if durable && (several || beside) {
             let (desk, record) = (Arc::clone(&self.desk), self.record.clone());
             let writing = move || locked(&desk).write(record.as_ref());
             if let Ok(written) = tokio::task::spawn_blocking(writing).await {

@@ -70,6 +70,7 @@ impl Resolver {
             let leaving = async || note(Event::Sending).await;
             let failure = match self.hand_over(id, retry, &leaving).await {
                 Ok(url) => {
+                    self.open_meanwhile(&url);
                     note(Event::Answered(&url)).await;
                     return Ok(url);
                 }

@@ -4,7 +4,7 @@ use crate::support::raw::{Request, both, head, reply};
 use crate::support::services::Service;
 use crate::support::{World, kill, noise};
 use docfetch::sandbox::Document;
-use std::io::Write as _;
+use std::io::Write;
 use std::net::TcpStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,8 +13,26 @@ use std::time::{Duration, Instant};
 const MIB: usize = 1 << 20;
 const TAG: &str = "\"v1\"";
 
+/// Passes on 32 KiB at a time, and rests after each.
+struct Paced<'a>(&'a mut TcpStream, Duration);
+
+impl Write for Paced<'_> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        std::thread::sleep(self.1);
+        self.0.write(&bytes[..bytes.len().min(32 << 10)])
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.0.flush()
+    }
+}
+
 /// Answers as an object storage does, the range that was asked for.
 fn serve(request: &Request, stream: &mut TcpStream, content: &[u8], tag: &str) {
+    serve_to(request, stream, content, tag);
+}
+
+fn serve_to(request: &Request, stream: &mut impl Write, content: &[u8], tag: &str) {
     let total = content.len();
     let asked = request.header("range").map(|range| {
         let (first, last) = range["bytes=".len()..].split_once('-').unwrap();
@@ -336,6 +354,78 @@ fn a_storage_that_stops_to_send_ranges_sends_the_rest_in_one_piece() {
 }
 
 #[test]
+fn one_slow_connection_does_not_keep_the_others_waiting() {
+    let content = noise(12 * MIB);
+    let body = content.clone();
+    let slow = AtomicBool::new(false);
+    let (api, _storage) = both("/x.bin", move |request, stream| {
+        let bounded = request.header("range").is_some();
+        if !bounded || slow.swap(true, Ordering::SeqCst) {
+            // Some 4 MiB/s, but for the first segment.
+            let mut paced = Paced(stream, Duration::from_millis(8));
+            return serve_to(request, &mut paced, &body, TAG);
+        }
+        serve_to(
+            request,
+            &mut Paced(stream, Duration::from_millis(1000)),
+            &body,
+            TAG,
+        );
+    });
+    let world = World::new(&api.base());
+    let run = world.run(&["sm", "a", "-c", "4"]);
+    let took = run.exits(0).elapsed;
+    assert!(
+        took < Duration::from_secs(15),
+        "{took:?}: that one takes 48 s"
+    );
+    assert!(world.read("x.bin") == content);
+}
+
+#[test]
+fn a_paid_url_that_ends_under_way_is_enough_for_what_it_was_asked_for() {
+    for connections in ["1", "4", "auto"] {
+        let faults = ["expire-after=2s", "throttle=2M"];
+        let (service, content) = Service::with("x.bin", 12 * MIB, &faults);
+        let world = service.world();
+        world.run(&["onecodex", "doc1", "-c", connections]).exits(0);
+        assert!(world.read("x.bin") == content, "{connections}");
+        assert_eq!(service.charges(), 1);
+    }
+}
+
+#[test]
+fn short_answers_that_bring_something_are_no_failures() {
+    let content = noise(6 * MIB);
+    let body = content.clone();
+    let (api, storage) = both("/x.bin", move |request, stream| {
+        let range = request
+            .header("range")
+            .map(|range| &range["bytes=".len()..]);
+        let Some((first, last)) = range.and_then(|range| range.split_once('-')) else {
+            return slowly(stream, &body);
+        };
+        // At most 300 KB of what was asked for.
+        let first: usize = first.parse().unwrap();
+        let last = last.parse().unwrap_or(body.len() - 1).min(first + 299_999);
+        let range = format!("bytes {first}-{last}/{}", body.len());
+        let headers = [("ETag", TAG), ("Content-Range", &*range)];
+        head(
+            stream,
+            "206 Partial Content",
+            &headers,
+            Some(last + 1 - first),
+        );
+        let _ = stream.write_all(&body[first..=last]);
+    });
+    let world = World::new(&api.base());
+    let run = world.run(&["sm", "a", "-c", "4", "--retries", "0"]);
+    assert!(run.exits(0).elapsed < Duration::from_secs(5), "{run:?}");
+    assert!(world.read("x.bin") == content);
+    assert!(storage.seen().len() > 4);
+}
+
+#[test]
 fn a_sidecar_that_was_torn_leaves_the_one_before() {
     // Its two places: one of them is spoilt, or both.
     for (spoilt, kept) in [(&[0][..], true), (&[1], true), (&[0, 1], false)] {
@@ -485,7 +575,7 @@ fn a_full_disk_and_a_failing_sync_are_told_whatever_the_connections() {
         return;
     }
     for (call, fault, code, what) in [
-        ("pwrite64", "error=ENOSPC:when=20", 7, "disk_full"),
+        ("pwrite64", "error=ENOSPC:when=20+", 7, "disk_full"),
         ("fdatasync", "error=EIO:when=1+", 7, "local_io"),
     ] {
         let (service, content) = Service::with("x.bin", 24 * MIB, &["throttle=16M"]);

@@ -34,6 +34,11 @@ use std::ops::{ControlFlow, Range};
 use std::pin::Pin;
 use std::time::{Duration, Instant};
 
+/// How long a connection that is slower than others keeps them waiting.
+const MOMENT: Duration = Duration::from_secs(1);
+/// Slower by this factor is far slower.
+const SLOW: u64 = 4;
+
 /// How the segments ended, when all that was under way has arrived.
 pub enum Ended {
     /// As one body would have.
@@ -66,6 +71,8 @@ pub struct Segments<'a> {
     pub connections: Connections,
     /// How many documents are fetched at the same time.
     pub jobs: usize,
+    /// Whether another URL would cost: what is missing must not depend on more requests than it has to.
+    pub charged: bool,
 }
 
 /// A response that is being read.
@@ -78,6 +85,7 @@ struct Lane {
     at: u64,
     /// Up to here it is its own to fetch.
     end: u64,
+    since: Instant,
 }
 
 /// What happened on one of the connections.
@@ -97,6 +105,7 @@ impl Lane {
             piece: Bytes::new(),
             at: body.offset,
             end,
+            since: Instant::now(),
             body,
         })
     }
@@ -121,14 +130,26 @@ impl Lane {
     }
 
     /// Leaves to others, who have nothing to do, what is far more than its share of the `bytes` that are
-    /// missing in all. (Its response is given up then, when it comes to that place.)
-    fn share(&mut self, missing: &mut Missing, bytes: u64, connections: usize) {
-        if let Some(share) = missing::share(bytes, connections)
-            && self.end - self.at >= 2 * share
-        {
-            missing.put_back(self.at + share..self.end);
-            self.end = self.at + share;
-        }
+    /// missing in all, or than it brings in a moment, where others bring far more. (Its response is given
+    /// up then, when it comes to that place.)
+    fn share(&mut self, missing: &mut Missing, bytes: u64, connections: usize, usual: u64) {
+        let rest = self.end - self.at;
+        let brings = match self.since.elapsed() {
+            young if young < MOMENT => u64::MAX, // who knows
+            _ => in_a_moment(self.at - self.body.offset, self.since).max(PROGRESS),
+        };
+        let own = match missing.share(bytes, connections) {
+            Some(share) if rest >= 2 * share => share,
+            _ if connections > 1 && brings < usual / SLOW && rest / 2 > brings => brings,
+            _ => return,
+        };
+        missing.put_back(self.at + own..self.end);
+        self.end = self.at + own;
+    }
+
+    /// Whether its answer was shorter than asked for, and worth its request.
+    fn was_cut_short(&self) -> bool {
+        self.at == self.body.end && self.at - self.body.offset >= PROGRESS
     }
 
     /// Goes on with what comes next in its response and is nobody's yet.
@@ -141,6 +162,13 @@ impl Lane {
             missing.put_back(self.end..next.end);
         }
     }
+}
+
+/// How many bytes come in a moment when so many came since then.
+fn in_a_moment(moved: u64, since: Instant) -> u64 {
+    let took = since.elapsed().max(MOMENT).as_millis();
+    let moved = u128::from(moved) * MOMENT.as_millis() / took;
+    u64::try_from(moved).unwrap_or(u64::MAX)
 }
 
 impl Segments<'_> {
@@ -177,16 +205,20 @@ impl Segments<'_> {
             connections => connections,
         };
         let mut work = Work {
+            segments: self,
             entity,
             total,
-            missing: Missing::new(partial.holes(total)),
+            missing: Missing::new(partial.holes(total), self.charged),
             growth: Growth::new(connections, self.jobs),
+            held_first: partial.held(),
             held_then: partial.held(),
+            since: Instant::now(),
             partial,
             digests,
             watcher,
             retry: retry.clone(),
             stop: None,
+            wait: Duration::ZERO,
             not_before: Instant::now(),
             opening: 0,
         };
@@ -201,7 +233,9 @@ impl Segments<'_> {
         let hole = work.missing.first().unwrap_or(total..total);
         let mut first = Lane::new(first, hole.end);
         let bytes = total.saturating_sub(work.partial.held());
-        first.share(&mut work.missing, bytes, work.growth.wanted);
+        if work.may_ask() {
+            first.share(&mut work.missing, bytes, work.growth.wanted, 0);
+        }
         going.push(Box::pin(first.next(self.pace)));
         while let Some(event) = going.next().await {
             match work.after(event, going.len())? {
@@ -219,6 +253,7 @@ impl Segments<'_> {
 
 /// A document's segments under way.
 struct Work<'a> {
+    segments: &'a Segments<'a>,
     entity: &'a Entity,
     total: u64,
     missing: Missing,
@@ -231,9 +266,13 @@ struct Work<'a> {
     retry: Retry,
     /// How many bytes were here when something broke last.
     held_then: u64,
+    /// How many there were, and when, at the beginning.
+    held_first: u64,
+    since: Instant,
     /// Set when nothing more is to be asked for.
     stop: Option<Stop>,
-    /// When the next request may leave.
+    /// How long the next request waits, and when any may leave.
+    wait: Duration,
     not_before: Instant,
     /// Requests that are not answered yet.
     opening: usize,
@@ -288,14 +327,18 @@ impl Work<'_> {
         self.watcher.moved(held);
         let missing = self.total.saturating_sub(held);
         self.growth.look(piece.len(), missing, self.opening);
-        if rest.is_empty() && self.missing.is_empty() {
-            lane.share(&mut self.missing, missing, self.growth.wanted);
+        let idle = others + 1 < self.growth.wanted && self.missing.is_empty();
+        if rest.is_empty() && idle && self.may_ask() {
+            let connections = self.growth.wanted;
+            let moved = held.saturating_sub(self.held_first);
+            let usual = in_a_moment(moved, self.since) / connections.max(1) as u64;
+            lane.share(&mut self.missing, missing, connections, usual);
         }
         if lane.goes_on() && !ended {
             return Ok(ControlFlow::Continue(Some(lane)));
         }
         self.missing.put_back(lane.at..lane.end);
-        if lane.at < lane.end {
+        if lane.at < lane.end && !lane.was_cut_short() {
             self.note(lane.body.is_short(lane.at), others);
         }
         Ok(ControlFlow::Continue(None))
@@ -321,6 +364,7 @@ impl Work<'_> {
             Ok(Opened::Body(_) | Opened::Complete | Opened::StartOver { .. }) => {
                 self.stop(Ended::NoRanges);
             }
+            Err(error) if error.code() == Code::Protocol => self.stop(Ended::NoRanges),
             Ok(Opened::Expired) => self.stop(Ended::Expired),
             Ok(Opened::NotThere(_)) => self.stop(Ended::NotThere),
             Err(error) => {
@@ -349,16 +393,26 @@ impl Work<'_> {
             self.retry.progressed(now);
         }
         self.held_then = held;
+        let asked = error.wait().is_some();
         let verdict = match others {
             0 => None,
             _ => Some(self.retry.judge(error.clone(), now, backoff::random())),
         };
         match verdict {
-            Some(Verdict::Wait(wait)) => self.not_before = self.not_before.max(now + wait),
+            Some(Verdict::Wait(wait)) if asked => {
+                self.not_before = self.not_before.max(now + wait);
+            }
+            Some(Verdict::Wait(wait)) => self.wait = wait,
             Some(Verdict::GiveUp(_)) | None => {
                 self.stop.get_or_insert(Stop::Failed(error));
             }
         }
+    }
+
+    /// Whether more requests are likely to be answered.
+    fn may_ask(&self) -> bool {
+        let Segments { url, http, .. } = self.segments;
+        self.stop.is_none() && !(self.segments.charged && url.is_about_to_end(http.clock().now()))
     }
 
     /// The next segment to ask for while so many connections are going, and when.
@@ -366,10 +420,10 @@ impl Work<'_> {
         if self.stop.is_some() || going >= self.growth.wanted {
             return None;
         }
-        let range = self.missing.take(self.growth.wanted)?;
+        let range = self.missing.take(self.growth.wanted, going)?;
         self.opening += 1;
-        let wait = self.not_before.saturating_duration_since(Instant::now());
-        Some((range, wait))
+        let held_back = self.not_before.saturating_duration_since(Instant::now());
+        Some((range, held_back.max(std::mem::take(&mut self.wait))))
     }
 
     fn end(self) -> Result<Ended> {

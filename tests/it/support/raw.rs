@@ -1,7 +1,7 @@
 //! Servers on raw sockets: every byte of an answer is the test's own.
 
 use super::{SIGNATURE, TOKEN};
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 
@@ -166,7 +166,12 @@ pub fn keep(stream: &mut TcpStream, status: &str, body: &str) {
 }
 
 /// Sends the head of an answer; the body is the caller's.
-pub fn head(stream: &mut TcpStream, status: &str, headers: &[(&str, &str)], length: Option<usize>) {
+pub fn head(
+    stream: &mut impl Write,
+    status: &str,
+    headers: &[(&str, &str)],
+    length: Option<usize>,
+) {
     let mut text = format!("HTTP/1.1 {status}\r\nConnection: close\r\n");
     if let Some(length) = length {
         text.push_str(&format!("Content-Length: {length}\r\n"));
