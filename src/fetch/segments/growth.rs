@@ -9,7 +9,7 @@ use rustix::time::{ClockId, clock_gettime};
 use std::time::{Duration, Instant};
 
 /// How long the first look takes: whether much is left is soon seen.
-const GLANCE: Duration = Duration::from_millis(40);
+const GLANCE: Duration = Duration::from_millis(80);
 /// How long a look takes that tells what helped.
 const LOOK: Duration = Duration::from_millis(100);
 /// `auto` never has more connections, for all documents of a batch together.
@@ -61,7 +61,10 @@ pub struct Growth {
 #[derive(Debug)]
 struct Look {
     since: Instant,
+    /// How busy the process had been.
     busy: Duration,
+    /// How long it wrote since, or waited for that.
+    writing: Duration,
     moved: u64,
 }
 
@@ -70,6 +73,7 @@ impl Look {
         Self {
             since: Instant::now(),
             busy: busy(),
+            writing: Duration::ZERO,
             moved: 0,
         }
     }
@@ -98,20 +102,26 @@ impl Growth {
         }
     }
 
-    /// Looks whether more connections are wanted now that `moved` more bytes are here and `rest` are
-    /// missing; waits for those that are still `opening`.
-    pub fn look(&mut self, moved: usize, rest: u64, opening: usize) {
+    /// Notes that it took so long to write `moved` bytes: a slow disk is not the network's fault.
+    pub fn wrote(&mut self, moved: usize, took: Duration) {
+        self.look.moved += moved as u64;
+        self.look.writing += took;
+    }
+
+    /// Looks whether more connections are wanted now that `rest` are missing; waits for those that are
+    /// still `opening`.
+    pub fn look(&mut self, rest: u64, opening: usize) {
         if self.settled {
             return;
         }
-        self.look.moved += moved as u64;
         let took = self.look.since.elapsed();
         if opening > 0 {
             self.look = Look::now();
         } else if took >= self.before.map_or(GLANCE, |_| LOOK) {
             let seconds = took.as_secs_f64();
             let rate = self.look.moved as f64 / seconds;
-            let busy = busy().saturating_sub(self.look.busy).as_secs_f64() / seconds;
+            let busy = busy().saturating_sub(self.look.busy) + self.look.writing;
+            let busy = busy.as_secs_f64() / seconds;
             self.look = Look::now();
             self.judge(rate, busy, rest);
         }

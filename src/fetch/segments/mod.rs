@@ -311,6 +311,7 @@ impl Work<'_> {
             return Ok(ControlFlow::Break(Ended::Copied(Copied::TooMuch)));
         }
         let mut rest = piece;
+        let writing = Instant::now();
         loop {
             let own = usize::try_from(lane.end - lane.at).unwrap_or(usize::MAX);
             let (own, others) = rest.split_at(rest.len().min(own));
@@ -322,11 +323,12 @@ impl Work<'_> {
                 break; // what is left is another one's
             }
         }
+        self.growth.wrote(piece.len(), writing.elapsed());
         self.digests.took(piece, self.partial.position());
         let held = self.partial.held();
         self.watcher.moved(held);
         let missing = self.total.saturating_sub(held);
-        self.growth.look(piece.len(), missing, self.opening);
+        self.growth.look(missing, self.opening);
         let idle = others + 1 < self.growth.wanted && self.missing.is_empty();
         if rest.is_empty() && idle && self.may_ask() {
             let connections = self.growth.wanted;
