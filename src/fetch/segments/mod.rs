@@ -1,7 +1,7 @@
 //! One document over several connections: range requests at the same time.
 //!
 //! It begins with the one response that is there anyway. Where more connections are asked for, or may
-//! help ([`growth`]), what is missing is cut into segments; each connection fetches one after another,
+//! help (`growth`), what is missing is cut into segments; each connection fetches one after another,
 //! in the order of the document, so that whoever reads behind can follow. A segment that breaks or
 //! stalls goes back to what is missing, and is asked for again. Every response must be of the very
 //! same representation: its entity tag, its total, its range. Memory is what the connections' buffers
