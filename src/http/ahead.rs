@@ -6,16 +6,13 @@
 //! Nothing is sent on it but the TLS handshake, and where it fails nobody is told: then the
 //! connection is made when it is needed, as ever.
 
+use super::connector::{Connecting, Way};
 use crate::model::locked;
 use std::any::Any;
-use std::pin::Pin;
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
-use tower_layer::Layer;
-use tower_service::Service;
 
 /// A spare connection is not used when it is older: the server may be about to close it.
 const YOUNG: Duration = Duration::from_secs(5);
@@ -57,44 +54,14 @@ impl Spare {
     }
 }
 
-impl<S> Layer<S> for Spare {
-    type Service = Sparing<S>;
-
-    fn layer(&self, connector: S) -> Sparing<S> {
-        Sparing {
-            connector,
-            spare: self.clone(),
-        }
-    }
-}
-
-/// A connector that has a connection to spare.
-#[derive(Clone, Debug)]
-pub struct Sparing<S> {
-    connector: S,
-    spare: Spare,
-}
-
-type Connecting<T, E> = Pin<Box<dyn Future<Output = Result<T, E>> + Send>>;
-
-impl<S, R> Service<R> for Sparing<S>
-where
-    S: Service<R>,
-    S::Future: Send + 'static,
-    S::Response: Send + 'static,
-    S::Error: Send + 'static,
-{
-    type Response = S::Response;
-    type Error = S::Error;
-    type Future = Connecting<S::Response, S::Error>;
-
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.connector.poll_ready(context)
-    }
-
-    fn call(&mut self, request: R) -> Self::Future {
-        let connecting = self.connector.call(request);
-        let mut kept = locked(&self.spare.0.kept);
+impl Way for Spare {
+    fn lead<C, T, E>(&self, connecting: C) -> Connecting<T, E>
+    where
+        C: Future<Output = Result<T, E>> + Send + 'static,
+        T: Send + 'static,
+        E: Send + 'static,
+    {
+        let mut kept = locked(&self.0.kept);
         if matches!(*kept, Kept::NotStarted) {
             // Whoever asked goes away; the connection stays.
             let making = async {
@@ -102,11 +69,11 @@ where
                 made.ok()?.ok().map(|made| Box::new(made) as Connection)
             };
             *kept = Kept::Started(Instant::now(), tokio::spawn(making));
-            self.spare.0.started.notify_one();
+            self.0.started.notify_one();
             return Box::pin(std::future::pending());
         }
         drop(kept);
-        let spare = self.spare.take();
+        let spare = self.take();
         Box::pin(async move {
             if let Some(spare) = spare
                 && let Ok(Some(connection)) = spare.await

@@ -12,6 +12,7 @@
 
 use super::addresses::{Policy, is_localhost, is_loopback};
 use super::ahead::Spare;
+use super::connector::Along;
 use super::gate::Gate;
 use crate::config::settings::Connection;
 use crate::config::variables::{self, ALL_PROXY, HTTP_PROXY, HTTPS_PROXY, NO_PROXY};
@@ -86,7 +87,10 @@ impl Clients {
     /// # Errors
     /// [`Code::Unexpected`] when the library cannot make it.
     pub fn charged(&self, gate: &Gate) -> Result<Client> {
-        build(self.builder(Channel::Charged).connector_layer(gate.clone()))
+        build(
+            self.builder(Channel::Charged)
+                .connector_layer(Along(gate.clone())),
+        )
     }
 
     /// A client for one storage, whose first connection is `spare`; none where a proxy is in between.
@@ -95,7 +99,7 @@ impl Clients {
             return None;
         }
         let builder = self.builder(Channel::Storage);
-        build(builder.connector_layer(spare.clone())).ok()
+        build(builder.connector_layer(Along(spare.clone()))).ok()
     }
 
     fn builder(&self, channel: Channel) -> ClientBuilder {

@@ -6,13 +6,11 @@
 //! done), and goes on when the record is made. (A connection that is used again ([`super::lines`]) stops
 //! nowhere: there the record is made first.)
 
+use super::connector::{Connecting, Way};
 use futures_util::future::LocalBoxFuture;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use tokio::sync::{Notify, watch};
-use tower_layer::Layer;
-use tower_service::Service;
 
 /// Makes the record of a request that is about to leave.
 pub trait Leaving {
@@ -75,44 +73,14 @@ impl Gate {
     }
 }
 
-impl<S> Layer<S> for Gate {
-    type Service = Gated<S>;
-
-    fn layer(&self, connector: S) -> Gated<S> {
-        Gated {
-            connector,
-            gate: self.clone(),
-        }
-    }
-}
-
-/// A connector whose connections stop at a gate.
-#[derive(Clone, Debug)]
-pub struct Gated<S> {
-    connector: S,
-    gate: Gate,
-}
-
-type Connecting<T, E> = Pin<Box<dyn Future<Output = Result<T, E>> + Send>>;
-
-impl<S, R> Service<R> for Gated<S>
-where
-    S: Service<R>,
-    S::Future: Send + 'static,
-    S::Response: Send,
-    S::Error: Send,
-{
-    type Response = S::Response;
-    type Error = S::Error;
-    type Future = Connecting<S::Response, S::Error>;
-
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.connector.poll_ready(context)
-    }
-
-    fn call(&mut self, request: R) -> Self::Future {
-        let connecting = self.connector.call(request);
-        let gate = self.gate.clone();
+impl Way for Gate {
+    fn lead<C, T, E>(&self, connecting: C) -> Connecting<T, E>
+    where
+        C: Future<Output = Result<T, E>> + Send + 'static,
+        T: Send + 'static,
+        E: Send + 'static,
+    {
+        let gate = self.clone();
         Box::pin(async move {
             let connection = connecting.await?;
             gate.pass().await;

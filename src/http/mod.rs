@@ -6,6 +6,7 @@ pub mod backoff;
 pub mod budget;
 pub mod client;
 pub mod clock;
+pub mod connector;
 pub mod content_disposition;
 pub mod expiry;
 pub mod failure;
