@@ -5,12 +5,11 @@ use super::digests::Digests;
 use super::engine::Fetcher;
 use super::events::Watcher;
 use super::naming;
-use super::pace::Pace;
 use super::partial::Name;
-use super::segments::{Connections, Ended, Segments};
+use super::segments::{Ended, Segments};
 use super::sink::Sink;
 use super::transfer::{self, Body, Copied, Opened};
-use super::verify::{Lengths, Wanted, check_length};
+use super::verify::{Lengths, check_length};
 use crate::error::{Code, Error, Result};
 use crate::http::backoff::{self, Retry};
 use crate::http::headers::is_strong;
@@ -22,7 +21,7 @@ use std::time::Instant;
 
 /// An attempt that moved fewer bytes than this, and not the rest, made no progress.
 pub const PROGRESS: u64 = 16 << 10;
-/// No document is larger, in bytes, as far as anybody pays before knowing its size.
+/// So much room, in bytes, is taken to be enough for a document whose size nobody knows yet.
 const ROOM_FOR_ANY: u64 = 16 << 30;
 /// A document that changes more often than this while it is fetched is given up.
 const CHANGES: u32 = 5;
@@ -48,6 +47,16 @@ pub struct Facts {
     pub resolves: u32,
     /// The media type that the storage told.
     pub media_type: Option<String>,
+}
+
+/// What a response, and the segments beside it, brought.
+enum Came {
+    /// The document's last byte, and all before it.
+    Whole,
+    /// Not all: the rest is to be asked for in another way.
+    InPart,
+    /// Not all, and the URL's time is over.
+    Expired,
 }
 
 /// How the attempts at one document go.
@@ -87,11 +96,8 @@ impl Course {
 
 /// The attempts at one document: one budget of retries over resolve, transfer and resume.
 pub struct Attempts<'a> {
+    fetcher: &'a Fetcher,
     resolver: &'a Resolver,
-    wanted: Wanted,
-    pace: &'a Pace,
-    connections: Connections,
-    jobs: usize,
     id: &'a DocumentId,
     /// Who watches this document.
     pub watcher: Box<dyn Watcher + 'a>,
@@ -110,11 +116,8 @@ impl<'a> Attempts<'a> {
     pub fn new(fetcher: &'a Fetcher, id: &'a DocumentId, watcher: Box<dyn Watcher + 'a>) -> Self {
         let resolver = fetcher.resolver();
         Self {
+            fetcher,
             resolver,
-            wanted: fetcher.options().wanted,
-            pace: fetcher.pace(),
-            connections: fetcher.options().connections,
-            jobs: fetcher.options().jobs,
             id,
             watcher,
             retry: resolver.retry(),
@@ -164,7 +167,7 @@ impl<'a> Attempts<'a> {
             }
             None => (self.resolver.metadata(self.id).await, None),
         };
-        let mut digests = Digests::new(self.wanted, sink);
+        let mut digests = Digests::new(self.fetcher.options().wanted, sink);
         if let Sink::Partial(partial) = &*sink {
             // A name that is known before paying shows a clash before paying.
             if charged {
@@ -297,15 +300,14 @@ impl<'a> Attempts<'a> {
                     let segments = course.ranges.then_some(&url);
                     let ended = self.copy(*body, segments, sink, digests, &mut course);
                     match ended.await {
-                        Ok(Ended::Expired) => {
+                        Ok(Came::Whole) => return Ok(Standing::Free),
+                        Ok(Came::Expired) => {
                             course.moved_to(sink.held(), Some(&mut self.retry));
                             url = self.renew(&url, sink, &mut course).await?;
                             used = false;
                             continue;
                         }
-                        // Asked for alone, it is waited for; or it comes in one piece.
-                        Ok(Ended::NotThere | Ended::NoRanges) => continue,
-                        Ok(Ended::Copied(_) | Ended::Changed(_)) => return Ok(Standing::Free),
+                        Ok(Came::InPart) => continue,
                         Err(error) => error,
                     }
                 }
@@ -337,18 +339,19 @@ impl<'a> Attempts<'a> {
         sink: &mut Sink,
         digests: &mut Digests,
         course: &mut Course,
-    ) -> Result<Ended> {
-        let ended = self.read(body, segments, sink, digests).await?;
-        let (why, other) = match ended {
-            Ended::Copied(Copied::TooMuch) => ("the storage sent more than it announced", false),
-            Ended::Changed(why) => (why, true),
+    ) -> Result<Came> {
+        let (why, other) = match self.read(body, segments, sink, digests).await? {
+            Ended::Copied(Copied::All) => return Ok(Came::Whole),
+            Ended::Expired => return Ok(Came::Expired),
+            Ended::NotThere => return Ok(Came::InPart), // asked for alone, it is waited for
             Ended::NoRanges => {
                 course.ranges = false;
                 sink.forget_behind_holes();
                 course.farthest = sink.held();
-                return Ok(ended);
+                return Ok(Came::InPart);
             }
-            ended => return Ok(ended),
+            Ended::Copied(Copied::TooMuch) => ("the storage sent more than it announced", false),
+            Ended::Changed(why) => (why, true),
         };
         course.ranges = false; // what came in one piece is of one document
         self.start_over(sink, digests, course, why, other)?;
@@ -362,19 +365,18 @@ impl<'a> Attempts<'a> {
         sink: &mut Sink,
         digests: &mut Digests,
     ) -> Result<Ended> {
-        let (pace, watcher) = (self.pace, &mut *self.watcher);
-        if let Sink::Partial(partial) = sink {
-            let segments = segments.map(|url| Segments {
+        let (pace, watcher) = (self.fetcher.pace(), &mut *self.watcher);
+        if let (Sink::Partial(partial), Some(url)) = (&mut *sink, segments) {
+            let options = self.fetcher.options();
+            let segments = Segments {
                 http: self.resolver.http(),
                 url,
                 pace,
-                connections: self.connections,
-                jobs: self.jobs,
+                connections: options.connections,
+                jobs: options.jobs,
                 charged: self.resolver.provider().charged,
-            });
-            if let Some(segments) = segments
-                && segments.are_for(&body, partial)
-            {
+            };
+            if segments.are_for(&body, partial) {
                 let retry = &self.retry;
                 return segments.copy(body, retry, partial, digests, watcher).await;
             }

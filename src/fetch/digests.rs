@@ -10,13 +10,13 @@ use super::verify::Wanted;
 use crate::error::{Code, Error, Result};
 use crate::http::headers::Checksum;
 use crate::model::{hexadecimal, locked};
+use crate::state::files::read_piece;
 use crc_fast::CrcAlgorithm;
 use md5::Digest as _;
 use ring::digest;
 use rustix::fs::{Mode, OFlags};
 use std::fs::File;
 use std::io::{self, Read as _};
-use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use tokio::sync::oneshot;
@@ -116,15 +116,16 @@ impl Goal {
     }
 
     /// Hashes the file up to wherever it is told, until there is no more.
-    fn follow(&self, file: &File, hasher: &mut Hasher, done: &mut u64) -> io::Result<()> {
+    fn follow(&self, file: &File, hasher: &mut Hasher, mut done: u64) -> io::Result<()> {
         let mut buffer = vec![0; PIECE];
         loop {
-            let to = self.beyond(*done);
-            if to.given_up || (to.last && *done >= to.position) {
+            let to = self.beyond(done);
+            if to.given_up || (to.last && done >= to.position) {
                 return Ok(());
             }
-            let next = to.position.min(*done + PIECE as u64);
-            hash(file, hasher, done, next, &mut buffer)?;
+            let piece = read_piece(file, done..to.position, &mut buffer)?;
+            hasher.update(piece);
+            done += piece.len() as u64;
         }
     }
 
@@ -140,31 +141,6 @@ impl Drop for Thread {
     fn drop(&mut self) {
         self.goal.set(|to| to.given_up = true);
     }
-}
-
-/// Hashes these bytes of a file.
-fn hash(
-    file: &File,
-    hasher: &mut Hasher,
-    from: &mut u64,
-    to: u64,
-    buffer: &mut [u8],
-) -> io::Result<()> {
-    while *from < to {
-        let want = buffer
-            .len()
-            .min(usize::try_from(to - *from).unwrap_or(usize::MAX));
-        match file.read_at(&mut buffer[..want], *from) {
-            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-            Ok(read) => {
-                hasher.update(&buffer[..read]);
-                *from += read as u64;
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
 }
 
 impl Running {
@@ -199,7 +175,11 @@ impl Running {
         let mut hasher = self.hasher.take().ok_or_else(lost)?;
         if let Some(file) = file {
             let mut buffer = vec![0; PIECE];
-            hash(file, &mut hasher, &mut self.done, position, &mut buffer)?;
+            while self.done < position {
+                let piece = read_piece(file, self.done..position, &mut buffer)?;
+                hasher.update(piece);
+                self.done += piece.len() as u64;
+            }
         }
         Ok(hasher.finish())
     }
@@ -214,10 +194,10 @@ impl Thread {
         let to = Arc::clone(&goal);
         let (sender, ended) = oneshot::channel();
         let (give, taken) = std::sync::mpsc::sync_channel(1);
-        let mut done = running.done;
+        let done = running.done;
         let follow = move || {
             if let Ok(mut hasher) = taken.recv() {
-                let hashed = to.follow(&file, &mut hasher, &mut done);
+                let hashed = to.follow(&file, &mut hasher, done);
                 let _ = sender.send(hashed.map(|()| hasher));
             }
         };

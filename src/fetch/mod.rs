@@ -18,6 +18,7 @@ mod pace;
 mod partial;
 pub mod queue;
 pub mod segments;
+mod sidecar;
 mod sink;
 mod transfer;
 mod turns;

@@ -11,12 +11,13 @@
 //! What arrives is synced piece by piece in a thread beside the transfer, so that little is left for
 //! the last sync, before the file gets its name.
 
-use super::extents::{self, Extents, Noted};
+use super::extents::{self, Extents};
+use super::sidecar::{Sidecar, SidecarFile};
 use crate::error::{Code, Error, Result};
 use crate::http::headers::is_strong;
 use crate::state::files::{
-    FileIdentity, fresh, names, open_folder, open_own, remove, rename_new, sync_folder, umask,
-    write_record,
+    FileIdentity, fresh, names, open_folder, open_own, read_piece, remove, rename_new, sync_folder,
+    umask,
 };
 use crate::state::lock::lock_own;
 use crate::state::records::Lasting;
@@ -24,7 +25,7 @@ use rustix::fs::{FallocateFlags, Mode, OFlags};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 use std::fs::File;
-use std::io::{self, Read as _};
+use std::io;
 use std::ops::Range;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
@@ -40,8 +41,6 @@ const SYNC: (u64, Duration) = (16 << 20, Duration::from_secs(10));
 const SIDECAR_ROOM: u64 = 64 << 10;
 /// The type of a file system in memory: `TMPFS_MAGIC` of Linux' `statfs(2)`.
 const IN_MEMORY: rustix::fs::FsWord = 0x0102_1994;
-/// A sidecar is never longer, in bytes; the next one stands that far behind.
-const PLACE: u64 = 32 << 10;
 
 /// Which representation the bytes belong to (RFC 9110 section 8.8).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -61,72 +60,6 @@ pub struct Name {
     pub told: Option<String>,
     /// By the last segment of the URL's path.
     pub in_url: Option<String>,
-}
-
-/// What a sidecar says.
-#[derive(Debug, Serialize, Deserialize)]
-struct Sidecar {
-    /// What is there.
-    extents: Vec<Noted>,
-    etag: String,
-    total: Option<u64>,
-    name: Name,
-}
-
-/// A sidecar as it is written: in one of two places of its file in turn, so that one that is torn by a
-/// power failure leaves the other one.
-#[derive(Debug, Serialize, Deserialize)]
-struct Sealed {
-    /// Of two, the later one counts.
-    turn: u64,
-    sidecar: Sidecar,
-    /// CRC-64/NVME of the turn and of what the sidecar says, in hexadecimal.
-    seal: String,
-}
-
-impl Sealed {
-    fn new(turn: u64, sidecar: Sidecar) -> Self {
-        let seal = Self::seal(turn, &sidecar);
-        Self {
-            turn,
-            sidecar,
-            seal,
-        }
-    }
-
-    fn seal(turn: u64, sidecar: &Sidecar) -> String {
-        let mut crc = extents::crc();
-        crc.update(&turn.to_be_bytes());
-        crc.update(&serde_json::to_vec(sidecar).unwrap_or_default());
-        extents::shown(crc.finalize())
-    }
-
-    /// What is written at one of the places.
-    fn read(text: &[u8]) -> Option<Self> {
-        let line = text.split(|byte| matches!(byte, b'\n' | 0)).next()?;
-        let sealed: Self = serde_json::from_slice(line).ok()?;
-        (sealed.seal == Self::seal(sealed.turn, &sealed.sidecar)).then_some(sealed)
-    }
-}
-
-/// The sidecar's file, while it is of this entity.
-#[derive(Debug)]
-struct SidecarFile {
-    file: Arc<File>,
-    turn: u64,
-}
-
-impl SidecarFile {
-    /// Writes at the place whose turn it is.
-    fn write(&mut self, sidecar: Sidecar) -> io::Result<()> {
-        self.turn += 1;
-        let mut text = serde_json::to_vec(&Sealed::new(self.turn, sidecar))?;
-        text.push(b'\n'); // whatever is left of a longer one does not count
-        if text.len() as u64 > PLACE {
-            return Err(io::ErrorKind::FileTooLarge.into());
-        }
-        self.file.write_all_at(&text, self.turn % 2 * PLACE)
-    }
 }
 
 /// A sync in a thread beside the transfer.
@@ -194,7 +127,7 @@ impl Partial {
             resumed_from: 0,
             published_by_other,
         };
-        if resume && let Some(sidecar) = partial.read_sidecar()? {
+        if resume && let Some(sidecar) = Sidecar::read(&partial.sidecar_path(), partial.length())? {
             partial.take_up(sidecar).await?;
         } else {
             partial.disown()?;
@@ -207,7 +140,7 @@ impl Partial {
     /// Goes on where an earlier run stopped: what was synced is there, and of what was written since
     /// what is as it was written.
     async fn take_up(&mut self, sidecar: Sidecar) -> Result<()> {
-        let length = self.file.metadata().map_or(0, |metadata| metadata.len());
+        let length = self.length();
         let mut failed = None;
         let is_there = async |range: Range<u64>, noted: &str| {
             if range.end > length || failed.is_some() {
@@ -273,6 +206,11 @@ impl Partial {
     /// What is missing of a document of `total` bytes.
     pub fn holes(&self, total: u64) -> Vec<Range<u64>> {
         self.extents.holes(total)
+    }
+
+    /// How long its file is.
+    fn length(&self) -> u64 {
+        self.file.metadata().map_or(0, |metadata| metadata.len())
     }
 
     /// Where it is.
@@ -379,15 +317,13 @@ impl Partial {
         self.unnoted = 0;
         self.noted_at = Instant::now();
         let sidecar = self.describe(etag);
+        let path = self.sidecar_path();
         let noted = if let Some(file) = &mut self.sidecar {
-            file.write(sidecar)
-                .map_err(|error| Error::io("write", &self.sidecar_path(), &error))
+            file.write(&sidecar)
+                .map_err(|error| Error::io("write", &path, &error))
         } else {
-            let sealed = Sealed::new(0, sidecar);
-            write_record(&self.sidecar_path(), &sealed, Lasting::Soon).map(|file| {
-                let file = Arc::new(file);
-                self.sidecar = Some(SidecarFile { file, turn: 0 });
-            })
+            SidecarFile::create(&path, &sidecar, Lasting::Soon)
+                .map(|file| self.sidecar = Some(file))
         };
         if let Err(error) = noted {
             log::info!("{}", error.message());
@@ -416,10 +352,7 @@ impl Partial {
         self.synced_at = Instant::now();
         let (sender, ended) = sync_channel(1);
         let (file, folder) = (Arc::clone(&self.file), Arc::clone(&self.folder));
-        let sidecar = self
-            .sidecar
-            .as_ref()
-            .map(|sidecar| Arc::clone(&sidecar.file));
+        let sidecar = self.sidecar.as_ref().map(SidecarFile::file);
         tokio::task::spawn_blocking(move || {
             let synced = file.sync_data();
             // The sidecar knows of the sync before; that it lasts is worth no failure.
@@ -488,22 +421,10 @@ impl Partial {
         let mut buffer = vec![0; 128 << 10];
         let mut at = range.start;
         while at < range.end {
-            let want = buffer
-                .len()
-                .min(usize::try_from(range.end - at).unwrap_or(usize::MAX));
-            let read = self
-                .file
-                .read_at(&mut buffer[..want], at)
-                .and_then(|read| {
-                    if read == 0 {
-                        Err(io::ErrorKind::UnexpectedEof.into())
-                    } else {
-                        Ok(read)
-                    }
-                })
+            let piece = read_piece(&self.file, at..range.end, &mut buffer)
                 .map_err(|error| Error::io("read", &self.path, &error))?;
-            each(&buffer[..read]);
-            at += read as u64;
+            each(piece);
+            at += piece.len() as u64;
             tokio::task::yield_now().await; // an interrupt ends it
         }
         Ok(())
@@ -525,11 +446,9 @@ impl Partial {
             return Err(taken_away(&self.path));
         }
         let path = self.sidecar_path();
-        let write = |sidecar| {
-            let sealed = Sealed::new(0, sidecar);
-            write_record(&path, &sealed, Lasting::Durable).map(drop)
-        };
-        let written = write(self.describe(etag.clone()));
+        let write =
+            |sidecar: &Sidecar| SidecarFile::create(&path, sidecar, Lasting::Durable).map(drop);
+        let written = write(&self.describe(etag.clone()));
         if !matches!(&written, Err(error) if error.code() == Code::DiskFull) {
             return written;
         }
@@ -540,7 +459,7 @@ impl Partial {
         if self.held() == 0 {
             return self.discard();
         }
-        write(self.describe(etag))
+        write(&self.describe(etag))
     }
 
     /// Removes it.
@@ -652,34 +571,6 @@ impl Partial {
         self.file
             .set_len(self.extents.end())
             .map_err(|error| Error::io("write", &self.path, &error))
-    }
-
-    /// What an earlier run left; none when there is nothing that can be trusted.
-    fn read_sidecar(&self) -> Result<Option<Sidecar>> {
-        let path = self.sidecar_path();
-        if std::fs::symlink_metadata(&path).is_err() {
-            return Ok(None);
-        }
-        let mut text = Vec::new();
-        let read = open_own(&path, OFlags::RDONLY)?
-            .take(2 * PLACE)
-            .read_to_end(&mut text);
-        let place = usize::try_from(PLACE).unwrap_or(usize::MAX);
-        let (first, second) = text.split_at(text.len().min(place));
-        let places = [first, second].into_iter().filter_map(Sealed::read);
-        let sealed = places.max_by_key(|sealed| sealed.turn);
-        let sidecar = read.ok().and(sealed).map(|sealed| sealed.sidecar);
-        let length = self.file.metadata().map_or(0, |metadata| metadata.len());
-        Ok(sidecar.filter(|sidecar| {
-            let total = sidecar.total.unwrap_or(u64::MAX);
-            let mut behind = 0;
-            is_strong(&sidecar.etag)
-                && sidecar.extents.iter().all(|extent| {
-                    let in_order = behind <= extent.start && extent.makes_sense();
-                    behind = extent.end();
-                    in_order && extent.synced <= length && behind <= total
-                })
-        }))
     }
 }
 

@@ -79,30 +79,27 @@ pub async fn open(
     wanted: &Range<u64>,
     entity: &Entity,
 ) -> Result<Opened> {
-    let position = wanted.start;
-    let all = position == 0 && wanted.end >= entity.total.unwrap_or(0);
+    let all = wanted.start == 0 && wanted.end >= entity.total.unwrap_or(0);
     let tag = entity.tag.as_deref().filter(|tag| headers::is_strong(tag));
-    let range = match tag {
+    let asked = match tag {
         _ if all => None,
         None => return Ok(useless("it has no strong entity tag")),
-        Some(tag) => Some((position, tag)),
+        Some(tag) => Some(Part {
+            from: wanted.start,
+            to: Some(wanted.end).filter(|end| entity.total.is_some_and(|total| *end < total)),
+            tag,
+        }),
     };
-    let to = entity.total.filter(|total| wanted.end < *total);
-    let asked = range.map(|(from, tag)| Part {
-        from,
-        to: to.map(|_| wanted.end),
-        tag,
-    });
     let presigned = url;
     let (reply, url) = follow(http, url, asked).await?;
     let status = reply.status();
-    match (status, range) {
+    match (status, asked) {
         (200, _) => Ok(whole(reply, &url)),
-        (206, Some((position, tag))) => part(reply, &url, position, tag, entity),
+        (206, Some(asked)) => part(reply, &url, asked, entity),
         (206, None) => Err(refused(&reply)
             .why("it sent a part of the document where the whole was asked for (HTTP 206)")),
-        (416, Some((position, tag))) => {
-            Ok(if is_all(reply.headers(), position, tag, entity.total) {
+        (416, Some(Part { from, tag, .. })) => {
+            Ok(if is_all(reply.headers(), from, tag, entity.total) {
                 Opened::Complete
             } else {
                 other_document("the document has another length now")
@@ -205,8 +202,9 @@ fn is_all(headers: &HeaderMap, position: u64, tag: &str, known_total: Option<u64
     same_tag && same_length && range == Some(ContentRange::Unsatisfied { total: position })
 }
 
-fn part(reply: Reply, url: &Url, position: u64, tag: &str, known: &Entity) -> Result<Opened> {
-    let (end, total) = match continues(reply.headers(), position, tag, known.total) {
+fn part(reply: Reply, url: &Url, asked: Part<'_>, known: &Entity) -> Result<Opened> {
+    let Part { from, tag, .. } = asked;
+    let (end, total) = match continues(reply.headers(), from, tag, known.total) {
         Continues::With { end, total } => (end, total),
         Continues::Not(why) => return Ok(useless(why)),
         Continues::Other(why) => return Ok(other_document(why)),
@@ -220,7 +218,7 @@ fn part(reply: Reply, url: &Url, position: u64, tag: &str, known: &Entity) -> Re
         name: name(&reply, url),
     };
     let checksum = headers::checksum(reply.headers(), false);
-    let body = Body::new(reply, entity, position, end, checksum);
+    let body = Body::new(reply, entity, from, end, checksum);
     Ok(Opened::Body(Box::new(body)))
 }
 

@@ -8,7 +8,8 @@ use rustix::io::Errno;
 use serde::Serialize;
 use std::fs::{DirBuilder, File, Metadata};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
+use std::ops::Range;
+use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
@@ -63,6 +64,27 @@ pub fn open_own(path: &Path, flags: OFlags) -> Result<File> {
         return Err(unsafe_partial("it belongs to another user"));
     }
     Ok(file)
+}
+
+/// Reads the next bytes of a range of a file, as many as `buffer` takes.
+///
+/// # Errors
+/// What the system says; `UnexpectedEof` when the file ends before.
+pub fn read_piece<'a>(
+    file: &File,
+    range: Range<u64>,
+    buffer: &'a mut [u8],
+) -> io::Result<&'a [u8]> {
+    let rest = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
+    let want = buffer.len().min(rest);
+    loop {
+        match file.read_at(&mut buffer[..want], range.start) {
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(read) => return Ok(&buffer[..read]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 /// Makes a new name durable, where the file system can.

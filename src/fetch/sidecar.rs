@@ -1,0 +1,149 @@
+//! The sidecar of a partial: which representation its bytes belong to, and which of them are there. It
+//! never holds a URL.
+//!
+//! It is written in one of two places of its file in turn, each sealed by a CRC, so that one that is
+//! torn by a power failure leaves the other one.
+
+use super::extents::{self, Noted};
+use super::partial::Name;
+use crate::error::{Error, Result};
+use crate::http::headers::is_strong;
+use crate::state::files::{open_own, write_record};
+use crate::state::records::Lasting;
+use rustix::fs::OFlags;
+use serde::{Deserialize, Serialize};
+use serde_json::value::{RawValue, to_raw_value};
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::os::unix::fs::FileExt as _;
+use std::path::Path;
+use std::sync::Arc;
+
+/// A sidecar is never longer, in bytes; the next one stands that far behind.
+const PLACE: u64 = 32 << 10;
+
+/// What a sidecar says.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Sidecar {
+    /// What is there.
+    pub extents: Vec<Noted>,
+    /// The entity tag, a strong one.
+    pub etag: String,
+    /// The length of the whole in bytes.
+    pub total: Option<u64>,
+    /// How the storage names it.
+    pub name: Name,
+}
+
+/// A sidecar as it is written.
+#[derive(Debug, Serialize, Deserialize)]
+struct Sealed {
+    /// Of two, the later one counts.
+    turn: u64,
+    /// The text of a [`Sidecar`].
+    sidecar: Box<RawValue>,
+    /// CRC-64/NVME of the turn and of that text, in hexadecimal.
+    seal: String,
+}
+
+/// The file of a sidecar that is being written.
+#[derive(Debug)]
+pub struct SidecarFile {
+    file: Arc<File>,
+    turn: u64,
+}
+
+impl Sidecar {
+    /// Reads the one at `path`, of a partial of `length` bytes; none where there is none that can be
+    /// trusted.
+    ///
+    /// # Errors
+    /// [`Code::UnsafePartial`](crate::error::Code::UnsafePartial) when something else has its name.
+    pub fn read(path: &Path, length: u64) -> Result<Option<Self>> {
+        if std::fs::symlink_metadata(path).is_err() {
+            return Ok(None);
+        }
+        let mut text = Vec::new();
+        let read = open_own(path, OFlags::RDONLY)?
+            .take(2 * PLACE)
+            .read_to_end(&mut text);
+        let place = usize::try_from(PLACE).unwrap_or(usize::MAX);
+        let (first, second) = text.split_at(text.len().min(place));
+        let places = [first, second].into_iter().filter_map(Sealed::read);
+        let sealed = places.max_by_key(|sealed| sealed.turn);
+        let sidecar = read.ok().and(sealed).and_then(|sealed| sealed.open());
+        Ok(sidecar.filter(|sidecar| sidecar.makes_sense(length)))
+    }
+
+    fn makes_sense(&self, length: u64) -> bool {
+        let total = self.total.unwrap_or(u64::MAX);
+        let mut behind = 0;
+        is_strong(&self.etag)
+            && self.extents.iter().all(|extent| {
+                let in_order = behind <= extent.start && extent.makes_sense();
+                behind = extent.end();
+                in_order && extent.synced <= length && behind <= total
+            })
+    }
+}
+
+impl Sealed {
+    fn new(turn: u64, sidecar: &Sidecar) -> io::Result<Self> {
+        let sidecar = to_raw_value(sidecar)?;
+        let seal = Self::seal(turn, &sidecar);
+        Ok(Self {
+            turn,
+            sidecar,
+            seal,
+        })
+    }
+
+    fn seal(turn: u64, sidecar: &RawValue) -> String {
+        let mut crc = extents::crc();
+        crc.update(&turn.to_be_bytes());
+        crc.update(sidecar.get().as_bytes());
+        extents::shown(crc.finalize())
+    }
+
+    /// What is written at one of the places.
+    fn read(text: &[u8]) -> Option<Self> {
+        let line = text.split(|byte| matches!(byte, b'\n' | 0)).next()?;
+        let sealed: Self = serde_json::from_slice(line).ok()?;
+        (sealed.seal == Self::seal(sealed.turn, &sealed.sidecar)).then_some(sealed)
+    }
+
+    fn open(&self) -> Option<Sidecar> {
+        serde_json::from_str(self.sidecar.get()).ok()
+    }
+}
+
+impl SidecarFile {
+    /// Writes a new one in place of whatever is at `path`.
+    ///
+    /// # Errors
+    /// [`Code::LocalIo`](crate::error::Code::LocalIo), [`Code::DiskFull`](crate::error::Code::DiskFull).
+    pub fn create(path: &Path, sidecar: &Sidecar, lasting: Lasting) -> Result<Self> {
+        let sealed = Sealed::new(0, sidecar).map_err(|error| Error::io("write", path, &error))?;
+        let file = Arc::new(write_record(path, &sealed, lasting)?);
+        Ok(Self { file, turn: 0 })
+    }
+
+    /// Writes the next one.
+    ///
+    /// # Errors
+    /// When it cannot be written, or is too long; then the one before counts.
+    pub fn write(&mut self, sidecar: &Sidecar) -> io::Result<()> {
+        self.turn += 1;
+        let mut text = serde_json::to_vec(&Sealed::new(self.turn, sidecar)?)?;
+        text.push(b'\n'); // whatever is left of a longer one does not count
+        if text.len() as u64 > PLACE {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        self.file.write_all_at(&text, self.turn % 2 * PLACE)
+    }
+
+    /// The file, to be synced.
+    pub fn file(&self) -> Arc<File> {
+        Arc::clone(&self.file)
+    }
+}
