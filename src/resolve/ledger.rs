@@ -442,6 +442,12 @@ mod tests {
         Ledger::new(about, &[b"x"], &state, allow_recharge, Duration::ZERO)
     }
 
+    /// A document is asked for, and nobody knows what became of it.
+    async fn send(ledger: &Ledger, id: &DocumentId) {
+        let mut entry = ledger.open(id).await.unwrap();
+        entry.note(Event::Sending, NOW).await;
+    }
+
     #[tokio::test]
     async fn a_record_is_private_and_its_url_is_not_shown() {
         let folder = tempfile::tempdir().unwrap();
@@ -470,12 +476,7 @@ mod tests {
     async fn a_record_of_another_document_refuses() {
         let folder = tempfile::tempdir().unwrap();
         let (ledger, id) = (ledger(folder.path(), true), id());
-        ledger
-            .open(&id)
-            .await
-            .unwrap()
-            .note(Event::Sending, NOW)
-            .await;
+        send(&ledger, &id).await;
         let other = DocumentId::parse("00f3", None).unwrap();
         let path = |id| folder.path().join("ledger").join(ledger.name(id) + ".json");
         std::fs::rename(path(&id), path(&other)).unwrap();
@@ -488,12 +489,7 @@ mod tests {
     async fn what_was_never_sent_changes_nothing_of_an_older_doubt() {
         let folder = tempfile::tempdir().unwrap();
         let (ledger, id) = (ledger(folder.path(), true), id());
-        ledger
-            .open(&id)
-            .await
-            .unwrap()
-            .note(Event::Sending, NOW)
-            .await;
+        send(&ledger, &id).await;
         let mut entry = ledger.open(&id).await.unwrap();
         let Verdict::AskPermitted = entry.verdict(Some(NOW), false) else {
             panic!("it is permitted");

@@ -80,6 +80,15 @@ fn hands_over(request: &Request) -> bool {
     request.path().contains("/download")
 }
 
+/// A storage whose documents an API hands over slowly, and a world that knows that API.
+fn behind_a_slow_api() -> (Arc<Storage>, World) {
+    let storage = Arc::new(Storage::start());
+    let there = Arc::clone(&storage);
+    let (server, _) = slow_api(move || there.url(), hands_over);
+    let world = World::new(&server.base());
+    (storage, world)
+}
+
 #[test]
 fn the_storage_of_last_time_is_connected_to_while_the_api_is_asked() {
     for arguments in [&["sm"][..], &["onecodex"], &["onecodex", "-o", "y"]] {
@@ -110,10 +119,7 @@ fn the_storage_of_last_time_is_connected_to_while_the_api_is_asked() {
 
 #[test]
 fn a_batch_opens_one_connection_ahead_and_uses_it() {
-    let storage = Arc::new(Storage::start());
-    let there = Arc::clone(&storage);
-    let (server, _) = slow_api(move || there.url(), hands_over);
-    let world = World::new(&server.base());
+    let (storage, world) = behind_a_slow_api();
     world.run(&["sm", "a", "--name", "{id}"]).exits(0);
     let ids = ["sm", "-j", "4", "--name", "{id}", "b", "c", "d", "e"];
     world.run(&ids).exits(0);
@@ -128,10 +134,7 @@ fn a_storage_that_went_away_costs_nothing() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         format!("http://{}", listener.local_addr().unwrap())
     };
-    let storage = Arc::new(Storage::start());
-    let there = Arc::clone(&storage);
-    let (server, _) = slow_api(move || there.url(), hands_over);
-    let world = World::new(&server.base());
+    let (storage, world) = behind_a_slow_api();
     world.run(&["sm", "a"]).exits(0);
     let record = world.record("origins");
     fs::write(&record, format!(r#"{{"origin":"{gone}"}}"#)).unwrap();
@@ -172,10 +175,7 @@ fn nothing_is_connected_to_that_no_document_may_come_from() {
     if !strace() {
         return;
     }
-    let storage = Arc::new(Storage::start());
-    let there = Arc::clone(&storage);
-    let (server, _) = slow_api(move || there.url(), hands_over);
-    let world = World::new(&server.base());
+    let (_storage, world) = behind_a_slow_api();
     world.run(&["sm", "a"]).exits(0);
     let record = world.record("origins");
     let run_traced = |number: usize| -> (Run, String) {

@@ -1,6 +1,6 @@
 //! Transfers that break: in this run, and across runs.
 
-use crate::support::raw::{self, Raw, Request, both, head, reply};
+use crate::support::raw::{self, Raw, Request, both, head, reply, send_part, serve};
 use crate::support::services::Service;
 use crate::support::{World, noise};
 use std::io::Write as _;
@@ -11,42 +11,6 @@ use std::time::Duration;
 
 const SIZE: usize = 300_000;
 const TAG: &str = "\"v1\"";
-
-/// Answers as an object storage does, from the byte that was asked for.
-fn serve(request: &Request, stream: &mut TcpStream, content: &[u8], tag: &str) {
-    send_part(request, stream, content, tag, content.len());
-}
-
-/// The same, but only up to `most` bytes of the body; then the connection closes.
-fn send_part(request: &Request, stream: &mut TcpStream, content: &[u8], tag: &str, most: usize) {
-    let wanted = request.header("if-range").is_none_or(|known| known == tag);
-    match request.range_start().filter(|_| wanted) {
-        Some(start) if start >= content.len() => {
-            let range = format!("bytes */{}", content.len());
-            reply(
-                stream,
-                "416 Range Not Satisfiable",
-                &[("Content-Range", &range)],
-                b"",
-            );
-        }
-        Some(start) => {
-            let range = format!("bytes {start}-{}/{}", content.len() - 1, content.len());
-            let rest = &content[start..];
-            head(
-                stream,
-                "206 Partial Content",
-                &[("ETag", tag), ("Content-Range", &range)],
-                Some(rest.len()),
-            );
-            let _ = stream.write_all(&rest[..rest.len().min(most)]);
-        }
-        None => {
-            head(stream, "200 OK", &[("ETag", tag)], Some(content.len()));
-            let _ = stream.write_all(&content[..content.len().min(most)]);
-        }
-    }
-}
 
 /// Sends all bytes in one chunk, but without the end that chunked bodies have.
 fn endless(stream: &mut TcpStream, content: &[u8]) {

@@ -1,6 +1,6 @@
 //! One document over several connections, and what can break there.
 
-use crate::support::raw::{Request, both, head, reply};
+use crate::support::raw::{asked, both, head, reply, serve};
 use crate::support::services::Service;
 use crate::support::{World, kill, noise};
 use docfetch::sandbox::Document;
@@ -27,35 +27,17 @@ impl Write for Paced<'_> {
     }
 }
 
-/// Answers as an object storage does, the range that was asked for.
-fn serve(request: &Request, stream: &mut TcpStream, content: &[u8], tag: &str) {
-    serve_to(request, stream, content, tag);
+/// Answers with a part that calls itself `range`.
+fn part(stream: &mut impl Write, tag: Option<&str>, range: &str, body: &[u8]) {
+    let tag = tag.map(|tag| ("ETag", tag));
+    let headers: Vec<_> = tag.into_iter().chain([("Content-Range", range)]).collect();
+    head(stream, "206 Partial Content", &headers, Some(body.len()));
+    let _ = stream.write_all(body);
 }
 
-fn serve_to(request: &Request, stream: &mut impl Write, content: &[u8], tag: &str) {
-    let total = content.len();
-    let asked = request.header("range").map(|range| {
-        let (first, last) = range["bytes=".len()..].split_once('-').unwrap();
-        (first.parse().unwrap(), last.parse().unwrap_or(total - 1))
-    });
-    let wanted = request.header("if-range").is_none_or(|known| known == tag);
-    let body = match asked.filter(|_| wanted) {
-        Some((first, last)) => {
-            let range = format!("bytes {first}-{last}/{total}");
-            let headers = [("ETag", tag), ("Content-Range", &range)];
-            head(
-                stream,
-                "206 Partial Content",
-                &headers,
-                Some(last + 1 - first),
-            );
-            &content[first..=last]
-        }
-        None => {
-            head(stream, "200 OK", &[("ETag", tag)], Some(total));
-            content
-        }
-    };
+/// Answers with the whole.
+fn whole(stream: &mut impl Write, tag: &str, body: &[u8]) {
+    head(stream, "200 OK", &[("ETag", tag)], Some(body.len()));
     let _ = stream.write_all(body);
 }
 
@@ -235,36 +217,30 @@ fn slowly(stream: &mut TcpStream, body: &[u8]) {
 #[test]
 fn an_answer_that_is_no_segment_is_refused_and_spoils_nothing() {
     type Answer = fn(usize, usize, &[u8], &mut TcpStream);
-    fn part(stream: &mut TcpStream, tag: Option<&str>, range: &str, length: usize) {
-        let range = [("Content-Range", range)];
-        let tag = tag.map(|tag| ("ETag", tag));
-        let headers: Vec<_> = range.into_iter().chain(tag).collect();
-        head(stream, "206 Partial Content", &headers, Some(length));
-        let _ = stream.write_all(&vec![9; length]);
+    fn lie(stream: &mut TcpStream, tag: Option<&str>, range: &str, length: usize) {
+        part(stream, tag, range, &vec![9; length]);
     }
     let answers: [(&str, Answer); 9] = [
         ("another start", |first, last, all, stream| {
             let range = format!("bytes {}-{last}/{}", first + 1, all.len());
-            part(stream, Some(TAG), &range, last - first);
+            lie(stream, Some(TAG), &range, last - first);
         }),
         ("another total", |first, last, all, stream| {
             let range = format!("bytes {first}-{last}/{}", all.len() + 1);
-            part(stream, Some(TAG), &range, last + 1 - first);
+            lie(stream, Some(TAG), &range, last + 1 - first);
         }),
         ("no range", |first, last, _, stream| {
-            part(stream, Some(TAG), "bytes", last + 1 - first);
+            lie(stream, Some(TAG), "bytes", last + 1 - first);
         }),
         ("no tag", |first, last, all, stream| {
             let range = format!("bytes {first}-{last}/{}", all.len());
-            part(stream, None, &range, last + 1 - first);
+            lie(stream, None, &range, last + 1 - first);
         }),
         ("the whole, with another tag", |_, _, all, stream| {
-            head(stream, "200 OK", &[("ETag", "\"v2\"")], Some(all.len()));
-            let _ = stream.write_all(all);
+            whole(stream, "\"v2\"", all);
         }),
         ("the whole", |_, _, all, stream| {
-            head(stream, "200 OK", &[("ETag", TAG)], Some(all.len()));
-            let _ = stream.write_all(all);
+            whole(stream, TAG, all);
         }),
         ("nothing there", |_, _, _, stream| {
             reply(stream, "404 Not Found", &[], b"");
@@ -280,14 +256,8 @@ fn an_answer_that_is_no_segment_is_refused_and_spoils_nothing() {
         let content = noise(4 * MIB);
         let body = content.clone();
         let (api, storage) = both("/x.bin", move |request, stream| {
-            let range = request
-                .header("range")
-                .map(|range| &range["bytes=".len()..]);
-            match range.and_then(|range| range.split_once('-')) {
-                Some((first, last)) => {
-                    let last = last.parse().unwrap_or(body.len() - 1);
-                    answer(first.parse().unwrap(), last, &body, stream);
-                }
+            match asked(request, body.len()) {
+                Some((first, last)) => answer(first, last, &body, stream),
                 None => slowly(stream, &body),
             }
         });
@@ -306,17 +276,13 @@ fn a_segment_that_is_answered_in_crumbs_counts_as_broken() {
     let content = noise(4 * MIB);
     let body = content.clone();
     let (api, storage) = both("/x.bin", move |request, stream| {
-        let range = request
+        let bounded = request
             .header("range")
-            .map(|range| &range["bytes=".len()..]);
-        let bounded = range.and_then(|range| range.split_once('-'));
-        match bounded.filter(|(_, last)| !last.is_empty()) {
+            .is_some_and(|range| !range.ends_with('-'));
+        match asked(request, body.len()).filter(|_| bounded) {
             Some((first, _)) => {
-                let first: usize = first.parse().unwrap();
                 let range = format!("bytes {first}-{}/{}", first + 9, body.len());
-                let headers = [("ETag", TAG), ("Content-Range", &*range)];
-                head(stream, "206 Partial Content", &headers, Some(10));
-                let _ = stream.write_all(&body[first..first + 10]);
+                part(stream, Some(TAG), &range, &body[first..first + 10]);
             }
             _ => slowly(stream, &body),
         }
@@ -342,10 +308,7 @@ fn a_storage_that_stops_to_send_ranges_sends_the_rest_in_one_piece() {
                 std::thread::sleep(Duration::from_millis(300));
             }
             (1 | 2, Some(_)) => serve(request, stream, &body, TAG),
-            _ => {
-                head(stream, "200 OK", &[("ETag", TAG)], Some(body.len()));
-                let _ = stream.write_all(&body);
-            }
+            _ => whole(stream, TAG, &body),
         }
     });
     let world = World::new(&api.base());
@@ -363,9 +326,9 @@ fn one_slow_connection_does_not_keep_the_others_waiting() {
         if !bounded || slow.swap(true, Ordering::SeqCst) {
             // Some 4 MiB/s, but for the first segment.
             let mut paced = Paced(stream, Duration::from_millis(8));
-            return serve_to(request, &mut paced, &body, TAG);
+            return serve(request, &mut paced, &body, TAG);
         }
-        serve_to(
+        serve(
             request,
             &mut Paced(stream, Duration::from_millis(1000)),
             &body,
@@ -399,24 +362,13 @@ fn short_answers_that_bring_something_are_no_failures() {
     let content = noise(6 * MIB);
     let body = content.clone();
     let (api, storage) = both("/x.bin", move |request, stream| {
-        let range = request
-            .header("range")
-            .map(|range| &range["bytes=".len()..]);
-        let Some((first, last)) = range.and_then(|range| range.split_once('-')) else {
+        let Some((first, last)) = asked(request, body.len()) else {
             return slowly(stream, &body);
         };
         // At most 300 KB of what was asked for.
-        let first: usize = first.parse().unwrap();
-        let last = last.parse().unwrap_or(body.len() - 1).min(first + 299_999);
+        let last = last.min(first + 299_999);
         let range = format!("bytes {first}-{last}/{}", body.len());
-        let headers = [("ETag", TAG), ("Content-Range", &*range)];
-        head(
-            stream,
-            "206 Partial Content",
-            &headers,
-            Some(last + 1 - first),
-        );
-        let _ = stream.write_all(&body[first..=last]);
+        part(stream, Some(TAG), &range, &body[first..=last]);
     });
     let world = World::new(&api.base());
     let run = world.run(&["sm", "a", "-c", "4", "--retries", "0"]);

@@ -183,6 +183,50 @@ pub fn head(
     let _ = stream.write_all(text.as_bytes());
 }
 
+/// The first and the last byte that a request asks for; none for the whole.
+pub fn asked(request: &Request, total: usize) -> Option<(usize, usize)> {
+    let range = request.header("range")?;
+    let (first, last) = range["bytes=".len()..].split_once('-').unwrap();
+    Some((first.parse().unwrap(), last.parse().unwrap_or(total - 1)))
+}
+
+/// Answers as an object storage does, with the bytes that were asked for.
+pub fn serve(request: &Request, stream: &mut impl Write, content: &[u8], tag: &str) {
+    send_part(request, stream, content, tag, content.len());
+}
+
+/// The same, but only up to `most` bytes of the body; then the connection closes.
+pub fn send_part(
+    request: &Request,
+    stream: &mut impl Write,
+    content: &[u8],
+    tag: &str,
+    most: usize,
+) {
+    let total = content.len();
+    let wanted = request.header("if-range").is_none_or(|known| known == tag);
+    let body = match asked(request, total).filter(|_| wanted) {
+        Some((first, _)) if first >= total => {
+            let range = format!("bytes */{total}");
+            let headers = [("Content-Range", &*range)];
+            head(stream, "416 Range Not Satisfiable", &headers, Some(0));
+            return;
+        }
+        Some((first, last)) => {
+            let range = format!("bytes {first}-{last}/{total}");
+            let headers = [("ETag", tag), ("Content-Range", &range)];
+            let length = Some(last + 1 - first);
+            head(stream, "206 Partial Content", &headers, length);
+            &content[first..=last]
+        }
+        None => {
+            head(stream, "200 OK", &[("ETag", tag)], Some(total));
+            content
+        }
+    };
+    let _ = stream.write_all(&body[..body.len().min(most)]);
+}
+
 /// Closes a connection with a reset.
 pub fn reset(stream: &TcpStream) {
     let _ = rustix::net::sockopt::set_socket_linger(stream, Some(std::time::Duration::ZERO));
