@@ -95,9 +95,10 @@ impl Resolver {
     }
 
     /// The same for the storage that an answer names, where none was known: while that answer is
-    /// recorded.
+    /// recorded. Several documents share the connections that they make anyway.
     pub(super) fn open_meanwhile(&self, url: &PresignedUrl) {
-        if self.storage.unknown.swap(false, Ordering::Relaxed)
+        if self.ledger.is_alone()
+            && self.storage.unknown.swap(false, Ordering::Relaxed)
             && let Some(origin) = Origin::of(url.expose()).url()
         {
             self.http.open_ahead(&origin);

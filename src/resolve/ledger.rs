@@ -205,6 +205,11 @@ impl Ledger {
         UnderWay(self)
     }
 
+    /// Whether no more than one document is fetched at the moment.
+    pub fn is_alone(&self) -> bool {
+        self.under_way.load(Ordering::Relaxed) <= 1
+    }
+
     /// Whether this run asks for a document, or was stopped while it did.
     pub fn was_asking(&self, id: &DocumentId) -> bool {
         locked(&self.in_flight).contains(id)
@@ -283,8 +288,7 @@ impl Entry<'_> {
     /// disk syncs of all go on together then.
     async fn write(&self, beside: bool) -> Option<Result<()>> {
         let durable = self.record.as_ref().map(lasting) != Some(Lasting::Soon);
-        let several = self.ledger.under_way.load(Ordering::Relaxed) > 1;
-        if durable && (several || beside) {
+        if durable && (beside || !self.ledger.is_alone()) {
             let (desk, record) = (Arc::clone(&self.desk), self.record.clone());
             let writing = move || locked(&desk).write(record.as_ref());
             if let Ok(written) = tokio::task::spawn_blocking(writing).await {
