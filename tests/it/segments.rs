@@ -220,7 +220,7 @@ fn an_answer_that_is_no_segment_is_refused_and_spoils_nothing() {
     fn lie(stream: &mut TcpStream, tag: Option<&str>, range: &str, length: usize) {
         part(stream, tag, range, &vec![9; length]);
     }
-    let answers: [(&str, Answer); 9] = [
+    let answers: [(&str, Answer); 10] = [
         ("another start", |first, last, all, stream| {
             let range = format!("bytes {}-{last}/{}", first + 1, all.len());
             lie(stream, Some(TAG), &range, last - first);
@@ -231,6 +231,10 @@ fn an_answer_that_is_no_segment_is_refused_and_spoils_nothing() {
         }),
         ("no range", |first, last, _, stream| {
             lie(stream, Some(TAG), "bytes", last + 1 - first);
+        }),
+        ("another length", |first, last, all, stream| {
+            let range = format!("bytes {first}-{last}/{}", all.len());
+            lie(stream, Some(TAG), &range, last - first);
         }),
         ("no tag", |first, last, all, stream| {
             let range = format!("bytes {first}-{last}/{}", all.len());
@@ -348,13 +352,27 @@ fn one_slow_connection_does_not_keep_the_others_waiting() {
 #[test]
 fn a_paid_url_that_ends_under_way_is_enough_for_what_it_was_asked_for() {
     for connections in ["1", "4", "auto"] {
-        let faults = ["expire-after=2s", "throttle=2M"];
+        let faults = ["expire-after=1s", "throttle=2M"];
         let (service, content) = Service::with("x.bin", 12 * MIB, &faults);
         let world = service.world();
         world.run(&["onecodex", "doc1", "-c", connections]).exits(0);
         assert!(world.read("x.bin") == content, "{connections}");
         assert_eq!(service.charges(), 1);
     }
+}
+
+/// What is paid for does not depend on more requests than it has to.
+#[test]
+fn all_of_a_paid_document_is_asked_for_at_once() {
+    let requests = |provider| {
+        let (service, content) = Service::with("x.bin", 24 * MIB, &["throttle=8M"]);
+        let world = service.world();
+        world.run(&[provider, "doc1", "-c", "4"]).exits(0);
+        assert!(world.read("x.bin") == content);
+        service.report().storage_requests
+    };
+    let (paid, free) = (requests("onecodex"), requests("sm"));
+    assert!(paid <= 6 && free > 8, "{paid}, {free}");
 }
 
 #[test]
@@ -393,11 +411,21 @@ fn a_sidecar_that_was_torn_leaves_the_one_before() {
         let sidecar = world.out().join(sidecar.unwrap());
         let file = std::fs::OpenOptions::new()
             .write(true)
-            .open(sidecar)
+            .open(&sidecar)
             .unwrap();
         for place in spoilt {
-            // A digit of the extents.
-            std::os::unix::fs::FileExt::write_all_at(&file, b"7", place * (32 << 10) + 55).unwrap();
+            // A digit that leaves all of it readable.
+            let begin = place * (32 << 10);
+            let text = std::fs::read(&sidecar).unwrap().split_off(begin);
+            let crc = br#""crc":""#;
+            let at = text
+                .windows(crc.len())
+                .position(|text| text == crc)
+                .unwrap()
+                + crc.len();
+            let other = [if text[at] == b'7' { b'8' } else { b'7' }];
+            let at = (begin + at) as u64;
+            std::os::unix::fs::FileExt::write_all_at(&file, &other, at).unwrap();
         }
         let run = world.run(&["sm", "doc1", "-c", "8", "--json"]);
         let resumed = run.exits(0).records()[0]["resumed_from"].as_u64().unwrap();
