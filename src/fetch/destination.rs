@@ -350,6 +350,7 @@ impl<'a> Destination<'a> {
             };
             let overwrite = self.wish.if_exists == IfExists::Overwrite;
             let (there, announce) = (target.clone(), announce.cloned());
+            let beside = beside && !partial.is_in_memory();
             let publish = move || {
                 partial.publish(&there, overwrite, || {
                     announce.map_or(Ok(()), |announce| announce(&there))

@@ -16,8 +16,8 @@ use super::sidecar::{Sidecar, SidecarFile};
 use crate::error::{Code, Error, Result};
 use crate::http::headers::is_strong;
 use crate::state::files::{
-    FileIdentity, fresh, names, open_folder, open_own, read_piece, remove, rename_new, sync_folder,
-    umask,
+    FileIdentity, fresh, is_in_memory, names, open_folder, open_own, read_piece, remove,
+    rename_new, sync_folder, umask,
 };
 use crate::state::lock::lock_own;
 use crate::state::records::Lasting;
@@ -39,8 +39,6 @@ const NOTE: (u64, Duration) = (64 << 10, Duration::from_millis(2));
 const SYNC: (u64, Duration) = (16 << 20, Duration::from_secs(10));
 /// Bytes that a full disk gives back for the sidecar.
 const SIDECAR_ROOM: u64 = 64 << 10;
-/// The type of a file system in memory: `TMPFS_MAGIC` of Linux' `statfs(2)`.
-const IN_MEMORY: rustix::fs::FsWord = 0x0102_1994;
 
 /// Which representation the bytes belong to (RFC 9110 section 8.8).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -80,6 +78,8 @@ pub struct Partial {
     synced_at: Instant,
     syncing: Option<Syncing>,
     sidecar: Option<SidecarFile>,
+    /// Whether there is no sidecar for certain, nor anything of one.
+    bare: bool,
     /// Set when a sync failed: nobody knows what is on disk then.
     doubtful: bool,
     entity: Entity,
@@ -106,7 +106,7 @@ impl Partial {
         let what = "fetching this document";
         let mut held: Option<File> = None; // what another process held when it was looked at last
         let mut published = None;
-        let file = lock_own(&path, patience, what, |lost| {
+        let (file, _) = lock_own(&[&path], patience, what, |lost| {
             published = published.or_else(|| published_as(held.replace(lost), &path));
         })
         .await?;
@@ -122,25 +122,31 @@ impl Partial {
             synced_at: Instant::now(),
             syncing: None,
             sidecar: None,
+            bare: false,
             doubtful: false,
             entity: Entity::default(),
             resumed_from: 0,
             published_by_other,
         };
-        if resume && let Some(sidecar) = Sidecar::read(&partial.sidecar_path(), partial.length())? {
-            partial.take_up(sidecar).await?;
+        let found = partial.file.metadata();
+        let found = found.map_err(|error| Error::io("read", &partial.path, &error))?;
+        if resume && let Some(sidecar) = Sidecar::read(&partial.sidecar_path(), found.len())? {
+            partial.take_up(sidecar, found.len()).await?;
         } else {
             partial.disown()?;
         }
-        partial.set_mode(0o600)?; // a crash while it was published leaves it open to others
-        partial.cut()?;
+        if found.mode() & 0o777 != 0o600 {
+            partial.set_mode(0o600)?; // a crash while it was published leaves it open to others
+        }
+        if found.len() != partial.extents.end() {
+            partial.cut()?;
+        }
         Ok(partial)
     }
 
     /// Goes on where an earlier run stopped: what was synced is there, and of what was written since
     /// what is as it was written.
-    async fn take_up(&mut self, sidecar: Sidecar) -> Result<()> {
-        let length = self.length();
+    async fn take_up(&mut self, sidecar: Sidecar, length: u64) -> Result<()> {
         let mut failed = None;
         let is_there = async |range: Range<u64>, noted: &str| {
             if range.end > length || failed.is_some() {
@@ -208,11 +214,6 @@ impl Partial {
         self.extents.holes(total)
     }
 
-    /// How long its file is.
-    fn length(&self) -> u64 {
-        self.file.metadata().map_or(0, |metadata| metadata.len())
-    }
-
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.path
@@ -221,6 +222,11 @@ impl Partial {
     /// Its bytes, for whoever reads them back.
     pub fn file(&self) -> Arc<File> {
         Arc::clone(&self.file)
+    }
+
+    /// Whether it is on no disk.
+    pub fn is_in_memory(&self) -> bool {
+        is_in_memory(&self.file)
     }
 
     /// What the bytes belong to.
@@ -262,7 +268,7 @@ impl Partial {
     }
 
     fn take_room(&self, position: u64, rest: u64) -> Result<(), Errno> {
-        if rustix::fs::fstatfs(&self.file)?.f_type == IN_MEMORY {
+        if self.is_in_memory() {
             // There it would cost as much as writing: looked at is enough.
             let disk = rustix::fs::fstatvfs(&self.file)?;
             let free = disk.f_bavail.saturating_mul(disk.f_frsize);
@@ -322,6 +328,7 @@ impl Partial {
             file.write(&sidecar)
                 .map_err(|error| Error::io("write", &path, &error))
         } else {
+            self.bare = false;
             SidecarFile::create(&path, &sidecar, Lasting::Soon)
                 .map(|file| self.sidecar = Some(file))
         };
@@ -445,6 +452,7 @@ impl Partial {
         if !names(&self.path, &self.file) {
             return Err(taken_away(&self.path));
         }
+        self.bare = false;
         let path = self.sidecar_path();
         let write =
             |sidecar: &Sidecar| SidecarFile::create(&path, sidecar, Lasting::Durable).map(drop);
@@ -463,12 +471,12 @@ impl Partial {
     }
 
     /// Removes it.
-    pub fn discard(self) -> Result<()> {
+    pub fn discard(mut self) -> Result<()> {
         if !names(&self.path, &self.file) {
             return Ok(()); // what is there now is somebody else's
         }
         self.remove_sidecar()?;
-        remove(&self.path)
+        remove(&self.path).map(drop)
     }
 
     /// Makes it a file of the user's under its final name: synced, with the permissions that the
@@ -538,16 +546,19 @@ impl Partial {
     }
 
     /// Removes the sidecar, and what a crash left of writing it; whether there was one.
-    fn remove_sidecar(&self) -> Result<bool> {
+    fn remove_sidecar(&mut self) -> Result<bool> {
+        if self.bare {
+            return Ok(false);
+        }
         let path = self.sidecar_path();
         remove(&fresh(&path))?;
-        let there = std::fs::symlink_metadata(&path).is_ok();
-        remove(&path)?;
+        let there = remove(&path)?;
+        self.bare = true;
         Ok(there)
     }
 
     /// Removes the sidecar of what is no partial any more. One that stays is in nobody's way.
-    fn sidecar_is_gone(&self) {
+    fn sidecar_is_gone(&mut self) {
         if let Err(error) = self.remove_sidecar() {
             log::warn!("a stale sidecar stays: {}", error.message());
         }

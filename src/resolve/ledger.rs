@@ -12,7 +12,7 @@ use crate::error::{Code, Error, Result};
 use crate::http::presigned::PresignedUrl;
 use crate::model::{DocumentId, fingerprint, locked, short_duration};
 use crate::provider::{Provider, Resource};
-use crate::state::lock::Lock;
+use crate::state::journal::Held;
 use crate::state::records::{Fault, LEDGER, Lasting, Records, StateFolder, Untrusted};
 use jiff::Timestamp;
 use std::collections::{HashMap, HashSet};
@@ -63,17 +63,16 @@ pub struct Entry<'a> {
 #[derive(Debug)]
 struct Desk {
     records: Arc<Records>,
-    name: String,
     /// Without it nothing is written.
-    lock: Option<Lock>,
+    held: Option<Held>,
 }
 
 impl Desk {
-    fn write(&self, record: Option<&Record>) -> Option<Result<()>> {
-        self.lock.as_ref()?;
+    fn write(&mut self, record: Option<&Record>) -> Option<Result<()>> {
+        let held = self.held.as_mut()?;
         Some(match record {
-            Some(record) => self.records.write(&self.name, record, lasting(record)),
-            None => self.records.remove(&self.name),
+            Some(record) => held.write(&self.records, record, lasting(record)),
+            None => held.clear(&self.records),
         })
     }
 }
@@ -126,12 +125,16 @@ impl Ledger {
     ) -> Result<Entry<'a>> {
         let name = self.name(id);
         let what = "asking for this document";
-        let lock = match self.records.lock(&name, patience, what).await {
+        let mut held = match self.records.hold(&name, patience, what).await {
             Err(error) if error.code() == Code::Busy => return Err(error),
-            lock => lock,
+            held => held,
         };
-        let (record, _) = self.look(id)?;
-        let lock = lock
+        let record = match (self.remembered(&name), &mut held) {
+            (Some(record), _) => Some(record),
+            (None, Ok(held)) => self.believe(id, held.read())?,
+            (None, Err(_)) => self.look(id)?.0,
+        };
+        let held = held
             .inspect_err(|error| self.records.cannot_keep(error))
             .ok();
         Ok(Entry {
@@ -139,8 +142,7 @@ impl Ledger {
             id,
             desk: Arc::new(Mutex::new(Desk {
                 records: Arc::clone(&self.records),
-                name: name.clone(),
-                lock,
+                held,
             })),
             name,
             record,
@@ -160,22 +162,32 @@ impl Ledger {
     /// [`Code::ChargeRefused`] when it cannot be trusted.
     pub fn look(&self, id: &DocumentId) -> Result<(Option<Record>, bool)> {
         let name = self.name(id);
-        if let Some(record) = locked(&self.memory).get(&name) {
-            return Ok((Some(record.clone()), false));
+        if let Some(record) = self.remembered(&name) {
+            return Ok((Some(record), false));
         }
-        let record: Option<Record> = self
-            .records
-            .read(&name)
-            .and_then(|record: Option<Record>| match record {
-                Some(record) if !record.makes_sense(id) => Err(Untrusted {
-                    path: self.records.path(&name).unwrap_or_default(),
-                    why: NONSENSE.to_owned(),
-                    fault: Fault::Record,
-                }),
-                record => Ok(record),
-            })
-            .map_err(|untrusted| distrust(id, &untrusted))?;
-        Ok((record, true))
+        Ok((self.believe(id, self.records.read(&name))?, true))
+    }
+
+    /// What could not be written of a document.
+    fn remembered(&self, name: &str) -> Option<Record> {
+        locked(&self.memory).get(name).cloned()
+    }
+
+    /// What was read of a document, unless it cannot be trusted.
+    fn believe(
+        &self,
+        id: &DocumentId,
+        read: Result<Option<Record>, Untrusted>,
+    ) -> Result<Option<Record>> {
+        read.and_then(|record| match record {
+            Some(record) if !record.makes_sense(id) => Err(Untrusted {
+                path: self.records.path(&self.name(id)).unwrap_or_default(),
+                why: NONSENSE.to_owned(),
+                fault: Fault::Record,
+            }),
+            record => Ok(record),
+        })
+        .map_err(|untrusted| distrust(id, &untrusted))
     }
 
     /// What a run would be told now that has nothing of the document yet.
@@ -288,7 +300,8 @@ impl Entry<'_> {
     /// disk syncs of all go on together then.
     async fn write(&self, beside: bool) -> Option<Result<()>> {
         let durable = self.record.as_ref().map(lasting) != Some(Lasting::Soon);
-        if durable && (beside || !self.ledger.is_alone()) {
+        let waits = durable && !self.ledger.records.is_in_memory();
+        if waits && (beside || !self.ledger.is_alone()) {
             let (desk, record) = (Arc::clone(&self.desk), self.record.clone());
             let writing = move || locked(&desk).write(record.as_ref());
             if let Ok(written) = tokio::task::spawn_blocking(writing).await {
@@ -330,7 +343,7 @@ impl Drop for Entry<'_> {
             self.wrote(written);
             locked(&self.ledger.in_flight).remove(self.id);
         }
-        desk.lock = None; // and before one that has not begun
+        desk.held = None; // and before one that has not begun
     }
 }
 
@@ -366,10 +379,10 @@ pub async fn list(state: &StateFolder) -> Result<(Vec<Record>, Vec<Untrusted>)> 
     for name in records.names()? {
         let mut read = records.read::<Record>(&name);
         if matches!(&read, Ok(Some(record)) if record.state == State::Attempting)
-            && let Ok(_lock) = records.lock(&name, Duration::ZERO, "asking").await
+            && let Ok(mut held) = records.hold(&name, Duration::ZERO, "asking").await
         {
-            // Whoever asks holds the lock: nobody does any more, and what is recorded now stays.
-            read = records.read::<Record>(&name);
+            // Whoever asks holds it: nobody does any more, and what is recorded now stays.
+            read = held.read::<Record>();
             if let Ok(Some(record)) = &mut read
                 && record.state == State::Attempting
             {
@@ -404,9 +417,14 @@ pub async fn forget(state: &StateFolder, id: &DocumentId, kinds: &[Resource]) ->
             .split_once('-')
             .is_some_and(|(_, id)| of_kinds.iter().any(|of_kind| id == of_kind))
         {
-            let _lock = records
-                .lock(&name, MOMENT, "asking for this document")
-                .await?;
+            let held = records
+                .hold(&name, MOMENT, "asking for this document")
+                .await;
+            if let Err(error) = &held
+                && error.code() == Code::Busy
+            {
+                return Err(error.clone());
+            }
             if let Ok(Some(record)) = records.read::<Record>(&name)
                 && let Some(left) = record.left(Timestamp::now())
             {

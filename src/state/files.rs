@@ -30,6 +30,14 @@ impl FileIdentity {
     }
 }
 
+/// The type of a file system in memory: `TMPFS_MAGIC` of Linux' `statfs(2)`.
+const IN_MEMORY: rustix::fs::FsWord = 0x0102_1994;
+
+/// Whether a file or folder is on no disk: a sync takes no time there.
+pub fn is_in_memory(file: &File) -> bool {
+    rustix::fs::fstatfs(file).is_ok_and(|of| of.f_type == IN_MEMORY)
+}
+
 /// Whether a file or folder belongs to this user.
 pub fn is_own(metadata: &Metadata) -> bool {
     metadata.uid() == rustix::process::geteuid().as_raw()
@@ -111,6 +119,9 @@ pub fn sync_names(folder: &Path) -> Result<()> {
 /// Makes a folder, and what is missing above it, with permissions `mode` as the umask allows; each
 /// lasts before anything is put into it.
 pub fn make_folder(folder: &Path, mode: u32) -> Result<()> {
+    if folder.is_dir() {
+        return Ok(());
+    }
     let missing: Vec<&Path> = folder
         .ancestors()
         .take_while(|folder| !folder.as_os_str().is_empty() && !folder.exists())
@@ -177,17 +188,16 @@ pub fn write_record(path: &Path, record: &impl Serialize, lasting: Lasting) -> R
     })
 }
 
-/// Removes a file, or an empty folder in its place; one that is not there is as well.
-pub fn remove(path: &Path) -> Result<()> {
+/// Removes a file, or an empty folder in its place; whether there was one.
+pub fn remove(path: &Path) -> Result<bool> {
     let removed = match std::fs::remove_file(path) {
         Err(error) if error.kind() == io::ErrorKind::IsADirectory => std::fs::remove_dir(path),
         removed => removed,
     };
     match removed {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(Error::io("remove", path, &error))
-        }
-        _ => Ok(()),
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(Error::io("remove", path, &error)),
     }
 }
 

@@ -4,6 +4,7 @@ use super::files::{names, open_own};
 use crate::error::{Code, Error, Result};
 use rustix::fs::OFlags;
 use std::fs::{File, TryLockError};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -12,26 +13,30 @@ const POLL: [Duration; 2] = [Duration::from_millis(1), Duration::from_millis(100
 /// A wait that a person notices.
 const NOTICED: Duration = Duration::from_millis(500);
 
-/// Opens or creates `path` and locks it; waits up to `patience` for another process, which is doing
-/// `what`. Every file that was opened and could not be had is given to `lost`: its holder may have
-/// renamed or removed it meanwhile.
+/// Opens the first of `places` that is there, or creates the last, and locks it; waits up to `patience`
+/// for another process, which is doing `what`. Returns the file and which of them it is. Every file
+/// that was opened and could not be had is given to `lost`: its holder may have renamed or removed it
+/// meanwhile.
 ///
 /// # Errors
 /// [`Code::Busy`] when it was not to be had, [`Code::UnsafePartial`] when something else has its
 /// name, [`Code::LocalIo`].
 pub async fn lock_own(
-    path: &Path,
+    places: &[&Path],
     patience: Duration,
     what: &str,
     mut lost: impl FnMut(File),
-) -> Result<File> {
+) -> Result<(File, usize)> {
     let asked = Instant::now();
     let [mut poll, longest] = POLL;
     let mut told = false;
     loop {
-        let file = open_own(path, OFlags::CREATE | OFlags::RDWR)?;
+        let (file, place) = open_first(places)?;
+        let path = places[place];
         match file.try_lock() {
-            Ok(()) if names(path, &file) => return Ok(file),
+            Ok(()) if names(path, &file) && !places[..place].iter().any(|path| is_there(path)) => {
+                return Ok((file, place));
+            }
             Ok(()) => {} // renamed or removed since it was opened
             Err(TryLockError::Error(error)) => return Err(Error::io("lock", path, &error)),
             Err(TryLockError::WouldBlock) if asked.elapsed() < patience => {
@@ -51,6 +56,21 @@ pub async fn lock_own(
     }
 }
 
+fn open_first(places: &[&Path]) -> Result<(File, usize)> {
+    let last = places.len() - 1;
+    for (place, path) in places[..last].iter().enumerate() {
+        match open_own(path, OFlags::RDWR) {
+            Err(_) if !is_there(path) => {}
+            opened => return Ok((opened?, place)),
+        }
+    }
+    Ok((open_own(places[last], OFlags::CREATE | OFlags::RDWR)?, last))
+}
+
+fn is_there(path: &Path) -> bool {
+    !matches!(std::fs::symlink_metadata(path), Err(error) if error.kind() == io::ErrorKind::NotFound)
+}
+
 /// A lock whose file goes with it.
 #[derive(Debug)]
 pub struct Lock {
@@ -61,7 +81,7 @@ pub struct Lock {
 impl Lock {
     /// Takes the lock at `path`; see [`lock_own`].
     pub async fn take(path: PathBuf, patience: Duration, what: &str) -> Result<Self> {
-        let file = lock_own(&path, patience, what, drop).await?;
+        let (file, _) = lock_own(&[&path], patience, what, drop).await?;
         Ok(Self { path, file })
     }
 }

@@ -1,9 +1,12 @@
 //! Records: small JSON files below the state folder, one kind a folder, each written whole or not at
-//! all. Folders are 0700, records 0600. A record that somebody else could have written or read is
+//! all, or added to ([`super::journal`]). Folders are 0700, records 0600. A record that somebody else could have written or read is
 //! not believed; what that means is for whoever asks. So it is for where nothing can be written: that
 //! is said once, and whoever asks goes on in memory.
 
-use super::files::{fresh, is_own, make_folder, open_own, remove, sync_names, write_record};
+use super::files::{
+    fresh, is_in_memory, is_own, make_folder, open_folder, open_own, remove, sync_names,
+    write_record,
+};
 use super::lock::Lock;
 use crate::error::{Code, Error, Result};
 use crate::model::locked;
@@ -11,8 +14,9 @@ use log::Level;
 use rustix::fs::OFlags;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use std::fs::{DirBuilder, File};
 use std::io::{self, Read as _};
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
@@ -58,7 +62,8 @@ pub struct Records {
     folder: Option<PathBuf>,
     /// Whether forgetting them may cost money.
     costs: bool,
-    ready: OnceLock<()>,
+    /// Set once the folders are there: whether they are on no disk.
+    ready: OnceLock<bool>,
     /// How many syncs of the folder were begun, and the last of them that succeeded.
     syncs: AtomicU64,
     synced: Mutex<u64>,
@@ -128,13 +133,22 @@ impl Records {
 
     /// Makes the folders where they are missing, and closes them to others. A state folder that holds
     /// other things, too, is left as open as it is.
-    fn make(&self) -> Result<&Path> {
+    pub(super) fn make(&self) -> Result<&Path> {
         let folder = self.folder()?;
         if self.ready.get().is_some() {
             return Ok(folder);
         }
         let failed = |error: io::Error| Error::io("make the folder", folder, &error);
-        make_folder(folder, 0o700)?;
+        if let Some(root) = folder.parent() {
+            make_folder(root, 0o700)?;
+        }
+        if self.costs {
+            make_folder(folder, 0o700)?;
+        } else if let Err(error) = DirBuilder::new().mode(0o700).create(folder)
+            && error.kind() != io::ErrorKind::AlreadyExists
+        {
+            return Err(failed(error)); // what is in it may be lost
+        }
         if let Some(why) = untrusted_folder(folder) {
             return Err(failed(io::Error::other(why)));
         }
@@ -149,8 +163,14 @@ impl Records {
                 );
             }
         }
-        let _ = self.ready.set(());
+        let in_memory = open_folder(folder).is_ok_and(|folder| is_in_memory(&folder));
+        let _ = self.ready.set(in_memory);
         Ok(folder)
+    }
+
+    /// Whether they are on no disk, as far as that is known.
+    pub fn is_in_memory(&self) -> bool {
+        self.ready.get().is_some_and(|in_memory| *in_memory)
     }
 
     /// Keeps other processes from `name` until it is dropped; waits up to `patience` for one that is
@@ -192,23 +212,11 @@ impl Records {
         if let Some(why) = untrusted_folder(folder) {
             return Err(distrust(why, Fault::Folder));
         }
-        let untrusted = |why: String| distrust(why, Fault::Record);
-        let file = open_own(&path, OFlags::RDONLY)
-            .map_err(|error| untrusted(error.cause().unwrap_or(error.what()).to_owned()))?;
-        let metadata = file
-            .metadata()
-            .map_err(|error| untrusted(error.to_string()))?;
-        if metadata.mode() & 0o077 != 0 {
-            return Err(distrust("it is open to other users".into(), Fault::Open));
-        }
-        let mut text = Vec::new();
-        file.take(LONGEST)
-            .read_to_end(&mut text)
-            .map_err(|error| untrusted(error.to_string()))?;
-        // A parser's message can quote the text: only the fact is told.
-        serde_json::from_slice(&text)
-            .map(Some)
-            .map_err(|_| untrusted("it is no record of docfetch's".into()))
+        let file = open_own(&path, OFlags::RDONLY).map_err(|error| {
+            let why = error.cause().unwrap_or(error.what());
+            distrust(why.to_owned(), Fault::Record)
+        })?;
+        read_open(&path, &file).map(|(record, _)| Some(record))
     }
 
     /// Writes the record `name` in place of any other. The caller holds its lock.
@@ -237,7 +245,7 @@ impl Records {
 
     /// Makes the names in the folder durable. One sync is enough for all who waited for the one before
     /// it: it was begun when their names were there.
-    fn sync(&self, folder: &Path) -> Result<()> {
+    pub(super) fn sync(&self, folder: &Path) -> Result<()> {
         let before = self.syncs.load(Ordering::SeqCst);
         let mut synced = locked(&self.synced);
         if *synced > before {
@@ -269,6 +277,44 @@ impl Records {
         names.sort();
         Ok(names)
     }
+}
+
+/// What the last whole line of a file says, and where that line ends; why it is not believed.
+pub(super) fn read_open<T: DeserializeOwned>(
+    path: &Path,
+    mut file: &File,
+) -> Result<(T, u64), Untrusted> {
+    let distrust = |why: String, fault| Untrusted {
+        path: path.to_owned(),
+        why,
+        fault,
+    };
+    let untrusted = |error: io::Error| distrust(error.to_string(), Fault::Record);
+    let metadata = file.metadata().map_err(untrusted)?;
+    if metadata.mode() & 0o077 != 0 {
+        return Err(distrust("it is open to other users".into(), Fault::Open));
+    }
+    let length = metadata.len().min(LONGEST);
+    let mut text = Vec::with_capacity(usize::try_from(length).unwrap_or_default() + 1);
+    let read = file.by_ref().take(LONGEST).read_to_end(&mut text);
+    read.map_err(untrusted)?;
+    let (line, end) = last_line(&text);
+    // A parser's message can quote the text: only the fact is told.
+    let record = serde_json::from_slice(line);
+    let record =
+        record.map_err(|_| distrust("it is no record of docfetch's".into(), Fault::Record))?;
+    Ok((record, end as u64))
+}
+
+/// The last line that has an end, and where that is: a crash cuts the one after it short. Where none
+/// has, all is one line, with its end at 0.
+fn last_line(text: &[u8]) -> (&[u8], usize) {
+    let is_end = |byte: &u8| *byte == b'\n';
+    let Some(end) = text.iter().rposition(is_end) else {
+        return (text, 0);
+    };
+    let begin = text[..end].iter().rposition(is_end).map_or(0, |at| at + 1);
+    (&text[begin..end], end + 1)
 }
 
 fn untrusted_folder(folder: &Path) -> Option<String> {

@@ -197,7 +197,8 @@ fn the_ledger_knows_before_the_request_leaves_and_of_the_answer_before_the_docum
         let records = entries.map(|entry| entry.unwrap().path());
         let json = records.filter(|path| path.extension().is_some_and(|kind| kind == "json"));
         let states = json.map(|path| {
-            let record: Value = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
+            let journal = fs::read_to_string(path).unwrap();
+            let record: Value = serde_json::from_str(journal.lines().last().unwrap()).unwrap();
             record["state"].as_str().unwrap().to_owned()
         });
         let states: Vec<_> = states.collect();
