@@ -45,6 +45,12 @@ pub fn is_own(metadata: &Metadata) -> bool {
 
 /// Opens without following a link; refuses what is not a plain file of this user with one name.
 pub fn open_own(path: &Path, flags: OFlags) -> Result<File> {
+    let missing = || Error::io("create", path, &Errno::NOENT.into());
+    open_own_if_there(path, flags)?.ok_or_else(missing)
+}
+
+/// The same, where there is something.
+pub fn open_own_if_there(path: &Path, flags: OFlags) -> Result<Option<File>> {
     let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
     let unsafe_partial = |why: &str| {
         Error::new(
@@ -55,6 +61,7 @@ pub fn open_own(path: &Path, flags: OFlags) -> Result<File> {
     };
     let file = match rustix::fs::open(path, flags, Mode::RUSR | Mode::WUSR) {
         Ok(file) => File::from(file),
+        Err(Errno::NOENT) => return Ok(None),
         Err(Errno::LOOP) => return Err(unsafe_partial("it is a symbolic link")),
         Err(Errno::ISDIR | Errno::NXIO) => return Err(unsafe_partial("it is not a plain file")),
         Err(errno) => return Err(Error::io("create", path, &errno.into())),
@@ -71,7 +78,7 @@ pub fn open_own(path: &Path, flags: OFlags) -> Result<File> {
     if !is_own(&metadata) {
         return Err(unsafe_partial("it belongs to another user"));
     }
-    Ok(file)
+    Ok(Some(file))
 }
 
 /// Reads the next bytes of a range of a file, as many as `buffer` takes.

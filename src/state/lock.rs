@@ -1,6 +1,6 @@
 //! One process at a time: a lock on a file of our own, which ends with the process that holds it.
 
-use super::files::{names, open_own};
+use super::files::{names, open_own, open_own_if_there};
 use crate::error::{Code, Error, Result};
 use rustix::fs::OFlags;
 use std::fs::{File, TryLockError};
@@ -59,9 +59,8 @@ pub async fn lock_own(
 fn open_first(places: &[&Path]) -> Result<(File, usize)> {
     let last = places.len() - 1;
     for (place, path) in places[..last].iter().enumerate() {
-        match open_own(path, OFlags::RDWR) {
-            Err(_) if !is_there(path) => {}
-            opened => return Ok((opened?, place)),
+        if let Some(file) = open_own_if_there(path, OFlags::RDWR)? {
+            return Ok((file, place));
         }
     }
     Ok((open_own(places[last], OFlags::CREATE | OFlags::RDWR)?, last))

@@ -226,6 +226,50 @@ fn the_ledger_knows_before_the_request_leaves_and_of_the_answer_before_the_docum
     assert_eq!(*seen.lock().unwrap(), expected);
 }
 
+/// A power failure takes what is not synced.
+#[test]
+fn what_the_ledger_says_is_on_disk_before_the_next_request_leaves() {
+    if !strace() {
+        return;
+    }
+    let storage = Raw::start(|_, stream| reply(stream, "200 OK", &[TAG], b"content"));
+    let url = presigned(&storage.base(), "/x.txt");
+    let api = Raw::start(move |request, stream| api(request, stream, &url));
+    let world = World::new(&api.base());
+    let folder = tempfile::tempdir().unwrap(); // the trace shows all that is sent
+    let trace = folder.path().join("trace");
+    let calls = "trace=write,writev,sendto,pwrite64,fdatasync,fsync,rename";
+    let options = ["-f", "-qq", "-s", "400", "-e", calls, "-o"];
+    let program = [
+        trace.to_str().unwrap(),
+        env!("CARGO_BIN_EXE_docfetch"),
+        "onecodex",
+        "a",
+    ];
+    let arguments: Vec<&str> = options.iter().chain(&program).copied().collect();
+    let child = world.command_of("strace", &arguments).spawn().unwrap();
+    world.finish(child, Instant::now()).exits(0);
+    assert_eq!(storage.count("GET", "/x.txt"), 1);
+    let trace = fs::read_to_string(&trace).unwrap();
+    let mut calls = trace.lines();
+    for sought in [
+        "\\\"attempting\\\"",
+        "fdatasync = 0",
+        "rename",
+        "fsync = 0",
+        "POST /",
+        "\\\"answered\\\"",
+        "fdatasync = 0",
+        "GET /x.txt?",
+    ] {
+        let there = |call: &str| match sought.strip_suffix(" = 0") {
+            Some(name) => call.contains(&format!(" {name}")) && call.ends_with("= 0"),
+            None => call.contains(sought),
+        };
+        assert!(calls.any(there), "no {sought} in its turn");
+    }
+}
+
 #[test]
 fn a_process_that_is_killed_before_the_answer_leaves_a_doubt() {
     let server = Raw::start(|request, stream| match request.method.as_str() {

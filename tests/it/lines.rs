@@ -231,11 +231,12 @@ fn an_interrupt_while_a_request_is_recorded_has_asked_for_nothing() {
     world.wait_until("two records", || {
         let found = fs::read_dir(world.state().join("ledger"));
         found.is_ok_and(|entries| {
-            let names = entries.map(|entry| entry.unwrap().path());
-            names
-                .filter(|path| path.extension().is_some_and(|kind| kind == "new"))
-                .count()
-                == 2
+            let begun = entries.filter(|entry| {
+                let entry = entry.as_ref().unwrap();
+                let is_new = entry.path().extension().is_some_and(|kind| kind == "new");
+                is_new && entry.metadata().is_ok_and(|metadata| metadata.len() > 0)
+            });
+            begun.count() == 2
         })
     });
     let traced = format!("/proc/{0}/task/{0}/children", child.id());
