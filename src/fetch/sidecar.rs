@@ -147,3 +147,45 @@ impl SidecarFile {
         Arc::clone(&self.file)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(total: u64) -> Sidecar {
+        Sidecar {
+            extents: Vec::new(),
+            etag: "\"v1\"".to_owned(),
+            total: Some(total),
+            name: Name::default(),
+        }
+    }
+
+    #[test]
+    fn a_sidecar_with_any_other_byte_leaves_the_other_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.json");
+        let total = || {
+            Sidecar::read(&path, 0)
+                .unwrap()
+                .and_then(|found| found.total)
+        };
+        let mut file = SidecarFile::create(&path, &of(10), Lasting::Soon).unwrap();
+        assert_eq!(total(), Some(10));
+        file.write(&of(20)).unwrap();
+        assert_eq!(total(), Some(20));
+        let text = std::fs::read(&path).unwrap();
+        let writer = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
+        for (at, byte) in (0u64..).zip(text) {
+            if byte == 0 {
+                continue; // between the two
+            }
+            let other = [if byte == b'7' { b'8' } else { b'7' }];
+            writer.write_all_at(&other, at).unwrap();
+            let left = if at < PLACE { 20 } else { 10 };
+            assert_eq!(total(), Some(left), "{at}");
+            writer.write_all_at(&[byte], at).unwrap();
+        }
+        assert_eq!(total(), Some(20));
+    }
+}
