@@ -171,6 +171,38 @@ fn a_storage_that_drops_who_says_nothing_costs_no_attempt() {
 }
 
 #[test]
+fn only_what_never_answered_on_a_connection_opened_ahead_costs_no_attempt() {
+    let asked = Arc::new(Mutex::new(0));
+    let count = Arc::clone(&asked);
+    let base = keeping(move |_, mut stream| {
+        if read(&stream).is_none() {
+            return;
+        }
+        let number = {
+            let mut count = count.lock().unwrap();
+            *count += 1;
+            *count
+        };
+        // The first run's, and the first of the second run.
+        if number <= 2 {
+            reply(&mut stream, "200 OK", &[], b"content");
+        }
+    });
+    let url = presigned(&base, "/x.txt");
+    let (api, _) = slow_api(move || url.clone(), hands_over);
+    let world = World::new(&api.base());
+    world.run(&["sm", "a", "--name", "{id}"]).exits(0);
+    let batch = ["sm", "b", "c", "-j", "1", "--name", "{id}"];
+    let once = ["--retries", "0", "-v", "--json"];
+    let run = world.run(&[&batch[..], &once].concat());
+    run.says("ahead");
+    let records = run.records();
+    assert_eq!(records[0]["status"], "fetched");
+    assert_eq!(records[1]["error"]["code"], "network", "{records:?}");
+    assert_eq!(*asked.lock().unwrap(), 3);
+}
+
+#[test]
 fn nothing_is_connected_to_that_no_document_may_come_from() {
     if !strace() {
         return;
