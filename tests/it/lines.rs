@@ -17,6 +17,8 @@ type Posts = Arc<Mutex<Vec<(usize, String)>>>;
 /// What a server does with a paid request on a connection.
 enum Deed {
     Answer,
+    /// Answers, and says this of how long the connection is kept.
+    AnswerAndTell(&'static str),
     /// Answers, and closes the connection without a word after a while.
     AnswerAndClose(Duration),
     /// Closes the connection.
@@ -50,7 +52,11 @@ fn api_that_keeps(
             if matches!(done, Deed::Drop) {
                 return;
             }
-            keep(&mut stream, "200 OK", &answer);
+            let status = match done {
+                Deed::AnswerAndTell(kept) => format!("200 OK\r\nKeep-Alive: {kept}"),
+                _ => "200 OK".to_owned(),
+            };
+            keep(&mut stream, &status, &answer);
             if let Deed::AnswerAndClose(after) = done {
                 std::thread::sleep(after);
                 return;
@@ -168,6 +174,25 @@ fn what_is_not_answered_on_a_used_connection_is_in_doubt_and_never_repeated() {
     assert_eq!(posts.lock().unwrap().len(), expected.len());
     world.run(&fetching(&ids[1..], &[])).exits(8);
     assert_eq!(posts.lock().unwrap().len(), 2);
+}
+
+/// Some servers tell for how many seconds they keep a connection.
+#[test]
+fn a_connection_that_the_server_will_soon_close_is_not_used() {
+    for (told, expected) in [
+        ("timeout=1", 3),
+        ("max=100, timeout=2", 3),
+        ("timeout=5, max=100", 1),
+        ("max=2", 1),
+        ("timeout=x", 1),
+    ] {
+        let (_storage, url) = storage(Duration::ZERO);
+        let (base, posts) = api_that_keeps(url, move |_, _, _| Deed::AnswerAndTell(told));
+        let (world, ids) = (World::new(&base), ids(3));
+        world.run(&fetching(&ids, &["-j", "1"])).exits(0);
+        assert_eq!(connections(&posts), expected, "{told}");
+        assert_eq!(posts.lock().unwrap().len(), 3);
+    }
 }
 
 /// The state of a document, as a record in this folder tells it.
