@@ -7,7 +7,8 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use std::fs;
 use std::net::TcpStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::Child;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -201,8 +202,8 @@ fn recorded(folder: &Mutex<PathBuf>, id: &str) -> Option<String> {
     let mut records = entries.filter_map(|entry| {
         let path = entry.unwrap().path();
         let json = path.extension()? == "json";
-        let text = json.then(|| fs::read(path).ok())??;
-        serde_json::from_slice::<Value>(&text).ok()
+        let text = json.then(|| fs::read_to_string(path).ok())??;
+        serde_json::from_str::<Value>(text.lines().last()?).ok()
     });
     let record = records.find(|record| record["id"] == id)?;
     Some(record["state"].as_str().unwrap().to_owned())
@@ -235,6 +236,24 @@ fn the_ledger_knows_before_a_request_leaves_on_any_connection() {
     }
 }
 
+/// How many records of this kind have that many lines; the first one is written to a `new` one.
+fn with_lines(folder: &Path, lines: usize, kind: &str) -> usize {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let records = entries.filter(|entry| {
+        let path = entry.path();
+        let text = fs::read_to_string(&path).unwrap_or_default();
+        path.extension().is_some_and(|found| found == kind) && text.lines().count() == lines
+    });
+    records.count()
+}
+
+/// Interrupts what strace started.
+fn interrupt_traced(strace: &Child) {
+    let traced = format!("/proc/{0}/task/{0}/children", strace.id());
+    let traced = fs::read_to_string(traced).unwrap().trim().parse().unwrap();
+    kill_process(Pid::from_raw(traced).unwrap(), Signal::INT).unwrap();
+}
+
 #[test]
 fn an_interrupt_while_a_request_is_recorded_has_asked_for_nothing() {
     if !strace() {
@@ -253,22 +272,46 @@ fn an_interrupt_while_a_request_is_recorded_has_asked_for_nothing() {
         .chain(&fetching);
     let arguments: Vec<&str> = arguments.copied().collect();
     let child = world.command_of("strace", &arguments).spawn().unwrap();
-    world.wait_until("two records", || {
-        let found = fs::read_dir(world.state().join("ledger"));
-        found.is_ok_and(|entries| {
-            let begun = entries.filter(|entry| {
-                let entry = entry.as_ref().unwrap();
-                let is_new = entry.path().extension().is_some_and(|kind| kind == "new");
-                is_new && entry.metadata().is_ok_and(|metadata| metadata.len() > 0)
-            });
-            begun.count() == 2
-        })
-    });
-    let traced = format!("/proc/{0}/task/{0}/children", child.id());
-    let traced = fs::read_to_string(traced).unwrap().trim().parse().unwrap();
-    kill_process(Pid::from_raw(traced).unwrap(), Signal::INT).unwrap();
+    let ledger = world.state().join("ledger");
+    world.wait_until("two records", || with_lines(&ledger, 1, "new") == 2);
+    interrupt_traced(&child);
     let run = world.finish(child, Instant::now());
     assert!(!run.exits(130).stderr.contains("charged"), "{run:?}");
     assert_eq!(posts.lock().unwrap().len(), 0);
     assert_eq!(world.run(&["ledger", "list"]).stdout, "");
+}
+
+/// It waits for the answer, and not for a slow disk.
+#[test]
+fn an_interrupt_while_an_answer_is_recorded_leaves_no_doubt() {
+    if !strace() {
+        return;
+    }
+    let (_storage, url) = storage(Duration::ZERO);
+    let (base, posts) = api_that_keeps(url, |_, _, _| Deed::Answer);
+    let (world, ids) = (World::new(&base), ids(1));
+    let trace = ["-f", "-qq", "-o", "/dev/null", "-e", "trace=fdatasync"];
+    let fault = ["-e", "inject=fdatasync:delay_enter=1500000"];
+    let fetching = fetching(&ids, &[]);
+    let arguments = [
+        &trace[..],
+        &fault,
+        &[env!("CARGO_BIN_EXE_docfetch")],
+        &fetching,
+    ]
+    .concat();
+    let child = world.command_of("strace", &arguments).spawn().unwrap();
+    let ledger = world.state().join("ledger");
+    world.wait_until("an answer that is being recorded", || {
+        with_lines(&ledger, 2, "json") == 1
+    });
+    interrupt_traced(&child);
+    let run = world.finish(child, Instant::now());
+    assert!(!run.exits(130).stderr.contains("charged"), "{run:?}");
+    assert_eq!(
+        recorded(&Mutex::new(ledger), &ids[0]).as_deref(),
+        Some("answered")
+    );
+    world.run(&fetching).exits(0);
+    assert_eq!(posts.lock().unwrap().len(), 1);
 }
