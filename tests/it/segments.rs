@@ -592,3 +592,27 @@ fn how_many_connections_is_a_number_or_auto() {
     world.set("DOCFETCH_CONNECTIONS", "2");
     world.run(&["sm", "doc1"]).exits(0);
 }
+
+#[test]
+fn a_limited_rate_needs_no_more_connections_however_much_is_left() {
+    let (service, content) = Service::with("x.bin", 12 * MIB, &[]);
+    let world = service.world();
+    let limited = ["sm", "doc1", "--limit-rate", "6M", "-c", "auto"];
+    let took = world.run(&limited).exits(0).elapsed;
+    assert!(took > Duration::from_millis(1800), "{took:?}");
+    assert!(world.read("x.bin") == content);
+    assert_eq!(service.report().storage_most_at_once, 1);
+}
+
+#[test]
+fn a_paid_document_is_not_cut_up_in_the_last_minute_of_its_url() {
+    for (lives, whole) in [("expire-after=50s", true), ("expire-after=10m", false)] {
+        let (service, content) = Service::with("x.bin", 8 * MIB, &[lives, "throttle=8M"]);
+        let world = service.world();
+        world.run(&["onecodex", "doc1", "-c", "4"]).exits(0);
+        assert!(world.read("x.bin") == content, "{lives}");
+        let requests = service.report().storage_requests;
+        assert_eq!(requests == 1, whole, "{lives}: {requests}");
+        assert_eq!(service.charges(), 1);
+    }
+}
