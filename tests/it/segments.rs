@@ -1,13 +1,13 @@
 //! One document over several connections, and what can break there.
 
-use crate::support::raw::{asked, both, head, reply, serve};
+use crate::support::raw::{Raw, Request, asked, both, head, reply, serve};
 use crate::support::services::Service;
 use crate::support::{World, kill, noise};
 use docfetch::sandbox::Document;
 use std::io::Write;
 use std::net::TcpStream;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 const MIB: usize = 1 << 20;
@@ -615,4 +615,211 @@ fn a_paid_document_is_not_cut_up_in_the_last_minute_of_its_url() {
         assert_eq!(requests == 1, whole, "{lives}: {requests}");
         assert_eq!(service.charges(), 1);
     }
+}
+
+/// Looks again and again until something holds, on a server's side.
+fn until(holds: impl Fn() -> bool) {
+    let started = Instant::now();
+    while !holds() && started.elapsed() < Duration::from_secs(20) {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// A storage whose first answer, of the whole, ends after half a MiB, when requests for ranges were
+/// answered: `answered` of them. They are answered by `answer`, which is told how many came before.
+fn cut_off(
+    content: &[u8],
+    answered: usize,
+    answer: impl Fn(usize, &Request, &mut TcpStream) + Send + Sync + 'static,
+) -> (Raw, Raw) {
+    let body = content.to_vec();
+    let (came, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    both("/x.bin", move |request, stream| {
+        if request.header("range").is_some() {
+            answer(came.fetch_add(1, Ordering::SeqCst), request, stream);
+            done.fetch_add(1, Ordering::SeqCst);
+            return;
+        }
+        head(stream, "200 OK", &[("ETag", TAG)], Some(body.len()));
+        let _ = stream.write_all(&body[..MIB / 2]);
+        until(|| done.load(Ordering::SeqCst) >= answered);
+        std::thread::sleep(Duration::from_millis(300));
+    })
+}
+
+#[test]
+fn a_segment_whose_answer_contradicts_itself_leaves_the_rest_to_one_stream() {
+    let content = noise(6 * MIB);
+    let body = content.clone();
+    let (api, storage) = cut_off(&content, 2, move |_, request, stream| {
+        let (first, last) = asked(request, body.len()).unwrap();
+        // One of the two segments that are asked for at first.
+        if first < 2 * MIB && last + 1 < body.len() {
+            let range = format!("bytes {first}-{last}/{}", body.len());
+            return part(stream, Some(TAG), &range, &body[first..last]);
+        }
+        serve(request, stream, &body, TAG);
+    });
+    let world = World::new(&api.base());
+    world.run(&["sm", "a", "-c", "3"]).exits(0);
+    assert!(world.read("x.bin") == content);
+    let requests = storage.seen();
+    let last = requests.last().unwrap().header("range").unwrap();
+    assert_eq!(last, format!("bytes={}-", MIB / 2));
+}
+
+/// As a storage of several machines does right after an upload: not all of them know of it.
+#[test]
+fn a_segment_that_the_storage_does_not_show_yet_is_waited_for() {
+    let content = noise(6 * MIB);
+    let body = content.clone();
+    let missed = OnceLock::new();
+    let (api, storage) = cut_off(&content, 2, move |_, request, stream| {
+        let (first, _) = asked(request, body.len()).unwrap();
+        // One of the two segments that are asked for at first.
+        let soon = Duration::from_millis(600);
+        if first < 2 * MIB && missed.get_or_init(Instant::now).elapsed() < soon {
+            return reply(stream, "404 Not Found", &[], b"");
+        }
+        serve(request, stream, &body, TAG);
+    });
+    let world = World::new(&api.base());
+    world.run(&["sm", "a", "-c", "3"]).exits(0);
+    assert!(world.read("x.bin") == content);
+    let requests = storage.seen();
+    let ranges: Vec<_> = requests
+        .iter()
+        .filter_map(|request| asked(request, content.len()))
+        .collect();
+    // What came behind it meanwhile is not asked for again.
+    let other = ranges
+        .iter()
+        .filter(|(first, last)| (first..=last).contains(&&(5 * MIB / 2)));
+    assert_eq!(other.count(), 1, "{ranges:?}");
+}
+
+#[test]
+fn no_segment_is_asked_for_before_the_time_that_the_storage_names() {
+    let content = noise(8 * MIB);
+    let body = content.clone();
+    let (came, refused) = (AtomicUsize::new(0), Arc::new(OnceLock::<Instant>::new()));
+    let later: Arc<Mutex<Vec<Instant>>> = Arc::default();
+    let (log, busy) = (Arc::clone(&later), Arc::clone(&refused));
+    let (api, _storage) = both("/x.bin", move |request, stream| {
+        if request.header("range").is_none() {
+            let mut paced = Paced(stream, Duration::from_millis(50));
+            return serve(request, &mut paced, &body, TAG);
+        }
+        // Three at once: the first one is refused, the others end a while after that.
+        match came.fetch_add(1, Ordering::SeqCst) {
+            0 => {
+                until(|| came.load(Ordering::SeqCst) >= 3);
+                busy.set(Instant::now()).unwrap();
+                return reply(stream, "503 Slow Down", &[("Retry-After", "2")], b"");
+            }
+            1 | 2 => {
+                until(|| busy.get().is_some());
+                std::thread::sleep(Duration::from_millis(500));
+            }
+            _ => log.lock().unwrap().push(Instant::now()),
+        }
+        serve(request, stream, &body, TAG);
+    });
+    let world = World::new(&api.base());
+    world.run(&["sm", "a", "-c", "4"]).exits(0);
+    assert!(world.read("x.bin") == content);
+    let refused = *refused.get().unwrap();
+    let later: Vec<Duration> = later
+        .lock()
+        .unwrap()
+        .iter()
+        .map(|at| *at - refused)
+        .collect();
+    assert!(!later.is_empty());
+    assert!(
+        later.iter().all(|after| *after >= Duration::from_secs(2)),
+        "{later:?}"
+    );
+}
+
+/// What is missing cannot be had: then that is what is told, and nothing is asked for in vain.
+#[test]
+fn segments_that_are_given_up_end_it_with_what_broke_them() {
+    type Answer = fn(&mut TcpStream);
+    let denied = |stream: &mut TcpStream| {
+        let why = b"<Error><Code>AccessDenied</Code></Error>";
+        reply(stream, "403 Forbidden", &[], why);
+    };
+    let busy = |stream: &mut TcpStream| reply(stream, "503 Slow Down", &[], b"");
+    let resets = |stream: &mut TcpStream| crate::support::raw::reset(stream);
+    // The first answer and two segments; and more, where that may help.
+    let answers: [(Answer, i32, &str, usize); 3] = [
+        (denied, 4, "storage_denied", 3),
+        (busy, 5, "storage_error", 9),
+        (resets, 5, "network", 9),
+    ];
+    for (answer, exit, code, most) in answers {
+        let content = noise(6 * MIB);
+        let (api, storage) = cut_off(&content, 2, move |_, _, stream| answer(stream));
+        let world = World::new(&api.base());
+        let run = world.run(&["sm", "a", "-c", "3", "--retries", "1", "--json"]);
+        assert_eq!(run.exits(exit).error_code(), code, "{run:?}");
+        let requests = storage.seen().len();
+        assert!(requests <= most, "{code}: {requests}");
+        assert!(world.files().iter().all(|name| name != "x.bin"));
+    }
+}
+
+#[test]
+fn segments_that_break_are_asked_for_until_the_deadline() {
+    let content = noise(6 * MIB);
+    let body = content.clone();
+    let times: Arc<Mutex<Vec<Instant>>> = Arc::default();
+    let log = Arc::clone(&times);
+    let (api, _storage) = both("/x.bin", move |request, stream| {
+        if request.header("range").is_some() {
+            log.lock().unwrap().push(Instant::now());
+            return crate::support::raw::reset(stream);
+        }
+        head(stream, "200 OK", &[("ETag", TAG)], Some(body.len()));
+        let _ = stream.write_all(&body[..MIB / 2]);
+        std::thread::sleep(Duration::from_millis(3000));
+    });
+    let world = World::new(&api.base());
+    let tries = ["--retries", "1000", "--retry-max-time", "1s", "--json"];
+    let run = world.run(&[&["sm", "a", "-c", "3"][..], &tries].concat());
+    assert_eq!(run.exits(5).error_code(), "network");
+    let times = times.lock().unwrap();
+    let after: Vec<Duration> = times.iter().map(|at| *at - times[0]).collect();
+    let silent = Duration::from_millis(1700)..Duration::from_millis(2700);
+    assert!(!after.iter().any(|at| silent.contains(at)), "{after:?}");
+}
+
+/// Whoever asks for the whole gets the new one, and whoever asks for a part the old one: only what
+/// comes in one piece is of one document.
+#[test]
+fn a_storage_whose_machines_disagree_is_asked_for_one_piece() {
+    let (old, new) = (noise(6 * MIB), vec![7; 6 * MIB]);
+    let after = new.clone();
+    let parts = AtomicUsize::new(0);
+    let (api, storage) = both("/x.bin", move |request, stream| {
+        if let Some((first, last)) = asked(request, old.len()) {
+            let range = format!("bytes {first}-{last}/{}", old.len());
+            part(stream, Some(TAG), &range, &old[first..=last]);
+            parts.fetch_add(1, Ordering::SeqCst);
+            return;
+        }
+        // It breaks where parts are asked for meanwhile.
+        let before = parts.load(Ordering::SeqCst);
+        head(stream, "200 OK", &[("ETag", "\"v2\"")], Some(after.len()));
+        let _ = stream.write_all(&after[..MIB / 2]);
+        std::thread::sleep(Duration::from_millis(700));
+        if parts.load(Ordering::SeqCst) == before {
+            let _ = stream.write_all(&after[MIB / 2..]);
+        }
+    });
+    let world = World::new(&api.base());
+    world.run(&["sm", "a", "-c", "3"]).exits(0);
+    assert!(world.read("x.bin") == new);
+    assert!(storage.seen().len() > 3);
 }
