@@ -823,3 +823,24 @@ fn a_storage_whose_machines_disagree_is_asked_for_one_piece() {
     assert!(world.read("x.bin") == new);
     assert!(storage.seen().len() > 3);
 }
+
+/// The system tells of it once: whoever publishes must have heard of it.
+#[test]
+fn a_sync_that_fails_while_the_last_bytes_come_publishes_nothing() {
+    if !crate::support::tools::strace() {
+        return;
+    }
+    let (service, content) = Service::with("x.bin", 17 * MIB, &[]);
+    let world = service.world();
+    let inject = "inject=fdatasync:error=EIO:delay_enter=1500000";
+    let binary = env!("CARGO_BIN_EXE_docfetch");
+    let trace = ["-f", "-qq", "-o", "/dev/null", "-e", "trace=fdatasync"];
+    let fetch = ["sm", "doc1", "-c", "2", "--json"];
+    let run = [&trace[..], &["-e", inject, binary], &fetch].concat();
+    let child = world.command_of("strace", &run).spawn().unwrap();
+    let run = world.finish(child, Instant::now());
+    assert_eq!(run.exits(7).error_code(), "local_io");
+    assert!(world.files().iter().all(|name| name != "x.bin"));
+    world.run(&["sm", "doc1", "-c", "2"]).exits(0);
+    assert!(world.read("x.bin") == content);
+}
