@@ -742,6 +742,63 @@ fn no_segment_is_asked_for_before_the_time_that_the_storage_names() {
     );
 }
 
+/// The time is the storage's, not the segment's: it counts when the segments end, too.
+#[test]
+fn nothing_else_is_asked_for_before_the_time_that_the_storage_names() {
+    type Answer = fn(&mut TcpStream);
+    let ends: [Answer; 2] = [
+        |stream| reply(stream, "404 Not Found", &[], b""),
+        |stream| crate::support::raw::reset(stream),
+    ];
+    for (number, end) in ends.into_iter().enumerate() {
+        let content = noise(6 * MIB);
+        let body = content.clone();
+        let times: Arc<Mutex<Vec<Instant>>> = Arc::default();
+        let log = Arc::clone(&times);
+        let (api, _storage) = cut_off(&content, 2, move |came, request, stream| {
+            if came == 1 {
+                until(|| !log.lock().unwrap().is_empty());
+            }
+            if came <= 1 {
+                std::thread::sleep(Duration::from_millis(100));
+            }
+            log.lock().unwrap().push(Instant::now());
+            match came {
+                0 => reply(stream, "503 Slow Down", &[("Retry-After", "2")], b""),
+                1 => end(stream),
+                _ => serve(request, stream, &body, TAG),
+            }
+        });
+        let world = World::new(&api.base());
+        let run = world.run(&["sm", "a", "-c", "3", "--retries", "1"]);
+        assert!(world.read("x.bin") == content, "{run:?}");
+        let times = times.lock().unwrap();
+        let rested = times[2] - times[0];
+        assert!(rested >= Duration::from_secs(2), "{number}: {rested:?}");
+    }
+}
+
+#[test]
+fn what_a_segment_waits_for_comes_with_another_answer_if_that_is_sooner() {
+    let content = noise(3 * MIB);
+    let (body, came) = (content.clone(), AtomicUsize::new(0));
+    let (api, storage) = both("/x.bin", move |request, stream| {
+        if request.header("range").is_none() {
+            let mut paced = Paced(stream, Duration::from_millis(20));
+            return serve(request, &mut paced, &body, TAG);
+        }
+        match came.fetch_add(1, Ordering::SeqCst) {
+            0 => reply(stream, "503 Slow Down", &[("Retry-After", "20")], b""),
+            _ => serve(request, stream, &body, TAG),
+        }
+    });
+    let world = World::new(&api.base());
+    let took = world.run(&["sm", "a", "-c", "3"]).exits(0).elapsed;
+    assert!(took < Duration::from_secs(15), "{took:?}");
+    assert!(world.read("x.bin") == content);
+    assert_eq!(storage.seen().len(), 3);
+}
+
 /// What is missing cannot be had: then that is what is told, and nothing is asked for in vain.
 #[test]
 fn segments_that_are_given_up_end_it_with_what_broke_them() {

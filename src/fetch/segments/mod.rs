@@ -94,6 +94,16 @@ enum Event {
     Opened(Range<u64>, Result<Opened>),
     /// Bytes came; none at the end of the body.
     Moved(Box<Lane>, Result<Bytes>),
+    /// A connection has rested.
+    Rested,
+}
+
+/// What a connection that is free does.
+enum Next {
+    /// It asks for a segment.
+    Ask(Range<u64>),
+    /// It waits, and looks then what is still missing: another one may have brought it.
+    Rest(Duration),
 }
 
 type Going<'a> = Pin<Box<dyn Future<Output = Event> + 'a>>;
@@ -218,15 +228,23 @@ impl Segments<'_> {
             watcher,
             retry: retry.clone(),
             stop: None,
-            wait: Duration::ZERO,
+            rest: Duration::ZERO,
             not_before: Instant::now(),
             opening: 0,
+            resting: 0,
         };
-        let open = |range: Range<u64>, wait: Duration| -> Going<'_> {
+        let start = |next: Next| -> Going<'_> {
             Box::pin(async move {
-                tokio::time::sleep(wait).await;
-                let opened = transfer::open(self.http, self.url, &range, entity).await;
-                Event::Opened(range, opened)
+                match next {
+                    Next::Ask(range) => {
+                        let opened = transfer::open(self.http, self.url, &range, entity).await;
+                        Event::Opened(range, opened)
+                    }
+                    Next::Rest(wait) => {
+                        tokio::time::sleep(wait).await;
+                        Event::Rested
+                    }
+                }
             })
         };
         let mut going: FuturesUnordered<Going<'_>> = FuturesUnordered::new();
@@ -243,11 +261,14 @@ impl Segments<'_> {
                 ControlFlow::Continue(Some(lane)) => going.push(Box::pin(lane.next(self.pace))),
                 ControlFlow::Continue(None) => {}
             }
-            while let Some((range, wait)) = work.next(going.len()) {
-                going.push(open(range, wait));
+            while let Some(next) = work.next(going.len()) {
+                going.push(start(next));
+            }
+            if work.is_over(going.len()) {
+                break;
             }
         }
-        work.end()
+        work.end().await
     }
 }
 
@@ -271,11 +292,13 @@ struct Work<'a> {
     since: Instant,
     /// Set when nothing more is to be asked for.
     stop: Option<Stop>,
-    /// How long the next request waits, and when any may leave.
-    wait: Duration,
+    /// How long the next connection that is free rests, and when any may ask.
+    rest: Duration,
     not_before: Instant,
     /// Requests that are not answered yet.
     opening: usize,
+    /// Connections that rest.
+    resting: usize,
 }
 
 impl Work<'_> {
@@ -296,6 +319,10 @@ impl Work<'_> {
             Event::Opened(range, opened) => {
                 self.opening -= 1;
                 Ok(self.opened(range, opened, others))
+            }
+            Event::Rested => {
+                self.resting -= 1;
+                Ok(ControlFlow::Continue(None))
             }
         }
     }
@@ -404,7 +431,7 @@ impl Work<'_> {
             Some(Verdict::Wait(wait)) if asked => {
                 self.not_before = self.not_before.max(now + wait);
             }
-            Some(Verdict::Wait(wait)) => self.wait = wait,
+            Some(Verdict::Wait(wait)) => self.rest = wait,
             Some(Verdict::GiveUp(_)) | None => {
                 self.stop.get_or_insert(Stop::Failed(error));
             }
@@ -417,23 +444,42 @@ impl Work<'_> {
         self.stop.is_none() && !(self.segments.charged && url.is_about_to_end(http.clock().now()))
     }
 
-    /// The next segment to ask for while so many connections are going, and when.
-    fn next(&mut self, going: usize) -> Option<(Range<u64>, Duration)> {
-        if self.stop.is_some() || going >= self.growth.wanted {
+    /// What comes next while so many connections are going.
+    fn next(&mut self, going: usize) -> Option<Next> {
+        if self.stop.is_some() || going >= self.growth.wanted || self.missing.is_empty() {
             return None;
+        }
+        let held_back = self.not_before.saturating_duration_since(Instant::now());
+        let rest = held_back.max(std::mem::take(&mut self.rest));
+        if !rest.is_zero() {
+            self.resting += 1;
+            return Some(Next::Rest(rest));
         }
         let range = self.missing.take(self.growth.wanted, going)?;
         self.opening += 1;
-        let held_back = self.not_before.saturating_duration_since(Instant::now());
-        Some((range, held_back.max(std::mem::take(&mut self.wait))))
+        Some(Next::Ask(range))
     }
 
-    fn end(self) -> Result<Ended> {
-        match self.stop {
-            _ if self.missing.is_empty() => Ok(Ended::Copied(Copied::All)),
-            Some(Stop::Ended(ended)) => Ok(ended),
-            Some(Stop::Failed(error)) => Err(error),
-            None => Ok(Ended::NoRanges),
-        }
+    /// Whether the connections that are still going rest, and need not ask any more.
+    fn is_over(&self, going: usize) -> bool {
+        going == self.resting && (self.stop.is_some() || self.missing.is_empty())
+    }
+
+    /// Whoever goes on asks no sooner than the storage allows.
+    async fn end(self) -> Result<Ended> {
+        let held_back = self.not_before.saturating_duration_since(Instant::now());
+        let ended = match self.stop {
+            _ if self.missing.is_empty() => return Ok(Ended::Copied(Copied::All)),
+            Some(Stop::Failed(error)) => {
+                let wait = error
+                    .wait()
+                    .max(Some(held_back).filter(|wait| !wait.is_zero()));
+                return Err(error.retry_after(wait));
+            }
+            Some(Stop::Ended(ended)) => ended,
+            None => Ended::NoRanges,
+        };
+        tokio::time::sleep(held_back).await;
+        Ok(ended)
     }
 }
