@@ -2,7 +2,8 @@
 //!
 //! It begins with one. While the process is idle for most of the time and much is missing, a measured
 //! moment decides: several times as many, and so on as long as everything becomes faster by it. What did
-//! not help is taken back.
+//! not help is taken back. Whoever was busy once is given more only when it is idle for longer: a pause
+//! of the network is no reason.
 
 use super::missing::SHORTEST;
 use rustix::time::{ClockId, clock_gettime};
@@ -20,6 +21,8 @@ const STEP: usize = 8;
 const HELPED: f64 = 1.25;
 /// More connections may help a process that is busy for less than this part of the time.
 const BUSY: f64 = 0.25;
+/// A process that has been busy must be idle for so many looks in a row.
+const PAUSE: u32 = 5;
 /// What arrives within this time anyway needs no more connections.
 const SOON: Duration = Duration::from_millis(250);
 
@@ -50,6 +53,8 @@ pub struct Growth {
     most: usize,
     /// Nothing is to be learned any more.
     settled: bool,
+    /// For how many looks in a row the process must be idle yet.
+    pause: u32,
     /// How fast it was with fewer connections, in bytes a second.
     before: Option<f64>,
     /// How fast it was at the last look since.
@@ -96,6 +101,7 @@ impl Growth {
             wanted,
             most,
             settled: wanted == most,
+            pause: 0,
             before: None,
             last: None,
             look: Look::now(),
@@ -131,7 +137,14 @@ impl Growth {
     /// and has `rest` bytes before it.
     fn judge(&mut self, rate: f64, busy: f64, rest: u64) {
         match self.before {
-            None if busy >= BUSY => return,
+            None if busy >= BUSY => {
+                self.pause = PAUSE - 1;
+                return;
+            }
+            None if self.pause > 0 => {
+                self.pause -= 1;
+                return;
+            }
             // New connections are slow at first (RFC 5681 section 3.1): wait for the end of that.
             Some(_) if self.last.is_none_or(|last| rate > last * HELPED) => {
                 self.last = Some(rate);
@@ -202,6 +215,17 @@ mod tests {
         growth.judge(20.0 * MIB, 0.1, 3 << 20); // little
         growth.judge(100.0 * MIB, 0.1, 20 << 20); // soon
         assert!(growth.wanted == 1 && !growth.settled);
+    }
+
+    #[test]
+    fn a_pause_of_the_network_is_no_reason_for_more() {
+        let mut growth = auto(1);
+        for busy in [0.5, 0.1, 0.1, 0.5, 0.1, 0.1, 0.1, 0.1] {
+            growth.judge(20.0 * MIB, busy, MUCH);
+            assert_eq!(growth.wanted, 1);
+        }
+        growth.judge(20.0 * MIB, 0.1, MUCH);
+        assert_eq!(growth.wanted, STEP);
     }
 
     #[test]
