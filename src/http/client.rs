@@ -381,21 +381,27 @@ fn read_pem(path: &Path, setting: &str) -> Result<Vec<CertificateDer<'static>>> 
 /// library's to read. That goes from byte to byte: for a bundle of a hundred certificates it took half
 /// of the instructions of a small document.
 fn read_quickly(pem: &[u8]) -> Option<Vec<CertificateDer<'static>>> {
-    const BEGIN: &str = "-----BEGIN CERTIFICATE-----";
-    let mut blocks = std::str::from_utf8(pem).ok()?.split(BEGIN);
-    blocks.next();
-    let mut text = String::new();
-    let certificates: Option<Vec<_>> = blocks
-        .map(|block| {
-            let (body, _) = block
-                .strip_prefix('\n')?
-                .split_once("-----END CERTIFICATE-----")?;
-            text.clear();
-            body.lines().for_each(|line| text.push_str(line));
-            STANDARD.decode(&text).ok().map(CertificateDer::from)
-        })
-        .collect();
-    certificates.filter(|certificates| !certificates.is_empty())
+    const BEGIN: &str = "-----BEGIN ";
+    const CERTIFICATE: &str = "-----BEGIN CERTIFICATE-----\n";
+    const END: &str = "-----END CERTIFICATE-----";
+    let mut rest = std::str::from_utf8(pem).ok()?;
+    let (mut certificates, mut text) = (Vec::new(), String::new());
+    while let Some(dash) = rest.find('-') {
+        rest = &rest[dash..];
+        let Some(block) = rest.strip_prefix(CERTIFICATE) else {
+            if rest.starts_with(BEGIN) {
+                return None;
+            }
+            rest = &rest[1..];
+            continue;
+        };
+        let (body, end) = block.split_at(block.find('-')?); // no letter of base64
+        rest = end.strip_prefix(END)?;
+        text.clear();
+        body.split('\n').for_each(|line| text.push_str(line));
+        certificates.push(CertificateDer::from(STANDARD.decode(&text).ok()?));
+    }
+    (!certificates.is_empty()).then_some(certificates)
 }
 
 #[cfg(test)]
