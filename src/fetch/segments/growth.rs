@@ -2,8 +2,8 @@
 //!
 //! It begins with one. While the process is idle for most of the time and much is missing, a measured
 //! moment decides: several times as many, and so on as long as everything becomes faster by it. What did
-//! not help is taken back. Whoever was busy once is given more only when it is idle for longer: a pause
-//! of the network is no reason.
+//! not help is taken back; where it cannot be known what helped, it stays at that. Whoever was busy once
+//! is given more only when it is idle for longer: a pause of the network is no reason.
 
 use super::missing::SHORTEST;
 use rustix::time::{ClockId, clock_gettime};
@@ -155,6 +155,11 @@ impl Growth {
                 self.wanted = (self.wanted / STEP).max(1);
                 return;
             }
+            // So much more is not due to the connections alone: the first one had just begun.
+            Some(before) if rate > before * (2 * STEP) as f64 => {
+                self.settled = true;
+                return;
+            }
             _ => {}
         }
         if rest < 4 * SHORTEST || rest as f64 <= rate * SOON.as_secs_f64() {
@@ -206,6 +211,15 @@ mod tests {
         growth.judge(24.0 * MIB, 0.1, MUCH);
         growth.judge(24.0 * MIB, 0.1, MUCH);
         assert!(growth.wanted == 1 && growth.settled);
+    }
+
+    #[test]
+    fn what_became_faster_by_itself_is_no_reason_for_even_more() {
+        let mut growth = auto(1);
+        for rate in [1.0, 30.0, 60.0, 70.0] {
+            growth.judge(rate * MIB, 0.1, MUCH);
+        }
+        assert!(growth.wanted == STEP && growth.settled);
     }
 
     #[test]
