@@ -30,6 +30,8 @@ const MOMENT: Duration = Duration::from_secs(2);
 pub struct Ledger {
     provider: &'static str,
     resource: Resource,
+    /// What stands before the ids of its kind.
+    uri_prefix: Option<&'static str>,
     base: String,
     account: String,
     records: Arc<Records>,
@@ -98,6 +100,7 @@ impl Ledger {
         Self {
             provider: provider.name,
             resource: provider.resource.unwrap_or_default(),
+            uri_prefix: provider.id_uri_prefix,
             base: base.to_owned(),
             account: fingerprint(identity),
             records: Arc::new(state.records(LEDGER)),
@@ -156,6 +159,15 @@ impl Ledger {
         format!("{}-{}", self.account, of_document(self.resource, id))
     }
 
+    /// How `docfetch ledger forget` is told of a document, and of nothing else: an id alone is of any
+    /// kind.
+    pub fn called(&self, id: &DocumentId) -> String {
+        match (self.resource, self.uri_prefix) {
+            (Resource::Documents, _) | (_, None) => id.to_string(),
+            (_, Some(prefix)) => format!("{prefix}{id}"),
+        }
+    }
+
     /// What is recorded of a document, and whether later runs know it, too.
     ///
     /// # Errors
@@ -187,7 +199,7 @@ impl Ledger {
             }),
             record => Ok(record),
         })
-        .map_err(|untrusted| distrust(id, &untrusted))
+        .map_err(|untrusted| distrust(&self.called(id), &untrusted))
     }
 
     /// What a run would be told now that has nothing of the document yet.
@@ -356,7 +368,7 @@ fn of_document(resource: Resource, id: &DocumentId) -> String {
     }
 }
 
-fn distrust(id: &DocumentId, untrusted: &Untrusted) -> Error {
+fn distrust(id: &str, untrusted: &Untrusted) -> Error {
     let what = format!("cannot tell whether a retrieval of {id} was paid for already");
     let path = untrusted.path.display();
     let why = format!("its record {path} cannot be trusted: {}", untrusted.why);

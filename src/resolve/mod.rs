@@ -225,9 +225,7 @@ impl Resolver {
             let why = error.cause().map(|why| format!("{why}; {note}"));
             let told = error.why(why.unwrap_or_else(|| note.to_owned()));
             match told.code() {
-                Code::InsecureUrl => {
-                    told.hint(format!("tell the provider; {}", retrieval::given_up(id)))
-                }
+                Code::InsecureUrl => told.hint(format!("tell the provider; {}", self.given_up(id))),
                 _ => told,
             }
         })?;

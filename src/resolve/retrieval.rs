@@ -62,7 +62,7 @@ impl Resolver {
                 log::info!("using the URL of the paid retrieval of {}", shown(asked));
                 return Ok(url);
             }
-            Verdict::Refuse(state) => return Err(refused(id, state, asked)),
+            Verdict::Refuse(state) => return Err(self.refused(id, state, asked)),
         }
         let entry = &Mutex::new(entry);
         let note = async |event: Event<'_>| entry.lock().await.note(event, clock.best()).await;
@@ -87,7 +87,7 @@ impl Resolver {
                 }
                 Cost::Unknown => {
                     note(Event::Unanswered).await;
-                    return Err(in_doubt(id, &failure.error));
+                    return Err(self.in_doubt(id, &failure.error));
                 }
             }
         }
@@ -120,7 +120,7 @@ impl Resolver {
         if self.ledger.was_asking(id) {
             return error
                 .why("a paid retrieval was sent and may have been charged")
-                .hint(next(id));
+                .hint(self.next(id));
         }
         let told = matches!(error.code(), Code::ChargeUnknown | Code::ChargeRefused);
         if told || !resolved || !self.provider.charged {
@@ -133,7 +133,7 @@ impl Resolver {
             return error;
         }
         if error.code() == Code::StorageDenied && error.status() == Some(404) {
-            return error.hint(format!("tell the provider; {}", given_up(id)));
+            return error.hint(format!("tell the provider; {}", self.given_up(id)));
         }
         if !kept {
             return error.hint("running again may be charged: this answer could not be recorded");
@@ -171,51 +171,57 @@ impl Resolver {
         }
         Ok(())
     }
-}
 
-fn refused(id: &DocumentId, state: State, asked: Option<Timestamp>) -> Error {
-    let asked = shown(asked);
-    let (what, why) = match state {
-        State::Attempting => (
-            format!("a paid retrieval of {id} may have been charged already"),
-            format!("it was asked for at {asked}, and no answer was recorded"),
-        ),
-        State::Doubtful => (
-            format!("a paid retrieval of {id} may have been charged already"),
-            format!("it was sent at {asked}, and not answered with a URL"),
-        ),
-        State::Answered => (
-            format!("{id} would need a second paid retrieval"),
-            format!("the URL of {asked} is over, and the document was not delivered"),
-        ),
-        State::Delivered => (
-            format!("{id} would need a second paid retrieval"),
-            format!("the URL of {asked} is over, and only a part of the document is here"),
-        ),
-    };
-    Error::new(Code::ChargeRefused, what)
-        .why(why)
-        .hint(next(id))
-}
-
-fn in_doubt(id: &DocumentId, error: &Error) -> Error {
-    let what = format!("the paid retrieval of {id} may have been charged");
-    let unknown = Error::new(Code::ChargeUnknown, what)
-        .why(error.message())
-        .hint(next(id));
-    match error.status() {
-        Some(status) => unknown.http_status(status),
-        None => unknown,
+    fn refused(&self, id: &DocumentId, state: State, asked: Option<Timestamp>) -> Error {
+        let asked = shown(asked);
+        let (what, why) = match state {
+            State::Attempting => (
+                format!("a paid retrieval of {id} may have been charged already"),
+                format!("it was asked for at {asked}, and no answer was recorded"),
+            ),
+            State::Doubtful => (
+                format!("a paid retrieval of {id} may have been charged already"),
+                format!("it was sent at {asked}, and not answered with a URL"),
+            ),
+            State::Answered => (
+                format!("{id} would need a second paid retrieval"),
+                format!("the URL of {asked} is over, and the document was not delivered"),
+            ),
+            State::Delivered => (
+                format!("{id} would need a second paid retrieval"),
+                format!("the URL of {asked} is over, and only a part of the document is here"),
+            ),
+        };
+        Error::new(Code::ChargeRefused, what)
+            .why(why)
+            .hint(self.next(id))
     }
-}
 
-fn next(id: &DocumentId) -> String {
-    format!("look at the bill; then --allow-recharge, or `docfetch ledger forget {id}`")
-}
+    fn in_doubt(&self, id: &DocumentId, error: &Error) -> Error {
+        let what = format!("the paid retrieval of {id} may have been charged");
+        let unknown = Error::new(Code::ChargeUnknown, what)
+            .why(error.message())
+            .hint(self.next(id));
+        match error.status() {
+            Some(status) => unknown.http_status(status),
+            None => unknown,
+        }
+    }
 
-/// The way out of a paid URL that is of no use.
-pub(super) fn given_up(id: &DocumentId) -> String {
-    format!("`docfetch ledger forget {id}` gives the paid URL up")
+    fn next(&self, id: &DocumentId) -> String {
+        format!(
+            "look at the bill; then --allow-recharge, or `docfetch ledger forget {}`",
+            self.ledger.called(id)
+        )
+    }
+
+    /// The way out of a paid URL that is of no use.
+    pub(super) fn given_up(&self, id: &DocumentId) -> String {
+        format!(
+            "`docfetch ledger forget {}` gives the paid URL up",
+            self.ledger.called(id)
+        )
+    }
 }
 
 /// A time to the second.

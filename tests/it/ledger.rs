@@ -724,6 +724,32 @@ fn another_account_is_another_retrieval() {
 }
 
 #[test]
+fn the_way_out_of_a_sample_in_doubt_leaves_the_document_of_its_id_alone() {
+    let (api, _storage) = answering(vec![("", &[], ""), ("", &[], "")]);
+    let world = World::new(&api.base());
+    let sample = ["onecodex", "a", "--resource", "samples"];
+    for _ in ["asked", "refused"] {
+        world
+            .run(&sample)
+            .exits(8)
+            .says("`docfetch ledger forget /api/v1/samples/a`");
+    }
+    world.run(&["onecodex", "a"]).exits(8);
+    let forget = ["ledger", "forget", "/api/v1/samples/a"];
+    world.run(&forget).exits(0);
+    let left = world.run(&["ledger", "list"]).exits(0).stdout.clone();
+    assert_eq!(left.lines().count(), 1);
+    world.run(&["onecodex", "a"]).exits(8);
+    for path in std::fs::read_dir(world.state().join("ledger")).unwrap() {
+        std::fs::write(path.unwrap().path(), "spoilt\n").unwrap();
+    }
+    world
+        .run(&["onecodex", "a"])
+        .exits(8)
+        .says("`docfetch ledger forget a`");
+}
+
+#[test]
 fn a_record_that_cannot_be_trusted_refuses_and_can_be_given_up() {
     type Spoil = fn(&std::path::Path);
     let spoils: [(&str, Spoil); 7] = [
