@@ -4,9 +4,20 @@
 //! usual hint derive from it. The words (what failed, why) are written where the failure is known.
 //! Terminal and JSON renderings are made from these parts in `ui/`.
 
+use rustix::io::Errno;
 use std::io;
 use std::path::Path;
 use std::time::Duration;
+
+/// What a system call fails with that may succeed a moment later.
+const PASSING: [Errno; 6] = [
+    Errno::MFILE,
+    Errno::NFILE,
+    Errno::NOMEM,
+    Errno::NOBUFS,
+    Errno::INTR,
+    Errno::IO,
+];
 
 /// Shorthand for results of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -216,6 +227,8 @@ struct Parts {
     exit_code: Option<u8>,
     permanent: bool,
     silent: bool,
+    /// What the machine was short of for a moment.
+    passing: bool,
 }
 
 impl Error {
@@ -231,6 +244,7 @@ impl Error {
             exit_code: None,
             permanent: false,
             silent: false,
+            passing: false,
         }))
     }
 
@@ -295,7 +309,17 @@ impl Error {
             | io::ErrorKind::FileTooLarge => Code::DiskFull,
             _ => Code::LocalIo,
         };
-        Self::new(code, format!("cannot {what} {}", path.display())).why(error.to_string())
+        let mut report =
+            Self::new(code, format!("cannot {what} {}", path.display())).why(error.to_string());
+        report.0.passing =
+            Errno::from_io_error(error).is_some_and(|error| PASSING.contains(&error));
+        report
+    }
+
+    /// Whether the file system might have done it a moment later, or with more open files: it says
+    /// nothing about the place.
+    pub fn is_passing(&self) -> bool {
+        self.0.passing
     }
 
     /// Notes that it ended a row of attempts.

@@ -82,11 +82,19 @@ impl Course {
         self.farthest = 0;
     }
 
-    /// An attempt ended with `held` bytes here: enough that is new is progress, where it may be.
-    fn moved_to(&mut self, held: u64, retry: Option<&mut Retry>) {
-        if held.saturating_sub(self.farthest) >= PROGRESS
-            && let Some(retry) = retry
-        {
+    /// The rest comes in one piece, from the first hole on.
+    fn without_ranges(&mut self, sink: &mut Sink) {
+        self.ranges = false;
+        sink.forget_behind_holes();
+        self.farthest = sink.held();
+    }
+
+    /// An attempt ended with `held` bytes here: enough that is new is progress, unless it `stalled`.
+    fn moved_to(&mut self, held: u64, retry: &mut Retry, stalled: bool) {
+        let is_new = held.saturating_sub(self.farthest) >= PROGRESS;
+        if is_new && stalled {
+            retry.stalled(Instant::now());
+        } else if is_new {
             retry.progressed(Instant::now());
             (self.renewed, self.flapping) = (false, false);
         }
@@ -302,7 +310,7 @@ impl<'a> Attempts<'a> {
                     match ended.await {
                         Ok(Came::Whole) => return Ok(Standing::Free),
                         Ok(Came::Expired) => {
-                            course.moved_to(sink.held(), Some(&mut self.retry));
+                            course.moved_to(sink.held(), &mut self.retry, false);
                             url = self.renew(&url, sink, &mut course).await?;
                             used = false;
                             continue;
@@ -313,8 +321,8 @@ impl<'a> Attempts<'a> {
                 }
                 Err(error) => error,
             };
-            let retry = Some(&mut self.retry).filter(|_| error.code() != Code::Stalled);
-            course.moved_to(sink.held(), retry);
+            let stalled = error.code() == Code::Stalled;
+            course.moved_to(sink.held(), &mut self.retry, stalled);
             if error.transient() && course.changes > CHANGES {
                 return Err(unstable(&error));
             }
@@ -343,11 +351,17 @@ impl<'a> Attempts<'a> {
         let (why, other) = match self.read(body, segments, sink, digests).await? {
             Ended::Copied(Copied::All) => return Ok(Came::Whole),
             Ended::Expired => return Ok(Came::Expired),
-            Ended::NotThere => return Ok(Came::InPart), // asked for alone, it is waited for
+            Ended::NotThere(error) => {
+                course.moved_to(sink.held(), &mut self.retry, false);
+                if let Some(url) = segments
+                    && self.wait_for_object(url, error).await.is_err()
+                {
+                    course.without_ranges(sink);
+                }
+                return Ok(Came::InPart);
+            }
             Ended::NoRanges => {
-                course.ranges = false;
-                sink.forget_behind_holes();
-                course.farthest = sink.held();
+                course.without_ranges(sink);
                 return Ok(Came::InPart);
             }
             Ended::Copied(Copied::TooMuch) => ("the storage sent more than it announced", false),

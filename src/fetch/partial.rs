@@ -15,6 +15,7 @@ use super::extents::{self, Extents};
 use super::sidecar::{Sidecar, SidecarFile};
 use crate::error::{Code, Error, Result};
 use crate::http::headers::is_strong;
+use crate::http::stall::apart;
 use crate::state::files::{
     FileIdentity, fresh, is_in_memory, names, open_folder, open_own, read_piece, remove,
     rename_new, sync_folder, umask,
@@ -292,7 +293,10 @@ impl Partial {
 
     /// Writes bytes to where a hole is. What fits before a failure counts.
     pub fn write_at(&mut self, offset: u64, bytes: &[u8]) -> Result<()> {
-        let mut offset = offset;
+        apart(|| self.put(offset, bytes))
+    }
+
+    fn put(&mut self, mut offset: u64, bytes: &[u8]) -> Result<()> {
         let mut rest = bytes;
         while !rest.is_empty() {
             let written = match self.file.write_at(rest, offset) {

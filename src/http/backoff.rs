@@ -63,6 +63,12 @@ impl Retry {
         self.failures = 0;
     }
 
+    /// New bytes arrived before an attempt stalled: it counts as failed all the same, but the deadline
+    /// is that of the silence, and not of all that went well before.
+    pub fn stalled(&mut self, now: Instant) {
+        self.progress = now;
+    }
+
     /// How long a wait may still be.
     pub fn left(&self) -> Duration {
         self.left_at(Instant::now())

@@ -10,7 +10,7 @@ use super::gate::{Gate, Leaving};
 use super::headers;
 use super::lines::{Line, Lines};
 use super::presigned::{redacted, shown_host};
-use super::stall::StallWatch;
+use super::stall::{StallWatch, Wait};
 use crate::config::settings::{Connection, RateLimit};
 use crate::error::{Code, Error, Result};
 use crate::model::{Rate, fingerprint};
@@ -461,13 +461,13 @@ impl Reply {
     /// [`Code::Network`] when the connection broke, [`Code::Stalled`] when too little moved.
     pub async fn chunk(&mut self, watch: &mut StallWatch) -> Result<Option<bytes::Bytes>> {
         loop {
-            let started = Instant::now();
+            let wait = Wait::begin();
             let piece = tokio::time::timeout(watch.patience(), self.response.chunk()).await;
             let moved = match &piece {
                 Ok(Ok(Some(bytes))) => bytes.len() as u64,
                 _ => 0,
             };
-            watch.note(started.elapsed(), moved);
+            watch.note(wait.took(), moved);
             match piece {
                 Ok(Ok(None)) => {
                     if let Some((client, lines)) = self.line.take() {

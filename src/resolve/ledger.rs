@@ -59,6 +59,8 @@ pub struct Entry<'a> {
     before: Option<Option<Record>>,
     /// Whether `record` is more than what is on disk.
     unwritten: bool,
+    /// What kept a request from being recorded, where that says nothing about the state folder.
+    trouble: Option<Error>,
 }
 
 /// Where a record is written, by whichever thread.
@@ -116,7 +118,8 @@ impl Ledger {
     /// Opens the record of a document; waits for another process that has it open.
     ///
     /// # Errors
-    /// [`Code::Busy`] when it is not to be had, [`Code::ChargeRefused`] when it cannot be trusted.
+    /// [`Code::Busy`] when it is not to be had, [`Code::LocalIo`] when that says nothing about the state
+    /// folder, [`Code::ChargeRefused`] when it cannot be trusted.
     pub async fn open<'a>(&'a self, id: &'a DocumentId) -> Result<Entry<'a>> {
         self.open_within(id, self.patience).await
     }
@@ -135,7 +138,10 @@ impl Ledger {
         let record = match (self.remembered(&name), &mut held) {
             (Some(record), _) => Some(record),
             (None, Ok(held)) => self.believe(id, held.read())?,
-            (None, Err(_)) => self.look(id)?.0,
+            (None, Err(error)) => match self.look(id)?.0 {
+                None if error.is_passing() => return Err(error.clone()),
+                record => record,
+            },
         };
         let held = held
             .inspect_err(|error| self.records.cannot_keep(error))
@@ -151,6 +157,7 @@ impl Ledger {
             record,
             before: None,
             unwritten: false,
+            trouble: None,
         })
     }
 
@@ -267,6 +274,12 @@ impl Entry<'_> {
         verdict
     }
 
+    /// What forbids that the request leaves which was to be noted: its record could not be made, and
+    /// can be made another time.
+    pub fn trouble(&mut self) -> Option<Error> {
+        self.trouble.take()
+    }
+
     /// When the retrieval was asked for.
     pub fn asked(&self) -> Option<Timestamp> {
         self.record.as_ref().map(|record| record.asked)
@@ -299,6 +312,12 @@ impl Entry<'_> {
             self.unwritten = true;
             // The connection to the storage is made meanwhile.
             let written = self.write(matches!(event, Event::Answered(_))).await;
+            if let (Event::Sending, Some(Err(error))) = (event, &written)
+                && error.is_passing()
+            {
+                self.trouble = Some(error.clone());
+                return; // dropped, it leaves behind what was there before
+            }
             self.wrote(written);
         }
         // Until its record is made, nothing of it has left, and whoever is stopped has asked for nothing.

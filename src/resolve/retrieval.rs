@@ -10,7 +10,7 @@ use crate::http::failure::Failure;
 use crate::http::presigned::PresignedUrl;
 use crate::model::{DocumentId, short_duration};
 use jiff::Timestamp;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, mpsc};
 
 /// What a request that brought no URL cost.
 #[derive(Debug, PartialEq, Eq)]
@@ -67,8 +67,19 @@ impl Resolver {
         let entry = &Mutex::new(entry);
         let note = async |event: Event<'_>| entry.lock().await.note(event, clock.best()).await;
         loop {
-            let leaving = async || note(Event::Sending).await;
-            let failure = match self.hand_over(id, retry, &leaving).await {
+            let (tell, mut told) = mpsc::channel(1);
+            let leaving = async || {
+                note(Event::Sending).await;
+                if let Some(trouble) = entry.lock().await.trouble() {
+                    let _ = tell.send(trouble).await;
+                    std::future::pending::<()>().await; // what is not recorded does not leave
+                }
+            };
+            let handed = tokio::select! {
+                Some(trouble) = told.recv() => return Err(trouble),
+                handed = self.hand_over(id, retry, &leaving) => handed,
+            };
+            let failure = match handed {
                 Ok(url) => {
                     self.open_meanwhile(&url);
                     note(Event::Answered(&url)).await;

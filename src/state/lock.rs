@@ -34,7 +34,8 @@ pub async fn lock_own(
         let (file, place) = open_first(places)?;
         let path = places[place];
         match file.try_lock() {
-            Ok(()) if names(path, &file) && !places[..place].iter().any(|path| is_there(path)) => {
+            // In this order: a holder goes from the first place to the last as well, and takes the name.
+            Ok(()) if !places[..place].iter().any(|path| is_there(path)) && names(path, &file) => {
                 return Ok((file, place));
             }
             Ok(()) => {} // renamed or removed since it was opened

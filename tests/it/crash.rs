@@ -23,6 +23,16 @@ fn with_fault(
     path: Option<&Path>,
     arguments: &[&str],
 ) -> Run {
+    with_faults(world, (call, fault, &number.to_string()), path, arguments)
+}
+
+/// The same, for the calls of these numbers: `3+` is the third and all later ones.
+fn with_faults(
+    world: &World,
+    (call, fault, number): (&str, &str, &str),
+    path: Option<&Path>,
+    arguments: &[&str],
+) -> Run {
     let trace = format!("trace={call}");
     let inject = format!("inject={call}:{fault}:when={number}");
     let mut all = vec!["-f", "-qq", "-o", "/dev/null", "-e", &trace, "-e", &inject];
@@ -431,6 +441,43 @@ fn a_full_disk_at_any_write_leaves_no_target_and_a_partial_that_can_be_used() {
     }
     assert!(failures > 9, "{failures}");
     assert_eq!(service.charges(), 1);
+}
+
+/// A shortage says nothing about the state folder: nothing is paid for that cannot be recorded now.
+#[test]
+fn whatever_runs_short_no_document_is_paid_twice() {
+    if !strace() {
+        return;
+    }
+    let (service, content) = Service::with("x.bin", 1000, &[]);
+    let world = service.world();
+    let (mut failures, mut charges) = (0, 0);
+    for (call, fault) in [
+        ("flock", "error=EMFILE"),
+        ("openat", "error=EMFILE"),
+        ("openat", "error=ENFILE"),
+        ("fdatasync", "error=EIO"),
+        ("pwrite64", "error=ENOMEM"),
+    ] {
+        for number in 1..200 {
+            let _ = fs::remove_dir_all(world.state());
+            let all = format!("{number}+");
+            let run = with_faults(&world, (call, fault, &all), None, &["onecodex", "doc1"]);
+            let when = format!("{:?}: {run:?}", (call, fault, all));
+            failures += usize::from(run.code != 0);
+            let done = whole_or_absent(&world, &content, &when) && run.code == 0;
+            let next = world.run(&["onecodex", "doc1", "--if-exists", "overwrite"]);
+            assert!([0, 8].contains(&next.code), "{when}, {next:?}");
+            let now = service.charges();
+            assert_eq!(now, charges + 1, "{when}");
+            charges = now;
+            let _ = fs::remove_file(world.out().join("x.bin"));
+            if done {
+                break;
+            }
+        }
+    }
+    assert!(failures > 9, "{failures}");
 }
 
 #[test]

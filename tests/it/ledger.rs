@@ -740,8 +740,8 @@ fn the_way_out_of_a_sample_in_doubt_leaves_the_document_of_its_id_alone() {
     let left = world.run(&["ledger", "list"]).exits(0).stdout.clone();
     assert_eq!(left.lines().count(), 1);
     world.run(&["onecodex", "a"]).exits(8);
-    for path in std::fs::read_dir(world.state().join("ledger")).unwrap() {
-        std::fs::write(path.unwrap().path(), "spoilt\n").unwrap();
+    for path in fs::read_dir(world.state().join("ledger")).unwrap() {
+        fs::write(path.unwrap().path(), "spoilt\n").unwrap();
     }
     world
         .run(&["onecodex", "a"])

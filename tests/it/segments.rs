@@ -901,3 +901,86 @@ fn a_sync_that_fails_while_the_last_bytes_come_publishes_nothing() {
     world.run(&["sm", "doc1", "-c", "2"]).exits(0);
     assert!(world.read("x.bin") == content);
 }
+
+#[test]
+fn a_storage_that_never_shows_segments_is_not_asked_without_end() {
+    let content = noise(6 * MIB);
+    let body = content.clone();
+    let (api, storage) = both("/x.bin", move |request, stream| {
+        match asked(request, body.len()) {
+            // Whole, or to the end: it breaks after a few bytes.
+            Some((first, last)) if last + 1 == body.len() && first < MIB => {
+                let range = format!("bytes {first}-{last}/{}", body.len());
+                let headers = [("ETag", TAG), ("Content-Range", &range[..])];
+                head(
+                    stream,
+                    "206 Partial Content",
+                    &headers,
+                    Some(last + 1 - first),
+                );
+                let _ = stream.write_all(&body[first..first + 10]);
+            }
+            Some(_) => reply(stream, "404 Not Found", &[], b""),
+            None => {
+                head(stream, "200 OK", &[("ETag", TAG)], Some(body.len()));
+                let _ = stream.write_all(&body[..10]);
+            }
+        }
+    });
+    let world = World::new(&api.base());
+    let limits = ["--retries", "2", "--retry-max-time", "2s", "--json"];
+    let run = world.run(&[&["sm", "a", "-c", "4"][..], &limits].concat());
+    assert_eq!(run.exits(5).error_code(), "network");
+    assert!(storage.seen().len() < 30, "{}", storage.seen().len());
+    assert!(world.files().iter().all(|name| name != "x.bin"));
+}
+
+#[test]
+fn a_disk_that_takes_its_time_is_no_silence_of_the_storage() {
+    if !crate::support::tools::strace() {
+        return;
+    }
+    let (service, content) = Service::with("x.bin", 16 * MIB, &["throttle=4M"]);
+    let world = service.world();
+    let inject = "inject=pwrite64:delay_enter=4s:when=20";
+    let binary = env!("CARGO_BIN_EXE_docfetch");
+    let strace = ["-f", "-qq", "-o", "/dev/null", "-e", inject, binary];
+    let fetch = ["sm", "doc1", "-c", "4", "--stall-timeout", "1s"];
+    let run = [&strace[..], &fetch, &["--retries", "0", "-v"]].concat();
+    let child = world.command_of("strace", &run).spawn().unwrap();
+    let run = world.finish(child, Instant::now());
+    assert!(run.elapsed > Duration::from_secs(4), "{:?}", run.elapsed);
+    assert!(!run.exits(0).stderr.contains("went silent"), "{run:?}");
+    assert!(world.read("x.bin") == content);
+}
+
+#[test]
+fn the_deadline_is_that_of_the_silence_and_not_of_all_that_went_well_before() {
+    for (connections, pace, attempts) in [("1", 30, 2), ("4", 120, 1)] {
+        let content = noise(4 * MIB);
+        let body = content.clone();
+        let first = AtomicBool::new(true);
+        let (api, _storage) = both("/x.bin", move |request, stream| {
+            if first.swap(false, Ordering::SeqCst) {
+                head(stream, "200 OK", &[("ETag", TAG)], Some(body.len()));
+                let mut paced = Paced(stream, Duration::from_millis(150));
+                let _ = paced.write_all(&body[..MIB / 2]); // in some two and a half seconds
+                return std::thread::sleep(Duration::from_secs(3));
+            }
+            serve(
+                request,
+                &mut Paced(stream, Duration::from_millis(pace)),
+                &body,
+                TAG,
+            );
+        });
+        let world = World::new(&api.base());
+        let times = ["--stall-timeout", "1s", "--retry-max-time", "2s"];
+        let run =
+            world.run(&[&["sm", "a", "-c", connections, "-v", "--json"][..], &times].concat());
+        run.exits(0).says("went silent");
+        // Beside others it is asked for again without another attempt at the document.
+        assert_eq!(run.records()[0]["attempts"], attempts);
+        assert!(world.read("x.bin") == content);
+    }
+}

@@ -50,7 +50,7 @@ pub enum Ended {
     /// The URL's time is over.
     Expired,
     /// The storage did not show the document for a moment.
-    NotThere,
+    NotThere(Error),
 }
 
 /// Why nothing more is asked for; what is under way goes on, and may be all that is missing.
@@ -395,7 +395,7 @@ impl Work<'_> {
             }
             Err(error) if error.code() == Code::Protocol => self.stop(Ended::NoRanges),
             Ok(Opened::Expired) => self.stop(Ended::Expired),
-            Ok(Opened::NotThere(_)) => self.stop(Ended::NotThere),
+            Ok(Opened::NotThere(error)) => self.stop(Ended::NotThere(error)),
             Err(error) => {
                 // A storage that refuses has enough of us.
                 if error.status().is_some() {
@@ -418,8 +418,11 @@ impl Work<'_> {
         log::info!("a segment broke: {}", error.message());
         let held = self.partial.held();
         let now = Instant::now();
-        if held >= self.held_then + PROGRESS && error.code() != Code::Stalled {
-            self.retry.progressed(now);
+        if held >= self.held_then + PROGRESS {
+            match error.code() {
+                Code::Stalled => self.retry.stalled(now),
+                _ => self.retry.progressed(now),
+            }
         }
         self.held_then = held;
         let asked = error.wait().is_some();
