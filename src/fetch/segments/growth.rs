@@ -55,7 +55,9 @@ pub struct Growth {
     settled: bool,
     /// For how many looks in a row the process must be idle yet.
     pause: u32,
-    /// How fast it was with fewer connections, in bytes a second.
+    /// How fast it ever was, in bytes a second.
+    best: f64,
+    /// How fast it ever was with fewer connections: what is faster than in a pause only is not faster.
     before: Option<f64>,
     /// How fast it was at the last look since.
     last: Option<f64>,
@@ -102,6 +104,7 @@ impl Growth {
             most,
             settled: wanted == most,
             pause: 0,
+            best: 0.0,
             before: None,
             last: None,
             look: Look::now(),
@@ -136,6 +139,7 @@ impl Growth {
     /// What a look at `rate` bytes a second means, by a process that is `busy` for that part of the time
     /// and has `rest` bytes before it.
     fn judge(&mut self, rate: f64, busy: f64, rest: u64) {
+        self.best = self.best.max(rate);
         match self.before {
             None if busy >= BUSY => {
                 self.pause = PAUSE - 1;
@@ -165,7 +169,7 @@ impl Growth {
         if rest < 4 * SHORTEST || rest as f64 <= rate * SOON.as_secs_f64() {
             return;
         }
-        (self.before, self.last) = (Some(rate), None);
+        (self.before, self.last) = (Some(self.best), None);
         self.wanted = (self.wanted * STEP).min(self.most);
         self.settled = self.wanted == self.most;
         log::info!(
@@ -240,6 +244,19 @@ mod tests {
         }
         growth.judge(20.0 * MIB, 0.1, MUCH);
         assert_eq!(growth.wanted, STEP);
+    }
+
+    #[test]
+    fn what_is_faster_than_a_pause_only_is_not_faster() {
+        let mut growth = auto(1);
+        growth.judge(500.0 * MIB, 0.5, MUCH);
+        for _ in 0..PAUSE {
+            growth.judge(50.0 * MIB, 0.1, MUCH);
+        }
+        assert_eq!(growth.wanted, STEP);
+        growth.judge(520.0 * MIB, 0.2, MUCH);
+        growth.judge(520.0 * MIB, 0.2, MUCH);
+        assert!(growth.wanted == 1 && growth.settled);
     }
 
     #[test]
