@@ -77,19 +77,20 @@ async fn work(
     }
     let manifest = Appender::of_run(batch.manifest.as_deref(), options.dry_run)?;
     let resolver = Resolver::new(batch.provider, &batch.connection)?;
-    let jobs = options.jobs;
     let fetcher = Fetcher::new(resolver, options);
-    let start = |order, asked| -> Work<'_> {
+    let start = |order, asked, place| -> Work<'_> {
         match asked {
-            Asked::Document(id) => Box::pin(fetcher.fetch(order, id.into(), progress, &interrupt)),
-            Asked::Wrong(id, error) => Box::pin(ready(Ended {
-                id,
-                result: Err(error),
-            })),
+            Asked::Document(id) => {
+                Box::pin(fetcher.fetch((order, place), id.into(), progress, &interrupt))
+            }
+            Asked::Wrong(id, error) => {
+                let result = Err(error);
+                Box::pin(ready(Some(Ended { id, result })))
+            }
         }
     };
     let mut unwritten = None;
-    let asked = queue::run(&mut ids, jobs, &interrupt, start, |ended| {
+    let asked = queue::run(&mut ids, fetcher.places(), &interrupt, start, |ended| {
         progress.ended();
         if let Some(manifest) = &manifest
             && let Err(error) = manifest.note(name, &ended)

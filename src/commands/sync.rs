@@ -13,7 +13,7 @@ use crate::fetch::layout::Layout;
 use crate::fetch::mirror::{Entry, Mirror, Presence, Version};
 use crate::fetch::naming::Template;
 use crate::fetch::outcome::{Outcome, Status, Summary};
-use crate::fetch::queue::{self, Ended, Source, Work};
+use crate::fetch::queue::{self, Ended, Place, Source, Work};
 use crate::model::{DocumentId, digest128};
 use crate::provider::Provider;
 use crate::resolve::filter::Filter;
@@ -84,7 +84,7 @@ async fn work(
     );
     let mirror = Arc::new(interrupt.or(opening).await?);
     let manifest = Appender::of_run(plan.manifest.as_deref(), options.dry_run)?;
-    let (name, jobs) = (provider.name, options.jobs);
+    let name = provider.name;
     let fetcher = Fetcher::new(resolver, options);
     for (path, id) in mirror.taken(name) {
         fetcher.taken().take(&path, &id);
@@ -108,9 +108,9 @@ async fn work(
     let mut unwritten = None;
     let listed = queue::run(
         &mut rows,
-        jobs,
+        fetcher.places(),
         &interrupt,
-        |order, row| keeper.keep(order, row),
+        |order, row, place| keeper.keep((order, place), row),
         |ended| {
             progress.ended();
             let noted = manifest
@@ -202,37 +202,37 @@ struct Keeper<'a> {
 
 impl Keeper<'_> {
     /// The work that a row is.
-    fn keep(&self, order: u64, row: Row) -> Work<'_> {
+    fn keep(&self, turn: (u64, Place), row: Row) -> Work<'_> {
         let provider = self.fetcher.resolver().provider();
         let id = match provider.document_id(&row.id) {
             Ok(id) => id,
             Err(error) => {
-                return Box::pin(std::future::ready(Ended {
+                return Box::pin(std::future::ready(Some(Ended {
                     id: row.id,
                     result: Err(error),
-                }));
+                })));
             }
         };
         let version = Version::of(&row);
         let Some(entry) = self.mirror.entry(provider.name, &row.id).cloned() else {
             let wish = self.new_place(&id, &row);
-            return self.fetch(order, id, row, wish, version);
+            return self.fetch(turn, id, row, wish, version);
         };
         Box::pin(async move {
             // What was changed here is said, also where a new version replaces it.
             let right = self.is_right(&entry).await;
             if right && entry.version == version {
-                return Ended {
+                return Some(Ended {
                     result: Ok(entry.skipped(provider.name, &row.id, self.mirror.folder())),
                     id: row.id,
-                };
+                });
             }
             let wish = if self.mirror.is_direct(&entry) {
                 self.old_place(&entry)
             } else {
                 self.new_place(&id, &row)
             };
-            self.fetch(order, id, row, wish, version).await
+            self.fetch(turn, id, row, wish, version).await
         })
     }
 
@@ -284,7 +284,7 @@ impl Keeper<'_> {
 
     fn fetch(
         &self,
-        order: u64,
+        turn: (u64, Place),
         id: DocumentId,
         row: Row,
         wish: Wish,
@@ -306,18 +306,16 @@ impl Keeper<'_> {
                 mirror.publishing(outcome, &publishing)
             })),
         };
-        let fetching = self
-            .fetcher
-            .fetch(order, job, self.progress, self.interrupt);
+        let fetching = self.fetcher.fetch(turn, job, self.progress, self.interrupt);
         Box::pin(async move {
-            let Ended { id, result } = fetching.await;
-            Ended {
+            let Ended { id, result } = fetching.await?;
+            Some(Ended {
                 id,
                 result: match result {
                     Ok(outcome) => self.note(outcome, &version).await,
                     Err(error) => Err(error),
                 },
-            }
+            })
         })
     }
 

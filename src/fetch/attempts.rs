@@ -6,6 +6,7 @@ use super::engine::Fetcher;
 use super::events::Watcher;
 use super::naming;
 use super::partial::Name;
+use super::queue::Place;
 use super::segments::{Ended, Segments};
 use super::sink::Sink;
 use super::transfer::{self, Body, Copied, Opened};
@@ -17,7 +18,7 @@ use crate::http::presigned::PresignedUrl;
 use crate::model::DocumentId;
 use crate::resolve::ledger::UnderWay;
 use crate::resolve::{Known, Need, Resolver};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// An attempt that moved fewer bytes than this, and not the rest, made no progress.
 pub const PROGRESS: u64 = 16 << 10;
@@ -36,6 +37,8 @@ pub enum Arrived {
     },
     /// None: the target was there.
     NotNeeded,
+    /// None: the batch ended before the transfer.
+    NotAdmitted,
 }
 
 /// What was learned on the way.
@@ -47,6 +50,8 @@ pub struct Facts {
     pub resolves: u32,
     /// The media type that the storage told.
     pub media_type: Option<String>,
+    /// How long it waited for other transfers of its batch.
+    pub in_line: Duration,
 }
 
 /// What a response, and the segments beside it, brought.
@@ -114,6 +119,7 @@ pub struct Attempts<'a> {
     started: bool,
     /// The presigned URL, once there is one.
     url: Option<PresignedUrl>,
+    place: Place,
     /// What was learned on the way.
     pub facts: Facts,
     _under_way: UnderWay<'a>,
@@ -121,7 +127,12 @@ pub struct Attempts<'a> {
 
 impl<'a> Attempts<'a> {
     /// Starts the clock.
-    pub fn new(fetcher: &'a Fetcher, id: &'a DocumentId, watcher: Box<dyn Watcher + 'a>) -> Self {
+    pub fn new(
+        fetcher: &'a Fetcher,
+        id: &'a DocumentId,
+        watcher: Box<dyn Watcher + 'a>,
+        place: Place,
+    ) -> Self {
         let resolver = fetcher.resolver();
         Self {
             fetcher,
@@ -131,6 +142,7 @@ impl<'a> Attempts<'a> {
             retry: resolver.retry(),
             started: false,
             url: None,
+            place,
             facts: Facts::default(),
             _under_way: resolver.under_way(),
         }
@@ -165,7 +177,10 @@ impl<'a> Attempts<'a> {
         }
         let (known, mut url) = match known {
             Some(known) => (known, None),
-            None if named && self.may_ask_at_once(destination, sink) => {
+            None if named
+                && self.place.is_admitted()
+                && self.may_ask_at_once(destination, sink) =>
+            {
                 let (resolver, id) = (self.resolver, self.id);
                 // Both to their end: a paid request that is dropped is a paid request in doubt.
                 let resolving = self.resolve(None, sink);
@@ -175,19 +190,27 @@ impl<'a> Attempts<'a> {
             }
             None => (self.resolver.metadata(self.id).await, None),
         };
-        let mut digests = Digests::new(self.fetcher.options().wanted, sink);
-        if let Sink::Partial(partial) = &*sink {
+        if charged && matches!(sink, Sink::Partial(_)) {
             // A name that is known before paying shows a clash before paying.
-            if charged {
-                destination.name_by(known.name.as_deref()).await;
-            }
-            if destination.look()? == Standing::Skip {
-                return Ok(Arrived::NotNeeded);
-            }
-            let missing = known.size.unwrap_or(0).saturating_sub(partial.held());
-            destination.has_room(missing)?;
+            destination.name_by(known.name.as_deref()).await;
+        }
+        if look(destination, sink, &known)? == Standing::Skip {
+            return Ok(Arrived::NotNeeded);
         }
         self.resolver.open_ahead();
+        if !charged {
+            url = Some(self.resolve(None, sink).await?);
+        }
+        let Some(in_line) = self.place.transfer().await else {
+            return Ok(Arrived::NotAdmitted);
+        };
+        self.retry.paused(in_line);
+        self.facts.in_line = in_line;
+        // Others may have written here meanwhile.
+        if !in_line.is_zero() && look(destination, sink, &known)? == Standing::Skip {
+            return Ok(Arrived::NotNeeded);
+        }
+        let mut digests = Digests::new(self.fetcher.options().wanted, sink);
         let mut lengths = Lengths {
             metadata: known.size,
             ..Lengths::default()
@@ -254,7 +277,8 @@ impl<'a> Attempts<'a> {
             Some(url) => url,
             None => self.resolve(None, sink).await?,
         };
-        let mut used = false; // a URL that has only just come is used, however short it lives
+        // A URL that has only just come is used, however short it lives.
+        let mut used = !self.facts.in_line.is_zero();
         let mut course = Course {
             farthest: sink.held(),
             ranges: true,
@@ -488,6 +512,19 @@ impl<'a> Attempts<'a> {
         self.url = Some(url.clone());
         Ok(url)
     }
+}
+
+/// Looks whether a file may be written, and has room.
+fn look(destination: &mut Destination<'_>, sink: &Sink, known: &Known) -> Result<Standing> {
+    let Sink::Partial(partial) = sink else {
+        return Ok(Standing::Free);
+    };
+    let standing = destination.look()?;
+    if standing == Standing::Free {
+        let missing = known.size.unwrap_or(0).saturating_sub(partial.held());
+        destination.has_room(missing)?;
+    }
+    Ok(standing)
 }
 
 /// Names the target of a file, unless it has a name, and looks whether it may be written.

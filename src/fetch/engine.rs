@@ -7,7 +7,7 @@ use super::interrupt::Interrupt;
 use super::outcome::{Outcome, Status};
 use super::pace::Pace;
 use super::partial::Partial;
-use super::queue::Ended;
+use super::queue::{Ended, Place, Places};
 use super::segments::Connections;
 use super::sink::Sink;
 use super::verify::Wanted;
@@ -23,6 +23,8 @@ use std::time::{Duration, Instant};
 /// a lock, a record; and those of the process itself, with the connections that come and go.
 const FILES_EACH: usize = 8;
 const OWN_FILES: usize = 96;
+/// And while it is only asked for.
+const FILES_AHEAD: usize = 5;
 
 /// One document to fetch.
 pub struct Job {
@@ -83,13 +85,20 @@ pub struct Fetcher {
     options: Options,
     taken: Taken,
     pace: Pace,
+    /// Whether the next documents are asked for meanwhile, as far as that is free.
+    ahead: bool,
 }
 
 impl Fetcher {
     /// A batch with these options.
     pub fn new(resolver: Resolver, options: Options) -> Self {
-        allow_open_files(OWN_FILES + options.jobs * (FILES_EACH + options.connections.at_least()));
+        let jobs = options.jobs;
+        let each = FILES_EACH + options.connections.at_least();
+        // Whoever wants one at a time gets them one after the other.
+        let ahead = if jobs > 1 { jobs } else { 0 };
+        let files = OWN_FILES + jobs * each + ahead * FILES_AHEAD;
         Self {
+            ahead: allow_open_files(files) && ahead > 0,
             resolver,
             pace: Pace::new(options.limit_rate),
             options,
@@ -117,18 +126,23 @@ impl Fetcher {
         &self.taken
     }
 
+    /// The places of the batch.
+    pub fn places(&self) -> Places {
+        Places::new(self.options.jobs, self.ahead)
+    }
+
     /// Fetches one document, the batch's `order`-th: to be called in this order, whenever the work is
     /// done. Everything that can fail for free is tried before the first request that may cost
     /// something; a success means that it is on disk, or through the pipe. After a failure (any
     /// [`Code`]) there is nothing under the final name, and the partial is kept where a later run can
-    /// use it.
+    /// use it. None when the batch ended before the document's transfer.
     pub fn fetch<'a>(
         &'a self,
-        order: u64,
+        (order, place): (u64, Place),
         job: Job,
         progress: &'a dyn Progress,
         interrupt: &'a Interrupt,
-    ) -> impl Future<Output = Ended> + 'a {
+    ) -> impl Future<Output = Option<Ended>> + 'a {
         let turn = self.taken.turn(order);
         async move {
             let started = Instant::now();
@@ -141,19 +155,20 @@ impl Fetcher {
                 fetcher: self,
                 job: &job,
                 destination,
-                attempts: Attempts::new(self, id, watcher),
+                attempts: Attempts::new(self, id, watcher, place),
                 interrupt,
             };
             let result = work.bring().await;
             let Attempts { watcher, facts, .. } = &mut work.attempts;
             let result = match result {
-                Ok(outcome) => {
+                Ok(None) => return None,
+                Ok(Some(outcome)) => {
                     match outcome.status {
                         Status::Fetched => watcher.finished(outcome.bytes.unwrap_or_default()),
                         Status::Skipped => watcher.skipped(),
                         Status::Planned => {}
                     }
-                    let elapsed = started.elapsed().as_millis();
+                    let elapsed = started.elapsed().saturating_sub(facts.in_line).as_millis();
                     Ok(Outcome {
                         path: outcome.path.filter(|_| !self.options.stdout),
                         media_type: facts.media_type.take(),
@@ -170,10 +185,10 @@ impl Fetcher {
                     Err(error)
                 }
             };
-            Ended {
+            Some(Ended {
                 id: id.as_str().to_owned(),
                 result,
-            }
+            })
         }
     }
 
@@ -203,7 +218,7 @@ struct Work<'a> {
 }
 
 impl Work<'_> {
-    async fn bring(&mut self) -> Result<Outcome> {
+    async fn bring(&mut self) -> Result<Option<Outcome>> {
         let naming = async {
             self.destination.name_by_id().await;
             Ok(())
@@ -211,7 +226,7 @@ impl Work<'_> {
         self.interrupt.or(naming).await?;
         let options = &self.fetcher.options;
         if options.dry_run {
-            self.plan().await
+            self.plan().await.map(Some)
         } else if options.stdout {
             self.bring_to_stdout().await
         } else {
@@ -219,7 +234,7 @@ impl Work<'_> {
         }
     }
 
-    async fn bring_to_file(&mut self) -> Result<Outcome> {
+    async fn bring_to_file(&mut self) -> Result<Option<Outcome>> {
         let Self {
             fetcher,
             job,
@@ -231,7 +246,7 @@ impl Work<'_> {
         let key = fetcher.key(job);
         if destination.look()? == Standing::Skip {
             discard_stale(destination, &key).await;
-            return Ok(self.outcome(Status::Skipped));
+            return Ok(Some(self.outcome(Status::Skipped)));
         }
         destination.make_folder()?;
         let opening = Partial::open(destination.folder(), &key, options.patience, options.resume);
@@ -239,7 +254,7 @@ impl Work<'_> {
         destination.published_meanwhile(partial.published_by_other());
         if destination.look()? == Standing::Skip {
             partial.discard()?;
-            return Ok(self.outcome(Status::Skipped));
+            return Ok(Some(self.outcome(Status::Skipped)));
         }
         let mut sink = Sink::Partial(partial);
         let bringing = attempts.bring(job.known.clone(), destination, &mut sink);
@@ -255,7 +270,11 @@ impl Work<'_> {
             Ok(Arrived::Whole { sha256 }) => sha256,
             Ok(Arrived::NotNeeded) => {
                 partial.discard()?;
-                return Ok(self.outcome(Status::Skipped));
+                return Ok(Some(self.outcome(Status::Skipped)));
+            }
+            Ok(Arrived::NotAdmitted) => {
+                leave(partial);
+                return Ok(None);
             }
             Err(error) => {
                 leave(partial);
@@ -287,19 +306,19 @@ impl Work<'_> {
             .destination
             .publish(partial, sha256, announce.as_ref(), beside);
         let status = match publishing.await? {
-            Standing::Skip => return Ok(self.outcome(Status::Skipped)),
+            Standing::Skip => return Ok(Some(self.outcome(Status::Skipped))),
             Standing::Free => Status::Fetched,
         };
         self.attempts.delivered().await;
         let Outcome { path, name, .. } = self.outcome(status); // the target may have changed
-        Ok(Outcome {
+        Ok(Some(Outcome {
             path,
             name,
             ..outcome
-        })
+        }))
     }
 
-    async fn bring_to_stdout(&mut self) -> Result<Outcome> {
+    async fn bring_to_stdout(&mut self) -> Result<Option<Outcome>> {
         let mut sink = Sink::stdout();
         let known = self.job.known.clone();
         let bringing = self.attempts.bring(known, &mut self.destination, &mut sink);
@@ -308,15 +327,16 @@ impl Work<'_> {
         let sha256 = match bringing.await? {
             Arrived::Whole { sha256 } => sha256,
             Arrived::NotNeeded => None,
+            Arrived::NotAdmitted => return Ok(None),
         };
         self.attempts.delivered().await;
-        Ok(Outcome {
+        Ok(Some(Outcome {
             bytes: Some(sink.position()),
             sha256,
             etag: sink.entity().tag.clone(),
             resumed_from: Some(0),
             ..self.outcome(Status::Fetched)
-        })
+        }))
     }
 
     /// What a real run would do, as far as that can be known for free.

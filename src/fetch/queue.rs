@@ -1,15 +1,15 @@
 //! Many documents: taken up in the order of asking, so many at a time, and just in time: the next one is
-//! asked for only when there is a place for it.
+//! asked for only when there is a place for it ([`super::places`]).
 
 use super::interrupt::Interrupt;
 use super::outcome::Outcome;
+pub use super::places::{Place, Places};
 use crate::error::Result;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use std::ops::ControlFlow;
 use std::pin::{Pin, pin};
-use std::sync::Arc;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 
 /// Where the documents of a batch come from.
 pub trait Source {
@@ -32,34 +32,31 @@ pub struct Ended {
     pub result: Result<Outcome>,
 }
 
-/// The work on one document.
-pub type Work<'a> = Pin<Box<dyn Future<Output = Ended> + 'a>>;
+/// The work on one document; nothing where the batch ended before its transfer.
+pub type Work<'a> = Pin<Box<dyn Future<Output = Option<Ended>> + 'a>>;
 
-/// Works on `jobs` items of `source` at the same time. `start` is called in the order of asking, with
-/// the item's number; what it returns is the work. Each document that ended goes to `each`, which may
-/// stop the batch: then nothing new is taken up, and what is under way is finished.
+/// Works on as many items of `source` as there are `places`. `start` is called in the order of asking,
+/// with the item's number and its place; what it returns is the work. Each document that ended goes to
+/// `each`, which may stop the batch: then nothing new is transferred, and what is under way is finished.
 ///
 /// # Errors
 /// Those of the source, after everything under way has ended.
 pub async fn run<'a, S: Source>(
     source: &mut S,
-    jobs: usize,
+    places: Places,
     interrupt: &Interrupt,
-    start: impl Fn(u64, S::Item) -> Work<'a>,
+    start: impl Fn(u64, S::Item, Place) -> Work<'a>,
     mut each: impl FnMut(Ended) -> ControlFlow<()>,
 ) -> Result<()> {
-    let slots = Arc::new(Semaphore::new(jobs));
     let (sender, mut started) = mpsc::channel(1);
     let mut asking = pin!(async {
         for order in 0.. {
-            // Asking counts as work, too: there are never more than `jobs` requests under way.
-            let Ok(slot) = Arc::clone(&slots).acquire_owned().await else {
-                break;
-            };
+            // Asking for the next one takes its place, too.
+            let place = places.next().await;
             let Some(item) = interrupt.or(source.next()).await? else {
                 break;
             };
-            if sender.send((slot, start(order, item))).await.is_err() {
+            if sender.send(start(order, item, place)).await.is_err() {
                 break;
             }
         }
@@ -72,16 +69,13 @@ pub async fn run<'a, S: Source>(
     while open || !running.is_empty() {
         tokio::select! {
             Some(ended) = running.next(), if !running.is_empty() => {
-                if each(ended).is_break() {
+                if let Some(ended) = ended && each(ended).is_break() {
+                    places.close();
                     open = false;
                 }
             }
-            item = started.recv(), if open => match item {
-                Some((slot, work)) => running.push(async move {
-                    let ended = work.await;
-                    drop(slot);
-                    ended
-                }),
+            work = started.recv(), if open => match work {
+                Some(work) => running.push(work),
                 None => open = false,
             },
             result = &mut asking, if open && asked.is_none() => asked = Some(result),

@@ -69,6 +69,12 @@ impl Retry {
         self.progress = now;
     }
 
+    /// So much time was spent waiting for others, and counts for nothing.
+    pub fn paused(&mut self, time: Duration) {
+        self.started += time;
+        self.progress += time;
+    }
+
     /// How long a wait may still be.
     pub fn left(&self) -> Duration {
         self.left_at(Instant::now())

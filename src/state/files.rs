@@ -227,16 +227,18 @@ pub fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
     std::fs::rename(from, to)
 }
 
-/// Lets the process have at least so many files open, as far as it is permitted.
-pub fn allow_open_files(wanted: usize) {
+/// Lets the process have at least so many files open, as far as it is permitted; whether it is.
+pub fn allow_open_files(wanted: usize) -> bool {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let wanted = wanted as u64;
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
-    if current.is_some_and(|current| current < wanted) {
-        let current = Some(maximum.map_or(wanted, |most| most.min(wanted)));
-        // Where it is refused, a file that cannot be opened says so.
-        let _ = setrlimit(Resource::Nofile, Rlimit { current, maximum });
+    if current.is_none_or(|current| current >= wanted) {
+        return true;
     }
+    let allowed = maximum.map_or(wanted, |most| most.min(wanted));
+    let current = Some(allowed);
+    // Where it is refused, a file that cannot be opened says so.
+    setrlimit(Resource::Nofile, Rlimit { current, maximum }).is_ok() && allowed == wanted
 }
 
 /// The process's umask. It can only be read by setting it; the value set meanwhile is the strictest.

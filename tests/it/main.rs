@@ -28,6 +28,7 @@ mod s3;
 mod sandbox;
 mod secrets;
 mod segments;
+mod stages;
 mod state;
 mod support;
 mod sync;

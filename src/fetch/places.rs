@@ -1,0 +1,139 @@
+//! The stages of a batch, each with its own bound: documents are asked for, and then transferred.
+//!
+//! `jobs` documents are transferred at the same time, in the order of asking. Meanwhile as many are
+//! asked for ahead, so that a transfer that ends is followed by one that need not ask any more. Only what
+//! is free is asked for ahead: what costs waits for its transfer.
+
+use futures_util::FutureExt as _;
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
+
+/// The places of a batch.
+#[derive(Debug)]
+pub struct Places {
+    asking: Arc<Semaphore>,
+    transfers: Arc<Semaphore>,
+    ahead: bool,
+}
+
+/// The place of one document; given up when it is dropped.
+pub struct Place {
+    asking: Option<OwnedSemaphorePermit>,
+    transfer: Transfer,
+    ahead: bool,
+}
+
+type Admission = Pin<Box<dyn Future<Output = Result<OwnedSemaphorePermit, AcquireError>>>>;
+
+enum Transfer {
+    InLine(Admission),
+    Admitted(#[expect(dead_code, reason = "it is held")] OwnedSemaphorePermit),
+    Closed,
+}
+
+impl Places {
+    /// For `jobs` transfers at the same time; where nothing is asked for `ahead`, for `jobs` documents.
+    pub fn new(jobs: usize, ahead: bool) -> Self {
+        Self {
+            asking: Arc::new(Semaphore::new(jobs)),
+            transfers: Arc::new(Semaphore::new(jobs)),
+            ahead,
+        }
+    }
+
+    /// Waits until one more document may be asked for, and puts it in line for its transfer.
+    pub async fn next(&self) -> Place {
+        let asking = Arc::clone(&self.asking).acquire_owned().await;
+        let mut place = Place {
+            asking: asking.ok(), // it is never closed
+            transfer: Transfer::InLine(Box::pin(Arc::clone(&self.transfers).acquire_owned())),
+            ahead: self.ahead,
+        };
+        place.is_admitted(); // from its first look on it has its place in the line
+        place
+    }
+
+    /// Admits no more transfers.
+    pub fn close(&self) {
+        self.transfers.close();
+    }
+}
+
+impl Place {
+    /// Whether the transfer may begin at once.
+    pub fn is_admitted(&mut self) -> bool {
+        if let Transfer::InLine(admission) = &mut self.transfer
+            && let Some(admitted) = admission.now_or_never()
+        {
+            self.transfer = Transfer::from(admitted);
+        }
+        matches!(self.transfer, Transfer::Admitted(_))
+    }
+
+    /// All that is free was asked: waits until the transfer may begin, and tells how long. None when the
+    /// batch ends before.
+    pub async fn transfer(&mut self) -> Option<Duration> {
+        let mut waited = Duration::ZERO;
+        if !self.is_admitted()
+            && let Transfer::InLine(admission) = &mut self.transfer
+        {
+            let since = Instant::now();
+            self.transfer = Transfer::from(admission.await);
+            waited = since.elapsed();
+        }
+        if self.ahead {
+            self.asking = None;
+        }
+        matches!(self.transfer, Transfer::Admitted(_)).then_some(waited)
+    }
+}
+
+impl From<Result<OwnedSemaphorePermit, AcquireError>> for Transfer {
+    fn from(admitted: Result<OwnedSemaphorePermit, AcquireError>) -> Self {
+        admitted.map_or(Self::Closed, Self::Admitted)
+    }
+}
+
+impl fmt::Debug for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Place").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn transfers_are_admitted_in_the_order_of_asking() {
+        let places = Places::new(2, true);
+        let mut first = places.next().await;
+        let mut second = places.next().await;
+        assert!(first.is_admitted() && second.is_admitted());
+        assert!(places.next().now_or_never().is_none(), "two are asked for");
+        first.transfer().await.unwrap();
+        second.transfer().await.unwrap();
+        let mut third = places.next().await;
+        let mut fourth = places.next().await;
+        assert!(places.next().now_or_never().is_none(), "two are ahead");
+        drop(second);
+        assert!(fourth.transfer().now_or_never().is_none(), "not its turn");
+        assert!(third.transfer().now_or_never().flatten().is_some());
+        places.close();
+        assert_eq!(fourth.transfer().await, None);
+        assert!(first.is_admitted() && third.is_admitted());
+    }
+
+    #[tokio::test]
+    async fn without_asking_ahead_there_are_never_more_than_so_many() {
+        let places = Places::new(1, false);
+        let mut first = places.next().await;
+        first.transfer().await.unwrap();
+        assert!(places.next().now_or_never().is_none());
+        drop(first);
+        assert!(places.next().await.is_admitted());
+    }
+}

@@ -1,0 +1,188 @@
+//! The stages of a batch: what is free is asked for ahead of its transfer, and nothing else.
+
+use crate::support::World;
+use crate::support::raw::{Raw, api, presigned, reply};
+use rustix::process::Signal;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+/// An API that knows no document whose id starts with `none`, and a storage. That answers for documents
+/// that start with `slow` once it is `open`, and fails once for those that start with `weak`.
+struct Services {
+    api: Raw,
+    storage: Arc<Raw>,
+    open: Arc<AtomicBool>,
+}
+
+impl Services {
+    fn start() -> Self {
+        let open = Arc::new(AtomicBool::new(false));
+        let may_answer = Arc::clone(&open);
+        let storage = Raw::start(move |request, stream| {
+            let path = request.path().to_owned();
+            while path.contains("slow") && !may_answer.load(Ordering::Relaxed) {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            let fails = path.contains("weak") && request.before == 0;
+            let status = if fails { "503 Slow Down" } else { "200 OK" };
+            reply(stream, status, &[], path.as_bytes());
+        });
+        let storage = Arc::new(storage);
+        let base = storage.base();
+        let api = Raw::start(move |request, stream| {
+            let id = request.path().split('/').find(|part| {
+                ["slow", "weak", "none", "good"]
+                    .iter()
+                    .any(|kind| part.starts_with(kind))
+            });
+            let id = id.unwrap_or_default().to_owned();
+            if id.starts_with("none") {
+                return reply(stream, "404 Not Found", &[], b"{}");
+            }
+            api(request, stream, &presigned(&base, &format!("/{id}")));
+        });
+        Self { api, storage, open }
+    }
+
+    fn world(&self) -> World {
+        World::new(&self.api.base())
+    }
+
+    fn open(&self) {
+        self.open.store(true, Ordering::Relaxed);
+    }
+}
+
+const SLOW: [&str; 6] = ["slow1", "slow2", "slow3", "slow4", "slow5", "slow6"];
+
+fn fetching<'a>(provider: &'a str, jobs: &'a str, ids: &[&'a str]) -> Vec<&'a str> {
+    let mut arguments = vec![
+        provider,
+        "-j",
+        jobs,
+        "--name",
+        "{id}",
+        "--rate-limit",
+        "none",
+    ];
+    arguments.extend(ids);
+    arguments
+}
+
+#[test]
+fn as_many_urls_as_transfers_are_asked_for_ahead() {
+    let services = Services::start();
+    let world = services.world();
+    let started = Instant::now();
+    let child = world.command(&fetching("sm", "2", &SLOW)).spawn().unwrap();
+    world.wait_until("four are resolved", || {
+        services.api.count("GET", "/download") >= 4
+    });
+    std::thread::sleep(Duration::from_millis(200));
+    assert_eq!(services.api.count("GET", "/download"), 4);
+    assert_eq!(services.storage.seen().len(), 2);
+    services.open();
+    world.finish(child, started).exits(0);
+    assert_eq!(services.api.count("GET", "/download"), 6);
+    for id in SLOW {
+        assert_eq!(world.read(id), format!("/{id}").as_bytes());
+    }
+}
+
+#[test]
+fn what_costs_is_asked_for_when_its_turn_comes() {
+    let services = Services::start();
+    let world = services.world();
+    let started = Instant::now();
+    let child = world
+        .command(&fetching("onecodex", "2", &SLOW))
+        .spawn()
+        .unwrap();
+    world.wait_until("the metadata of two more", || {
+        services.api.count("GET", "/documents/") >= 4 && services.storage.seen().len() >= 2
+    });
+    std::thread::sleep(Duration::from_millis(200));
+    assert_eq!(services.api.count("POST", "/download_uri"), 2);
+    assert_eq!(services.api.count("GET", "/documents/"), 4);
+    services.open();
+    world.finish(child, started).exits(0);
+    assert_eq!(services.api.count("POST", "/download_uri"), 6);
+}
+
+#[test]
+fn one_at_a_time_is_one_after_the_other() {
+    let services = Services::start();
+    let world = services.world();
+    let started = Instant::now();
+    let child = world
+        .command(&fetching("sm", "1", &["slow1", "none2", "good3"]))
+        .spawn()
+        .unwrap();
+    world.wait_until("the transfer", || services.storage.seen().len() == 1);
+    std::thread::sleep(Duration::from_millis(200));
+    assert_eq!(services.api.count("GET", "/download"), 1);
+    services.open();
+    world.finish(child, started).exits(4);
+}
+
+/// One that is transferred to its end, one that fails, and two that are asked for ahead.
+#[test]
+fn what_was_only_asked_for_when_a_batch_stops_is_not_transferred() {
+    let services = Services::start();
+    let world = services.world();
+    let mut arguments = fetching("sm", "2", &["slow1", "slow2", "none3", "good4", "good5"]);
+    arguments.extend(["--fail-fast", "--json"]);
+    let started = Instant::now();
+    let child = world.command(&arguments).spawn().unwrap();
+    world.wait_until("the failure", || services.api.count("GET", "none3") >= 1);
+    std::thread::sleep(Duration::from_millis(200));
+    services.open();
+    let run = world.finish(child, started);
+    let records = run.exits(4).records();
+    let mut ids: Vec<_> = records.iter().filter_map(|r| r["id"].as_str()).collect();
+    ids.sort_unstable();
+    assert_eq!(ids, ["none3", "slow1", "slow2"], "{records:#?}");
+    assert_eq!(services.storage.count("GET", "good"), 0);
+    assert_eq!(
+        world.files(),
+        ["slow1", "slow2"],
+        "nothing is left of others"
+    );
+}
+
+#[test]
+fn an_interrupt_ends_what_waits_for_its_transfer() {
+    let services = Services::start();
+    let world = services.world();
+    let started = Instant::now();
+    let child = world.command(&fetching("sm", "2", &SLOW)).spawn().unwrap();
+    world.wait_until("four are resolved", || {
+        services.api.count("GET", "/download") >= 4
+    });
+    crate::support::send(&child, Signal::INT);
+    let run = world.finish(child, started);
+    run.exits(130);
+    assert!(world.files().is_empty(), "{:?}", world.files());
+}
+
+/// The first documents keep the others waiting for longer than a failure may be mended.
+#[test]
+fn waiting_for_a_transfer_is_nobodys_failure() {
+    let services = Services::start();
+    let world = services.world();
+    let mut arguments = fetching("sm", "2", &["slow1", "slow2", "weak3"]);
+    arguments.extend(["--retry-max-time", "1s", "--json"]);
+    let started = Instant::now();
+    let child = world.command(&arguments).spawn().unwrap();
+    world.wait_until("three are resolved", || {
+        services.api.count("GET", "/download") >= 3
+    });
+    std::thread::sleep(Duration::from_millis(1500));
+    services.open();
+    let run = world.finish(child, started);
+    let records = run.exits(0).records();
+    let waited = records.iter().find(|record| record["id"] == "weak3");
+    let elapsed = waited.unwrap()["elapsed_ms"].as_u64().unwrap();
+    assert!(elapsed < 1400, "{elapsed}: it waited for others");
+}
