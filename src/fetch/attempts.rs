@@ -6,7 +6,7 @@ use super::engine::Fetcher;
 use super::events::Watcher;
 use super::naming;
 use super::partial::Name;
-use super::queue::Place;
+use super::places::Place;
 use super::segments::{Ended, Segments};
 use super::sink::Sink;
 use super::transfer::{self, Body, Copied, Opened};

@@ -16,7 +16,7 @@ pub mod naming;
 pub mod outcome;
 mod pace;
 mod partial;
-mod places;
+pub mod places;
 pub mod queue;
 pub mod segments;
 mod sidecar;

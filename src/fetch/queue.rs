@@ -3,7 +3,7 @@
 
 use super::interrupt::Interrupt;
 use super::outcome::Outcome;
-pub use super::places::{Place, Places};
+use super::places::{Place, Places};
 use crate::error::Result;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
