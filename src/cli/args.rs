@@ -161,7 +161,7 @@ pub struct BatchArgs {
     #[arg(long, value_name = "FILE", help_heading = "Files")]
     pub manifest: Option<PathBuf>,
 
-    /// Fetch N documents at the same time
+    /// Transfer N documents at the same time
     #[arg(short, long, value_name = "N", default_value_t = 4, value_parser = values::jobs(), help_heading = "Batches")]
     pub jobs: u16,
 
@@ -169,7 +169,7 @@ pub struct BatchArgs {
     #[arg(short, long, value_name = "N|auto", default_value = "auto", value_parser = values::connections, help_heading = "Connection")]
     pub connections: Connections,
 
-    /// Take up no further document after the first failure
+    /// Transfer no further document after the first failure
     #[arg(long, value_parser = BoolishValueParser::new(), help_heading = "Batches")]
     pub fail_fast: bool,
 

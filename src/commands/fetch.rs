@@ -85,7 +85,8 @@ async fn work(
             }
             Asked::Wrong(id, error) => {
                 let result = Err(error);
-                Box::pin(ready(Some(Ended { id, result })))
+                let place = None;
+                Box::pin(ready(Some(Ended { id, result, place })))
             }
         }
     };

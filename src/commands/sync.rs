@@ -211,6 +211,7 @@ impl Keeper<'_> {
                 return Box::pin(std::future::ready(Some(Ended {
                     id: row.id,
                     result: Err(error),
+                    place: None,
                 })));
             }
         };
@@ -226,6 +227,7 @@ impl Keeper<'_> {
                 return Some(Ended {
                     result: Ok(entry.skipped(provider.name, &row.id, self.mirror.folder())),
                     id: row.id,
+                    place: None,
                 });
             }
             let wish = if self.mirror.is_direct(&entry) {
@@ -309,13 +311,14 @@ impl Keeper<'_> {
         };
         let fetching = self.fetcher.fetch(turn, job, self.progress, self.interrupt);
         Box::pin(async move {
-            let Ended { id, result } = fetching.await?;
+            let Ended { id, result, place } = fetching.await?;
             Some(Ended {
                 id,
                 result: match result {
                     Ok(outcome) => self.note(outcome, &version).await,
                     Err(error) => Err(error),
                 },
+                place, // until its bytes were looked at
             })
         })
     }

@@ -18,12 +18,15 @@ use crate::http::presigned::PresignedUrl;
 use crate::model::DocumentId;
 use crate::resolve::ledger::UnderWay;
 use crate::resolve::{Known, Need, Resolver};
+use std::pin::pin;
 use std::time::{Duration, Instant};
 
 /// An attempt that moved fewer bytes than this, and not the rest, made no progress.
 pub const PROGRESS: u64 = 16 << 10;
 /// So much room, in bytes, is taken to be enough for a document whose size nobody knows yet.
 const ROOM_FOR_ANY: u64 = 16 << 30;
+/// A URL that came less than this ago has only just come.
+const NEW: Duration = Duration::from_secs(1);
 /// A document that changes more often than this while it is fetched is given up.
 const CHANGES: u32 = 5;
 
@@ -37,8 +40,6 @@ pub enum Arrived {
     },
     /// None: the target was there.
     NotNeeded,
-    /// None: the batch ended before the transfer.
-    NotAdmitted,
 }
 
 /// What was learned on the way.
@@ -50,8 +51,16 @@ pub struct Facts {
     pub resolves: u32,
     /// The media type that the storage told.
     pub media_type: Option<String>,
-    /// How long it waited for other transfers of its batch.
+    /// How long it waited for others of its batch.
     pub in_line: Duration,
+}
+
+/// What is known of a document before its turn.
+#[derive(Debug, Default)]
+pub struct Ahead {
+    known: Option<Known>,
+    /// With the time when it was asked for.
+    url: Option<(PresignedUrl, Instant)>,
 }
 
 /// What a response, and the segments beside it, brought.
@@ -119,7 +128,8 @@ pub struct Attempts<'a> {
     started: bool,
     /// The presigned URL, once there is one.
     url: Option<PresignedUrl>,
-    place: Place,
+    /// Its place in the batch.
+    pub place: Place,
     /// What was learned on the way.
     pub facts: Facts,
     _under_way: UnderWay<'a>,
@@ -158,59 +168,95 @@ impl<'a> Attempts<'a> {
         self.resolver.delivered(self.id, self.url.as_ref()).await;
     }
 
-    /// Brings all bytes into the sink, and verifies them. What is `known` of the document is not asked
-    /// for again.
+    /// Waits for the document's turn, and asks meanwhile for what is free and not `known`: the metadata
+    /// of what costs, else the URL. None when the batch takes up nothing more.
+    ///
+    /// # Errors
+    /// Those of a URL that is not to be had.
+    pub async fn turn(&mut self, known: Option<Known>) -> Result<Option<Ahead>> {
+        let mut ahead = Ahead { known, url: None };
+        if !self.place.is_admitted() {
+            let (resolver, id, retry) = (self.resolver, self.id, &mut self.retry);
+            let mut asking = pin!(async {
+                if !resolver.provider().charged {
+                    let url = resolver.resolve(id, retry, Need::default()).await?;
+                    ahead.url = Some((url, Instant::now()));
+                } else if ahead.known.is_none() {
+                    ahead.known = Some(resolver.metadata(id).await);
+                }
+                Ok(())
+            });
+            let asked = tokio::select! {
+                biased;
+                admitted = self.place.admission() => {
+                    if !admitted {
+                        return Ok(None);
+                    }
+                    asking.await
+                }
+                asked = &mut asking => asked,
+            };
+            asked?;
+            let since = Instant::now();
+            if !self.place.admission().await {
+                return Ok(None);
+            }
+            self.facts.in_line = since.elapsed();
+        }
+        self.place.asked();
+        Ok(Some(ahead))
+    }
+
+    /// Brings all bytes into the sink, and verifies them. What is known `ahead` of the document is not
+    /// asked for again.
     ///
     /// # Errors
     /// What the retries could not mend. The sink holds what arrived, unless that is wrong.
     pub async fn bring(
         &mut self,
-        known: Option<Known>,
+        Ahead { known, url }: Ahead,
         destination: &mut Destination<'_>,
         sink: &mut Sink,
     ) -> Result<Arrived> {
-        self.retry = self.resolver.retry(); // whatever was waited for before was nobody's failure
+        // Whatever was waited for before was nobody's failure.
+        let mut url = url.map(|(url, asked)| {
+            self.retry.paused(asked.elapsed());
+            self.resolved(url)
+        });
+        if url.is_none() {
+            self.retry = self.resolver.retry();
+        }
         let named = destination.target().is_some() || !matches!(sink, Sink::Partial(_));
         let charged = self.resolver.provider().charged;
         if named || !charged {
             self.resolver.open_ahead();
         }
-        let (known, mut url) = match known {
-            Some(known) => (known, None),
-            None if named
-                && self.place.is_admitted()
-                && self.may_ask_at_once(destination, sink) =>
-            {
+        let known = match known {
+            Some(known) => known,
+            None if named && url.is_none() && self.may_ask_at_once(destination, sink) => {
                 let (resolver, id) = (self.resolver, self.id);
                 // Both to their end: a paid request that is dropped is a paid request in doubt.
                 let resolving = self.resolve(None, sink);
                 let both = async { tokio::join!(resolver.metadata(id), resolving) };
-                let (known, url) = Box::pin(both).await;
-                (known, Some(url?))
+                let (known, both) = Box::pin(both).await;
+                url = Some(both?);
+                known
             }
-            None => (self.resolver.metadata(self.id).await, None),
+            None => self.resolver.metadata(self.id).await,
         };
-        if charged && matches!(sink, Sink::Partial(_)) {
+        let mut digests = Digests::new(self.fetcher.options().wanted, sink);
+        if let Sink::Partial(partial) = &*sink {
             // A name that is known before paying shows a clash before paying.
-            destination.name_by(known.name.as_deref()).await;
-        }
-        if look(destination, sink, &known)? == Standing::Skip {
-            return Ok(Arrived::NotNeeded);
+            if charged {
+                destination.name_by(known.name.as_deref()).await;
+            }
+            if destination.look()? == Standing::Skip {
+                return Ok(Arrived::NotNeeded);
+            }
+            let missing = known.size.unwrap_or(0).saturating_sub(partial.held());
+            destination.has_room(missing)?;
         }
         self.resolver.open_ahead();
-        if !charged {
-            url = Some(self.resolve(None, sink).await?);
-        }
-        let Some(in_line) = self.place.transfer().await else {
-            return Ok(Arrived::NotAdmitted);
-        };
-        self.retry.paused(in_line);
-        self.facts.in_line = in_line;
-        // Others may have written here meanwhile.
-        if !in_line.is_zero() && look(destination, sink, &known)? == Standing::Skip {
-            return Ok(Arrived::NotNeeded);
-        }
-        let mut digests = Digests::new(self.fetcher.options().wanted, sink);
         let mut lengths = Lengths {
             metadata: known.size,
             ..Lengths::default()
@@ -278,7 +324,7 @@ impl<'a> Attempts<'a> {
             None => self.resolve(None, sink).await?,
         };
         // A URL that has only just come is used, however short it lives.
-        let mut used = !self.facts.in_line.is_zero();
+        let mut used = url.resolved.elapsed() >= NEW;
         let mut course = Course {
             farthest: sink.held(),
             ranges: true,
@@ -505,26 +551,18 @@ impl<'a> Attempts<'a> {
         let need = Need { over, begun };
         let resolving = self.resolver.resolve(self.id, &mut self.retry, need);
         let url = resolving.await?;
+        Ok(self.resolved(url))
+    }
+
+    /// Takes note of a URL.
+    fn resolved(&mut self, url: PresignedUrl) -> PresignedUrl {
         if url.fresh {
             self.facts.resolves += 1;
         }
         log::info!("resolved {} to {url:?}", self.id);
         self.url = Some(url.clone());
-        Ok(url)
+        url
     }
-}
-
-/// Looks whether a file may be written, and has room.
-fn look(destination: &mut Destination<'_>, sink: &Sink, known: &Known) -> Result<Standing> {
-    let Sink::Partial(partial) = sink else {
-        return Ok(Standing::Free);
-    };
-    let standing = destination.look()?;
-    if standing == Standing::Free {
-        let missing = known.size.unwrap_or(0).saturating_sub(partial.held());
-        destination.has_room(missing)?;
-    }
-    Ok(standing)
 }
 
 /// Names the target of a file, unless it has a name, and looks whether it may be written.

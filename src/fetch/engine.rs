@@ -1,6 +1,6 @@
 //! The one story: a document id becomes a file.
 
-use super::attempts::{Arrived, Attempts};
+use super::attempts::{Ahead, Arrived, Attempts};
 use super::destination::{Announce, Destination, Standing, Taken, Wish};
 use super::events::Progress;
 use super::interrupt::Interrupt;
@@ -24,8 +24,8 @@ use std::time::{Duration, Instant};
 /// a lock, a record; and those of the process itself, with the connections that come and go.
 const FILES_EACH: usize = 8;
 const OWN_FILES: usize = 96;
-/// And while it is only asked for.
-const FILES_AHEAD: usize = 5;
+/// And while it is only asked for: a connection, a lock, a record.
+const FILES_AHEAD: usize = 3;
 
 /// One document to fetch.
 pub struct Job {
@@ -136,7 +136,7 @@ impl Fetcher {
     /// done. Everything that can fail for free is tried before the first request that may cost
     /// something; a success means that it is on disk, or through the pipe. After a failure (any
     /// [`Code`]) there is nothing under the final name, and the partial is kept where a later run can
-    /// use it. None when the batch ended before the document's transfer.
+    /// use it. None when the batch stopped before the document's turn.
     pub fn fetch<'a>(
         &'a self,
         (order, place): (u64, Place),
@@ -189,6 +189,7 @@ impl Fetcher {
             Some(Ended {
                 id: id.as_str().to_owned(),
                 result,
+                place: Some(work.attempts.place),
             })
         }
     }
@@ -227,15 +228,26 @@ impl Work<'_> {
         self.interrupt.or(naming).await?;
         let options = &self.fetcher.options;
         if options.dry_run {
-            self.plan().await.map(Some)
-        } else if options.stdout {
-            self.bring_to_stdout().await
-        } else {
-            self.bring_to_file().await
+            return self.plan().await.map(Some);
         }
+        if !options.stdout && self.destination.look()? == Standing::Skip {
+            let key = self.fetcher.key(self.job);
+            discard_stale(&self.destination, &key).await;
+            return Ok(Some(self.outcome(Status::Skipped)));
+        }
+        let turn = self.attempts.turn(self.job.known.clone());
+        let Some(ahead) = self.interrupt.or(turn).await? else {
+            return Ok(None);
+        };
+        let bringing = if options.stdout {
+            self.bring_to_stdout(ahead).await
+        } else {
+            self.bring_to_file(ahead).await
+        };
+        bringing.map(Some)
     }
 
-    async fn bring_to_file(&mut self) -> Result<Option<Outcome>> {
+    async fn bring_to_file(&mut self, ahead: Ahead) -> Result<Outcome> {
         let Self {
             fetcher,
             job,
@@ -245,20 +257,16 @@ impl Work<'_> {
         } = self;
         let options = &fetcher.options;
         let key = fetcher.key(job);
-        if destination.look()? == Standing::Skip {
-            discard_stale(destination, &key).await;
-            return Ok(Some(self.outcome(Status::Skipped)));
-        }
         destination.make_folder()?;
         let opening = Partial::open(destination.folder(), &key, options.patience, options.resume);
         let partial = interrupt.or(opening).await?;
         destination.published_meanwhile(partial.published_by_other());
         if destination.look()? == Standing::Skip {
             partial.discard()?;
-            return Ok(Some(self.outcome(Status::Skipped)));
+            return Ok(self.outcome(Status::Skipped));
         }
         let mut sink = Sink::Partial(partial);
-        let bringing = attempts.bring(job.known.clone(), destination, &mut sink);
+        let bringing = attempts.bring(ahead, destination, &mut sink);
         // A paid request that has left is given the time to be answered.
         let resolver = &fetcher.resolver;
         let arrived = interrupt
@@ -271,11 +279,7 @@ impl Work<'_> {
             Ok(Arrived::Whole { sha256 }) => sha256,
             Ok(Arrived::NotNeeded) => {
                 partial.discard()?;
-                return Ok(Some(self.outcome(Status::Skipped)));
-            }
-            Ok(Arrived::NotAdmitted) => {
-                leave(partial);
-                return Ok(None);
+                return Ok(self.outcome(Status::Skipped));
             }
             Err(error) => {
                 leave(partial);
@@ -307,37 +311,35 @@ impl Work<'_> {
             .destination
             .publish(partial, sha256, announce.as_ref(), beside);
         let status = match publishing.await? {
-            Standing::Skip => return Ok(Some(self.outcome(Status::Skipped))),
+            Standing::Skip => return Ok(self.outcome(Status::Skipped)),
             Standing::Free => Status::Fetched,
         };
         self.attempts.delivered().await;
         let Outcome { path, name, .. } = self.outcome(status); // the target may have changed
-        Ok(Some(Outcome {
+        Ok(Outcome {
             path,
             name,
             ..outcome
-        }))
+        })
     }
 
-    async fn bring_to_stdout(&mut self) -> Result<Option<Outcome>> {
+    async fn bring_to_stdout(&mut self, ahead: Ahead) -> Result<Outcome> {
         let mut sink = Sink::stdout();
-        let known = self.job.known.clone();
-        let bringing = self.attempts.bring(known, &mut self.destination, &mut sink);
+        let bringing = self.attempts.bring(ahead, &mut self.destination, &mut sink);
         let (resolver, id) = (&self.fetcher.resolver, &self.job.id);
         let bringing = self.interrupt.or_soon(bringing, || resolver.is_asking(id));
         let sha256 = match bringing.await? {
             Arrived::Whole { sha256 } => sha256,
             Arrived::NotNeeded => None,
-            Arrived::NotAdmitted => return Ok(None),
         };
         self.attempts.delivered().await;
-        Ok(Some(Outcome {
+        Ok(Outcome {
             bytes: Some(sink.position()),
             sha256,
             etag: sink.entity().tag.clone(),
             resumed_from: Some(0),
             ..self.outcome(Status::Fetched)
-        }))
+        })
     }
 
     /// What a real run would do, as far as that can be known for free.

@@ -2,14 +2,14 @@
 //!
 //! `jobs` documents are transferred at the same time, in the order of asking. Meanwhile as many are
 //! asked for ahead, so that a transfer that ends is followed by one that need not ask any more. Only what
-//! is free is asked for ahead: what costs waits for its transfer.
+//! is free is asked for ahead, and nothing is written or locked: all else waits for its turn.
 
 use futures_util::FutureExt as _;
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
+use tokio::task::unconstrained;
 
 /// The places of a batch.
 #[derive(Debug)]
@@ -47,9 +47,11 @@ impl Places {
     /// Waits until one more document may be asked for, and puts it in line for its transfer.
     pub async fn next(&self) -> Place {
         let asking = Arc::clone(&self.asking).acquire_owned().await;
+        // One that a scheduler may put off would not be in line after its first look.
+        let admission = unconstrained(Arc::clone(&self.transfers).acquire_owned());
         let mut place = Place {
             asking: asking.ok(), // it is never closed
-            transfer: Transfer::InLine(Box::pin(Arc::clone(&self.transfers).acquire_owned())),
+            transfer: Transfer::InLine(Box::pin(admission)),
             ahead: self.ahead,
         };
         place.is_admitted(); // from its first look on it has its place in the line
@@ -73,21 +75,19 @@ impl Place {
         matches!(self.transfer, Transfer::Admitted(_))
     }
 
-    /// All that is free was asked: waits until the transfer may begin, and tells how long. None when the
-    /// batch ends before.
-    pub async fn transfer(&mut self) -> Option<Duration> {
-        let mut waited = Duration::ZERO;
-        if !self.is_admitted()
-            && let Transfer::InLine(admission) = &mut self.transfer
-        {
-            let since = Instant::now();
+    /// Waits until the transfer may begin; false when the batch takes up no more.
+    pub async fn admission(&mut self) -> bool {
+        if let Transfer::InLine(admission) = &mut self.transfer {
             self.transfer = Transfer::from(admission.await);
-            waited = since.elapsed();
         }
+        matches!(self.transfer, Transfer::Admitted(_))
+    }
+
+    /// Nothing more is asked for ahead: the next one may be.
+    pub fn asked(&mut self) {
         if self.ahead {
             self.asking = None;
         }
-        matches!(self.transfer, Transfer::Admitted(_)).then_some(waited)
     }
 }
 
@@ -114,16 +114,16 @@ mod tests {
         let mut second = places.next().await;
         assert!(first.is_admitted() && second.is_admitted());
         assert!(places.next().now_or_never().is_none(), "two are asked for");
-        first.transfer().await.unwrap();
-        second.transfer().await.unwrap();
+        first.asked();
+        second.asked();
         let mut third = places.next().await;
         let mut fourth = places.next().await;
         assert!(places.next().now_or_never().is_none(), "two are ahead");
         drop(second);
-        assert!(fourth.transfer().now_or_never().is_none(), "not its turn");
-        assert!(third.transfer().now_or_never().flatten().is_some());
+        assert!(fourth.admission().now_or_never().is_none(), "not its turn");
+        assert_eq!(third.admission().now_or_never(), Some(true));
         places.close();
-        assert_eq!(fourth.transfer().await, None);
+        assert!(!fourth.admission().await);
         assert!(first.is_admitted() && third.is_admitted());
     }
 
@@ -131,7 +131,7 @@ mod tests {
     async fn without_asking_ahead_there_are_never_more_than_so_many() {
         let places = Places::new(1, false);
         let mut first = places.next().await;
-        first.transfer().await.unwrap();
+        first.asked();
         assert!(places.next().now_or_never().is_none());
         drop(first);
         assert!(places.next().await.is_admitted());

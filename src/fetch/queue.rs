@@ -30,6 +30,8 @@ pub struct Ended {
     pub id: String,
     /// How it ended.
     pub result: Result<Outcome>,
+    /// Its place in the batch, given up with this.
+    pub place: Option<Place>,
 }
 
 /// The work on one document; nothing where the batch ended before its transfer.

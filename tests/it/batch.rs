@@ -163,6 +163,15 @@ fn a_url_is_asked_for_when_it_is_used() {
 }
 
 #[test]
+fn a_url_that_lives_shortly_is_asked_for_once_all_the_same() {
+    let (service, contents) = many(8, 1000, &["expire-after=30s"]);
+    let world = service.world();
+    let run = world.run_with_input(&["sm", "-", "-j", "2"], &lines(&contents));
+    run.exits(0);
+    assert_eq!(service.report().downloads, 8);
+}
+
+#[test]
 fn results_are_told_as_they_end_and_failures_once_more_at_the_end() {
     let (service, _) = many(2, 10, &[]);
     let world = service.world();

@@ -7,8 +7,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// An API that knows no document whose id starts with `none`, and a storage. That answers for documents
-/// that start with `slow` once it is `open`, and fails once for those that start with `weak`.
+const AFTER_THE_FAILURE: Duration = Duration::from_millis(800);
+
+/// An API and a storage. The API knows no document whose id starts with `none` (and says so after a while)
+/// and has no time for `busy`. The storage answers for documents that start with `slow` once it is `open`,
+/// and fails once for those that start with `weak`.
 struct Services {
     api: Raw,
     storage: Arc<Raw>,
@@ -26,19 +29,37 @@ impl Services {
             }
             let fails = path.contains("weak") && request.before == 0;
             let status = if fails { "503 Slow Down" } else { "200 OK" };
-            reply(stream, status, &[], path.as_bytes());
+            let name = match path.as_str() {
+                "/good3" | "/good4" => "attachment; filename=same.txt",
+                _ => "attachment",
+            };
+            let disposition = [("Content-Disposition", name)];
+            reply(stream, status, &disposition, path.as_bytes());
         });
         let storage = Arc::new(storage);
         let base = storage.base();
         let api = Raw::start(move |request, stream| {
             let id = request.path().split('/').find(|part| {
-                ["slow", "weak", "none", "good"]
+                ["slow", "weak", "none", "busy", "good"]
                     .iter()
                     .any(|kind| part.starts_with(kind))
             });
             let id = id.unwrap_or_default().to_owned();
+            if id.starts_with("busy") {
+                let wait = [("Retry-After", "30")];
+                return reply(stream, "503 Service Unavailable", &wait, b"{}");
+            }
             if id.starts_with("none") {
+                std::thread::sleep(AFTER_THE_FAILURE / 2);
                 return reply(stream, "404 Not Found", &[], b"{}");
+            }
+            if request.method == "GET" && request.path() == "/api/v1/documents/good4" {
+                return reply(
+                    stream,
+                    "200 OK",
+                    &[],
+                    br#"{"filename":"same.txt","size":6}"#,
+                );
             }
             api(request, stream, &presigned(&base, &format!("/{id}")));
         });
@@ -136,7 +157,7 @@ fn what_was_only_asked_for_when_a_batch_stops_is_not_transferred() {
     let started = Instant::now();
     let child = world.command(&arguments).spawn().unwrap();
     world.wait_until("the failure", || services.api.count("GET", "none3") >= 1);
-    std::thread::sleep(Duration::from_millis(200));
+    std::thread::sleep(AFTER_THE_FAILURE);
     services.open();
     let run = world.finish(child, started);
     let records = run.exits(4).records();
@@ -149,6 +170,62 @@ fn what_was_only_asked_for_when_a_batch_stops_is_not_transferred() {
         ["slow1", "slow2"],
         "nothing is left of others"
     );
+}
+
+#[test]
+fn nobody_waits_for_what_is_only_asked_for_when_a_batch_stops() {
+    let services = Services::start();
+    let world = services.world();
+    let mut arguments = fetching("sm", "2", &["slow1", "slow2", "none3", "busy4"]);
+    arguments.extend(["--fail-fast", "--json"]);
+    let child = world.command(&arguments).spawn().unwrap();
+    let started = Instant::now();
+    world.wait_until("all are asked for", || {
+        services.api.count("GET", "busy4") >= 1 && services.api.count("GET", "none3") >= 1
+    });
+    std::thread::sleep(AFTER_THE_FAILURE);
+    services.open();
+    let run = world.finish(child, started);
+    let records = run.exits(4).records();
+    assert!(run.elapsed < Duration::from_secs(5), "{:?}", run.elapsed);
+    assert_eq!(records.last().unwrap()["failed"], 1, "{records:#?}");
+}
+
+/// The first document in line does not know its name, and the next one does.
+#[test]
+fn a_name_is_taken_in_the_order_of_asking_however_long_the_line() {
+    let services = Services::start();
+    let world = services.world();
+    let ids = ["slow1", "slow2", "good3", "good4"];
+    let mut arguments = vec!["onecodex", "-j", "2"];
+    arguments.extend(ids);
+    let child = world.command(&arguments).spawn().unwrap();
+    world.wait_until("all are asked for", || {
+        services.api.count("GET", "good4") >= 1
+    });
+    std::thread::sleep(Duration::from_millis(5500));
+    services.open();
+    world.finish(child, Instant::now()).exits(0);
+    assert_eq!(world.read("same.txt"), b"/good3");
+    assert_eq!(world.read("same--good4.txt"), b"/good4");
+}
+
+#[test]
+fn what_came_meanwhile_is_seen_before_it_is_paid_for() {
+    let services = Services::start();
+    let world = services.world();
+    let child = world
+        .command(&fetching("onecodex", "2", &SLOW[..4]))
+        .spawn();
+    world.wait_until("four are asked for", || {
+        services.api.count("GET", "/documents/") >= 4
+    });
+    std::fs::write(world.out().join("slow3"), "mine").unwrap();
+    services.open();
+    world.finish(child.unwrap(), Instant::now()).exits(7);
+    assert_eq!(services.api.count("POST", "/slow3/download_uri"), 0);
+    assert_eq!(services.api.count("POST", "/download_uri"), 3);
+    assert_eq!(world.read("slow3"), b"mine");
 }
 
 #[test]
