@@ -202,8 +202,8 @@ impl<'a> Attempts<'a> {
                 return Ok(None);
             }
             self.facts.in_line = since.elapsed();
+            self.place.asked();
         }
-        self.place.asked();
         Ok(Some(ahead))
     }
 
@@ -244,6 +244,9 @@ impl<'a> Attempts<'a> {
             }
             None => self.resolver.metadata(self.id).await,
         };
+        if charged {
+            self.place.asked(); // the rest is not asked for ahead
+        }
         let mut digests = Digests::new(self.fetcher.options().wanted, sink);
         if let Sink::Partial(partial) = &*sink {
             // A name that is known before paying shows a clash before paying.
@@ -556,6 +559,7 @@ impl<'a> Attempts<'a> {
 
     /// Takes note of a URL.
     fn resolved(&mut self, url: PresignedUrl) -> PresignedUrl {
+        self.place.asked();
         if url.fresh {
             self.facts.resolves += 1;
         }
