@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 const AFTER_THE_FAILURE: Duration = Duration::from_millis(800);
 
 /// An API and a storage. The API knows no document whose id starts with `none` (and says so after a while)
-/// and has no time for `busy`. The storage answers for documents that start with `slow` once it is `open`,
+/// and has no time for `busy`; it answers a POST for `paid` once it is `open`. The storage answers for documents that start with `slow` once it is `open`,
 /// and fails once for those that start with `weak`.
 struct Services {
     api: Raw,
@@ -37,14 +37,19 @@ impl Services {
             reply(stream, status, &disposition, path.as_bytes());
         });
         let storage = Arc::new(storage);
+        let may_hand_over = Arc::clone(&open);
         let base = storage.base();
         let api = Raw::start(move |request, stream| {
             let id = request.path().split('/').find(|part| {
-                ["slow", "weak", "none", "busy", "good"]
+                ["slow", "weak", "none", "busy", "paid", "good"]
                     .iter()
                     .any(|kind| part.starts_with(kind))
             });
             let id = id.unwrap_or_default().to_owned();
+            let waits = request.method == "POST" && id.starts_with("paid");
+            while waits && !may_hand_over.load(Ordering::Relaxed) {
+                std::thread::sleep(Duration::from_millis(5));
+            }
             if id.starts_with("busy") {
                 let wait = [("Retry-After", "30")];
                 return reply(stream, "503 Service Unavailable", &wait, b"{}");
@@ -129,6 +134,21 @@ fn what_costs_is_asked_for_when_its_turn_comes() {
     services.open();
     world.finish(child, started).exits(0);
     assert_eq!(services.api.count("POST", "/download_uri"), 6);
+}
+
+#[test]
+fn a_question_is_asked_while_others_wait_for_what_they_pay_for() {
+    let services = Services::start();
+    let world = services.world();
+    let arguments = ["onecodex", "-j", "2", "paid1", "paid2", "paid3", "paid4"];
+    let child = world.command(&arguments).spawn().unwrap();
+    world.wait_until("four are asked for", || {
+        services.api.count("GET", "/documents/") >= 4
+    });
+    assert!(services.storage.seen().is_empty());
+    services.open();
+    world.finish(child, Instant::now()).exits(0);
+    assert_eq!(services.api.count("POST", "/download_uri"), 4);
 }
 
 #[test]
