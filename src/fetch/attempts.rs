@@ -56,11 +56,10 @@ pub struct Facts {
 }
 
 /// What is known of a document before its turn.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Ahead {
     known: Option<Known>,
-    /// With the time when it was asked for.
-    url: Option<(PresignedUrl, Instant)>,
+    url: Option<PresignedUrl>,
 }
 
 /// What a response, and the segments beside it, brought.
@@ -179,8 +178,7 @@ impl<'a> Attempts<'a> {
             let (resolver, id, retry) = (self.resolver, self.id, &mut self.retry);
             let mut asking = pin!(async {
                 if !resolver.provider().charged {
-                    let url = resolver.resolve(id, retry, Need::default()).await?;
-                    ahead.url = Some((url, Instant::now()));
+                    ahead.url = Some(resolver.resolve(id, retry, Need::default()).await?);
                 } else if ahead.known.is_none() {
                     ahead.known = Some(resolver.metadata(id).await);
                 }
@@ -219,8 +217,8 @@ impl<'a> Attempts<'a> {
         sink: &mut Sink,
     ) -> Result<Arrived> {
         // Whatever was waited for before was nobody's failure.
-        let mut url = url.map(|(url, asked)| {
-            self.retry.paused(asked.elapsed());
+        let mut url = url.map(|url| {
+            self.retry.paused(url.resolved.elapsed());
             self.resolved(url)
         });
         if url.is_none() {

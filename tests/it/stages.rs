@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 const AFTER_THE_FAILURE: Duration = Duration::from_millis(800);
 
 /// An API and a storage. The API knows no document whose id starts with `none` (and says so after a while)
-/// and has no time for `busy`; it answers a POST for `paid` once it is `open`. The storage answers for documents that start with `slow` once it is `open`,
-/// and fails once for those that start with `weak`.
+/// and has no time for `busy`; it answers a POST for `paid` once it is `open`. The storage answers for
+/// documents that start with `slow` once it is `open`, and fails once for those that start with `weak`.
 struct Services {
     api: Raw,
     storage: Arc<Raw>,
@@ -24,8 +24,8 @@ impl Services {
         let may_answer = Arc::clone(&open);
         let storage = Raw::start(move |request, stream| {
             let path = request.path().to_owned();
-            while path.contains("slow") && !may_answer.load(Ordering::Relaxed) {
-                std::thread::sleep(Duration::from_millis(5));
+            if path.contains("slow") {
+                wait_for(&may_answer);
             }
             let fails = path.contains("weak") && request.before == 0;
             let status = if fails { "503 Slow Down" } else { "200 OK" };
@@ -46,9 +46,8 @@ impl Services {
                     .any(|kind| part.starts_with(kind))
             });
             let id = id.unwrap_or_default().to_owned();
-            let waits = request.method == "POST" && id.starts_with("paid");
-            while waits && !may_hand_over.load(Ordering::Relaxed) {
-                std::thread::sleep(Duration::from_millis(5));
+            if request.method == "POST" && id.starts_with("paid") {
+                wait_for(&may_hand_over);
             }
             if id.starts_with("busy") {
                 let wait = [("Retry-After", "30")];
@@ -75,8 +74,21 @@ impl Services {
         World::new(&self.api.base())
     }
 
+    /// Waits until so many of Standard Metrics' URLs are asked for.
+    fn have_resolved(&self, world: &World, documents: usize) {
+        world.wait_until("so many are resolved", || {
+            self.api.count("GET", "/download") >= documents
+        });
+    }
+
     fn open(&self) {
         self.open.store(true, Ordering::Relaxed);
+    }
+}
+
+fn wait_for(open: &AtomicBool) {
+    while !open.load(Ordering::Relaxed) {
+        std::thread::sleep(Duration::from_millis(5));
     }
 }
 
@@ -102,9 +114,7 @@ fn as_many_urls_as_transfers_are_asked_for_ahead() {
     let world = services.world();
     let started = Instant::now();
     let child = world.command(&fetching("sm", "2", &SLOW)).spawn().unwrap();
-    world.wait_until("four are resolved", || {
-        services.api.count("GET", "/download") >= 4
-    });
+    services.have_resolved(&world, 4);
     std::thread::sleep(Duration::from_millis(200));
     assert_eq!(services.api.count("GET", "/download"), 4);
     assert_eq!(services.storage.seen().len(), 2);
@@ -254,9 +264,7 @@ fn an_interrupt_ends_what_waits_for_its_transfer() {
     let world = services.world();
     let started = Instant::now();
     let child = world.command(&fetching("sm", "2", &SLOW)).spawn().unwrap();
-    world.wait_until("four are resolved", || {
-        services.api.count("GET", "/download") >= 4
-    });
+    services.have_resolved(&world, 4);
     crate::support::send(&child, Signal::INT);
     let run = world.finish(child, started);
     run.exits(130);
@@ -272,9 +280,7 @@ fn waiting_for_a_transfer_is_nobodys_failure() {
     arguments.extend(["--retry-max-time", "1s", "--json"]);
     let started = Instant::now();
     let child = world.command(&arguments).spawn().unwrap();
-    world.wait_until("three are resolved", || {
-        services.api.count("GET", "/download") >= 3
-    });
+    services.have_resolved(&world, 3);
     std::thread::sleep(Duration::from_millis(1500));
     services.open();
     let run = world.finish(child, started);
