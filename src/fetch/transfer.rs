@@ -194,9 +194,12 @@ fn continues(headers: &HeaderMap, position: u64, tag: &str, known_total: Option<
 }
 
 /// Whether a 416 means that the bytes that are here are all: only when they are as long as the same
-/// document.
+/// document. Where the request had no `If-Range`, the 416 itself must name the entity tag.
 fn is_all(headers: &HeaderMap, position: u64, tag: &str, known_total: Option<u64>) -> bool {
-    let same_tag = headers::entity_tag(headers).is_none_or(|other| other == tag);
+    let same_tag = match headers::entity_tag(headers) {
+        Some(other) => other == tag,
+        None => headers::is_quoted(tag),
+    };
     let same_length = known_total.is_none_or(|known| known == position);
     let range = headers::content_range(headers);
     same_tag && same_length && range == Some(ContentRange::Unsatisfied { total: position })

@@ -92,8 +92,17 @@ pub fn entity_tag(headers: &HeaderMap) -> Option<String> {
         .map(str::to_owned)
 }
 
-/// Whether an entity tag is strong: only such a tag may join parts of a body (section 13.1.5).
+/// Whether an entity tag is strong: only such a tag may join parts of a body (section 13.1.5). Some
+/// storages (Swift) send it without its quotes.
 pub fn is_strong(tag: &str) -> bool {
+    let is_weak = tag
+        .get(..2)
+        .is_some_and(|start| start.eq_ignore_ascii_case("W/"));
+    is_quoted(tag) || !(tag.is_empty() || tag.contains('"') || is_weak)
+}
+
+/// Whether an entity tag that [`is_strong`] has its quotes.
+pub fn is_quoted(tag: &str) -> bool {
     tag.len() >= 2 && tag.starts_with('"') && tag.ends_with('"')
 }
 
@@ -300,8 +309,10 @@ mod tests {
     fn only_a_strong_entity_tag_joins_parts() {
         assert!(is_strong("\"abc\""));
         assert!(!is_strong("W/\"abc\""));
-        assert!(!is_strong("abc"));
-        assert!(!is_strong("\""));
+        assert!(is_strong("d41d8cd98f00b204e9800998ecf8427e"));
+        for other in ["", "\"", "\"abc", "abc\"", "W/abc", "w/abc", "W/"] {
+            assert!(!is_strong(other), "{other}");
+        }
     }
 
     #[test]

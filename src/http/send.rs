@@ -291,10 +291,12 @@ impl Http {
         if let Some(Part { from, to, tag }) = part {
             // RFC 9110 section 14.1.2: the last byte is part of a range.
             let last = to.map_or_else(String::new, |to| (to - 1).to_string());
-            // Section 13.1.5: the part if it is still the same, else the whole.
-            request = request
-                .header(header::RANGE, format!("bytes={from}-{last}"))
-                .header(header::IF_RANGE, tag);
+            request = request.header(header::RANGE, format!("bytes={from}-{last}"));
+            // Section 13.1.5: the part if it is still the same, else the whole. Servers take a tag
+            // without quotes for a wrong date there, and send the whole.
+            if headers::is_quoted(tag) {
+                request = request.header(header::IF_RANGE, tag);
+            }
             shown = format!(
                 "{shown}, bytes {from} to {}",
                 if last.is_empty() { "the end" } else { &last }
