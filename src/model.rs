@@ -115,12 +115,21 @@ pub fn digest128(parts: &[&[u8]]) -> u128 {
     first.fold(0, |number, byte| number << 8 | u128::from(*byte))
 }
 
+/// The longest time that any number from outside stands for: some thirty years. No clock overflows when
+/// it is added.
+pub const LONGEST_TIME: Duration = Duration::from_secs(1_000_000_000);
+
+/// The most bytes or rows that any number from outside stands for: a million TiB. Sums of a few of them
+/// do not overflow.
+pub const LARGEST_SIZE: u64 = 1 << 60;
+
 /// A duration for people, never longer than it is.
 pub fn short_duration(duration: Duration) -> String {
     match duration.as_secs() {
         seconds @ ..120 => format!("{seconds} s"),
         seconds @ ..7200 => format!("{} min", seconds / 60),
-        seconds => format!("{} h", seconds / 3600),
+        seconds @ ..172_800 => format!("{} h", seconds / 3600),
+        seconds => format!("{} days", seconds / 86_400),
     }
 }
 
@@ -139,8 +148,7 @@ pub fn parse_duration(text: &str) -> Option<Duration> {
         "h" => seconds(3600),
         _ => None,
     };
-    // Some thirty years: whatever is added to a clock stays inside it.
-    duration.filter(|duration| duration.as_secs() <= 1_000_000_000)
+    duration.filter(|duration| *duration <= LONGEST_TIME)
 }
 
 /// Reads a size in bytes: `1000`, `512K`, `2M`, `1G`, in powers of 1024.
@@ -191,8 +199,11 @@ mod tests {
     #[test]
     fn durations_for_people_are_never_longer_than_they_are() {
         let short = |seconds| short_duration(Duration::from_secs(seconds));
-        let expected = ["0 s", "119 s", "2 min", "59 min", "119 min", "2 h", "23 h"];
-        assert_eq!([0, 119, 120, 3599, 7199, 7200, 86_399].map(short), expected);
+        let expected = [
+            "0 s", "119 s", "2 min", "59 min", "119 min", "2 h", "47 h", "2 days",
+        ];
+        let seconds = [0, 119, 120, 3599, 7199, 7200, 172_799, 172_800];
+        assert_eq!(seconds.map(short), expected);
     }
 
     #[test]

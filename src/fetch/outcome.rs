@@ -148,12 +148,12 @@ impl Summary {
         match outcome.status {
             Status::Fetched => {
                 self.fetched += 1;
-                self.bytes += outcome.bytes.unwrap_or_default();
+                self.bytes = self.bytes.saturating_add(outcome.bytes.unwrap_or_default());
             }
             Status::Skipped => self.skipped += 1,
             Status::Planned => {
                 self.planned += 1;
-                self.bytes += outcome.bytes.unwrap_or_default();
+                self.bytes = self.bytes.saturating_add(outcome.bytes.unwrap_or_default());
             }
         }
     }

@@ -3,11 +3,12 @@
 //! One [`Retry`] accompanies one document through resolve, transfer and resume, so that attempts and
 //! deadline are one budget: at most `retries` further attempts in a row without progress, and no
 //! longer than `retry_max_time` without progress. Between attempts it waits with full jitter, from
-//! 0.5 s doubling to 30 s, or as long as the server's `Retry-After` asks. A wait that would pass the
-//! deadline ends the run at once instead. Progress, told by whoever moves bytes, starts both anew.
+//! 0.5 s doubling to 30 s, or longer where the server's `Retry-After` asks for it. A wait that would pass
+//! the deadline ends the run at once instead. Progress, told by whoever moves bytes, starts both anew.
 //! Only [transient](Error::transient) failures are waited for at all.
 
 use crate::error::Error;
+use crate::model::short_duration;
 use std::time::{Duration, Instant};
 
 const FIRST: Duration = Duration::from_millis(500);
@@ -98,11 +99,18 @@ impl Retry {
         }
         match error.wait() {
             Some(asked) if asked > left => {
-                let seconds = asked.as_secs();
-                let hint = format!("run again in {seconds} s, when the server is ready");
+                let then = match asked.as_secs() {
+                    seconds @ ..86_400 => format!("{seconds} s"),
+                    _ => short_duration(asked),
+                };
+                let hint = format!("run again in {then}, when the server is ready");
                 Verdict::GiveUp(error.gave_up(self.attempts, elapsed).hint(hint))
             }
-            Some(asked) => Verdict::Wait(asked),
+            // A server that names no time, or one that is over, must not be asked without a pause.
+            Some(asked) => {
+                let least = halfway(self.failures, random).min(left);
+                Verdict::Wait(asked.max(least))
+            }
             None => Verdict::Wait(jittered(self.failures, random).min(left)),
         }
     }
@@ -120,7 +128,7 @@ impl Retry {
         let jittered = FIRST / 2 + jittered(self.not_seen, random);
         let wait = asked.map_or(jittered, |asked| asked.max(jittered));
         let left = self.left_at(now);
-        (since + wait <= NOT_SEEN && wait <= left).then_some(wait)
+        (since.saturating_add(wait) <= NOT_SEEN && wait <= left).then_some(wait)
     }
 
     /// Judges and waits.
@@ -158,6 +166,11 @@ pub fn notice(wait: Duration) -> log::Level {
 fn jittered(failures: u32, random: f64) -> Duration {
     let doublings = failures.saturating_sub(1).min(10);
     (FIRST * 2u32.pow(doublings)).min(LONGEST).mul_f64(random)
+}
+
+/// Uniform between half of that bound and all of it.
+fn halfway(failures: u32, random: f64) -> Duration {
+    jittered(failures, 0.5 + random / 2.0)
 }
 
 /// Uniform in 0..1, from the system's source; the middle where that fails.
@@ -252,6 +265,23 @@ mod tests {
         match retry.judge(asked(3600 * SECOND), now, 0.0) {
             Verdict::GiveUp(error) => assert!(error.next_step().contains("3600 s"), "{error:?}"),
             Verdict::Wait(wait) => panic!("waits {wait:?}"),
+        }
+        match retry.judge(asked(Duration::MAX), now, 0.0) {
+            Verdict::GiveUp(error) => assert!(error.next_step().contains(" days"), "{error:?}"),
+            Verdict::Wait(wait) => panic!("waits {wait:?}"),
+        }
+    }
+
+    #[test]
+    fn a_server_that_names_no_time_is_given_half_of_the_usual_wait_at_least() {
+        let now = Instant::now();
+        for (random, first, second) in [(0.0, 0.25, 0.5), (1.0, 0.5, 1.0)] {
+            let mut retry = retry(5, now);
+            for expected in [first, second] {
+                let none = broken().retry_after(Some(Duration::ZERO));
+                let wait = waits(&retry.judge(none, now, random));
+                assert_eq!(wait, Some(Duration::from_secs_f64(expected)));
+            }
         }
     }
 

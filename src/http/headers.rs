@@ -1,5 +1,6 @@
 //! What response headers say: ranges, entity tags, waits, checksums.
 
+use crate::model::{LARGEST_SIZE, LONGEST_TIME};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use reqwest::header::{self, HeaderMap};
@@ -73,11 +74,28 @@ pub fn content_range(headers: &HeaderMap) -> Option<ContentRange> {
     })
 }
 
-/// Digits only: `parse` alone would take a sign.
+/// Digits only: `parse` alone would take a sign. No position is beyond [`LARGEST_SIZE`].
 fn number(text: &str) -> Option<u64> {
-    text.bytes()
-        .all(|b| b.is_ascii_digit())
-        .then(|| text.parse().ok())?
+    let number = are_digits(text).then(|| text.parse().ok())?;
+    number.filter(|number| *number <= LARGEST_SIZE)
+}
+
+fn are_digits(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit())
+}
+
+/// Seconds, with a fraction or without; at most [`LONGEST_TIME`].
+fn seconds(text: &str) -> Option<Duration> {
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
+    let is_number = are_digits(whole) && are_digits(fraction);
+    let seconds: f64 = is_number.then(|| text.parse().ok())??;
+    let seconds = Duration::try_from_secs_f64(seconds).unwrap_or(LONGEST_TIME);
+    Some(seconds.min(LONGEST_TIME))
+}
+
+/// How many things a header counts.
+pub fn count(headers: &HeaderMap, name: impl header::AsHeaderName) -> Option<u64> {
+    number(text(headers, name)?)
 }
 
 /// The announced length of a body (RFC 9110 section 8.6), in bytes.
@@ -115,19 +133,20 @@ pub fn media_type(headers: &HeaderMap) -> Option<String> {
     (!essence.is_empty()).then(|| essence.to_ascii_lowercase())
 }
 
-/// How long `Retry-After` (RFC 9110 section 10.2.3) asks to wait, in either of its forms. A date is
-/// read against the server's own `Date` where it has one, so that a wrong clock here does not
-/// matter.
+/// How long `Retry-After` (RFC 9110 section 10.2.3) asks to wait, in either of its forms: at most
+/// [`LONGEST_TIME`]. Some servers send a fraction. A date is read against the server's own `Date` where
+/// it has one, so that a wrong clock here does not matter.
 pub fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let value = text(headers, header::RETRY_AFTER)?;
-    if let Some(seconds) = number(value) {
-        return Some(Duration::from_secs(seconds));
+    if let Some(seconds) = seconds(value) {
+        return Some(seconds);
     }
     let date = httpdate::parse_http_date(value).ok()?;
     let now = text(headers, header::DATE)
         .and_then(|date| httpdate::parse_http_date(date).ok())
         .unwrap_or(now);
-    Some(date.duration_since(now).unwrap_or_default())
+    let wait = date.duration_since(now).unwrap_or_default();
+    Some(wait.min(LONGEST_TIME))
 }
 
 /// A checksum algorithm that servers send.
@@ -292,6 +311,17 @@ mod tests {
         let now = SystemTime::UNIX_EPOCH;
         let of = |pairs: &[_]| retry_after(&headers(pairs), now).map(|wait| wait.as_secs());
         assert_eq!(of(&[("retry-after", "7")]), Some(7));
+        assert_eq!(of(&[("retry-after", "0")]), Some(0));
+        assert_eq!(of(&[("retry-after", "12.5")]), Some(12));
+        for nonsense in ["", ".5", "5.", "1e3", "+7", "inf", "NaN", "1.5.5", "7 s"] {
+            assert_eq!(of(&[("retry-after", nonsense)]), None, "{nonsense:?}");
+        }
+        let huge = "9".repeat(400);
+        for huge in ["18446744073709551615", "18446744073709551616", &huge] {
+            assert_eq!(of(&[("retry-after", huge)]), Some(1_000_000_000), "{huge}");
+        }
+        let end = ("retry-after", "Fri, 31 Dec 9999 23:59:59 GMT");
+        assert_eq!(of(&[end]), Some(1_000_000_000));
         assert_eq!(of(&[("retry-after", "-7")]), None);
         assert_eq!(of(&[("retry-after", "soon")]), None);
         let date = ("retry-after", "Sun, 06 Nov 1994 08:49:37 GMT");
@@ -348,15 +378,22 @@ mod tests {
         assert_eq!(of(&[("content-md5", "AAAA")]), None);
     }
 
+    /// Positions within a document, and beyond all documents.
+    fn position() -> impl Strategy<Value = u64> {
+        prop_oneof![0..LARGEST_SIZE, Just(LARGEST_SIZE), any::<u64>()]
+    }
+
     proptest! {
         #[test]
         fn a_content_range_says_what_was_meant_or_nothing(
-            first in any::<u64>(), last in any::<u64>(), total in prop::option::of(any::<u64>())
+            first in position(), last in position(), total in prop::option::of(position())
         ) {
             let shown = total.map_or_else(|| "*".to_owned(), |total| total.to_string());
             let value = format!("bytes {first}-{last}/{shown}");
             let found = content_range(&headers(&[("content-range", &value)]));
-            let right = first <= last && total.is_none_or(|total| last < total);
+            let right = first <= last
+                && last <= LARGEST_SIZE
+                && total.is_none_or(|total| last < total && total <= LARGEST_SIZE);
             prop_assert_eq!(found, right.then_some(ContentRange::Part { first, last, total }));
         }
 
@@ -388,7 +425,8 @@ mod tests {
         #[test]
         fn no_retry_after_is_read_from_nonsense(value in "[ -~]{0,40}") {
             let found = retry_after(&headers(&[("retry-after", &value)]), SystemTime::now());
-            let number = !value.trim().is_empty() && value.trim().bytes().all(|b| b.is_ascii_digit());
+            let number = value.trim().bytes().all(|b| b.is_ascii_digit() || b == b'.');
+            prop_assert!(found.is_none_or(|wait| wait <= LONGEST_TIME));
             prop_assert!(found.is_none() || number || value.contains("GMT") || value.contains(':'));
         }
     }

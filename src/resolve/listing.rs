@@ -5,7 +5,7 @@ use super::{ANSWER, Ask, Resolver, answer};
 use crate::error::{Error, Result};
 use crate::http::headers;
 use crate::http::send::Reply;
-use crate::model::DocumentId;
+use crate::model::{DocumentId, LARGEST_SIZE};
 use crate::provider::Paging;
 use reqwest::Method;
 use serde::Serialize;
@@ -174,6 +174,7 @@ impl Pages<'_> {
             Paging::NextField { rows, next, count } => {
                 let mut page: Map<String, Value> = answer::json(title, &reply.body(ANSWER).await?)?;
                 let total = page.get(count).and_then(Value::as_u64);
+                let total = total.map(|total| total.min(LARGEST_SIZE));
                 let next = match page.get(next) {
                     None | Some(Value::Null) => None,
                     Some(Value::String(next)) => Some(next.clone()),
@@ -185,7 +186,7 @@ impl Pages<'_> {
                 }
             }
             Paging::TotalHeader { total } => {
-                let total = headers::text(reply.headers(), total).and_then(|n| n.parse().ok());
+                let total = headers::count(reply.headers(), total);
                 Ok((
                     answer::json(title, &reply.body(ANSWER).await?)?,
                     total,
@@ -221,7 +222,10 @@ impl Pages<'_> {
             provider: provider.name,
             id: id.as_str().to_owned(),
             name: listing.name.iter().find_map(|field| text(field)),
-            size: listing.size.and_then(|field| row.get(field)?.as_u64()),
+            size: listing
+                .size
+                .and_then(|field| row.get(field)?.as_u64())
+                .filter(|size| *size <= LARGEST_SIZE),
             modified: text(listing.modified),
             fields: own
                 .map(|(field, value)| (field.to_owned(), value))

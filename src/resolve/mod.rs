@@ -21,7 +21,7 @@ use crate::http::failure::Failure;
 use crate::http::gate::{Leaving, unrecorded};
 use crate::http::presigned::PresignedUrl;
 use crate::http::send::{ApiRequest, Authorization, Http, Reply};
-use crate::model::DocumentId;
+use crate::model::{DocumentId, LARGEST_SIZE};
 use crate::provider::{Auth, Credentials, Metadata, Provider, Resource};
 use crate::secret::Secret;
 use crate::state::records::StateFolder;
@@ -191,7 +191,7 @@ impl Resolver {
         let size = json.pointer(route.size).and_then(serde_json::Value::as_u64);
         Ok(Known {
             name: name.map(str::to_owned),
-            size,
+            size: size.filter(|size| *size <= LARGEST_SIZE),
         })
     }
 

@@ -35,3 +35,4 @@ mod support;
 mod sync;
 mod terminal;
 mod verify;
+mod waits;

@@ -1,0 +1,127 @@
+//! How long docfetch waits: what servers ask for, and what they may not.
+
+use crate::support::World;
+use crate::support::raw::{Raw, Request, api, presigned, reply, serve};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+const SERVICES: [&str; 2] = ["sm", "onecodex"];
+/// Numbers of seconds that overflow a clock, a 64-bit number, and a float.
+const HUGE: [&str; 3] = [
+    "18446744073709551615",
+    "18446744073709551616",
+    concat!(
+        "9999999999",
+        "9999999999",
+        "9999999999",
+        "9999999999",
+        "9999999999"
+    ),
+];
+
+/// An API and a storage. Requests that `refuses` picks are refused with `status` and `Retry-After`; the
+/// moments when they and their like came are kept.
+struct Busy {
+    server: Raw,
+    came: Arc<Mutex<Vec<Instant>>>,
+}
+
+impl Busy {
+    fn start(
+        part: &'static str,
+        first: usize,
+        (status, wait): (&'static str, &'static str),
+    ) -> Self {
+        let came: Arc<Mutex<Vec<Instant>>> = Arc::default();
+        let log = Arc::clone(&came);
+        let refused = move |request: &Request| {
+            if !request.path().contains(part) {
+                return false;
+            }
+            log.lock().unwrap().push(Instant::now());
+            request.before < first
+        };
+        let refused = Arc::new(refused);
+        let refuses = Arc::clone(&refused);
+        let storage = Raw::start(move |request, stream| {
+            if refuses(request) {
+                return reply(stream, status, &[("Retry-After", wait)], b"");
+            }
+            serve(request, stream, b"content", "\"a\"");
+        });
+        let url = presigned(&storage.base(), "/stored.bin");
+        let server = Raw::start(move |request, stream| {
+            if refused(request) {
+                return reply(stream, status, &[("Retry-After", wait)], b"{}");
+            }
+            api(request, stream, &url);
+        });
+        Self { server, came }
+    }
+
+    fn pauses(&self) -> Vec<Duration> {
+        let came = self.came.lock().unwrap();
+        came.windows(2).map(|pair| pair[1] - pair[0]).collect()
+    }
+}
+
+#[test]
+fn a_wait_of_zero_or_of_the_past_is_the_usual_backoff() {
+    let refusals = [("/download", "429 Slow"), ("/stored", "503 Slow Down")];
+    let waits = ["0", "0.0", "Sun, 06 Nov 1994 08:49:37 GMT"];
+    std::thread::scope(|scope| {
+        for (service, (part, status), wait) in each_with(refusals, waits) {
+            scope.spawn(move || {
+                let busy = Busy::start(part, 2, (status, wait));
+                let run = World::new(&busy.server.base()).run(&[service, "a"]);
+                run.exits(0);
+                let pauses = busy.pauses();
+                assert_eq!(pauses.len(), 2, "{run:#?}");
+                let least = [250, 500].map(Duration::from_millis);
+                assert!(pauses[0] >= least[0] && pauses[1] >= least[1], "{pauses:?}");
+            });
+        }
+    });
+}
+
+/// Each service with each refusal and each wait.
+fn each_with<R: Copy, const N: usize, const M: usize>(
+    refusals: [R; N],
+    waits: [&'static str; M],
+) -> impl Iterator<Item = (&'static str, R, &'static str)> {
+    SERVICES.into_iter().flat_map(move |service| {
+        let each = move |refusal| waits.map(|wait| (service, refusal, wait));
+        refusals.into_iter().flat_map(each)
+    })
+}
+
+#[test]
+fn a_wait_with_a_fraction_is_obeyed() {
+    for service in SERVICES {
+        let busy = Busy::start("/download", 1, ("429 Slow", "1.5"));
+        World::new(&busy.server.base())
+            .run(&[service, "a"])
+            .exits(0);
+        let pauses = busy.pauses();
+        assert!(pauses[0] >= Duration::from_millis(1500), "{pauses:?}");
+    }
+}
+
+#[test]
+fn a_wait_for_ever_ends_the_run_at_once_and_overflows_nothing() {
+    let refusals = [
+        ("/download", "429 Slow", 5),
+        ("/stored", "503 Slow Down", 5),
+        ("/stored", "404 Not Found", 4),
+    ];
+    for (service, (part, status, exit), wait) in each_with(refusals, HUGE) {
+        let busy = Busy::start(part, 100, (status, wait));
+        let run = World::new(&busy.server.base()).run(&[service, "a", "--json"]);
+        run.exits(exit);
+        assert!(run.elapsed < Duration::from_secs(5), "{run:#?}");
+        assert_eq!(busy.pauses().len(), 0, "{run:#?}");
+        if status.starts_with("429") {
+            run.says("days");
+        }
+    }
+}
