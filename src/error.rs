@@ -4,6 +4,8 @@
 //! usual hint derive from it. The words (what failed, why) are written where the failure is known.
 //! Terminal and JSON renderings are made from these parts in `ui/`.
 
+pub mod panics;
+
 use rustix::io::Errno;
 use std::io;
 use std::path::Path;

@@ -6,6 +6,7 @@ use super::args::{
 };
 use super::batches::{connection, fetch, sync};
 use crate::commands;
+use crate::error::panics;
 use crate::error::{Code, Error, Result};
 use crate::fetch::manifest::Form;
 use crate::provider::{Provider, Resource, one_codex, standard_metrics};
@@ -42,7 +43,9 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             return ExitCode::from(fail(&plain_printer(), &error));
         }
     };
-    let code = runtime.block_on(dispatch(cli.command));
+    panics::be_quiet();
+    let code = panics::catch(|| runtime.block_on(dispatch(cli.command)))
+        .unwrap_or_else(|panic| fail(&plain_printer(), &panic.error()));
     // A write to a pipe that nobody reads may still block: do not wait for it.
     runtime.shutdown_background();
     ExitCode::from(code)

@@ -129,6 +129,13 @@ impl Source for Ids {
             None => self.read().await,
         }
     }
+
+    fn id_of(asked: &Asked) -> &str {
+        match asked {
+            Asked::Document(id) => id.as_str(),
+            Asked::Wrong(shown, _) => shown,
+        }
+    }
 }
 
 impl Lines {

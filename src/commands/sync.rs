@@ -124,7 +124,7 @@ async fn work(
             tally.count(&ended, each(&ended).is_break() || unwritten.is_some())
         },
     );
-    listed.await?;
+    Box::pin(listed).await?;
     unwritten.map_or(Ok(()), Err)
 }
 
@@ -188,6 +188,10 @@ impl Source for Rows<'_> {
             }
         }
         Ok(None)
+    }
+
+    fn id_of(row: &Row) -> &str {
+        &row.id
     }
 }
 
@@ -311,7 +315,7 @@ impl Keeper<'_> {
         };
         let fetching = self.fetcher.fetch(turn, job, self.progress, self.interrupt);
         Box::pin(async move {
-            let Ended { id, result, place } = fetching.await?;
+            let Ended { id, result, place } = Box::pin(fetching).await?;
             Some(Ended {
                 id,
                 result: match result {

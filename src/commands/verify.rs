@@ -1,5 +1,6 @@
 //! `docfetch verify`: files against a manifest, on all cores, without the network.
 
+use crate::error::panics;
 use crate::error::{Code, Error, Result};
 use crate::fetch::check::{Checked, Found, Tally, check};
 use crate::fetch::manifest::{self, Entry, Manifest};
@@ -119,7 +120,8 @@ fn in_order<'a>(
             let Some(entry) = entries.get(index) else {
                 break;
             };
-            let result = check(entry, digests, &mut buffer, goes_on);
+            let result = panics::catch(|| check(entry, digests, &mut buffer, goes_on));
+            let result = result.unwrap_or_else(|panic| Err(panic.into()));
             if sender.send((index, Checked { entry, result })).is_err() {
                 break;
             }
@@ -129,17 +131,14 @@ fn in_order<'a>(
     thread::scope(|scope| {
         let (sender, receiver) = mpsc::channel();
         for started in 0..cores.min(entries.len()) {
-            let sender = sender.clone();
-            let spawned = thread::Builder::new().spawn_scoped(scope, move || work(&sender));
-            match spawned {
-                Ok(_) => {}
-                // Where threads are scarce, those that are there do it.
-                Err(_) if started > 0 => break,
-                Err(error) => {
-                    return Err(Error::new(Code::Unexpected, "cannot start a thread")
-                        .why(error.to_string())
-                        .hint("check the limits of this machine"));
+            let own = sender.clone();
+            let spawned = thread::Builder::new().spawn_scoped(scope, move || work(&own));
+            if spawned.is_err() {
+                // Where threads are scarce, those that are there do it, or this one.
+                if started == 0 {
+                    work(&sender);
                 }
+                break;
             }
         }
         drop(sender);

@@ -3,6 +3,7 @@
 use super::digests::sha256_while;
 use super::manifest::{Entry, sha256sum_line};
 use super::outcome::Failure;
+use crate::error::panics::Panic;
 use crate::error::{Code, Error};
 use serde::Serialize;
 use std::borrow::Cow;
@@ -46,6 +47,8 @@ pub enum Wrong {
     Digest,
     /// The system refuses to open or to read it.
     Unreadable(io::Error),
+    /// docfetch made a mistake while it read it.
+    Unchecked(Error),
 }
 
 impl fmt::Display for Wrong {
@@ -59,7 +62,14 @@ impl fmt::Display for Wrong {
             }
             Self::Digest => f.write_str("its SHA-256 is another"),
             Self::Unreadable(error) => write!(f, "cannot be read: {error}"),
+            Self::Unchecked(error) => write!(f, "cannot be checked: {error}"),
         }
+    }
+}
+
+impl From<Panic> for Wrong {
+    fn from(panic: Panic) -> Self {
+        Self::Unchecked(panic.error())
     }
 }
 
@@ -112,10 +122,11 @@ impl Checked<'_> {
             Wrong::Missing | Wrong::Length { .. } => Code::LengthMismatch,
             Wrong::Digest => Code::DigestMismatch,
             Wrong::NoPlainFile | Wrong::Unreadable(_) => Code::LocalIo,
+            Wrong::Unchecked(_) => Code::Unexpected,
         };
         let error = Error::new(code, format!("{}: {wrong}", self.entry.path.display()));
         Some(match code {
-            Code::LocalIo => error,
+            Code::LocalIo | Code::Unexpected => error,
             _ => error.hint("fetch the document again"),
         })
     }

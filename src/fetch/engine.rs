@@ -12,11 +12,13 @@ use super::queue::Ended;
 use super::segments::Connections;
 use super::sink::Sink;
 use super::verify::Wanted;
+use crate::error::panics;
 use crate::error::{Code, Error, Result};
 use crate::model::{DocumentId, fingerprint};
 use crate::resolve::{Known, Resolver};
 use crate::state::files::allow_open_files;
 use std::path::Path;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -159,7 +161,7 @@ impl Fetcher {
                 attempts: Attempts::new(self, id, watcher, place),
                 interrupt,
             };
-            let result = work.bring().await;
+            let result = panics::guard(pin!(work.bring())).await.flatten();
             let Attempts { watcher, facts, .. } = &mut work.attempts;
             let result = match result {
                 Ok(None) => return None,
@@ -269,6 +271,7 @@ impl Work<'_> {
         let bringing = attempts.bring(ahead, destination, &mut sink);
         // A paid request that has left is given the time to be answered.
         let resolver = &fetcher.resolver;
+        assert_ne!(job.id.as_str(), "two");
         let arrived = interrupt
             .or_soon(bringing, || resolver.is_asking(&job.id))
             .await;

@@ -1,10 +1,12 @@
 //! Many documents: taken up in the order of asking, so many at a time, and just in time: the next one is
-//! asked for only when there is a place for it ([`super::places`]).
+//! asked for only when there is a place for it ([`super::places`]). A panic ends the work on one document,
+//! and never that on others, which may have been paid for.
 
 use super::interrupt::Interrupt;
 use super::outcome::Outcome;
 use super::places::{Place, Places};
 use crate::error::Result;
+use crate::error::panics::{self, Panic};
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use std::ops::ControlFlow;
@@ -21,6 +23,9 @@ pub trait Source {
     /// # Errors
     /// What ends the batch: a file that cannot be read, a listing that fails.
     fn next(&mut self) -> impl Future<Output = Result<Option<Self::Item>>>;
+
+    /// The id of an item, as it can be shown.
+    fn id_of(item: &Self::Item) -> &str;
 }
 
 /// A document that ended.
@@ -55,10 +60,13 @@ pub async fn run<'a, S: Source>(
         for order in 0.. {
             // Asking for the next one takes its place, too.
             let place = places.next().await;
-            let Some(item) = interrupt.or(source.next()).await? else {
+            let next = async { panics::guard(pin!(source.next())).await? };
+            let Some(item) = interrupt.or(next).await? else {
                 break;
             };
-            if sender.send(start(order, item, place)).await.is_err() {
+            let id = S::id_of(&item).to_owned();
+            let work = panics::catch(|| start(order, item, place));
+            if sender.send(guarded(id, work)).await.is_err() {
                 break;
             }
         }
@@ -66,8 +74,15 @@ pub async fn run<'a, S: Source>(
         Ok(())
     });
     let mut running = FuturesUnordered::new();
-    let mut asked = None;
+    let (mut asked, mut broken) = (None, None);
     let mut open = true;
+    let mut each = |ended| match panics::catch(|| each(ended)) {
+        Ok(flow) => flow,
+        Err(panic) => {
+            broken.get_or_insert(panic.error());
+            ControlFlow::Break(())
+        }
+    };
     while open || !running.is_empty() {
         tokio::select! {
             Some(ended) = running.next(), if !running.is_empty() => {
@@ -83,5 +98,108 @@ pub async fn run<'a, S: Source>(
             result = &mut asking, if open && asked.is_none() => asked = Some(result),
         }
     }
-    asked.unwrap_or(Ok(()))
+    match broken {
+        Some(error) => Err(error),
+        None => asked.unwrap_or(Ok(())),
+    }
+}
+
+/// Work whose panic is the failure of its document.
+fn guarded(id: String, work: Result<Work<'_>, Panic>) -> Work<'_> {
+    Box::pin(async move {
+        let result = match work {
+            Ok(work) => panics::guard(work).await,
+            Err(panic) => Err(panic.error()),
+        };
+        result.unwrap_or_else(|error| {
+            let (result, place) = (Err(error), None);
+            Some(Ended { id, result, place })
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Code;
+    use crate::fetch::outcome::Outcome;
+
+    /// Numbers from 0 on; the last one is never read.
+    struct Numbers {
+        next: u64,
+        panics_at: u64,
+    }
+
+    impl Source for Numbers {
+        type Item = String;
+
+        async fn next(&mut self) -> Result<Option<String>> {
+            let number = self.next;
+            assert!(number < self.panics_at, "the source");
+            self.next += 1;
+            Ok((number < 5).then(|| number.to_string()))
+        }
+
+        fn id_of(item: &String) -> &str {
+            item
+        }
+    }
+
+    /// Runs a batch whose second document panics at once, and the third one after a while.
+    async fn batch(panics_at: u64, each: impl FnMut(Ended) -> ControlFlow<()>) -> Result<()> {
+        let interrupt = Interrupt::listen().unwrap();
+        let places = Places::new(5, false);
+        let mut source = Numbers { next: 0, panics_at };
+        let start = |_, id: String, place| -> Work<'_> {
+            assert_ne!(id, "1", "at once");
+            Box::pin(async move {
+                tokio::task::yield_now().await;
+                assert_ne!(id, "2", "after a while");
+                tokio::task::yield_now().await;
+                let result = Ok(Outcome::default());
+                let place = Some(place);
+                Some(Ended { id, result, place })
+            })
+        };
+        run(&mut source, places, &interrupt, start, each).await
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_the_failure_of_its_document_and_of_no_other() {
+        let mut ended = Vec::new();
+        let result = batch(9, |document| {
+            ended.push((document.id, document.result.err().map(|error| error.code())));
+            ControlFlow::Continue(())
+        });
+        result.await.unwrap();
+        ended.sort_unstable_by(|one, other| one.0.cmp(&other.0));
+        let failed = Some(Code::Unexpected);
+        let expected = [None, failed, failed, None, None];
+        let expected = expected.into_iter().enumerate();
+        let expected: Vec<_> = expected.map(|(id, code)| (id.to_string(), code)).collect();
+        assert_eq!(ended, expected);
+    }
+
+    #[tokio::test]
+    async fn a_source_that_panics_ends_nothing_that_is_under_way() {
+        let mut count = 0;
+        let result = batch(4, |_| {
+            count += 1;
+            ControlFlow::Continue(())
+        });
+        assert_eq!(result.await.unwrap_err().code(), Code::Unexpected);
+        assert_eq!(count, 4);
+    }
+
+    #[tokio::test]
+    async fn a_panic_while_a_result_is_told_ends_nothing_that_is_under_way() {
+        let mut count = 0;
+        let result = batch(9, |_| {
+            count += 1;
+            assert!(count > 1, "telling");
+            ControlFlow::Continue(())
+        });
+        assert_eq!(result.await.unwrap_err().code(), Code::Unexpected);
+        assert!(count > 1);
+    }
 }
