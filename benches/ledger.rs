@@ -5,7 +5,9 @@
 use divan::{Bencher, black_box};
 use docfetch::http::presigned::PresignedUrl;
 use docfetch::model::DocumentId;
-use docfetch::resolve::ledger::table::{About, Event, Record, Verdict, Wish, after, verdict};
+use docfetch::resolve::ledger::table::{
+    About, Event, Record, RetrievalRequest, Verdict, after, verdict,
+};
 use docfetch::state::records::{Lasting, StateFolder};
 use jiff::{SignedDuration, Timestamp};
 use url::Url;
@@ -66,16 +68,15 @@ fn life_of_a_document(bencher: Bencher) {
     bencher.bench(|| delivered(black_box(&id), black_box(&url)));
 }
 
-/// A URL that lives is used, and one that is over asked for anew.
+/// A recorded URL that lives, and one past its end.
 #[divan::bench(args = [1, 7200])]
 fn verdict_of_delivered(bencher: Bencher, later: i64) {
     let record = delivered(&id(), &url());
-    let wish = Wish {
+    let request = RetrievalRequest {
         now: Some(NOW + SignedDuration::from_secs(later)),
-        begun: false,
-        permitted: false,
+        ..RetrievalRequest::default()
     };
-    bencher.bench(|| -> Verdict { verdict(black_box(Some(&record)), wish) });
+    bencher.bench(|| -> Verdict { verdict(black_box(Some(&record)), request) });
 }
 
 #[divan::bench(args = [Lasting::Soon, Lasting::Durable])]

@@ -219,6 +219,7 @@ impl Code {
 pub struct Error(Box<Parts>);
 
 #[derive(Clone, Debug)]
+#[allow(clippy::struct_excessive_bools, reason = "any of them can be set")]
 struct Parts {
     code: Code,
     what: String,
@@ -229,6 +230,8 @@ struct Parts {
     exit_code: Option<u8>,
     permanent: bool,
     silent: bool,
+    /// Whether the document was not taken up: it is counted, and not told as a failure.
+    not_started: bool,
     /// What the machine was short of for a moment.
     passing: bool,
 }
@@ -246,6 +249,7 @@ impl Error {
             exit_code: None,
             permanent: false,
             silent: false,
+            not_started: false,
             passing: false,
         }))
     }
@@ -283,6 +287,18 @@ impl Error {
     pub fn permanent(mut self) -> Self {
         self.0.permanent = true;
         self
+    }
+
+    /// Marks the error of a document that the batch does not take up any more.
+    #[must_use]
+    pub fn not_started(mut self) -> Self {
+        self.0.not_started = true;
+        self
+    }
+
+    /// Whether the batch did not take up the document.
+    pub fn is_not_started(&self) -> bool {
+        self.0.not_started
     }
 
     /// An interrupt by a signal: exit 128 plus its number.

@@ -178,7 +178,7 @@ pub struct BatchArgs {
     pub limit_rate: Option<u64>,
 
     #[command(flatten)]
-    pub recharge: RechargeArgs,
+    pub charges: ChargeArgs,
 
     #[command(flatten)]
     pub connection: ConnectionArgs,
@@ -308,11 +308,15 @@ fn name_of(value: &impl ValueEnum) -> String {
 }
 
 #[derive(Debug, Args)]
-pub struct RechargeArgs {
-    /// Permit a second paid retrieval where the first is in doubt, or its URL expired too early. A
+pub struct ChargeArgs {
+    /// Permit a second paid retrieval where the first is in doubt, or its URL expired or was refused. A
     /// living URL is still used
-    #[arg(long, help_heading = "Connection")]
+    #[arg(long, help_heading = "Charges")]
     pub allow_recharge: bool,
+
+    /// Send at most N paid requests, not counting those that the provider refuses; 0 sends none
+    #[arg(long, value_name = "N", help_heading = "Charges")]
+    pub max_charges: Option<u64>,
 }
 
 impl From<ConnectionArgs> for Connection {
@@ -325,7 +329,8 @@ impl From<ConnectionArgs> for Connection {
             retries: args.retries,
             retry_max_time: args.retry_max_time,
             rate_limit: args.rate_limit,
-            allow_recharge: false, // a flag of its own where something can be charged
+            allow_recharge: false, // both are flags where something can be charged
+            max_charges: None,
             allow_private: args.allow_private,
         }
     }
@@ -429,7 +434,7 @@ pub struct UrlOf {
     pub resource: ResourceArgs,
 
     #[command(flatten)]
-    pub recharge: RechargeArgs,
+    pub charges: ChargeArgs,
 
     #[command(flatten)]
     pub connection: ConnectionArgs,

@@ -1,6 +1,6 @@
 //! Fetches and mirrors: arguments to plans, results to words and an exit code.
 
-use super::args::{BatchArgs, ConnectionArgs, Fetch, ProviderArg, RechargeArgs, Sync};
+use super::args::{BatchArgs, ChargeArgs, ConnectionArgs, Fetch, ProviderArg, Sync};
 use super::dispatch::{fail, look, provider};
 use crate::commands;
 use crate::commands::fetch::Batch;
@@ -27,7 +27,7 @@ pub async fn fetch(from: ProviderArg, arguments: Fetch) -> u8 {
         Ok(provider) => provider,
         Err(error) => return fail(&printer, &error),
     };
-    let name = provider.name;
+    let (name, charges) = (provider.name, provider.charged);
     let batch = match batch(provider, arguments) {
         Ok(batch) => batch,
         Err(error) => return fail(&printer, &error),
@@ -50,7 +50,7 @@ pub async fn fetch(from: ProviderArg, arguments: Fetch) -> u8 {
         for origin in &given {
             if let Origin::Id(id) = origin {
                 summary.failed += 1;
-                told.failure(id.as_str(), error);
+                told.failure(id.as_str(), charges.then_some(false), error);
             }
         }
     }
@@ -73,7 +73,7 @@ pub async fn sync(arguments: Sync) -> u8 {
         Err(error) => return fail(&printer, &error),
     };
     let limit = filters.limit;
-    let connection = connection(batch.connection.clone(), &batch.recharge);
+    let connection = connection(batch.connection.clone(), &batch.charges);
     let wish = Wish {
         file: None,
         folder: dir.clone(),
@@ -98,7 +98,6 @@ pub async fn sync(arguments: Sync) -> u8 {
         },
         connection,
         manifest: batch.manifest,
-        fail_fast: batch.fail_fast,
     };
     let syncing = commands::sync::run(plan, progress.as_ref(), |ended| told.document(ended));
     let (summary, result) = Box::pin(syncing).await;
@@ -125,6 +124,7 @@ fn options(batch: &BatchArgs, wish: Wish, connection: &Connection) -> Options {
         resume: !batch.no_resume,
         patience: connection.retry_max_time,
         limit_rate: batch.limit_rate,
+        fail_fast: batch.fail_fast,
     }
 }
 
@@ -174,9 +174,10 @@ impl<'a> Told<'a> {
         }
     }
 
-    fn failure(&mut self, id: &str, error: &Error) {
+    fn failure(&mut self, id: &str, charged: Option<bool>, error: &Error) {
         if self.closed.is_none() {
-            self.closed = self.printer.failure(self.provider, id, error).err();
+            let told = self.printer.failure(self.provider, id, charged, error);
+            self.closed = told.err();
         }
     }
 
@@ -249,7 +250,7 @@ fn batch(provider: Provider, arguments: Fetch) -> Result<Batch> {
         template: arguments.name,
         if_exists: arguments.if_exists.into(),
     };
-    let connection = connection(batch.connection.clone(), &batch.recharge);
+    let connection = connection(batch.connection.clone(), &batch.charges);
     Ok(Batch {
         provider,
         origins,
@@ -263,15 +264,15 @@ fn batch(provider: Provider, arguments: Fetch) -> Result<Batch> {
         },
         connection,
         manifest: batch.manifest,
-        fail_fast: batch.fail_fast,
         single,
     })
 }
 
-/// How to connect; permission to pay again is a flag of its own.
-pub fn connection(arguments: ConnectionArgs, recharge: &RechargeArgs) -> Connection {
+/// How to connect; what may be paid is said by flags of their own.
+pub fn connection(arguments: ConnectionArgs, charges: &ChargeArgs) -> Connection {
     Connection {
-        allow_recharge: recharge.allow_recharge,
+        allow_recharge: charges.allow_recharge,
+        max_charges: charges.max_charges,
         ..arguments.into()
     }
 }

@@ -95,7 +95,7 @@ async fn dispatch(command: Command) -> u8 {
         Command::Onecodex(arguments) => Box::pin(fetch(ProviderArg::Onecodex, arguments)).await,
         Command::Sync(arguments) => Box::pin(sync(arguments)).await,
         Command::List(arguments) => list(arguments).await,
-        Command::Url(arguments) => url(arguments).await,
+        Command::Url(arguments) => Box::pin(url(arguments)).await,
         Command::Verify(arguments) => verify(&arguments),
         Command::Ledger(command) => ledger(command).await,
         Command::Sandbox(arguments) => sandbox(arguments).await,
@@ -124,13 +124,13 @@ async fn list(arguments: List) -> u8 {
 
 async fn url(arguments: UrlOf) -> u8 {
     let printer = Printer::new(look_plain(&arguments.speech));
-    let connection = connection(arguments.connection, &arguments.recharge);
+    let connection = connection(arguments.connection, &arguments.charges);
     let resolved = async {
         let provider = provider(arguments.provider, &arguments.resource)?;
         let id = provider.document_id(&arguments.id)?;
         commands::url::run(provider, &connection, &id, |url| printer.url(url)).await
     };
-    end(&printer, resolved.await)
+    end(&printer, Box::pin(resolved).await)
 }
 
 fn verify(arguments: &Verify) -> u8 {

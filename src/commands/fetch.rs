@@ -8,9 +8,10 @@ use crate::fetch::engine::{Fetcher, Options};
 use crate::fetch::events::Progress;
 use crate::fetch::interrupt::Interrupt;
 use crate::fetch::outcome::Summary;
-use crate::fetch::queue::{self, Ended, Work};
+use crate::fetch::queue::{self, Ended, Ran, Work};
 use crate::provider::Provider;
 use crate::resolve::Resolver;
+use crate::resolve::charges::Charges;
 use std::future::ready;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
@@ -29,8 +30,6 @@ pub struct Batch {
     pub options: Options,
     /// Where to append a line for each document.
     pub manifest: Option<PathBuf>,
-    /// Stop at the first failure.
-    pub fail_fast: bool,
     /// An option that is for a single document, if there is one.
     pub single: Option<&'static str>,
 }
@@ -45,7 +44,11 @@ pub async fn run(
     progress: &dyn Progress,
     mut each: impl FnMut(&Ended) -> ControlFlow<()>,
 ) -> (Summary, Result<()>) {
-    let mut tally = Count::new(batch.fail_fast);
+    let (charges, dry_run) = (batch.provider.charged, batch.options.dry_run);
+    let mut tally = Count::new(batch.options.fail_fast, charges);
+    if dry_run {
+        tally.plans(charges, batch.connection.max_charges);
+    }
     let result = work(batch, progress, &mut tally, &mut each).await;
     tally.end(result)
 }
@@ -57,7 +60,7 @@ async fn work(
     each: &mut dyn FnMut(&Ended) -> ControlFlow<()>,
 ) -> Result<()> {
     let interrupt = Interrupt::listen()?;
-    let name = batch.provider.name;
+    let (name, charges) = (batch.provider.name, batch.provider.charged);
     let mut ids = Ids::new(batch.provider.clone(), batch.origins);
     let mut options = batch.options;
     match ids.count() {
@@ -84,23 +87,24 @@ async fn work(
                 Box::pin(fetcher.fetch((order, place), id.into(), progress, &interrupt))
             }
             Asked::Wrong(id, error) => {
-                let result = Err(error);
-                let place = None;
-                Box::pin(ready(Some(Ended { id, result, place })))
+                Box::pin(ready(Some(Ended::unasked(id, Err(error), charges))))
             }
         }
     };
     let mut unwritten = None;
-    let asked = queue::run(&mut ids, fetcher.places(), &interrupt, start, |ended| {
+    let running = queue::run(&mut ids, fetcher.places(), &interrupt, start, |ended| {
         progress.ended();
         if let Some(manifest) = &manifest
             && let Err(error) = manifest.note(name, &ended)
         {
             unwritten = Some(error);
         }
-        tally.count(&ended, each(&ended).is_break() || unwritten.is_some())
+        let stop = unwritten.is_some() || fetcher.has_stopped();
+        tally.count(&ended, each(&ended).is_break() || stop)
     });
-    asked.await?;
+    let ran = running.await;
+    tally.ran(&ran, fetcher.resolver());
+    ran.result?;
     unwritten.map_or(Ok(()), Err)
 }
 
@@ -114,12 +118,26 @@ pub struct Count {
 
 impl Count {
     /// Nothing yet.
-    pub fn new(fail_fast: bool) -> Self {
+    pub fn new(fail_fast: bool, charges: bool) -> Self {
         Self {
             started: Instant::now(),
             fail_fast,
-            summary: Summary::default(),
+            summary: Summary {
+                charges: charges.then_some(0),
+                ..Summary::default()
+            },
         }
+    }
+
+    /// Counts what a real run would pay, of a provider that `charges` or not.
+    pub fn plans(&mut self, charges: bool, max_charges: Option<u64>) {
+        self.summary.plans(charges, max_charges);
+    }
+
+    /// Takes in how the batch ended.
+    pub fn ran(&mut self, ran: &Ran, resolver: &Resolver) {
+        self.summary.not_started = ran.not_started;
+        self.summary.charges = resolver.charges().map(Charges::count);
     }
 
     /// Counts a document; `stop` when the batch is to stop whatever became of it.

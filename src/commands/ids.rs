@@ -136,6 +136,16 @@ impl Source for Ids {
             Asked::Wrong(shown, _) => shown,
         }
     }
+
+    /// Those that were looked at ahead, and those of the command line.
+    fn known_rest(&self) -> u64 {
+        let given = self.origins.iter().filter_map(|origin| match origin {
+            Origin::Id(id) => Some(digest128(&[id.as_str().as_bytes()])),
+            Origin::File(_) | Origin::Stdin => None,
+        });
+        let new = given.filter(|id| !self.seen.contains(id));
+        new.count() as u64 + self.ahead.len() as u64
+    }
 }
 
 impl Lines {

@@ -47,8 +47,6 @@ pub struct Plan {
     pub options: Options,
     /// Another manifest to append to.
     pub manifest: Option<PathBuf>,
-    /// Stop at the first failure.
-    pub fail_fast: bool,
 }
 
 /// Brings the mirror up to date; each result goes to `each` as it ends, which may stop it.
@@ -61,7 +59,11 @@ pub async fn run(
     progress: &dyn Progress,
     mut each: impl FnMut(&Ended) -> ControlFlow<()>,
 ) -> (Summary, Result<()>) {
-    let mut tally = Count::new(plan.fail_fast);
+    let (charges, dry_run) = (plan.provider.charged, plan.options.dry_run);
+    let mut tally = Count::new(plan.options.fail_fast, charges);
+    if dry_run {
+        tally.plans(charges, plan.connection.max_charges);
+    }
     let result = Box::pin(work(plan, progress, &mut tally, &mut each)).await;
     tally.end(result)
 }
@@ -107,7 +109,7 @@ async fn work(
         interrupt: &interrupt,
     };
     let mut unwritten = None;
-    let listed = queue::run(
+    let running = queue::run(
         &mut rows,
         fetcher.places(),
         &interrupt,
@@ -121,10 +123,13 @@ async fn work(
             if let Err(error) = noted {
                 unwritten = Some(error);
             }
-            tally.count(&ended, each(&ended).is_break() || unwritten.is_some())
+            let stop = unwritten.is_some() || fetcher.has_stopped();
+            tally.count(&ended, each(&ended).is_break() || stop)
         },
     );
-    Box::pin(listed).await?;
+    let ran = Box::pin(running).await;
+    tally.ran(&ran, fetcher.resolver());
+    ran.result?;
     unwritten.map_or(Ok(()), Err)
 }
 
@@ -212,11 +217,8 @@ impl Keeper<'_> {
         let id = match provider.document_id(&row.id) {
             Ok(id) => id,
             Err(error) => {
-                return Box::pin(std::future::ready(Some(Ended {
-                    id: row.id,
-                    result: Err(error),
-                    place: None,
-                })));
+                let ended = Ended::unasked(row.id, Err(error), provider.charged);
+                return Box::pin(std::future::ready(Some(ended)));
             }
         };
         let version = Version::of(&row);
@@ -228,11 +230,10 @@ impl Keeper<'_> {
             // What was changed here is said, also where a new version replaces it.
             let right = self.is_right(&entry).await;
             if right && entry.version == version {
-                return Some(Ended {
-                    result: Ok(entry.skipped(provider.name, &row.id, self.mirror.folder())),
-                    id: row.id,
-                    place: None,
-                });
+                let charged = provider.charged.then_some(false);
+                let skipped = entry.skipped(provider.name, &row.id, self.mirror.folder());
+                let result = Ok(Outcome { charged, ..skipped });
+                return Some(Ended::unasked(row.id, result, provider.charged));
             }
             let wish = if self.mirror.is_direct(&entry) {
                 self.old_place(&entry)
@@ -315,14 +316,13 @@ impl Keeper<'_> {
         };
         let fetching = self.fetcher.fetch(turn, job, self.progress, self.interrupt);
         Box::pin(async move {
-            let Ended { id, result, place } = Box::pin(fetching).await?;
+            let ended = Box::pin(fetching).await?;
             Some(Ended {
-                id,
-                result: match result {
+                result: match ended.result {
                     Ok(outcome) => self.note(outcome, &version).await,
                     Err(error) => Err(error),
                 },
-                place, // until its bytes were looked at
+                ..ended // with its place, until its bytes were looked at
             })
         })
     }

@@ -3,6 +3,7 @@
 use crate::config::settings::Connection;
 use crate::error::Result;
 use crate::fetch::interrupt::Interrupt;
+use crate::fetch::is_served;
 use crate::http::presigned::PresignedUrl;
 use crate::model::DocumentId;
 use crate::provider::Provider;
@@ -20,13 +21,12 @@ pub async fn run(
 ) -> Result<()> {
     let interrupt = Interrupt::listen()?;
     let resolver = Resolver::new(provider, connection)?;
-    let mut retry = resolver.retry();
     let mut url = None;
     let printing = interrupt.or(async {
-        if resolver.provider().charged {
+        if resolver.charges().is_some() {
             resolver.metadata(id).await; // it tells the servers' time, by which URLs expire
         }
-        print(url.insert(resolver.resolve(id, &mut retry, Need::default()).await?))
+        print(resolve(&resolver, id, &mut url).await?)
     });
     let printed = printing.await;
     match (printed, &url) {
@@ -35,7 +35,38 @@ pub async fn run(
             Ok(())
         }
         (printed, url) => {
-            printed.map_err(|error| resolver.say_what_it_costs(id, error, url.is_some()))
+            printed.map_err(|error| resolver.with_charge_hint(id, error, url.is_some()))
         }
     }
+}
+
+/// Resolves a document to a URL, into `url`. The storage is asked whether it still serves a recorded URL
+/// that is past its end.
+async fn resolve<'a>(
+    resolver: &Resolver,
+    id: &DocumentId,
+    url: &'a mut Option<PresignedUrl>,
+) -> Result<&'a PresignedUrl> {
+    let mut retry = resolver.retry();
+    let mut found = resolver.resolve(id, &mut retry, Need::default()).await?;
+    while found.on_trial {
+        *url = Some(found.clone());
+        let need = match is_served(resolver.http(), &found).await {
+            Ok(true) => break,
+            Ok(false) => Need {
+                expired: Some(&found),
+                ..Need::default()
+            },
+            Err(error) if !resolver.may_recharge(id) => return Err(error),
+            Err(error) => {
+                log::info!("the recorded URL is of no use: {}", error.message());
+                Need {
+                    refused: Some(&found),
+                    ..Need::default()
+                }
+            }
+        };
+        found = resolver.resolve(id, &mut retry, need).await?;
+    }
+    Ok(url.insert(found))
 }

@@ -25,6 +25,8 @@ pub struct Connection {
     pub rate_limit: Option<RateLimit>,
     /// Permits another paid retrieval where the ledger refuses it.
     pub allow_recharge: bool,
+    /// The most paid requests of this process that are not refused.
+    pub max_charges: Option<u64>,
     /// Lifts the rules about private and loopback addresses and about plain http to them.
     pub allow_private: bool,
 }

@@ -114,7 +114,7 @@ impl Appender {
     pub fn note(&self, provider: &str, ended: &Ended) -> Result<()> {
         match &ended.result {
             Ok(outcome) => self.append(outcome),
-            Err(error) => self.append(&Failed::new(provider, &ended.id, error)),
+            Err(error) => self.append(&Failed::new(provider, &ended.id, ended.charged, error)),
         }
     }
 }

@@ -14,7 +14,7 @@ use super::verify::{Lengths, check_length};
 use crate::error::{Code, Error, Result};
 use crate::http::backoff::{self, Retry};
 use crate::http::headers::is_strong;
-use crate::http::presigned::PresignedUrl;
+use crate::http::presigned::{PresignedUrl, shown_host};
 use crate::model::DocumentId;
 use crate::resolve::ledger::UnderWay;
 use crate::resolve::{Known, Need, Resolver};
@@ -162,6 +162,18 @@ impl<'a> Attempts<'a> {
         self.url.is_some()
     }
 
+    /// The host that the document's URL names.
+    pub fn storage_host(&self) -> Option<String> {
+        self.url.as_ref().map(|url| shown_host(url.expose()))
+    }
+
+    /// Gives the document all its attempts once more.
+    pub fn begin_anew(&mut self) {
+        self.retry = self.resolver.retry();
+        self.started = false;
+        self.url = None;
+    }
+
     /// Notes that the document reached its place.
     pub async fn delivered(&self) {
         self.resolver.delivered(self.id, self.url.as_ref()).await;
@@ -234,7 +246,7 @@ impl<'a> Attempts<'a> {
             None if named && url.is_none() && self.may_ask_at_once(destination, sink) => {
                 let (resolver, id) = (self.resolver, self.id);
                 // Both to their end: a paid request that is dropped is a paid request in doubt.
-                let resolving = self.resolve(None, sink);
+                let resolving = self.resolve(Need::default(), sink);
                 let both = async { tokio::join!(resolver.metadata(id), resolving) };
                 let (known, both) = Box::pin(both).await;
                 url = Some(both?);
@@ -322,7 +334,7 @@ impl<'a> Attempts<'a> {
         }
         let mut url = match resolved.take() {
             Some(url) => url,
-            None => self.resolve(None, sink).await?,
+            None => self.resolve(Need::default(), sink).await?,
         };
         // A URL that has only just come is used, however short it lives.
         let mut used = url.resolved.elapsed() >= NEW;
@@ -335,11 +347,15 @@ impl<'a> Attempts<'a> {
             let http = self.resolver.http();
             if used && !charged && url.is_about_to_end(http.clock().now()) {
                 log::info!("the URL is about to expire; asking for a new one");
-                url = self.resolve(None, sink).await?;
+                url = self.resolve(Need::default(), sink).await?;
             }
             used = true;
             self.facts.requests += 1;
-            let error = match transfer::open(http, &url, &sink.missing(), sink.entity()).await {
+            let opened = transfer::open(http, &url, &sink.missing(), sink.entity()).await;
+            if let Ok(Opened::Complete | Opened::Body(_)) = &opened {
+                url.on_trial = false; // the storage still serves it
+            }
+            let error = match opened {
                 Ok(Opened::Complete) => {
                     lengths.announced = Some(sink.position());
                     let name = self.name_of(&sink.entity().name, known);
@@ -354,10 +370,10 @@ impl<'a> Attempts<'a> {
                     used = false;
                     continue;
                 }
-                Ok(Opened::NotThere(error)) => {
-                    self.wait_for_object(&url, error).await?;
-                    continue;
-                }
+                Ok(Opened::NotThere(error)) => match self.wait_for_object(&url, error).await {
+                    Ok(()) => continue,
+                    Err(error) => error,
+                },
                 Ok(Opened::Body(body)) => {
                     self.facts.media_type.clone_from(&body.media_type);
                     let name = self.name_of(&body.entity.name, known);
@@ -394,17 +410,30 @@ impl<'a> Attempts<'a> {
             };
             let stalled = error.code() == Code::Stalled;
             course.moved_to(sink.held(), &mut self.retry, stalled);
-            if error.transient() && course.changes > CHANGES {
-                return Err(unstable(&error));
+            if url.on_trial || error.code() == Code::StorageDenied {
+                url = self.recharge(&url, error, sink).await?;
+                used = false;
+                continue;
             }
-            if error.transient() {
-                self.watcher.retrying(&error);
-            }
-            if let Err(error) = self.retry.pause(error).await {
-                let changing = course.flapping && error.transient();
-                return Err(if changing { unstable(&error) } else { error });
-            }
+            self.pause(error, &course).await?;
         }
+    }
+
+    /// Waits before the next attempt, as the retry policy allows.
+    ///
+    /// # Errors
+    /// `error`, or that the document keeps changing, when there is no next one.
+    async fn pause(&mut self, error: Error, course: &Course) -> Result<()> {
+        if error.transient() && course.changes > CHANGES {
+            return Err(unstable(&error));
+        }
+        if error.transient() {
+            self.watcher.retrying(&error);
+        }
+        self.retry.pause(error).await.map_err(|error| {
+            let changing = course.flapping && error.transient();
+            if changing { unstable(&error) } else { error }
+        })
     }
 
     /// Reads a body, and more `segments` of what is behind that URL, where they can be had.
@@ -471,11 +500,11 @@ impl<'a> Attempts<'a> {
         copied.map(Ended::Copied)
     }
 
-    /// Asks for a new URL instead of one that the storage finds over: for free once in a row without
+    /// Asks for a new URL instead of an expired one: for free once in a row without
     /// progress, else as the ledger permits.
     async fn renew(
         &mut self,
-        over: &PresignedUrl,
+        expired: &PresignedUrl,
         sink: &Sink,
         course: &mut Course,
     ) -> Result<PresignedUrl> {
@@ -484,7 +513,33 @@ impl<'a> Attempts<'a> {
         }
         log::info!("the URL expired; asking for a new one");
         course.renewed = true;
-        self.resolve(Some(over), sink).await
+        let need = Need {
+            expired: Some(expired),
+            ..Need::default()
+        };
+        self.resolve(need, sink).await
+    }
+
+    /// Pays for a new URL instead of one that the storage refuses, or does not answer for, if the user
+    /// permits that.
+    ///
+    /// # Errors
+    /// `error`, if the user does not.
+    async fn recharge(
+        &mut self,
+        refused: &PresignedUrl,
+        error: Error,
+        sink: &Sink,
+    ) -> Result<PresignedUrl> {
+        if !self.resolver.may_recharge(self.id) {
+            return Err(error);
+        }
+        log::info!("the paid URL is of no use: {}", error.message());
+        let need = Need {
+            refused: Some(refused),
+            ..Need::default()
+        };
+        self.resolve(need, sink).await
     }
 
     /// Throws away what is there.
@@ -546,10 +601,10 @@ impl<'a> Attempts<'a> {
         Ok(())
     }
 
-    /// A URL, instead of one that the storage finds `over`: for free, or as the ledger permits.
-    async fn resolve(&mut self, over: Option<&PresignedUrl>, sink: &Sink) -> Result<PresignedUrl> {
+    /// A URL: for free, or as the ledger permits.
+    async fn resolve(&mut self, need: Need<'_>, sink: &Sink) -> Result<PresignedUrl> {
         let begun = sink.held() > 0;
-        let need = Need { over, begun };
+        let need = Need { begun, ..need };
         let resolving = self.resolver.resolve(self.id, &mut self.retry, need);
         let url = resolving.await?;
         Ok(self.resolved(url))

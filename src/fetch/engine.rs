@@ -4,6 +4,7 @@ use super::attempts::{Ahead, Arrived, Attempts};
 use super::destination::{Announce, Destination, Standing, Taken, Wish};
 use super::events::Progress;
 use super::interrupt::Interrupt;
+use super::outages::{AfterFailure, Outages, Probe};
 use super::outcome::{Outcome, Status};
 use super::pace::Pace;
 use super::partial::Partial;
@@ -15,6 +16,7 @@ use super::verify::Wanted;
 use crate::error::panics;
 use crate::error::{Code, Error, Result};
 use crate::model::{DocumentId, fingerprint};
+use crate::resolve::charges::Charges;
 use crate::resolve::{Known, Resolver};
 use crate::state::files::allow_open_files;
 use std::path::Path;
@@ -60,6 +62,10 @@ impl From<DocumentId> for Job {
 
 /// What to fetch into, and how.
 #[derive(Clone, Debug)]
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "each is an option of its own"
+)]
 pub struct Options {
     /// Where files go.
     pub wish: Arc<Wish>,
@@ -79,6 +85,8 @@ pub struct Options {
     pub patience: Duration,
     /// Bytes a second, over all transfers.
     pub limit_rate: Option<u64>,
+    /// Stop the batch at the first failure.
+    pub fail_fast: bool,
 }
 
 /// Fetches documents from one provider, one batch.
@@ -87,6 +95,7 @@ pub struct Fetcher {
     resolver: Resolver,
     options: Options,
     taken: Taken,
+    outages: Outages,
     pace: Pace,
     /// Whether the next documents are asked for meanwhile, as far as that is free.
     ahead: bool,
@@ -106,6 +115,7 @@ impl Fetcher {
             pace: Pace::new(options.limit_rate),
             options,
             taken: Taken::default(),
+            outages: Outages::default(),
         }
     }
 
@@ -129,9 +139,14 @@ impl Fetcher {
         &self.taken
     }
 
-    /// The places of the batch.
-    pub fn places(&self) -> Places {
-        Places::new(self.options.jobs, self.ahead)
+    /// The places of the batch, and the documents in it that wait for others.
+    pub fn places(&self) -> (Places, &Outages) {
+        (Places::new(self.options.jobs, self.ahead), &self.outages)
+    }
+
+    /// Whether the batch pays for no further document.
+    pub fn has_stopped(&self) -> bool {
+        self.resolver.charges().is_some_and(Charges::is_stopped)
     }
 
     /// Fetches one document, the batch's `order`-th: to be called in this order, whenever the work is
@@ -161,10 +176,13 @@ impl Fetcher {
                 attempts: Attempts::new(self, id, watcher, place),
                 interrupt,
             };
-            let result = panics::guard(pin!(work.bring())).await.flatten();
+            let result = work.bring_in_the_end().await;
+            let paid = self.resolver.charges();
+            let charged = paid.map(|requests| requests.take_charged(id));
             let Attempts { watcher, facts, .. } = &mut work.attempts;
             let result = match result {
                 Ok(None) => return None,
+                Err(error) if error.is_not_started() => return None,
                 Ok(Some(outcome)) => {
                     match outcome.status {
                         Status::Fetched => watcher.finished(outcome.bytes.unwrap_or_default()),
@@ -177,13 +195,14 @@ impl Fetcher {
                         media_type: facts.media_type.take(),
                         attempts: facts.requests,
                         resolves: facts.resolves,
+                        charged,
                         elapsed_ms: u64::try_from(elapsed).unwrap_or(u64::MAX),
                         ..outcome
                     })
                 }
                 Err(error) => {
                     let resolved = work.attempts.has_url();
-                    let error = self.resolver.say_what_it_costs(id, error, resolved);
+                    let error = self.resolver.with_charge_hint(id, error, resolved);
                     work.attempts.watcher.failed(&error);
                     Err(error)
                 }
@@ -191,6 +210,7 @@ impl Fetcher {
             Some(Ended {
                 id: id.as_str().to_owned(),
                 result,
+                charged,
                 place: Some(work.attempts.place),
             })
         }
@@ -221,7 +241,55 @@ struct Work<'a> {
     interrupt: &'a Interrupt,
 }
 
-impl Work<'_> {
+impl<'a> Work<'a> {
+    /// Fetches the document; once more from the beginning, where the failures of others in the batch ask
+    /// for that.
+    async fn bring_in_the_end(&mut self) -> Result<Option<Outcome>> {
+        let mut probe = None;
+        loop {
+            let result = panics::guard(pin!(self.bring())).await.flatten();
+            let Some((charges, host)) = self.paid_at() else {
+                return result;
+            };
+            let outages = &self.fetcher.outages;
+            match (result, probe.take()) {
+                (Ok(outcome), _) => {
+                    outages.succeeded(&host, charges);
+                    return Ok(outcome);
+                }
+                (Err(error), Some(probe)) => {
+                    Probe::failed(probe, &error);
+                    return Err(error);
+                }
+                (Err(error), None) => match outages.failed(&host, &error, charges) {
+                    AfterFailure::Stands => return Err(error),
+                    AfterFailure::Probes(of_host) => probe = Some(of_host),
+                    AfterFailure::Waits(again) => {
+                        self.attempts.place.give_up();
+                        let waiting = async { Ok(again.await.is_ok()) };
+                        let again = self.interrupt.or(waiting).await.unwrap_or(false);
+                        if !again || !self.attempts.place.take_again().await {
+                            return Err(error);
+                        }
+                    }
+                },
+            }
+            self.attempts.begin_anew();
+        }
+    }
+
+    /// The storage host of the document's URL, where a paid retrieval brought it.
+    fn paid_at(&self) -> Option<(&'a Charges, String)> {
+        let options = &self.fetcher.options;
+        if options.fail_fast || options.stdout {
+            return None;
+        }
+        Some((
+            self.fetcher.resolver.charges()?,
+            self.attempts.storage_host()?,
+        ))
+    }
+
     async fn bring(&mut self) -> Result<Option<Outcome>> {
         let naming = async {
             self.destination.name_by_id().await;
@@ -348,7 +416,11 @@ impl Work<'_> {
     async fn plan(&mut self) -> Result<Outcome> {
         let (fetcher, id) = (self.fetcher, &self.job.id);
         if fetcher.options.stdout {
-            return Ok(self.outcome(Status::Planned)); // nothing is in its way
+            let cost = fetcher.resolver.foresee(id)?;
+            return Ok(Outcome {
+                cost,
+                ..self.outcome(Status::Planned) // nothing is in its way
+            });
         }
         let destination = &mut self.destination;
         let charged = fetcher.resolver.provider().charged;
@@ -363,14 +435,12 @@ impl Work<'_> {
             Ok(known)
         };
         let known = self.interrupt.or(naming).await?;
-        let status = match self.destination.look()? {
-            Standing::Free => {
-                fetcher.resolver.foresee(id)?;
-                Status::Planned
-            }
-            Standing::Skip => Status::Skipped,
+        let (status, cost) = match self.destination.look()? {
+            Standing::Free => (Status::Planned, fetcher.resolver.foresee(id)?),
+            Standing::Skip => (Status::Skipped, None),
         };
         Ok(Outcome {
+            cost,
             bytes: known.size.filter(|_| status == Status::Planned),
             ..self.outcome(status)
         })

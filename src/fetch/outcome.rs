@@ -1,6 +1,7 @@
 //! What the world is told of a fetch: the JSON records, whose fields are fixed.
 
 use crate::error::{Code, Error};
+use crate::resolve::retrieval::Cost;
 use serde::{Serialize, Serializer};
 use std::path::{Path, PathBuf};
 
@@ -46,8 +47,14 @@ pub struct Outcome {
     pub attempts: u32,
     /// Presigned URLs asked for.
     pub resolves: u32,
+    /// Whether a paid request of this run left and was not refused; none where the provider never
+    /// charges.
+    pub charged: Option<bool>,
     /// From start to end.
     pub elapsed_ms: u64,
+    /// What a real run would pay (dry run).
+    #[serde(skip)]
+    pub cost: Option<Cost>,
 }
 
 /// JSON is text: a path that is not is shown as well as it can be.
@@ -67,17 +74,21 @@ pub struct Failed<'a> {
     pub id: &'a str,
     /// Always `failed`.
     pub status: &'static str,
+    /// Whether a paid request of this run left and was not refused; none where the provider never
+    /// charges.
+    pub charged: Option<bool>,
     /// Why.
     pub error: Failure<'a>,
 }
 
 impl<'a> Failed<'a> {
     /// The record of a document of `provider` that failed.
-    pub fn new(provider: &'a str, id: &'a str, error: &'a Error) -> Self {
+    pub fn new(provider: &'a str, id: &'a str, charged: Option<bool>, error: &'a Error) -> Self {
         Self {
             provider,
             id,
             status: "failed",
+            charged,
             error: error.into(),
         }
     }
@@ -120,9 +131,13 @@ pub struct Summary {
     pub skipped: u64,
     /// Documents that failed.
     pub failed: u64,
-    /// Documents that would be fetched (dry run).
-    #[serde(skip_serializing_if = "is_zero")]
-    pub planned: u64,
+    /// Documents that were read or known, and not taken up.
+    pub not_started: u64,
+    /// What a real run would do (dry run).
+    #[serde(flatten)]
+    pub plan: Option<Planned>,
+    /// Paid requests of this run that left and were not refused; none where the provider never charges.
+    pub charges: Option<u64>,
     /// Bytes of the documents fetched; in a dry run of those planned, as far as they are known.
     pub bytes: u64,
     /// From start to end.
@@ -132,11 +147,52 @@ pub struct Summary {
     /// The first failures once more: the document, and what failed.
     #[serde(skip)]
     pub failures: Vec<(String, String)>,
+    /// The most paid requests that the run permits (dry run).
+    #[serde(skip)]
+    pub max_charges: Option<u64>,
 }
 
-#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde's form")]
-fn is_zero(number: &u64) -> bool {
-    *number == 0
+/// What a real run would do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Planned {
+    /// Documents that it would fetch.
+    pub planned: u64,
+    /// What it would pay; none where the provider never charges.
+    #[serde(flatten)]
+    pub costs: Costs,
+}
+
+/// What a real run would pay, in documents; none where the provider never charges.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Costs {
+    /// Those that it would pay for.
+    pub would_charge: Option<u64>,
+    /// Those whose recorded URL would serve again.
+    pub would_reuse: Option<u64>,
+    /// Those that the ledger or `--max-charges` would refuse.
+    pub would_refuse: Option<u64>,
+}
+
+impl Costs {
+    /// Of a provider that charges: nothing yet.
+    fn none() -> Self {
+        Self {
+            would_charge: Some(0),
+            would_reuse: Some(0),
+            would_refuse: Some(0),
+        }
+    }
+
+    fn add(&mut self, cost: Cost, limit: Option<u64>) {
+        let full = limit.is_some_and(|limit| self.would_charge.unwrap_or_default() >= limit);
+        let count = match cost {
+            Cost::Charge if full => &mut self.would_refuse,
+            Cost::Charge => &mut self.would_charge,
+            Cost::Reuse => &mut self.would_reuse,
+            Cost::Refuse => &mut self.would_refuse,
+        };
+        *count = Some(count.unwrap_or_default() + 1);
+    }
 }
 
 /// So many failures are named again at the end.
@@ -152,10 +208,27 @@ impl Summary {
             }
             Status::Skipped => self.skipped += 1,
             Status::Planned => {
-                self.planned += 1;
+                self.plan.get_or_insert_default().planned += 1;
                 self.bytes = self.bytes.saturating_add(outcome.bytes.unwrap_or_default());
             }
         }
+        if let Some(cost) = outcome.cost {
+            let plan = self.plan.get_or_insert_default();
+            plan.costs.add(cost, self.max_charges);
+        }
+    }
+
+    /// Begins the summary of a dry run of a provider that `charges` or not, at most `max_charges` times.
+    pub fn plans(&mut self, charges: bool, max_charges: Option<u64>) {
+        self.max_charges = max_charges;
+        self.plan = Some(Planned {
+            planned: 0,
+            costs: if charges {
+                Costs::none()
+            } else {
+                Costs::default()
+            },
+        });
     }
 
     /// Counts the failure of a document.
@@ -209,15 +282,16 @@ mod tests {
             provider: "onecodex",
             id: "1",
             status: "failed",
+            charged: Some(true),
             error: (&error).into(),
         };
         assert_eq!(
             serde_json::to_string(&failed).unwrap(),
-            r#"{"type":"document","provider":"onecodex","id":"1","status":"failed","error":{"code":"charge_unknown","message":"a: b","hint":"check with the provider before you run again","http_status":503,"retryable":false}}"#
+            r#"{"type":"document","provider":"onecodex","id":"1","status":"failed","charged":true,"error":{"code":"charge_unknown","message":"a: b","hint":"check with the provider before you run again","http_status":503,"retryable":false}}"#
         );
         assert_eq!(
             serde_json::to_string(&Summary::default()).unwrap(),
-            r#"{"type":"summary","fetched":0,"skipped":0,"failed":0,"bytes":0,"elapsed_ms":0,"exit_code":0}"#
+            r#"{"type":"summary","fetched":0,"skipped":0,"failed":0,"not_started":0,"charges":null,"bytes":0,"elapsed_ms":0,"exit_code":0}"#
         );
     }
 }

@@ -23,6 +23,7 @@ pub struct Places {
 pub struct Place {
     asking: Option<OwnedSemaphorePermit>,
     transfer: Transfer,
+    transfers: Arc<Semaphore>,
     ahead: bool,
 }
 
@@ -31,6 +32,7 @@ type Admission = Pin<Box<dyn Future<Output = Result<OwnedSemaphorePermit, Acquir
 enum Transfer {
     InLine(Admission),
     Admitted(#[expect(dead_code, reason = "it is held")] OwnedSemaphorePermit),
+    GivenUp,
     Closed,
 }
 
@@ -52,6 +54,7 @@ impl Places {
         let mut place = Place {
             asking: asking.ok(), // it is never closed
             transfer: Transfer::InLine(Box::pin(admission)),
+            transfers: Arc::clone(&self.transfers),
             ahead: self.ahead,
         };
         place.is_admitted(); // from its first look on it has its place in the line
@@ -80,6 +83,18 @@ impl Place {
         if let Transfer::InLine(admission) = &mut self.transfer {
             self.transfer = Transfer::from(admission.await);
         }
+        matches!(self.transfer, Transfer::Admitted(_))
+    }
+
+    /// Lets another document have this place until [`Place::take_again`].
+    pub fn give_up(&mut self) {
+        self.asking = None;
+        self.transfer = Transfer::GivenUp;
+    }
+
+    /// Waits for a place like the one that was given up; false when the batch takes up no more.
+    pub async fn take_again(&mut self) -> bool {
+        self.transfer = Transfer::from(Arc::clone(&self.transfers).acquire_owned().await);
         matches!(self.transfer, Transfer::Admitted(_))
     }
 

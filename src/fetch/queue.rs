@@ -3,15 +3,21 @@
 //! and never that on others, which may have been paid for.
 
 use super::interrupt::Interrupt;
+use super::outages::Outages;
 use super::outcome::Outcome;
 use super::places::{Place, Places};
 use crate::error::Result;
 use crate::error::panics::{self, Panic};
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
+use std::cell::Cell;
 use std::ops::ControlFlow;
 use std::pin::{Pin, pin};
+use std::time::Duration;
 use tokio::sync::mpsc;
+
+/// Documents that wait for others do not wait longer for a source that brings none.
+const SLOW_SOURCE: Duration = Duration::from_secs(2);
 
 /// Where the documents of a batch come from.
 pub trait Source {
@@ -26,6 +32,20 @@ pub trait Source {
 
     /// The id of an item, as it can be shown.
     fn id_of(item: &Self::Item) -> &str;
+
+    /// How many more are known without reading on.
+    fn known_rest(&self) -> u64 {
+        0
+    }
+}
+
+/// How a batch ended.
+#[derive(Debug)]
+pub struct Ran {
+    /// Items that were read, or known, and not taken up.
+    pub not_started: u64,
+    /// What ended the source.
+    pub result: Result<()>,
 }
 
 /// A document that ended.
@@ -35,8 +55,23 @@ pub struct Ended {
     pub id: String,
     /// How it ended.
     pub result: Result<Outcome>,
+    /// Whether a paid request of this run left for it and was not refused; none where the provider never
+    /// charges.
+    pub charged: Option<bool>,
     /// Its place in the batch, given up with this.
     pub place: Option<Place>,
+}
+
+impl Ended {
+    /// A document that ended without a request for it.
+    pub fn unasked(id: String, result: Result<Outcome>, charges: bool) -> Self {
+        Self {
+            id,
+            result,
+            charged: charges.then_some(false),
+            place: None,
+        }
+    }
 }
 
 /// The work on one document; nothing where the batch ended before its transfer.
@@ -45,14 +80,39 @@ pub type Work<'a> = Pin<Box<dyn Future<Output = Option<Ended>> + 'a>>;
 /// Works on as many items of `source` as there are `places`. `start` is called in the order of asking,
 /// with the item's number and its place; what it returns is the work. Each document that ended goes to
 /// `each`, which may stop the batch: then nothing new is transferred, and what is under way is finished.
-///
-/// # Errors
-/// Those of the source, after everything under way has ended.
+/// When all that is under way waits for others ([`Outages`]), and none follows, they wait no longer.
 pub async fn run<'a, S: Source>(
     source: &mut S,
-    places: Places,
+    (places, outages): (Places, &Outages),
     interrupt: &Interrupt,
     start: impl Fn(u64, S::Item, Place) -> Work<'a>,
+    mut each: impl FnMut(Ended) -> ControlFlow<()>,
+) -> Ran {
+    let (read, mut told) = (Cell::new(0u64), 0);
+    let result = drive(
+        source,
+        (places, outages),
+        interrupt,
+        start,
+        &read,
+        |ended| {
+            told += 1;
+            each(ended)
+        },
+    );
+    let result = result.await;
+    Ran {
+        not_started: read.get() - told + source.known_rest(),
+        result,
+    }
+}
+
+async fn drive<'a, S: Source>(
+    source: &mut S,
+    (places, outages): (Places, &Outages),
+    interrupt: &Interrupt,
+    start: impl Fn(u64, S::Item, Place) -> Work<'a>,
+    read: &Cell<u64>,
     mut each: impl FnMut(Ended) -> ControlFlow<()>,
 ) -> Result<()> {
     let (sender, mut started) = mpsc::channel(1);
@@ -64,6 +124,7 @@ pub async fn run<'a, S: Source>(
             let Some(item) = interrupt.or(next).await? else {
                 break;
             };
+            read.set(read.get() + 1);
             let id = S::id_of(&item).to_owned();
             let work = panics::catch(|| start(order, item, place));
             if sender.send(guarded(id, work)).await.is_err() {
@@ -84,6 +145,10 @@ pub async fn run<'a, S: Source>(
         }
     };
     while open || !running.is_empty() {
+        let all_wait = !running.is_empty() && running.len() == outages.waiting();
+        if all_wait && !open {
+            outages.release();
+        }
         tokio::select! {
             Some(ended) = running.next(), if !running.is_empty() => {
                 if let Some(ended) = ended && each(ended).is_break() {
@@ -96,6 +161,8 @@ pub async fn run<'a, S: Source>(
                 None => open = false,
             },
             result = &mut asking, if open && asked.is_none() => asked = Some(result),
+            () = outages.changed() => {}
+            () = tokio::time::sleep(SLOW_SOURCE), if all_wait && open => outages.release(),
         }
     }
     match broken {
@@ -112,8 +179,12 @@ fn guarded(id: String, work: Result<Work<'_>, Panic>) -> Work<'_> {
             Err(panic) => Err(panic.error()),
         };
         result.unwrap_or_else(|error| {
-            let (result, place) = (Err(error), None);
-            Some(Ended { id, result, place })
+            Some(Ended {
+                id,
+                result: Err(error),
+                charged: None,
+                place: None,
+            })
         })
     })
 }
@@ -156,12 +227,17 @@ mod tests {
                 tokio::task::yield_now().await;
                 assert_ne!(id, "2", "after a while");
                 tokio::task::yield_now().await;
-                let result = Ok(Outcome::default());
-                let place = Some(place);
-                Some(Ended { id, result, place })
+                Some(Ended {
+                    id,
+                    result: Ok(Outcome::default()),
+                    charged: None,
+                    place: Some(place),
+                })
             })
         };
-        run(&mut source, places, &interrupt, start, each).await
+        let stages = (places, &Outages::default());
+        let ran = run(&mut source, stages, &interrupt, start, each).await;
+        ran.result
     }
 
     #[tokio::test]

@@ -19,10 +19,13 @@ use crate::http::stall::StallWatch;
 use bytes::Bytes;
 use reqwest::header::{CONTENT_DISPOSITION, HeaderMap};
 use std::ops::Range;
+use std::time::Duration;
 use url::Url;
 
 /// Redirects that a storage may answer with in a row.
 const REDIRECTS: usize = 3;
+/// How long a storage may take to answer for a URL that is past its end.
+const TRIAL: Duration = Duration::from_secs(10);
 
 /// What a storage answered.
 pub enum Opened {
@@ -87,7 +90,7 @@ pub async fn open(
         Some(tag) => Some(Part {
             from: wanted.start,
             to: Some(wanted.end).filter(|end| entity.total.is_some_and(|total| *end < total)),
-            tag,
+            tag: Some(tag),
         }),
     };
     let presigned = url;
@@ -95,10 +98,13 @@ pub async fn open(
     let status = reply.status();
     match (status, asked) {
         (200, _) => Ok(whole(reply, &url)),
-        (206, Some(asked)) => part(reply, &url, asked, entity),
+        (206, Some(Part { from, .. })) => {
+            part(reply, &url, (from, tag.unwrap_or_default()), entity)
+        }
         (206, None) => Err(refused(&reply)
             .why("it sent a part of the document where the whole was asked for (HTTP 206)")),
-        (416, Some(Part { from, tag, .. })) => {
+        (416, Some(Part { from, .. })) => {
+            let tag = tag.unwrap_or_default();
             Ok(if is_all(reply.headers(), from, tag, entity.total) {
                 Opened::Complete
             } else {
@@ -107,7 +113,29 @@ pub async fn open(
         }
         (412, Some(_)) => Ok(other_document("the document changed")),
         (200..=399, _) => Err(refused(&reply).why(format!("HTTP {status}"))),
-        _ => refusal_of(reply, presigned.is_over(http.clock().now())).await,
+        _ => refusal_of(reply, presigned, http).await,
+    }
+}
+
+/// Whether the storage still serves a URL, by a request for its first byte.
+///
+/// # Errors
+/// What keeps the storage from answering that.
+pub async fn is_served(http: &Http, url: &PresignedUrl) -> Result<bool> {
+    let first = Part {
+        from: 0,
+        to: Some(1),
+        tag: None,
+    };
+    let (reply, _) = follow(http, url, Some(first)).await?;
+    match reply.status() {
+        200 | 206 | 416 => Ok(true), // an empty document has no first byte
+        200..=399 => Err(refused(&reply).why(format!("HTTP {}", reply.status()))),
+        _ => match refusal_of(reply, url, http).await? {
+            Opened::Expired => Ok(false),
+            Opened::NotThere(error) => Err(error),
+            _ => Ok(true),
+        },
     }
 }
 
@@ -121,9 +149,10 @@ fn other_document(why: &'static str) -> Opened {
 
 /// Follows the storage's own redirects by hand; each hop is checked before it is asked.
 async fn follow(http: &Http, url: &PresignedUrl, part: Option<Part<'_>>) -> Result<(Reply, Url)> {
+    let limit = url.on_trial.then_some(TRIAL);
     let mut url = url.expose().clone();
     for _ in 0..=REDIRECTS {
-        let reply = http.storage(&url, part).await?;
+        let reply = http.storage(&url, part, limit).await?;
         if !matches!(reply.status(), 301 | 302 | 303 | 307 | 308) {
             return Ok((reply, url));
         }
@@ -205,8 +234,7 @@ fn is_all(headers: &HeaderMap, position: u64, tag: &str, known_total: Option<u64
     same_tag && same_length && range == Some(ContentRange::Unsatisfied { total: position })
 }
 
-fn part(reply: Reply, url: &Url, asked: Part<'_>, known: &Entity) -> Result<Opened> {
-    let Part { from, tag, .. } = asked;
+fn part(reply: Reply, url: &Url, (from, tag): (u64, &str), known: &Entity) -> Result<Opened> {
     let (end, total) = match continues(reply.headers(), from, tag, known.total) {
         Continues::With { end, total } => (end, total),
         Continues::Not(why) => return Ok(useless(why)),
@@ -247,9 +275,11 @@ fn refused(reply: &Reply) -> Error {
     .http_status(reply.status())
 }
 
-/// A status that is no success: its body is read for the storage's error code, and never saved. A
-/// storage that denies a URL whose time is `over`, or finds its signature wrong, means that.
-async fn refusal_of(reply: Reply, over: bool) -> Result<Opened> {
+/// A status that is no success: its body is read for the storage's error code, and never saved. Storages
+/// say *expired* in many ways, so that any of their denials of a URL past its end means that, and of a
+/// URL on trial every 4xx but those that ask to come back.
+async fn refusal_of(reply: Reply, url: &PresignedUrl, http: &Http) -> Result<Opened> {
+    let expired = url.is_expired(http.clock().now());
     let status = reply.status();
     let host = reply.host().to_owned();
     let wait = reply.retry_after();
@@ -272,12 +302,13 @@ async fn refusal_of(reply: Reply, over: bool) -> Result<Opened> {
         (500.., _) => {
             Err(error(Code::StorageError, format!("the storage {host} failed")).permanent())
         }
+        (400..=499, _) if url.on_trial => Ok(Opened::Expired),
         (404, _) => Ok(Opened::NotThere(error(
             Code::StorageDenied,
             format!("the storage {host} does not have the document"),
         ))),
         (_, Refusal::Expired) => Ok(Opened::Expired),
-        (403, Refusal::Denied | Refusal::Signature) if over => Ok(Opened::Expired),
+        (401 | 403 | 410, Refusal::Denied | Refusal::Signature) if expired => Ok(Opened::Expired),
         (_, Refusal::ClockSkew) => Err(error(
             Code::ClockSkew,
             format!("the storage {host} finds the clock of whoever signed the URL wrong"),

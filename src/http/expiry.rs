@@ -3,7 +3,8 @@
 //! Sources: Amazon S3 "Authenticating requests: using query parameters" (`X-Amz-Date`,
 //! `X-Amz-Expires`; before Signature Version 4, `Expires`), Google Cloud Storage "Signed URLs"
 //! (`X-Goog-Date`, `X-Goog-Expires`), Azure Storage "Create a service SAS" (`se`), Amazon `CloudFront`
-//! "Signed URLs" (`Expires`, or `Policy`).
+//! "Signed URLs" (`Expires`, or `Policy`), nginx `secure_link` (`expires`), `OpenStack` Swift "Temporary
+//! URL middleware" (`temp_url_expires`).
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -30,10 +31,16 @@ pub fn of_url(url: &Url) -> Option<Timestamp> {
         signed("X-Amz-Date", "X-Amz-Expires"),
         signed("X-Goog-Date", "X-Goog-Expires"),
         value("se").and_then(|text| time(&text)),
-        value("Expires").and_then(|text| Timestamp::from_second(text.parse().ok()?).ok()),
+        value("Expires").and_then(|text| epoch(&text)),
+        value("temp_url_expires").and_then(|text| epoch(&text).or_else(|| time(&text))),
         value("Policy").and_then(|text| policy(&text)),
     ];
     found.into_iter().flatten().min()
+}
+
+/// Seconds since 1970.
+fn epoch(text: &str) -> Option<Timestamp> {
+    Timestamp::from_second(text.parse().ok()?).ok()
 }
 
 /// ISO 8601 in the forms that the services use; without a zone it is UTC.
@@ -79,6 +86,9 @@ mod tests {
             "se=2026-11-21T09%3A00%3A00Z",
             "se=2026-11-21T09%3A00Z",
             "Expires=1795251600",
+            "md5=x&expires=1795251600",
+            "temp_url_sig=x&temp_url_expires=1795251600",
+            "temp_url_sig=x&temp_url_expires=2026-11-21T09:00:00Z",
             // {"Statement":[{"Condition":{"DateLessThan":{"AWS:EpochTime":1795251600}}}]}
             "Policy=eyJTdGF0ZW1lbnQiOlt7IkNvbmRpdGlvbiI6eyJEYXRlTGVzc1RoYW4iOnsiQVdTOkVwb2NoVGltZSI6MTc5NTI1MTYwMH19fV19",
             "Expires=1795251600&X-Amz-Date=20261121T080000Z&X-Amz-Expires=7200",
@@ -96,6 +106,8 @@ mod tests {
             "X-Amz-Date=yesterday&X-Amz-Expires=3600",
             "X-Amz-Date=20261121T080000Z&X-Amz-Expires=99999999999999999",
             "Expires=soon",
+            "Expires=99999999999999999999",
+            "temp_url_expires=later",
             "Policy=%7B%7D",
             "se=",
         ] {

@@ -7,25 +7,33 @@
 //! nowhere: there the record is made first.)
 
 use super::connector::{Connecting, Way};
+use super::failure::Failure;
+use crate::error::Result;
 use futures_util::future::LocalBoxFuture;
 use std::pin::pin;
 use std::sync::Arc;
 use tokio::sync::{Notify, watch};
 
-/// Makes the record of a request that is about to leave.
-pub trait Leaving {
-    /// Done when the record is made.
-    fn record(&self) -> LocalBoxFuture<'_, ()>;
+/// What must happen before the first byte of a request leaves.
+pub trait BeforeSend {
+    /// Makes the record of the request. The request leaves only after a success.
+    fn record(&self) -> LocalBoxFuture<'_, Result<()>>;
 }
 
-impl<F: AsyncFn()> Leaving for F {
-    fn record(&self) -> LocalBoxFuture<'_, ()> {
+impl<F: AsyncFn() -> Result<()>> BeforeSend for F {
+    fn record(&self) -> LocalBoxFuture<'_, Result<()>> {
         Box::pin(self())
     }
 }
 
-/// Of a request that needs none.
-pub async fn unrecorded() {}
+/// The hook of a request that needs no record.
+///
+/// # Errors
+/// None.
+#[allow(clippy::unused_async, reason = "the hook's form")]
+pub async fn no_hook() -> Result<()> {
+    Ok(())
+}
 
 /// What a connector waits at.
 #[derive(Clone, Debug)]
@@ -51,16 +59,23 @@ impl Gate {
         self.0.open.send_replace(true);
     }
 
-    /// Does `work`, whose connection passes here; once that stands, waits for `leaving`, and lets it
-    /// pass.
-    pub async fn guard<T>(&self, work: impl Future<Output = T>, leaving: &dyn Leaving) -> T {
+    /// Does `work`, whose connection passes here; once that stands, waits for `before_send`, and lets
+    /// it pass.
+    ///
+    /// # Errors
+    /// Those of `work`; the hook's, after which nothing was sent.
+    pub async fn guard<T>(
+        &self,
+        work: impl Future<Output = Result<T, Failure>>,
+        before_send: &dyn BeforeSend,
+    ) -> Result<T, Failure> {
         let mut work = pin!(work);
         tokio::select! {
             biased;
             done = &mut work => return done,
             () = self.0.arrived.notified() => {}
         }
-        leaving.record().await;
+        before_send.record().await.map_err(Failure::unsent)?;
         self.open();
         work.await
     }
@@ -92,6 +107,7 @@ impl Way for Gate {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::{Code, Error};
     use std::cell::Cell;
     use std::time::Duration;
 
@@ -103,23 +119,42 @@ mod tests {
             gate.pass().await;
             assert!(told.get());
             gate.pass().await; // another connection of the same request
-            7
+            Ok(7)
         };
         let alone = Gate::closed();
         let waits = tokio::time::timeout(Duration::from_millis(20), alone.pass());
         assert!(waits.await.is_err());
-        let leaving = async || {
+        let before_send = async || {
             tokio::task::yield_now().await;
             told.set(true);
+            Ok(())
         };
-        assert_eq!(gate.guard(work, &leaving).await, 7);
+        assert_eq!(gate.guard(work, &before_send).await.unwrap(), 7);
+    }
+
+    #[tokio::test]
+    async fn nothing_passes_when_its_record_fails() {
+        let gate = Gate::closed();
+        let passed = Cell::new(false);
+        let work = async {
+            gate.pass().await;
+            passed.set(true);
+            Ok(())
+        };
+        let before_send = async || Err(Error::new(Code::DiskFull, "no room"));
+        let failure = gate.guard(work, &before_send).await.unwrap_err();
+        assert_eq!(failure.error.code(), Code::DiskFull);
+        assert!(!failure.sent && !passed.get());
     }
 
     #[tokio::test]
     async fn work_that_never_connects_tells_nothing() {
         let told = Cell::new(false);
-        let leaving = async || told.set(true);
-        let done = Gate::closed().guard(async { 7 }, &leaving).await;
-        assert_eq!((done, told.get()), (7, false));
+        let before_send = async || {
+            told.set(true);
+            Ok(())
+        };
+        let done = Gate::closed().guard(async { Ok(7) }, &before_send).await;
+        assert_eq!((done.unwrap(), told.get()), (7, false));
     }
 }

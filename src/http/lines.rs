@@ -4,7 +4,9 @@
 //! So it goes out on a connection of its own, a fresh one, or one that nobody else uses and that was
 //! answered on, to the last byte, a moment ago. Servers keep idle connections for seconds at least:
 //! within `FRESH` such a connection is as safe as one that has only just been made, and saves its
-//! handshake. What fails on it unanswered is as much in doubt as on any other.
+//! handshake. What fails on it unanswered is as much in doubt as on any other. Some servers and balancers
+//! close idle connections at once and say nothing: after the first request that a used connection left
+//! unanswered, all further ones of this process go out on fresh connections.
 
 use crate::model::locked;
 use reqwest::Client;
@@ -14,9 +16,15 @@ use std::time::{Duration, Instant};
 /// How long a connection may have been idle.
 const FRESH: Duration = Duration::from_secs(1);
 
-/// Idle connections, the one that was used last on top.
-#[derive(Debug, Default)]
-pub struct Lines(Mutex<Vec<Line>>);
+/// Idle connections, the one that was used last on top; none once they are [closed](Lines::close).
+#[derive(Debug)]
+pub struct Lines(Mutex<Option<Vec<Line>>>);
+
+impl Default for Lines {
+    fn default() -> Self {
+        Self(Mutex::new(Some(Vec::new())))
+    }
+}
 
 /// A client that keeps one connection.
 #[derive(Debug)]
@@ -37,6 +45,7 @@ impl Lines {
     /// The connection that was used last, unless that is too long ago. Those below are older.
     pub fn take(&self) -> Option<Line> {
         let mut lines = locked(&self.0);
+        let lines = lines.as_mut()?;
         let line = lines.pop().filter(Line::is_fresh);
         if line.is_none() {
             lines.clear();
@@ -46,9 +55,16 @@ impl Lines {
 
     /// Takes the client of a request whose answer was read whole.
     pub fn give_back(&self, client: Client) {
-        locked(&self.0).push(Line {
-            client,
-            idle_since: Instant::now(),
-        });
+        if let Some(lines) = locked(&self.0).as_mut() {
+            lines.push(Line {
+                client,
+                idle_since: Instant::now(),
+            });
+        }
+    }
+
+    /// Keeps no connection from now on: one of them did not answer.
+    pub fn close(&self) {
+        *locked(&self.0) = None;
     }
 }

@@ -18,6 +18,9 @@ pub struct PresignedUrl {
     pub expires: Option<Timestamp>,
     /// Whether it was asked for just now, and not in an earlier run.
     pub fresh: bool,
+    /// Whether it comes from an earlier run and is past its end, as far as clocks know: the storage
+    /// decides, by a single request.
+    pub on_trial: bool,
 }
 
 impl PresignedUrl {
@@ -28,22 +31,31 @@ impl PresignedUrl {
             resolved: Instant::now(),
             expires,
             fresh: true,
+            on_trial: false,
         }
     }
 
-    /// Wraps what a provider handed over `since` ago, in this run or an earlier one.
-    pub fn recorded(url: Url, expires: Option<Timestamp>, since: Duration) -> Self {
-        let now = Instant::now();
-        Self {
-            resolved: now.checked_sub(since).unwrap_or(now),
+    /// Wraps what a provider handed over `since` ago, in an earlier run; `now` is the servers' time,
+    /// where that is known.
+    pub fn recorded(
+        url: Url,
+        expires: Option<Timestamp>,
+        since: Duration,
+        now: Option<Timestamp>,
+    ) -> Self {
+        let instant = Instant::now();
+        let mut recorded = Self {
+            resolved: instant.checked_sub(since).unwrap_or(instant),
             fresh: false,
             ..Self::new(url, expires)
-        }
+        };
+        recorded.on_trial = recorded.is_expired(now);
+        recorded
     }
 
-    /// Whether its time is over at `now`, by the servers' clock. An end or a time that nobody told
-    /// ends nothing: then the storage will say.
-    pub fn is_over(&self, now: Option<Timestamp>) -> bool {
+    /// Whether it is past its end at `now`, by the servers' clock; not where the end or the time is
+    /// unknown.
+    pub fn is_expired(&self, now: Option<Timestamp>) -> bool {
         matches!((self.expires, now), (Some(end), Some(now)) if now >= end)
     }
 

@@ -6,7 +6,7 @@ use super::budget::{Blocked, Budget};
 use super::client::{Channel, Clients};
 use super::clock::Clock;
 use super::failure::{self, Failure};
-use super::gate::{Gate, Leaving};
+use super::gate::{BeforeSend, Gate};
 use super::headers;
 use super::lines::{Line, Lines};
 use super::presigned::{redacted, shown_host};
@@ -70,8 +70,8 @@ pub struct Part<'a> {
     pub from: u64,
     /// Offset behind its last byte; none for all that follows.
     pub to: Option<u64>,
-    /// The entity tag that the document must still have.
-    pub tag: &'a str,
+    /// The entity tag that the document must still have; none asks for these bytes of whatever is there.
+    pub tag: Option<&'a str>,
 }
 
 /// A request to an API.
@@ -91,7 +91,7 @@ pub struct ApiRequest<'a> {
     /// How long the answer may take, where that is less than usual.
     pub limit: Option<Duration>,
     /// Waited for, of a charged request, right before its first byte leaves.
-    pub leaving: &'a dyn Leaving,
+    pub before_send: &'a dyn BeforeSend,
 }
 
 impl Http {
@@ -203,12 +203,15 @@ impl Http {
         let recorded = line.is_some();
         if recorded {
             // Its first byte leaves as soon as the library has the request.
-            request.leaving.record().await;
+            let recorded = request.before_send.record().await;
+            recorded.map_err(Failure::unsent)?;
             gate.open();
             // What the server closed meanwhile is seen to be closed after this.
             tokio::task::yield_now().await;
         }
-        let client = match line.filter(Line::is_fresh) {
+        let line = line.filter(Line::is_fresh);
+        let reused = line.is_some();
+        let client = match line {
             Some(line) => line.client,
             None => self.clients.charged(&gate).map_err(Failure::unsent)?,
         };
@@ -216,8 +219,11 @@ impl Http {
         let mut answer = if recorded {
             answer.await
         } else {
-            gate.guard(answer, request.leaving).await
+            gate.guard(answer, request.before_send).await
         };
+        if reused && matches!(&answer, Err(failure) if failure.sent) {
+            self.lines.close();
+        }
         if let Ok(reply) = &mut answer {
             reply.line = reply
                 .keeps_alive()
@@ -248,17 +254,24 @@ impl Http {
     }
 
     /// Asks a storage for the bytes behind a URL, or for a part of them. Nothing else is sent: the URL is
-    /// the credential, and a header that was not signed can spoil it.
+    /// the credential, and a header that was not signed can spoil it. The head of the answer may take
+    /// `limit`, else as long as any silence may.
     ///
     /// # Errors
     /// What was wrong with the URL or the connection.
-    pub async fn storage(&self, url: &Url, part: Option<Part<'_>>) -> Result<Reply> {
+    pub async fn storage(
+        &self,
+        url: &Url,
+        part: Option<Part<'_>>,
+        limit: Option<Duration>,
+    ) -> Result<Reply> {
+        let limit = limit.unwrap_or(self.stall_timeout);
         self.check(url)?;
         if let Some(ahead) = self.ahead.get()
             && ahead.origin == url.origin()
             && !ahead.failed.load(Ordering::Relaxed)
         {
-            match self.send_storage(&ahead.client, url, part).await {
+            match self.send_storage(&ahead.client, url, part, limit).await {
                 Err(failure)
                     if failure.error.code() == Code::Network
                         && !ahead.proven.load(Ordering::Relaxed) =>
@@ -274,7 +287,7 @@ impl Http {
         }
         let client = self.client(&self.storage, Channel::Storage);
         let client = client.map_err(|failure| failure.error)?;
-        let answer = self.send_storage(&client, url, part).await;
+        let answer = self.send_storage(&client, url, part, limit).await;
         answer.map_err(|failure| failure.error)
     }
 
@@ -283,6 +296,7 @@ impl Http {
         client: &Client,
         url: &Url,
         part: Option<Part<'_>>,
+        limit: Duration,
     ) -> Result<Reply, Failure> {
         let mut request = client
             .get(url.clone())
@@ -294,7 +308,7 @@ impl Http {
             request = request.header(header::RANGE, format!("bytes={from}-{last}"));
             // Section 13.1.5: the part if it is still the same, else the whole. Servers take a tag
             // without quotes for a wrong date there, and send the whole.
-            if headers::is_quoted(tag) {
+            if let Some(tag) = tag.filter(|tag| headers::is_quoted(tag)) {
                 request = request.header(header::IF_RANGE, tag);
             }
             shown = format!(
@@ -302,7 +316,7 @@ impl Http {
                 if last.is_empty() { "the end" } else { &last }
             );
         }
-        self.send(request, self.stall_timeout, url, &shown).await
+        self.send(request, limit, url, &shown).await
     }
 
     /// Opens a connection to a storage, given by the root of its origin, for the first request to it.
@@ -543,13 +557,14 @@ mod tests {
             retry_max_time: Duration::from_secs(5),
             rate_limit: None,
             allow_recharge: false,
+            max_charges: None,
             allow_private: false,
         };
         let base = Url::parse("https://api.example.com").unwrap();
         let state = StateFolder::new(None);
         let http = Http::new(&settings, &base, &[], &state, &Secret::new("x")).unwrap();
         let url = Url::parse(&format!("https://{name}:1/x?sig=secret")).unwrap();
-        let error = http.storage(&url, None).await.err().unwrap();
+        let error = http.storage(&url, None, None).await.err().unwrap();
         assert_eq!(error.code(), Code::PrivateAddress, "{error}");
         assert!(error.message().contains(&name) && !error.message().contains("secret"));
     }

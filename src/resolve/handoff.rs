@@ -5,7 +5,7 @@ use crate::error::{Code, Error, Result};
 use crate::http::backoff::Retry;
 use crate::http::expiry;
 use crate::http::failure::Failure;
-use crate::http::gate::Leaving;
+use crate::http::gate::BeforeSend;
 use crate::http::headers;
 use crate::http::presigned::PresignedUrl;
 use crate::http::send::Reply;
@@ -17,13 +17,13 @@ use serde_json::Value;
 use url::Url;
 
 impl Resolver {
-    /// Asks once, without regard to cost; `leaving` is waited for right before a charged request
+    /// Asks once, without regard to cost; `before_send` is waited for right before a charged request
     /// leaves. (A token that the API refuses is replaced, and the request sent with the new one.)
     pub(super) async fn hand_over(
         &self,
         id: &DocumentId,
         retry: &Retry,
-        leaving: &dyn Leaving,
+        before_send: &dyn BeforeSend,
     ) -> Result<PresignedUrl, Failure> {
         let (method, path) = match self.provider.handoff {
             Handoff::Redirect { path } => (Method::GET, path),
@@ -33,7 +33,7 @@ impl Resolver {
         let charged = self.provider.charged;
         let request = Ask {
             charged,
-            leaving,
+            before_send,
             patience: retry.left(),
             ..Ask::new(method, &url)
         };
@@ -47,9 +47,9 @@ impl Resolver {
         let title = self.provider.title;
         match (&self.provider.handoff, reply.status()) {
             (Handoff::Redirect { .. }, 301 | 302 | 303 | 307 | 308) => {
-                headers::location(reply.headers(), asked)
-                    .map(|url| self.presigned(url, None))
-                    .map_err(|wrong| answer::protocol(title).why(wrong))
+                let url = headers::location(reply.headers(), asked)
+                    .map_err(|wrong| answer::protocol(title).why(wrong))?;
+                self.presigned(url, None)
             }
             (Handoff::Redirect { .. }, status @ 200..=299) => Err(answer::protocol(title)
                 .why(format!(
@@ -70,7 +70,7 @@ impl Resolver {
                 let hours = hours.and_then(|hours| json.pointer(hours)?.as_f64());
                 let told =
                     hours.and_then(|hours| SignedDuration::try_from_secs_f64(hours * 3600.0).ok());
-                Ok(self.presigned(url, told))
+                self.presigned(url, told)
             }
             (Handoff::JsonField { .. }, status @ 200..=299) => Err(answer::protocol(title)
                 .why(format!("HTTP {status}"))
@@ -85,14 +85,21 @@ impl Resolver {
         }
     }
 
-    /// A URL that was handed over just now, with the earliest end that anybody tells: the answer, as
-    /// `told` from now on, or the URL itself. An end in the past is not believed of a URL that has
-    /// only just come.
-    fn presigned(&self, url: Url, told: Option<SignedDuration>) -> PresignedUrl {
+    /// A URL that was handed over just now, with the earlier of two ends: the answer's, as `told` from
+    /// now on, and the URL's own.
+    ///
+    /// # Errors
+    /// [`Code::Protocol`] for one that no request can carry: the HTTP library takes up to 64 KiB.
+    fn presigned(&self, url: Url, told: Option<SignedDuration>) -> Result<PresignedUrl> {
+        if url.as_str().parse::<hyper::Uri>().is_err() {
+            let length = url.as_str().len();
+            return Err(answer::protocol(self.provider.title).why(format!(
+                "its presigned URL of {length} bytes cannot be sent in a request"
+            )));
+        }
         let now = self.http.clock().best();
         let told = told.and_then(|told| now.checked_add(told).ok());
         let ends = [told, expiry::of_url(&url)].into_iter().flatten();
-        let expires = ends.filter(|end| *end > now).min();
-        PresignedUrl::new(url, expires)
+        Ok(PresignedUrl::new(url, ends.min()))
     }
 }

@@ -19,7 +19,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use table::{About, Event, Record, State, Verdict, Wish, after, verdict};
+use table::{About, Event, Record, RetrievalRequest, State, Verdict, after, verdict};
 
 const NONSENSE: &str = "it makes no sense";
 /// How long to wait for a lock that is held for a moment only.
@@ -59,8 +59,6 @@ pub struct Entry<'a> {
     before: Option<Option<Record>>,
     /// Whether `record` is more than what is on disk.
     unwritten: bool,
-    /// What kept a request from being recorded, where that says nothing about the state folder.
-    trouble: Option<Error>,
 }
 
 /// Where a record is written, by whichever thread.
@@ -79,6 +77,11 @@ impl Desk {
             None => held.clear(&self.records),
         })
     }
+}
+
+/// Whether a failure says nothing about the state folder: a later moment, or more room, mends it.
+fn is_passing(error: &Error) -> bool {
+    error.is_passing() || error.code() == Code::DiskFull
 }
 
 /// A delivery that a power failure takes back leaves `answered`, which permits less.
@@ -139,7 +142,7 @@ impl Ledger {
             (Some(record), _) => Some(record),
             (None, Ok(held)) => self.believe(id, held.read())?,
             (None, Err(error)) => match self.look(id)?.0 {
-                None if error.is_passing() => return Err(error.clone()),
+                None if is_passing(error) => return Err(error.clone()),
                 record => record,
             },
         };
@@ -157,7 +160,6 @@ impl Ledger {
             record,
             before: None,
             unwritten: false,
-            trouble: None,
         })
     }
 
@@ -214,19 +216,25 @@ impl Ledger {
     /// # Errors
     /// [`Code::ChargeRefused`] when the record cannot be trusted.
     pub fn foresee(&self, id: &DocumentId, now: Option<Timestamp>) -> Result<Verdict> {
-        let wish = Wish {
+        let request = RetrievalRequest {
             now,
-            begun: false,
             permitted: self.allow_recharge,
+            dry_run: true,
+            ..RetrievalRequest::default()
         };
-        Ok(verdict(self.look(id)?.0.as_ref(), wish))
+        Ok(verdict(self.look(id)?.0.as_ref(), request))
+    }
+
+    /// Whether `--allow-recharge` still permits another paid retrieval of a document in this run.
+    pub fn may_recharge(&self, id: &DocumentId) -> bool {
+        self.allow_recharge && !locked(&self.recharged).contains(id)
     }
 
     /// Notes that a document was delivered by `url`, or by the one recorded.
     pub async fn delivered(&self, id: &DocumentId, url: Option<&PresignedUrl>) {
         // Whoever holds it longer than a moment asks anew: then there is another URL to deliver.
         if let Ok(mut entry) = self.open_within(id, MOMENT).await {
-            entry.note(Event::Delivered(url), Timestamp::now()).await;
+            let _ = entry.note(Event::Delivered(url), Timestamp::now()).await;
         }
     }
 
@@ -258,26 +266,17 @@ impl Drop for UnderWay<'_> {
 }
 
 impl Entry<'_> {
-    /// What this run may do; `begun` when part of the document is here already.
-    pub fn verdict(&self, now: Option<Timestamp>, begun: bool) -> Verdict {
-        let permitted =
-            self.ledger.allow_recharge && !locked(&self.ledger.recharged).contains(self.id);
-        let wish = Wish {
-            now,
-            begun,
-            permitted,
+    /// What this run may do; whether `--allow-recharge` still counts is this ledger's to know.
+    pub fn verdict(&self, request: RetrievalRequest<'_>) -> Verdict {
+        let request = RetrievalRequest {
+            permitted: self.ledger.may_recharge(self.id),
+            ..request
         };
-        let verdict = verdict(self.record.as_ref(), wish);
+        let verdict = verdict(self.record.as_ref(), request);
         if matches!(verdict, Verdict::AskPermitted) {
             locked(&self.ledger.recharged).insert(self.id.clone());
         }
         verdict
-    }
-
-    /// What forbids that the request leaves which was to be noted: its record could not be made, and
-    /// can be made another time.
-    pub fn trouble(&mut self) -> Option<Error> {
-        self.trouble.take()
     }
 
     /// When the retrieval was asked for.
@@ -287,7 +286,11 @@ impl Entry<'_> {
 
     /// Notes what happened; it is on disk when this returns, or said that it cannot be. Where nobody
     /// waits for that any more, it is when this entry is dropped.
-    pub async fn note(&mut self, event: Event<'_>, now: Timestamp) {
+    ///
+    /// # Errors
+    /// Of a request that is about to be sent: its record could not be made, and can be made another time.
+    /// The request must not leave.
+    pub async fn note(&mut self, event: Event<'_>, now: Timestamp) -> Result<()> {
         let before = match event {
             Event::Sending => {
                 self.before.get_or_insert_with(|| self.record.clone());
@@ -295,11 +298,11 @@ impl Entry<'_> {
             }
             Event::NotCharged | Event::Unanswered | Event::Answered(_) => {
                 let Some(before) = self.before.take() else {
-                    return; // nothing was sent: what is recorded is of an earlier run
+                    return Ok(()); // nothing was sent: what is recorded is of an earlier run
                 };
                 before
             }
-            Event::Delivered(_) | Event::Over(_) => None,
+            Event::Delivered(_) | Event::Expired(_) => None,
         };
         let about = About {
             provider: self.ledger.provider,
@@ -313,10 +316,13 @@ impl Entry<'_> {
             // The connection to the storage is made meanwhile.
             let written = self.write(matches!(event, Event::Answered(_))).await;
             if let (Event::Sending, Some(Err(error))) = (event, &written)
-                && error.is_passing()
+                && is_passing(error)
             {
-                self.trouble = Some(error.clone());
-                return; // dropped, it leaves behind what was there before
+                let error = error.clone();
+                let desk = Arc::clone(&self.desk);
+                // A journal that could not be written says what it said before.
+                let _ = self.take_back(&mut locked(&desk));
+                return Err(error);
             }
             self.wrote(written);
         }
@@ -325,6 +331,17 @@ impl Entry<'_> {
             Event::Sending => locked(&self.ledger.in_flight).insert(self.id.clone()),
             _ => locked(&self.ledger.in_flight).remove(self.id),
         };
+        Ok(())
+    }
+
+    /// Restores what was there before the request that did not leave.
+    fn take_back(&mut self, desk: &mut Desk) -> Option<Result<()>> {
+        if let Some(before) = self.before.take() {
+            self.record = before;
+        }
+        locked(&self.ledger.in_flight).remove(self.id);
+        self.unwritten = false;
+        desk.write(self.record.as_ref())
     }
 
     /// In a thread where something else goes on meanwhile, or where several documents are under way: the
@@ -367,12 +384,8 @@ impl Drop for Entry<'_> {
         let desk = Arc::clone(&self.desk);
         let mut desk = locked(&desk); // after a write that is under way
         if self.unwritten {
-            if let Some(before) = self.before.take() {
-                self.record = before;
-            }
-            let written = desk.write(self.record.as_ref());
+            let written = self.take_back(&mut desk);
             self.wrote(written);
-            locked(&self.ledger.in_flight).remove(self.id);
         }
         desk.held = None; // and before one that has not begun
     }
@@ -498,7 +511,7 @@ mod tests {
     /// A document is asked for, and nobody knows what became of it.
     async fn send(ledger: &Ledger, id: &DocumentId) {
         let mut entry = ledger.open(id).await.unwrap();
-        entry.note(Event::Sending, NOW).await;
+        entry.note(Event::Sending, NOW).await.unwrap();
     }
 
     #[tokio::test]
@@ -506,10 +519,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (ledger, id) = (ledger(folder.path(), false), id());
         let mut entry = ledger.open(&id).await.unwrap();
-        entry.note(Event::Sending, NOW).await;
+        entry.note(Event::Sending, NOW).await.unwrap();
         let busy = ledger.open(&id).await.unwrap_err();
         assert_eq!(busy.code(), Code::Busy);
-        entry.note(Event::Answered(&url(1, None)), NOW).await;
+        entry
+            .note(Event::Answered(&url(1, None)), NOW)
+            .await
+            .unwrap();
         assert!(!format!("{entry:?}").contains("s3cret"));
         drop(entry);
         let files = ledger.records.names().unwrap();
@@ -544,10 +560,10 @@ mod tests {
         let (ledger, id) = (ledger(folder.path(), true), id());
         send(&ledger, &id).await;
         let mut entry = ledger.open(&id).await.unwrap();
-        let Verdict::AskPermitted = entry.verdict(Some(NOW), false) else {
+        let Verdict::AskPermitted = entry.verdict(RetrievalRequest::default()) else {
             panic!("it is permitted");
         };
-        entry.note(Event::NotCharged, NOW).await;
+        entry.note(Event::NotCharged, NOW).await.unwrap();
         let state = ledger.look(&id).unwrap().0.map(|record| record.state);
         assert_eq!(state, Some(State::Attempting));
     }
@@ -559,10 +575,12 @@ mod tests {
         Run { api: Api, begun: bool, allow: bool },
         /// One of the runs that have a URL delivers the document.
         Deliver(usize),
-        /// The storage tells one of them that the URL is over.
-        Over(usize),
+        /// The storage tells one of them that the URL expired.
+        Expire(usize),
         /// Time passes.
         Pass(i64),
+        /// From now on the clock that runs go by is so far off.
+        Skew(i64),
     }
 
     #[derive(Clone, Copy, Debug, PartialEq)]
@@ -588,8 +606,9 @@ mod tests {
         prop_oneof![
             4 => run.prop_map(|(api, begun, allow)| Step::Run { api, begun, allow }),
             2 => (0usize..4).prop_map(Step::Deliver),
-            1 => (0usize..4).prop_map(Step::Over),
+            1 => (0usize..4).prop_map(Step::Expire),
             2 => (0i64..5000).prop_map(Step::Pass),
+            1 => (-200_000i64..200_000).prop_map(Step::Skew),
         ]
     }
 
@@ -606,9 +625,9 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(96))]
 
         /// Any sequence of sending, answering, dropping, crashing, expiry, delivery and rerun, by any
-        /// number of processes: without the flag nothing is asked for that may be charged while an
-        /// earlier charge is undelivered, its URL alive, or a wish that it serves has begun; and
-        /// nothing else is refused.
+        /// number of processes, whatever their clocks say: without the flag no request leaves that may be
+        /// charged while an earlier charge is undelivered, its URL alive, or a part of the document here;
+        /// and nothing else is refused.
         #[test]
         fn nothing_is_charged_twice_without_the_flag(steps in prop::collection::vec(step(), 1..32)) {
             let folder = tempfile::tempdir().unwrap();
@@ -618,26 +637,36 @@ mod tests {
                 let mut now = NOW;
                 let mut charge: Option<Charge> = None;
                 let mut held: Vec<(PresignedUrl, u32)> = Vec::new();
+                let mut skew = SignedDuration::ZERO;
                 for step in steps {
                     match step {
+                        Step::Skew(seconds) => skew = SignedDuration::from_secs(seconds),
                         Step::Pass(seconds) => now += SignedDuration::from_secs(seconds),
                         Step::Deliver(which) => if let Some((url, number)) = held.get(which) {
                             ledger(folder.path(), false).delivered(&id, Some(url)).await;
                             let of = charge.as_mut().filter(|charge| charge.number == *number);
                             if let Some(charge) = of { charge.delivered = true; }
                         },
-                        Step::Over(which) => if let Some((url, number)) = held.get(which) {
+                        Step::Expire(which) => if let Some((url, number)) = held.get(which) {
                             let ledger = ledger(folder.path(), false);
-                            ledger.open(&id).await.unwrap().note(Event::Over(url), now).await;
+                            let mut entry = ledger.open(&id).await.unwrap();
+                            entry.note(Event::Expired(url), now + skew).await.unwrap();
                             let of = charge.as_mut().filter(|charge| charge.number == *number);
                             if let Some(charge) = of { charge.end = charge.end.map(|end| end.min(now)); }
                         },
                         Step::Run { api, begun, allow } => {
                             let ledger = ledger(folder.path(), allow);
                             let mut entry = ledger.open(&id).await.unwrap();
-                            let verdict = entry.verdict(Some(now), begun);
+                            let request = RetrievalRequest { now: Some(now + skew), begun, ..RetrievalRequest::default() };
+                            let mut verdict = entry.verdict(request);
                             let living = charge.is_some_and(|charge| charge.end.is_some_and(|end| now < end));
                             let free = charge.is_none_or(|charge| charge.delivered && !living && !begun);
+                            if let Verdict::Use(url) = &verdict && !living {
+                                // The storage says so, whatever the clock of this run says.
+                                let url = url.clone();
+                                entry.note(Event::Expired(&url), now + skew).await.unwrap();
+                                verdict = entry.verdict(request);
+                            }
                             match verdict {
                                 Verdict::Use(url) => {
                                     prop_assert!(living, "{charge:?}");
@@ -651,22 +680,22 @@ mod tests {
                                 Verdict::Ask | Verdict::AskAnew => prop_assert!(free, "{charge:?}"),
                                 Verdict::AskPermitted => prop_assert!(allow && !living, "{charge:?}"),
                             }
-                            entry.note(Event::Sending, now).await;
+                            entry.note(Event::Sending, now + skew).await.unwrap();
                             if matches!(api, Api::IsNotThere | Api::Refuses) {
-                                entry.note(Event::NotCharged, now).await;
+                                entry.note(Event::NotCharged, now + skew).await.unwrap();
                                 continue;
                             }
                             // From here on it may be charged.
                             let number = charge.map_or(1, |charge| charge.number + 1);
-                            let fresh = url(number, Some(now + HOUR));
+                            let fresh = url(number, Some(now + skew + HOUR));
                             let end = (api == Api::Answers).then_some(now + HOUR);
                             charge = Some(Charge { number, delivered: false, end });
                             match api {
                                 Api::Answers => {
-                                    entry.note(Event::Answered(&fresh), now).await;
+                                    entry.note(Event::Answered(&fresh), now + skew).await.unwrap();
                                     held.push((fresh, number));
                                 }
-                                Api::Drops => entry.note(Event::Unanswered, now).await,
+                                Api::Drops => entry.note(Event::Unanswered, now + skew).await.unwrap(),
                                 // The lock goes with the process, the record stays.
                                 _ => drop(entry),
                             }

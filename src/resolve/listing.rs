@@ -293,6 +293,7 @@ mod tests {
             retry_max_time: Duration::from_secs(10),
             rate_limit: None,
             allow_recharge: false,
+            max_charges: None,
             allow_private: false,
         };
         let row = |id: &str, name: &str, size: u64| {

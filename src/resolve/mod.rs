@@ -6,11 +6,12 @@
 
 mod ahead;
 mod answer;
+pub mod charges;
 pub mod filter;
 mod handoff;
 pub mod ledger;
 pub mod listing;
-mod retrieval;
+pub mod retrieval;
 mod token;
 
 use crate::config::places;
@@ -18,7 +19,7 @@ use crate::config::settings::Connection;
 use crate::error::{Code, Error, Result};
 use crate::http::backoff::{Policy, Retry};
 use crate::http::failure::Failure;
-use crate::http::gate::{Leaving, unrecorded};
+use crate::http::gate::{BeforeSend, no_hook};
 use crate::http::presigned::PresignedUrl;
 use crate::http::send::{ApiRequest, Authorization, Http, Reply};
 use crate::model::{DocumentId, LARGEST_SIZE};
@@ -26,6 +27,7 @@ use crate::provider::{Auth, Credentials, Metadata, Provider, Resource};
 use crate::secret::Secret;
 use crate::state::records::StateFolder;
 use ahead::LastStorage;
+use charges::Charges;
 use ledger::Ledger;
 use reqwest::Method;
 use reqwest::header::{AUTHORIZATION, HeaderName};
@@ -52,8 +54,11 @@ pub struct Known {
 /// Why a URL is needed.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Need<'a> {
-    /// The URL before, which the storage finds over.
-    pub over: Option<&'a PresignedUrl>,
+    /// The URL before, of which the storage says that it expired.
+    pub expired: Option<&'a PresignedUrl>,
+    /// The URL before, which the storage refuses though it has not expired. Only `--allow-recharge`
+    /// replaces a paid one.
+    pub refused: Option<&'a PresignedUrl>,
     /// Whether part of the document is here already.
     pub begun: bool,
 }
@@ -68,7 +73,7 @@ struct Ask<'a> {
     /// How long the answer may take, where that is less than usual.
     limit: Option<Duration>,
     /// Waited for, of a charged request, right before its first byte leaves.
-    leaving: &'a dyn Leaving,
+    before_send: &'a dyn BeforeSend,
 }
 
 impl<'a> Ask<'a> {
@@ -80,7 +85,7 @@ impl<'a> Ask<'a> {
             charged: false,
             patience: FREE_PATIENCE,
             limit: None,
-            leaving: &unrecorded,
+            before_send: &no_hook,
         }
     }
 }
@@ -94,6 +99,7 @@ pub struct Resolver {
     http: Http,
     token: TokenCache,
     ledger: Ledger,
+    charges: Charges,
     storage: LastStorage,
     retry: Policy,
 }
@@ -119,6 +125,7 @@ impl Resolver {
             http,
             token,
             ledger,
+            charges: Charges::new(settings.max_charges),
             storage,
             provider,
             base,
@@ -211,7 +218,7 @@ impl Resolver {
             self.retrieve(id, retry, need).await?
         } else {
             loop {
-                match self.hand_over(id, retry, &unrecorded).await {
+                match self.hand_over(id, retry, &no_hook).await {
                     Ok(url) => break url,
                     Err(failure) => retry.pause(failure.error).await?,
                 }
@@ -258,7 +265,7 @@ impl Resolver {
                 form: None,
                 patience: ask.patience,
                 limit: ask.limit,
-                leaving: ask.leaving,
+                before_send: ask.before_send,
             };
             let reply = self.http.api(request).await?;
             let uses_token = matches!(self.provider.auth, Auth::ClientCredentials { .. });

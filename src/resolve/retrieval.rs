@@ -1,34 +1,48 @@
-//! A retrieval that may be charged: the ledger decides whether it is asked for, and knows of it before
-//! the first byte leaves.
+//! A retrieval that may be charged: the ledger decides whether a request is sent, and has its record
+//! before the first byte leaves.
 
+use super::charges::{Charged, Charges};
 use super::ledger::UnderWay;
-use super::ledger::table::{Event, State, Verdict};
+use super::ledger::table::{Event, RetrievalRequest, State, Verdict};
 use super::{Need, Resolver};
 use crate::error::{Code, Error, Result};
 use crate::http::backoff::Retry;
 use crate::http::failure::Failure;
 use crate::http::presigned::PresignedUrl;
-use crate::model::{DocumentId, short_duration};
+use crate::model::{DocumentId, locked, short_duration};
 use jiff::Timestamp;
-use tokio::sync::{Mutex, mpsc};
+use std::sync::PoisonError;
+use std::time::Instant;
+use tokio::sync::Mutex;
 
-/// What a request that brought no URL cost.
-#[derive(Debug, PartialEq, Eq)]
-enum Cost {
-    /// Nothing, and it can be sent again: it never left, or the API said when to come back.
-    NothingYet,
-    /// Nothing, by an answer.
-    Nothing,
-    /// Nobody knows.
-    Unknown,
+/// What a real run would pay for a document.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cost {
+    /// A paid retrieval.
+    Charge,
+    /// Nothing: a recorded URL serves again.
+    Reuse,
+    /// Nothing: the ledger would refuse.
+    Refuse,
 }
 
-fn cost(failure: &Failure) -> Cost {
+/// What a paid request that brought no URL means.
+#[derive(Debug, PartialEq, Eq)]
+enum Unpaid {
+    /// It was not charged, and can be sent again: it never left, or the API named a time.
+    Again,
+    /// The API refused it.
+    Refused,
+    /// It left, and may have been charged.
+    InDoubt,
+}
+
+fn unpaid(failure: &Failure) -> Unpaid {
     match failure.error.status() {
-        _ if !failure.sent => Cost::NothingYet,
-        Some(429) if failure.error.wait().is_some() => Cost::NothingYet,
-        Some(300..=407 | 409..=499) => Cost::Nothing,
-        _ => Cost::Unknown,
+        _ if !failure.sent => Unpaid::Again,
+        Some(429) if failure.error.wait().is_some() => Unpaid::Again,
+        Some(300..=407 | 409..=499) => Unpaid::Refused,
+        _ => Unpaid::InDoubt,
     }
 }
 
@@ -46,58 +60,74 @@ impl Resolver {
     ) -> Result<PresignedUrl> {
         let clock = self.http.clock();
         let mut entry = self.ledger.open(id).await?;
-        if let Some(url) = need.over {
-            entry.note(Event::Over(url), clock.best()).await;
+        if let Some(url) = need.expired {
+            entry.note(Event::Expired(url), clock.best()).await?;
         }
         let asked = entry.asked();
-        match entry.verdict(clock.now(), need.begun) {
-            Verdict::Ask => {}
-            Verdict::AskAnew => log::error!(
+        let request = RetrievalRequest {
+            now: clock.now(),
+            begun: need.begun,
+            refused: need.refused,
+            ..RetrievalRequest::default()
+        };
+        let mut notice = match entry.verdict(request) {
+            Verdict::Ask => None,
+            Verdict::AskAnew => Some(format!(
                 "{id} was delivered, or its URL printed, before: asking for a new paid retrieval"
-            ),
-            Verdict::AskPermitted => log::error!(
+            )),
+            Verdict::AskPermitted => Some(format!(
                 "asking for another paid retrieval of {id}, as --allow-recharge permits"
-            ),
+            )),
             Verdict::Use(url) => {
                 log::info!("using the URL of the paid retrieval of {}", shown(asked));
                 return Ok(url);
             }
             Verdict::Refuse(state) => return Err(self.refused(id, state, asked)),
-        }
+        };
         let entry = &Mutex::new(entry);
         let note = async |event: Event<'_>| entry.lock().await.note(event, clock.best()).await;
         loop {
-            let (tell, mut told) = mpsc::channel(1);
-            let leaving = async || {
-                note(Event::Sending).await;
-                if let Some(trouble) = entry.lock().await.trouble() {
-                    let _ = tell.send(trouble).await;
-                    std::future::pending::<()>().await; // what is not recorded does not leave
-                }
+            let waiting = Instant::now();
+            let permit = self.charges.permit(id).await?;
+            retry.paused(waiting.elapsed());
+            if let Some(notice) = notice.take() {
+                log::error!("{notice}");
+            }
+            let permit = std::sync::Mutex::new(permit);
+            let before_send = async || {
+                note(Event::Sending).await?;
+                locked(&permit).leave()
             };
-            let handed = tokio::select! {
-                Some(trouble) = told.recv() => return Err(trouble),
-                handed = self.hand_over(id, retry, &leaving) => handed,
+            let handed = self.hand_over(id, retry, &before_send).await;
+            let ended = |charged| {
+                let permit = permit.into_inner().unwrap_or_else(PoisonError::into_inner);
+                permit.ended(charged);
             };
             let failure = match handed {
                 Ok(url) => {
+                    ended(Charged::Yes);
                     self.open_meanwhile(&url);
-                    note(Event::Answered(&url)).await;
+                    note(Event::Answered(&url)).await?;
                     return Ok(url);
                 }
                 Err(failure) => failure,
             };
-            match cost(&failure) {
-                Cost::NothingYet => {
-                    note(Event::NotCharged).await;
-                    retry.pause(failure.error).await?;
+            match unpaid(&failure) {
+                Unpaid::Again => {
+                    note(Event::NotCharged).await?;
+                    ended(Charged::No);
+                    if !failure.error.is_not_started() {
+                        retry.pause(failure.error).await?;
+                    }
                 }
-                Cost::Nothing => {
-                    note(Event::NotCharged).await;
+                Unpaid::Refused => {
+                    note(Event::NotCharged).await?;
+                    ended(Charged::No);
                     return Err(failure.error);
                 }
-                Cost::Unknown => {
-                    note(Event::Unanswered).await;
+                Unpaid::InDoubt => {
+                    note(Event::Unanswered).await?;
+                    ended(Charged::InDoubt);
                     return Err(self.in_doubt(id, &failure.error));
                 }
             }
@@ -125,9 +155,9 @@ impl Resolver {
         self.ledger.was_asking(id)
     }
 
-    /// A failure, with what running again means once a paid retrieval was asked for. `resolved` when
+    /// A failure, with what running again means once a paid retrieval was requested. `resolved` when
     /// this run had its URL.
-    pub fn say_what_it_costs(&self, id: &DocumentId, error: Error, resolved: bool) -> Error {
+    pub fn with_charge_hint(&self, id: &DocumentId, error: Error, resolved: bool) -> Error {
         if self.ledger.was_asking(id) {
             return error
                 .why("a paid retrieval was sent and may have been charged")
@@ -143,8 +173,9 @@ impl Resolver {
         if !matches!(record.state, State::Answered | State::Delivered) {
             return error;
         }
-        if error.code() == Code::StorageDenied && error.status() == Some(404) {
-            return error.hint(format!("tell the provider; {}", self.given_up(id)));
+        if error.code() == Code::StorageDenied {
+            let hint = format!("tell the provider; {}", self.given_up(id));
+            return error.hint(hint);
         }
         if !kept {
             return error.hint("running again may be charged: this answer could not be recorded");
@@ -156,7 +187,10 @@ impl Resolver {
             (true, Some(left)) => {
                 format!("run again within {left}: the paid URL is kept until then")
             }
-            (true, None) => "run again while the paid URL lives: it is kept".to_owned(),
+            (true, None) => format!(
+                "run again: the paid URL is kept, and tried once more; {}",
+                self.given_up(id)
+            ),
             (false, Some(left)) => {
                 format!("{}; the paid URL is kept for {left}", error.next_step())
             }
@@ -165,22 +199,39 @@ impl Resolver {
         error.hint(hint)
     }
 
-    /// What a real run would do about the cost, for a dry run.
+    /// Whether `--allow-recharge` permits another paid retrieval of a document in this run.
+    pub fn may_recharge(&self, id: &DocumentId) -> bool {
+        self.provider.charged && self.ledger.may_recharge(id)
+    }
+
+    /// The paid requests of this run; none where the provider never charges.
+    pub fn charges(&self) -> Option<&Charges> {
+        self.provider.charged.then_some(&self.charges)
+    }
+
+    /// What a real run would pay for a document; none where the provider never charges.
     ///
     /// # Errors
     /// [`Code::ChargeRefused`] when the record cannot be trusted.
-    pub fn foresee(&self, id: &DocumentId) -> Result<()> {
+    pub fn foresee(&self, id: &DocumentId) -> Result<Option<Cost>> {
         if !self.provider.charged {
-            return Ok(());
+            return Ok(None);
         }
-        match self.ledger.foresee(id, self.http.clock().now())? {
-            Verdict::Use(_) => log::info!("{id} would use the URL of a recorded paid retrieval"),
-            Verdict::Refuse(_) => log::warn!("{id} would be refused: see `docfetch ledger list`"),
-            Verdict::Ask | Verdict::AskAnew | Verdict::AskPermitted => {
-                log::warn!("{id} would ask for a paid retrieval");
+        let verdict = self.ledger.foresee(id, self.http.clock().now())?;
+        Ok(Some(match verdict {
+            Verdict::Use(_) => {
+                log::info!("{id} would use the URL of a recorded paid retrieval");
+                Cost::Reuse
             }
-        }
-        Ok(())
+            Verdict::Refuse(_) => {
+                log::info!("{id} would be refused: see `docfetch ledger list`");
+                Cost::Refuse
+            }
+            Verdict::Ask | Verdict::AskAnew | Verdict::AskPermitted => {
+                log::info!("{id} would ask for a paid retrieval");
+                Cost::Charge
+            }
+        }))
     }
 
     fn refused(&self, id: &DocumentId, state: State, asked: Option<Timestamp>) -> Error {
@@ -196,11 +247,11 @@ impl Resolver {
             ),
             State::Answered => (
                 format!("{id} would need a second paid retrieval"),
-                format!("the URL of {asked} is over, and the document was not delivered"),
+                format!("the URL of {asked} expired, and the document was not delivered"),
             ),
             State::Delivered => (
                 format!("{id} would need a second paid retrieval"),
-                format!("the URL of {asked} is over, and only a part of the document is here"),
+                format!("the URL of {asked} expired, and only a part of the document is here"),
             ),
         };
         Error::new(Code::ChargeRefused, what)
@@ -229,7 +280,7 @@ impl Resolver {
     /// The way out of a paid URL that is of no use.
     pub(super) fn given_up(&self, id: &DocumentId) -> String {
         format!(
-            "`docfetch ledger forget {}` gives the paid URL up",
+            "--allow-recharge pays for another retrieval, `docfetch ledger forget {}` gives this one up",
             self.ledger.called(id)
         )
     }
@@ -246,28 +297,28 @@ mod tests {
     use std::time::Duration;
 
     #[test]
-    fn what_a_failure_costs() {
+    fn what_a_paid_request_without_a_url_means() {
         let of = |sent, status: u16, wait: Option<u64>| {
             let error = Error::new(Code::ProviderError, "x").http_status(status);
             let error = error.retry_after(wait.map(Duration::from_secs));
-            cost(&Failure { error, sent })
+            unpaid(&Failure { error, sent })
         };
         for status in [
             300, 307, 400, 401, 402, 403, 404, 407, 409, 410, 425, 429, 499,
         ] {
-            assert_eq!(of(true, status, None), Cost::Nothing, "{status}");
+            assert_eq!(of(true, status, None), Unpaid::Refused, "{status}");
         }
         for status in [200, 204, 408, 500, 502, 503, 504, 599] {
-            assert_eq!(of(true, status, Some(1)), Cost::Unknown, "{status}");
-            assert_eq!(of(false, status, None), Cost::NothingYet, "{status}");
+            assert_eq!(of(true, status, Some(1)), Unpaid::InDoubt, "{status}");
+            assert_eq!(of(false, status, None), Unpaid::Again, "{status}");
         }
-        assert_eq!(of(true, 429, Some(1)), Cost::NothingYet);
+        assert_eq!(of(true, 429, Some(1)), Unpaid::Again);
         let broken = Error::new(Code::Network, "x");
         let failure = |sent| Failure {
             error: broken.clone(),
             sent,
         };
-        assert_eq!(cost(&failure(true)), Cost::Unknown);
-        assert_eq!(cost(&failure(false)), Cost::NothingYet);
+        assert_eq!(unpaid(&failure(true)), Unpaid::InDoubt);
+        assert_eq!(unpaid(&failure(false)), Unpaid::Again);
     }
 }

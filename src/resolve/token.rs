@@ -3,7 +3,7 @@
 
 use super::{ANSWER, Resolver, answer};
 use crate::error::{Code, Error, Result};
-use crate::http::gate::unrecorded;
+use crate::http::gate::no_hook;
 use crate::http::send::{ApiRequest, Authorization};
 use crate::model::fingerprint;
 use crate::provider::Credentials;
@@ -200,7 +200,7 @@ async fn ask(
         form: Some("grant_type=client_credentials"),
         patience,
         limit: None,
-        leaving: &unrecorded,
+        before_send: &no_hook,
     };
     let asked = Timestamp::now();
     let reply = resolver

@@ -140,7 +140,7 @@ impl Printer {
                 if !many || error.code() != Code::Interrupted || error.cause().is_some() {
                     self.error(error, many.then_some(id.as_str()));
                 }
-                self.failure(provider, id, error)
+                self.failure(provider, id, ended.charged, error)
             }
         }
     }
@@ -149,11 +149,17 @@ impl Printer {
     ///
     /// # Errors
     /// When standard output takes no more.
-    pub fn failure(&self, provider: &str, id: &str, error: &Error) -> Result<()> {
+    pub fn failure(
+        &self,
+        provider: &str,
+        id: &str,
+        charged: Option<bool>,
+        error: &Error,
+    ) -> Result<()> {
         if !self.look.json {
             return Ok(());
         }
-        self.record(&Failed::new(provider, id, error))
+        self.record(&Failed::new(provider, id, charged, error))
     }
 
     /// The end of a run.
@@ -164,10 +170,17 @@ impl Printer {
         if self.look.json {
             return self.record(summary);
         }
-        if many && !self.look.quiet && self.look.progress != ProgressKind::Json {
+        if self.look.progress == ProgressKind::Json {
+            return Ok(());
+        }
+        if many && !self.look.quiet {
             for line in report::summary(summary) {
                 self.console.say(&line);
             }
+        }
+        // Said under --quiet, too, as everything about costs is.
+        if let Some(costs) = summary.plan.and_then(|plan| report::costs(plan.costs)) {
+            self.console.say(&costs);
         }
         Ok(())
     }

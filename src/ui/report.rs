@@ -3,7 +3,7 @@
 use super::diagnostics::paint;
 use super::sanitize::printable;
 use crate::fetch::check::Tally;
-use crate::fetch::outcome::Summary;
+use crate::fetch::outcome::{Costs, Summary};
 use crate::model::short_duration;
 use crate::resolve::ledger::table::{Record, State};
 use crate::resolve::listing::Row;
@@ -309,24 +309,45 @@ pub fn summary(summary: &Summary) -> Vec<String> {
 }
 
 fn counts(summary: &Summary) -> String {
-    if summary.planned > 0 {
-        let Summary {
-            planned,
-            skipped,
-            failed,
-            ..
-        } = summary;
-        let known = size(summary.bytes);
-        return format!("{planned} planned ({known} known), {skipped} skipped, {failed} failed");
+    let Summary {
+        skipped, failed, ..
+    } = summary;
+    let not_started = match summary.not_started {
+        0 => String::new(),
+        number => format!(", {number} not started"),
+    };
+    let bytes = size(summary.bytes);
+    if let Some(plan) = summary.plan {
+        let planned = plan.planned;
+        return format!(
+            "{planned} planned ({bytes} known), {skipped} skipped, {failed} failed{not_started}"
+        );
     }
     let seconds = summary.elapsed_ms as f64 / 1000.0;
+    let fetched = summary.fetched;
     format!(
-        "{} fetched, {} skipped, {} failed; {} in {seconds:.1} s",
-        summary.fetched,
-        summary.skipped,
-        summary.failed,
-        size(summary.bytes)
+        "{fetched} fetched, {skipped} skipped, {failed} failed{not_started}; {bytes} in {seconds:.1} s"
     )
+}
+
+/// What a real run would pay, in one line; none where the provider never charges.
+pub fn costs(costs: Costs) -> Option<String> {
+    let (charge, reuse) = (costs.would_charge?, costs.would_reuse?);
+    let charges = match charge {
+        1 => "1 paid retrieval".to_owned(),
+        number => format!("{number} paid retrievals"),
+    };
+    let reuses = match reuse {
+        0 => String::new(),
+        1 => ", use 1 recorded URL again".to_owned(),
+        number => format!(", use {number} recorded URLs again"),
+    };
+    let rest = match costs.would_refuse? {
+        0 => String::new(),
+        1 => ", and refuse 1 document (see `docfetch ledger list`)".to_owned(),
+        number => format!(", and refuse {number} documents (see `docfetch ledger list`)"),
+    };
+    Some(format!("a real run would request {charges}{reuses}{rest}"))
 }
 
 /// The end of a verification, in one line.

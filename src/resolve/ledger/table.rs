@@ -1,15 +1,17 @@
 //! How a paid retrieval stands, what a run may do then, and what happens to it.
 //!
-//! | state | what is known | its URL lives | its URL is over, or there is none |
+//! | state | what is known | it has a URL | its URL expired, or it has none |
 //! | --- | --- | --- | --- |
 //! | no record | nothing was charged | | ask |
 //! | `attempting` | a request may have left, and its process is gone | | refuse |
 //! | `doubtful` | a request left, and was not answered with a URL | | refuse |
 //! | `answered` | a URL came, the document has not been delivered | use it | refuse |
-//! | `delivered` | the document was delivered | use it | ask, and say so: it is a new wish; refuse when part of it is here: that wish has begun |
+//! | `delivered` | the document was delivered | use it | ask, and say so: it is a new retrieval; refuse when part of it is here: that retrieval has begun |
 //!
-//! `--allow-recharge` turns *refuse* into *ask*, once a document and run. The states follow the
-//! retrieval:
+//! A URL expired when the storage said so: clocks decide nothing. One that is past its end as far as
+//! clocks know is used *on trial*: the storage is asked once. A dry run asks nothing, and takes such a
+//! URL as expired. `--allow-recharge` turns *refuse* into *ask*, once a document and run; it also asks
+//! in place of a URL that the storage refused in this run. The states follow the retrieval:
 //!
 //! | event | before | after |
 //! | --- | --- | --- |
@@ -18,7 +20,7 @@
 //! | not answered, or with a failure or without a URL | `attempting` | `doubtful` |
 //! | answered with a URL | `attempting` | `answered`, on disk before the document is asked for |
 //! | the document is published, or its URL printed | `answered` | `delivered` |
-//! | the storage says that the URL is over | `answered`, `delivered` | the same, its URL over |
+//! | the storage says that the URL expired | `answered`, `delivered` | the same, its URL expired |
 
 use crate::http::presigned::PresignedUrl;
 use crate::model::DocumentId;
@@ -69,8 +71,9 @@ struct Answer {
     url: Secret,
     /// By the servers' clock.
     expires: Option<Timestamp>,
-    /// Whether the storage said that it is over, whatever the clocks say.
-    over: bool,
+    /// Whether the storage said that it expired.
+    #[serde(rename = "over")]
+    expired: bool,
 }
 
 /// What happens to a retrieval.
@@ -86,8 +89,8 @@ pub enum Event<'a> {
     Answered(&'a PresignedUrl),
     /// The document was published, or its URL printed: by this URL, or by the one recorded.
     Delivered(Option<&'a PresignedUrl>),
-    /// The storage says that this URL is over.
-    Over(&'a PresignedUrl),
+    /// The storage says that this URL expired.
+    Expired(&'a PresignedUrl),
 }
 
 /// What a run may do.
@@ -106,25 +109,34 @@ pub enum Verdict {
 }
 
 /// What a run knows when it asks for a verdict.
-#[derive(Clone, Copy, Debug)]
-pub struct Wish {
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RetrievalRequest<'a> {
     /// The servers' time, where it is known.
     pub now: Option<Timestamp>,
     /// Whether part of the document is here already.
     pub begun: bool,
     /// Whether `--allow-recharge` still counts.
     pub permitted: bool,
+    /// A URL that the storage refused in this run, though it has not expired.
+    pub refused: Option<&'a PresignedUrl>,
+    /// Whether the run asks no storage, so that a URL past its end counts as expired.
+    pub dry_run: bool,
 }
 
 /// The first table.
-pub fn verdict(record: Option<&Record>, wish: Wish) -> Verdict {
+pub fn verdict(record: Option<&Record>, request: RetrievalRequest<'_>) -> Verdict {
     let Some(record) = record else {
         return Verdict::Ask;
     };
-    match (record.state, record.living(wish.now)) {
-        (State::Answered | State::Delivered, Some(url)) => Verdict::Use(url),
-        (State::Delivered, None) if !wish.begun => Verdict::AskAnew,
-        _ if wish.permitted => Verdict::AskPermitted,
+    let refused = request.refused.is_some_and(|url| record.has(url));
+    let url = record.url(request.now);
+    let url = url.filter(|url| !(request.dry_run && url.on_trial));
+    match (record.state, url) {
+        (State::Answered | State::Delivered, Some(url)) if !(refused && request.permitted) => {
+            Verdict::Use(url)
+        }
+        (State::Delivered, None) if !request.begun => Verdict::AskAnew,
+        _ if request.permitted => Verdict::AskPermitted,
         (state, _) => Verdict::Refuse(state),
     }
 }
@@ -154,19 +166,18 @@ impl Record {
         }
     }
 
-    /// When its URL dies or was found over, by the servers' clock.
+    /// When its URL expires or was found expired, by the servers' clock.
     pub fn expires(&self) -> Option<Timestamp> {
         self.answer.as_ref()?.expires
     }
 
-    /// Its URL, unless that is over. What nobody told the end of, or the time, lives until the storage
-    /// says otherwise.
-    fn living(&self, now: Option<Timestamp>) -> Option<PresignedUrl> {
-        let answer = self.answer.as_ref().filter(|answer| !answer.over)?;
+    /// Its URL, unless the storage said that it expired.
+    fn url(&self, now: Option<Timestamp>) -> Option<PresignedUrl> {
+        let answer = self.answer.as_ref().filter(|answer| !answer.expired)?;
         let since = now.unwrap_or(self.asked).duration_since(self.asked);
+        let since = since.unsigned_abs();
         let url = Url::parse(answer.url.expose()).ok()?;
-        let url = PresignedUrl::recorded(url, answer.expires, since.unsigned_abs());
-        (!url.is_over(now)).then_some(url)
+        Some(PresignedUrl::recorded(url, answer.expires, since, now))
     }
 
     fn has(&self, url: &PresignedUrl) -> bool {
@@ -223,7 +234,7 @@ pub fn after(
             let answer = Answer {
                 url: Secret::new(url.expose().as_str()),
                 expires: url.expires,
-                over: false,
+                expired: false,
             };
             Some(record.with(State::Answered, Some(answer)))
         }
@@ -231,10 +242,10 @@ pub fn after(
             let answer = record.answer.clone();
             Some(record.with(State::Delivered, answer))
         }
-        (Event::Over(url), state @ (State::Answered | State::Delivered)) if record.has(url) => {
+        (Event::Expired(url), state @ (State::Answered | State::Delivered)) if record.has(url) => {
             let answer = record.answer.clone().map(|answer| Answer {
                 expires: Some(answer.expires.map_or(now, |end| end.min(now))),
-                over: true,
+                expired: true,
                 ..answer
             });
             Some(record.with(state, answer))
@@ -264,14 +275,14 @@ mod tests {
         }
     }
 
-    fn record(state: State, over: bool) -> Record {
+    fn record(state: State, expired: bool) -> Record {
         let has_url = matches!(state, State::Answered | State::Delivered);
         Record {
             state,
             answer: has_url.then(|| Answer {
                 url: Secret::new(URL),
-                expires: Some(if over { NOW } else { NOW + HOUR }),
-                over: false,
+                expires: Some(NOW + HOUR),
+                expired,
             }),
             ..Record::attempting(about(&id()), NOW)
         }
@@ -291,7 +302,7 @@ mod tests {
     fn the_first_table() {
         let permitted = "ask, permitted";
         let table = [
-            // record, whether its URL is over, whether part is here: without the flag, with it
+            // record, whether its URL expired, whether part is here: without the flag, with it
             (None, true, false, "ask", "ask"),
             (None, true, true, "ask", "ask"),
             (Some(State::Attempting), true, false, "refuse", permitted),
@@ -313,37 +324,63 @@ mod tests {
             ),
             (Some(State::Delivered), true, true, "refuse", permitted),
         ];
-        for (state, over, begun, without, with) in table {
-            let record = state.map(|state| record(state, over));
+        for (state, expired, begun, without, with) in table {
+            let record = state.map(|state| record(state, expired));
             let of = |permitted| {
-                let now = Some(NOW);
-                let wish = Wish {
-                    now,
+                let request = RetrievalRequest {
+                    now: Some(NOW),
                     begun,
                     permitted,
+                    ..RetrievalRequest::default()
                 };
-                shown(&verdict(record.as_ref(), wish))
+                shown(&verdict(record.as_ref(), request))
             };
             assert_eq!(
                 (of(false), of(true)),
                 (without, with),
-                "{state:?} {over} {begun}"
+                "{state:?} {expired} {begun}"
             );
         }
     }
 
     #[test]
-    fn without_the_servers_time_nothing_is_over_but_what_the_storage_said_is() {
-        let wish = Wish {
-            now: None,
-            begun: false,
-            permitted: false,
-        };
-        for (state, then) in [(State::Answered, "refuse"), (State::Delivered, "ask, said")] {
-            let mut record = record(state, true);
-            assert_eq!(shown(&verdict(Some(&record), wish)), "use");
-            record.answer.as_mut().unwrap().over = true;
-            assert_eq!(shown(&verdict(Some(&record), wish)), then);
+    fn clocks_decide_nothing_but_in_a_dry_run() {
+        for (state, planned) in [(State::Answered, "refuse"), (State::Delivered, "ask, said")] {
+            let record = record(state, false);
+            for (now, on_trial) in [(None, false), (Some(NOW), false), (Some(NOW + HOUR), true)] {
+                let mut request = RetrievalRequest {
+                    now,
+                    ..RetrievalRequest::default()
+                };
+                let Verdict::Use(url) = verdict(Some(&record), request) else {
+                    panic!("{state:?} {now:?}");
+                };
+                assert_eq!(url.on_trial, on_trial);
+                request.dry_run = true;
+                let expected = if on_trial { planned } else { "use" };
+                assert_eq!(shown(&verdict(Some(&record), request)), expected);
+            }
+        }
+    }
+
+    #[test]
+    fn a_url_that_the_storage_refused_is_replaced_only_where_the_user_permits_it() {
+        let refused = |text: &str| PresignedUrl::new(Url::parse(text).unwrap(), None);
+        let (this, other) = (refused(URL), refused("https://s.example/2"));
+        for state in [State::Answered, State::Delivered] {
+            let record = record(state, false);
+            for (url, permitted, then) in [
+                (&this, true, "ask, permitted"),
+                (&this, false, "use"),
+                (&other, true, "use"),
+            ] {
+                let request = RetrievalRequest {
+                    refused: Some(url),
+                    permitted,
+                    ..RetrievalRequest::default()
+                };
+                assert_eq!(shown(&verdict(Some(&record), request)), then);
+            }
         }
     }
 
@@ -385,12 +422,15 @@ mod tests {
                 current,
                 "of another URL"
             );
-            assert_eq!(to(Event::Over(&other)), current, "of another URL");
-            assert_eq!(state(Event::Over(&one)), from);
-            let over = to(Event::Over(&one)).and_then(|record| record.answer);
+            assert_eq!(to(Event::Expired(&other)), current, "of another URL");
+            assert_eq!(state(Event::Expired(&one)), from);
+            let expired = to(Event::Expired(&one)).and_then(|record| record.answer);
             let has_url = matches!(from, Some(State::Answered | State::Delivered));
             let expected = has_url.then_some((true, Some(NOW)));
-            assert_eq!(over.map(|answer| (answer.over, answer.expires)), expected);
+            assert_eq!(
+                expired.map(|answer| (answer.expired, answer.expires)),
+                expected
+            );
         }
     }
 }
