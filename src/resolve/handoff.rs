@@ -16,6 +16,9 @@ use reqwest::Method;
 use serde_json::Value;
 use url::Url;
 
+/// The longest URL that the HTTP library takes, in bytes (`http::Uri`).
+const LONGEST_URL: usize = 65_534;
+
 impl Resolver {
     /// Asks once, without regard to cost; `before_send` is waited for right before a charged request
     /// leaves. (A token that the API refuses is replaced, and the request sent with the new one.)
@@ -89,10 +92,10 @@ impl Resolver {
     /// now on, and the URL's own.
     ///
     /// # Errors
-    /// [`Code::Protocol`] for one that no request can carry: the HTTP library takes up to 64 KiB.
+    /// [`Code::Protocol`] for one that no request can carry.
     fn presigned(&self, url: Url, told: Option<SignedDuration>) -> Result<PresignedUrl> {
-        if url.as_str().parse::<hyper::Uri>().is_err() {
-            let length = url.as_str().len();
+        let length = url.as_str().len();
+        if length > LONGEST_URL {
             return Err(answer::protocol(self.provider.title).why(format!(
                 "its presigned URL of {length} bytes cannot be sent in a request"
             )));

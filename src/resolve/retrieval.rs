@@ -59,7 +59,8 @@ impl Resolver {
         need: Need<'_>,
     ) -> Result<PresignedUrl> {
         let clock = self.http.clock();
-        let mut entry = self.ledger.open(id).await?;
+        let entry = self.ledger.open(id).await;
+        let mut entry = entry.map_err(|error| unrecorded(id, error))?;
         if let Some(url) = need.expired {
             entry.note(Event::Expired(url), clock.best()).await?;
         }
@@ -95,7 +96,8 @@ impl Resolver {
             }
             let permit = std::sync::Mutex::new(permit);
             let before_send = async || {
-                note(Event::Sending).await?;
+                let noted = note(Event::Sending).await;
+                noted.map_err(|error| unrecorded(id, error))?;
                 locked(&permit).leave()
             };
             let handed = self.hand_over(id, retry, &before_send).await;
@@ -174,7 +176,11 @@ impl Resolver {
             return error;
         }
         if error.code() == Code::StorageDenied {
-            let hint = format!("tell the provider; {}", self.given_up(id));
+            let next = match error.status() {
+                Some(404) => "tell the provider",
+                _ => error.next_step(),
+            };
+            let hint = format!("{next}; {}", self.given_up(id));
             return error.hint(hint);
         }
         if !kept {
@@ -187,10 +193,11 @@ impl Resolver {
             (true, Some(left)) => {
                 format!("run again within {left}: the paid URL is kept until then")
             }
-            (true, None) => format!(
+            (true, None) if record.expires().is_some() => format!(
                 "run again: the paid URL is kept, and tried once more; {}",
                 self.given_up(id)
             ),
+            (true, None) => "run again while the paid URL lives: it is kept".to_owned(),
             (false, Some(left)) => {
                 format!("{}; the paid URL is kept for {left}", error.next_step())
             }
@@ -280,9 +287,20 @@ impl Resolver {
     /// The way out of a paid URL that is of no use.
     pub(super) fn given_up(&self, id: &DocumentId) -> String {
         format!(
-            "--allow-recharge pays for another retrieval, `docfetch ledger forget {}` gives this one up",
+            "--allow-recharge pays for another retrieval, `docfetch ledger forget {}` gives the paid URL up",
             self.ledger.called(id)
         )
+    }
+}
+
+/// The error of a paid request that does not leave, since its record cannot be made.
+fn unrecorded(id: &DocumentId, error: Error) -> Error {
+    match error.code() {
+        code @ (Code::DiskFull | Code::LocalIo) => {
+            let what = format!("no paid request was sent for {id}");
+            Error::new(code, what).why(error.message())
+        }
+        _ => error,
     }
 }
 
