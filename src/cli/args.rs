@@ -484,7 +484,7 @@ pub struct Sandbox {
 
     /// Let something go wrong; repeatable: truncate=BYTES, reset-every=BYTES, stall-after=BYTES,
     /// expire-after=DUR, ignore-range, wrong-range, change-etag, status=CODE[xN],
-    /// drop-post-response, latency=DUR, throttle=BYTES
+    /// drop-post-response, latency=DUR, throttle=BYTES, html-page
     #[arg(long, value_name = "KIND[=VALUE]")]
     pub fault: Vec<Fault>,
 

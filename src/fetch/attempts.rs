@@ -266,6 +266,9 @@ impl<'a> Attempts<'a> {
             if destination.look()? == Standing::Skip {
                 return Ok(Arrived::NotNeeded);
             }
+            if charged {
+                destination.try_to_replace(partial)?;
+            }
             let missing = known.size.unwrap_or(0).saturating_sub(partial.held());
             destination.has_room(missing)?;
         }

@@ -2,13 +2,15 @@
 
 use super::digests::sha256_of;
 use super::naming::{self, Template};
-use super::partial::{Partial, Published};
+use super::partial::{Partial, Publication, Published};
 use super::turns::{Turn, Turns};
+use super::writable::{self, Replaceable};
 use crate::error::{Code, Error, Result};
 use crate::model::{DocumentId, digest128, locked};
 use crate::state::files::{self, FileIdentity};
 use std::collections::HashMap;
 use std::ffi::OsStr;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
@@ -105,6 +107,8 @@ pub struct Destination<'a> {
     /// The target before it got a number.
     unnumbered: Option<PathBuf>,
     published_meanwhile: Option<FileIdentity>,
+    /// Whether a target that is to be replaced can be, where that is known.
+    replaceable: Option<Replaceable>,
 }
 
 impl<'a> Destination<'a> {
@@ -131,6 +135,7 @@ impl<'a> Destination<'a> {
             asides: 0,
             unnumbered: None,
             published_meanwhile: None,
+            replaceable: None,
         }
     }
 
@@ -163,6 +168,12 @@ impl<'a> Destination<'a> {
             .unwrap_or(Path::new("."))
     }
 
+    /// Whether the target is there, and has another name, too.
+    pub fn has_two_names(&self) -> bool {
+        let found = self.target.as_deref().map(std::fs::symlink_metadata);
+        found.is_some_and(|found| found.is_ok_and(|found| found.nlink() == 2))
+    }
+
     /// Names the target by what is known before the storage is asked, if that leaves a safe name.
     pub async fn name_by(&mut self, name: Option<&str>) {
         if let Some(name) = name.and_then(naming::safe) {
@@ -170,10 +181,20 @@ impl<'a> Destination<'a> {
         }
     }
 
-    /// Notes a file that another process published while this one waited: wherever that is the
-    /// target, the document is there.
-    pub fn published_meanwhile(&mut self, file: Option<FileIdentity>) {
-        self.published_meanwhile = file;
+    /// Notes a file that another process made of the document: wherever that is the target, the
+    /// document is there. A target that has no name yet is the file whose publication was finished.
+    pub async fn published_meanwhile(&mut self, publication: Option<&Publication>) {
+        self.published_meanwhile = publication.map(|publication| publication.file);
+        let finished = publication.and_then(|publication| publication.finished.as_ref());
+        if self.target.is_none()
+            && let Some(name) = finished
+        {
+            self.turn.comes().await;
+            let target = self.wish.folder.join(name);
+            self.taken.take(&target, self.id.as_str());
+            self.target = Some(target);
+            self.turn.is_over();
+        }
     }
 
     /// Names the target after a safe name, unless it has one; waits for those who asked earlier.
@@ -274,12 +295,31 @@ impl<'a> Destination<'a> {
             }
             _ if !replaceable => Err(exists(&target, "it is not a plain file")
                 .hint("name another file; `-o -` writes to standard output")),
-            IfExists::Overwrite => Ok(Standing::Free),
+            IfExists::Overwrite => {
+                self.replaceable = Some(writable::look_at(&target)?);
+                Ok(Standing::Free)
+            }
             IfExists::Skip => Ok(Standing::Skip),
             IfExists::Fail | IfExists::Same { .. } => Err(exists(
                 &target,
                 "nothing is overwritten without being asked",
             )),
+        }
+    }
+
+    /// Makes sure that the target can be replaced where a look does not tell. `partial` is of this
+    /// document.
+    ///
+    /// # Errors
+    /// [`Code::LocalIo`], when it cannot.
+    pub fn try_to_replace(&mut self, partial: &Partial) -> Result<()> {
+        match (&self.target, self.replaceable) {
+            (Some(target), Some(Replaceable::Unsure)) => {
+                writable::try_to_replace(target, &partial.spare_path())?;
+                self.replaceable = Some(Replaceable::Yes);
+                Ok(())
+            }
+            _ => Ok(()),
         }
     }
 

@@ -7,12 +7,13 @@ use super::interrupt::Interrupt;
 use super::outages::{AfterFailure, Outages, Probe};
 use super::outcome::{Outcome, Status};
 use super::pace::Pace;
-use super::partial::Partial;
+use super::partial::{Partial, Publication};
 use super::places::{Place, Places};
 use super::queue::Ended;
 use super::segments::Connections;
 use super::sink::Sink;
 use super::verify::Wanted;
+use super::writable::Folders;
 use crate::error::panics;
 use crate::error::{Code, Error, Result};
 use crate::model::{DocumentId, fingerprint};
@@ -96,6 +97,7 @@ pub struct Fetcher {
     options: Options,
     taken: Taken,
     outages: Outages,
+    folders: Folders,
     pace: Pace,
     /// Whether the next documents are asked for meanwhile, as far as that is free.
     ahead: bool,
@@ -116,6 +118,7 @@ impl Fetcher {
             options,
             taken: Taken::default(),
             outages: Outages::default(),
+            folders: Folders::default(),
         }
     }
 
@@ -300,6 +303,9 @@ impl<'a> Work<'a> {
         if options.dry_run {
             return self.plan().await.map(Some);
         }
+        if !options.stdout && options.resume && self.destination.has_two_names() {
+            self.finish_publication().await?;
+        }
         if !options.stdout && self.destination.look()? == Standing::Skip {
             let key = self.fetcher.key(self.job);
             discard_stale(&self.destination, &key).await;
@@ -317,7 +323,71 @@ impl<'a> Work<'a> {
         bringing.map(Some)
     }
 
+    /// Finishes what a process left that was killed while its document had two names, or waits for one
+    /// that is about to: a target that is there already must not be in the way of itself.
+    async fn finish_publication(&mut self) -> Result<()> {
+        let (fetcher, folder) = (self.fetcher, self.destination.folder());
+        let key = fetcher.key(self.job);
+        if !Partial::is_there(folder, &key) {
+            return Ok(());
+        }
+        let opening = Partial::open(folder, &key, fetcher.options.patience, true);
+        match self.interrupt.or(opening).await {
+            Ok(partial) if partial.published().is_some() => {
+                self.is_published(&partial).await?;
+                partial.discard()
+            }
+            Err(error) if error.code() == Code::Interrupted => Err(error),
+            _ => Ok(()), // what it is counts when it is needed
+        }
+    }
+
+    /// Takes note of what other processes made of the partial.
+    async fn is_published(&mut self, partial: &Partial) -> Result<()> {
+        let naming = async {
+            let naming = self.destination.published_meanwhile(partial.published());
+            naming.await;
+            Ok(())
+        };
+        self.interrupt.or(naming).await?;
+        if partial.published().is_some_and(Publication::is_finished) {
+            self.attempts.delivered().await;
+        }
+        Ok(())
+    }
+
+    /// The partial, in a folder where a document can get its name; none when the document is there.
+    async fn open_partial(&mut self) -> Result<Option<Partial>> {
+        let fetcher = self.fetcher;
+        let (options, key) = (&fetcher.options, fetcher.key(self.job));
+        self.destination.make_folder()?;
+        let folder = self.destination.folder();
+        Folders::look(folder)?;
+        let opening = Partial::open(folder, &key, options.patience, options.resume);
+        let mut partial = self.interrupt.or(opening).await?;
+        self.is_published(&partial).await?;
+        let destination = &mut self.destination;
+        if destination.look()? == Standing::Skip {
+            partial.discard()?;
+            return Ok(None);
+        }
+        let mut proven = Ok(());
+        if fetcher.resolver.provider().charged {
+            proven = fetcher.folders.prove(destination.folder(), &mut partial);
+        }
+        match proven.and_then(|()| destination.try_to_replace(&partial)) {
+            Ok(()) => Ok(Some(partial)),
+            Err(error) => {
+                leave(partial);
+                Err(error)
+            }
+        }
+    }
+
     async fn bring_to_file(&mut self, ahead: Ahead) -> Result<Outcome> {
+        let Some(partial) = self.open_partial().await? else {
+            return Ok(self.outcome(Status::Skipped));
+        };
         let Self {
             fetcher,
             job,
@@ -325,16 +395,6 @@ impl<'a> Work<'a> {
             attempts,
             interrupt,
         } = self;
-        let options = &fetcher.options;
-        let key = fetcher.key(job);
-        destination.make_folder()?;
-        let opening = Partial::open(destination.folder(), &key, options.patience, options.resume);
-        let partial = interrupt.or(opening).await?;
-        destination.published_meanwhile(partial.published_by_other());
-        if destination.look()? == Standing::Skip {
-            partial.discard()?;
-            return Ok(self.outcome(Status::Skipped));
-        }
         let mut sink = Sink::Partial(partial);
         let bringing = attempts.bring(ahead, destination, &mut sink);
         // A paid request that has left is given the time to be answered.

@@ -9,6 +9,7 @@
 use super::append::Appender;
 use super::digests::sha256_of;
 use super::outcome::{Outcome, Status};
+use super::publishing;
 use crate::error::{Code, Error, Result};
 use crate::resolve::listing::Row;
 use crate::state::files::{fresh, make_folder, open_own, remove, sync_names};
@@ -338,7 +339,13 @@ impl Known {
         let mut missing = Vec::new();
         for (key, entry) in std::mem::take(&mut self.pending) {
             let (path, sought) = (folder.join(&entry.path), entry.clone());
-            let looking = tokio::task::spawn_blocking(move || sought.is_at(&path));
+            let looking = tokio::task::spawn_blocking(move || {
+                let is_there = sought.is_at(&path);
+                if is_there && let Err(error) = publishing::remove_other_name(&path) {
+                    log::warn!("a stale partial stays: {}", error.message());
+                }
+                is_there
+            });
             if !looking.await.unwrap_or(false) {
                 continue;
             }

@@ -12,19 +12,21 @@
 //! the last sync, before the file gets its name.
 
 use super::extents::{self, Extents};
+use super::publishing;
 use super::sidecar::{Sidecar, SidecarFile};
 use crate::error::{Code, Error, Result};
 use crate::http::headers::is_strong;
 use crate::http::stall::apart;
 use crate::state::files::{
-    FileIdentity, fresh, is_in_memory, names, open_folder, open_own, read_piece, remove,
-    rename_new, sync_folder, umask,
+    FileIdentity, HAS_ANOTHER_NAME, Names, Renamed, fresh, is_in_memory, names, open_folder,
+    open_own, read_piece, refused, remove, rename_new, sync_folder, umask,
 };
 use crate::state::lock::lock_own;
 use crate::state::records::Lasting;
 use rustix::fs::{FallocateFlags, Mode, OFlags};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
+use std::ffi::OsString;
 use std::fs::File;
 use std::io;
 use std::ops::Range;
@@ -85,7 +87,24 @@ pub struct Partial {
     doubtful: bool,
     entity: Entity,
     resumed_from: u64,
-    published_by_other: Option<FileIdentity>,
+    published: Option<Publication>,
+}
+
+/// A file that another process made of its partial of this document.
+#[derive(Clone, Debug)]
+pub struct Publication {
+    /// The file.
+    pub file: FileIdentity,
+    /// Its name in the partial's folder, where that process ended before it was done with it: this one
+    /// has finished its publication.
+    pub finished: Option<OsString>,
+}
+
+impl Publication {
+    /// Whether this process finished it.
+    pub fn is_finished(&self) -> bool {
+        self.finished.is_some()
+    }
 }
 
 impl Partial {
@@ -107,12 +126,26 @@ impl Partial {
         let what = "fetching this document";
         let mut held: Option<File> = None; // what another process held when it was looked at last
         let mut published = None;
-        let (file, _) = lock_own(&[&path], patience, what, |lost| {
-            published = published.or_else(|| published_as(held.replace(lost), &path));
-        })
-        .await?;
-        let published_by_other = published.or_else(|| published_as(held, &path));
         let folder = open_folder(folder)?;
+        let (file, found) = loop {
+            let places = (&[path.as_path()][..], Names::Two);
+            let (file, _) = lock_own(places, patience, what, |lost| {
+                let before = held.replace(lost);
+                published = published.take().or_else(|| published_as(before, &path));
+            })
+            .await?;
+            let found = file.metadata();
+            let found = found.map_err(|error| Error::io("read", &path, &error))?;
+            if found.nlink() < 2 {
+                break (file, found);
+            }
+            let finished = publishing::finish(&path, &found, &folder)?;
+            published = Some(Publication {
+                file: FileIdentity::of(&found),
+                finished: Some(finished.ok_or_else(|| refused(&path, HAS_ANOTHER_NAME))?),
+            });
+        };
+        let published = published.or_else(|| published_as(held, &path));
         let mut partial = Self {
             path,
             folder: Arc::new(folder),
@@ -127,10 +160,8 @@ impl Partial {
             doubtful: false,
             entity: Entity::default(),
             resumed_from: 0,
-            published_by_other,
+            published,
         };
-        let found = partial.file.metadata();
-        let found = found.map_err(|error| Error::io("read", &partial.path, &error))?;
         if resume && let Some(sidecar) = Sidecar::read(&partial.sidecar_path(), found.len())? {
             partial.take_up(sidecar, found.len()).await?;
         } else {
@@ -246,9 +277,10 @@ impl Partial {
         self.resumed_from
     }
 
-    /// The file that another process made of its partial of this document while this one waited.
-    pub fn published_by_other(&self) -> Option<FileIdentity> {
-        self.published_by_other
+    /// The file that another process made of its partial of this document: while this one waited, or
+    /// right before it ended.
+    pub fn published(&self) -> Option<&Publication> {
+        self.published.as_ref()
     }
 
     /// Notes what the bytes belong to, and takes the room for the rest, so that a full disk shows
@@ -513,12 +545,18 @@ impl Partial {
         }
         self.set_mode(0o666 & !umask())?;
         let moved = if overwrite {
-            std::fs::rename(&self.path, target)
+            std::fs::rename(&self.path, target).map(|()| Renamed::Moved)
         } else {
-            rename_new(&self.path, target)
+            let path = self.path.clone();
+            rename_new(&path, target, || self.note_target(target))
         };
+        let mut is_left = false;
         match moved {
-            Ok(()) => {}
+            Ok(Renamed::Moved) => {}
+            Ok(Renamed::Both(error)) => {
+                is_left = true;
+                log::warn!("{} stays: {error}", self.path.display());
+            }
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 self.set_mode(0o600)?;
                 return Ok(Published::Exists(Box::new(self)));
@@ -530,7 +568,9 @@ impl Partial {
             }
         }
         let synced = sync_folder(&self.folder, target);
-        self.sidecar_is_gone();
+        if !is_left {
+            self.sidecar_is_gone();
+        }
         match synced {
             Err(error) if overwrite => {
                 Err(error.hint("the file is there; check the disk before you trust it"))
@@ -544,9 +584,45 @@ impl Partial {
         }
     }
 
+    /// Notes that the file is about to have two names. Without the note only a kill in between is not
+    /// mended.
+    fn note_target(&mut self, target: &Path) {
+        self.bare = false;
+        if let Err(error) = publishing::note(&self.path, target) {
+            log::info!("{}", error.message());
+        }
+    }
+
     fn set_mode(&self, mode: u32) -> Result<()> {
         rustix::fs::fchmod(&self.file, Mode::from_raw_mode(mode))
             .map_err(|errno| Error::io("set the permissions of", &self.path, &errno.into()))
+    }
+
+    /// Renames a file of its own in its folder, as publishing will do.
+    pub fn try_rename(&mut self) -> Result<()> {
+        let path = self.sidecar_path();
+        if let Some(etag) = self.entity.tag.clone().filter(|_| self.held() > 0) {
+            let sidecar = self.describe(etag);
+            self.sidecar = Some(SidecarFile::create(&path, &sidecar, Lasting::Soon)?);
+            return Ok(());
+        }
+        self.remove_sidecar()?; // of bytes that are not there
+        let spare = self.spare_path();
+        drop(open_own(&spare, OFlags::CREATE | OFlags::RDWR)?);
+        let renamed = rename_new(&spare, &path, || ()).and_then(|renamed| match renamed {
+            Renamed::Moved => std::fs::remove_file(&path),
+            Renamed::Both(error) => Err(error),
+        });
+        renamed.map_err(|error| {
+            let _ = std::fs::remove_file(&spare);
+            Error::io("rename or remove", &spare, &error)
+                .hint("choose a folder that lets files be renamed")
+        })
+    }
+
+    /// A name in its folder that is its own, and free for a moment.
+    pub fn spare_path(&self) -> PathBuf {
+        fresh(&self.sidecar_path())
     }
 
     /// Removes the sidecar, and what a crash left of writing it; whether there was one.
@@ -609,8 +685,11 @@ pub enum Published {
 }
 
 /// A file that was a partial at `path` and has another name now.
-fn published_as(held: Option<File>, path: &Path) -> Option<FileIdentity> {
+fn published_as(held: Option<File>, path: &Path) -> Option<Publication> {
     let held = held?;
     let metadata = held.metadata().ok()?;
-    (metadata.nlink() > 0 && !names(path, &held)).then(|| FileIdentity::of(&metadata))
+    (metadata.nlink() > 0 && !names(path, &held)).then(|| Publication {
+        file: FileIdentity::of(&metadata),
+        finished: None,
+    })
 }

@@ -28,6 +28,8 @@ pub enum Fault {
     Latency(Duration),
     /// Bodies come at so many bytes a second.
     Throttle(u64),
+    /// The storage answers with the login page of a proxy instead of the document.
+    HtmlPage,
 }
 
 /// Why a text is no fault.
@@ -37,7 +39,7 @@ pub struct InvalidFault(String);
 
 const KINDS: &str = "truncate=BYTES, reset-every=BYTES, stall-after=BYTES, expire-after=DUR, \
      ignore-range, wrong-range, change-etag, status=CODE[xN], drop-post-response, latency=DUR, \
-     throttle=BYTES";
+     throttle=BYTES, html-page";
 
 impl FromStr for Fault {
     type Err = InvalidFault;
@@ -62,6 +64,7 @@ impl FromStr for Fault {
             "ignore-range" if value.is_none() => Some(Self::IgnoreRange),
             "wrong-range" if value.is_none() => Some(Self::WrongRange),
             "change-etag" if value.is_none() => Some(Self::ChangeEtag),
+            "html-page" if value.is_none() => Some(Self::HtmlPage),
             "drop-post-response" if value.is_none() => Some(Self::DropPostResponse),
             _ => None,
         };

@@ -19,6 +19,10 @@ const LEAKS: [HeaderName; 4] = [
     header::REFERER,
 ];
 
+/// What a proxy that wants to be logged in to answers, in place of the storage.
+const LOGIN_PAGE: &str = "<!DOCTYPE html>\n<html><head><title>Sign in</title></head>\
+    <body><form method=\"post\" action=\"/login\"><input name=\"user\"></form></body></html>\n";
+
 /// Answers a request to the storage.
 pub fn answer(state: &State, request: &Request<Incoming>) -> Answer {
     state.now().report.storage_requests += 1;
@@ -73,6 +77,15 @@ pub fn answer(state: &State, request: &Request<Incoming>) -> Answer {
             _ => "InternalError",
         };
         return error(status, code, "Broken on purpose");
+    }
+    if state.has(Fault::HtmlPage) {
+        let mut answer = Response::new(Body::of(LOGIN_PAGE.into()));
+        insert(
+            &mut answer,
+            header::CONTENT_TYPE,
+            "text/html; charset=utf-8",
+        );
+        return answer;
     }
     let id = request.uri().path().split('/').nth(2).unwrap_or_default();
     match state.document(id) {

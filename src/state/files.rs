@@ -43,22 +43,46 @@ pub fn is_own(metadata: &Metadata) -> bool {
     metadata.uid() == rustix::process::geteuid().as_raw()
 }
 
+/// How many names a file of our own may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Names {
+    /// One: a file of more names may be somebody else's.
+    One,
+    /// Two: the caller finds out which the other is.
+    Two,
+}
+
 /// Opens without following a link; refuses what is not a plain file of this user with one name.
 pub fn open_own(path: &Path, flags: OFlags) -> Result<File> {
-    let missing = || Error::io("create", path, &Errno::NOENT.into());
-    open_own_if_there(path, flags)?.ok_or_else(missing)
+    open_named(path, flags, Names::One)
 }
 
 /// The same, where there is something.
 pub fn open_own_if_there(path: &Path, flags: OFlags) -> Result<Option<File>> {
+    open_named_if_there(path, flags, Names::One)
+}
+
+/// As [`open_own`], of a file that may have so many names.
+pub fn open_named(path: &Path, flags: OFlags, names: Names) -> Result<File> {
+    let missing = || Error::io("create", path, &Errno::NOENT.into());
+    open_named_if_there(path, flags, names)?.ok_or_else(missing)
+}
+
+/// Why something with a name of ours is not used.
+pub fn refused(path: &Path, why: &str) -> Error {
+    Error::new(
+        Code::UnsafePartial,
+        format!("refused to use {}", path.display()),
+    )
+    .why(why)
+}
+
+/// Why a file with another name is not used.
+pub const HAS_ANOTHER_NAME: &str = "it has another name, too";
+
+fn open_named_if_there(path: &Path, flags: OFlags, names: Names) -> Result<Option<File>> {
     let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
-    let unsafe_partial = |why: &str| {
-        Error::new(
-            Code::UnsafePartial,
-            format!("refused to use {}", path.display()),
-        )
-        .why(why)
-    };
+    let unsafe_partial = |why: &str| refused(path, why);
     let file = match rustix::fs::open(path, flags, Mode::RUSR | Mode::WUSR) {
         Ok(file) => File::from(file),
         Err(Errno::NOENT) => return Ok(None),
@@ -72,8 +96,9 @@ pub fn open_own_if_there(path: &Path, flags: OFlags) -> Result<Option<File>> {
     if !metadata.is_file() {
         return Err(unsafe_partial("it is not a plain file"));
     }
-    if metadata.nlink() > 1 {
-        return Err(unsafe_partial("it has another name, too"));
+    let most = if names == Names::Two { 2 } else { 1 };
+    if metadata.nlink() > most {
+        return Err(unsafe_partial(HAS_ANOTHER_NAME));
     }
     if !is_own(&metadata) {
         return Err(unsafe_partial("it belongs to another user"));
@@ -208,23 +233,38 @@ pub fn remove(path: &Path) -> Result<bool> {
     }
 }
 
+/// A file that was renamed.
+#[derive(Debug)]
+pub enum Renamed {
+    /// It has the new name only.
+    Moved,
+    /// It has both names: the old one cannot be removed, for this reason.
+    Both(io::Error),
+}
+
 /// Renames, never over an existing file: atomically where the file system can, else by a second
-/// name, else by a look before.
-pub fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
+/// name, else by a look before. `with_both` is called before the file has two names.
+pub fn rename_new(from: &Path, to: &Path, with_both: impl FnOnce()) -> io::Result<Renamed> {
     use rustix::fs::{CWD, RenameFlags, renameat_with};
     match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
         Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {}
-        result => return result.map_err(io::Error::from),
+        result => return result.map(|()| Renamed::Moved).map_err(io::Error::from),
     }
+    with_both();
     match std::fs::hard_link(from, to) {
-        Ok(()) => return std::fs::remove_file(from),
+        Ok(()) => {
+            return Ok(match std::fs::remove_file(from) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => Renamed::Both(error),
+                _ => Renamed::Moved,
+            });
+        }
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Err(error),
         Err(_) => {}
     }
     if std::fs::symlink_metadata(to).is_ok() {
         return Err(io::ErrorKind::AlreadyExists.into());
     }
-    std::fs::rename(from, to)
+    std::fs::rename(from, to).map(|()| Renamed::Moved)
 }
 
 /// Lets the process have at least so many files open, as far as it is permitted; whether it is.
@@ -276,11 +316,11 @@ mod tests {
         let (from, to) = (folder.path().join("from"), folder.path().join("to"));
         std::fs::write(&from, "new").unwrap();
         std::fs::write(&to, "old").unwrap();
-        let error = rename_new(&from, &to).unwrap_err();
+        let error = rename_new(&from, &to, || ()).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
         assert_eq!(std::fs::read_to_string(&to).unwrap(), "old");
         std::fs::remove_file(&to).unwrap();
-        rename_new(&from, &to).unwrap();
+        rename_new(&from, &to, || ()).unwrap();
         assert_eq!(std::fs::read_to_string(&to).unwrap(), "new");
     }
 }

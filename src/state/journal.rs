@@ -5,7 +5,7 @@
 //! Whoever has a journal locked holds the file itself. One that has no line yet is held under a name of
 //! its own, which goes with the lock.
 
-use super::files::{fresh, names, open_own, remove};
+use super::files::{Names, fresh, names, open_own, remove};
 use super::lock::lock_own;
 use super::records::{Lasting, Records, Untrusted, read_open};
 use crate::error::{Code, Error, Result};
@@ -44,7 +44,7 @@ impl Records {
         self.make()?;
         let path = self.path(name)?;
         let fresh = fresh(&path);
-        let lock = async || lock_own(&[&path, &fresh], patience, what, drop).await;
+        let lock = async || lock_own((&[&path, &fresh], Names::One), patience, what, drop).await;
         let (file, place) = match lock().await {
             Err(error) if error.code() == Code::UnsafePartial && remove(&fresh).is_ok() => {
                 lock().await?

@@ -1,6 +1,6 @@
 //! One process at a time: a lock on a file of our own, which ends with the process that holds it.
 
-use super::files::{names, open_own, open_own_if_there};
+use super::files::{Names, names, open_named, open_own_if_there};
 use crate::error::{Code, Error, Result};
 use rustix::fs::OFlags;
 use std::fs::{File, TryLockError};
@@ -13,8 +13,8 @@ const POLL: [Duration; 2] = [Duration::from_millis(1), Duration::from_millis(100
 /// A wait that a person notices.
 const NOTICED: Duration = Duration::from_millis(500);
 
-/// Opens the first of `places` that is there, or creates the last, and locks it; waits up to `patience`
-/// for another process, which is doing `what`. Returns the file and which of them it is. Every file
+/// Opens the first of `places` that is there, or creates the last, which may have so many names, and
+/// locks it; waits up to `patience` for another process, which is doing `what`. Returns the file and which of them it is. Every file
 /// that was opened and could not be had is given to `lost`: its holder may have renamed or removed it
 /// meanwhile.
 ///
@@ -22,7 +22,7 @@ const NOTICED: Duration = Duration::from_millis(500);
 /// [`Code::Busy`] when it was not to be had, [`Code::UnsafePartial`] when something else has its
 /// name, [`Code::LocalIo`].
 pub async fn lock_own(
-    places: &[&Path],
+    (places, own_names): (&[&Path], Names),
     patience: Duration,
     what: &str,
     mut lost: impl FnMut(File),
@@ -31,40 +31,55 @@ pub async fn lock_own(
     let [mut poll, longest] = POLL;
     let mut told = false;
     loop {
-        let (file, place) = open_first(places)?;
+        let (file, place) = open_first(places, own_names)?;
         let path = places[place];
-        match file.try_lock() {
+        let is_held = match file.try_lock() {
             // In this order: a holder goes from the first place to the last as well, and takes the name.
             Ok(()) if !places[..place].iter().any(|path| is_there(path)) && names(path, &file) => {
                 return Ok((file, place));
             }
-            Ok(()) => {} // renamed or removed since it was opened
+            Ok(()) => {
+                // Renamed or removed since it was opened. It may be kept, but not locked.
+                file.unlock()
+                    .map_err(|error| Error::io("unlock", path, &error))?;
+                false
+            }
+            Err(TryLockError::WouldBlock) => true,
             Err(TryLockError::Error(error)) => return Err(Error::io("lock", path, &error)),
-            Err(TryLockError::WouldBlock) if asked.elapsed() < patience => {
-                if !told && asked.elapsed() > NOTICED {
-                    log::warn!("another process is {what}; waiting for it");
-                    told = true;
-                }
-                tokio::time::sleep(poll).await;
-                poll = (poll * 2).min(longest);
-            }
-            Err(TryLockError::WouldBlock) => {
-                return Err(Error::new(Code::Busy, format!("another process is {what}"))
-                    .why(format!("it holds {}", path.display())));
-            }
+        };
+        if asked.elapsed() >= patience && (is_held || poll > POLL[0]) {
+            return Err(busy(path, what, is_held));
         }
+        if is_held && !told && asked.elapsed() > NOTICED {
+            log::warn!("another process is {what}; waiting for it");
+            told = true;
+        }
+        tokio::time::sleep(poll).await;
+        poll = (poll * 2).min(longest);
         lost(file);
     }
 }
 
-fn open_first(places: &[&Path]) -> Result<(File, usize)> {
+fn busy(path: &Path, what: &str, is_held: bool) -> Error {
+    let path = path.display();
+    if is_held {
+        return Error::new(Code::Busy, format!("another process is {what}"))
+            .why(format!("it holds {path}"));
+    }
+    Error::new(Code::Busy, format!("cannot hold {path}"))
+        .why("each look finds another file there: the file system has no stable inode numbers")
+        .hint("use a folder on another file system")
+}
+
+fn open_first(places: &[&Path], names: Names) -> Result<(File, usize)> {
     let last = places.len() - 1;
     for (place, path) in places[..last].iter().enumerate() {
         if let Some(file) = open_own_if_there(path, OFlags::RDWR)? {
             return Ok((file, place));
         }
     }
-    Ok((open_own(places[last], OFlags::CREATE | OFlags::RDWR)?, last))
+    let flags = OFlags::CREATE | OFlags::RDWR;
+    Ok((open_named(places[last], flags, names)?, last))
 }
 
 fn is_there(path: &Path) -> bool {
@@ -81,7 +96,7 @@ pub struct Lock {
 impl Lock {
     /// Takes the lock at `path`; see [`lock_own`].
     pub async fn take(path: PathBuf, patience: Duration, what: &str) -> Result<Self> {
-        let (file, _) = lock_own(&[&path], patience, what, drop).await?;
+        let (file, _) = lock_own((&[&path], Names::One), patience, what, drop).await?;
         Ok(Self { path, file })
     }
 }

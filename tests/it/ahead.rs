@@ -2,7 +2,7 @@
 //! document is asked for beside its metadata.
 
 use crate::support::raw::{Raw, Request, api, keeping, presigned, read, reply};
-use crate::support::tools::{mounts, strace};
+use crate::support::tools::{mounts, skip, strace};
 use crate::support::{Run, World};
 use std::fs;
 use std::net::TcpStream;
@@ -269,7 +269,7 @@ fn what_fetches_nothing_connects_to_no_storage() {
 fn a_document_is_asked_for_beside_its_metadata_where_that_can_decide_nothing() {
     let free = rustix::fs::statvfs(std::env::temp_dir()).unwrap();
     if free.f_bavail * free.f_frsize < 17 << 30 {
-        println!("skipped: less than 17 GiB are free");
+        skip("less than 17 GiB are free");
         return;
     }
     for (arguments, beside) in [

@@ -1,6 +1,7 @@
 //! The recipes of `docs/clusters/`, run as their engines run them: several workers, one state folder.
 
 use crate::support::services::Service;
+use crate::support::tools::skip;
 use crate::support::{Run, World, noise};
 use docfetch::sandbox::Document;
 use rustix::process::{Pid, Signal, kill_process};
@@ -15,7 +16,7 @@ fn recipe(name: &str) -> Option<PathBuf> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/clusters");
     let path = path.join(name);
     if !path.exists() {
-        println!("skipped: {} is not there", path.display());
+        skip(&format!("{} is not there", path.display()));
         return None;
     }
     Some(path)
@@ -431,7 +432,7 @@ fn snakemake() -> Option<PathBuf> {
     let told = std::env::var_os("DOCFETCH_TEST_SNAKEMAKE").map(PathBuf::from);
     let program = told.unwrap_or_else(own);
     if !program.exists() {
-        println!("skipped: Snakemake is not at {}", program.display());
+        skip(&format!("Snakemake is not at {}", program.display()));
         return None;
     }
     Some(program)

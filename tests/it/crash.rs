@@ -3,10 +3,11 @@
 
 use crate::support::raw::{Raw, both, reply};
 use crate::support::services::Service;
+use crate::support::strace::{path_of_partial, tracee, with_fault, with_faults};
 use crate::support::tools::{faketime, mounts, strace};
-use crate::support::{Run, World, kill, noise, send};
+use crate::support::{World, kill, noise, send};
 use docfetch::sandbox::Document;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Signal, kill_process};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -15,48 +16,6 @@ use std::time::{Duration, Instant};
 const CALLS: &str = "write,writev,pwrite64,fsync,fdatasync,rename,renameat2,unlink,ftruncate,\
                      fallocate,fchmod,flock,mkdir,connect";
 const SIZE: usize = 300_000;
-
-/// Runs docfetch while the `number`th `call` meets `fault`; of all, or of those about one file.
-fn with_fault(
-    world: &World,
-    (call, fault, number): (&str, &str, usize),
-    path: Option<&Path>,
-    arguments: &[&str],
-) -> Run {
-    with_faults(world, (call, fault, &number.to_string()), path, arguments)
-}
-
-/// The same, for the calls of these numbers: `3+` is the third and all later ones.
-fn with_faults(
-    world: &World,
-    (call, fault, number): (&str, &str, &str),
-    path: Option<&Path>,
-    arguments: &[&str],
-) -> Run {
-    let trace = format!("trace={call}");
-    let inject = format!("inject={call}:{fault}:when={number}");
-    let mut all = vec!["-f", "-qq", "-o", "/dev/null", "-e", &trace, "-e", &inject];
-    if let Some(path) = path {
-        all.extend(["-P", path.to_str().unwrap()]);
-    }
-    all.push(env!("CARGO_BIN_EXE_docfetch"));
-    all.extend(arguments);
-    let started = Instant::now();
-    let child = world.command_of("strace", &all).spawn().unwrap();
-    world.finish(child, started)
-}
-
-/// Fetches `doc1` as `x.bin`, removes it again, and tells what its partial was called.
-fn path_of_partial(world: &World, provider: &str) -> PathBuf {
-    let binary = env!("CARGO_BIN_EXE_docfetch");
-    let arguments = ["-f", "-e", "trace=%file", binary, provider, "doc1"];
-    let child = world.command_of("strace", &arguments).spawn().unwrap();
-    let run = world.finish(child, Instant::now());
-    let end = run.exits(0).stderr.find(".part\"").unwrap() + ".part".len();
-    let start = run.stderr[..end].rfind("./").unwrap() + 2;
-    fs::remove_file(world.out().join("x.bin")).unwrap();
-    world.out().join(&run.stderr[start..end])
-}
 
 /// What is under the final name, if anything is; it must be all of `content`.
 #[track_caller]
@@ -319,11 +278,11 @@ fn a_sidecar_that_cannot_be_removed_does_not_spoil_a_published_document() {
     }
     let (service, content) = Service::with("x.bin", SIZE, &[]);
     let world = service.world();
-    let sidecar = path_of_partial(&world, "onecodex").with_extension("json");
+    let sidecar = path_of_partial(&world, &["onecodex", "doc1"]).with_extension("json");
     let sidecar = Path::new("./").join(sidecar.file_name().unwrap()); // as it is called there
     let run = with_fault(
         &world,
-        ("unlink", "error=EIO", 2), // after that of an older one
+        ("unlink", "error=EIO", 3), // after that of an older one, and the trial of a rename
         Some(&sidecar),
         &["onecodex", "doc1"],
     );
@@ -410,7 +369,7 @@ fn a_full_disk_at_any_write_leaves_no_target_and_a_partial_that_can_be_used() {
     }
     let (service, content) = Service::with("x.bin", SIZE, &[]);
     let world = service.world();
-    let path = path_of_partial(&world, "onecodex");
+    let path = path_of_partial(&world, &["onecodex", "doc1"]);
     let mut failures = 0;
     for (fault, call) in ["error=ENOSPC", "error=EDQUOT", "error=EFBIG"]
         .into_iter()
@@ -515,7 +474,7 @@ fn a_sync_that_fails_publishes_nothing_and_what_it_left_is_not_trusted() {
     for provider in ["sm", "onecodex"] {
         let (service, content) = Service::with("x.bin", SIZE, &[]);
         let world = service.world();
-        let path = path_of_partial(&world, provider);
+        let path = path_of_partial(&world, &[provider, "doc1"]);
         let injected = ("fsync", "error=EIO", 1);
         let run = with_fault(&world, injected, Some(&path), &[provider, "doc1", "--json"]);
         assert_eq!(run.exits(7).error_code(), "local_io", "{run:?}");
@@ -559,13 +518,7 @@ fn a_sync_that_fails_publishes_nothing_and_what_it_left_is_not_trusted() {
     let arguments: Vec<&str> = trace.iter().chain(&inject).copied().collect();
     let child = world.command_of("strace", &arguments).spawn().unwrap();
     world.wait_for_partial(300_000);
-    let children = format!("/proc/{0}/task/{0}/children", child.id());
-    let traced: i32 = fs::read_to_string(children)
-        .unwrap()
-        .trim()
-        .parse()
-        .unwrap();
-    kill_process(Pid::from_raw(traced).unwrap(), Signal::INT).unwrap();
+    kill_process(tracee(&child), Signal::INT).unwrap();
     world.finish(child, Instant::now()).exits(130);
     assert!(world.files().is_empty(), "{:?}", world.files());
 }

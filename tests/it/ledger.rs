@@ -2,7 +2,7 @@
 
 use crate::support::raw::{Raw, Request, api, both, head, presigned, reply};
 use crate::support::services::Service;
-use crate::support::tools::{mounts, strace};
+use crate::support::tools::{mounts, skip, strace};
 use crate::support::{Run, World, kill, noise, send};
 use rustix::process::Signal;
 use serde_json::Value;
@@ -781,7 +781,7 @@ fn a_record_that_cannot_be_trusted_refuses_and_can_be_given_up() {
         }),
         ("another user", |path| {
             if std::os::unix::fs::chown(path, Some(12345), None).is_err() {
-                println!("skipped: only root can give a file away");
+                skip("only root can give a file away");
                 fs::write(path, "another user").unwrap();
             }
         }),

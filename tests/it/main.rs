@@ -14,6 +14,7 @@ mod batch;
 mod clusters;
 mod corpora;
 mod crash;
+mod disks;
 mod entity_tags;
 mod exit_codes;
 mod expiry;

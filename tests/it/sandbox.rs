@@ -326,6 +326,7 @@ fn every_fault_is_known_and_nonsense_is_refused() {
         "drop-post-response",
         "latency=1ms",
         "throttle=1M",
+        "html-page",
     ] {
         world
             .run(&["sandbox", "--fault", fault, "--", "true"])
@@ -335,6 +336,21 @@ fn every_fault_is_known_and_nonsense_is_refused() {
         .run(&["sandbox", "--fault", "explode", "--", "true"])
         .exits(2)
         .says("truncate=BYTES");
+}
+
+#[test]
+fn a_login_page_can_stand_in_for_every_document() {
+    let (service, _) = Service::with("a.pdf", 10, &["html-page"]);
+    let url = service.world().run_showing(&["url", "sm", "doc1"]).stdout;
+    for range in ["", "Range: bytes=3-\r\n"] {
+        let answer = ask("GET", url.trim(), range).to_lowercase();
+        assert!(answer.starts_with("http/1.1 200"), "{answer}");
+        assert!(answer.contains("content-type: text/html"), "{answer}");
+        assert!(answer.contains("\r\n\r\n<!doctype html>"), "{answer}");
+    }
+    // Still as strict as without it.
+    let answer = ask("GET", url.trim(), "Referer: http://a/\r\n");
+    assert!(answer.starts_with("HTTP/1.1 400"), "{answer}");
 }
 
 #[test]
