@@ -136,10 +136,10 @@ pub fn template(text: &str) -> Result<Template, String> {
     Template::parse(text)
 }
 
-/// Text that is checked later, by whoever does not repeat it.
+/// A URL that may hold a password. It is read later, and its password is a secret from then on.
 #[allow(clippy::unnecessary_wraps, reason = "the form of a value parser")]
 pub fn secret(text: &str) -> Result<Secret, String> {
-    Ok(Secret::new(text))
+    Ok(Secret::unlisted(text))
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 use super::outcome::Failed;
 use super::queue::Ended;
 use crate::error::{Error, Result};
+use crate::secret::redact_json;
 use crate::state::files::open_own;
 use rustix::fs::OFlags;
 use serde::Serialize;
@@ -92,9 +93,10 @@ impl Appender {
     /// # Errors
     /// [`Code::LocalIo`](crate::error::Code::LocalIo), [`Code::DiskFull`](crate::error::Code::DiskFull).
     pub fn append(&self, record: &impl Serialize) -> Result<()> {
-        let written = serde_json::to_vec(record)
+        let written = serde_json::to_string(record)
             .map_err(io::Error::from)
-            .and_then(|mut line| {
+            .and_then(|line| {
+                let mut line = redact_json(&line).into_owned().into_bytes();
                 line.push(b'\n');
                 if self.torn.swap(false, Ordering::Relaxed) {
                     line.insert(0, b'\n'); // nothing is joined to what a full disk cut off

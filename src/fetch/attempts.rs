@@ -627,9 +627,8 @@ impl<'a> Attempts<'a> {
 
 /// Names the target of a file, unless it has a name, and looks whether it may be written.
 async fn settle(destination: &mut Destination<'_>, name: &str, sink: &Sink) -> Result<Standing> {
-    let named = destination.target().is_some();
-    destination.name(name).await;
-    if named || sink.is_stream() {
+    let is_new = destination.name(name).await;
+    if !is_new || sink.is_stream() {
         return Ok(Standing::Free);
     }
     destination.look()

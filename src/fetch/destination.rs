@@ -7,6 +7,7 @@ use super::turns::{Turn, Turns};
 use super::writable::{self, Replaceable};
 use crate::error::{Code, Error, Result};
 use crate::model::{DocumentId, digest128, locked};
+use crate::secret::is_in;
 use crate::state::files::{self, FileIdentity};
 use std::collections::HashMap;
 use std::ffi::OsStr;
@@ -197,10 +198,24 @@ impl<'a> Destination<'a> {
         }
     }
 
-    /// Names the target after a safe name, unless it has one; waits for those who asked earlier.
-    pub async fn name(&mut self, safe_name: &str) {
-        if self.target.is_some() {
-            return;
+    /// Names the target after a safe name, unless it has one; waits for those who asked earlier. A name
+    /// that was given before a secret in it was known is given up for the id. Returns whether the target
+    /// is a new one.
+    pub async fn name(&mut self, safe_name: &str) -> bool {
+        match &self.wanted_name {
+            Some(name) if is_in(name) => {
+                let id = naming::from_id(self.id, None);
+                let target = self.wish.folder.join(&id);
+                self.target = Some(if self.taken.take(&target, self.id.as_str()) {
+                    target
+                } else {
+                    self.with_id(&id)
+                });
+                self.wanted_name = Some(id);
+                return true;
+            }
+            _ if self.target.is_some() => return false,
+            _ => {}
         }
         self.turn.comes().await;
         let template = &self.wish.template;
@@ -212,6 +227,7 @@ impl<'a> Destination<'a> {
         self.wanted_name = Some(name);
         self.target = Some(target);
         self.turn.is_over();
+        true
     }
 
     /// The next path with the id before the extension that no other document has.

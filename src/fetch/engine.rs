@@ -19,6 +19,7 @@ use crate::error::{Code, Error, Result};
 use crate::model::{DocumentId, fingerprint};
 use crate::resolve::charges::Charges;
 use crate::resolve::{Known, Resolver};
+use crate::secret::admit;
 use crate::state::files::allow_open_files;
 use std::path::Path;
 use std::pin::pin;
@@ -172,6 +173,8 @@ impl Fetcher {
             let wish = Arc::clone(wish);
             let destination = Destination::new(wish, &self.taken, turn, provider, id);
             let watcher = progress.document(id);
+            let known = job.known.as_ref().and_then(|known| known.name.as_deref());
+            known.inspect(|name| admit(name));
             let mut work = Work {
                 fetcher: self,
                 job: &job,

@@ -5,6 +5,7 @@
 
 use crate::http::content_disposition::misleads;
 use crate::model::DocumentId;
+use crate::secret::{self, path_opens};
 use percent_encoding::percent_decode_str;
 use url::Url;
 
@@ -13,8 +14,11 @@ const LONGEST: usize = 255;
 /// What follows the last dot and is longer than this is no extension.
 const LONGEST_EXTENSION: usize = 32;
 
-/// `name` made safe; none when nothing is left of it.
+/// `name` made safe; none when nothing is left of it, or when it holds a secret.
 pub fn safe(name: &str) -> Option<String> {
+    if secret::is_in(name) {
+        return None;
+    }
     let component = name.rsplit(['/', '\\']).next().unwrap_or_default();
     let component = match component.as_bytes() {
         [drive, b':', ..] if drive.is_ascii_alphabetic() => &component[2..],
@@ -25,6 +29,10 @@ pub fn safe(name: &str) -> Option<String> {
         .filter(|c| !misleads(*c) && !invisible(*c))
         .map(|c| if c == ':' { '_' } else { c }) // else a stream of its own on NTFS
         .collect();
+    // What was invisible may have hidden it.
+    if visible.len() < component.len() && secret::is_in(&visible) {
+        return None;
+    }
     let visible = trim_end(visible.trim_start_matches(|c: char| c == '.' || c.is_whitespace()));
     let mut name = match visible.chars().next()? {
         '~' => format!("_{}", &visible[1..]),
@@ -49,8 +57,11 @@ pub fn with_suffix(name: &str, suffix: &str) -> String {
     format!("{}{suffix}{dotted}", cut_at(stem, room))
 }
 
-/// The last segment of a URL's path, decoded once.
+/// The last segment of a URL's path, decoded once; none where the path is what opens the document.
 pub fn from_url(url: &Url) -> Option<String> {
+    if path_opens(url) {
+        return None;
+    }
     let segment = url.path_segments()?.next_back()?;
     let decoded = percent_decode_str(segment).decode_utf8();
     safe(decoded.as_deref().unwrap_or(segment))
@@ -296,6 +307,8 @@ mod tests {
         );
         assert_eq!(of("https://h/%ff%fe.txt").as_deref(), Some("%ff%fe.txt"));
         assert_eq!(of("https://h/"), None);
+        // Here the path opens the document.
+        assert_eq!(of("https://h/5igned-and-secret/report.pdf"), None);
     }
 
     #[test]

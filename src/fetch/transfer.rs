@@ -16,6 +16,7 @@ use crate::http::headers::{self, Checksum, ContentRange};
 use crate::http::presigned::{PresignedUrl, Refusal, refusal};
 use crate::http::send::{Http, Part, Reply};
 use crate::http::stall::StallWatch;
+use crate::secret::{path_opens, register_url};
 use bytes::Bytes;
 use reqwest::header::{CONTENT_DISPOSITION, HeaderMap};
 use std::ops::Range;
@@ -95,11 +96,16 @@ pub async fn open(
     };
     let presigned = url;
     let (reply, url) = follow(http, url, asked).await?;
+    let named = if path_opens(&url) {
+        presigned.expose()
+    } else {
+        &url
+    };
     let status = reply.status();
     match (status, asked) {
-        (200, _) => Ok(whole(reply, &url)),
+        (200, _) => Ok(whole(reply, named)),
         (206, Some(Part { from, .. })) => {
-            part(reply, &url, (from, tag.unwrap_or_default()), entity)
+            part(reply, named, (from, tag.unwrap_or_default()), entity)
         }
         (206, None) => Err(refused(&reply)
             .why("it sent a part of the document where the whole was asked for (HTTP 206)")),
@@ -158,6 +164,7 @@ async fn follow(http: &Http, url: &PresignedUrl, part: Option<Part<'_>>) -> Resu
         }
         url =
             headers::location(reply.headers(), &url).map_err(|wrong| refused(&reply).why(wrong))?;
+        register_url(&url);
     }
     Err(
         Error::new(Code::UnsafeRedirect, "the storage redirects without end")

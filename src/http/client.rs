@@ -21,6 +21,7 @@ use crate::secret::{PLACEHOLDER, Secret};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hyper_util::client::proxy::matcher::Matcher;
+use percent_encoding::percent_decode_str;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::{Client, ClientBuilder, Proxy, redirect, retry};
 use rustls::RootCertStore;
@@ -245,16 +246,19 @@ fn parse_proxy(text: &str) -> Result<Url> {
     } else {
         format!("http://{text}")
     };
-    Url::parse(&full)
+    let url = Url::parse(&full)
         .ok()
-        .filter(|url| url.has_host() && matches!(url.scheme(), "http" | "https"))
-        .ok_or_else(|| {
-            Error::new(
-                Code::Config,
-                "--proxy, or the proxy of the environment, cannot be used",
-            )
-            .why("it must be an http or https URL, or a host and a port")
-        })
+        .filter(|url| url.has_host() && matches!(url.scheme(), "http" | "https"));
+    if let Some(password) = url.as_ref().and_then(Url::password) {
+        Secret::new(percent_decode_str(password).decode_utf8_lossy());
+    }
+    url.ok_or_else(|| {
+        Error::new(
+            Code::Config,
+            "--proxy, or the proxy of the environment, cannot be used",
+        )
+        .why("it must be an http or https URL, or a host and a port")
+    })
 }
 
 /// Where Linux distributions keep all trusted certificates in one file.

@@ -1,6 +1,7 @@
 //! What response headers say: ranges, entity tags, waits, checksums.
 
 use crate::model::{LARGEST_SIZE, LONGEST_TIME};
+use crate::secret;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use reqwest::header::{self, HeaderMap};
@@ -103,10 +104,11 @@ pub fn content_length(headers: &HeaderMap) -> Option<u64> {
     number(text(headers, header::CONTENT_LENGTH)?)
 }
 
-/// The entity tag (RFC 9110 section 8.8.3), quotes and all, as it came.
+/// The entity tag (RFC 9110 section 8.8.3), quotes and all, as it came. One that holds a secret is none:
+/// it would go into records and sidecars.
 pub fn entity_tag(headers: &HeaderMap) -> Option<String> {
     text(headers, header::ETAG)
-        .filter(|tag| !tag.is_empty())
+        .filter(|tag| !tag.is_empty() && !secret::is_in(tag))
         .map(str::to_owned)
 }
 
@@ -124,13 +126,13 @@ pub fn is_quoted(tag: &str) -> bool {
     tag.len() >= 2 && tag.starts_with('"') && tag.ends_with('"')
 }
 
-/// The media type without its parameters.
+/// The media type without its parameters. One that holds a secret is none.
 pub fn media_type(headers: &HeaderMap) -> Option<String> {
     let essence = text(headers, header::CONTENT_TYPE)?
         .split(';')
         .next()?
         .trim();
-    (!essence.is_empty()).then(|| essence.to_ascii_lowercase())
+    (!essence.is_empty() && !secret::is_in(essence)).then(|| essence.to_ascii_lowercase())
 }
 
 /// How long `Retry-After` (RFC 9110 section 10.2.3) asks to wait, in either of its forms: at most

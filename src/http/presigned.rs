@@ -1,5 +1,6 @@
 //! Presigned URLs, and what storages mean when they refuse one.
 
+use crate::secret::register_url;
 use jiff::{SignedDuration, Timestamp};
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -24,8 +25,10 @@ pub struct PresignedUrl {
 }
 
 impl PresignedUrl {
-    /// Wraps what a provider handed over just now.
+    /// Wraps what a provider handed over just now. From here on no text that leaves the process shows
+    /// what makes it open the document.
     pub fn new(url: Url, expires: Option<Timestamp>) -> Self {
+        register_url(&url);
         Self {
             url,
             resolved: Instant::now(),

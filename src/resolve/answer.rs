@@ -4,7 +4,7 @@ use crate::error::{Code, Error, Result};
 use crate::http::content_disposition::misleads;
 use crate::http::send::Reply;
 use crate::provider::Provider;
-use crate::secret::{Secret, scrub};
+use crate::secret::scrub;
 use serde::de::DeserializeOwned;
 
 /// Longest text of a server's own that is repeated.
@@ -33,7 +33,7 @@ pub fn protocol(who: &str) -> Error {
 }
 
 /// Maps a status that is no success; `what` is what was asked for.
-pub async fn refusal(provider: &Provider, what: &str, reply: Reply, secrets: &[Secret]) -> Error {
+pub async fn refusal(provider: &Provider, what: &str, reply: Reply) -> Error {
     let status = reply.status();
     let wait = reply.retry_after();
     let title = provider.title;
@@ -64,7 +64,7 @@ pub async fn refusal(provider: &Provider, what: &str, reply: Reply, secrets: &[S
     };
     let transient = matches!(status, 408 | 425 | 429 | 500 | 502 | 503 | 504);
     let mut error = Error::new(code, text).http_status(status).retry_after(wait);
-    let said = detail(&reply.error_body().await, secrets);
+    let said = detail(&reply.error_body().await);
     error = error.why(match said {
         Some(said) => format!("HTTP {status}, {said:?}"),
         None => format!("HTTP {status}"),
@@ -86,25 +86,26 @@ pub async fn refusal(provider: &Provider, what: &str, reply: Reply, secrets: &[S
 }
 
 /// The words of an error body, without secrets and control characters.
-fn detail(body: &[u8], secrets: &[Secret]) -> Option<String> {
+fn detail(body: &[u8]) -> Option<String> {
     let json: serde_json::Value = serde_json::from_slice(body).ok()?;
     let said = ["detail", "message", "error_description", "error"]
         .iter()
         .find_map(|field| json.get(field)?.as_str())?;
     // First the control characters: one inside a secret would hide it from the search.
     let said: String = said.chars().filter(|c| !misleads(*c)).collect();
-    let said: String = scrub(&said, secrets).chars().take(DETAIL).collect();
+    let said: String = scrub(&said).chars().take(DETAIL).collect();
     (!said.is_empty()).then_some(said)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::secret::Secret;
 
     #[test]
     fn an_error_body_is_quoted_without_secrets() {
-        let secrets = [Secret::new("k3y")];
-        let of = |body: &str| detail(body.as_bytes(), &secrets);
+        Secret::new("k3y");
+        let of = |body: &str| detail(body.as_bytes());
         assert_eq!(
             of(r#"{"detail":"Not found."}"#).as_deref(),
             Some("Not found.")

@@ -7,6 +7,7 @@ use crate::http::headers;
 use crate::http::send::Reply;
 use crate::model::{DocumentId, LARGEST_SIZE};
 use crate::provider::Paging;
+use crate::secret::{is_in, redact, redact_value};
 use reqwest::Method;
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -210,23 +211,34 @@ impl Pages<'_> {
             text(listing.id).ok_or_else(|| malformed(format!("a row has no {}", listing.id)))?;
         let id = DocumentId::parse(&id, provider.id_uri_prefix)
             .map_err(|rule| malformed(format!("a row's {} is no id: {rule}", listing.id)))?;
+        if is_in(id.as_str()) {
+            return Err(malformed(format!("a row's {} is a secret", listing.id)));
+        }
+        let clean = |mut value: Value| {
+            redact_value(&mut value, false);
+            value
+        };
         let kind = provider
             .resource
             .map(|kind| ("resource", kind.name().into()));
         let own = listing.fields.iter().map(|field| {
             let value = row.get(*field).cloned();
-            (*field, value.unwrap_or(Value::Null))
+            (*field, clean(value.unwrap_or(Value::Null)))
         });
         let own = kind.into_iter().chain(own);
         Ok(Row {
             provider: provider.name,
             id: id.as_str().to_owned(),
-            name: listing.name.iter().find_map(|field| text(field)),
+            name: listing
+                .name
+                .iter()
+                .find_map(|field| text(field))
+                .filter(|name| !is_in(name)),
             size: listing
                 .size
                 .and_then(|field| row.get(field)?.as_u64())
                 .filter(|size| *size <= LARGEST_SIZE),
-            modified: text(listing.modified),
+            modified: text(listing.modified).map(|text| redact(&text).into_owned()),
             fields: own
                 .map(|(field, value)| (field.to_owned(), value))
                 .collect(),

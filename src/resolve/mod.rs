@@ -24,7 +24,7 @@ use crate::http::presigned::PresignedUrl;
 use crate::http::send::{ApiRequest, Authorization, Http, Reply};
 use crate::model::{DocumentId, LARGEST_SIZE};
 use crate::provider::{Auth, Credentials, Metadata, Provider, Resource};
-use crate::secret::Secret;
+use crate::secret::{Secret, admit};
 use crate::state::records::StateFolder;
 use ahead::LastStorage;
 use charges::Charges;
@@ -195,6 +195,7 @@ impl Resolver {
         let body = reading.await.map_err(slow)??;
         let json: serde_json::Value = answer::json(self.provider.title, &body)?;
         let name = json.pointer(route.name).and_then(serde_json::Value::as_str);
+        name.inspect(|name| admit(name));
         let size = json.pointer(route.size).and_then(serde_json::Value::as_u64);
         Ok(Known {
             name: name.map(str::to_owned),
@@ -214,6 +215,7 @@ impl Resolver {
         retry: &mut Retry,
         need: Need<'_>,
     ) -> Result<PresignedUrl> {
+        admit(id.as_str());
         let url = if self.provider.charged {
             self.retrieve(id, retry, need).await?
         } else {
@@ -309,20 +311,7 @@ impl Resolver {
 
     /// What a status that is no success means, with the API's own words where they are safe.
     async fn refusal(&self, what: &str, reply: Reply) -> Error {
-        let secrets = self.secrets().await;
-        answer::refusal(&self.provider, what, reply, &secrets).await
-    }
-
-    async fn secrets(&self) -> Vec<Secret> {
-        let mut secrets: Vec<_> = self.token.current().await.into_iter().collect();
-        match &self.credentials {
-            Credentials::Client { id, secret } => {
-                secrets.push(token::basic(id, secret));
-                secrets.extend([id.clone(), secret.clone()]);
-            }
-            Credentials::Key(secret) | Credentials::Bearer(secret) => secrets.push(secret.clone()),
-        }
-        secrets
+        answer::refusal(&self.provider, what, reply).await
     }
 }
 

@@ -136,6 +136,9 @@ impl TokenCache {
     /// trusted is none.
     fn kept(&self, memory: &Memory) -> Option<Token> {
         let kept: Option<Token> = self.records.read(&self.name).ok().flatten();
+        if let Some(token) = &kept {
+            token.value.register();
+        }
         kept.filter(|token| {
             token.lives() && sendable(&token.value) && memory.refused.as_ref() != Some(&token.value)
         })
@@ -148,12 +151,6 @@ impl TokenCache {
             .token
             .take_if(|token| bearer(&token.value) == *authorization);
         memory.refused = refused.map(|token| token.value).or(memory.refused.take());
-    }
-
-    /// The token that is used, living or not.
-    pub async fn current(&self) -> Option<Secret> {
-        let memory = self.memory.lock().await;
-        memory.token.as_ref().map(|token| token.value.clone())
     }
 }
 
@@ -178,7 +175,7 @@ pub fn basic(id: &Secret, secret: &Secret) -> Secret {
 
 /// The credential that a token is (RFC 6750 section 2.1).
 pub fn bearer(token: &Secret) -> Secret {
-    Secret::new(format!("Bearer {}", token.expose()))
+    Secret::unlisted(format!("Bearer {}", token.expose()))
 }
 
 async fn ask(
@@ -190,7 +187,7 @@ async fn ask(
     let basic = basic(id, secret);
     let authorization = Authorization {
         header: AUTHORIZATION,
-        value: Secret::new(format!("Basic {}", basic.expose())),
+        value: Secret::unlisted(format!("Basic {}", basic.expose())),
     };
     let request = ApiRequest {
         url: resolver.route(path, None),
@@ -265,10 +262,7 @@ async fn ask(
                 .hint(format!("check {}", provider.base_variable))
                 .http_status(status))
         }
-        _ => {
-            let secrets = [basic, id.clone(), secret.clone()];
-            Err(answer::refusal(resolver.provider(), "a token", reply, &secrets).await)
-        }
+        _ => Err(answer::refusal(resolver.provider(), "a token", reply).await),
     }
 }
 

@@ -1,6 +1,9 @@
 //! Standard error, shared by bars and lines.
 
+use super::sanitize::printable_json;
+use crate::secret::{redact, redact_json};
 use indicatif::MultiProgress;
+use serde_json::Value;
 use std::io::{self, Write as _};
 
 /// Standard error, which bars and lines share.
@@ -10,8 +13,18 @@ pub struct Console {
 }
 
 impl Console {
-    /// Writes a line without tearing a bar. A closed standard error is nobody's loss.
-    pub fn say(&self, line: &str) {
+    /// Writes text, without secrets and without tearing a bar. A closed standard error is ignored.
+    pub fn say(&self, text: &str) {
+        self.write(&redact(text));
+    }
+
+    /// Writes a line of JSON, without secrets, that cannot move the terminal.
+    pub fn say_record(&self, record: &Value) {
+        let line = record.to_string();
+        self.write(&printable_json(&redact_json(&line)));
+    }
+
+    fn write(&self, line: &str) {
         self.without_bars(|| {
             let _ = writeln!(io::stderr().lock(), "{line}");
         });

@@ -1,11 +1,11 @@
 //! Errors for people, and the log of `-v`.
 
 use super::console::Console;
-use super::sanitize::{printable, printable_json};
+use super::sanitize::printable;
 use crate::error::Error;
 use crate::fetch::outcome::Failure;
 use log::{Level, LevelFilter, Log, Metadata, Record};
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// An error in three lines at most: what failed, why, what to do next.
 pub fn describe(error: &Error, subject: Option<&str>, color: bool) -> String {
@@ -24,9 +24,8 @@ pub fn describe(error: &Error, subject: Option<&str>, color: bool) -> String {
 }
 
 /// The same as a line of JSON, among the events of `--progress json`.
-pub fn event(error: &Error, subject: Option<&str>) -> String {
-    let line = json!({"type": "error", "id": subject, "error": Failure::from(error)});
-    printable_json(&line.to_string()).into_owned()
+pub fn event(error: &Error, subject: Option<&str>) -> Value {
+    json!({"type": "error", "id": subject, "error": Failure::from(error)})
 }
 
 /// Text in an SGR sequence, where colours are wanted.
@@ -71,9 +70,9 @@ impl Log for Journal {
         }
         if self.json {
             let level = record.level().as_str().to_lowercase();
-            let line = json!({"type": "log", "level": level, "message": record.args().to_string()});
-            self.console.say(&printable_json(&line.to_string()));
-            return;
+            let message = record.args().to_string();
+            let record = json!({"type": "log", "level": level, "message": message});
+            return self.console.say_record(&record);
         }
         let label = if record.level() <= Level::Warn {
             "warning:"

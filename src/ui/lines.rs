@@ -2,7 +2,7 @@
 
 use super::console::Console;
 use super::report::{SoFar, size};
-use super::sanitize::{printable, printable_json};
+use super::sanitize::printable;
 use crate::error::Error;
 use crate::fetch::events::{Progress, Watcher};
 use crate::model::{DocumentId, locked};
@@ -200,7 +200,7 @@ impl Events {
                 "type": "progress", "event": "batch", "documents": tally.ended,
                 "total": tally.total, "bytes": tally.bytes,
             });
-            self.console.say(&record.to_string());
+            self.console.say_record(&record);
         });
     }
 }
@@ -231,7 +231,7 @@ impl One<'_, Events> {
         if let Some(error) = error {
             record["error"] = json!({"code": error.code().as_str(), "message": error.message()});
         }
-        self.lines.console.say(&printable_json(&record.to_string()));
+        self.lines.console.say_record(&record);
     }
 }
 

@@ -15,6 +15,7 @@ use crate::http::presigned::PresignedUrl;
 use crate::resolve::ledger::table::Record;
 use crate::resolve::listing::Row;
 use crate::sandbox::{Document, Report};
+use crate::secret::{redact, redact_json};
 use crate::state::records::Untrusted;
 use jiff::Timestamp;
 use serde::Serialize;
@@ -131,9 +132,7 @@ impl Printer {
                 }
                 self.line(path.as_os_str().as_bytes())
             }
-            Ok(outcome) if outcome.status == Status::Planned => {
-                self.line(printable(&outcome.id).as_bytes())
-            }
+            Ok(outcome) if outcome.status == Status::Planned => self.text(&printable(&outcome.id)),
             Ok(_) => Ok(()),
             Err(error) => {
                 // One word on an interrupt is enough, but for what it may cost.
@@ -190,10 +189,10 @@ impl Printer {
         if error.is_silent() {
             return;
         }
-        self.console.say(&match self.look.progress {
-            ProgressKind::Json => event(error, subject),
-            _ => describe(error, subject, self.color),
-        });
+        match self.look.progress {
+            ProgressKind::Json => self.console.say_record(&event(error, subject)),
+            _ => self.console.say(&describe(error, subject, self.color)),
+        }
     }
 
     /// Rows of a listing as one id a line.
@@ -210,9 +209,9 @@ impl Printer {
     /// When standard output takes no more.
     pub fn id(&self, id: &str) -> Result<()> {
         if io::stdout().is_terminal() {
-            self.line(printable(id).as_bytes())
+            self.text(&printable(id))
         } else {
-            self.line(id.as_bytes())
+            self.text(id)
         }
     }
 
@@ -236,7 +235,7 @@ impl Printer {
         }
         let width = report::terminal_width().filter(|_| io::stdout().is_terminal());
         let lines = report::ledger(records, now, width, self.color);
-        lines.iter().try_for_each(|line| self.line(line.as_bytes()))
+        lines.iter().try_for_each(|line| self.text(line))
     }
 
     /// Rows of a listing: records, or a table on a terminal, or fields with tabs between them.
@@ -252,7 +251,7 @@ impl Printer {
             Some(width) => table.page(rows, width, self.color),
             None => rows.iter().map(report::fields).collect(),
         };
-        lines.iter().try_for_each(|line| self.line(line.as_bytes()))
+        lines.iter().try_for_each(|line| self.text(line))
     }
 
     /// A file that was verified: its record, or what is wrong with it.
@@ -333,7 +332,12 @@ impl Printer {
 
     fn record(&self, record: &impl Serialize) -> Result<()> {
         let record = serde_json::to_string(record).map_err(|error| Error::stdout(&error.into()))?;
-        self.line(printable_json(&record).as_bytes())
+        self.line(printable_json(&redact_json(&record)).as_bytes())
+    }
+
+    /// Text of others, without secrets.
+    fn text(&self, line: &str) -> Result<()> {
+        self.line(redact(line).as_bytes())
     }
 
     /// A line with a name in it: as it is, but on a terminal it cannot move it.

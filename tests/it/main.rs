@@ -15,6 +15,7 @@ mod clusters;
 mod corpora;
 mod crash;
 mod disks;
+mod echoes;
 mod entity_tags;
 mod exit_codes;
 mod expiry;

@@ -232,7 +232,7 @@ pub fn after(
         (Event::Unanswered, State::Attempting) => Some(record.with(State::Doubtful, None)),
         (Event::Answered(url), State::Attempting) => {
             let answer = Answer {
-                url: Secret::new(url.expose().as_str()),
+                url: Secret::unlisted(url.expose().as_str()),
                 expires: url.expires,
                 expired: false,
             };
