@@ -589,6 +589,17 @@ fn what_is_not_safe_exits_9() {
 }
 
 #[test]
+fn an_address_that_is_refused_is_not_asked_of_a_proxy_either() {
+    let proxy = Raw::start(|_, stream| reply(stream, "200 OK", &[], b"x"));
+    for location in ["https://169.254.169.254/x", "https://10.0.0.1/x"] {
+        let server = Raw::start(move |request, stream| api(request, stream, location));
+        let arguments = ["sm", "a", "--proxy", &proxy.base()];
+        fails(&server, &arguments, 9, "private_address");
+    }
+    assert!(proxy.seen().is_empty());
+}
+
+#[test]
 fn a_redirected_paid_post_asks_nobody_else() {
     let other = Raw::start(|_, stream| reply(stream, "200 OK", &[], b"{}"));
     for status in ["301 Moved", "302 Found", "307 Temporary", "308 Permanent"] {

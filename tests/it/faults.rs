@@ -2,6 +2,7 @@
 
 use crate::support::raw::{self, Raw, Request, both, head, reply, send_part, serve};
 use crate::support::services::Service;
+use crate::support::tools::skip;
 use crate::support::{World, noise};
 use std::io::Write as _;
 use std::net::TcpStream;
@@ -490,6 +491,10 @@ fn something_else_under_the_partials_name_is_left_alone() {
             "symlink" => std::os::unix::fs::symlink(&victim, &path).unwrap(),
             "hard link" => std::fs::hard_link(&victim, &path).unwrap(),
             "folder" => std::fs::create_dir(&path).unwrap(),
+            "another user's" => {
+                std::fs::write(&path, "theirs").unwrap();
+                std::os::unix::fs::chown(&path, Some(12345), None).unwrap();
+            }
             _ => rustix::fs::mknodat(
                 rustix::fs::CWD,
                 &path,
@@ -500,7 +505,11 @@ fn something_else_under_the_partials_name_is_left_alone() {
             .unwrap(),
         }
     };
-    for how in ["symlink", "hard link", "fifo", "folder"] {
+    for how in ["symlink", "hard link", "another user's", "fifo", "folder"] {
+        if how == "another user's" && !rustix::process::geteuid().is_root() {
+            skip("only root can give a file away");
+            continue;
+        }
         plant(how);
         let run = world.run(&["sm", "doc1", "--json"]);
         assert_eq!(

@@ -13,6 +13,7 @@ mod ahead;
 mod batch;
 mod clusters;
 mod corpora;
+mod coverage;
 mod crash;
 mod disks;
 mod echoes;
