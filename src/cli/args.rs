@@ -467,13 +467,29 @@ pub enum Ledger {
     /// List what is recorded: documents, when and how each retrieval ended, how long its URL lives
     List(OutputArgs),
     /// Give up what is recorded of a document: the next run asks for it as for the first time
-    Forget {
-        /// The document; a URI such as /api/v1/samples/ID names a sample or an asset, an ID alone any
-        id: String,
+    ///
+    /// When several records match, nothing is given up: they are listed with the command for each.
+    Forget(Forget),
+}
 
-        #[command(flatten)]
-        speech: SpeechArgs,
-    },
+#[derive(Debug, Args)]
+#[command(override_usage = "docfetch ledger forget [OPTIONS] [PROVIDER] <ID>")]
+pub struct Forget {
+    /// The provider, where records of several match, and the document: its id, or a URI such as
+    /// /api/v1/samples/ID
+    #[arg(value_names = ["PROVIDER", "ID"], num_args = 1..=2, required = true)]
+    pub words: Vec<String>,
+
+    /// Of this kind
+    #[arg(long, value_name = "KIND", value_enum)]
+    pub resource: Option<ResourceArg>,
+
+    /// Of this API base
+    #[arg(long, value_name = "URL")]
+    pub base: Option<String>,
+
+    #[command(flatten)]
+    pub speech: SpeechArgs,
 }
 
 #[derive(Debug, Args)]
@@ -672,7 +688,7 @@ impl Command {
             Self::Url(arguments) => Some(&mut arguments.speech),
             Self::Verify(arguments) => Some(&mut arguments.output_args.speech),
             Self::Ledger(Ledger::List(arguments)) => Some(&mut arguments.speech),
-            Self::Ledger(Ledger::Forget { speech, .. }) => Some(speech),
+            Self::Ledger(Ledger::Forget(arguments)) => Some(&mut arguments.speech),
             Self::Sandbox(_) => None,
         }
     }
@@ -684,7 +700,7 @@ fn is_fetch_option(arg: &clap::Arg) -> bool {
     arg.get_help_heading() != Some(FILTERS)
         && !matches!(
             arg.get_id().as_str(),
-            "ids" | "verify" | "format" | "help" | "allow_recharge"
+            "ids" | "verify" | "format" | "base" | "help" | "allow_recharge"
         )
 }
 

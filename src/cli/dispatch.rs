@@ -1,11 +1,12 @@
 //! Command to `commands::*`, error to exit code.
 
 use super::args::{
-    Cli, Command, FormatArg, Ledger, List, OutputArgs, ProviderArg, ResourceArgs, Sandbox,
+    Cli, Command, Forget, FormatArg, Ledger, List, OutputArgs, ProviderArg, ResourceArgs, Sandbox,
     SpeechArgs, UrlOf, Verify,
 };
 use super::batches::{connection, fetch, sync};
 use crate::commands;
+use crate::commands::ledger::{Choice, Forgotten};
 use crate::error::panics;
 use crate::error::{Code, Error, Result};
 use crate::fetch::manifest::Form;
@@ -13,6 +14,7 @@ use crate::provider::{Provider, Resource, one_codex, standard_metrics};
 use crate::resolve::filter::Filter;
 use crate::resolve::listing::Row;
 use crate::ui::{Color, Look, Printer, ProgressKind};
+use clap::ValueEnum as _;
 use clap::error::ErrorKind;
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -160,12 +162,42 @@ async fn ledger(command: Ledger) -> u8 {
             let shown = listed.and_then(|(found, untrusted)| printer.ledger(&found, &untrusted));
             end(&printer, shown)
         }
-        Ledger::Forget { id, speech } => {
-            let printer = Printer::new(look_plain(&speech));
-            let forgotten = commands::ledger::forget(&id).await;
-            end(&printer, forgotten.and_then(|id| printer.id(id.as_str())))
+        Ledger::Forget(arguments) => {
+            let printer = Printer::new(look_plain(&arguments.speech));
+            let forgotten = match choice(arguments) {
+                Ok(choice) => commands::ledger::forget(choice).await,
+                Err(error) => Err(error),
+            };
+            let shown = forgotten.and_then(|forgotten| match forgotten {
+                Forgotten::One(id) => printer.id(id.as_str()),
+                Forgotten::None(matches) => {
+                    printer.matches(&matches);
+                    Err(commands::ledger::several(&matches))
+                }
+            });
+            end(&printer, shown)
         }
     }
+}
+
+fn choice(arguments: Forget) -> Result<Choice> {
+    let mut words = arguments.words;
+    let id = words.pop().unwrap_or_default();
+    let provider = words.pop();
+    if let Some(name) = &provider
+        && ProviderArg::from_str(name, false).is_err()
+    {
+        return Err(
+            Error::new(Code::Usage, format!("there is no provider {name:?}"))
+                .hint("see docfetch ledger forget --help"),
+        );
+    }
+    Ok(Choice {
+        provider,
+        id,
+        resource: arguments.resource.map(Resource::from),
+        base: arguments.base,
+    })
 }
 
 async fn sandbox(arguments: Sandbox) -> u8 {

@@ -3,44 +3,133 @@
 use crate::config::places;
 use crate::error::{Code, Error, Result};
 use crate::model::DocumentId;
-use crate::provider;
-use crate::resolve::ledger;
-use crate::resolve::ledger::table::Record;
+use crate::provider::{self, Provider, Resource};
+use crate::resolve;
+use crate::resolve::ledger::inspect::{self, Found, Listed, Wanted};
 use crate::state::records::{StateFolder, Untrusted};
+
+/// Which record to give up.
+#[derive(Debug)]
+pub struct Choice {
+    /// The provider, by its name; else of any.
+    pub provider: Option<String>,
+    /// The document's id, or its URI at the provider.
+    pub id: String,
+    /// The kind; else any that the id can be of.
+    pub resource: Option<Resource>,
+    /// The API base; else any.
+    pub base: Option<String>,
+}
+
+/// What became of it.
+#[derive(Debug)]
+pub enum Forgotten {
+    /// The record of this document was given up.
+    One(DocumentId),
+    /// Several records match, and none was given up: a line each, which begins with the command that
+    /// means this record.
+    None(Vec<String>),
+}
 
 /// All records, oldest first, and those that cannot be trusted.
 ///
 /// # Errors
 /// [`Code::LocalIo`] when the state folder cannot be read.
-pub async fn list() -> Result<(Vec<Record>, Vec<Untrusted>)> {
-    ledger::list(&StateFolder::new(places::state())).await
+pub async fn list() -> Result<(Vec<Listed>, Vec<Untrusted>)> {
+    inspect::list(&StateFolder::new(places::state())).await
 }
 
-/// Gives up what is recorded of a document; returns its id as it is recorded. A URI names a kind; an
-/// id alone is of any.
+/// Gives up the record of a document, if `choice` means one.
 ///
 /// # Errors
-/// [`Code::Usage`] for what is no id, [`Code::NotFound`] when nothing is recorded, [`Code::Busy`] while
-/// another process asks for it.
-pub async fn forget(text: &str) -> Result<DocumentId> {
+/// [`Code::Usage`] for a text that is no id, [`Code::NotFound`] when nothing is recorded,
+/// [`Code::Busy`] while another process asks for the document.
+pub async fn forget(choice: Choice) -> Result<Forgotten> {
+    let wanted = wanted(&choice)?;
+    let state = StateFolder::new(places::state());
+    let mut found = inspect::find(&state, &wanted)?;
+    let is_whole = choice.provider.is_some() && choice.resource.is_some() && choice.base.is_some();
+    if found.len() > 1 && is_whole {
+        // Only their accounts differ: the credentials that are set mean one.
+        let account = own_account(&wanted);
+        let is_own = |found: &Found| Some(found.account()) == account.as_deref();
+        if found.iter().filter(|found| is_own(found)).count() == 1 {
+            found.retain(is_own);
+        }
+    }
+    match found.as_slice() {
+        [] => Err(nothing(wanted.id.as_str())),
+        [one] => {
+            inspect::forget(&state, one).await?;
+            Ok(Forgotten::One(wanted.id))
+        }
+        several => {
+            let told = several.iter().map(|found| told(found, &wanted));
+            Ok(Forgotten::None(told.collect()))
+        }
+    }
+}
+
+fn wanted(choice: &Choice) -> Result<Wanted> {
     let mut first_wrong = None;
-    let mut kinds = Vec::new();
+    let mut resources = Vec::new();
     let mut id = None;
-    for provider in provider::all().into_iter().filter(|known| known.charged) {
-        match provider.document_id(text) {
+    let of_choice = |known: &Provider| {
+        let resource = known.resource.unwrap_or_default();
+        let provider = choice.provider.as_ref();
+        known.charged
+            && provider.is_none_or(|name| name == known.name)
+            && choice.resource.is_none_or(|kind| kind == resource)
+    };
+    for provider in provider::all().into_iter().filter(of_choice) {
+        match provider.document_id(&choice.id) {
             Ok(known) => {
-                kinds.push(provider.resource.unwrap_or_default());
+                resources.push(provider.resource.unwrap_or_default());
                 id = Some(known);
             }
             Err(wrong) => first_wrong = first_wrong.or(Some(wrong)),
         }
     }
-    let Some(id) = id else {
-        return Err(first_wrong.unwrap_or_else(|| nothing(text)));
+    let id = id.ok_or_else(|| first_wrong.unwrap_or_else(|| nothing(&choice.id)))?;
+    let base = choice.base.as_ref();
+    Ok(Wanted {
+        id,
+        provider: choice.provider.clone(),
+        resources,
+        base: base.map(|base| base.trim_end_matches('/').to_owned()),
+    })
+}
+
+/// The account of the credentials that are set, for the only provider and kind that is wanted.
+fn own_account(wanted: &Wanted) -> Option<String> {
+    let is_wanted = |known: &Provider| {
+        Some(known.name) == wanted.provider.as_deref()
+            && wanted.resources == [known.resource.unwrap_or_default()]
     };
-    match ledger::forget(&StateFolder::new(places::state()), &id, &kinds).await? {
-        0 => Err(nothing(id.as_str())),
-        _ => Ok(id),
+    let provider = provider::all().into_iter().find(is_wanted)?;
+    resolve::account_of(&provider, wanted.base.as_deref()?).ok()
+}
+
+/// The error of a command that means several records.
+pub fn several(matches: &[String]) -> Error {
+    let what = format!("{} records match: nothing was given up", matches.len());
+    Error::new(Code::Usage, what)
+        .why("they differ in kind, API base or account")
+        .hint("run the command of one of them, with the credentials of its account")
+}
+
+fn told(found: &Found, wanted: &Wanted) -> String {
+    let id = wanted.id.as_str();
+    let kind = found.resource.name();
+    let account = &found.account()[..found.account().len().min(8)];
+    match &found.record {
+        Some(record) => format!(
+            "docfetch ledger forget {} {id} --resource {kind} --base {}  # asked at {:.0}, account {account}",
+            record.provider, record.base, record.asked
+        ),
+        None => format!(
+            "docfetch ledger forget {id} --resource {kind}  # cannot be trusted, account {account}"
+        ),
     }
 }
 

@@ -6,11 +6,12 @@
 //! that ends in between leaves `attempting`. A record that cannot be trusted refuses. Where no record
 //! can be written, this run remembers by itself.
 
+pub mod inspect;
 pub mod table;
 
 use crate::error::{Code, Error, Result};
 use crate::http::presigned::PresignedUrl;
-use crate::model::{DocumentId, fingerprint, locked, short_duration};
+use crate::model::{DocumentId, fingerprint, locked};
 use crate::provider::{Provider, Resource};
 use crate::state::journal::Held;
 use crate::state::records::{Fault, LEDGER, Lasting, Records, StateFolder, Untrusted};
@@ -413,75 +414,6 @@ fn distrust(id: &str, untrusted: &Untrusted) -> Error {
     Error::new(Code::ChargeRefused, what).why(why).hint(hint)
 }
 
-/// All records, of every account, and those that cannot be trusted.
-///
-/// # Errors
-/// [`Code::LocalIo`] when the folder cannot be read.
-pub async fn list(state: &StateFolder) -> Result<(Vec<Record>, Vec<Untrusted>)> {
-    let records = state.records(LEDGER);
-    let (mut found, mut untrusted) = (Vec::new(), Vec::new());
-    for name in records.names()? {
-        let mut read = records.read::<Record>(&name);
-        if matches!(&read, Ok(Some(record)) if record.state == State::Attempting)
-            && let Ok(mut held) = records.hold(&name, Duration::ZERO, "asking").await
-        {
-            // Whoever asks holds it: nobody does any more, and what is recorded now stays.
-            read = held.read::<Record>();
-            if let Ok(Some(record)) = &mut read
-                && record.state == State::Attempting
-            {
-                record.state = State::Doubtful;
-            }
-        }
-        match read {
-            Ok(Some(record)) if !record.is_valid() => untrusted.push(Untrusted {
-                path: records.path(&name)?,
-                why: NONSENSE.to_owned(),
-                fault: Fault::Record,
-            }),
-            Ok(record) => found.extend(record),
-            Err(wrong) => untrusted.push(wrong),
-        }
-    }
-    found.sort_by_key(|record| record.asked);
-    Ok((found, untrusted))
-}
-
-/// Gives up what is recorded of a document, of every account and of each of these kinds; how many
-/// records that were.
-///
-/// # Errors
-/// [`Code::Busy`] while another process asks for it, [`Code::LocalIo`].
-pub async fn forget(state: &StateFolder, id: &DocumentId, kinds: &[Resource]) -> Result<usize> {
-    let records = state.records(LEDGER);
-    let of_kinds: Vec<String> = kinds.iter().map(|kind| of_document(*kind, id)).collect();
-    let mut forgotten = 0;
-    for name in records.names()? {
-        if name
-            .split_once('-')
-            .is_some_and(|(_, id)| of_kinds.iter().any(|of_kind| id == of_kind))
-        {
-            let held = records
-                .hold(&name, MOMENT, "asking for this document")
-                .await;
-            if let Err(error) = &held
-                && error.code() == Code::Busy
-            {
-                return Err(error.clone());
-            }
-            if let Ok(Some(record)) = records.read::<Record>(&name)
-                && let Some(left) = record.left(Timestamp::now())
-            {
-                let left = short_duration(left);
-                log::warn!("its URL, which is forgotten as well, would have lived for {left}");
-            }
-            records.remove(&name)?;
-            forgotten += 1;
-        }
-    }
-    Ok(forgotten)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -532,12 +464,22 @@ mod tests {
         assert_eq!(files.len(), 1);
         assert!(!files[0].contains("00f2"));
         let state = StateFolder::new(Some(folder.path().to_owned()));
-        let (found, untrusted) = list(&state).await.unwrap();
-        assert_eq!((found[0].id.as_str(), untrusted.len()), ("00f2", 0));
-        let others = [Resource::Samples, Resource::Assets];
-        assert_eq!(forget(&state, &id, &others).await.unwrap(), 0);
-        assert_eq!(forget(&state, &id, &Resource::ALL).await.unwrap(), 1);
-        assert_eq!(forget(&state, &id, &Resource::ALL).await.unwrap(), 0);
+        let (found, untrusted) = inspect::list(&state).await.unwrap();
+        assert_eq!((found[0].record.id.as_str(), untrusted.len()), ("00f2", 0));
+        assert_eq!(found[0].resource, Some(Resource::Documents));
+        let mut wanted = inspect::Wanted {
+            id: id.clone(),
+            provider: None,
+            resources: vec![Resource::Samples, Resource::Assets],
+            base: None,
+        };
+        let of_others = inspect::find(&state, &wanted).unwrap();
+        assert!(of_others.is_empty());
+        wanted.resources.push(Resource::Documents);
+        let found = inspect::find(&state, &wanted).unwrap();
+        assert_eq!(found.len(), 1);
+        inspect::forget(&state, &found[0]).await.unwrap();
+        assert!(inspect::find(&state, &wanted).unwrap().is_empty());
         assert!(ledger.look(&id).unwrap().0.is_none());
     }
 

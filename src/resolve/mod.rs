@@ -22,7 +22,7 @@ use crate::http::failure::Failure;
 use crate::http::gate::{BeforeSend, no_hook};
 use crate::http::presigned::PresignedUrl;
 use crate::http::send::{ApiRequest, Authorization, Http, Reply};
-use crate::model::{DocumentId, LARGEST_SIZE};
+use crate::model::{DocumentId, LARGEST_SIZE, fingerprint};
 use crate::provider::{Auth, Credentials, Metadata, Provider, Resource};
 use crate::secret::{Secret, admit};
 use crate::state::records::StateFolder;
@@ -313,6 +313,18 @@ impl Resolver {
     async fn refusal(&self, what: &str, reply: Reply) -> Error {
         answer::refusal(&self.provider, what, reply).await
     }
+}
+
+/// What tells the records of the account whose credentials are set from those of others, for an API at
+/// `base`.
+///
+/// # Errors
+/// Credentials that are missing or cannot be used, a base that is no URL.
+pub fn account_of(provider: &Provider, base: &str) -> Result<String> {
+    let credentials = provider.credentials()?;
+    let base = Url::parse(base).map_err(|error| Error::new(Code::Usage, error.to_string()))?;
+    let identity = identity(provider, &base, credentials.account());
+    Ok(fingerprint(&identity))
 }
 
 fn identity<'a>(provider: &Provider, base: &'a Url, account: &'a Secret) -> [&'a [u8]; 3] {

@@ -12,7 +12,7 @@ use crate::fetch::events::{Progress, Unwatched};
 use crate::fetch::outcome::{Failed, Outcome, Status, Summary};
 use crate::fetch::queue::Ended;
 use crate::http::presigned::PresignedUrl;
-use crate::resolve::ledger::table::Record;
+use crate::resolve::ledger::inspect::Listed;
 use crate::resolve::listing::Row;
 use crate::sandbox::{Document, Report};
 use crate::secret::{redact, redact_json};
@@ -220,7 +220,7 @@ impl Printer {
     ///
     /// # Errors
     /// When standard output takes no more.
-    pub fn ledger(&self, records: &[Record], untrusted: &[Untrusted]) -> Result<()> {
+    pub fn ledger(&self, records: &[Listed], untrusted: &[Untrusted]) -> Result<()> {
         for Untrusted { path, why, .. } in untrusted {
             log::error!("{} cannot be trusted: {why}", path.display());
         }
@@ -236,6 +236,13 @@ impl Printer {
         let width = report::terminal_width().filter(|_| io::stdout().is_terminal());
         let lines = report::ledger(records, now, width, self.color);
         lines.iter().try_for_each(|line| self.text(line))
+    }
+
+    /// Lists the records that one command means, a line each.
+    pub fn matches(&self, matches: &[String]) {
+        for line in matches {
+            self.console.say(&printable(line));
+        }
     }
 
     /// Rows of a listing: records, or a table on a terminal, or fields with tabs between them.

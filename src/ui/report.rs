@@ -5,7 +5,9 @@ use super::sanitize::printable;
 use crate::fetch::check::Tally;
 use crate::fetch::outcome::{Costs, Summary};
 use crate::model::short_duration;
-use crate::resolve::ledger::table::{Record, State};
+use crate::provider::Resource;
+use crate::resolve::ledger::inspect::Listed;
+use crate::resolve::ledger::table::State;
 use crate::resolve::listing::Row;
 use crate::sandbox::Report;
 use jiff::Timestamp;
@@ -194,19 +196,23 @@ pub struct LedgerRow<'a> {
     provider: &'a str,
     base: &'a str,
     id: &'a str,
+    /// The kind; null where the provider has no kinds.
+    resource: Option<&'a str>,
     state: State,
     asked: Timestamp,
-    /// When the URL dies; null where there is none, or where it is not known.
+    /// When the URL expires; null where there is none, or where it is not known.
     expires: Option<Timestamp>,
 }
 
 impl<'a> LedgerRow<'a> {
     /// What may be shown of a record.
-    pub fn of(record: &'a Record) -> Self {
+    pub fn of(listed: &'a Listed) -> Self {
+        let record = &listed.record;
         Self {
             provider: &record.provider,
             base: &record.base,
             id: &record.id,
+            resource: listed.resource.map(Resource::name),
             state: record.state,
             asked: record.asked,
             expires: record.expires(),
@@ -214,66 +220,74 @@ impl<'a> LedgerRow<'a> {
     }
 }
 
-/// Records of the ledger: a table that is `width` wide, or fields with tabs between them.
+/// Records of the ledger: a table that is `width` wide, or fields with tabs between them. What a narrow
+/// terminal has no room for is left out, the id last.
 pub fn ledger(
-    records: &[Record],
+    records: &[Listed],
     now: Timestamp,
     width: Option<usize>,
     color: bool,
 ) -> Vec<String> {
     let time = |time: Timestamp| format!("{time:.0}");
+    let kind = |listed: &Listed| listed.resource.map_or("-", Resource::name);
     let Some(width) = width else {
-        let fields = |record: &Record| {
+        let fields = |listed: &Listed| {
+            let record = &listed.record;
             let expires = record.expires().map(time).unwrap_or_default();
-            let state = state(record.state);
-            [
+            let texts = [
                 &record.id,
-                state,
+                state(record.state),
                 &time(record.asked),
                 &expires,
                 &record.provider,
-            ]
-            .map(|text| printable(text).into_owned())
-            .join("\t")
+                kind(listed),
+            ];
+            texts.map(|text| printable(text).into_owned()).join("\t")
         };
         return records.iter().map(fields).collect();
     };
-    let rows: Vec<[String; 4]> = records
-        .iter()
-        .map(|record| {
-            let lives = match (record.expires(), record.left(now)) {
-                (None, _) => "-".to_owned(),
-                (_, None) => "expired".to_owned(),
-                (_, Some(left)) => short_duration(left),
-            };
-            let asked = time(record.asked)
-                .replace('T', " ")
-                .chars()
-                .take(16)
-                .collect();
-            [
-                state(record.state).to_owned(),
-                asked,
-                lives,
-                printable(&record.id).into_owned(),
-            ]
-        })
-        .collect();
-    let line = |[state, asked, lives, id]: [&str; 4]| {
-        let text = format!(
-            "{}  {}  {}  {id}",
-            pad(state, 10, false),
-            pad(asked, 16, false),
-            pad(lives, 9, true)
-        );
-        shortened(text.trim_end(), width)
+    let rows = records.iter().map(|listed| {
+        let record = &listed.record;
+        let lives = match (record.expires(), record.left(now)) {
+            (None, _) => "-".to_owned(),
+            (_, None) => "past end".to_owned(),
+            (_, Some(left)) => short_duration(left),
+        };
+        let asked = time(record.asked).replace('T', " ");
+        [
+            printable(&record.id).into_owned(),
+            state(record.state).to_owned(),
+            kind(listed).to_owned(),
+            lives,
+            asked.chars().take(16).collect(),
+        ]
+    });
+    let heading = ["ID", "STATE", "KIND", "URL LIVES", "ASKED (UTC)"].map(str::to_owned);
+    let rows: Vec<[String; 5]> = std::iter::once(heading).chain(rows).collect();
+    let mut widths = [0; 5];
+    for row in &rows {
+        for (column, cell) in widths.iter_mut().zip(row) {
+            *column = cell.width().max(*column);
+        }
+    }
+    let [id, rest @ ..] = &mut widths;
+    *id = (*id).min(width);
+    let mut room = Some(width - *id);
+    for column in rest {
+        // The first column that has no room takes those behind it with it.
+        room = room.and_then(|room| room.checked_sub(*column + 2));
+        if room.is_none() {
+            *column = 0;
+        }
+    }
+    let line = |row: &[String; 5]| {
+        let cells = row.iter().zip(widths).filter(|(_, width)| *width > 0);
+        let cells: Vec<String> = cells.map(|(cell, width)| pad(cell, width, false)).collect();
+        cells.join("  ").trim_end().to_owned()
     };
-    let heading = line(["STATE", "ASKED (UTC)", "URL LIVES", "ID"]);
-    let heading = paint(&heading, BOLD, color);
-    let rows = rows
-        .iter()
-        .map(|row| line(row.each_ref().map(String::as_str)));
-    std::iter::once(heading).chain(rows).collect()
+    let mut lines: Vec<String> = rows.iter().map(line).collect();
+    lines[0] = paint(&lines[0], BOLD, color);
+    lines
 }
 
 fn state(state: State) -> &'static str {
