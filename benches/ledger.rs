@@ -73,7 +73,7 @@ fn life_of_a_document(bencher: Bencher) {
 fn verdict_of_delivered(bencher: Bencher, later: i64) {
     let record = delivered(&id(), &url());
     let request = RetrievalRequest {
-        now: Some(NOW + SignedDuration::from_secs(later)),
+        dry_run_at: Some(NOW + SignedDuration::from_secs(later)),
         ..RetrievalRequest::default()
     };
     bencher.bench(|| -> Verdict { verdict(black_box(Some(&record)), request) });

@@ -49,7 +49,7 @@ async fn resolve<'a>(
 ) -> Result<&'a PresignedUrl> {
     let mut retry = resolver.retry();
     let mut found = resolver.resolve(id, &mut retry, Need::default()).await?;
-    while found.on_trial {
+    while found.is_on_trial(resolver.http().clock().best()) {
         *url = Some(found.clone());
         let need = match is_served(resolver.http(), &found).await {
             Ok(true) => break,

@@ -356,7 +356,7 @@ impl<'a> Attempts<'a> {
             self.facts.requests += 1;
             let opened = transfer::open(http, &url, &sink.missing(), sink.entity()).await;
             if let Ok(Opened::Complete | Opened::Body(_)) = &opened {
-                url.on_trial = false; // the storage still serves it
+                url.proven = true;
             }
             let error = match opened {
                 Ok(Opened::Complete) => {
@@ -413,7 +413,8 @@ impl<'a> Attempts<'a> {
             };
             let stalled = error.code() == Code::Stalled;
             course.moved_to(sink.held(), &mut self.retry, stalled);
-            if url.on_trial || error.code() == Code::StorageDenied {
+            let on_trial = url.is_on_trial(self.resolver.http().clock().best());
+            if on_trial || error.code() == Code::StorageDenied {
                 url = self.recharge(&url, error, sink).await?;
                 used = false;
                 continue;

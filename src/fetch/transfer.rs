@@ -155,7 +155,7 @@ fn other_document(why: &'static str) -> Opened {
 
 /// Follows the storage's own redirects by hand; each hop is checked before it is asked.
 async fn follow(http: &Http, url: &PresignedUrl, part: Option<Part<'_>>) -> Result<(Reply, Url)> {
-    let limit = url.on_trial.then_some(TRIAL);
+    let limit = url.is_on_trial(http.clock().best()).then_some(TRIAL);
     let mut url = url.expose().clone();
     for _ in 0..=REDIRECTS {
         let reply = http.storage(&url, part, limit).await?;
@@ -286,7 +286,7 @@ fn refused(reply: &Reply) -> Error {
 /// say *expired* in many ways, so that any of their denials of a URL past its end means that, and of a
 /// URL on trial every 4xx but those that ask to come back.
 async fn refusal_of(reply: Reply, url: &PresignedUrl, http: &Http) -> Result<Opened> {
-    let expired = url.is_expired(http.clock().now());
+    let now = http.clock().best();
     let status = reply.status();
     let host = reply.host().to_owned();
     let wait = reply.retry_after();
@@ -309,13 +309,15 @@ async fn refusal_of(reply: Reply, url: &PresignedUrl, http: &Http) -> Result<Ope
         (500.., _) => {
             Err(error(Code::StorageError, format!("the storage {host} failed")).permanent())
         }
-        (400..=499, _) if url.on_trial => Ok(Opened::Expired),
+        (400..=499, _) if url.is_on_trial(now) => Ok(Opened::Expired),
         (404, _) => Ok(Opened::NotThere(error(
             Code::StorageDenied,
             format!("the storage {host} does not have the document"),
         ))),
         (_, Refusal::Expired) => Ok(Opened::Expired),
-        (401 | 403 | 410, Refusal::Denied | Refusal::Signature) if expired => Ok(Opened::Expired),
+        (401 | 403 | 410, Refusal::Denied | Refusal::Signature) if url.is_expired(now) => {
+            Ok(Opened::Expired)
+        }
         (_, Refusal::ClockSkew) => Err(error(
             Code::ClockSkew,
             format!("the storage {host} finds the clock of whoever signed the URL wrong"),

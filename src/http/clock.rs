@@ -14,10 +14,7 @@ pub struct Clock(Mutex<Option<SignedDuration>>);
 impl Clock {
     /// Takes the `Date` of an answer that came `now`.
     pub fn learn(&self, headers: &HeaderMap, now: Timestamp) {
-        let date = headers::text(headers, DATE)
-            .and_then(|date| httpdate::parse_http_date(date).ok())
-            .and_then(|date| Timestamp::try_from(date).ok());
-        if let Some(date) = date {
+        if let Some(date) = date(headers) {
             let ahead = date.duration_since(now);
             *locked(&self.0) = Some(ahead);
         }
@@ -33,6 +30,12 @@ impl Clock {
     pub fn best(&self) -> Timestamp {
         self.now().unwrap_or_else(Timestamp::now)
     }
+}
+
+/// The `Date` of an answer.
+pub fn date(headers: &HeaderMap) -> Option<Timestamp> {
+    let date = httpdate::parse_http_date(headers::text(headers, DATE)?).ok()?;
+    Timestamp::try_from(date).ok()
 }
 
 #[cfg(test)]

@@ -19,9 +19,8 @@ pub struct PresignedUrl {
     pub expires: Option<Timestamp>,
     /// Whether it was asked for just now, and not in an earlier run.
     pub fresh: bool,
-    /// Whether it comes from an earlier run and is past its end, as far as clocks know: the storage
-    /// decides, by a single request.
-    pub on_trial: bool,
+    /// Whether the storage has served it in this run.
+    pub proven: bool,
 }
 
 impl PresignedUrl {
@@ -34,32 +33,29 @@ impl PresignedUrl {
             resolved: Instant::now(),
             expires,
             fresh: true,
-            on_trial: false,
+            proven: false,
         }
     }
 
-    /// Wraps what a provider handed over `since` ago, in an earlier run; `now` is the servers' time,
-    /// where that is known.
-    pub fn recorded(
-        url: Url,
-        expires: Option<Timestamp>,
-        since: Duration,
-        now: Option<Timestamp>,
-    ) -> Self {
-        let instant = Instant::now();
-        let mut recorded = Self {
-            resolved: instant.checked_sub(since).unwrap_or(instant),
+    /// Wraps what a provider handed over `since` ago, in an earlier run.
+    pub fn recorded(url: Url, expires: Option<Timestamp>, since: Duration) -> Self {
+        let now = Instant::now();
+        Self {
+            resolved: now.checked_sub(since).unwrap_or(now),
             fresh: false,
             ..Self::new(url, expires)
-        };
-        recorded.on_trial = recorded.is_expired(now);
-        recorded
+        }
     }
 
-    /// Whether it is past its end at `now`, by the servers' clock; not where the end or the time is
-    /// unknown.
-    pub fn is_expired(&self, now: Option<Timestamp>) -> bool {
-        matches!((self.expires, now), (Some(end), Some(now)) if now >= end)
+    /// Whether it is past its end at `now`; not where the end is unknown.
+    pub fn is_expired(&self, now: Timestamp) -> bool {
+        self.expires.is_some_and(|end| now >= end)
+    }
+
+    /// Whether the storage must prove, by its answer to a single request, that a recorded URL past its
+    /// end did not expire.
+    pub fn is_on_trial(&self, now: Timestamp) -> bool {
+        !self.fresh && !self.proven && self.is_expired(now)
     }
 
     /// Whether its last minute has come.

@@ -3,15 +3,15 @@
 use super::{ANSWER, Ask, Resolver, answer};
 use crate::error::{Code, Error, Result};
 use crate::http::backoff::Retry;
-use crate::http::expiry;
 use crate::http::failure::Failure;
 use crate::http::gate::BeforeSend;
 use crate::http::headers;
 use crate::http::presigned::PresignedUrl;
 use crate::http::send::Reply;
+use crate::http::{clock, expiry};
 use crate::model::DocumentId;
 use crate::provider::Handoff;
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use reqwest::Method;
 use serde_json::Value;
 use url::Url;
@@ -52,7 +52,7 @@ impl Resolver {
             (Handoff::Redirect { .. }, 301 | 302 | 303 | 307 | 308) => {
                 let url = headers::location(reply.headers(), asked)
                     .map_err(|wrong| answer::protocol(title).why(wrong))?;
-                self.presigned(url, None)
+                self.presigned(url, None, None)
             }
             (Handoff::Redirect { .. }, status @ 200..=299) => Err(answer::protocol(title)
                 .why(format!(
@@ -60,6 +60,7 @@ impl Resolver {
                 ))
                 .http_status(status)),
             (Handoff::JsonField { url, hours, .. }, 200) => {
+                let date = clock::date(reply.headers());
                 let json: Value = answer::json(title, &reply.body(ANSWER).await?)?;
                 let field = url.trim_start_matches('/');
                 let text = json.pointer(url).and_then(Value::as_str).ok_or_else(|| {
@@ -73,7 +74,7 @@ impl Resolver {
                 let hours = hours.and_then(|hours| json.pointer(hours)?.as_f64());
                 let told =
                     hours.and_then(|hours| SignedDuration::try_from_secs_f64(hours * 3600.0).ok());
-                self.presigned(url, told)
+                self.presigned(url, told, date)
             }
             (Handoff::JsonField { .. }, status @ 200..=299) => Err(answer::protocol(title)
                 .why(format!("HTTP {status}"))
@@ -88,19 +89,24 @@ impl Resolver {
         }
     }
 
-    /// A URL that was handed over just now, with the earlier of two ends: the answer's, as `told` from
-    /// now on, and the URL's own.
+    /// A URL that was handed over just now, with the earlier of two ends: the answer's, as `told` from its
+    /// `date` on, and the URL's own.
     ///
     /// # Errors
     /// [`Code::Protocol`] for one that no request can carry.
-    fn presigned(&self, url: Url, told: Option<SignedDuration>) -> Result<PresignedUrl> {
+    fn presigned(
+        &self,
+        url: Url,
+        told: Option<SignedDuration>,
+        date: Option<Timestamp>,
+    ) -> Result<PresignedUrl> {
         let length = url.as_str().len();
         if length > LONGEST_URL {
             return Err(answer::protocol(self.provider.title).why(format!(
                 "its presigned URL of {length} bytes cannot be sent in a request"
             )));
         }
-        let now = self.http.clock().best();
+        let now = date.unwrap_or_else(|| self.http.clock().best());
         let told = told.and_then(|told| now.checked_add(told).ok());
         let ends = [told, expiry::of_url(&url)].into_iter().flatten();
         Ok(PresignedUrl::new(url, ends.min()))

@@ -216,11 +216,10 @@ impl Ledger {
     ///
     /// # Errors
     /// [`Code::ChargeRefused`] when the record cannot be trusted.
-    pub fn foresee(&self, id: &DocumentId, now: Option<Timestamp>) -> Result<Verdict> {
+    pub fn foresee(&self, id: &DocumentId, now: Timestamp) -> Result<Verdict> {
         let request = RetrievalRequest {
-            now,
             permitted: self.allow_recharge,
-            dry_run: true,
+            dry_run_at: Some(now),
             ..RetrievalRequest::default()
         };
         Ok(verdict(self.look(id)?.0.as_ref(), request))
@@ -599,7 +598,7 @@ mod tests {
                         Step::Run { api, begun, allow } => {
                             let ledger = ledger(folder.path(), allow);
                             let mut entry = ledger.open(&id).await.unwrap();
-                            let request = RetrievalRequest { now: Some(now + skew), begun, ..RetrievalRequest::default() };
+                            let request = RetrievalRequest { begun, ..RetrievalRequest::default() };
                             let mut verdict = entry.verdict(request);
                             let living = charge.is_some_and(|charge| charge.end.is_some_and(|end| now < end));
                             let free = charge.is_none_or(|charge| charge.delivered && !living && !begun);

@@ -66,7 +66,6 @@ impl Resolver {
         }
         let asked = entry.asked();
         let request = RetrievalRequest {
-            now: clock.now(),
             begun: need.begun,
             refused: need.refused,
             ..RetrievalRequest::default()
@@ -224,7 +223,7 @@ impl Resolver {
         if !self.provider.charged {
             return Ok(None);
         }
-        let verdict = self.ledger.foresee(id, self.http.clock().now())?;
+        let verdict = self.ledger.foresee(id, self.http.clock().best())?;
         Ok(Some(match verdict {
             Verdict::Use(_) => {
                 log::info!("{id} would use the URL of a recorded paid retrieval");

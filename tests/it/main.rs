@@ -11,6 +11,8 @@
 
 mod ahead;
 mod batch;
+mod charges;
+mod clocks;
 mod clusters;
 mod corpora;
 mod coverage;

@@ -111,16 +111,14 @@ pub enum Verdict {
 /// What a run knows when it asks for a verdict.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RetrievalRequest<'a> {
-    /// The servers' time, where it is known.
-    pub now: Option<Timestamp>,
     /// Whether part of the document is here already.
     pub begun: bool,
     /// Whether `--allow-recharge` still counts.
     pub permitted: bool,
     /// A URL that the storage refused in this run, though it has not expired.
     pub refused: Option<&'a PresignedUrl>,
-    /// Whether the run asks no storage, so that a URL past its end counts as expired.
-    pub dry_run: bool,
+    /// The time of a dry run: it asks no storage, and takes a URL past its end as expired.
+    pub dry_run_at: Option<Timestamp>,
 }
 
 /// The first table.
@@ -129,8 +127,8 @@ pub fn verdict(record: Option<&Record>, request: RetrievalRequest<'_>) -> Verdic
         return Verdict::Ask;
     };
     let refused = request.refused.is_some_and(|url| record.has(url));
-    let url = record.url(request.now);
-    let url = url.filter(|url| !(request.dry_run && url.on_trial));
+    let url = record.url();
+    let url = url.filter(|url| !request.dry_run_at.is_some_and(|now| url.is_expired(now)));
     match (record.state, url) {
         (State::Answered | State::Delivered, Some(url)) if !(refused && request.permitted) => {
             Verdict::Use(url)
@@ -172,12 +170,11 @@ impl Record {
     }
 
     /// Its URL, unless the storage said that it expired.
-    fn url(&self, now: Option<Timestamp>) -> Option<PresignedUrl> {
+    fn url(&self) -> Option<PresignedUrl> {
         let answer = self.answer.as_ref().filter(|answer| !answer.expired)?;
-        let since = now.unwrap_or(self.asked).duration_since(self.asked);
-        let since = since.unsigned_abs();
+        let since = Timestamp::now().duration_since(self.asked).unsigned_abs();
         let url = Url::parse(answer.url.expose()).ok()?;
-        Some(PresignedUrl::recorded(url, answer.expires, since, now))
+        Some(PresignedUrl::recorded(url, answer.expires, since))
     }
 
     fn has(&self, url: &PresignedUrl) -> bool {
@@ -328,7 +325,6 @@ mod tests {
             let record = state.map(|state| record(state, expired));
             let of = |permitted| {
                 let request = RetrievalRequest {
-                    now: Some(NOW),
                     begun,
                     permitted,
                     ..RetrievalRequest::default()
@@ -347,19 +343,20 @@ mod tests {
     fn clocks_decide_nothing_but_in_a_dry_run() {
         for (state, planned) in [(State::Answered, "refuse"), (State::Delivered, "ask, said")] {
             let record = record(state, false);
-            for (now, on_trial) in [(None, false), (Some(NOW), false), (Some(NOW + HOUR), true)] {
-                let mut request = RetrievalRequest {
-                    now,
+            let Verdict::Use(mut url) = verdict(Some(&record), RetrievalRequest::default()) else {
+                panic!("{state:?}");
+            };
+            for (now, on_trial) in [(NOW, false), (NOW + HOUR, true)] {
+                assert_eq!(url.is_on_trial(now), on_trial);
+                let request = RetrievalRequest {
+                    dry_run_at: Some(now),
                     ..RetrievalRequest::default()
                 };
-                let Verdict::Use(url) = verdict(Some(&record), request) else {
-                    panic!("{state:?} {now:?}");
-                };
-                assert_eq!(url.on_trial, on_trial);
-                request.dry_run = true;
                 let expected = if on_trial { planned } else { "use" };
                 assert_eq!(shown(&verdict(Some(&record), request)), expected);
             }
+            url.proven = true;
+            assert!(!url.is_on_trial(NOW + HOUR));
         }
     }
 
