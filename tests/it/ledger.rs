@@ -721,10 +721,17 @@ fn another_account_is_another_retrieval() {
     world.run(&["onecodex", "a"]).exits(0);
     let run = world.run(&["ledger", "list"]);
     assert_eq!(run.exits(0).stdout.lines().count(), 2);
-    // Whoever forgets a document forgets it for all accounts.
+    // Two records match, and none is given up; the credentials that are set mean one of them.
     world
         .run(&["ledger", "forget", "/api/v1/documents/a"])
-        .exits(0);
+        .exits(2);
+    assert_eq!(world.run(&["ledger", "list"]).stdout.lines().count(), 2);
+    let base = api.base();
+    let words = ["ledger", "forget", "onecodex", "a"];
+    let words = [&words[..], &["--resource", "documents", "--base", &base]].concat();
+    world.run(&words).exits(0);
+    assert!(world.run(&["ledger", "list"]).stdout.contains("doubtful"));
+    world.run(&["ledger", "forget", "a"]).exits(0);
     assert_eq!(world.run(&["ledger", "list"]).stdout, "");
     world
         .run(&["ledger", "forget", "a"])
@@ -905,14 +912,17 @@ fn the_ledger_is_told_as_a_table_as_fields_and_as_records() {
     let fields: Vec<&String> = records[0].as_object().unwrap().keys().collect();
     assert_eq!(
         fields,
-        ["provider", "base", "id", "state", "asked", "expires"]
+        [
+            "provider", "base", "id", "resource", "state", "asked", "expires"
+        ]
     );
+    assert_eq!(records[0]["resource"], "documents");
     assert_eq!(records[0]["id"], "doc1");
     let run = world.run(&["ledger", "list"]);
     let fields: Vec<&str> = run.stdout.trim_end().split('\t').collect();
     assert_eq!(
-        (fields[0], fields[1], fields[4]),
-        ("doc1", "delivered", "onecodex")
+        (fields[0], fields[1], fields[4], fields[5]),
+        ("doc1", "delivered", "onecodex", "documents")
     );
 }
 

@@ -10,13 +10,18 @@ use std::io::Read as _;
 use std::process::{Child, Command};
 
 /// Runs with all three streams on a terminal; returns the exit code and everything drawn.
-fn on_a_terminal(mut command: Command) -> (i32, String) {
+fn on_a_terminal(command: Command) -> (i32, String) {
+    on_a_terminal_of(100, command)
+}
+
+/// The same on one with so many columns.
+fn on_a_terminal_of(columns: u16, mut command: Command) -> (i32, String) {
     let main = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
     grantpt(&main).unwrap();
     unlockpt(&main).unwrap();
     let size = Winsize {
         ws_row: 30,
-        ws_col: 100,
+        ws_col: columns,
         ws_xpixel: 0,
         ws_ypixel: 0,
     };
@@ -205,4 +210,34 @@ fn names_of_a_manifest_cannot_move_it() {
             "{screen:?}"
         );
     }
+}
+
+#[test]
+fn the_ledger_shows_id_state_and_kind_in_forty_columns() {
+    let id = "5891ee65711c4d5e";
+    let document = Document::new("x.bin", vec![7; 10]).with_id(id);
+    let service = Service::start(vec![document], &[]);
+    let world = service.world();
+    world.run(&["onecodex", id]).exits(0);
+    let (code, screen) = on_a_terminal_of(40, world.command(&["ledger", "list"]));
+    assert_eq!(code, 0);
+    assert!(
+        screen.contains("5891ee65711c4d5e  delivered  documents\r\n"),
+        "{screen:?}"
+    );
+    let lines = |screen: &str| screen.lines().map(str::trim_end).map(str::len).max();
+    assert!(
+        lines(&screen).is_some_and(|longest| longest <= 48),
+        "{screen:?}"
+    ); // with colours
+    let (_, screen) = on_a_terminal_of(20, world.command(&["ledger", "list"]));
+    assert!(
+        screen.contains(id) && !screen.contains("delivered"),
+        "{screen:?}"
+    );
+    let (_, screen) = on_a_terminal_of(100, world.command(&["ledger", "list"]));
+    assert!(
+        screen.contains("59 min") && screen.contains("ASKED (UTC)"),
+        "{screen:?}"
+    );
 }
