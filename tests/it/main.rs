@@ -36,6 +36,7 @@ mod secrets;
 mod segments;
 mod stages;
 mod state;
+mod storages;
 mod support;
 mod sync;
 mod terminal;

@@ -2,6 +2,7 @@
 
 pub mod raw;
 pub mod services;
+pub mod storages;
 pub mod strace;
 pub mod tls;
 pub mod tools;

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 /// Whether a tool does its work here; says so where it does not.
-fn works(name: &str, probe: &[&str]) -> bool {
+pub fn works(name: &str, probe: &[&str]) -> bool {
     let works = Command::new(probe[0])
         .args(&probe[1..])
         .stdin(Stdio::null())
