@@ -22,6 +22,7 @@ use crate::resolve::listing::{Pages, Row};
 use crate::resolve::{Known, Resolver};
 use serde_json::Value;
 use std::collections::{HashSet, VecDeque};
+use std::fs::Metadata;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -228,7 +229,7 @@ impl Keeper<'_> {
         };
         Box::pin(async move {
             // What was changed here is said, also where a new version replaces it.
-            let right = self.is_right(&entry).await;
+            let right = self.is_right(&entry, &row.id).await;
             if right && entry.version == version {
                 let charged = provider.charged.then_some(false);
                 let skipped = entry.skipped(provider.name, &row.id, self.mirror.folder());
@@ -244,7 +245,7 @@ impl Keeper<'_> {
         })
     }
 
-    async fn is_right(&self, entry: &Entry) -> bool {
+    async fn is_right(&self, entry: &Entry, id: &str) -> bool {
         let presence = if self.verify {
             let (mirror, entry) = (Arc::clone(&self.mirror), entry.clone());
             let checking = tokio::task::spawn_blocking(move || mirror.holds(&entry, true));
@@ -253,15 +254,20 @@ impl Keeper<'_> {
             self.mirror.holds(entry, false)
         };
         let path = self.mirror.folder().join(&entry.path);
+        let own = |found: Metadata| self.fetcher.taken().take_file(&found, id);
         match presence {
-            Presence::Right => {}
+            Presence::Right if std::fs::metadata(&path).is_ok_and(own) => return true,
+            Presence::Right => log::warn!(
+                "{} is the file of another document: fetching it again",
+                path.display()
+            ),
             Presence::Missing => log::warn!("{} was removed: fetching it again", path.display()),
             Presence::Wrong => log::warn!(
                 "{} is not as it was written: fetching it again",
                 path.display()
             ),
         }
-        presence == Presence::Right
+        false
     }
 
     /// Where a document goes that the mirror does not know.

@@ -3,17 +3,18 @@
 use super::digests::sha256_of;
 use super::naming::{self, Template};
 use super::partial::{Partial, Publication, Published};
-use super::turns::{Turn, Turns};
+use super::taken::Taken;
+use super::turns::Turn;
 use super::writable::{self, Replaceable};
 use crate::error::{Code, Error, Result};
-use crate::model::{DocumentId, digest128, locked};
+use crate::model::DocumentId;
 use crate::secret::is_in;
 use crate::state::files::{self, FileIdentity};
-use std::collections::HashMap;
 use std::ffi::OsStr;
+use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 /// What an existing target means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,36 +46,6 @@ pub struct Wish {
     pub template: Template,
     /// What an existing target means.
     pub if_exists: IfExists,
-}
-
-/// Targets that documents of this batch have taken: two never share a file. Paths and ids are kept as
-/// hashes: there may be many.
-#[derive(Debug, Default)]
-pub struct Taken {
-    owners: Mutex<HashMap<u64, u64>>,
-    turns: Turns,
-}
-
-impl Taken {
-    /// Takes `path` for the document `id`, unless another one has it. Compared without case: file
-    /// systems differ.
-    pub fn take(&self, path: &Path, id: &str) -> bool {
-        let path = path.to_string_lossy().to_lowercase();
-        let (path, id) = (short_hash(&path), short_hash(id));
-        *locked(&self.owners).entry(path).or_insert(id) == id
-    }
-
-    /// A document's turn to take a name; to be called in the order of asking.
-    pub fn turn(&self, order: u64) -> Turn<'_> {
-        self.turns.take(order)
-    }
-}
-
-/// Should two paths ever share one, the later document gets its id into its name.
-fn short_hash(text: &str) -> u64 {
-    #[allow(clippy::cast_possible_truncation, reason = "half of it is enough")]
-    let half = digest128(&[text.as_bytes()]) as u64;
-    half
 }
 
 /// Told of a target right before a document gets its name there.
@@ -241,7 +212,11 @@ impl<'a> Destination<'a> {
                 1 => format!("--{own}"),
                 number => format!("--{own} ({number})"),
             };
-            let path = self.wish.folder.join(naming::with_suffix(name, &suffix));
+            let name = naming::with_suffix(name, &suffix);
+            let path = match &self.target {
+                Some(target) => target.with_file_name(name),
+                None => self.wish.folder.join(name),
+            };
             if self.taken.take(&path, self.id.as_str()) {
                 return path;
             }
@@ -289,6 +264,13 @@ impl<'a> Destination<'a> {
         if self.published_meanwhile == Some(FileIdentity::of(&found)) {
             return Ok(Standing::Skip);
         }
+        if self.taken.is_of_another(&found, self.id.as_str()) {
+            // The disk takes two names of this batch for one.
+            let name = self.wanted_name.take().or_else(|| self.file_name());
+            self.wanted_name = name;
+            self.step_aside()?;
+            return self.look();
+        }
         // A link is replaced, not followed; but one to a device or a folder is no file to replace.
         let behind = std::fs::metadata(&target).unwrap_or(found.clone());
         let replaceable = behind.is_file() || behind.is_symlink();
@@ -321,6 +303,11 @@ impl<'a> Destination<'a> {
                 "nothing is overwritten without being asked",
             )),
         }
+    }
+
+    /// Whether what was found is another document of this batch.
+    fn is_of_another(&self, found: std::io::Result<Metadata>) -> bool {
+        found.is_ok_and(|found| self.taken.is_of_another(&found, self.id.as_str()))
     }
 
     /// Makes sure that the target can be replaced where a look does not tell. `partial` is of this
@@ -404,37 +391,25 @@ impl<'a> Destination<'a> {
                     "a document without a name was to be published",
                 ));
             };
+            let found = || std::fs::symlink_metadata(&target);
             let overwrite = self.wish.if_exists == IfExists::Overwrite;
-            let (there, announce) = (target.clone(), announce.cloned());
-            let beside = beside && !partial.is_in_memory();
-            let publish = move || {
-                partial.publish(&there, overwrite, || {
-                    announce.map_or(Ok(()), |announce| announce(&there))
-                })
-            };
-            let published = if beside {
-                tokio::task::spawn_blocking(publish)
-                    .await
-                    .unwrap_or_else(|error| {
-                        let what = "a document could not be published";
-                        Err(Error::new(Code::Unexpected, what).why(error.to_string()))
-                    })
-            } else {
-                publish()
-            };
-            match published? {
-                Published::Done => return Ok(Standing::Free),
-                Published::Exists(back) => partial = *back,
-            }
-            if matches!(self.wish.if_exists, IfExists::Same { .. }) {
-                let there = tokio::task::spawn_blocking(move || sha256_of(&target)).await;
-                let there = there.ok().and_then(Result::ok);
-                if sha256.is_some() && sha256 == there.as_deref() {
-                    partial.discard()?;
-                    return Ok(Standing::Skip);
+            if !overwrite || !self.is_of_another(found()) {
+                self.taken.publishes(partial.identity(), self.id.as_str());
+                match publish(partial, &target, overwrite, announce, beside).await? {
+                    Published::Done => return Ok(Standing::Free),
+                    Published::Exists(back) => partial = *back,
                 }
-                self.step_aside()?;
-                continue;
+                let other = self.is_of_another(found());
+                if !other && matches!(self.wish.if_exists, IfExists::Same { .. }) {
+                    let there = tokio::task::spawn_blocking(move || sha256_of(&target)).await;
+                    let there = there.ok().and_then(Result::ok);
+                    if sha256.is_some() && sha256 == there.as_deref() {
+                        partial.discard()?;
+                        return Ok(Standing::Skip);
+                    }
+                    self.step_aside()?;
+                    continue;
+                }
             }
             match self.look() {
                 Ok(Standing::Free) => {}
@@ -449,6 +424,30 @@ impl<'a> Destination<'a> {
             }
         }
     }
+}
+
+async fn publish(
+    partial: Partial,
+    target: &Path,
+    overwrite: bool,
+    announce: Option<&Announce>,
+    beside: bool,
+) -> Result<Published> {
+    let (there, announce) = (target.to_path_buf(), announce.cloned());
+    let beside = beside && !partial.is_in_memory();
+    let publish = move || {
+        partial.publish(&there, overwrite, || {
+            announce.map_or(Ok(()), |announce| announce(&there))
+        })
+    };
+    if !beside {
+        return publish();
+    }
+    let published = tokio::task::spawn_blocking(publish).await;
+    published.unwrap_or_else(|error| {
+        let what = "a document could not be published";
+        Err(Error::new(Code::Unexpected, what).why(error.to_string()))
+    })
 }
 
 fn ends_like_folder(path: &Path) -> bool {

@@ -1,7 +1,7 @@
 //! The one story: a document id becomes a file.
 
 use super::attempts::{Ahead, Arrived, Attempts};
-use super::destination::{Announce, Destination, Standing, Taken, Wish};
+use super::destination::{Announce, Destination, Standing, Wish};
 use super::events::Progress;
 use super::interrupt::Interrupt;
 use super::outages::{AfterFailure, Outages, Probe};
@@ -12,6 +12,7 @@ use super::places::{Place, Places};
 use super::queue::Ended;
 use super::segments::Connections;
 use super::sink::Sink;
+use super::taken::Taken;
 use super::verify::Wanted;
 use super::writable::Folders;
 use crate::error::panics;

@@ -23,6 +23,7 @@ pub mod queue;
 pub mod segments;
 mod sidecar;
 mod sink;
+mod taken;
 mod transfer;
 mod turns;
 pub use transfer::is_served;

@@ -584,6 +584,12 @@ impl Partial {
         }
     }
 
+    /// Which file it is, whatever name it gets; none where the system does not tell.
+    pub fn identity(&self) -> Option<FileIdentity> {
+        let metadata = self.file.metadata().ok()?;
+        Some(FileIdentity::of(&metadata))
+    }
+
     /// Notes that the file is about to have two names. Without the note only a kill in between is not
     /// mended.
     fn note_target(&mut self, target: &Path) {

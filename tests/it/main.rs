@@ -29,6 +29,7 @@ mod interrupt;
 mod ledger;
 mod lines;
 mod list;
+mod names;
 mod options;
 mod s3;
 mod sandbox;
