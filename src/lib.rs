@@ -15,10 +15,11 @@
 //! | 3 | [`resolve`] |
 //! | 2 | [`provider`], [`http`] |
 //! | 1 | [`config`], [`state`] |
-//! | 0 | [`model`], [`secret`], [`error`] |
+//! | 0 | [`model`], [`secret`], [`error`], [`awake`] |
 //!
 //! [`sandbox`] stands beside them and imports floor 0 only.
 
+pub mod awake;
 pub mod cli;
 pub mod commands;
 pub mod config;

@@ -130,7 +130,8 @@ async fn url(arguments: UrlOf) -> u8 {
     let resolved = async {
         let provider = provider(arguments.provider, &arguments.resource)?;
         let id = provider.document_id(&arguments.id)?;
-        commands::url::run(provider, &connection, &id, |url| printer.url(url)).await
+        let printing = |url: &_| printer.url(url);
+        Box::pin(commands::url::run(provider, &connection, &id, printing)).await
     };
     end(&printer, Box::pin(resolved).await)
 }

@@ -11,6 +11,7 @@ use super::segments::{Ended, Segments};
 use super::sink::Sink;
 use super::transfer::{self, Body, Copied, Opened};
 use super::verify::{Lengths, check_length};
+use crate::awake;
 use crate::error::{Code, Error, Result};
 use crate::http::backoff::{self, Retry};
 use crate::http::headers::is_strong;
@@ -19,7 +20,7 @@ use crate::model::DocumentId;
 use crate::resolve::ledger::UnderWay;
 use crate::resolve::{Known, Need, Resolver};
 use std::pin::pin;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// An attempt that moved fewer bytes than this, and not the rest, made no progress.
 pub const PROGRESS: u64 = 16 << 10;
@@ -106,9 +107,9 @@ impl Course {
     fn moved_to(&mut self, held: u64, retry: &mut Retry, stalled: bool) {
         let is_new = held.saturating_sub(self.farthest) >= PROGRESS;
         if is_new && stalled {
-            retry.stalled(Instant::now());
+            retry.stalled(awake::now());
         } else if is_new {
-            retry.progressed(Instant::now());
+            retry.progressed(awake::now());
             (self.renewed, self.flapping) = (false, false);
         }
         self.farthest = self.farthest.max(held);
@@ -207,11 +208,11 @@ impl<'a> Attempts<'a> {
                 asked = &mut asking => asked,
             };
             asked?;
-            let since = Instant::now();
+            let since = awake::now();
             if !self.place.admission().await {
                 return Ok(None);
             }
-            self.facts.in_line = since.elapsed();
+            self.facts.in_line = awake::since(since);
             self.place.asked();
         }
         Ok(Some(ahead))
@@ -230,7 +231,7 @@ impl<'a> Attempts<'a> {
     ) -> Result<Arrived> {
         // Whatever was waited for before was nobody's failure.
         let mut url = url.map(|url| {
-            self.retry.paused(url.resolved.elapsed());
+            self.retry.paused(url.age());
             self.resolved(url)
         });
         if url.is_none() {
@@ -340,7 +341,7 @@ impl<'a> Attempts<'a> {
             None => self.resolve(Need::default(), sink).await?,
         };
         // A URL that has only just come is used, however short it lives.
-        let mut used = url.resolved.elapsed() >= NEW;
+        let mut used = url.age() >= NEW;
         let mut course = Course {
             farthest: sink.held(),
             ranges: true,
@@ -588,8 +589,8 @@ impl<'a> Attempts<'a> {
     /// # Errors
     /// `error`, when it should be there.
     async fn wait_for_object(&mut self, url: &PresignedUrl, error: Error) -> Result<()> {
-        let since = url.resolved.elapsed();
-        let now = Instant::now();
+        let since = url.age();
+        let now = awake::now();
         let wait = self
             .retry
             .wait_for_object(since, error.wait(), now, backoff::random());
@@ -601,7 +602,7 @@ impl<'a> Attempts<'a> {
             backoff::notice(wait),
             "the storage does not show the document yet; looking again in {seconds:.1} s"
         );
-        tokio::time::sleep(wait).await;
+        awake::sleep(wait).await;
         Ok(())
     }
 

@@ -1,6 +1,7 @@
 //! SIGINT and SIGTERM: the first asks everything under way for a clean stop, a second one ends the
 //! process at once.
 
+use crate::awake;
 use crate::error::{Code, Error, Result};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
@@ -86,6 +87,9 @@ impl Interrupt {
                     look.as_mut().poll(context)
                 })
                 .await;
+            }
+            if must_not_stop() {
+                awake::turn().await; // for an answer that has arrived by now
             }
             signal
         };

@@ -14,9 +14,9 @@
 use super::extents::{self, Extents};
 use super::publishing;
 use super::sidecar::{Sidecar, SidecarFile};
+use crate::awake::apart;
 use crate::error::{Code, Error, Result};
 use crate::http::headers::is_strong;
-use crate::http::stall::apart;
 use crate::state::files::{
     FileIdentity, HAS_ANOTHER_NAME, Names, Renamed, fresh, is_in_memory, names, open_folder,
     open_own, read_piece, refused, remove, rename_new, sync_folder, umask,

@@ -7,6 +7,7 @@
 //! the deadline ends the run at once instead. Progress, told by whoever moves bytes, starts both anew.
 //! Only [transient](Error::transient) failures are waited for at all.
 
+use crate::awake;
 use crate::error::Error;
 use crate::model::short_duration;
 use std::time::{Duration, Instant};
@@ -78,7 +79,7 @@ impl Retry {
 
     /// How long a wait may still be.
     pub fn left(&self) -> Duration {
-        self.left_at(Instant::now())
+        self.left_at(awake::now())
     }
 
     fn left_at(&self, now: Instant) -> Duration {
@@ -137,7 +138,7 @@ impl Retry {
     /// The error itself, when it ends the run.
     pub async fn pause(&mut self, error: Error) -> Result<(), Error> {
         let message = error.message();
-        match self.judge(error, Instant::now(), random()) {
+        match self.judge(error, awake::now(), random()) {
             Verdict::GiveUp(error) => Err(error),
             Verdict::Wait(wait) => {
                 let level = notice(wait);
@@ -146,7 +147,7 @@ impl Retry {
                     "{message}; trying again in {:.1} s",
                     wait.as_secs_f64()
                 );
-                tokio::time::sleep(wait).await;
+                awake::sleep(wait).await;
                 Ok(())
             }
         }

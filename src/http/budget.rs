@@ -8,10 +8,12 @@
 //! is that of this process.
 
 use super::backoff::notice;
+use crate::awake;
 use crate::error::{Code, Error, Result};
 use crate::model::{MOST_REQUESTS, Rate, locked};
 use crate::state::records::{Lasting, Records};
 use serde::{Deserialize, Serialize};
+use std::pin::pin;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -128,7 +130,7 @@ impl Budget {
         }
         let key = key();
         let limit = milliseconds(limit).min(LONGEST_ANSWER);
-        let asked = Instant::now();
+        let asked = awake::now();
         let mut told = false;
         loop {
             let free = self
@@ -156,14 +158,14 @@ impl Budget {
                 Free::In(wait) => {
                     let wait = Duration::from_millis(wait);
                     self.tell(wait);
-                    tokio::time::sleep(wait).await;
+                    awake::sleep(wait).await;
                 }
                 Free::AfterAnswer => {
-                    if !told && asked.elapsed() > NOTICED {
+                    if !told && awake::since(asked) > NOTICED {
                         log::warn!("waiting for the answers of requests that fill the rate budget");
                         told = true;
                     }
-                    tokio::time::sleep(POLL).await;
+                    awake::sleep(POLL).await;
                 }
             }
         }
@@ -200,11 +202,11 @@ impl Budget {
             return Ok(work(&mut locked(&self.memory)));
         }
         let what = "counting its requests";
-        let asked = Instant::now();
-        let Ok(_first) = tokio::time::timeout(patience, self.queue.lock()).await else {
+        let asked = awake::now();
+        let Ok(_first) = awake::timeout(patience, pin!(self.queue.lock())).await else {
             return Err(Error::new(Code::Busy, format!("another process is {what}")));
         };
-        let patience = patience.saturating_sub(asked.elapsed());
+        let patience = patience.saturating_sub(awake::since(asked));
         let failed = match self.records.lock(&self.name, patience, what).await {
             Ok(_lock) => {
                 // One that cannot be trusted is written anew.

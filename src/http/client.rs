@@ -12,7 +12,7 @@
 
 use super::addresses::{Policy, is_localhost, is_loopback};
 use super::ahead::Spare;
-use super::connector::Along;
+use super::connector::{Along, Direct, Way};
 use super::gate::Gate;
 use crate::config::settings::Connection;
 use crate::config::variables::{self, ALL_PROXY, HTTP_PROXY, HTTPS_PROXY, NO_PROXY};
@@ -80,7 +80,7 @@ impl Clients {
     /// # Errors
     /// [`Code::Unexpected`] when the library cannot make it.
     pub fn client(&self, channel: Channel) -> Result<Client> {
-        build(self.builder(channel))
+        build(self.builder(channel, Direct))
     }
 
     /// A client for requests that may cost money, one at a time; its connections stop at `gate`.
@@ -88,10 +88,7 @@ impl Clients {
     /// # Errors
     /// [`Code::Unexpected`] when the library cannot make it.
     pub fn charged(&self, gate: &Gate) -> Result<Client> {
-        build(
-            self.builder(Channel::Charged)
-                .connector_layer(Along(gate.clone())),
-        )
+        build(self.builder(Channel::Charged, gate.clone()))
     }
 
     /// A client for one storage, whose first connection is `spare`; none where a proxy is in between.
@@ -99,11 +96,13 @@ impl Clients {
         if self.proxies.for_url(origin).is_some() {
             return None;
         }
-        let builder = self.builder(Channel::Storage);
-        build(builder.connector_layer(Along(spare.clone()))).ok()
+        build(self.builder(Channel::Storage, spare.clone())).ok()
     }
 
-    fn builder(&self, channel: Channel) -> ClientBuilder {
+    fn builder<W>(&self, channel: Channel, way: W) -> ClientBuilder
+    where
+        W: Way + Send + Sync + 'static,
+    {
         let mut tls = self.tls.clone();
         tls.alpn_protocols = match channel {
             Channel::Api => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
@@ -116,7 +115,7 @@ impl Clients {
             .redirect(redirect::Policy::none())
             .referer(false)
             .retry(retry::never())
-            .connect_timeout(self.settings.connect_timeout)
+            .connector_layer(Along(way, self.settings.connect_timeout))
             .dns_resolver(Arc::new(Resolver(Arc::clone(&self.policy))))
             .no_proxy()
             .proxy(Proxy::custom(move |url| proxies.for_url(url)))

@@ -1,8 +1,11 @@
 //! Connectors that do something about each connection that they make: the library takes such a one as a
 //! layer around its own.
 
-use std::pin::Pin;
+use crate::awake;
+use std::io;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
+use std::time::Duration;
 use tower_layer::Layer;
 use tower_service::Service;
 
@@ -19,16 +22,36 @@ pub trait Way: Clone {
         E: Send + 'static;
 }
 
-/// Lays a way around a connector.
+/// The connection as it is made.
+#[derive(Clone, Copy, Debug)]
+pub struct Direct;
+
+impl Way for Direct {
+    fn lead<C, T, E>(&self, connecting: C) -> Connecting<T, E>
+    where
+        C: Future<Output = Result<T, E>> + Send + 'static,
+        T: Send + 'static,
+        E: Send + 'static,
+    {
+        Box::pin(connecting)
+    }
+}
+
+/// Lays a way around a connector, whose connections are made within a time limit. (The library's own
+/// limit would count the time in which the process did not run.)
 #[derive(Clone, Debug)]
-pub struct Along<W>(pub W);
+pub struct Along<W>(pub W, pub Duration);
 
 impl<S, W: Way> Layer<S> for Along<W> {
     type Service = Led<S, W>;
 
     fn layer(&self, connector: S) -> Led<S, W> {
-        let way = self.0.clone();
-        Led { connector, way }
+        let Self(way, limit) = self.clone();
+        Led {
+            connector,
+            way,
+            limit,
+        }
     }
 }
 
@@ -37,6 +60,7 @@ impl<S, W: Way> Layer<S> for Along<W> {
 pub struct Led<S, W> {
     connector: S,
     way: W,
+    limit: Duration,
 }
 
 impl<S, R, W> Service<R> for Led<S, W>
@@ -44,7 +68,7 @@ where
     S: Service<R>,
     S::Future: Send + 'static,
     S::Response: Send + 'static,
-    S::Error: Send + 'static,
+    S::Error: From<io::Error> + Send + 'static,
     W: Way,
 {
     type Response = S::Response;
@@ -56,6 +80,10 @@ where
     }
 
     fn call(&mut self, request: R) -> Self::Future {
-        self.way.lead(self.connector.call(request))
+        let (limit, connecting) = (self.limit, self.connector.call(request));
+        self.way.lead(async move {
+            let connected = awake::timeout(limit, pin!(connecting)).await;
+            connected.unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut).into()))
+        })
     }
 }

@@ -1,5 +1,6 @@
 //! Presigned URLs, and what storages mean when they refuse one.
 
+use crate::awake;
 use crate::secret::register_url;
 use jiff::{SignedDuration, Timestamp};
 use std::fmt;
@@ -30,7 +31,7 @@ impl PresignedUrl {
         register_url(&url);
         Self {
             url,
-            resolved: Instant::now(),
+            resolved: awake::now(),
             expires,
             fresh: true,
             proven: false,
@@ -39,7 +40,7 @@ impl PresignedUrl {
 
     /// Wraps what a provider handed over `since` ago, in an earlier run.
     pub fn recorded(url: Url, expires: Option<Timestamp>, since: Duration) -> Self {
-        let now = Instant::now();
+        let now = awake::now();
         Self {
             resolved: now.checked_sub(since).unwrap_or(now),
             fresh: false,
@@ -61,6 +62,11 @@ impl PresignedUrl {
     /// Whether its last minute has come.
     pub fn is_about_to_end(&self, now: Option<Timestamp>) -> bool {
         matches!((self.expires, now), (Some(end), Some(now)) if end.duration_since(now) < LAST_MINUTE)
+    }
+
+    /// How long ago the provider handed it over, as far as this process ran.
+    pub fn age(&self) -> Duration {
+        awake::since(self.resolved)
     }
 
     /// The URL itself: for the request, and for `docfetch url`.

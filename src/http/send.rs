@@ -10,7 +10,8 @@ use super::gate::{BeforeSend, Gate};
 use super::headers;
 use super::lines::{Line, Lines};
 use super::presigned::{redacted, shown_host};
-use super::stall::{StallWatch, Wait};
+use super::stall::StallWatch;
+use crate::awake::{self, Wait};
 use crate::config::settings::{Connection, RateLimit};
 use crate::error::{Code, Error, Result};
 use crate::model::{Rate, fingerprint};
@@ -19,6 +20,7 @@ use crate::state::records::{BUDGETS, StateFolder};
 use jiff::Timestamp;
 use reqwest::header::{self, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, Method, RequestBuilder, Response, Version};
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime};
@@ -26,6 +28,14 @@ use url::{Origin, Url};
 
 /// Whatever an error body says beyond this is not read.
 pub const ERROR_BODY: usize = 4096;
+/// Its words are worth no longer wait.
+const ERROR_TIME: Duration = Duration::from_secs(10);
+/// The answer to a paid request is waited for at least so long, from its first byte to its last.
+const PAID_ANSWER: Duration = Duration::from_mins(5);
+/// The answer to a free one is.
+const FREE_ANSWER: Duration = Duration::from_secs(5);
+/// How often a reader looks whether the part of a body that is here is enough.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// Everything that is spoken to for one API: its own host, and the storages that it names.
 #[derive(Debug)]
@@ -41,6 +51,7 @@ pub struct Http {
     clock: Clock,
     connect_timeout: Duration,
     stall_timeout: Duration,
+    retry_max_time: Duration,
 }
 
 /// The client of a storage that was connected to ahead.
@@ -88,7 +99,7 @@ pub struct ApiRequest<'a> {
     pub form: Option<&'static str>,
     /// How long a hold of the budget may be waited for.
     pub patience: Duration,
-    /// How long the answer may take, where that is less than usual.
+    /// How long the answer may take in all, where that is less than usual.
     pub limit: Option<Duration>,
     /// Waited for, of a charged request, right before its first byte leaves.
     pub before_send: &'a dyn BeforeSend,
@@ -126,6 +137,7 @@ impl Http {
             budget: Budget::new(rates, state.records(BUDGETS), name),
             clock: Clock::default(),
             stall_timeout: settings.stall_timeout,
+            retry_max_time: settings.retry_max_time,
         })
     }
 
@@ -161,15 +173,8 @@ impl Http {
                 ))
             })?;
         value.set_sensitive(true);
-        // A connection that is still being made ends by its own time limit, as one that carried
-        // nothing: so whatever outlasts both has been sent.
-        let time = if request.charged {
-            self.connect_timeout + self.stall_timeout
-        } else {
-            self.stall_timeout
-        };
-        let time = request.limit.map_or(time, |limit| limit.min(time));
-        let slot = self.budget.slot(time, request.patience).await;
+        let time = self.time_for(&request);
+        let slot = self.budget.slot(time.head, request.patience).await;
         let slot = slot.map_err(|blocked| match blocked {
             Blocked::Busy(error) => Failure::unsent(error),
             Blocked::Held(held) => {
@@ -191,12 +196,34 @@ impl Http {
         answer
     }
 
+    /// No silence ends the wait for the answer to a paid request: its charge may depend on it.
+    fn time_for(&self, request: &ApiRequest<'_>) -> Time {
+        if request.charged {
+            let whole = PAID_ANSWER.max(self.retry_max_time);
+            // A connection that is still being made ends by its own time limit, as one that carried
+            // nothing: so whatever outlasts both has been sent.
+            let head = self.connect_timeout + whole;
+            return Time {
+                head,
+                whole: Some(head),
+                silence: whole,
+            };
+        }
+        let whole = FREE_ANSWER.max(self.retry_max_time);
+        let whole = request.limit.unwrap_or(whole);
+        Time {
+            head: self.stall_timeout.min(whole),
+            whole: Some(whole),
+            silence: self.stall_timeout,
+        }
+    }
+
     /// On a connection that was used a moment ago, or a fresh one.
     async fn send_charged(
         &self,
         request: &ApiRequest<'_>,
         credential: HeaderValue,
-        time: Duration,
+        time: Time,
     ) -> Result<Reply, Failure> {
         let gate = Gate::closed();
         let line = self.lines.take();
@@ -237,7 +264,7 @@ impl Http {
         client: &Client,
         request: &ApiRequest<'_>,
         credential: HeaderValue,
-        time: Duration,
+        time: Time,
     ) -> Result<Reply, Failure> {
         let mut sent = client
             .request(request.method.clone(), request.url.clone())
@@ -316,7 +343,12 @@ impl Http {
                 if last.is_empty() { "the end" } else { &last }
             );
         }
-        self.send(request, limit, url, &shown).await
+        let time = Time {
+            head: limit,
+            whole: None,
+            silence: self.stall_timeout,
+        };
+        self.send(request, time, url, &shown).await
     }
 
     /// Opens a connection to a storage, given by the root of its origin, for the first request to it.
@@ -351,28 +383,29 @@ impl Http {
     async fn send(
         &self,
         request: RequestBuilder,
-        time: Duration,
+        time: Time,
         url: &Url,
         shown: &str,
     ) -> Result<Reply, Failure> {
         let host = shown_host(url);
-        let started = Instant::now();
-        let answer = tokio::time::timeout(time, request.send()).await;
+        let started = awake::now();
+        let answer = awake::timeout(time.head, pin!(request.send())).await;
         let result = match answer {
             Ok(Ok(response)) => Ok(Reply {
                 response,
                 host,
-                stall_timeout: self.stall_timeout,
+                stall_timeout: time.silence,
+                end: time.whole.map(|whole| (started + whole, whole)),
                 line: None,
             }),
             Ok(Err(error)) => Err(failure::from_library(&error, &host)),
             Err(_) => Err(Failure {
                 error: Error::new(Code::Stalled, format!("{host} went silent"))
-                    .why(format!("no answer for {} s", time.as_secs_f64())),
+                    .why(format!("no answer for {} s", time.head.as_secs_f64())),
                 sent: true,
             }),
         };
-        let elapsed = started.elapsed().as_secs_f64() * 1000.0;
+        let elapsed = awake::since(started).as_secs_f64() * 1000.0;
         match &result {
             Ok(reply) => {
                 self.clock.learn(reply.headers(), Timestamp::now());
@@ -393,9 +426,38 @@ impl Http {
     }
 }
 
+/// How long an answer may take.
+#[derive(Clone, Copy, Debug)]
+struct Time {
+    /// Until its head is here.
+    head: Duration,
+    /// Until its body is here, too; none for as long as it moves.
+    whole: Option<Duration>,
+    /// How long less than 1 KiB/s may move in its body.
+    silence: Duration,
+}
+
+/// How a body that was read ended.
+pub enum End {
+    /// By itself.
+    Whole,
+    /// It goes on, and is read no further.
+    Cut,
+    /// The connection broke, or too little moved.
+    Broken(Error),
+}
+
 fn stalled(host: &str, window: Duration) -> Error {
     Error::new(Code::Stalled, format!("{host} went silent"))
         .why(format!("less than 1 KiB/s for {} s", window.as_secs_f64()))
+}
+
+fn endless(host: &str, whole: Duration) -> Error {
+    Error::new(
+        Code::Stalled,
+        format!("{host} gave an answer without an end"),
+    )
+    .why(format!("it was not whole after {} s", whole.as_secs_f64()))
 }
 
 fn without_query(url: &Url) -> String {
@@ -409,6 +471,8 @@ pub struct Reply {
     response: Response,
     host: String,
     stall_timeout: Duration,
+    /// When the body must be here, and how long that is after the request.
+    end: Option<(Instant, Duration)>,
     /// Where the client of a charged request goes when this body was read whole.
     line: Option<(Client, Arc<Lines>)>,
 }
@@ -478,23 +542,32 @@ impl Reply {
     pub async fn chunk(&mut self, watch: &mut StallWatch) -> Result<Option<bytes::Bytes>> {
         loop {
             let wait = Wait::begin();
-            let piece = tokio::time::timeout(watch.patience(), self.response.chunk()).await;
+            let left = self
+                .end
+                .map(|(end, _)| end.saturating_duration_since(awake::now()));
+            let patience = watch.patience().min(left.unwrap_or(Duration::MAX));
+            let piece = awake::timeout(patience, pin!(self.response.chunk())).await;
             let moved = match &piece {
                 Ok(Ok(Some(bytes))) => bytes.len() as u64,
                 _ => 0,
             };
             watch.note(wait.took(), moved);
-            match piece {
-                Ok(Ok(None)) => {
+            match (piece, self.end) {
+                (Ok(Ok(None)), _) => {
                     if let Some((client, lines)) = self.line.take() {
                         lines.give_back(client);
                     }
                     return Ok(None);
                 }
-                Ok(Err(error)) => return Err(failure::from_library(&error, &self.host).error),
+                (Ok(Err(error)), _) => {
+                    return Err(failure::from_library(&error, &self.host).error);
+                }
+                (Err(_), Some((end, whole))) if awake::now() >= end => {
+                    return Err(endless(&self.host, whole));
+                }
                 _ if watch.stalled() => return Err(stalled(&self.host, self.stall_timeout)),
-                Ok(Ok(some)) => return Ok(some),
-                Err(_) => {}
+                (Ok(Ok(some)), _) => return Ok(some),
+                (Err(_), _) => {}
             }
         }
     }
@@ -503,21 +576,42 @@ impl Reply {
     ///
     /// # Errors
     /// As [`Reply::chunk`].
-    pub async fn body(mut self, limit: usize) -> Result<Vec<u8>> {
-        let mut watch = self.stall_watch();
-        let mut body = Vec::new();
-        while body.len() < limit
-            && let Some(piece) = self.chunk(&mut watch).await?
-        {
-            body.extend_from_slice(&piece);
+    pub async fn body(self, limit: usize) -> Result<Vec<u8>> {
+        match self.read(limit, |_| false).await {
+            (_, End::Broken(error)) => Err(error),
+            (body, End::Whole | End::Cut) => Ok(body),
         }
-        body.truncate(limit);
-        Ok(body)
     }
 
-    /// The first bytes of an error's body; a body that breaks says nothing.
+    /// The body up to `limit` bytes, or as much of it as came. A body that takes long is read until it is
+    /// `enough`.
+    pub async fn read(mut self, limit: usize, enough: impl Fn(&[u8]) -> bool) -> (Vec<u8>, End) {
+        let mut watch = self.stall_watch();
+        let mut body = Vec::new();
+        let mut looked = awake::now();
+        loop {
+            match self.chunk(&mut watch).await {
+                Ok(None) => return (body, End::Whole),
+                Ok(Some(piece)) => body.extend_from_slice(&piece),
+                Err(error) => return (body, End::Broken(error)),
+            }
+            if body.len() > limit {
+                body.truncate(limit);
+                return (body, End::Cut);
+            }
+            if awake::since(looked) >= LOOK {
+                if enough(&body) {
+                    return (body, End::Cut);
+                }
+                looked = awake::now();
+            }
+        }
+    }
+
+    /// The first bytes of an error's body; a body that breaks or takes long says nothing.
     pub async fn error_body(self) -> Vec<u8> {
-        self.body(ERROR_BODY).await.unwrap_or_default()
+        let body = awake::timeout(ERROR_TIME, pin!(self.body(ERROR_BODY))).await;
+        body.unwrap_or_else(|_| Ok(Vec::new())).unwrap_or_default()
     }
 }
 
@@ -541,20 +635,14 @@ mod tests {
         })
     }
 
-    /// The refusal comes back whole through the library that resolved the name for us.
-    #[tokio::test]
-    async fn a_name_that_resolves_to_loopback_is_refused_for_a_public_api() {
-        let Some(name) = name_of_loopback() else {
-            println!("skipped: /etc/hosts names no loopback address but localhost");
-            return;
-        };
+    fn http(retry_max_time: Duration) -> Http {
         let settings = Connection {
             ca_cert: None,
             proxy: None,
             connect_timeout: Duration::from_secs(5),
             stall_timeout: Duration::from_secs(5),
             retries: 0,
-            retry_max_time: Duration::from_secs(5),
+            retry_max_time,
             rate_limit: None,
             allow_recharge: false,
             max_charges: None,
@@ -562,10 +650,52 @@ mod tests {
         };
         let base = Url::parse("https://api.example.com").unwrap();
         let state = StateFolder::new(None);
-        let http = Http::new(&settings, &base, &[], &state, &Secret::new("x")).unwrap();
+        Http::new(&settings, &base, &[], &state, &Secret::new("x")).unwrap()
+    }
+
+    /// The refusal comes back whole through the library that resolved the name for us.
+    #[tokio::test]
+    async fn a_name_that_resolves_to_loopback_is_refused_for_a_public_api() {
+        let Some(name) = name_of_loopback() else {
+            println!("skipped: /etc/hosts names no loopback address but localhost");
+            return;
+        };
+        let http = http(Duration::from_secs(5));
         let url = Url::parse(&format!("https://{name}:1/x?sig=secret")).unwrap();
         let error = http.storage(&url, None, None).await.err().unwrap();
         assert_eq!(error.code(), Code::PrivateAddress, "{error}");
         assert!(error.message().contains(&name) && !error.message().contains("secret"));
+    }
+
+    #[test]
+    fn a_paid_answer_is_waited_for_five_minutes_whatever_the_other_limits_are() {
+        use crate::http::gate::no_hook;
+        let minutes = |minutes| Duration::from_mins(minutes);
+        let time = |retry_max_time, charged| {
+            let request = ApiRequest {
+                url: Url::parse("https://api.example.com").unwrap(),
+                charged,
+                method: Method::POST,
+                authorization: &Authorization {
+                    header: header::AUTHORIZATION,
+                    value: Secret::new("x"),
+                },
+                form: None,
+                patience: Duration::ZERO,
+                limit: None,
+                before_send: &no_hook,
+            };
+            http(retry_max_time).time_for(&request)
+        };
+        for (retry_max_time, least) in [(minutes(1), minutes(5)), (minutes(60), minutes(60))] {
+            let paid = time(retry_max_time, true);
+            assert!(paid.head >= least && paid.silence >= least, "{paid:?}");
+            assert!(paid.whole.is_some_and(|whole| whole >= least), "{paid:?}");
+            let free = time(retry_max_time, false);
+            assert_eq!(
+                (free.head, free.whole),
+                (Duration::from_secs(5), Some(retry_max_time))
+            );
+        }
     }
 }

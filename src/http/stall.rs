@@ -1,52 +1,15 @@
 //! When a transfer counts as stalled.
 //!
-//! Only time spent waiting for the network counts: a slow disk or a paused reader of standard
-//! output is not the server's fault.
+//! Only time spent waiting for the network counts ([`crate::awake`]): a slow disk or a paused reader of
+//! standard output is not the server's fault.
 
-use std::cell::Cell;
 use std::collections::VecDeque;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Bytes a second below which a transfer does not count as moving.
 const FLOOR: u64 = 1024;
 /// Marks in a window: the verdict is at most this fraction late.
 const MARKS: u32 = 16;
-
-thread_local! {
-    /// For how long this thread, which reads all connections, did something else.
-    static BUSY: Cell<Duration> = const { Cell::new(Duration::ZERO) };
-}
-
-/// Does `work`, which may take long; whoever waits for the network meanwhile is not held to that time.
-pub fn apart<T>(work: impl FnOnce() -> T) -> T {
-    let began = Instant::now();
-    let done = work();
-    BUSY.set(BUSY.get() + began.elapsed());
-    done
-}
-
-/// A wait for the network that begins.
-#[derive(Debug)]
-pub struct Wait {
-    began: Instant,
-    busy: Duration,
-}
-
-impl Wait {
-    /// From now on.
-    pub fn begin() -> Self {
-        Self {
-            began: Instant::now(),
-            busy: BUSY.get(),
-        }
-    }
-
-    /// How long it took, without what was done [`apart`].
-    pub fn took(&self) -> Duration {
-        let busy = BUSY.get().saturating_sub(self.busy);
-        self.began.elapsed().saturating_sub(busy)
-    }
-}
 
 /// Watches that at least 1 KiB/s arrive over any window of waiting.
 #[derive(Debug)]

@@ -1,6 +1,6 @@
 //! How the presigned URL is handed over: by a redirect that is not followed, or in a JSON field.
 
-use super::{ANSWER, Ask, Resolver, answer};
+use super::{Ask, Resolver, answer, fields};
 use crate::error::{Code, Error, Result};
 use crate::http::backoff::Retry;
 use crate::http::failure::Failure;
@@ -61,7 +61,7 @@ impl Resolver {
                 .http_status(status)),
             (Handoff::JsonField { url, hours, .. }, 200) => {
                 let date = clock::date(reply.headers());
-                let json: Value = answer::json(title, &reply.body(ANSWER).await?)?;
+                let json = fields::read(title, reply, &[url], hours.as_slice()).await?;
                 let field = url.trim_start_matches('/');
                 let text = json.pointer(url).and_then(Value::as_str).ok_or_else(|| {
                     answer::protocol(title).why(format!("{field} is missing, or is no text"))

@@ -1,7 +1,7 @@
 //! Pages of documents, one after another.
 
 use super::filter::Filter;
-use super::{ANSWER, Ask, Resolver, answer};
+use super::{Ask, PAGE, Resolver, answer};
 use crate::error::{Error, Result};
 use crate::http::headers;
 use crate::http::send::Reply;
@@ -173,7 +173,7 @@ impl Pages<'_> {
         }
         match self.resolver.provider.listing.paging {
             Paging::NextField { rows, next, count } => {
-                let mut page: Map<String, Value> = answer::json(title, &reply.body(ANSWER).await?)?;
+                let mut page: Map<String, Value> = answer::json(title, &reply.body(PAGE).await?)?;
                 let total = page.get(count).and_then(Value::as_u64);
                 let total = total.map(|total| total.min(LARGEST_SIZE));
                 let next = match page.get(next) {
@@ -188,11 +188,7 @@ impl Pages<'_> {
             }
             Paging::TotalHeader { total } => {
                 let total = headers::count(reply.headers(), total);
-                Ok((
-                    answer::json(title, &reply.body(ANSWER).await?)?,
-                    total,
-                    None,
-                ))
+                Ok((answer::json(title, &reply.body(PAGE).await?)?, total, None))
             }
         }
     }

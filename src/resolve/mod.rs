@@ -7,6 +7,7 @@
 mod ahead;
 mod answer;
 pub mod charges;
+mod fields;
 pub mod filter;
 mod handoff;
 pub mod ledger;
@@ -14,6 +15,7 @@ pub mod listing;
 pub mod retrieval;
 mod token;
 
+use crate::awake;
 use crate::config::places;
 use crate::config::settings::Connection;
 use crate::error::{Code, Error, Result};
@@ -31,7 +33,7 @@ use charges::Charges;
 use ledger::Ledger;
 use reqwest::Method;
 use reqwest::header::{AUTHORIZATION, HeaderName};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use token::TokenCache;
 use url::Url;
 
@@ -39,8 +41,8 @@ use url::Url;
 const METADATA_TIME: Duration = Duration::from_secs(5);
 /// How long a hold of the rate budget is waited for where no deadline says it.
 const FREE_PATIENCE: Duration = Duration::from_mins(5);
-/// A page of a listing or a handoff is never longer.
-const ANSWER: usize = 16 << 20;
+/// A page of a listing is never longer.
+const PAGE: usize = 16 << 20;
 
 /// What a provider tells of a document for free.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -149,7 +151,7 @@ impl Resolver {
 
     /// Attempts and deadline for one document.
     pub fn retry(&self) -> Retry {
-        Retry::new(self.retry, Instant::now())
+        Retry::new(self.retry, awake::now())
     }
 
     /// What makes documents of this provider, kind, base and account different from all others: for
@@ -185,15 +187,11 @@ impl Resolver {
         };
         let reply = self.authorized(ask).await;
         let reply = reply.map_err(|failure| failure.error)?;
-        let slow = |_| Error::new(Code::Stalled, "its body does not end");
-        let reading = tokio::time::timeout(METADATA_TIME, async {
-            if reply.status() != 200 {
-                return Err(self.refusal(&self.thing(id), reply).await);
-            }
-            reply.body(ANSWER).await
-        });
-        let body = reading.await.map_err(slow)??;
-        let json: serde_json::Value = answer::json(self.provider.title, &body)?;
+        if reply.status() != 200 {
+            return Err(self.refusal(&self.thing(id), reply).await);
+        }
+        let wanted = [route.name, route.size];
+        let json = fields::read(self.provider.title, reply, &wanted, &[]).await?;
         let name = json.pointer(route.name).and_then(serde_json::Value::as_str);
         name.inspect(|name| admit(name));
         let size = json.pointer(route.size).and_then(serde_json::Value::as_u64);

@@ -5,6 +5,7 @@ use super::charges::{Charged, Charges};
 use super::ledger::UnderWay;
 use super::ledger::table::{Event, RetrievalRequest, State, Verdict};
 use super::{Need, Resolver};
+use crate::awake;
 use crate::error::{Code, Error, Result};
 use crate::http::backoff::Retry;
 use crate::http::failure::Failure;
@@ -12,7 +13,6 @@ use crate::http::presigned::PresignedUrl;
 use crate::model::{DocumentId, locked, short_duration};
 use jiff::Timestamp;
 use std::sync::PoisonError;
-use std::time::Instant;
 use tokio::sync::Mutex;
 
 /// What a real run would pay for a document.
@@ -87,9 +87,9 @@ impl Resolver {
         let entry = &Mutex::new(entry);
         let note = async |event: Event<'_>| entry.lock().await.note(event, clock.best()).await;
         loop {
-            let waiting = Instant::now();
+            let waiting = awake::now();
             let permit = self.charges.permit(id).await?;
-            retry.paused(waiting.elapsed());
+            retry.paused(awake::since(waiting));
             if let Some(notice) = notice.take() {
                 log::error!("{notice}");
             }

@@ -1,7 +1,7 @@
 //! The OAuth access token (RFC 6749 section 4.4): asked for once by all
 //! processes of a user, used until 60 s before it expires.
 
-use super::{ANSWER, Resolver, answer};
+use super::{Resolver, answer, fields};
 use crate::error::{Code, Error, Result};
 use crate::http::gate::no_hook;
 use crate::http::send::{ApiRequest, Authorization};
@@ -208,7 +208,10 @@ async fn ask(
     let title = resolver.provider().title;
     match reply.status() {
         200 => {
-            let granted: Granted = answer::json(title, &reply.body(ANSWER).await?)?;
+            let (needed, useful) = (["/access_token", "/token_type"], ["/expires_in"]);
+            let granted = fields::read(title, reply, &needed, &useful).await?;
+            let granted = Granted::deserialize(granted)
+                .map_err(|_| answer::protocol(title).why("the body is not the JSON of a token"))?;
             let bearer = granted.token_type.eq_ignore_ascii_case("bearer");
             let value = Secret::new(granted.access_token);
             if !bearer || !sendable(&value) {

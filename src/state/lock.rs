@@ -1,12 +1,13 @@
 //! One process at a time: a lock on a file of our own, which ends with the process that holds it.
 
 use super::files::{Names, names, open_named, open_own_if_there};
+use crate::awake;
 use crate::error::{Code, Error, Result};
 use rustix::fs::OFlags;
 use std::fs::{File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// The first and the longest time between two looks at a lock that another process holds.
 const POLL: [Duration; 2] = [Duration::from_millis(1), Duration::from_millis(100)];
@@ -27,7 +28,7 @@ pub async fn lock_own(
     what: &str,
     mut lost: impl FnMut(File),
 ) -> Result<(File, usize)> {
-    let asked = Instant::now();
+    let asked = awake::now();
     let [mut poll, longest] = POLL;
     let mut told = false;
     loop {
@@ -47,10 +48,10 @@ pub async fn lock_own(
             Err(TryLockError::WouldBlock) => true,
             Err(TryLockError::Error(error)) => return Err(Error::io("lock", path, &error)),
         };
-        if asked.elapsed() >= patience && (is_held || poll > POLL[0]) {
+        if awake::since(asked) >= patience && (is_held || poll > POLL[0]) {
             return Err(busy(path, what, is_held));
         }
-        if is_held && !told && asked.elapsed() > NOTICED {
+        if is_held && !told && awake::since(asked) > NOTICED {
             log::warn!("another process is {what}; waiting for it");
             told = true;
         }

@@ -12,7 +12,7 @@ fn floor(room: &str) -> u32 {
         "resolve" => 3,
         "provider" | "http" => 2,
         "state" | "config" => 1,
-        "model" | "secret" | "error" => 0,
+        "model" | "secret" | "error" | "awake" => 0,
         // Beside the house: it stands on floor 0, and only a command and the screen look at it.
         "sandbox" => 1,
         other => panic!("the room {other:?} has no floor; see src/lib.rs"),

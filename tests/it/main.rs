@@ -37,6 +37,7 @@ mod secrets;
 mod segments;
 mod stages;
 mod state;
+mod stops;
 mod storages;
 mod support;
 mod sync;

@@ -18,6 +18,7 @@ use super::events::Watcher;
 use super::pace::Pace;
 use super::partial::{Entity, Partial};
 use super::transfer::{self, Body, Copied, Opened};
+use crate::awake;
 use crate::error::{Code, Error, Result};
 use crate::http::backoff::{self, Retry, Verdict};
 use crate::http::headers::is_strong;
@@ -229,7 +230,7 @@ impl Segments<'_> {
             retry: retry.clone(),
             stop: None,
             rest: Duration::ZERO,
-            not_before: Instant::now(),
+            not_before: awake::now(),
             opening: 0,
             resting: 0,
         };
@@ -241,7 +242,7 @@ impl Segments<'_> {
                         Event::Opened(range, opened)
                     }
                     Next::Rest(wait) => {
-                        tokio::time::sleep(wait).await;
+                        awake::sleep(wait).await;
                         Event::Rested
                     }
                 }
@@ -417,7 +418,7 @@ impl Work<'_> {
     fn note(&mut self, error: Error, others: usize) {
         log::info!("a segment broke: {}", error.message());
         let held = self.partial.held();
-        let now = Instant::now();
+        let now = awake::now();
         if held >= self.held_then + PROGRESS {
             match error.code() {
                 Code::Stalled => self.retry.stalled(now),
@@ -452,7 +453,7 @@ impl Work<'_> {
         if self.stop.is_some() || going >= self.growth.wanted || self.missing.is_empty() {
             return None;
         }
-        let held_back = self.not_before.saturating_duration_since(Instant::now());
+        let held_back = self.not_before.saturating_duration_since(awake::now());
         let rest = held_back.max(std::mem::take(&mut self.rest));
         if !rest.is_zero() {
             self.resting += 1;
@@ -470,7 +471,7 @@ impl Work<'_> {
 
     /// Whoever goes on asks no sooner than the storage allows.
     async fn end(self) -> Result<Ended> {
-        let held_back = self.not_before.saturating_duration_since(Instant::now());
+        let held_back = self.not_before.saturating_duration_since(awake::now());
         let ended = match self.stop {
             _ if self.missing.is_empty() => return Ok(Ended::Copied(Copied::All)),
             Some(Stop::Failed(error)) => {
@@ -482,7 +483,7 @@ impl Work<'_> {
             Some(Stop::Ended(ended)) => ended,
             None => Ended::NoRanges,
         };
-        tokio::time::sleep(held_back).await;
+        awake::sleep(held_back).await;
         Ok(ended)
     }
 }
