@@ -268,18 +268,21 @@ impl<'a> Work<'a> {
                     Probe::failed(probe, &error);
                     return Err(error);
                 }
-                (Err(error), None) => match outages.failed(&host, &error, charges) {
-                    AfterFailure::Stands => return Err(error),
-                    AfterFailure::Probes(of_host) => probe = Some(of_host),
-                    AfterFailure::Waits(again) => {
-                        self.attempts.place.give_up();
-                        let waiting = async { Ok(again.await.is_ok()) };
-                        let again = self.interrupt.or(waiting).await.unwrap_or(false);
-                        if !again || !self.attempts.place.take_again().await {
-                            return Err(error);
+                (Err(error), None) => {
+                    match outages.failed((&host, &self.job.id), &error, charges) {
+                        AfterFailure::Stands => return Err(error),
+                        AfterFailure::Probes(of_host) => probe = Some(of_host),
+                        AfterFailure::Waits(again) => {
+                            self.attempts.place.give_up();
+                            let place = &mut self.attempts.place;
+                            let waiting =
+                                async { Ok(again.await.is_ok() && place.take_again().await) };
+                            if !self.interrupt.or(waiting).await? {
+                                return Err(error);
+                            }
                         }
                     }
-                },
+                }
             }
             self.attempts.begin_anew();
         }

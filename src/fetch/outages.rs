@@ -7,7 +7,7 @@
 //! Their URLs stay recorded, so that trying again never pays again.
 
 use crate::error::{Code, Error};
-use crate::model::locked;
+use crate::model::{DocumentId, locked};
 use crate::resolve::charges::Charges;
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -27,8 +27,8 @@ pub struct Outages {
 struct Host {
     /// Failures since the last success.
     in_a_row: u32,
-    /// Whether one document is tried again for all.
-    probing: bool,
+    /// The document that is tried again for all.
+    probe: Option<DocumentId>,
     /// The failed documents that wait.
     waiting: Vec<oneshot::Sender<()>>,
 }
@@ -54,10 +54,10 @@ pub struct Probe<'a> {
 }
 
 impl Outages {
-    /// A document failed whose URL at `host` was paid for.
+    /// The document `id` failed, whose URL at `host` was paid for.
     pub fn failed<'a>(
         &'a self,
-        host: &str,
+        (host, id): (&str, &DocumentId),
         error: &Error,
         charges: &'a Charges,
     ) -> AfterFailure<'a> {
@@ -67,14 +67,14 @@ impl Outages {
         let mut hosts = locked(&self.hosts);
         let of_host = hosts.entry(host.to_owned()).or_default();
         of_host.in_a_row += 1;
-        if of_host.probing || of_host.in_a_row < IN_A_ROW {
+        if of_host.probe.is_some() || of_host.in_a_row < IN_A_ROW {
             let (sender, receiver) = oneshot::channel();
             of_host.waiting.push(sender);
             self.changed.notify_one();
             return AfterFailure::Waits(receiver);
         }
-        of_host.probing = true;
-        charges.pause();
+        of_host.probe = Some(id.clone());
+        charges.pause(id);
         let probe = Probe {
             outages: self,
             charges,
@@ -101,12 +101,12 @@ impl Outages {
         };
         of_host.in_a_row = 0;
         let waiting = std::mem::take(&mut of_host.waiting);
-        if std::mem::take(&mut of_host.probing) {
+        if let Some(probe) = of_host.probe.take() {
             log::warn!("{host} works again: the batch goes on");
             for document in waiting {
                 let _ = document.send(());
             }
-            charges.resume();
+            charges.resume(&probe);
         }
     }
 
@@ -158,10 +158,9 @@ impl Drop for Probe<'_> {
         }
         let mut hosts = locked(&self.outages.hosts);
         let of_host = hosts.entry(self.host.clone()).or_default();
-        if !of_host.probing {
+        if of_host.probe.take().is_none() {
             return; // another document has arrived since
         }
-        of_host.probing = false;
         of_host.waiting.clear();
         drop(hosts);
         let why = format!("no document arrives from {}", self.host);

@@ -30,11 +30,19 @@ struct State {
     under_way: u64,
     /// How many ended in doubt since the last answer.
     doubts: u32,
-    paused: bool,
+    /// While there are any, only these documents are paid for.
+    probes: HashSet<DocumentId>,
     /// Why no further request is sent.
     stopped: Option<Error>,
     /// Documents under way for which a request left and was not refused.
     charged: HashSet<DocumentId>,
+}
+
+impl State {
+    /// Whether no pause keeps a document from being paid for.
+    fn permits(&self, id: &DocumentId) -> bool {
+        self.probes.is_empty() || self.probes.contains(id)
+    }
 }
 
 /// The permission to send one paid request. One that is dropped after its request left counts as in
@@ -85,7 +93,7 @@ impl Charges {
                 if full && state.under_way == 0 {
                     return Err(self.used_up(id));
                 }
-                if !full && !state.paused {
+                if !full && state.permits(id) {
                     state.permitted += 1;
                     state.under_way += 1;
                     return Ok(Permit {
@@ -123,25 +131,19 @@ impl Charges {
         locked(&self.state).charged.remove(id)
     }
 
-    /// Whether paid requests may be sent at the moment.
-    pub fn is_open(&self) -> bool {
-        let state = locked(&self.state);
-        !state.paused && state.stopped.is_none()
-    }
-
     /// Whether no further paid request is sent in this run.
     pub fn is_stopped(&self) -> bool {
         locked(&self.state).stopped.is_some()
     }
 
-    /// Sends no paid request until [`Charges::resume`].
-    pub fn pause(&self) {
-        locked(&self.state).paused = true;
+    /// Sends no paid request but for the document `probe`, until [`Charges::resume`].
+    pub fn pause(&self, probe: &DocumentId) {
+        locked(&self.state).probes.insert(probe.clone());
     }
 
-    /// Ends a pause.
-    pub fn resume(&self) {
-        locked(&self.state).paused = false;
+    /// Ends the pause for `probe`.
+    pub fn resume(&self, probe: &DocumentId) {
+        locked(&self.state).probes.remove(probe);
         self.changed.notify_waiters();
     }
 
@@ -164,7 +166,10 @@ impl Permit<'_> {
     /// # Errors
     /// One that is [not started](Error::is_not_started) when the batch has paused or stopped since.
     pub fn leave(&mut self) -> Result<()> {
-        if !self.charges.is_open() {
+        let state = locked(&self.charges.state);
+        let open = state.stopped.is_none() && state.permits(self.id);
+        drop(state);
+        if !open {
             let error = Error::new(Code::ChargeRefused, "no paid request was sent");
             return Err(error.why("the batch has paused").not_started());
         }
@@ -274,14 +279,16 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn nothing_leaves_in_a_pause() {
+    async fn nothing_leaves_in_a_pause_but_for_the_document_that_ends_it() {
         let (charges, id) = (Charges::new(None), id());
+        let probe = DocumentId::parse("probe", None).unwrap();
         let mut early = charges.permit(&id).await.unwrap();
-        charges.pause();
+        charges.pause(&probe);
         assert!(early.leave().unwrap_err().is_not_started());
         assert!(permit(&charges, &id).is_none());
+        permit(&charges, &probe).unwrap().unwrap().leave().unwrap();
         let waiting = charges.permit(&id);
-        let (permit, ()) = tokio::join!(waiting, async { charges.resume() });
+        let (permit, ()) = tokio::join!(waiting, async { charges.resume(&probe) });
         permit.unwrap().leave().unwrap();
     }
 }
