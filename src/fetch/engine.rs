@@ -378,6 +378,8 @@ impl<'a> Work<'a> {
             partial.discard()?;
             return Ok(None);
         }
+        let watcher = &mut *self.attempts.watcher;
+        self.interrupt.or(partial.take_up(watcher)).await?;
         let mut proven = Ok(());
         if fetcher.resolver.provider().charged {
             proven = fetcher.folders.prove(destination.folder(), &mut partial);

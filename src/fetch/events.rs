@@ -1,7 +1,7 @@
 //! What a fetch tells whoever watches: plain values, never a terminal.
 //!
 //! A [`Progress`] watches a batch, and gives a [`Watcher`] to each document that is taken up. The order
-//! for one document is `started`, any number of `moved` and `retrying`, then one of `finished`,
+//! for one document is any number of `checking`, `started`, any number of `moved` and `retrying`, then one of `finished`,
 //! `skipped` and `failed`; a document that is skipped or refused before its first byte starts nothing.
 //! `finished` is told after the file is published, never for a failure. A watcher that is dropped
 //! without an end was given up. No call may block.
@@ -23,6 +23,9 @@ pub trait Progress {
 
 /// A watcher of one document's fetch.
 pub trait Watcher {
+    /// What an earlier run left is read and checked: so many bytes of so many are. Not told of what takes
+    /// only a moment.
+    fn checking(&mut self, _checked: u64, _total: u64) {}
     /// Bytes are about to arrive: from `from` on, of `total` where it is known.
     fn started(&mut self, _name: &str, _from: u64, _total: Option<u64>) {}
     /// So many bytes are there now; fewer than before when the transfer started over.

@@ -1,14 +1,18 @@
 //! Which bytes of a document are there, and which of those are on disk for good.
 //!
 //! Bytes arrive in order, or in several places at the same time. An extent is a run of them without
-//! a gap. What of it was synced is certain; what was written since is described by CRCs, so that it
-//! can be told after a crash whether it is there as it was written.
+//! a gap. CRCs describe all of it, in pieces, so that a later run can tell whether what is there is what
+//! was written: a crash loses what was not synced, and a copy can be torn anywhere.
 
 use crate::model::hexadecimal;
 use crc_fast::CrcAlgorithm::Crc64Nvme;
-use crc_fast::Digest;
+use crc_fast::{Digest, checksum_combine};
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
+
+/// The pieces of one extent are merged to so many, and those of all extents to so many together: a
+/// sidecar has its limit.
+const PIECES: (usize, usize) = (8, 256);
 
 /// All extents of a document, in order, none touching what another one has.
 #[derive(Debug, Default)]
@@ -17,13 +21,20 @@ pub struct Extents(Vec<Extent>);
 /// Bytes without a gap.
 struct Extent {
     start: u64,
-    /// Up to here they are on disk.
-    synced: u64,
-    /// Up to here they are being synced, and the CRC of those.
-    syncing: Option<(u64, u64)>,
-    /// Of all that were written behind.
+    /// What is on disk, in order, without a gap.
+    synced: Vec<Piece>,
+    /// What is being synced behind that.
+    syncing: Option<Piece>,
+    /// Of all that was written behind.
     crc: Box<Digest>,
     end: u64,
+}
+
+/// Bytes up to `end`, and their CRC.
+#[derive(Clone, Copy)]
+struct Piece {
+    end: u64,
+    crc: u64,
 }
 
 /// What a sidecar says of an extent.
@@ -33,6 +44,9 @@ pub struct Noted {
     pub start: u64,
     /// Up to here it is on disk.
     pub synced: u64,
+    /// What is on disk, in order. Early versions noted no CRC of it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pieces: Vec<Written>,
     /// What was written behind, in order.
     pub written: Vec<Written>,
 }
@@ -49,9 +63,10 @@ pub struct Written {
 impl Noted {
     /// Whether its numbers are in order.
     pub fn makes_sense(&self) -> bool {
-        let ends = self.written.iter().map(|written| written.end);
-        let marks = [self.start, self.synced].into_iter().chain(ends);
-        marks.is_sorted()
+        let ends = |written: &[Written]| written.iter().map(|written| written.end).collect();
+        let (pieces, written): (Vec<u64>, Vec<u64>) = (ends(&self.pieces), ends(&self.written));
+        let marks = [&[self.start][..], &pieces, &[self.synced], &written].concat();
+        marks.is_sorted() && pieces.last().is_none_or(|last| *last == self.synced)
     }
 
     /// Offset behind its last byte.
@@ -62,7 +77,14 @@ impl Noted {
 
 impl std::fmt::Debug for Extent {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}..{}..{}", self.start, self.synced, self.end)
+        write!(f, "{}..{}..{}", self.start, self.synced_end(), self.end)
+    }
+}
+
+impl Piece {
+    fn note(self) -> Written {
+        let crc = shown(self.crc);
+        Written { end: self.end, crc }
     }
 }
 
@@ -77,19 +99,25 @@ pub fn shown(crc: u64) -> String {
 }
 
 impl Extent {
-    fn new(start: u64, synced: u64) -> Self {
+    fn new(start: u64) -> Self {
         Self {
             start,
-            synced,
+            synced: Vec::new(),
             syncing: None,
             crc: Box::new(crc()),
-            end: synced,
+            end: start,
         }
+    }
+
+    /// Up to here it is on disk.
+    fn synced_end(&self) -> u64 {
+        self.synced.last().map_or(self.start, |last| last.end)
     }
 
     /// Where what `crc` covers begins.
     fn tail(&self) -> u64 {
-        self.syncing.map_or(self.synced, |(end, _)| end)
+        self.syncing
+            .map_or(self.synced_end(), |syncing| syncing.end)
     }
 
     /// Takes in the extent that begins where this one ends, if what is known of both can be said of
@@ -98,10 +126,11 @@ impl Extent {
         if self.end != next.start {
             return false;
         }
-        if self.synced == self.end {
-            (self.synced, self.syncing) = (next.synced, next.syncing.take());
+        if self.synced_end() == self.end {
+            self.synced.append(&mut next.synced);
+            self.syncing = next.syncing.take();
             std::mem::swap(&mut self.crc, &mut next.crc);
-        } else if next.tail() == next.start && next.syncing.is_none() {
+        } else if next.tail() == next.start {
             if next.end > next.start {
                 self.crc.combine(&next.crc);
             }
@@ -111,29 +140,67 @@ impl Extent {
         self.end = next.end;
         true
     }
+
+    /// Merges neighbours, the shortest first, until no more than `most` pieces are left.
+    fn merge(&mut self, most: usize) {
+        while self.synced.len() > most {
+            let start = |at: usize| {
+                at.checked_sub(1)
+                    .map_or(self.start, |before| self.synced[before].end)
+            };
+            let length = |at: &usize| self.synced[at + 1].end - start(*at);
+            let Some(at) = (0..self.synced.len() - 1).min_by_key(length) else {
+                return;
+            };
+            let next = self.synced.remove(at + 1);
+            let piece = &mut self.synced[at];
+            let length = next.end - piece.end;
+            piece.crc = checksum_combine(Crc64Nvme, piece.crc, next.crc, length);
+            piece.end = next.end;
+        }
+    }
 }
 
 impl Extents {
-    /// The extents that a sidecar notes, where `is_there` finds the bytes that were not synced, from
-    /// the given range on with that CRC, as they were written.
-    pub async fn restore(
+    /// The extents that a sidecar notes, where `is_there` finds the bytes of the given range with that CRC,
+    /// or any bytes where none was noted.
+    pub fn restore(
         noted: Vec<Noted>,
-        mut is_there: impl AsyncFnMut(Range<u64>, &str) -> Option<Digest>,
+        mut is_there: impl FnMut(Range<u64>, Option<&str>) -> Option<Digest>,
     ) -> Self {
-        let mut extents = Self::default();
+        let mut extents = Vec::new();
         for noted in noted {
-            let mut extent = Extent::new(noted.start, noted.synced);
-            for written in noted.written {
-                let Some(crc) = is_there(extent.end..written.end, &written.crc).await else {
-                    break;
-                };
-                extent.crc.combine(&crc);
-                extent.end = written.end;
+            let mut extent = Extent::new(noted.start);
+            let believed = noted
+                .pieces
+                .is_empty()
+                .then_some((noted.synced, None, true));
+            let pieces = noted
+                .pieces
+                .iter()
+                .map(|piece| (piece.end, Some(&*piece.crc), true));
+            let written = noted
+                .written
+                .iter()
+                .map(|written| (written.end, Some(&*written.crc), false));
+            for (end, crc, synced) in believed.into_iter().chain(pieces).chain(written) {
+                if end == extent.end {
+                    continue;
+                }
+                match is_there(extent.end..end, crc) {
+                    None => extents.push(std::mem::replace(&mut extent, Extent::new(end))),
+                    Some(crc) if synced => {
+                        let crc = crc.finalize();
+                        extent.synced.push(Piece { end, crc });
+                    }
+                    Some(crc) => extent.crc.combine(&crc),
+                }
+                extent.end = end;
             }
-            if extent.end > extent.start {
-                extents.0.push(extent);
-            }
+            extents.push(extent);
         }
+        extents.retain(|extent| extent.end > extent.start);
+        let mut extents = Self(extents);
         extents.join();
         extents
     }
@@ -187,7 +254,7 @@ impl Extents {
         let end = offset + bytes.len() as u64;
         let at = self.0.partition_point(|extent| extent.end < offset);
         if self.0.get(at).is_none_or(|extent| extent.end != offset) {
-            self.0.insert(at, Extent::new(offset, offset));
+            self.0.insert(at, Extent::new(offset));
         }
         self.0[at].crc.update(bytes);
         self.0[at].end = end;
@@ -202,19 +269,25 @@ impl Extents {
     /// A sync begins: everything that was written until now will be on disk when it ends.
     pub fn syncing(&mut self) {
         for extent in &mut self.0 {
-            let crc = std::mem::replace(&mut *extent.crc, crc());
-            extent.syncing = Some((extent.end, crc.finalize()));
+            if extent.end > extent.tail() {
+                let crc = std::mem::replace(&mut *extent.crc, crc()).finalize();
+                let end = extent.end;
+                extent.syncing = Some(Piece { end, crc });
+            }
         }
     }
 
     /// That sync ended well.
     pub fn synced(&mut self) {
         for extent in &mut self.0 {
-            if let Some((end, _)) = extent.syncing.take() {
-                extent.synced = end;
-            }
+            extent.synced.extend(extent.syncing.take());
         }
         self.join();
+        let (of_one, of_all) = PIECES;
+        let most = (of_all / self.0.len().max(1)).clamp(1, of_one);
+        for extent in &mut self.0 {
+            extent.merge(most);
+        }
     }
 
     /// Forgets what is behind the first hole.
@@ -223,31 +296,49 @@ impl Extents {
         self.0.retain(|extent| extent.end <= prefix);
     }
 
-    /// Forgets what is not before `length`; to be called when all is synced.
-    pub fn cut(&mut self, length: u64) {
+    /// Forgets what is not before `length`; to be called when all is synced. `crc_of` reads back what is
+    /// left of a piece.
+    ///
+    /// # Errors
+    /// Those of `crc_of`; then that piece is forgotten.
+    pub fn cut<E>(
+        &mut self,
+        length: u64,
+        crc_of: impl FnOnce(Range<u64>) -> Result<u64, E>,
+    ) -> Result<(), E> {
         self.0.retain(|extent| extent.start < length);
         if let Some(last) = self.0.last_mut()
             && last.end > length
         {
-            *last = Extent::new(last.start, length);
+            last.synced.retain(|piece| piece.end <= length);
+            last.end = last.synced_end();
+            let rest = last.end..length;
+            match Some(rest).filter(|rest| !rest.is_empty()).map(crc_of) {
+                Some(Ok(crc)) => last.synced.push(Piece { end: length, crc }),
+                Some(Err(error)) => {
+                    self.0.retain(|extent| extent.end > extent.start);
+                    return Err(error);
+                }
+                None => {}
+            }
+            last.end = length;
         }
+        Ok(())
     }
 
     /// For the sidecar.
     pub fn note(&self) -> Vec<Noted> {
         let note = |extent: &Extent| {
-            let syncing = extent.syncing.filter(|(end, _)| *end > extent.synced);
-            let since = (extent.end > extent.tail()).then(|| (extent.end, extent.crc.finalize()));
-            let written = syncing.into_iter().chain(since);
+            let since = (extent.end > extent.tail()).then(|| Piece {
+                end: extent.end,
+                crc: extent.crc.finalize(),
+            });
+            let written = extent.syncing.into_iter().chain(since);
             Noted {
                 start: extent.start,
-                synced: extent.synced,
-                written: written
-                    .map(|(end, crc)| Written {
-                        end,
-                        crc: shown(crc),
-                    })
-                    .collect(),
+                synced: extent.synced_end(),
+                pieces: extent.synced.iter().copied().map(Piece::note).collect(),
+                written: written.map(Piece::note).collect(),
             }
         };
         self.0.iter().map(note).collect()
@@ -265,6 +356,10 @@ mod tests {
     use proptest::prelude::*;
 
     const LENGTH: usize = 40;
+
+    fn bytes(range: Range<u64>) -> Range<usize> {
+        usize::try_from(range.start).unwrap()..usize::try_from(range.end).unwrap()
+    }
 
     #[derive(Clone, Debug)]
     enum Step {
@@ -314,7 +409,12 @@ mod tests {
                         extents.syncing();
                         extents.synced();
                         disk = file;
-                        extents.cut(length as u64);
+                        let crc_of = |range: Range<u64>| {
+                            let mut crc = crc();
+                            crc.update(&file[bytes(range)]);
+                            Ok::<_, ()>(crc.finalize())
+                        };
+                        extents.cut(length as u64, crc_of).unwrap();
                     }
                     _ => {}
                 }
@@ -323,7 +423,6 @@ mod tests {
                 for extent in &noted {
                     prop_assert!(extent.makes_sense() && extent.start >= last && extent.end() > extent.start);
                     last = extent.end();
-                    let bytes = |range: Range<u64>| usize::try_from(range.start).unwrap()..usize::try_from(range.end).unwrap();
                     for at in bytes(extent.start..extent.synced) {
                         // It may have been written over since: then the newer CRC tells.
                         prop_assert!(disk[at] != 0);
@@ -332,13 +431,12 @@ mod tests {
                         prop_assert!(file[at] != 0, "{at} was never written: {extents:?}");
                     }
                 }
-                let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-                let restored = runtime.block_on(Extents::restore(noted.clone(), async |range, noted| {
-                    let bytes = usize::try_from(range.start).unwrap()..usize::try_from(range.end).unwrap();
+                let is_there = |range, noted: Option<&str>| {
                     let mut crc = crc();
-                    crc.update(&file[bytes]);
-                    (shown(crc.finalize()) == noted).then_some(crc)
-                }));
+                    crc.update(&file[bytes(range)]);
+                    (noted == Some(&shown(crc.finalize()))).then_some(crc)
+                };
+                let restored = Extents::restore(noted, is_there);
                 prop_assert_eq!(restored.held(), extents.held(), "{:?} {:?}", restored, extents);
                 prop_assert_eq!(restored.prefix(), extents.prefix());
                 let holes: u64 = extents.holes(100).iter().map(|hole| hole.end - hole.start).sum();
@@ -359,5 +457,88 @@ mod tests {
         extents.synced();
         extents.add(12, b"mnop");
         assert_eq!((extents.prefix(), extents.note().len()), (18, 1));
+    }
+
+    /// What is noted of 40 bytes that were synced and written in several places, and the bytes.
+    fn noted() -> (Vec<Noted>, Vec<u8>) {
+        let file: Vec<u8> = (1..=40).collect();
+        let mut extents = Extents::default();
+        for at in [0, 20, 4, 24, 8, 28, 12] {
+            extents.add(at as u64, &file[at..at + 4]);
+            extents.syncing();
+            extents.synced();
+        }
+        extents.add(32, &file[32..36]);
+        extents.syncing();
+        extents.add(36, &file[36..]);
+        (extents.note(), file)
+    }
+
+    fn restored(noted: &[Noted], file: &[u8]) -> Extents {
+        Extents::restore(noted.to_vec(), |range, noted| {
+            let mut crc = crc();
+            crc.update(file.get(bytes(range))?);
+            noted
+                .is_none_or(|noted| noted == shown(crc.finalize()))
+                .then_some(crc)
+        })
+    }
+
+    #[test]
+    fn a_byte_that_is_another_one_is_there_no_more_and_the_pieces_around_it_are() {
+        let (noted, mut file) = noted();
+        assert_eq!(restored(&noted, &file).held(), 36);
+        for at in (0..16).chain(20..40) {
+            file[at] ^= 1;
+            let restored = restored(&noted, &file);
+            let holes = restored.holes(40);
+            assert!(
+                holes.iter().any(|hole| hole.contains(&(at as u64))),
+                "{at}: {holes:?}"
+            );
+            assert_eq!(restored.held(), 32, "{at}: {holes:?}");
+            file[at] ^= 1;
+        }
+        for length in 0..40 {
+            let restored = restored(&noted, &file[..length]);
+            assert!(restored.end() <= length as u64 && restored.held() + 8 > length as u64);
+        }
+    }
+
+    #[test]
+    fn the_notes_of_an_early_version_are_believed_as_it_believed_them() {
+        let early = r#"[{"start":0,"synced":16,"written":[]},{"start":20,"synced":24,"written":[{"end":28,"crc":"0000000000000000"}]}]"#;
+        let early: Vec<Noted> = serde_json::from_str(early).unwrap();
+        assert!(early.iter().all(Noted::makes_sense));
+        let found = restored(&early, &[7; 40]);
+        assert_eq!(found.holes(40), [16..20, 24..40]);
+        // From then on it has CRCs.
+        assert!(found.note().iter().all(|noted| noted.pieces.len() == 1));
+        assert_eq!(restored(&found.note(), &[7; 40]).held(), 20);
+        assert_eq!(restored(&found.note(), &[8; 40]).held(), 0);
+    }
+
+    #[test]
+    fn many_syncs_leave_few_pieces_of_about_the_same_length() {
+        let file = [7; 4000];
+        let mut extents = Extents::default();
+        for at in (0..4000).step_by(10) {
+            extents.add(at as u64, &file[at..at + 10]);
+            extents.syncing();
+            extents.synced();
+        }
+        let noted = extents.note();
+        assert_eq!(noted[0].pieces.len(), PIECES.0);
+        let starts = [0]
+            .into_iter()
+            .chain(noted[0].pieces.iter().map(|piece| piece.end));
+        let longest = noted[0]
+            .pieces
+            .iter()
+            .zip(starts)
+            .map(|(piece, start)| piece.end - start)
+            .max();
+        assert!(longest.unwrap() <= 1100, "{noted:?}");
+        assert_eq!(restored(&noted, &file).held(), 4000);
     }
 }

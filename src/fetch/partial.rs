@@ -11,7 +11,9 @@
 //! What arrives is synced piece by piece in a thread beside the transfer, so that little is left for
 //! the last sync, before the file gets its name.
 
-use super::extents::{self, Extents};
+use super::events::Watcher;
+use super::extents::Extents;
+use super::intact::{crc_of, intact};
 use super::publishing;
 use super::sidecar::{Sidecar, SidecarFile};
 use crate::awake::apart;
@@ -19,7 +21,7 @@ use crate::error::{Code, Error, Result};
 use crate::http::headers::is_strong;
 use crate::state::files::{
     FileIdentity, HAS_ANOTHER_NAME, Names, Renamed, fresh, is_in_memory, names, open_folder,
-    open_own, read_piece, refused, remove, rename_new, sync_folder, umask,
+    open_own, refused, remove, rename_new, sync_folder, umask,
 };
 use crate::state::lock::lock_own;
 use crate::state::records::Lasting;
@@ -87,6 +89,8 @@ pub struct Partial {
     doubtful: bool,
     entity: Entity,
     resumed_from: u64,
+    /// What an earlier run left, until it is taken up.
+    left: Option<Box<Sidecar>>,
     published: Option<Publication>,
 }
 
@@ -110,7 +114,7 @@ impl Publication {
 impl Partial {
     /// Opens or creates the partial `name` in `folder` and locks it; waits up to `patience` for
     /// another process that holds it. Unless it is to `resume`, whatever an earlier run left is thrown
-    /// away, and whatever else has its name loses it.
+    /// away, and whatever else has its name loses it. What an earlier run left counts once it is taken up.
     ///
     /// # Errors
     /// [`Code::UnsafePartial`] when something else has its name, [`Code::Busy`],
@@ -160,45 +164,36 @@ impl Partial {
             doubtful: false,
             entity: Entity::default(),
             resumed_from: 0,
+            left: None,
             published,
         };
-        if resume && let Some(sidecar) = Sidecar::read(&partial.sidecar_path(), found.len())? {
-            partial.take_up(sidecar, found.len()).await?;
-        } else {
+        if resume {
+            partial.left = Sidecar::read(&partial.sidecar_path())?.map(Box::new);
+        }
+        if partial.left.is_none() {
             partial.disown()?;
+            if found.len() > 0 {
+                partial.cut()?;
+            }
         }
         if found.mode() & 0o777 != 0o600 {
             partial.set_mode(0o600)?; // a crash while it was published leaves it open to others
         }
-        if found.len() != partial.extents.end() {
-            partial.cut()?;
-        }
         Ok(partial)
     }
 
-    /// Goes on where an earlier run stopped: what was synced is there, and of what was written since
-    /// what is as it was written.
-    async fn take_up(&mut self, sidecar: Sidecar, length: u64) -> Result<()> {
-        let mut failed = None;
-        let is_there = async |range: Range<u64>, noted: &str| {
-            if range.end > length || failed.is_some() {
-                return None;
-            }
-            let bytes = range.end - range.start;
-            let mut crc = extents::crc();
-            let read = self.read_back(range, |bytes| crc.update(bytes)).await;
-            failed = read.err();
-            if extents::shown(crc.finalize()) == noted {
-                return Some(crc);
-            }
-            log::info!("{bytes} bytes of the partial are not as they were written");
-            None
+    /// Goes on where an earlier run stopped: with what is there as it was written. All of that is read once;
+    /// `watcher` sees how far it is.
+    ///
+    /// # Errors
+    /// [`Code::LocalIo`] when it cannot be read.
+    pub async fn take_up(&mut self, watcher: &mut dyn Watcher) -> Result<()> {
+        let Some(sidecar) = self.left.take() else {
+            return Ok(());
         };
-        let extents = Extents::restore(sidecar.extents, is_there).await;
-        if let Some(error) = failed {
-            return Err(error);
-        }
-        self.extents = extents;
+        let file = Arc::clone(&self.file);
+        let checked = intact(file, sidecar.extents, watcher).await;
+        self.extents = checked.map_err(|error| Error::io("read", &self.path, &error))?;
         self.resumed_from = self.held();
         if self.resumed_from > 0 {
             self.entity = Entity {
@@ -207,7 +202,7 @@ impl Partial {
                 name: sidecar.name,
             };
         }
-        Ok(())
+        self.cut()
     }
 
     /// Whether there is something under the partial's name or its sidecar's.
@@ -459,23 +454,21 @@ impl Partial {
         self.cut()
     }
 
-    /// Reads these bytes back, piece by piece.
-    pub async fn read_back(&self, range: Range<u64>, mut each: impl FnMut(&[u8])) -> Result<()> {
-        let mut buffer = vec![0; 128 << 10];
-        let mut at = range.start;
-        while at < range.end {
-            let piece = read_piece(&self.file, at..range.end, &mut buffer)
-                .map_err(|error| Error::io("read", &self.path, &error))?;
-            each(piece);
-            at += piece.len() as u64;
-            tokio::task::yield_now().await; // an interrupt ends it
-        }
-        Ok(())
+    /// Its first bytes, as many as are there of so many.
+    pub fn first_bytes(&self, most: usize) -> Result<Vec<u8>> {
+        let length = usize::try_from(self.position()).unwrap_or(usize::MAX);
+        let mut bytes = vec![0; most.min(length)];
+        let read = self.file.read_exact_at(&mut bytes, 0);
+        read.map_err(|error| Error::io("read", &self.path, &error))?;
+        Ok(bytes)
     }
 
     /// Leaves the bytes for a later run where that can use them, else removes them. What could not
     /// be synced is not trusted.
     pub fn keep(mut self) -> Result<()> {
+        if self.left.is_some() {
+            return Ok(()); // it was not taken up
+        }
         let Some(etag) = self.entity.tag.clone().filter(|tag| is_strong(tag)) else {
             return self.discard();
         };
@@ -497,8 +490,9 @@ impl Partial {
             return written;
         }
         // The disk is full of the partial: give back a little of it for the sidecar.
-        self.extents
-            .cut(self.extents.end().saturating_sub(SIDECAR_ROOM));
+        let (length, file) = (self.extents.end().saturating_sub(SIDECAR_ROOM), &self.file);
+        let cut = self.extents.cut(length, |range| crc_of(file, range));
+        cut.map_err(|error| Error::io("read", &self.path, &error))?;
         self.cut()?;
         if self.held() == 0 {
             return self.discard();

@@ -54,12 +54,11 @@ pub struct SidecarFile {
 }
 
 impl Sidecar {
-    /// Reads the one at `path`, of a partial of `length` bytes; none where there is none that can be
-    /// trusted.
+    /// Reads the one at `path`; none where there is none that can be trusted.
     ///
     /// # Errors
     /// [`Code::UnsafePartial`](crate::error::Code::UnsafePartial) when something else has its name.
-    pub fn read(path: &Path, length: u64) -> Result<Option<Self>> {
+    pub fn read(path: &Path) -> Result<Option<Self>> {
         if std::fs::symlink_metadata(path).is_err() {
             return Ok(None);
         }
@@ -72,17 +71,17 @@ impl Sidecar {
         let places = [first, second].into_iter().filter_map(Sealed::read);
         let sealed = places.max_by_key(|sealed| sealed.turn);
         let sidecar = read.ok().and(sealed).and_then(|sealed| sealed.open());
-        Ok(sidecar.filter(|sidecar| sidecar.makes_sense(length)))
+        Ok(sidecar.filter(Sidecar::makes_sense))
     }
 
-    fn makes_sense(&self, length: u64) -> bool {
+    fn makes_sense(&self) -> bool {
         let total = self.total.unwrap_or(u64::MAX);
         let mut behind = 0;
         is_strong(&self.etag)
             && self.extents.iter().all(|extent| {
                 let in_order = behind <= extent.start && extent.makes_sense();
                 behind = extent.end();
-                in_order && extent.synced <= length && behind <= total
+                in_order && behind <= total
             })
     }
 }
@@ -165,11 +164,7 @@ mod tests {
     fn a_sidecar_with_any_other_byte_leaves_the_other_one() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("x.json");
-        let total = || {
-            Sidecar::read(&path, 0)
-                .unwrap()
-                .and_then(|found| found.total)
-        };
+        let total = || Sidecar::read(&path).unwrap().and_then(|found| found.total);
         let mut file = SidecarFile::create(&path, &of(10), Lasting::Soon).unwrap();
         assert_eq!(total(), Some(10));
         file.write(&of(20)).unwrap();

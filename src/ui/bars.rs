@@ -158,28 +158,19 @@ struct OneBar<'a> {
 }
 
 impl Watcher for OneBar<'_> {
-    fn started(&mut self, name: &str, from: u64, total: Option<u64>) {
-        self.position = from;
-        if self.bars.shown.load(Ordering::Relaxed) >= self.bars.room {
-            return; // it counts in the line for the whole
+    fn checking(&mut self, checked: u64, total: u64) {
+        if self.bar.is_none() {
+            self.show("checking the partial", 0, Some(total));
         }
-        self.bars.shown.fetch_add(1, Ordering::Relaxed);
-        let whole = locked(&self.bars.whole);
-        // Not on the screen yet, or what an earlier run brought would count as speed.
-        let bar = ProgressBar::hidden();
-        bar.set_style(self.bars.style(total.is_some(), whole.is_none()));
-        bar.set_message(shortened(&printable(name), self.bars.name()));
-        bar.set_length(total.unwrap_or(0));
-        bar.set_position(from);
-        bar.tick();
-        bar.reset_eta();
-        let bar = match whole.as_ref() {
-            Some(whole) => self.bars.all.insert_before(&whole.bar, bar),
-            None => self.bars.all.add(bar),
-        };
-        bar.tick();
-        bar.enable_steady_tick(TICK);
-        self.bar = Some(bar);
+        if let Some(bar) = &self.bar {
+            bar.set_position(checked);
+        }
+    }
+
+    fn started(&mut self, name: &str, from: u64, total: Option<u64>) {
+        self.clear(); // what was checked
+        self.position = from;
+        self.show(&printable(name), from, total);
     }
 
     fn moved(&mut self, position: u64) {
@@ -205,6 +196,30 @@ impl Watcher for OneBar<'_> {
 }
 
 impl OneBar<'_> {
+    /// Shows a bar, where there is room.
+    fn show(&mut self, name: &str, from: u64, total: Option<u64>) {
+        if self.bars.shown.load(Ordering::Relaxed) >= self.bars.room {
+            return; // it counts in the line for the whole
+        }
+        self.bars.shown.fetch_add(1, Ordering::Relaxed);
+        let whole = locked(&self.bars.whole);
+        // Not on the screen yet, or what an earlier run brought would count as speed.
+        let bar = ProgressBar::hidden();
+        bar.set_style(self.bars.style(total.is_some(), whole.is_none()));
+        bar.set_message(shortened(name, self.bars.name()));
+        bar.set_length(total.unwrap_or(0));
+        bar.set_position(from);
+        bar.tick();
+        bar.reset_eta();
+        let bar = match whole.as_ref() {
+            Some(whole) => self.bars.all.insert_before(&whole.bar, bar),
+            None => self.bars.all.add(bar),
+        };
+        bar.tick();
+        bar.enable_steady_tick(TICK);
+        self.bar = Some(bar);
+    }
+
     fn clear(&mut self) {
         if let Some(bar) = self.bar.take() {
             bar.finish_and_clear();

@@ -65,6 +65,8 @@ struct One<'a, L> {
     id: String,
     position: u64,
     current: Option<Current>,
+    /// When the check of what an earlier run left was told of last.
+    checking: Option<Instant>,
 }
 
 impl<'a, L> One<'a, L> {
@@ -74,6 +76,7 @@ impl<'a, L> One<'a, L> {
             id: id.as_str().to_owned(),
             position: 0,
             current: None,
+            checking: None,
         }
     }
 
@@ -86,6 +89,13 @@ impl<'a, L> One<'a, L> {
             begun: now,
             said: now,
         });
+    }
+
+    /// Whether it is time to tell of the check again, and whether that was told of before.
+    fn is_check_due(&mut self, every: Duration) -> Option<bool> {
+        let before = self.checking;
+        let due = before.is_none_or(|before| before.elapsed() >= every);
+        due.then(|| self.checking.replace(Instant::now()).is_some())
     }
 
     /// Takes note; how many bytes are new, and whether it is time to say something again.
@@ -142,6 +152,17 @@ impl Progress for Lines {
 }
 
 impl Watcher for One<'_, Lines> {
+    fn checking(&mut self, checked: u64, total: u64) {
+        let due = self.is_check_due(PLAIN);
+        let (id, all) = (printable(&self.id), size(total));
+        let line = match due {
+            None => return,
+            Some(false) => format!("checking the partial of {id} ({all})"),
+            Some(true) => format!("checking the partial of {id}: {} of {all}", size(checked)),
+        };
+        self.lines.console.say(&line);
+    }
+
     fn started(&mut self, name: &str, from: u64, total: Option<u64>) {
         let name = printable(name);
         self.start(&name, from, total);
@@ -177,7 +198,7 @@ impl Watcher for One<'_, Lines> {
     }
 }
 
-/// One JSON object a line: `started`, `progress` once a second, `retrying`, then `finished`,
+/// One JSON object a line: `checking` once a second while a large partial is checked, `started`, `progress` once a second, `retrying`, then `finished`,
 /// `skipped` or `failed`; `batch` once a second where there are many.
 #[derive(Debug)]
 pub struct Events {
@@ -236,6 +257,16 @@ impl One<'_, Events> {
 }
 
 impl Watcher for One<'_, Events> {
+    fn checking(&mut self, checked: u64, total: u64) {
+        if self.is_check_due(EVENT).is_some() {
+            let record = json!({
+                "type": "progress", "event": "checking", "id": self.id,
+                "bytes": checked, "total": total,
+            });
+            self.lines.console.say_record(&record);
+        }
+    }
+
     fn started(&mut self, name: &str, from: u64, total: Option<u64>) {
         self.start(name, from, total);
         self.say("started", None);
