@@ -5,12 +5,13 @@ use super::digests::Digests;
 use super::engine::Fetcher;
 use super::events::Watcher;
 use super::naming;
-use super::partial::Name;
+use super::partial::{Entity, Name};
 use super::places::Place;
 use super::segments::{Ended, Segments};
 use super::sink::Sink;
 use super::transfer::{self, Body, Copied, Opened};
 use super::verify::{Lengths, check_length};
+use super::web_page::{self, Expected, FIRST_BYTES, Verdict};
 use crate::awake;
 use crate::error::{Code, Error, Result};
 use crate::http::backoff::{self, Retry};
@@ -19,6 +20,8 @@ use crate::http::presigned::{PresignedUrl, shown_host};
 use crate::model::DocumentId;
 use crate::resolve::ledger::UnderWay;
 use crate::resolve::{Known, Need, Resolver};
+use std::ffi::OsStr;
+use std::path::Path;
 use std::pin::pin;
 use std::time::Duration;
 
@@ -132,6 +135,8 @@ pub struct Attempts<'a> {
     pub place: Place,
     /// What was learned on the way.
     pub facts: Facts,
+    /// The error, unless the bytes prove to be the document: they start as HTML.
+    unproven: Option<Error>,
     _under_way: UnderWay<'a>,
 }
 
@@ -154,6 +159,7 @@ impl<'a> Attempts<'a> {
             url: None,
             place,
             facts: Facts::default(),
+            unproven: None,
             _under_way: resolver.under_way(),
         }
     }
@@ -274,34 +280,34 @@ impl<'a> Attempts<'a> {
             destination.has_room(missing)?;
         }
         self.resolver.open_ahead();
-        let mut lengths = Lengths {
-            metadata: known.size,
-            ..Lengths::default()
-        };
-        let transferred = self.transfer(
-            destination,
-            sink,
-            &known,
-            (&mut url, &mut digests, &mut lengths),
-        );
-        if let Standing::Skip = transferred.await? {
-            return Ok(Arrived::NotNeeded);
+        loop {
+            let mut lengths = Lengths {
+                metadata: known.size,
+                ..Lengths::default()
+            };
+            let retry = self.retry.clone();
+            let transferred = self.transfer(
+                destination,
+                sink,
+                &known,
+                (&mut url, &mut digests, &mut lengths),
+            );
+            if let Standing::Skip = transferred.await? {
+                return Ok(Arrived::NotNeeded);
+            }
+            let page = self.unproven.take();
+            let error = match verify(sink, digests, lengths, page).await {
+                Ok(sha256) => return Ok(Arrived::Whole { sha256 }),
+                Err(error) => error,
+            };
+            if error.code() != Code::StorageError {
+                return Err(error);
+            }
+            self.retry = retry; // a web page is no progress
+            self.watcher.retrying(&error);
+            self.retry.pause(error).await?;
+            digests = Digests::new(self.fetcher.options().wanted, sink);
         }
-        sink.flush().await?;
-        let position = sink.position();
-        let checked = match check_length(position, lengths, digests.proves()) {
-            Ok(()) => digests.check(position).await,
-            Err(error) => Err(error),
-        };
-        let is_wrong =
-            |error: &Error| matches!(error.code(), Code::LengthMismatch | Code::DigestMismatch);
-        if checked.as_ref().is_err_and(is_wrong)
-            && let Sink::Partial(partial) = sink
-        {
-            // What is complete and wrong is of no use to a later run.
-            let _ = partial.restart();
-        }
-        checked.map(|sha256| Arrived::Whole { sha256 })
     }
 
     /// Whether what the metadata tells can change nothing that is decided before paying. The target
@@ -326,6 +332,7 @@ impl<'a> Attempts<'a> {
         (resolved, digests, lengths): (&mut Option<PresignedUrl>, &mut Digests, &mut Lengths),
     ) -> Result<Standing> {
         let charged = self.resolver.provider().charged;
+        self.screen_partial(sink, known, digests)?;
         if let Sink::Partial(partial) = &*sink
             && charged
             && partial.is_complete()
@@ -356,6 +363,7 @@ impl<'a> Attempts<'a> {
             used = true;
             self.facts.requests += 1;
             let opened = transfer::open(http, &url, &sink.missing(), sink.entity()).await;
+            let opened = self.screen(opened, &url, known).await;
             if let Ok(Opened::Complete | Opened::Body(_)) = &opened {
                 url.proven = true;
             }
@@ -395,6 +403,7 @@ impl<'a> Attempts<'a> {
                     lengths.end_was_marked = body.end_is_marked;
                     digests.expect(body.checksum.clone(), sink);
                     sink.begin(body.entity.clone())?;
+                    sink.hold_back(self.unproven.is_some());
                     self.tell_start(destination, sink, body.entity.total);
                     let segments = course.ranges.then_some(&url);
                     let ended = self.copy(*body, segments, sink, digests, &mut course);
@@ -439,6 +448,98 @@ impl<'a> Attempts<'a> {
             let changing = course.flapping && error.transient();
             if changing { unstable(&error) } else { error }
         })
+    }
+
+    /// Refuses a body that is a web page instead of the document. Notes one that must be proven first.
+    async fn screen(
+        &mut self,
+        opened: Result<Opened>,
+        url: &PresignedUrl,
+        known: &Known,
+    ) -> Result<Opened> {
+        let mut opened = opened?;
+        if let Opened::Body(body) = &mut opened
+            && body.offset == 0
+        {
+            self.unproven = None;
+            if body.starts_as_html().await? {
+                let proven = self.fetcher.options().wanted.expected_sha256.is_some();
+                let expected = Expected {
+                    name: None,
+                    size: known.size,
+                    announced: body.entity.total,
+                    proven: proven || body.checksum.is_some(),
+                };
+                // Only a URL that is signed, and answered itself, names the document.
+                let own = naming::from_url(url.expose()).filter(|_| url.is_signed());
+                let in_url = own.filter(|own| body.entity.name.in_url.as_ref() == Some(own));
+                let names = (&body.entity.name, in_url.as_deref());
+                self.judge(expected, names, known, body.host())?;
+            }
+        }
+        Ok(opened)
+    }
+
+    /// The same for what an earlier run left; it starts over instead.
+    fn screen_partial(
+        &mut self,
+        sink: &mut Sink,
+        known: &Known,
+        digests: &mut Digests,
+    ) -> Result<()> {
+        self.unproven = None;
+        let Sink::Partial(partial) = &*sink else {
+            return Ok(());
+        };
+        if web_page::starts_as_html(&partial.first_bytes(FIRST_BYTES)?, true) != Some(true) {
+            return Ok(());
+        }
+        let Entity { name, total, .. } = partial.entity().clone();
+        let expected = Expected {
+            name: None,
+            size: known.size,
+            announced: total,
+            proven: digests.proves(),
+        };
+        let judged = self.judge(
+            expected,
+            (&name, name.in_url.as_deref()),
+            known,
+            "the storage",
+        );
+        if let Err(error) = judged {
+            log::info!("starting over with {}: {}", self.id, error.message());
+            sink.restart("what is here is a web page", true)?;
+            digests.restart();
+        }
+        Ok(())
+    }
+
+    /// Judges what starts as HTML and came from `host`.
+    fn judge(
+        &mut self,
+        expected: Expected<'_>,
+        (told, in_url): (&Name, Option<&str>),
+        known: &Known,
+        host: &str,
+    ) -> Result<()> {
+        let by_metadata = known.name.as_deref().and_then(naming::safe);
+        let file = self.fetcher.options().wish.file.as_deref();
+        let by_user = file.and_then(Path::file_name).and_then(OsStr::to_str);
+        let name = by_metadata
+            .as_deref()
+            .or(told.told.as_deref())
+            .or(by_user)
+            .or(in_url);
+        let refused = |why: &str| web_page::refused(host, why);
+        match web_page::judge(Expected { name, ..expected }) {
+            Verdict::Document => Ok(()),
+            Verdict::Page(why) => Err(refused(&why)),
+            Verdict::Unproven(why) => {
+                self.unproven = Some(refused(&why));
+                Ok(())
+            }
+        }
     }
 
     /// Reads a body, and more `segments` of what is behind that URL, where they can be had.
@@ -625,6 +726,43 @@ impl<'a> Attempts<'a> {
         self.url = Some(url.clone());
         url
     }
+}
+
+/// Verifies what the sink has. Bytes that may be a `page` must be proven to be the document.
+///
+/// # Errors
+/// What is wrong with them, and the `page`'s own; then they are thrown away.
+async fn verify(
+    sink: &mut Sink,
+    digests: Digests,
+    lengths: Lengths,
+    page: Option<Error>,
+) -> Result<Option<String>> {
+    if page.is_none() {
+        sink.flush().await?;
+    }
+    let (position, proves) = (sink.position(), digests.proves());
+    let checked = match check_length(position, lengths, proves) {
+        Ok(()) => digests.check(position).await,
+        Err(error) => Err(error),
+    };
+    let is_wrong =
+        |error: &Error| matches!(error.code(), Code::LengthMismatch | Code::DigestMismatch);
+    let wrong = checked.as_ref().is_err_and(is_wrong);
+    let unproven = !(proves || lengths.metadata == Some(position));
+    match page {
+        Some(page) if wrong || unproven => {
+            sink.restart("a web page came", true)?;
+            return Err(page);
+        }
+        Some(_) if checked.is_ok() => sink.flush().await?,
+        _ => {}
+    }
+    if wrong && let Sink::Partial(partial) = sink {
+        // What is complete and wrong is of no use to a later run.
+        let _ = partial.restart();
+    }
+    checked
 }
 
 /// Names the target of a file, unless it has a name, and looks whether it may be written.

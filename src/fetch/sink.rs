@@ -20,6 +20,19 @@ pub struct Stream {
     out: tokio::io::Stdout,
     position: u64,
     entity: Entity,
+    /// What is not written before all of it is verified.
+    held_back: Option<Vec<u8>>,
+}
+
+/// So many bytes are held back at most.
+const HELD_BACK: usize = 16 << 20;
+
+impl Stream {
+    /// Whether nothing of it went through the pipe.
+    fn is_unwritten(&self) -> bool {
+        let held_back = self.held_back.as_ref().map_or(0, Vec::len);
+        self.position == held_back as u64
+    }
 }
 
 impl Sink {
@@ -29,7 +42,17 @@ impl Sink {
             out: tokio::io::stdout(),
             position: 0,
             entity: Entity::default(),
+            held_back: None,
         })
+    }
+
+    /// Holds bytes of a pipe back until [`Sink::flush`]: what follows is written only if it turns out to be
+    /// the document.
+    pub fn hold_back(&mut self, hold: bool) {
+        if let Self::Stdout(stream) = self {
+            let held_back = stream.held_back.take().unwrap_or_default();
+            stream.held_back = (hold || !held_back.is_empty()).then_some(held_back);
+        }
     }
 
     /// How many bytes it has.
@@ -88,13 +111,21 @@ impl Sink {
         match self {
             Self::Partial(partial) => partial.write(bytes),
             Self::Stdout(stream) => {
-                let length = bytes.len() as u64;
-                stream
-                    .out
-                    .write_all(bytes)
-                    .await
-                    .map_err(|error| Error::stdout(&error))?;
-                stream.position += length;
+                match &mut stream.held_back {
+                    Some(held_back) if held_back.len() + bytes.len() > HELD_BACK => {
+                        let what = "what may be a web page is too long for standard output";
+                        return Err(Error::new(Code::StorageError, what)
+                            .why("it cannot be verified before it is written")
+                            .hint("write to a file")
+                            .permanent());
+                    }
+                    Some(held_back) => held_back.extend_from_slice(bytes),
+                    None => {
+                        let written = stream.out.write_all(bytes).await;
+                        written.map_err(|error| Error::stdout(&error))?;
+                    }
+                }
+                stream.position += bytes.len() as u64;
                 Ok(())
             }
         }
@@ -104,11 +135,14 @@ impl Sink {
     pub async fn flush(&mut self) -> Result<()> {
         match self {
             Self::Partial(_) => Ok(()),
-            Self::Stdout(stream) => stream
-                .out
-                .flush()
-                .await
-                .map_err(|error| Error::stdout(&error)),
+            Self::Stdout(stream) => {
+                let held_back = stream.held_back.take().unwrap_or_default();
+                let written = match stream.out.write_all(&held_back).await {
+                    Ok(()) => stream.out.flush().await,
+                    failed => failed,
+                };
+                written.map_err(|error| Error::stdout(&error))
+            }
         }
     }
 
@@ -125,7 +159,11 @@ impl Sink {
     pub fn restart(&mut self, why: &str, other: bool) -> Result<()> {
         match self {
             Self::Partial(partial) => partial.restart(),
-            Self::Stdout(stream) if stream.position == 0 => Ok(()),
+            Self::Stdout(stream) if stream.is_unwritten() => {
+                stream.position = 0;
+                stream.held_back = None;
+                Ok(())
+            }
             Self::Stdout(stream) => {
                 let code = if other {
                     Code::DocumentChanged

@@ -10,6 +10,7 @@ use super::naming;
 use super::pace::Pace;
 use super::partial::{Entity, Name};
 use super::sink::Sink;
+use super::web_page::{FIRST_BYTES, starts_as_html};
 use crate::error::{Code, Error, Result};
 use crate::http::content_disposition;
 use crate::http::headers::{self, Checksum, ContentRange};
@@ -19,6 +20,7 @@ use crate::http::stall::StallWatch;
 use crate::secret::{path_opens, register_url};
 use bytes::Bytes;
 use reqwest::header::{CONTENT_DISPOSITION, HeaderMap};
+use std::collections::VecDeque;
 use std::ops::Range;
 use std::time::Duration;
 use url::Url;
@@ -50,6 +52,8 @@ pub enum Opened {
 /// A body that may be read into a sink.
 pub struct Body {
     reply: Reply,
+    /// What was read of it already.
+    read: VecDeque<Bytes>,
     /// What the bytes belong to.
     pub entity: Entity,
     /// Offset of its first byte in the document.
@@ -347,6 +351,7 @@ impl Body {
             media_type: headers::media_type(reply.headers()),
             end_is_marked: reply.end_is_marked(),
             reply,
+            read: VecDeque::new(),
             entity,
             offset,
             end,
@@ -368,7 +373,7 @@ impl Body {
     ) -> Result<Copied> {
         let mut watch = self.reply.stall_watch();
         let mut held = sink.position() - self.offset;
-        while let Some(piece) = self.reply.chunk(&mut watch).await? {
+        while let Some(piece) = self.chunk(&mut watch).await? {
             let known = held.min(piece.len() as u64);
             held -= known;
             let Some(fresh) = usize::try_from(known)
@@ -415,7 +420,35 @@ impl Body {
     /// # Errors
     /// As [`Reply::chunk`].
     pub async fn chunk(&mut self, watch: &mut StallWatch) -> Result<Option<Bytes>> {
-        self.reply.chunk(watch).await
+        match self.read.pop_front() {
+            Some(piece) => Ok(Some(piece)),
+            None => self.reply.chunk(watch).await,
+        }
+    }
+
+    /// Whether it starts as HTML. As many of its first bytes as it takes are read; they come again.
+    ///
+    /// # Errors
+    /// As [`Reply::chunk`].
+    pub async fn starts_as_html(&mut self) -> Result<bool> {
+        let mut watch = self.stall_watch();
+        let mut first = Vec::new();
+        loop {
+            let piece = self.reply.chunk(&mut watch).await?;
+            let ended = piece.is_none();
+            if let Some(piece) = piece {
+                first.extend(piece.iter().take(FIRST_BYTES - first.len()));
+                self.read.push_back(piece);
+            }
+            if let Some(is_html) = starts_as_html(&first, ended) {
+                return Ok(is_html);
+            }
+        }
+    }
+
+    /// The host that sends it.
+    pub fn host(&self) -> &str {
+        self.reply.host()
     }
 }
 

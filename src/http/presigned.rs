@@ -69,6 +69,17 @@ impl PresignedUrl {
         awake::since(self.resolved)
     }
 
+    /// Whether the URL is signed, as far as the names of its parameters tell. A redirect to a login page
+    /// is not.
+    pub fn is_signed(&self) -> bool {
+        const SIGNED: [&str; 5] = ["sig", "signature", "token", "expires", "policy"];
+        let mut names = self.url.query_pairs();
+        names.any(|(name, _)| {
+            let name = name.to_ascii_lowercase();
+            SIGNED.iter().any(|end| name.ends_with(end))
+        })
+    }
+
     /// The URL itself: for the request, and for `docfetch url`.
     pub fn expose(&self) -> &Url {
         &self.url

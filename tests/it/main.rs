@@ -42,5 +42,7 @@ mod storages;
 mod support;
 mod sync;
 mod terminal;
+mod torn;
 mod verify;
 mod waits;
+mod web_pages;
