@@ -26,6 +26,7 @@ mod faults;
 mod fetch;
 mod floors;
 mod interrupt;
+mod kills;
 mod ledger;
 mod lines;
 mod list;
