@@ -38,6 +38,15 @@ pub fn from_library(error: &reqwest::Error, host: &str) -> Failure {
         let what = format!("the certificate of {host} is not trusted");
         return Failure::unsent(Error::new(Code::Certificate, what).why(why).hint(hint));
     }
+    let is_malformed = |error: &(dyn StdError + 'static)| {
+        let of_library = error.downcast_ref::<hyper::Error>();
+        of_library.is_some_and(|error| error.is_parse() && !error.is_parse_too_large())
+    };
+    if let Some(malformed) = chain().find(|error| is_malformed(*error)) {
+        let what = format!("{host} gave an answer that cannot be used");
+        let error = Error::new(Code::Protocol, what).why(malformed.to_string());
+        return Failure { error, sent: true };
+    }
     let (what, sent) = if error.is_connect() {
         (format!("cannot connect to {host}"), false)
     } else {

@@ -4,6 +4,7 @@ use crate::model::{LARGEST_SIZE, LONGEST_TIME};
 use crate::secret;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use reqwest::Version;
 use reqwest::header::{self, HeaderMap};
 use std::time::{Duration, SystemTime};
 use url::Url;
@@ -99,9 +100,50 @@ pub fn count(headers: &HeaderMap, name: impl header::AsHeaderName) -> Option<u64
     number(text(headers, name)?)
 }
 
-/// The announced length of a body (RFC 9110 section 8.6), in bytes.
+/// The announced length of a body (RFC 9110 section 8.6), in bytes. Several must say the same.
 pub fn content_length(headers: &HeaderMap) -> Option<u64> {
-    number(text(headers, header::CONTENT_LENGTH)?)
+    let mut lengths = Vec::new();
+    for value in headers.get_all(header::CONTENT_LENGTH) {
+        for length in value.to_str().ok()?.split(',') {
+            lengths.push(number(length.trim())?);
+        }
+    }
+    lengths.dedup();
+    let [length] = lengths[..] else {
+        return None;
+    };
+    Some(length)
+}
+
+/// Whether the end of a body can be told from a broken connection (RFC 9112 section 6.3): by its length,
+/// the last chunk, or the end of an HTTP/2 stream. A recipient that understands only one of several
+/// announcements takes something else for the body: only what is unambiguous counts.
+///
+/// # Errors
+/// What is ambiguous.
+pub fn end_is_marked(version: Version, headers: &HeaderMap) -> Result<bool, &'static str> {
+    if version >= Version::HTTP_2 {
+        return Ok(true);
+    }
+    let has_length = headers.contains_key(header::CONTENT_LENGTH);
+    let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
+    match (codings.next(), codings.next()) {
+        (None, _) if has_length && content_length(headers).is_none() => {
+            Err("its Content-Length is no length")
+        }
+        (None, _) => Ok(has_length),
+        (Some(_), _) if has_length => Err("it has a Transfer-Encoding and a Content-Length"),
+        (Some(coding), None)
+            if version == Version::HTTP_11
+                && coding
+                    .as_bytes()
+                    .trim_ascii()
+                    .eq_ignore_ascii_case(b"chunked") =>
+        {
+            Ok(true)
+        }
+        _ => Err("its Transfer-Encoding is another one than `chunked`"),
+    }
 }
 
 /// The entity tag (RFC 9110 section 8.8.3), quotes and all, as it came. One that holds a secret is none:
@@ -306,6 +348,43 @@ mod tests {
         ] {
             assert_eq!(of(wrong), None, "{wrong}");
         }
+    }
+
+    #[test]
+    fn the_end_of_a_body_is_marked_in_one_way_or_not_at_all() {
+        let of = |version, pairs: &[(&'static str, &'static str)]| {
+            let mut map = HeaderMap::new();
+            for (name, value) in pairs {
+                let name = HeaderName::from_static(name);
+                map.append(name, HeaderValue::from_static(value));
+            }
+            end_is_marked(version, &map).ok()
+        };
+        let (coding, length) = ("transfer-encoding", "content-length");
+        for (pairs, marked) in [
+            (&[][..], Some(false)),
+            (&[(length, "5")], Some(true)),
+            (&[(length, "5"), (length, "5")], Some(true)),
+            (&[(length, "5, 5")], Some(true)),
+            (&[(length, "5"), (length, "6")], None),
+            (&[(length, "5, 6")], None),
+            (&[(length, "+5")], None),
+            (&[(length, "")], None),
+            (&[(coding, "chunked")], Some(true)),
+            (&[(coding, "Chunked ")], Some(true)),
+            (&[(coding, "xchunked")], None),
+            (&[(coding, "gzip, chunked")], None),
+            (&[(coding, "chunked, chunked")], None),
+            (&[(coding, "chunked"), (coding, "chunked")], None),
+            (&[(coding, "gzip"), (coding, "chunked")], None),
+            (&[(coding, "identity")], None),
+            (&[(coding, "")], None),
+            (&[(coding, "chunked"), (length, "5")], None),
+        ] {
+            assert_eq!(of(Version::HTTP_11, pairs), marked, "{pairs:?}");
+        }
+        assert_eq!(of(Version::HTTP_10, &[(coding, "chunked")]), None);
+        assert_eq!(of(Version::HTTP_2, &[]), Some(true));
     }
 
     #[test]

@@ -348,7 +348,16 @@ impl Http {
             whole: None,
             silence: self.stall_timeout,
         };
-        self.send(request, time, url, &shown).await
+        let reply = self.send(request, time, url, &shown).await?;
+        if reply.status() < 300
+            && let Err(why) = reply.framing()
+        {
+            let what = format!("{} gave an answer that cannot be used", reply.host);
+            let error = Error::new(Code::Protocol, what).http_status(reply.status());
+            let (error, sent) = (error.why(why), true);
+            return Err(Failure { error, sent });
+        }
+        Ok(reply)
     }
 
     /// Opens a connection to a storage, given by the root of its origin, for the first request to it.
@@ -503,13 +512,13 @@ impl Reply {
         headers::content_length(self.headers())
     }
 
-    /// Whether the end of this body can be told from a broken connection: by its length, the chunked
-    /// terminator (RFC 9112 section 7.1) or the end of an HTTP/2 stream.
+    /// Whether the end of this body can be told from a broken connection.
     pub fn end_is_marked(&self) -> bool {
-        self.content_length().is_some()
-            || self.response.version() >= Version::HTTP_2
-            || headers::text(self.headers(), header::TRANSFER_ENCODING)
-                .is_some_and(|codings| codings.to_ascii_lowercase().ends_with("chunked"))
+        self.framing() == Ok(true)
+    }
+
+    fn framing(&self) -> Result<bool, &'static str> {
+        headers::end_is_marked(self.response.version(), self.headers())
     }
 
     /// Whether its connection can carry another request after the body (RFC 9112 section 9.3), and is

@@ -25,6 +25,7 @@ mod expiry;
 mod faults;
 mod fetch;
 mod floors;
+mod framing;
 mod interrupt;
 mod kills;
 mod ledger;
