@@ -9,6 +9,7 @@ use super::outcome::{Outcome, Status};
 use super::pace::Pace;
 use super::partial::{Partial, Publication};
 use super::places::{Place, Places};
+use super::publishing;
 use super::queue::Ended;
 use super::segments::Connections;
 use super::sink::Sink;
@@ -343,6 +344,11 @@ impl<'a> Work<'a> {
             Ok(partial) if partial.published().is_some() => {
                 self.is_published(&partial).await?;
                 partial.discard()
+            }
+            // No note proves what the file is: it counts as any other under the target's name.
+            Err(error) if error.code() == Code::UnsafePartial => {
+                let target = self.destination.target();
+                target.map_or(Ok(()), publishing::remove_other_name)
             }
             Err(error) if error.code() == Code::Interrupted => Err(error),
             _ => Ok(()), // what it is counts when it is needed

@@ -83,7 +83,10 @@ pub fn remove_other_name(target: &Path) -> Result<()> {
     if found.nlink() < 2 {
         return Ok(());
     }
-    let folder = target.parent().unwrap_or(Path::new("."));
+    let folder = target
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.unwrap_or(Path::new("."));
     let entries = std::fs::read_dir(folder).map_err(|error| Error::io("read", folder, &error))?;
     for entry in entries.flatten() {
         let path = entry.path();

@@ -277,6 +277,32 @@ fn a_document_that_is_killed_with_two_names_is_finished_by_the_next_run() {
 }
 
 #[test]
+fn a_second_name_that_no_note_explains_is_dropped_where_it_is_the_targets() {
+    if !strace() {
+        return;
+    }
+    for (if_exists, code) in [("fail", 7), ("skip", 0), ("overwrite", 0), ("rename", 0)] {
+        let (service, content) = Service::with("x.bin", 1000, &[]);
+        let world = service.world();
+        let first = ["onecodex", "doc1", "-o", "x.bin"];
+        let partial = path_of_partial(&world, &first);
+        let killed = publishing_by_link(&world, &partial, "error=EPERM:signal=KILL", &first);
+        world.finish(killed, Instant::now()).exits(-1);
+        fs::remove_file(partial.with_extension("json.new")).unwrap(); // the note, lost by a power failure
+        let run = world.run(&[&first[..], &["--if-exists", if_exists]].concat());
+        run.exits(code);
+        let there: &[&str] = if if_exists == "rename" {
+            &["x (2).bin", "x.bin"]
+        } else {
+            &["x.bin"]
+        };
+        assert_eq!(world.files(), there, "{if_exists}");
+        assert!(there.iter().all(|name| world.read(name) == content));
+        assert_eq!(service.charges(), 1);
+    }
+}
+
+#[test]
 fn who_looks_while_a_document_has_two_names_waits_and_finds_it() {
     if !strace() {
         return;
