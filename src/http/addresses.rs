@@ -3,11 +3,11 @@
 //! An API answer names the next host, so a forged or careless answer could send this machine to its
 //! own services, its network's, or a cloud's metadata service. The rule: link-local never; loopback
 //! and private only where the API itself lives there; plain `http` only from loopback to loopback.
-//! Literals are judged before anything is sent, names when they are resolved.
+//! Literals are judged before anything is sent, names when they are resolved. A client
+//! resolves names for one [`Scheme`] alone, so that the verdict on `https` never lets `http` pass.
 
 use crate::error::{Code, Error, Result};
 use crate::model::locked;
-use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Mutex;
 use url::{Host, Url};
@@ -23,6 +23,25 @@ pub enum Class {
     Loopback,
     /// This link (where clouds keep their metadata services), multicast, broadcast.
     LinkLocal,
+}
+
+/// How a request travels. The addresses that a name stands for are judged by it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scheme {
+    /// In the clear.
+    Http,
+    /// Encrypted.
+    Https,
+}
+
+impl Scheme {
+    /// That of a URL.
+    pub fn of(url: &Url) -> Self {
+        match url.scheme() {
+            "https" => Self::Https,
+            _ => Self::Http,
+        }
+    }
 }
 
 /// The class of an address; an IPv6 form that carries an IPv4 address is judged by that.
@@ -105,8 +124,6 @@ pub struct Policy {
     allow_private: bool,
     /// What the base turned out to be: by its look, or once its name was resolved.
     base_class: Mutex<Option<Class>>,
-    /// Names that `--allow-private` lets through over plain http, if they are not public.
-    plain_names: Mutex<HashSet<String>>,
     /// Hosts of proxies: the user chose them.
     proxies: Vec<String>,
 }
@@ -119,7 +136,6 @@ impl Policy {
             base_is_plain_loopback: base.scheme() == "http" && is_loopback(base),
             allow_private,
             base_class: Mutex::new(base.host().and_then(|host| literal(&host))),
-            plain_names: Mutex::default(),
             proxies,
         }
     }
@@ -140,18 +156,13 @@ impl Policy {
         let class = url.host().and_then(|host| literal(&host));
         self.check_class(&host, class)?;
         match url.scheme() {
-            "https" => {
-                locked(&self.plain_names).remove(&host);
-                Ok(())
-            }
+            "https" => Ok(()),
             "http" if self.base_is_plain_loopback && class == Some(Class::Loopback) => Ok(()),
             "http" if self.allow_private && class.is_some_and(|class| class != Class::Public) => {
                 Ok(())
             }
-            "http" if self.allow_private && class.is_none() => {
-                locked(&self.plain_names).insert(host);
-                Ok(())
-            }
+            // Its addresses are judged when they are known.
+            "http" if self.allow_private && class.is_none() => Ok(()),
             "http" => Err(
                 Error::new(Code::InsecureUrl, format!("refused plain http to {host}"))
                     .why("anybody on the way could read the document and its URL")
@@ -176,13 +187,14 @@ impl Policy {
         }
     }
 
-    /// Judges the addresses that a name was resolved to; returns those that may be connected to.
+    /// Judges the addresses that a name was resolved to, for requests of `scheme`; returns those that may
+    /// be connected to.
     ///
     /// # Errors
     /// [`Code::PrivateAddress`] when none is left.
     pub fn admit<A>(
         &self,
-        name: &str,
+        (name, scheme): (&str, Scheme),
         addresses: Vec<A>,
         ip: impl Fn(&A) -> IpAddr,
     ) -> Result<Vec<A>> {
@@ -190,14 +202,13 @@ impl Policy {
             return Ok(addresses);
         }
         let is_base = name == self.base_host;
-        let plain = locked(&self.plain_names).contains(name);
         let mut first_refused = None;
         let mut admitted = Vec::with_capacity(addresses.len());
         for address in addresses {
             let class = classify(ip(&address));
             let allowed = match class {
                 Class::LinkLocal => false,
-                Class::Public => !plain,
+                Class::Public => scheme == Scheme::Https,
                 Class::Private => true,
                 Class::Loopback => {
                     is_base
@@ -359,11 +370,22 @@ mod tests {
         let ip = |ip: &IpAddr| *ip;
         assert!(
             policy
-                .admit("minio", vec!["10.0.0.2".parse().unwrap()], ip)
+                .admit(
+                    ("minio", Scheme::Http),
+                    vec!["10.0.0.2".parse().unwrap()],
+                    ip
+                )
                 .is_ok()
         );
-        let public = policy.admit("minio", vec!["8.8.8.8".parse().unwrap()], ip);
-        assert_eq!(public.err().map(|e| e.code()), Some(Code::InsecureUrl));
+        let public = |scheme| policy.admit(("minio", scheme), vec!["8.8.8.8".parse().unwrap()], ip);
+        // Whatever else is asked of that name.
+        assert_eq!(check(&policy, "https://minio/x"), None);
+        assert_eq!(
+            public(Scheme::Http).err().map(|e| e.code()),
+            Some(Code::InsecureUrl)
+        );
+        assert_eq!(check(&policy, "http://minio/x"), None);
+        assert!(public(Scheme::Https).is_ok());
     }
 
     #[test]
@@ -372,7 +394,7 @@ mod tests {
         let ip = |ip: &IpAddr| *ip;
         let of = |name: &str, text: &str| {
             policy
-                .admit(name, vec![text.parse().unwrap()], ip)
+                .admit((name, Scheme::Https), vec![text.parse().unwrap()], ip)
                 .err()
                 .map(|e| e.code())
         };

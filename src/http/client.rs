@@ -10,7 +10,7 @@
 //! took from its pool turned out dead, and that is a second charge. (What was still in its hands when a
 //! pooled connection turned out closed goes out on another one.)
 
-use super::addresses::{Policy, is_localhost, is_loopback};
+use super::addresses::{Policy, Scheme, is_localhost, is_loopback};
 use super::ahead::Spare;
 use super::connector::{Along, Direct, Way};
 use super::gate::Gate;
@@ -75,20 +75,20 @@ impl Clients {
         Ok((clients, policy))
     }
 
-    /// A client with the rules of `channel`, to be used for many requests.
+    /// A client with the rules of `channel`, to be used for many requests to URLs of one scheme.
     ///
     /// # Errors
     /// [`Code::Unexpected`] when the library cannot make it.
-    pub fn client(&self, channel: Channel) -> Result<Client> {
-        build(self.builder(channel, Direct))
+    pub fn client(&self, channel: Channel, scheme: Scheme) -> Result<Client> {
+        build(self.builder(channel, scheme, Direct))
     }
 
     /// A client for requests that may cost money, one at a time; its connections stop at `gate`.
     ///
     /// # Errors
     /// [`Code::Unexpected`] when the library cannot make it.
-    pub fn charged(&self, gate: &Gate) -> Result<Client> {
-        build(self.builder(Channel::Charged, gate.clone()))
+    pub fn charged(&self, gate: &Gate, scheme: Scheme) -> Result<Client> {
+        build(self.builder(Channel::Charged, scheme, gate.clone()))
     }
 
     /// A client for one storage, whose first connection is `spare`; none where a proxy is in between.
@@ -96,10 +96,11 @@ impl Clients {
         if self.proxies.for_url(origin).is_some() {
             return None;
         }
-        build(self.builder(Channel::Storage, spare.clone())).ok()
+        let scheme = Scheme::of(origin);
+        build(self.builder(Channel::Storage, scheme, spare.clone())).ok()
     }
 
-    fn builder<W>(&self, channel: Channel, way: W) -> ClientBuilder
+    fn builder<W>(&self, channel: Channel, scheme: Scheme, way: W) -> ClientBuilder
     where
         W: Way + Send + Sync + 'static,
     {
@@ -116,7 +117,7 @@ impl Clients {
             .referer(false)
             .retry(retry::never())
             .connector_layer(Along(way, self.settings.connect_timeout))
-            .dns_resolver(Arc::new(Resolver(Arc::clone(&self.policy))))
+            .dns_resolver(Arc::new(Resolver(Arc::clone(&self.policy), scheme)))
             .no_proxy()
             .proxy(Proxy::custom(move |url| proxies.for_url(url)))
             .tcp_nodelay(true);
@@ -147,11 +148,11 @@ fn build(builder: ClientBuilder) -> Result<Client> {
 }
 
 /// Resolves names with the system's resolver and lets the policy judge the addresses.
-struct Resolver(Arc<Policy>);
+struct Resolver(Arc<Policy>, Scheme);
 
 impl Resolve for Resolver {
     fn resolve(&self, name: Name) -> Resolving {
-        let policy = Arc::clone(&self.0);
+        let (policy, scheme) = (Arc::clone(&self.0), self.1);
         Box::pin(async move {
             let name = name.as_str().to_owned();
             let found = if is_localhost(&name) {
@@ -165,7 +166,7 @@ impl Resolve for Resolver {
             } else {
                 tokio::net::lookup_host((name.as_str(), 0)).await?.collect()
             };
-            let admitted = policy.admit(&name, found, SocketAddr::ip)?;
+            let admitted = policy.admit((&name, scheme), found, SocketAddr::ip)?;
             Ok(Box::new(admitted.into_iter()) as Addrs)
         })
     }

@@ -1,6 +1,6 @@
 //! One request, one answer: budget, address rules, time limits, and no error that shows a URL.
 
-use super::addresses::Policy;
+use super::addresses::{Policy, Scheme};
 use super::ahead::Spare;
 use super::budget::{Blocked, Budget};
 use super::client::{Channel, Clients};
@@ -41,8 +41,11 @@ const LOOK: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct Http {
     clients: Clients,
+    /// That of the API's base.
+    scheme: Scheme,
     api: OnceLock<Client>,
-    storage: OnceLock<Client>,
+    /// For plain http, and for https.
+    storage: [OnceLock<Client>; 2],
     /// The client of a storage that was connected to before a document of it was asked for.
     ahead: Arc<OnceLock<Ahead>>,
     lines: Arc<Lines>,
@@ -128,8 +131,9 @@ impl Http {
         let name = fingerprint(&[base.as_str().as_bytes(), account.expose().as_bytes()]);
         Ok(Self {
             clients,
+            scheme: Scheme::of(base),
             api: OnceLock::new(),
-            storage: OnceLock::new(),
+            storage: Default::default(),
             ahead: Arc::default(),
             lines: Arc::default(),
             connect_timeout: settings.connect_timeout,
@@ -186,7 +190,7 @@ impl Http {
         let answer = if request.charged {
             Box::pin(self.send_charged(&request, value, time)).await
         } else {
-            match self.client(&self.api, Channel::Api) {
+            match self.client(&self.api, Channel::Api, self.scheme) {
                 Ok(client) => Box::pin(self.send_api(&client, &request, value, time)).await,
                 Err(failure) => Err(failure),
             }
@@ -240,7 +244,10 @@ impl Http {
         let reused = line.is_some();
         let client = match line {
             Some(line) => line.client,
-            None => self.clients.charged(&gate).map_err(Failure::unsent)?,
+            None => self
+                .clients
+                .charged(&gate, self.scheme)
+                .map_err(Failure::unsent)?,
         };
         let answer = self.send_api(&client, request, credential, time);
         let mut answer = if recorded {
@@ -312,7 +319,9 @@ impl Http {
                 }
             }
         }
-        let client = self.client(&self.storage, Channel::Storage);
+        let scheme = Scheme::of(url);
+        let cell = &self.storage[scheme as usize];
+        let client = self.client(cell, Channel::Storage, scheme);
         let client = client.map_err(|failure| failure.error)?;
         let answer = self.send_storage(&client, url, part, limit).await;
         answer.map_err(|failure| failure.error)
@@ -426,11 +435,19 @@ impl Http {
     }
 
     /// The client that is kept in `cell`, made when it is needed first.
-    fn client(&self, cell: &OnceLock<Client>, channel: Channel) -> Result<Client, Failure> {
+    fn client(
+        &self,
+        cell: &OnceLock<Client>,
+        channel: Channel,
+        scheme: Scheme,
+    ) -> Result<Client, Failure> {
         if let Some(client) = cell.get() {
             return Ok(client.clone());
         }
-        let client = self.clients.client(channel).map_err(Failure::unsent)?;
+        let client = self
+            .clients
+            .client(channel, scheme)
+            .map_err(Failure::unsent)?;
         Ok(cell.get_or_init(|| client).clone())
     }
 }

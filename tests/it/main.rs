@@ -9,6 +9,7 @@
     reason = "a test that cannot go on ends"
 )]
 
+mod addresses;
 mod ahead;
 mod batch;
 mod charges;

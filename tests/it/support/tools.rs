@@ -57,3 +57,9 @@ pub fn mounts() -> bool {
         &["unshare", "-m", "mount", "-t", "tmpfs", "none", "/mnt"],
     )
 }
+
+/// Addresses and names of a test's own.
+pub fn networks() -> bool {
+    let script = "ip link set lo up && mount -t tmpfs none /mnt";
+    works("unshare", &["unshare", "-mn", "sh", "-c", script])
+}
