@@ -19,6 +19,7 @@ mod corpora;
 mod coverage;
 mod crash;
 mod disks;
+mod earlier;
 mod echoes;
 mod entity_tags;
 mod exit_codes;
