@@ -3,9 +3,10 @@
 use crate::support::raw::{Raw, api, keep, keeping, presigned, read, reply};
 use crate::support::services::Service;
 use crate::support::tls::{Authority, Leaf};
-use crate::support::{Run, World};
+use crate::support::{Run, World, kill};
 use docfetch::sandbox::Document;
 use serde_json::Value;
+use std::io::BufRead as _;
 use std::net::TcpListener;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -273,9 +274,18 @@ fn a_failure_is_told_though_the_source_of_ids_stays_open() {
     let mut child = command.stdin(open).spawn().unwrap();
     drop(command);
     std::io::Write::write_all(&mut write, b"a\n").unwrap();
-    let mut lines = std::io::BufReader::new(child.stdout.take().unwrap());
-    let mut line = String::new();
-    std::io::BufRead::read_line(&mut lines, &mut line).unwrap();
+    let stdout = child.stdout.take().unwrap();
+    let (sender, told) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let mut lines = std::io::BufReader::new(stdout).lines();
+        while let Some(Ok(line)) = lines.next() {
+            let _ = sender.send(line);
+        }
+    });
+    let Ok(line) = told.recv_timeout(Duration::from_secs(20)) else {
+        kill(child);
+        panic!("its failure is never told");
+    };
     assert!(line.contains("storage_denied"), "{line}");
     drop(write);
     assert_eq!(child.wait().unwrap().code(), Some(4));
