@@ -1,13 +1,14 @@
 //! Resolve, transfer, and over again from where it broke, as long as the retry policy allows.
 
 use super::destination::{Destination, Standing};
-use super::digests::Digests;
+use super::digests::{Compared, Digests};
 use super::engine::Fetcher;
 use super::events::Watcher;
 use super::naming;
 use super::partial::{Entity, Name};
 use super::places::Place;
 use super::segments::{Ended, Segments};
+use super::sidecar::Refused;
 use super::sink::Sink;
 use super::transfer::{self, Body, Copied, Opened};
 use super::verify::{Lengths, check_length};
@@ -17,7 +18,7 @@ use crate::error::{Code, Error, Result};
 use crate::http::backoff::{self, Retry};
 use crate::http::headers::is_strong;
 use crate::http::presigned::{PresignedUrl, shown_host};
-use crate::model::DocumentId;
+use crate::model::{DocumentId, hexadecimal};
 use crate::resolve::ledger::UnderWay;
 use crate::resolve::{Known, Need, Resolver};
 use std::ffi::OsStr;
@@ -235,6 +236,9 @@ impl<'a> Attempts<'a> {
         destination: &mut Destination<'_>,
         sink: &mut Sink,
     ) -> Result<Arrived> {
+        if let Some(arrived) = self.accept(destination, sink).await? {
+            return Ok(arrived);
+        }
         // Whatever was waited for before was nobody's failure.
         let mut url = url.map(|url| {
             self.retry.paused(url.age());
@@ -286,17 +290,31 @@ impl<'a> Attempts<'a> {
                 ..Lengths::default()
             };
             let retry = self.retry.clone();
+            self.screen_partial(sink, &known, &mut digests)?;
             let transferred = self.transfer(
                 destination,
                 sink,
                 &known,
                 (&mut url, &mut digests, &mut lengths),
             );
-            if let Standing::Skip = transferred.await? {
-                return Ok(Arrived::NotNeeded);
+            match (transferred.await, &*sink) {
+                (Ok(Standing::Free), _) => {}
+                (Ok(Standing::Skip), _) => return Ok(Arrived::NotNeeded),
+                // It cannot come again for free.
+                (Err(error), Sink::Partial(partial)) if error.code() == Code::ChargeRefused => {
+                    let refused = partial
+                        .refused()
+                        .map(|refused| is_refused(&error, &refused.sha256));
+                    return Err(refused.unwrap_or(error));
+                }
+                (Err(error), _) => return Err(error),
             }
             let page = self.unproven.take();
-            let error = match verify(sink, digests, lengths, page).await {
+            let name = match known.name.as_deref().and_then(naming::safe) {
+                Some(name) if charged => name,
+                _ => self.name_of(&sink.entity().name, &known),
+            };
+            let error = match verify(sink, digests, lengths, (page, name)).await {
                 Ok(sha256) => return Ok(Arrived::Whole { sha256 }),
                 Err(error) => error,
             };
@@ -308,6 +326,35 @@ impl<'a> Attempts<'a> {
             self.retry.pause(error).await?;
             digests = Digests::new(self.fetcher.options().wanted, sink);
         }
+    }
+
+    /// Takes complete bytes that an earlier run refused, where the user gives their SHA-256 now: nothing is
+    /// requested for that.
+    async fn accept(
+        &self,
+        destination: &mut Destination<'_>,
+        sink: &Sink,
+    ) -> Result<Option<Arrived>> {
+        let wanted = self.fetcher.options().wanted;
+        let Sink::Partial(partial) = sink else {
+            return Ok(None);
+        };
+        let expected = wanted
+            .expected_sha256
+            .map(|expected| hexadecimal(&expected));
+        let Some(refused) = partial
+            .refused()
+            .filter(|refused| expected.as_ref() == Some(&refused.sha256))
+        else {
+            return Ok(None);
+        };
+        let Compared { sha256, .. } = Digests::new(wanted, sink).check(partial.position()).await?;
+        Ok(Some(
+            match settle(destination, &refused.name, sink).await? {
+                Standing::Free => Arrived::Whole { sha256 },
+                Standing::Skip => Arrived::NotNeeded,
+            },
+        ))
     }
 
     /// Whether what the metadata tells can change nothing that is decided before paying. The target
@@ -332,7 +379,6 @@ impl<'a> Attempts<'a> {
         (resolved, digests, lengths): (&mut Option<PresignedUrl>, &mut Digests, &mut Lengths),
     ) -> Result<Standing> {
         let charged = self.resolver.provider().charged;
-        self.screen_partial(sink, known, digests)?;
         if let Sink::Partial(partial) = &*sink
             && charged
             && partial.is_complete()
@@ -362,7 +408,8 @@ impl<'a> Attempts<'a> {
             }
             used = true;
             self.facts.requests += 1;
-            let opened = transfer::open(http, &url, &sink.missing(), sink.entity()).await;
+            let (missing, entity) = sink.missing();
+            let opened = transfer::open(http, &url, &missing, entity).await;
             let opened = self.screen(opened, &url, known).await;
             if let Ok(Opened::Complete | Opened::Body(_)) = &opened {
                 url.proven = true;
@@ -401,8 +448,8 @@ impl<'a> Attempts<'a> {
                     }
                     lengths.announced = body.entity.total;
                     lengths.end_was_marked = body.end_is_marked;
-                    digests.expect(body.checksum.clone(), sink);
                     sink.begin(body.entity.clone())?;
+                    digests.expect(sink);
                     sink.hold_back(self.unproven.is_some());
                     self.tell_start(destination, sink, body.entity.total);
                     let segments = course.ranges.then_some(&url);
@@ -468,7 +515,7 @@ impl<'a> Attempts<'a> {
                     name: None,
                     size: known.size,
                     announced: body.entity.total,
-                    proven: proven || body.checksum.is_some(),
+                    proven: proven || body.entity.checksum.is_some(),
                 };
                 // Only a URL that is signed, and answered itself, names the document.
                 let own = naming::from_url(url.expose()).filter(|_| url.is_signed());
@@ -728,15 +775,16 @@ impl<'a> Attempts<'a> {
     }
 }
 
-/// Verifies what the sink has. Bytes that may be a `page` must be proven to be the document.
+/// Verifies what the sink has. Bytes that may be a `page` must be proven to be the document. What only the
+/// storage's checksum speaks against is kept, under the document's `name`.
 ///
 /// # Errors
-/// What is wrong with them, and the `page`'s own; then they are thrown away.
+/// What is wrong with them, or the `page`'s own: then they are thrown away.
 async fn verify(
     sink: &mut Sink,
     digests: Digests,
     lengths: Lengths,
-    page: Option<Error>,
+    (page, name): (Option<Error>, String),
 ) -> Result<Option<String>> {
     if page.is_none() {
         sink.flush().await?;
@@ -749,9 +797,16 @@ async fn verify(
     let is_wrong =
         |error: &Error| matches!(error.code(), Code::LengthMismatch | Code::DigestMismatch);
     let wrong = checked.as_ref().is_err_and(is_wrong);
+    let refused = matches!(
+        &checked,
+        Ok(Compared {
+            refused: Some(_),
+            ..
+        })
+    );
     let unproven = !(proves || lengths.metadata == Some(position));
     match page {
-        Some(page) if wrong || unproven => {
+        Some(page) if wrong || refused || unproven => {
             sink.restart("a web page came", true)?;
             return Err(page);
         }
@@ -762,7 +817,49 @@ async fn verify(
         // What is complete and wrong is of no use to a later run.
         let _ = partial.restart();
     }
-    checked
+    match (checked?, sink) {
+        (
+            Compared {
+                sha256,
+                refused: None,
+            },
+            _,
+        ) => Ok(sha256),
+        (
+            Compared {
+                sha256: Some(sha256),
+                refused: Some(error),
+            },
+            Sink::Partial(partial),
+        ) => {
+            let error = is_refused(&error, &sha256);
+            partial.refuse(Refused { sha256, name });
+            Err(error)
+        }
+        (
+            Compared {
+                refused: Some(error),
+                ..
+            },
+            _,
+        ) => Err(error.hint("run again; if it stays, tell the provider")),
+    }
+}
+
+/// The error of complete bytes that are kept, because of `error`.
+fn is_refused(error: &Error, sha256: &str) -> Error {
+    let what = "the document does not have the checksum that the storage announced";
+    let again = match error.code() {
+        Code::ChargeRefused => "--allow-recharge pays for it again",
+        _ => "run again",
+    };
+    let hint = format!("{again}; to accept what came, give its id alone with --sha256 {sha256}");
+    Error::new(Code::DigestMismatch, what)
+        .why(format!(
+            "{}; the SHA-256 of what came is {sha256}",
+            error.message()
+        ))
+        .hint(hint)
 }
 
 /// Names the target of a file, unless it has a name, and looks whether it may be written.

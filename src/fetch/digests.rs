@@ -220,15 +220,26 @@ impl Digests {
                 .then(|| Running::new(Checksum::Sha256)),
             checksum: None,
         }
+        .expecting(sink)
     }
 
-    /// Notes the checksum that a response announces for the whole object: the first that comes while the
-    /// bytes can still be had.
-    pub fn expect(&mut self, announced: Option<(Checksum, Vec<u8>)>, sink: &Sink) {
+    fn expecting(mut self, sink: &Sink) -> Self {
+        self.expect(sink);
+        self
+    }
+
+    /// Takes note of the checksum that was announced for what `sink` has and will have; of what is through
+    /// a pipe it cannot be computed any more.
+    pub fn expect(&mut self, sink: &Sink) {
+        let announced = sink.entity().checksum.as_ref();
+        let expected = self
+            .checksum
+            .as_ref()
+            .map(|(checksum, value, _)| (checksum, value));
         let late = sink.is_stream() && sink.position() > 0;
-        if self.checksum.is_none() && !late {
-            self.checksum =
-                announced.map(|(checksum, value)| (checksum, value, Running::new(checksum)));
+        if !late && expected != announced.map(|(checksum, value)| (checksum, value)) {
+            let running = |(checksum, value)| (checksum, value, Running::new(checksum));
+            self.checksum = announced.cloned().map(running);
         }
     }
 
@@ -260,28 +271,51 @@ impl Digests {
         self.wanted.expected_sha256.is_some() || self.checksum.is_some()
     }
 
-    /// Compares what `sink` has; returns the SHA-256 in hexadecimal where it was computed.
+    /// Compares what `sink` has. The SHA-256 that the user expects decides over the storage's checksum.
     ///
     /// # Errors
-    /// [`Code::DigestMismatch`], with both values; [`Code::LocalIo`] when the file cannot be read.
-    pub async fn check(self, position: u64) -> Result<Option<String>> {
+    /// [`Code::DigestMismatch`] of the expected SHA-256, with both values; [`Code::LocalIo`] when the file
+    /// cannot be read.
+    pub async fn check(self, position: u64) -> Result<Compared> {
         let (file, path) = self.file.unzip();
         let (file, path) = (file.as_ref(), path.unwrap_or_default());
         let unreadable = |error| Error::io("read", &path, &error);
-        if let Some((checksum, expected, running)) = self.checksum {
+        let mut checked = Compared::default();
+        if let Some(running) = self.sha256 {
             let actual = running.finish(file, position).await.map_err(unreadable)?;
-            compare(checksum.name(), &expected, &actual)
-                .map_err(|error| error.hint("run again; if it stays, tell the provider"))?;
+            if let Some(expected) = self.wanted.expected_sha256 {
+                compare("SHA-256", &expected, &actual)?;
+            }
+            checked.sha256 = Some(hexadecimal(&actual));
         }
-        let Some(running) = self.sha256 else {
-            return Ok(None);
+        let Some((checksum, expected, running)) = self.checksum else {
+            return Ok(checked);
         };
         let actual = running.finish(file, position).await.map_err(unreadable)?;
-        if let Some(expected) = self.wanted.expected_sha256 {
-            compare("SHA-256", &expected, &actual)?;
+        let Err(error) = compare(checksum.name(), &expected, &actual) else {
+            return Ok(checked);
+        };
+        if self.wanted.expected_sha256.is_some() {
+            log::warn!("{}; --sha256 decides", error.message());
+            return Ok(checked);
         }
-        Ok(Some(hexadecimal(&actual)))
+        if checked.sha256.is_none() && file.is_some() {
+            let running = Running::new(Checksum::Sha256);
+            let actual = running.finish(file, position).await.map_err(unreadable)?;
+            checked.sha256 = Some(hexadecimal(&actual));
+        }
+        checked.refused = Some(error);
+        Ok(checked)
     }
+}
+
+/// What a check of all bytes found.
+#[derive(Debug, Default)]
+pub struct Compared {
+    /// Their SHA-256 in hexadecimal, where it was computed.
+    pub sha256: Option<String>,
+    /// [`Code::DigestMismatch`], with both values, when the storage's checksum is not theirs.
+    pub refused: Option<Error>,
 }
 
 /// The SHA-256 of a file, in hexadecimal.
@@ -333,6 +367,7 @@ fn compare(name: &str, expected: &[u8], actual: &[u8]) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::partial::Entity;
     use super::*;
 
     /// The published check values: RFC 1321, RFC 6234, and the CRC catalogue's for "123456789".
@@ -363,9 +398,16 @@ mod tests {
             ..Wanted::default()
         };
         let mut digests = Digests::new(wanted, &Sink::stdout());
-        digests.expect(Some((Checksum::Crc32, vec![0; 4])), &Sink::stdout());
+        let mut sink = Sink::stdout();
+        let checksum = Some((Checksum::Crc32, vec![0; 4]));
+        sink.begin(Entity {
+            checksum,
+            ..Entity::default()
+        })
+        .unwrap();
+        digests.expect(&sink);
         digests.took(b"123456789", 9);
-        let error = digests.check(9).await.unwrap_err();
+        let error = digests.check(9).await.unwrap().refused.unwrap();
         assert_eq!(error.code(), Code::DigestMismatch);
         assert!(
             error.message().contains("expected 00000000, got cbf43926"),

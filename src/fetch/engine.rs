@@ -428,7 +428,13 @@ impl<'a> Work<'a> {
             }
             Err(error) => {
                 leave(partial);
-                return Err(error);
+                // A mirror takes no digest: the bytes come again.
+                let is_mirrored = job.wish.is_some() && error.code() == Code::DigestMismatch;
+                return Err(if is_mirrored {
+                    error.hint("run again; if it stays, tell the provider")
+                } else {
+                    error
+                });
             }
         };
         let (bytes, resumed_from) = (partial.position(), partial.resumed_from());

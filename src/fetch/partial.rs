@@ -15,10 +15,10 @@ use super::events::Watcher;
 use super::extents::Extents;
 use super::intact::{crc_of, intact};
 use super::publishing;
-use super::sidecar::{Sidecar, SidecarFile};
+use super::sidecar::{Refused, Sidecar, SidecarFile};
 use crate::awake::apart;
 use crate::error::{Code, Error, Result};
-use crate::http::headers::is_strong;
+use crate::http::headers::{Checksum, is_strong};
 use crate::state::files::{
     FileIdentity, HAS_ANOTHER_NAME, Names, Renamed, fresh, is_in_memory, names, open_folder,
     open_own, refused, remove, rename_new, sync_folder, umask,
@@ -54,6 +54,31 @@ pub struct Entity {
     pub total: Option<u64>,
     /// How the storage names it.
     pub name: Name,
+    /// The checksum of the whole that the storage announced.
+    pub checksum: Option<(Checksum, Vec<u8>)>,
+}
+
+impl Entity {
+    /// Of whatever there is.
+    pub const ANY: Self = Self {
+        tag: None,
+        total: None,
+        name: Name {
+            told: None,
+            in_url: None,
+        },
+        checksum: None,
+    };
+
+    /// What the bytes belong to when a further answer says so: a checksum that was announced once stays.
+    #[must_use]
+    pub fn and_then(&self, further: Self) -> Self {
+        let earlier = self.checksum.clone().filter(|_| self.tag == further.tag);
+        Self {
+            checksum: earlier.or(further.checksum),
+            ..further
+        }
+    }
 }
 
 /// Safe names that a storage's answer gives a document.
@@ -89,6 +114,8 @@ pub struct Partial {
     doubtful: bool,
     entity: Entity,
     resumed_from: u64,
+    /// Set when all bytes are here, and the storage's checksum is not theirs.
+    refused: Option<Refused>,
     /// What an earlier run left, until it is taken up.
     left: Option<Box<Sidecar>>,
     published: Option<Publication>,
@@ -164,6 +191,7 @@ impl Partial {
             doubtful: false,
             entity: Entity::default(),
             resumed_from: 0,
+            refused: None,
             left: None,
             published,
         };
@@ -194,13 +222,18 @@ impl Partial {
         let file = Arc::clone(&self.file);
         let checked = intact(file, sidecar.extents, watcher).await;
         self.extents = checked.map_err(|error| Error::io("read", &self.path, &error))?;
+        if sidecar.refused.is_some() && sidecar.total != Some(self.position()) {
+            return self.restart(); // what is left of it can be neither published nor resumed
+        }
         self.resumed_from = self.held();
         if self.resumed_from > 0 {
             self.entity = Entity {
-                tag: Some(sidecar.etag),
+                tag: Some(sidecar.etag).filter(|tag| !tag.is_empty()),
                 total: sidecar.total,
                 name: sidecar.name,
+                checksum: sidecar.checksum,
             };
+            self.refused = sidecar.refused;
         }
         self.cut()
     }
@@ -261,10 +294,21 @@ impl Partial {
         &self.entity
     }
 
-    /// Whether it holds as many bytes as the storage announced.
+    /// Whether it holds as many bytes as the storage announced, and they were not refused.
     pub fn is_complete(&self) -> bool {
         let position = self.position();
-        position > 0 && self.entity.total == Some(position)
+        position > 0 && self.entity.total == Some(position) && self.refused.is_none()
+    }
+
+    /// Complete bytes whose checksum by the storage is another one.
+    pub fn refused(&self) -> Option<&Refused> {
+        self.refused.as_ref()
+    }
+
+    /// Keeps complete bytes for a run whose user gives their SHA-256.
+    pub fn refuse(&mut self, refused: Refused) {
+        self.entity.total = Some(self.position());
+        self.refused = Some(refused);
     }
 
     /// How many bytes an earlier run had left, and were kept.
@@ -288,6 +332,10 @@ impl Partial {
             self.take_room(position, rest)
                 .map_err(|errno| Error::io("write", &self.path, &errno.into()))?;
         }
+        let entity = match self.held() {
+            0 => entity,
+            _ => self.entity.and_then(entity),
+        };
         if self.entity != entity {
             self.sidecar = None;
             self.entity = entity;
@@ -374,6 +422,8 @@ impl Partial {
             etag,
             total: self.entity.total,
             name: self.entity.name.clone(),
+            checksum: self.entity.checksum.clone(),
+            refused: self.refused.clone(),
         }
     }
 
@@ -451,6 +501,7 @@ impl Partial {
         self.extents = Extents::default();
         self.resumed_from = 0;
         self.entity = Entity::default();
+        self.refused = None;
         self.cut()
     }
 
@@ -469,8 +520,10 @@ impl Partial {
         if self.left.is_some() {
             return Ok(()); // it was not taken up
         }
-        let Some(etag) = self.entity.tag.clone().filter(|tag| is_strong(tag)) else {
-            return self.discard();
+        let etag = match (self.entity.tag.clone(), &self.refused) {
+            (Some(tag), _) if is_strong(&tag) => tag,
+            (tag, Some(_)) => tag.unwrap_or_default(),
+            _ => return self.discard(),
         };
         // What was taken ahead for the rest is given back: nobody knows when the next run comes.
         let kept =

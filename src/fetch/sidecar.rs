@@ -7,7 +7,7 @@
 use super::extents::{self, Noted};
 use super::partial::Name;
 use crate::error::{Error, Result};
-use crate::http::headers::is_strong;
+use crate::http::headers::{Checksum, is_strong};
 use crate::state::files::{open_own, write_record};
 use crate::state::records::Lasting;
 use rustix::fs::OFlags;
@@ -27,12 +27,27 @@ const PLACE: u64 = 32 << 10;
 pub struct Sidecar {
     /// What is there.
     pub extents: Vec<Noted>,
-    /// The entity tag, a strong one.
+    /// The entity tag, a strong one; of refused bytes any, or an empty one.
     pub etag: String,
     /// The length of the whole in bytes.
     pub total: Option<u64>,
     /// How the storage names it.
     pub name: Name,
+    /// The checksum of the whole that the storage announced.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checksum: Option<(Checksum, Vec<u8>)>,
+    /// Set when all bytes are here, and that checksum is not theirs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<Refused>,
+}
+
+/// Bytes that are complete, and are published only when the user gives their SHA-256.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refused {
+    /// Their SHA-256 in hexadecimal.
+    pub sha256: String,
+    /// The document's safe name.
+    pub name: String,
 }
 
 /// A sidecar as it is written.
@@ -77,7 +92,7 @@ impl Sidecar {
     fn makes_sense(&self) -> bool {
         let total = self.total.unwrap_or(u64::MAX);
         let mut behind = 0;
-        is_strong(&self.etag)
+        (is_strong(&self.etag) || self.refused.is_some())
             && self.extents.iter().all(|extent| {
                 let in_order = behind <= extent.start && extent.makes_sense();
                 behind = extent.end();
@@ -157,6 +172,8 @@ mod tests {
             etag: "\"v1\"".to_owned(),
             total: Some(total),
             name: Name::default(),
+            checksum: None,
+            refused: None,
         }
     }
 

@@ -71,13 +71,16 @@ impl Sink {
         }
     }
 
-    /// What is missing next, up to where there is something again or the end.
-    pub fn missing(&self) -> Range<u64> {
+    /// What is missing next, up to where there is something again or the end, and of what. Bytes that were
+    /// refused may have been spoiled on their way: they are kept until all of them come again.
+    pub fn missing(&self) -> (Range<u64>, &Entity) {
+        static ANY: Entity = Entity::ANY;
         let next = match self {
+            Self::Partial(partial) if partial.refused().is_some() => return (0..u64::MAX, &ANY),
             Self::Partial(partial) => partial.next_hole(),
             Self::Stdout(_) => None,
         };
-        next.unwrap_or(self.position()..u64::MAX)
+        (next.unwrap_or(self.position()..u64::MAX), self.entity())
     }
 
     /// Forgets what is behind a hole: a body that cannot stop there writes over it.
@@ -100,7 +103,10 @@ impl Sink {
         match self {
             Self::Partial(partial) => partial.begin(entity),
             Self::Stdout(stream) => {
-                stream.entity = entity;
+                stream.entity = match stream.position {
+                    0 => entity,
+                    _ => stream.entity.and_then(entity),
+                };
                 Ok(())
             }
         }

@@ -13,7 +13,7 @@ use super::sink::Sink;
 use super::web_page::{FIRST_BYTES, starts_as_html};
 use crate::error::{Code, Error, Result};
 use crate::http::content_disposition;
-use crate::http::headers::{self, Checksum, ContentRange};
+use crate::http::headers::{self, ContentRange};
 use crate::http::presigned::{PresignedUrl, Refusal, refusal};
 use crate::http::send::{Http, Part, Reply};
 use crate::http::stall::StallWatch;
@@ -62,8 +62,6 @@ pub struct Body {
     pub end: u64,
     /// The media type that the storage tells.
     pub media_type: Option<String>,
-    /// The checksum of the whole object that the storage announces.
-    pub checksum: Option<(Checksum, Vec<u8>)>,
     /// Whether its end can be told from a broken connection.
     pub end_is_marked: bool,
 }
@@ -181,10 +179,10 @@ fn whole(reply: Reply, url: &Url) -> Opened {
         tag: headers::entity_tag(reply.headers()),
         total: reply.content_length(),
         name: name(&reply, url),
+        checksum: headers::checksum(reply.headers(), true),
     };
     let end = entity.total.unwrap_or(u64::MAX);
-    let checksum = headers::checksum(reply.headers(), true);
-    Opened::Body(Box::new(Body::new(reply, entity, 0, end, checksum)))
+    Opened::Body(Box::new(Body::new(reply, entity, 0, end)))
 }
 
 /// What a 206 is to the bytes that are here.
@@ -258,9 +256,9 @@ fn part(reply: Reply, url: &Url, (from, tag): (u64, &str), known: &Entity) -> Re
         tag: Some(tag.to_owned()),
         total: Some(total),
         name: name(&reply, url),
+        checksum: headers::checksum(reply.headers(), false),
     };
-    let checksum = headers::checksum(reply.headers(), false);
-    let body = Body::new(reply, entity, from, end, checksum);
+    let body = Body::new(reply, entity, from, end);
     Ok(Opened::Body(Box::new(body)))
 }
 
@@ -340,13 +338,7 @@ async fn refusal_of(reply: Reply, url: &PresignedUrl, http: &Http) -> Result<Ope
 }
 
 impl Body {
-    fn new(
-        reply: Reply,
-        entity: Entity,
-        offset: u64,
-        end: u64,
-        checksum: Option<(Checksum, Vec<u8>)>,
-    ) -> Self {
+    fn new(reply: Reply, entity: Entity, offset: u64, end: u64) -> Self {
         Self {
             media_type: headers::media_type(reply.headers()),
             end_is_marked: reply.end_is_marked(),
@@ -355,7 +347,6 @@ impl Body {
             entity,
             offset,
             end,
-            checksum,
         }
     }
 

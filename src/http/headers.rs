@@ -6,6 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use reqwest::Version;
 use reqwest::header::{self, HeaderMap};
+use serde::{Deserialize, Serialize};
 use std::time::{Duration, SystemTime};
 use url::Url;
 
@@ -194,7 +195,8 @@ pub fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
 }
 
 /// A checksum algorithm that servers send.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Checksum {
     /// SHA-256.
     Sha256,

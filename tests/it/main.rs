@@ -47,6 +47,7 @@ mod support;
 mod sync;
 mod terminal;
 mod torn;
+mod verified;
 mod verify;
 mod waits;
 mod web_pages;

@@ -1,9 +1,10 @@
 //! Partials whose bytes are not those that their sidecar speaks of: torn copies, holes, old versions.
 
+use crate::support::partials::{partial, write_sidecar};
 use crate::support::raw::{both, send_part, serve};
 use crate::support::{World, kill, noise, send};
 use rustix::process::Signal;
-use serde_json::{Value, json};
+use serde_json::json;
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::os::unix::fs::FileExt as _;
@@ -15,30 +16,6 @@ use std::time::{Duration, Instant};
 const SIZE: usize = 300_000;
 const HERE: usize = 200_000;
 const TAG: &str = "\"v1\"";
-
-/// The partial and its sidecar.
-fn partial(world: &World) -> (PathBuf, PathBuf) {
-    let name = world
-        .files()
-        .into_iter()
-        .find(|name| name.ends_with(".part"));
-    let path = world.out().join(name.unwrap());
-    (path.clone(), path.with_extension("json"))
-}
-
-/// Seals a sidecar as the product does.
-fn write_sidecar(path: &PathBuf, sidecar: &Value) {
-    let text = sidecar.to_string();
-    let mut crc = crc_fast::Digest::new(crc_fast::CrcAlgorithm::Crc64Nvme);
-    crc.update(&0u64.to_be_bytes());
-    crc.update(text.as_bytes());
-    let seal = format!("{:016x}", crc.finalize());
-    fs::write(
-        path,
-        format!(r#"{{"turn":0,"sidecar":{text},"seal":"{seal}"}}"#),
-    )
-    .unwrap();
-}
 
 #[test]
 fn bytes_that_are_not_as_they_were_written_are_fetched_again() {
