@@ -6,19 +6,15 @@ use std::path::{Path, PathBuf};
 /// The rows that the table has.
 const ROWS: usize = 111;
 
-/// Where a test of this path is: `module::test` in `tests/it`, a longer path below `src`.
+/// Where a module's tests are: in `tests/it`, or below `src`.
 fn source(path: &[&str]) -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let modules = path.join("/");
-    if path.len() == 1 {
-        return root.join("tests/it").join(modules + ".rs");
-    }
-    let file = root.join("src").join(format!("{modules}.rs"));
-    if file.exists() {
-        file
-    } else {
-        root.join("src").join(modules).join("mod.rs")
-    }
+    let places = ["tests/it/{}.rs", "src/{}.rs", "src/{}/mod.rs"];
+    let mut places = places
+        .map(|place| root.join(place.replace("{}", &modules)))
+        .into_iter();
+    places.find(|place| place.exists()).unwrap_or_default()
 }
 
 /// Whether a source has a test of this name: attributes, one of them a test's, right above the function.
