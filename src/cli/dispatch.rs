@@ -12,7 +12,7 @@ use crate::error::{Code, Error, Result};
 use crate::fetch::manifest::Form;
 use crate::provider::{Provider, Resource, one_codex, standard_metrics};
 use crate::resolve::filter::Filter;
-use crate::resolve::listing::Row;
+use crate::resolve::row::Row;
 use crate::ui::{Color, Look, Printer, ProgressKind};
 use clap::ValueEnum as _;
 use clap::error::ErrorKind;

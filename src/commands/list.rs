@@ -6,7 +6,8 @@ use crate::fetch::interrupt::Interrupt;
 use crate::provider::Provider;
 use crate::resolve::Resolver;
 use crate::resolve::filter::Filter;
-use crate::resolve::listing::Row;
+use crate::resolve::listing::Page;
+use crate::resolve::row::{BadRow, Row};
 
 /// How many rows go to `each` at once while a page is on its way.
 const HANDFUL: usize = 10;
@@ -35,19 +36,20 @@ pub async fn run(
             Some(page) => page,
             None => interrupt.or(Box::pin(pages.next())).await,
         };
-        let Some(rows) = page? else { break };
-        let wanted = &rows[..rows.len().min(left)];
-        left -= wanted.len();
-        if printed && left > 0 {
+        let Some(page) = page? else { break };
+        // A page that may hold all that is wanted is read before the next one is asked for.
+        let goes_on = page.row_count() < left as u64;
+        let printed_before = printed;
+        let printing = print(page, &mut left, &mut printed, &mut each);
+        ahead = if goes_on && printed_before {
             // A failure of the next page waits until the rows of this one are out.
             let asking = async { Ok(pages.next().await) };
-            let printing = in_handfuls(wanted, &mut each);
             let both = Box::pin(async { tokio::try_join!(asking, printing) });
-            ahead = Some(interrupt.or(both).await?.0);
-        } else if !wanted.is_empty() {
-            each(wanted)?;
-            printed = true;
-        }
+            Some(interrupt.or(both).await?.0)
+        } else {
+            interrupt.or(Box::pin(printing)).await?;
+            None
+        };
     }
     // A table shows that it is empty.
     if printed || left == 0 {
@@ -56,11 +58,34 @@ pub async fn run(
     each(&[])
 }
 
-/// Hands out rows, and lets a request that is on its way go on in between.
-async fn in_handfuls(rows: &[Row], mut each: impl FnMut(&[Row]) -> Result<()>) -> Result<()> {
-    for rows in rows.chunks(HANDFUL) {
+/// Hands out the rows of a page, but no more than are `left`, and lets a request that is on its way go on
+/// in between.
+async fn print(
+    mut page: Page<'_>,
+    left: &mut usize,
+    printed: &mut bool,
+    mut each: impl FnMut(&[Row]) -> Result<()>,
+) -> Result<()> {
+    while *left > 0
+        && let Some(read) = page.rows()
+    {
         tokio::task::yield_now().await;
-        each(rows)?;
+        let mut rows = Vec::with_capacity(read.len());
+        for row in read {
+            match row {
+                Ok(row) => rows.push(row),
+                Err(BadRow { shown, why }) => log::warn!("{shown} is not listed: {why}"),
+            }
+        }
+        rows.truncate(*left);
+        *left -= rows.len();
+        // The columns of a table are fitted to the first rows.
+        let handful = if *printed { HANDFUL } else { rows.len().max(1) };
+        for rows in rows.chunks(handful) {
+            *printed = true;
+            each(rows)?;
+            tokio::task::yield_now().await;
+        }
     }
     Ok(())
 }

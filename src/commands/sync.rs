@@ -18,7 +18,8 @@ use crate::fetch::queue::{self, Ended, Source, Work};
 use crate::model::{DocumentId, digest128};
 use crate::provider::Provider;
 use crate::resolve::filter::Filter;
-use crate::resolve::listing::{Pages, Row};
+use crate::resolve::listing::{Page, Pages};
+use crate::resolve::row::{BadRow, Row};
 use crate::resolve::{Known, Resolver};
 use serde_json::Value;
 use std::collections::{HashSet, VecDeque};
@@ -96,7 +97,8 @@ async fn work(
     progress.expect(None);
     let mut rows = Rows {
         pages: fetcher.resolver().list(&plan.filter, plan.limit),
-        page: VecDeque::new(),
+        page: None,
+        ready: VecDeque::new(),
         left: plan.limit.unwrap_or(usize::MAX),
         seen: HashSet::new(),
         progress,
@@ -166,29 +168,39 @@ fn value(row: &Row, field: &str) -> String {
 /// The rows of a listing, each document once.
 struct Rows<'a> {
     pages: Pages<'a>,
-    page: VecDeque<Row>,
+    page: Option<Page<'a>>,
+    /// Rows of that page.
+    ready: VecDeque<Result<Row, BadRow>>,
     left: usize,
     seen: HashSet<u128>,
     progress: &'a dyn Progress,
 }
 
 impl Source for Rows<'_> {
-    type Item = Row;
+    type Item = Result<Row, BadRow>;
 
-    async fn next(&mut self) -> Result<Option<Row>> {
+    async fn next(&mut self) -> Result<Option<Self::Item>> {
         while self.left > 0 {
-            let Some(row) = self.page.pop_front() else {
-                let Some(page) = self.pages.next().await? else {
-                    break;
+            let Some(row) = self.ready.pop_front() else {
+                let Some(rows) = self.page.as_mut().and_then(Page::rows) else {
+                    self.page = self.pages.next().await?;
+                    match self.page {
+                        Some(_) => continue,
+                        None => break,
+                    }
                 };
+                tokio::task::yield_now().await; // a long page keeps nobody from hearing a signal
+                self.ready = rows.into();
                 let total = self.pages.total();
                 let most = (self.left + self.seen.len()) as u64;
                 self.progress.expect(total.map(|total| total.min(most)));
-                self.page = page.into();
                 continue;
             };
+            let Ok(found) = &row else {
+                return Ok(Some(row));
+            };
             // A document that comes while pages are read moves others onto the next page.
-            if self.seen.insert(digest128(&[row.id.as_bytes()])) {
+            if self.seen.insert(digest128(&[found.id.as_bytes()])) {
                 self.left -= 1;
                 return Ok(Some(row));
             }
@@ -196,8 +208,11 @@ impl Source for Rows<'_> {
         Ok(None)
     }
 
-    fn id_of(row: &Row) -> &str {
-        &row.id
+    fn id_of(row: &Self::Item) -> &str {
+        match row {
+            Ok(row) => &row.id,
+            Err(bad) => &bad.shown,
+        }
     }
 }
 
@@ -213,12 +228,17 @@ struct Keeper<'a> {
 
 impl Keeper<'_> {
     /// The work that a row is.
-    fn keep(&self, turn: (u64, Place), row: Row) -> Work<'_> {
+    fn keep(&self, turn: (u64, Place), row: Result<Row, BadRow>) -> Work<'_> {
         let provider = self.fetcher.resolver().provider();
-        let id = match provider.document_id(&row.id) {
-            Ok(id) => id,
-            Err(error) => {
-                let ended = Ended::unasked(row.id, Err(error), provider.charged);
+        let read = row.map_err(|bad| (bad.error(provider.title), bad.shown));
+        let read = read.and_then(|row| match provider.document_id(&row.id) {
+            Ok(id) => Ok((id, row)),
+            Err(error) => Err((error, row.id)),
+        });
+        let (id, row) = match read {
+            Ok(read) => read,
+            Err((error, shown)) => {
+                let ended = Ended::unasked(shown, Err(error), provider.charged);
                 return Box::pin(std::future::ready(Some(ended)));
             }
         };

@@ -43,6 +43,12 @@ pub fn read(path: &Path) -> Result<Manifest> {
     for number in &manifest.unreadable {
         log::error!("{}: line {number} cannot be read", name.display());
     }
+    for number in &manifest.too_long {
+        log::warn!(
+            "{}: line {number} has more than a million characters and is passed over",
+            name.display()
+        );
+    }
     for number in &manifest.torn {
         log::warn!(
             "{}: line {number} was torn by a kill and is passed over",

@@ -11,7 +11,7 @@ use std::io::{self, BufRead, Read as _};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
 
-/// No line of a manifest is longer, in bytes: what is no manifest is not read into memory.
+/// A record that is longer, in bytes, is passed over: it is not read into memory.
 const LONGEST_LINE: usize = 1 << 20;
 
 /// A file that a manifest tells of.
@@ -53,6 +53,8 @@ pub struct Manifest {
     /// Numbers of the lines that a kill cut off: a last one that cannot be read, and a record that ends
     /// too early, wherever it stands, since later runs append behind it.
     pub torn: Vec<usize>,
+    /// Numbers of the lines that are passed over because no line of docfetch's is that long.
+    pub too_long: Vec<usize>,
 }
 
 /// Reads a manifest; none when its first line is of neither form.
@@ -70,7 +72,14 @@ pub fn read(mut input: impl BufRead) -> io::Result<Option<Manifest>> {
             break;
         }
         if buffer.len() > LONGEST_LINE {
-            return Ok(None);
+            if !buffer.starts_with(b"{") {
+                return Ok(None);
+            }
+            if !buffer.ends_with(b"\n") {
+                input.skip_until(b'\n')?;
+            }
+            manifest.too_long.push(number);
+            continue;
         }
         let ended = buffer.ends_with(b"\n");
         let line = buffer.strip_suffix(b"\n").unwrap_or(&buffer);
@@ -100,7 +109,8 @@ pub fn read(mut input: impl BufRead) -> io::Result<Option<Manifest>> {
             Err(Unreadable) => manifest.torn.push(number),
         }
     }
-    Ok(Some(manifest))
+    let is_none = manifest.form.is_none() && !manifest.too_long.is_empty();
+    Ok((!is_none).then_some(manifest))
 }
 
 /// A line of sha256sum, without its end: `sha256sum -c` finds the same file by it, whatever its name is.
@@ -410,10 +420,21 @@ mod tests {
             format!("{A} a\n"),
             format!("{A}  {}\n", "a".repeat(LONGEST_LINE)),
             format!("{A}  a\n{}", "\0".repeat(LONGEST_LINE + 1)),
+            format!("{{{}\n", " ".repeat(LONGEST_LINE + 1)),
         ] {
             let found = read(text.as_bytes()).unwrap();
             assert_eq!(found, None, "{}", &text[..text.len().min(80)]);
         }
+    }
+
+    #[test]
+    fn a_line_that_is_too_long_is_passed_over() {
+        let long = format!("{{{}\n", " ".repeat(LONGEST_LINE + 1));
+        let good = line("a", 1, None);
+        let found = manifest(&format!("{long}{good}{long}{}{long}", line("b", 1, None)));
+        assert_eq!(paths(&found), ["a", "b"]);
+        assert_eq!(found.too_long, [1, 3, 5]);
+        assert!(found.unreadable.is_empty() && found.torn.is_empty());
     }
 
     #[test]

@@ -11,7 +11,7 @@ use super::digests::sha256_of;
 use super::outcome::{Outcome, Status};
 use super::publishing;
 use crate::error::{Code, Error, Result};
-use crate::resolve::listing::Row;
+use crate::resolve::row::Row;
 use crate::state::files::{fresh, make_folder, open_own, remove, sync_names};
 use crate::state::lock::Lock;
 use rustix::fs::OFlags;
@@ -390,7 +390,7 @@ impl Known {
     }
 }
 
-/// No line of a manifest is longer, in bytes: what is no manifest is not read into memory.
+/// A record of a manifest that is longer, in bytes, is passed over: it is not read into memory.
 const LONGEST: u64 = 1 << 20;
 
 /// The lines of a manifest.
@@ -406,11 +406,16 @@ impl Lines {
         let mut line = Vec::new();
         let read = self.0.by_ref().take(LONGEST).read_until(b'\n', &mut line);
         let read = read.map_err(|error| Error::io("read", path, &error))?;
-        if read as u64 == LONGEST {
-            let what = format!("cannot read {}", path.display());
-            return Err(Error::new(Code::LocalIo, what)
-                .why("a line has more than a million characters")
-                .hint("move it away, if it is no manifest of docfetch"));
+        if read as u64 == LONGEST && !line.ends_with(b"\n") {
+            if !line.starts_with(b"{") {
+                let what = format!("cannot read {}", path.display());
+                return Err(Error::new(Code::LocalIo, what)
+                    .why("a line has more than a million characters")
+                    .hint("move it away, if it is no manifest of docfetch"));
+            }
+            let skipped = self.0.skip_until(b'\n');
+            skipped.map_err(|error| Error::io("read", path, &error))?;
+            line = b"too long".to_vec(); // it cannot be read, and counts as such
         }
         if line.last() == Some(&b'\n') {
             line.pop();

@@ -5,7 +5,7 @@ use crate::http::content_disposition::misleads;
 use crate::http::send::Reply;
 use crate::provider::Provider;
 use crate::secret::scrub;
-use serde::de::DeserializeOwned;
+use serde::Deserialize;
 
 /// Longest text of a server's own that is repeated.
 const DETAIL: usize = 200;
@@ -14,7 +14,7 @@ const DETAIL: usize = 200;
 ///
 /// # Errors
 /// [`Code::Protocol`], naming who answered; the body is not repeated.
-pub fn json<T: DeserializeOwned>(who: &str, body: &[u8]) -> Result<T> {
+pub fn json<'a, T: Deserialize<'a>>(who: &str, body: &'a [u8]) -> Result<T> {
     serde_json::from_slice(body).map_err(|error| {
         protocol(who).why(format!(
             "the body is not the JSON that its API describes (line {}, column {})",

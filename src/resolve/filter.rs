@@ -3,7 +3,7 @@
 //! The server is asked for what it can filter. Whatever it was asked, each row is looked at here as
 //! well: a server that does not obey, or not exactly, makes no difference.
 
-use super::listing::Row;
+use super::row::Row;
 use crate::error::{Code, Error, Result};
 use crate::provider::{Asked, Listing, Own, Provider};
 use jiff::Timestamp;

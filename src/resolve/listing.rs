@@ -1,37 +1,26 @@
 //! Pages of documents, one after another.
 
 use super::filter::Filter;
+use super::page::{LONG_PAGE, PageText};
+use super::row::{self, BadRow, Row};
 use super::{Ask, PAGE, Resolver, answer};
-use crate::error::{Error, Result};
+use crate::error::{Code, Error, Result};
 use crate::http::headers;
 use crate::http::send::Reply;
-use crate::model::{DocumentId, LARGEST_SIZE};
+use crate::model::{digest128, locked};
 use crate::provider::Paging;
-use crate::secret::{is_in, redact, redact_value};
 use reqwest::Method;
-use serde::Serialize;
-use serde_json::{Map, Value};
 use std::collections::HashSet;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use url::Url;
 
-/// A document that can be fetched.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Row {
-    /// The provider's name.
-    pub provider: &'static str,
-    /// The id to fetch it by.
-    pub id: String,
-    /// Its file name.
-    pub name: Option<String>,
-    /// Its size in bytes.
-    pub size: Option<u64>,
-    /// When it was last changed, as the provider writes it (ISO 8601).
-    pub modified: Option<String>,
-    /// The provider's own fields.
-    #[serde(flatten)]
-    pub fields: Map<String, Value>,
-}
+/// So many rows are handed out at once, and the bytes that they have in the page at most.
+const HANDFUL: (usize, usize) = (1000, 256 << 10);
+/// So many rows that are no documents are told one by one.
+const BAD_ROWS: u64 = 1000;
+/// So many pages in a row bring no row.
+const EMPTY_PAGES: u32 = 100;
 
 /// The pages of one listing.
 #[derive(Debug)]
@@ -43,12 +32,40 @@ pub struct Pages<'a> {
     seen: u64,
     /// Rows in all, as the server says.
     total: Option<u64>,
+    /// Hashes of the queries that were asked: they lead to an end.
+    asked: HashSet<u128>,
+    /// The hash of the page before.
+    last: u128,
+    /// Pages in a row without any row.
+    empty: u32,
+    read: Arc<Mutex<Read>>,
+}
+
+/// A page of a listing, whose rows are read when they are wanted.
+#[derive(Debug)]
+pub struct Page<'a> {
+    text: PageText,
+    resolver: &'a Resolver,
+    filter: &'a Filter,
+    /// The number of the next row in the listing.
+    number: u64,
+    is_last: bool,
+    /// The hash of its ids so far.
+    ids: Option<u128>,
+    read: Arc<Mutex<Read>>,
+}
+
+/// What the rows of a listing were, as far as they were read.
+#[derive(Debug)]
+struct Read {
     /// Whether the server was asked for everything that is filtered, and has obeyed so far.
     exact: bool,
-    /// Queries of the pages that were asked for.
-    asked: HashSet<String>,
-    /// The rows of the page before, where pages are only counted.
-    last: Vec<Value>,
+    /// Hashes of the ids on each page.
+    pages: HashSet<u128>,
+    /// Whether a page had the ids of an earlier one.
+    repeated: bool,
+    /// Rows that are no documents.
+    bad: u64,
 }
 
 impl Resolver {
@@ -69,73 +86,83 @@ impl Resolver {
             resolver: self,
             filter,
             total: None,
-            exact: question.exact,
-            asked: HashSet::from([url.query().unwrap_or_default().to_owned()]),
+            asked: HashSet::from([hash(url.query().unwrap_or_default())]),
+            last: 0,
+            empty: 0,
+            read: Arc::new(Mutex::new(Read {
+                exact: question.exact,
+                pages: HashSet::new(),
+                repeated: false,
+                bad: 0,
+            })),
             next: Some(url),
             page: 1,
             seen: 0,
-            last: Vec::new(),
         }
     }
 }
 
-impl Pages<'_> {
+impl<'a> Pages<'a> {
     /// How many rows there are in all, as the server said with the latest page; none where it does not
     /// say, and where rows are filtered here that it counts.
     pub fn total(&self) -> Option<u64> {
-        self.total.filter(|_| self.exact)
+        self.total.filter(|_| locked(&self.read).exact)
     }
 
-    /// The rows of the next page that match, which may be none of them; none after the last page.
+    /// The next page; none after the last one.
     ///
     /// # Errors
     /// Every code of a refused or failing API; [`Code::Protocol`] for an answer that is no page.
-    ///
-    /// [`Code::Protocol`]: crate::error::Code::Protocol
-    pub async fn next(&mut self) -> Result<Option<Vec<Row>>> {
+    pub async fn next(&mut self) -> Result<Option<Page<'a>>> {
         let Some(url) = self.next.take() else {
             return Ok(None);
         };
+        let title = self.resolver.provider.title;
+        let endless = |why: &str| Err(answer::protocol(title).why(why));
+        if locked(&self.read).repeated {
+            return endless("it sends the same page again");
+        }
         let mut retry = self.resolver.retry();
-        let (rows, total, next) = loop {
+        let text = loop {
             match self.ask(&url, retry.left()).await {
-                Ok(page) => break page,
+                Ok(text) => break text,
                 Err(error) => retry.pause(error).await?,
             }
         };
-        self.seen += rows.len() as u64;
+        let number = self.seen + 1;
+        self.seen += text.rows;
         self.page += 1;
-        self.next = match self.resolver.provider.listing.paging {
-            Paging::NextField { .. } => next.map(|next| self.follow(&url, &next)).transpose()?,
-            Paging::TotalHeader { .. } => {
-                let more = !rows.is_empty() && total.is_none_or(|total| self.seen < total);
-                if more && self.last == rows {
-                    let title = self.resolver.provider.title;
-                    return Err(answer::protocol(title).why("it sends the same page again"));
-                }
-                self.last.clone_from(&rows);
-                more.then(|| numbered(&url, self.page))
+        self.total = text.total;
+        let goes_on = self.total.is_none_or(|total| self.seen < total);
+        let paging = self.resolver.provider.listing.paging;
+        self.next = match (paging, &text.next) {
+            (Paging::NextField { .. }, Some(next)) => Some(self.follow(&url, next)?),
+            (Paging::TotalHeader { .. }, _) if text.rows > 0 && goes_on => {
+                Some(numbered(&url, self.page))
             }
+            _ => None,
         };
-        if self.next.is_none() && total.is_some_and(|total| self.seen < total) {
-            log::warn!(
-                "the list ended early: {} of {} rows",
-                self.seen,
-                total.unwrap_or(0)
-            );
-        }
-        let listing = &self.resolver.provider.listing;
-        let mut found = Vec::with_capacity(rows.len());
-        for row in &rows {
-            let row = self.row(row)?;
-            if self.filter.matches(&row, listing) {
-                found.push(row);
-            } else {
-                self.exact = false;
+        self.empty = if text.rows == 0 { self.empty + 1 } else { 0 };
+        let same = std::mem::replace(&mut self.last, text.digest) == text.digest;
+        if self.next.is_some() {
+            if same && text.rows > 0 {
+                return endless("it sends the same page again");
             }
+            if self.empty > EMPTY_PAGES {
+                return endless("it sends empty pages without end");
+            }
+        } else if goes_on && let Some(total) = self.total {
+            log::warn!("the list ended early: {} of {total} rows", self.seen);
         }
-        self.total = total;
-        Ok(Some(found))
+        Ok(Some(Page {
+            text,
+            resolver: self.resolver,
+            filter: self.filter,
+            number,
+            is_last: self.next.is_none(),
+            ids: None,
+            read: Arc::clone(&self.read),
+        }))
     }
 
     /// Only the query of a `next` link counts: the credential goes to no host that an answer names,
@@ -148,98 +175,103 @@ impl Pages<'_> {
         let query = next.query().unwrap_or_default().to_owned();
         let mut url = current.clone();
         url.set_query(Some(&query));
-        if !self.asked.insert(query) {
+        if !self.asked.insert(hash(&query)) {
             return Err(answer::protocol(title).why("its pages lead to one another for ever"));
         }
         Ok(url)
     }
 
-    async fn ask(
-        &self,
-        url: &Url,
-        patience: Duration,
-    ) -> Result<(Vec<Value>, Option<u64>, Option<String>)> {
-        let title = self.resolver.provider.title;
-        let reply = self
-            .resolver
-            .authorized(Ask {
-                patience,
-                ..Ask::new(Method::GET, url)
-            })
-            .await
-            .map_err(|failure| failure.error)?;
+    async fn ask(&self, url: &Url, patience: Duration) -> Result<PageText> {
+        let (title, paging) = (
+            self.resolver.provider.title,
+            self.resolver.provider.listing.paging,
+        );
+        let ask = Ask {
+            patience,
+            ..Ask::new(Method::GET, url)
+        };
+        let reply = self.resolver.authorized(ask).await;
+        let reply = reply.map_err(|failure| failure.error)?;
         if reply.status() != 200 {
             return Err(self.refusal(reply).await);
         }
-        match self.resolver.provider.listing.paging {
-            Paging::NextField { rows, next, count } => {
-                let mut page: Map<String, Value> = answer::json(title, &reply.body(PAGE).await?)?;
-                let total = page.get(count).and_then(Value::as_u64);
-                let total = total.map(|total| total.min(LARGEST_SIZE));
-                let next = match page.get(next) {
-                    None | Some(Value::Null) => None,
-                    Some(Value::String(next)) => Some(next.clone()),
-                    Some(_) => return Err(answer::protocol(title).why(format!("{next} is no URL"))),
-                };
-                match page.remove(rows) {
-                    Some(Value::Array(rows)) => Ok((rows, total, next)),
-                    _ => Err(answer::protocol(title).why(format!("{rows} is missing"))),
-                }
-            }
-            Paging::TotalHeader { total } => {
-                let total = headers::count(reply.headers(), total);
-                Ok((answer::json(title, &reply.body(PAGE).await?)?, total, None))
-            }
-        }
+        let total = match paging {
+            Paging::NextField { .. } => None,
+            Paging::TotalHeader { total } => headers::count(reply.headers(), total),
+        };
+        let body = reply.body(PAGE).await?;
+        let mut page = if body.len() > LONG_PAGE {
+            let opening = tokio::task::spawn_blocking(move || PageText::open(title, body, paging));
+            opening.await.unwrap_or_else(|error| {
+                let what = "a page could not be read";
+                Err(Error::new(Code::Unexpected, what).why(error.to_string()))
+            })?
+        } else {
+            PageText::open(title, body, paging)?
+        };
+        page.total = total.or(page.total);
+        Ok(page)
     }
 
     async fn refusal(&self, reply: Reply) -> Error {
         let what = format!("the list of {}s", self.resolver.provider.thing());
         self.resolver.refusal(&what, reply).await
     }
+}
 
-    fn row(&self, row: &Value) -> Result<Row> {
+impl Page<'_> {
+    /// How many rows it has, whether they match or not.
+    pub fn row_count(&self) -> u64 {
+        self.text.rows
+    }
+
+    /// The next rows that match, which may be none of them; none after the last one. Rows that are no
+    /// documents are among them.
+    pub fn rows(&mut self) -> Option<Vec<Result<Row, BadRow>>> {
         let provider = &self.resolver.provider;
-        let listing = &provider.listing;
-        let text = |field: &str| row.get(field).and_then(Value::as_str).map(str::to_owned);
-        let malformed = |why: String| -> Error { answer::protocol(provider.title).why(why) };
-        let id =
-            text(listing.id).ok_or_else(|| malformed(format!("a row has no {}", listing.id)))?;
-        let id = DocumentId::parse(&id, provider.id_uri_prefix)
-            .map_err(|rule| malformed(format!("a row's {} is no id: {rule}", listing.id)))?;
-        if is_in(id.as_str()) {
-            return Err(malformed(format!("a row's {} is a secret", listing.id)));
+        let mut read = locked(&self.read);
+        let (mut found, mut rows, mut bytes) = (Vec::new(), 0, 0);
+        while rows < HANDFUL.0 && bytes < HANDFUL.1 {
+            let Some(json) = self.text.next_row() else {
+                break;
+            };
+            rows += 1;
+            bytes += json.len();
+            match row::read(json, self.number, provider) {
+                Ok(row) => {
+                    let before = self.ids.unwrap_or_default().to_le_bytes();
+                    self.ids = Some(digest128(&[&before, row.id.as_bytes()]));
+                    if self.filter.matches(&row, &provider.listing) {
+                        found.push(Ok(row));
+                    } else {
+                        read.exact = false;
+                    }
+                }
+                Err(bad) => {
+                    read.bad += 1;
+                    if read.bad <= BAD_ROWS {
+                        found.push(Err(bad));
+                    }
+                }
+            }
+            self.number += 1;
         }
-        let clean = |mut value: Value| {
-            redact_value(&mut value, false);
-            value
-        };
-        let kind = provider
-            .resource
-            .map(|kind| ("resource", kind.name().into()));
-        let own = listing.fields.iter().map(|field| {
-            let value = row.get(*field).cloned();
-            (*field, clean(value.unwrap_or(Value::Null)))
-        });
-        let own = kind.into_iter().chain(own);
-        Ok(Row {
-            provider: provider.name,
-            id: id.as_str().to_owned(),
-            name: listing
-                .name
-                .iter()
-                .find_map(|field| text(field))
-                .filter(|name| !is_in(name)),
-            size: listing
-                .size
-                .and_then(|field| row.get(field)?.as_u64())
-                .filter(|size| *size <= LARGEST_SIZE),
-            modified: text(listing.modified).map(|text| redact(&text).into_owned()),
-            fields: own
-                .map(|(field, value)| (field.to_owned(), value))
-                .collect(),
+        if rows > 0 {
+            return Some(found);
+        }
+        if let Some(ids) = self.ids.take() {
+            read.repeated |= !read.pages.insert(ids);
+        }
+        let more = read.bad.saturating_sub(BAD_ROWS);
+        (std::mem::take(&mut self.is_last) && more > 0).then(|| {
+            let (shown, why) = (format!("{more} more rows"), "they are no documents".into());
+            vec![Err(BadRow { shown, why })]
         })
     }
+}
+
+fn hash(text: &str) -> u128 {
+    digest128(&[text.as_bytes()])
 }
 
 fn numbered(url: &Url, page: usize) -> Url {
@@ -260,7 +292,7 @@ mod tests {
     use super::*;
     use crate::config::settings::Connection;
     use crate::provider::{Auth, Provider, Resource, one_codex};
-    use serde_json::json;
+    use serde_json::{Value, json};
     use std::io::{Read as _, Write as _};
     use std::net::TcpListener;
 
@@ -329,7 +361,8 @@ mod tests {
             let mut pages = resolver.list(&filter, None);
             assert_eq!(pages.total(), None);
             for total in totals {
-                assert!(pages.next().await.unwrap().is_some());
+                let mut page = pages.next().await.unwrap().unwrap();
+                while page.rows().is_some() {}
                 assert_eq!(pages.total(), total, "{filter:?}");
             }
         }

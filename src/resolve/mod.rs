@@ -12,7 +12,9 @@ pub mod filter;
 mod handoff;
 pub mod ledger;
 pub mod listing;
+mod page;
 pub mod retrieval;
+pub mod row;
 mod token;
 
 use crate::awake;

@@ -13,7 +13,7 @@ use crate::fetch::outcome::{Failed, Outcome, Status, Summary};
 use crate::fetch::queue::Ended;
 use crate::http::presigned::PresignedUrl;
 use crate::resolve::ledger::inspect::Listed;
-use crate::resolve::listing::Row;
+use crate::resolve::row::Row;
 use crate::sandbox::{Document, Report};
 use crate::secret::{redact, redact_json};
 use crate::state::records::Untrusted;

@@ -8,7 +8,7 @@ use crate::model::short_duration;
 use crate::provider::Resource;
 use crate::resolve::ledger::inspect::Listed;
 use crate::resolve::ledger::table::State;
-use crate::resolve::listing::Row;
+use crate::resolve::row::Row;
 use crate::sandbox::Report;
 use jiff::Timestamp;
 use serde::Serialize;

@@ -35,6 +35,7 @@ mod lines;
 mod list;
 mod names;
 mod options;
+mod rows;
 mod s3;
 mod sandbox;
 mod secrets;

@@ -1,0 +1,235 @@
+//! One page of a listing, as text: its rows are read one after another, so that whatever a server sends,
+//! a page takes little more memory than its bytes.
+
+use super::{PAGE, answer};
+use crate::error::Result;
+use crate::model::{LARGEST_SIZE, digest128};
+use crate::provider::Paging;
+use serde::Deserialize;
+use serde::de::{Deserializer as _, IgnoredAny, MapAccess, Visitor};
+use serde_json::value::RawValue;
+use std::borrow::Cow;
+use std::fmt;
+
+/// The URL of the next page is never longer, in bytes.
+const LONGEST_NEXT: usize = 8 << 10;
+/// A page that is longer is not checked in the thread that hears signals.
+pub const LONG_PAGE: usize = 256 << 10;
+
+/// A page that is being read.
+#[derive(Debug)]
+pub struct PageText {
+    text: String,
+    /// Where the next row is, or the end of the rows.
+    at: usize,
+    /// How many rows it has.
+    pub rows: u64,
+    /// A hash of them.
+    pub digest: u128,
+    /// How many rows there are in all, where the page tells.
+    pub total: Option<u64>,
+    /// The URL of the next page, where the page tells.
+    pub next: Option<String>,
+}
+
+impl PageText {
+    /// Checks that `body` is a page of `title`.
+    ///
+    /// # Errors
+    /// [`Code::Protocol`](crate::error::Code::Protocol).
+    pub fn open(title: &str, body: Vec<u8>, paging: Paging) -> Result<Self> {
+        let wrong = |why: String| answer::protocol(title).why(why);
+        if body.len() >= PAGE {
+            let most = PAGE >> 20;
+            return Err(wrong(format!(
+                "a page of its list is longer than {most} MiB"
+            )));
+        }
+        let text = String::from_utf8(body).map_err(|_| wrong("a page is not UTF-8".into()))?;
+        let (rows, next, count) = match paging {
+            Paging::NextField { rows, next, count } => {
+                let page: &RawValue = answer::json(title, text.as_bytes())?;
+                let found = pick(page.get(), &[rows, next, count]);
+                let found = found.ok_or_else(|| wrong(format!("{rows} is missing")))?;
+                (found[0], found[1], found[2])
+            }
+            Paging::TotalHeader { .. } => (Some(answer::json(title, text.as_bytes())?), None, None),
+        };
+        let rows: &str = rows.map_or("", RawValue::get);
+        if !rows.starts_with('[') {
+            return Err(match paging {
+                Paging::NextField { rows, .. } => wrong(format!("{rows} is missing")),
+                Paging::TotalHeader { .. } => wrong("a page is no list".into()),
+            });
+        }
+        let next = match (next.map(RawValue::get), paging) {
+            (None | Some("null"), _) => None,
+            (Some(text), paging) => {
+                Some(text_of(text, LONGEST_NEXT).ok_or_else(|| match paging {
+                    Paging::NextField { next, .. } => wrong(format!("{next} is no URL")),
+                    Paging::TotalHeader { .. } => wrong("its next page is no URL".into()),
+                })?)
+            }
+        };
+        let total = count.and_then(|count| count.get().parse().ok());
+        // The rows are a part of the text.
+        let at = rows.as_ptr().addr() - text.as_ptr().addr() + 1;
+        let mut page = Self {
+            at,
+            rows: 0,
+            digest: digest128(&[rows.as_bytes()]),
+            total: total.map(|total: u64| total.min(LARGEST_SIZE)),
+            next,
+            text,
+        };
+        while page.next_row().is_some() {
+            page.rows += 1;
+        }
+        page.at = at;
+        Ok(page)
+    }
+
+    /// The text of the next row; none after the last one.
+    pub fn next_row(&mut self) -> Option<&str> {
+        let text = self.text.as_bytes();
+        let between = |byte: &&u8| matches!(byte, b' ' | b'\t' | b'\r' | b'\n' | b',');
+        let start = self.at + text[self.at..].iter().take_while(between).count();
+        self.at = start;
+        if text.get(start).is_none_or(|byte| *byte == b']') {
+            return None;
+        }
+        let end = start + length_of_value(&text[start..]);
+        self.at = end;
+        self.text.get(start..end)
+    }
+}
+
+/// The length of the JSON value at the start of a text that is known to be JSON: up to what ends it among
+/// others of an array.
+fn length_of_value(text: &[u8]) -> usize {
+    let (mut depth, mut quoted, mut escaped) = (0_usize, false, false);
+    for (at, byte) in text.iter().enumerate() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = true,
+            b'"' => quoted = !quoted,
+            _ if quoted => {}
+            b'{' | b'[' => depth += 1,
+            b',' | b']' if depth == 0 => return at,
+            b'}' | b']' => depth -= 1,
+            _ => {}
+        }
+    }
+    text.len()
+}
+
+/// A JSON string of at most so many bytes.
+pub fn text_of(json: &str, longest: usize) -> Option<String> {
+    // A byte is written as six at most.
+    if json.len() > 6 * longest + 2 {
+        return None;
+    }
+    let text: String = serde_json::from_str(json).ok()?;
+    (text.len() <= longest).then_some(text)
+}
+
+/// The values of these fields of a JSON object, as they are written; none where it is no object.
+pub fn pick<'a>(json: &'a str, fields: &[&str]) -> Option<Vec<Option<&'a RawValue>>> {
+    let picked = serde_json::Deserializer::from_str(json).deserialize_map(Picker(fields));
+    picked.ok()
+}
+
+struct Picker<'f>(&'f [&'f str]);
+
+#[derive(Deserialize)]
+struct Field<'a>(#[serde(borrow)] Cow<'a, str>);
+
+impl<'a> Visitor<'a> for Picker<'_> {
+    type Value = Vec<Option<&'a RawValue>>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'a>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut found = vec![None; self.0.len()];
+        while let Some(Field(name)) = map.next_key()? {
+            match self.0.iter().position(|field| *field == name) {
+                Some(place) => found[place] = Some(map.next_value()?),
+                None => {
+                    map.next_value::<IgnoredAny>()?;
+                }
+            }
+        }
+        Ok(found)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FIELD: Paging = Paging::NextField {
+        rows: "results",
+        next: "next",
+        count: "count",
+    };
+    const HEADER: Paging = Paging::TotalHeader { total: "x-total" };
+
+    fn open(text: &str, paging: Paging) -> Result<PageText> {
+        PageText::open("X", text.as_bytes().to_vec(), paging)
+    }
+
+    #[test]
+    fn rows_are_read_one_after_another() {
+        let rows = r#" {"a":"]}\"\\","b":[{}]} ,[1,[2]], 3 ,"x,]", null,{}"#;
+        let expected = [
+            r#"{"a":"]}\"\\","b":[{}]} "#,
+            "[1,[2]]",
+            "3 ",
+            r#""x,]""#,
+            "null",
+            "{}",
+        ];
+        let field = format!(r#"{{"next":"u\u0041","x":[{{}}],"results":[{rows}] ,"count":7}}"#);
+        for (text, paging, next) in [
+            (field, FIELD, Some("uA")),
+            (format!(" [{rows}]\n"), HEADER, None),
+        ] {
+            let mut page = open(&text, paging).unwrap();
+            for expected in expected {
+                assert_eq!(page.next_row(), Some(expected));
+            }
+            assert!(page.next_row().is_none() && page.next_row().is_none());
+            assert_eq!(page.rows, 6);
+            assert_eq!(page.next.as_deref(), next);
+        }
+        assert_eq!(open("[]", HEADER).unwrap().next_row(), None);
+        assert_eq!(open("[ ]", HEADER).unwrap().next_row(), None);
+    }
+
+    #[test]
+    fn what_is_no_page_is_refused() {
+        for text in [
+            "",
+            "[",
+            "[1",
+            "{}",
+            "{\"results\":{}}",
+            "{\"results\":[],\"next\":7}",
+            "[] x",
+            "\"[\"",
+        ] {
+            assert!(open(text, FIELD).is_err(), "{text}");
+        }
+        for text in ["", "[1 2]", "{}", "[1,]", "null"] {
+            assert!(open(text, HEADER).is_err(), "{text}");
+        }
+        let next = format!(
+            r#"{{"results":[],"next":"{}"}}"#,
+            "x".repeat(LONGEST_NEXT + 1)
+        );
+        assert!(open(&next, FIELD).is_err());
+        assert!(PageText::open("X", vec![b' '; PAGE], HEADER).is_err());
+    }
+}

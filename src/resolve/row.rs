@@ -1,0 +1,138 @@
+//! A row of a listing becomes a document that can be fetched. Its fields are bounded when they are read:
+//! what a server says goes into records and manifests, and must be read back from there.
+
+use super::page::{pick, text_of};
+use crate::error::{Code, Error};
+use crate::model::{DocumentId, LARGEST_SIZE};
+use crate::provider::Provider;
+use crate::secret::{is_in, redact, redact_value};
+use serde::Serialize;
+use serde_json::value::RawValue;
+use serde_json::{Map, Value};
+
+/// No id is longer, in bytes.
+const LONGEST_ID: usize = 1 << 10;
+/// Nor is any other field.
+const LONGEST_FIELD: usize = 4 << 10;
+/// So much of what is no id is shown, in characters.
+const SHOWN: usize = 60;
+
+/// A document that can be fetched.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Row {
+    /// The provider's name.
+    pub provider: &'static str,
+    /// The id to fetch it by.
+    pub id: String,
+    /// Its file name.
+    pub name: Option<String>,
+    /// Its size in bytes.
+    pub size: Option<u64>,
+    /// When it was last changed, as the provider writes it (ISO 8601).
+    pub modified: Option<String>,
+    /// The provider's own fields.
+    #[serde(flatten)]
+    pub fields: Map<String, Value>,
+}
+
+/// A row that is no document.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BadRow {
+    /// What it is called in messages.
+    pub shown: String,
+    /// What is wrong with it.
+    pub why: String,
+}
+
+impl BadRow {
+    /// The failure that it is where every row is to become a file.
+    pub fn error(&self, title: &str) -> Error {
+        let what = format!("{title} lists a document that cannot be used");
+        let error = Error::new(Code::Protocol, what).why(&*self.why);
+        error
+            .hint("tell the provider; the other documents are not concerned")
+            .permanent()
+    }
+}
+
+/// Reads a row from its JSON text; `number` counts the rows of the listing.
+pub fn read(json: &str, number: u64, provider: &Provider) -> Result<Row, BadRow> {
+    let listing = &provider.listing;
+    let mut names = vec![listing.id, listing.modified];
+    names.extend(listing.size);
+    names.extend(listing.name);
+    names.extend(listing.fields);
+    let found = pick(json, &names);
+    let raw = |name: &str| -> Option<&str> {
+        let place = names.iter().position(|known| *known == name)?;
+        let value: Option<&RawValue> = *found.as_ref()?.get(place)?;
+        value.map(RawValue::get)
+    };
+    let id = raw(listing.id).and_then(|id| text_of(id, LONGEST_ID));
+    let bad = |why: String| {
+        let id = id.as_deref().filter(|id| !id.is_empty() && !is_in(id));
+        let shown = id.map_or_else(
+            || format!("row {number}"),
+            |id| id.chars().take(SHOWN).collect(),
+        );
+        BadRow { shown, why }
+    };
+    if found.is_none() {
+        return Err(bad("a row is no JSON object".into()));
+    }
+    let Some(text) = &id else {
+        return Err(bad(match raw(listing.id) {
+            None | Some("null") => format!("a row has no {}", listing.id),
+            Some(_) => format!("a row's {} is no text, or too long", listing.id),
+        }));
+    };
+    let document = DocumentId::parse(text, provider.id_uri_prefix)
+        .map_err(|rule| bad(format!("a row's {} is no id: {rule}", listing.id)))?;
+    if is_in(document.as_str()) {
+        return Err(bad(format!("a row's {} holds a secret", listing.id)));
+    }
+    // What has another type is as good as missing; what is too long is not.
+    let text = |name: &str| -> Result<Option<String>, BadRow> {
+        match raw(name) {
+            Some(json) if json.starts_with('"') => match text_of(json, LONGEST_FIELD) {
+                None => Err(bad(too_long(name))),
+                text => Ok(text),
+            },
+            _ => Ok(None),
+        }
+    };
+    let mut name = None;
+    for field in listing.name {
+        name = name.or(text(field)?);
+    }
+    let kind = provider.resource.map(|kind| kind.name().into());
+    let mut fields = Map::with_capacity(listing.fields.len() + 1);
+    fields.extend(kind.map(|kind| ("resource".to_owned(), kind)));
+    for field in listing.fields {
+        let mut value = match (text(field)?, raw(field)) {
+            (Some(text), _) => text.into(),
+            (None, Some(json)) if json.len() > LONGEST_FIELD => return Err(bad(too_long(field))),
+            (None, json) => json.map_or(Value::Null, |json| {
+                serde_json::from_str(json).unwrap_or(Value::Null)
+            }),
+        };
+        redact_value(&mut value, false);
+        fields.insert((*field).to_owned(), value);
+    }
+    let size = listing
+        .size
+        .and_then(raw)
+        .and_then(|size| size.parse().ok());
+    Ok(Row {
+        provider: provider.name,
+        name: name.filter(|name| !is_in(name)),
+        size: size.filter(|size| *size <= LARGEST_SIZE),
+        modified: text(listing.modified)?.map(|text| redact(&text).into_owned()),
+        fields,
+        id: document.as_str().to_owned(),
+    })
+}
+
+fn too_long(field: &str) -> String {
+    format!("a row's {field} has more than {LONGEST_FIELD} bytes")
+}
