@@ -5,14 +5,19 @@ use crate::error::{Code, Error, Result};
 use crate::fetch::queue::Source;
 use crate::model::{DocumentId, digest128};
 use crate::provider::Provider;
+use crate::state::blocking;
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
 use serde_json::Value;
 use std::collections::{HashSet, VecDeque};
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::PathBuf;
-use std::pin::Pin;
-use tokio::io::{AsyncBufRead, AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
 
 /// No line is longer, in bytes.
-const LONGEST: u64 = 1 << 20;
+const LONGEST: usize = 1 << 20;
+/// So many bytes are read at once.
+const PIECE: usize = 64 << 10;
 
 /// Where ids are read from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,10 +52,12 @@ pub struct Ids {
 
 /// Lines that are being read.
 struct Lines {
-    reader: Pin<Box<dyn AsyncBufRead>>,
+    reader: Option<Box<dyn Read + Send>>,
     name: String,
-    line: Vec<u8>,
-    /// How many were read.
+    /// What was read, and where what was not handed out begins.
+    text: Vec<u8>,
+    next: usize,
+    /// How many lines were read.
     number: u64,
 }
 
@@ -150,44 +157,98 @@ impl Source for Ids {
 
 impl Lines {
     async fn open(origin: Origin) -> Result<Self> {
-        let (reader, name): (Pin<Box<dyn AsyncBufRead>>, String) = match origin {
+        let (reader, name): (Box<dyn Read + Send>, String) = match origin {
             Origin::File(path) => {
-                let file = tokio::fs::File::open(&path).await;
+                let opened = path.clone();
+                let file = blocking::run(move || File::open(opened)).await;
                 let file = file.map_err(|error| Error::io("read", &path, &error))?;
-                (Box::pin(BufReader::new(file)), path.display().to_string())
+                (Box::new(file), path.display().to_string())
             }
-            Origin::Stdin | Origin::Id(_) => {
-                let stdin = BufReader::new(tokio::io::stdin());
-                (Box::pin(stdin), "standard input".to_owned())
-            }
+            Origin::Stdin | Origin::Id(_) => (Box::new(Stdin), "standard input".to_owned()),
         };
         Ok(Self {
-            reader,
+            reader: Some(reader),
             name,
-            line: Vec::new(),
+            text: Vec::new(),
+            next: 0,
             number: 0,
         })
     }
 
     /// The next line, without what surrounds it.
     async fn next(&mut self) -> Result<Option<String>> {
-        self.line.clear();
         self.number += 1;
-        let mut limited = (&mut self.reader).take(LONGEST);
-        let read = limited.read_until(b'\n', &mut self.line).await;
-        let cannot = |why: String| {
-            Error::new(Code::LocalIo, format!("cannot read ids from {}", self.name)).why(why)
+        loop {
+            let rest = &self.text[self.next..];
+            let end = rest.iter().position(|byte| *byte == b'\n');
+            let line = match (end, &self.reader) {
+                (Some(end), _) => &rest[..=end],
+                (None, None) if rest.is_empty() => return Ok(None),
+                (None, None) => rest,
+                (None, Some(_)) if rest.len() < LONGEST => {
+                    self.read().await?;
+                    continue;
+                }
+                (None, Some(_)) => {
+                    let why = "a line has more than a million characters";
+                    return Err(self.cannot(why).hint("give one id a line"));
+                }
+            };
+            self.next += line.len();
+            let line = String::from_utf8_lossy(line);
+            let line = line.trim_start_matches('\u{feff}').trim();
+            return Ok(Some(line.to_owned()));
+        }
+    }
+
+    /// Reads on; no reader is left at the end.
+    async fn read(&mut self) -> Result<()> {
+        self.text.drain(..self.next);
+        self.next = 0;
+        let Some(mut reader) = self.reader.take() else {
+            return Ok(());
         };
-        match read.map_err(|error| cannot(error.to_string()))? as u64 {
-            0 => Ok(None),
-            LONGEST if self.line.last() != Some(&b'\n') => {
-                Err(cannot("a line has more than a million characters".into())
-                    .hint("give one id a line"))
-            }
-            _ => {
-                let line = String::from_utf8_lossy(&self.line);
-                let line = line.trim_start_matches('\u{feff}').trim();
-                Ok(Some(line.to_owned()))
+        let reading = blocking::run(move || {
+            let mut piece = vec![0; PIECE];
+            let read = loop {
+                match reader.read(&mut piece) {
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    read => break read,
+                }
+            };
+            read.map(|read| {
+                piece.truncate(read);
+                (reader, piece)
+            })
+        });
+        let read = reading.await;
+        let (reader, piece) = read.map_err(|error| self.cannot(error.to_string()))?;
+        if !piece.is_empty() {
+            self.text.extend_from_slice(&piece);
+            self.reader = Some(reader);
+        }
+        Ok(())
+    }
+
+    fn cannot(&self, why: impl Into<String>) -> Error {
+        let what = format!("cannot read ids from {}", self.name);
+        Error::new(Code::LocalIo, what).why(why)
+    }
+}
+
+/// Standard input, unbuffered.
+struct Stdin;
+
+impl Read for Stdin {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let stdin = io::stdin();
+        loop {
+            match rustix::io::read(&stdin, &mut *buffer) {
+                // Somebody made it so that it does not wait.
+                Err(Errno::AGAIN) => {
+                    poll(&mut [PollFd::new(&stdin, PollFlags::IN)], None)?;
+                }
+                read => return Ok(read?),
             }
         }
     }

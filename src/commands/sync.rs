@@ -21,6 +21,7 @@ use crate::resolve::filter::Filter;
 use crate::resolve::listing::{Page, Pages};
 use crate::resolve::row::{BadRow, Row};
 use crate::resolve::{Known, Resolver};
+use crate::state::blocking;
 use serde_json::Value;
 use std::collections::{HashSet, VecDeque};
 use std::fs::Metadata;
@@ -268,8 +269,7 @@ impl Keeper<'_> {
     async fn is_right(&self, entry: &Entry, id: &str) -> bool {
         let presence = if self.verify {
             let (mirror, entry) = (Arc::clone(&self.mirror), entry.clone());
-            let checking = tokio::task::spawn_blocking(move || mirror.holds(&entry, true));
-            checking.await.unwrap_or(Presence::Wrong)
+            blocking::run(move || mirror.holds(&entry, true)).await
         } else {
             self.mirror.holds(entry, false)
         };
@@ -371,9 +371,8 @@ impl Keeper<'_> {
                 );
             } else {
                 let hashed = path.clone();
-                let hashing = tokio::task::spawn_blocking(move || sha256_of(&hashed));
-                let sha256 = hashing.await.map_err(std::io::Error::from);
-                outcome.sha256 = Some(sha256.and_then(|sha256| sha256).map_err(failed)?);
+                let sha256 = blocking::run(move || sha256_of(&hashed)).await;
+                outcome.sha256 = Some(sha256.map_err(failed)?);
             }
         }
         self.mirror.note(&outcome, version)?;

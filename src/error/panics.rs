@@ -15,6 +15,7 @@ thread_local! {
 }
 
 /// A panic that was caught.
+#[derive(Debug)]
 pub struct Panic {
     payload: Box<dyn Any + Send>,
     place: Option<String>,

@@ -9,6 +9,7 @@ use super::writable::{self, Replaceable};
 use crate::error::{Code, Error, Result};
 use crate::model::DocumentId;
 use crate::secret::is_in;
+use crate::state::blocking;
 use crate::state::files::{self, FileIdentity};
 use std::ffi::OsStr;
 use std::fs::Metadata;
@@ -401,8 +402,7 @@ impl<'a> Destination<'a> {
                 }
                 let other = self.is_of_another(found());
                 if !other && matches!(self.wish.if_exists, IfExists::Same { .. }) {
-                    let there = tokio::task::spawn_blocking(move || sha256_of(&target)).await;
-                    let there = there.ok().and_then(Result::ok);
+                    let there = blocking::run(move || sha256_of(&target)).await.ok();
                     if sha256.is_some() && sha256 == there.as_deref() {
                         partial.discard()?;
                         return Ok(Standing::Skip);
@@ -443,11 +443,7 @@ async fn publish(
     if !beside {
         return publish();
     }
-    let published = tokio::task::spawn_blocking(publish).await;
-    published.unwrap_or_else(|error| {
-        let what = "a document could not be published";
-        Err(Error::new(Code::Unexpected, what).why(error.to_string()))
-    })
+    blocking::run(publish).await
 }
 
 fn ends_like_folder(path: &Path) -> bool {

@@ -108,14 +108,22 @@ pub struct Fetcher {
 
 impl Fetcher {
     /// A batch with these options.
-    pub fn new(resolver: Resolver, options: Options) -> Self {
+    pub fn new(resolver: Resolver, mut options: Options) -> Self {
         let jobs = options.jobs;
         let each = FILES_EACH + options.connections.at_least();
         // Whoever wants one at a time gets them one after the other.
         let ahead = if jobs > 1 { jobs } else { 0 };
         let files = OWN_FILES + jobs * each + ahead * FILES_AHEAD;
+        let allowed = allow_open_files(files);
+        if allowed < files {
+            (options.jobs, options.connections) = within(allowed, jobs, options.connections);
+            log::info!(
+                "{allowed} open files are few: {} documents at a time",
+                options.jobs
+            );
+        }
         Self {
-            ahead: allow_open_files(files) && ahead > 0,
+            ahead: allowed >= files && ahead > 0,
             resolver,
             pace: Pace::new(options.limit_rate),
             options,
@@ -238,6 +246,22 @@ impl Fetcher {
             None => fingerprint(&[provider, base, account, id, file]),
         }
     }
+}
+
+/// How many documents at a time, with how many connections each, need no more than so many open files.
+fn within(allowed: usize, jobs: usize, connections: Connections) -> (usize, Connections) {
+    let own = OWN_FILES.min(allowed / 2);
+    let rest = allowed - own;
+    let connections = match connections {
+        Connections::Auto if own < OWN_FILES => Connections::Exactly(1),
+        Connections::Auto => Connections::Auto,
+        Connections::Exactly(wanted) => {
+            let most = rest.saturating_sub(FILES_EACH).max(1);
+            Connections::Exactly(wanted.min(most))
+        }
+    };
+    let each = FILES_EACH + connections.at_least();
+    ((rest / each).clamp(1, jobs), connections)
 }
 
 /// One document under way.
@@ -556,5 +580,20 @@ async fn discard_stale(destination: &Destination<'_>, key: &str) {
         && let Err(error) = partial.discard()
     {
         log::warn!("a stale partial stays: {}", error.message());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn few_open_files_are_shared_by_few_documents() {
+        use Connections::{Auto, Exactly};
+        assert_eq!(within(1024, 256, Auto), (103, Auto));
+        assert_eq!(within(1024, 4, Exactly(32)), (4, Exactly(32)));
+        assert_eq!(within(32, 64, Auto), (1, Exactly(1)));
+        assert_eq!(within(32, 64, Exactly(16)), (1, Exactly(8)));
+        assert_eq!(within(8, 64, Auto), (1, Exactly(1)));
     }
 }

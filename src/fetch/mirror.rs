@@ -12,6 +12,7 @@ use super::outcome::{Outcome, Status};
 use super::publishing;
 use crate::error::{Code, Error, Result};
 use crate::resolve::row::Row;
+use crate::state::blocking;
 use crate::state::files::{fresh, make_folder, open_own, remove, sync_names};
 use crate::state::lock::Lock;
 use rustix::fs::OFlags;
@@ -339,14 +340,14 @@ impl Known {
         let mut missing = Vec::new();
         for (key, entry) in std::mem::take(&mut self.pending) {
             let (path, sought) = (folder.join(&entry.path), entry.clone());
-            let looking = tokio::task::spawn_blocking(move || {
+            let looking = blocking::run(move || {
                 let is_there = sought.is_at(&path);
                 if is_there && let Err(error) = publishing::remove_other_name(&path) {
                     log::warn!("a stale partial stays: {}", error.message());
                 }
                 is_there
             });
-            if !looking.await.unwrap_or(false) {
+            if !looking.await {
                 continue;
             }
             let (provider, resource, id) = &key;

@@ -24,6 +24,7 @@ pub mod queue;
 pub mod segments;
 mod sidecar;
 mod sink;
+mod stdout;
 mod taken;
 mod transfer;
 mod turns;

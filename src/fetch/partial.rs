@@ -19,6 +19,7 @@ use super::sidecar::{Refused, Sidecar, SidecarFile};
 use crate::awake::apart;
 use crate::error::{Code, Error, Result};
 use crate::http::headers::{Checksum, is_strong};
+use crate::state::blocking;
 use crate::state::files::{
     FileIdentity, HAS_ANOTHER_NAME, Names, Renamed, fresh, is_in_memory, names, open_folder,
     open_own, refused, remove, rename_new, sync_folder, umask,
@@ -441,7 +442,7 @@ impl Partial {
         let (sender, ended) = sync_channel(1);
         let (file, folder) = (Arc::clone(&self.file), Arc::clone(&self.folder));
         let sidecar = self.sidecar.as_ref().map(SidecarFile::file);
-        tokio::task::spawn_blocking(move || {
+        blocking::begin(move || {
             let synced = file.sync_data();
             // The sidecar knows of the sync before; that it lasts is worth no failure.
             if let Some(sidecar) = sidecar {

@@ -1,9 +1,9 @@
 //! Where the bytes go: a partial, or standard output.
 
 use super::partial::{Entity, Partial};
+use super::stdout::Stdout;
 use crate::error::{Code, Error, Result};
 use std::ops::Range;
-use tokio::io::AsyncWriteExt as _;
 
 /// Where the bytes go.
 #[derive(Debug)]
@@ -17,7 +17,7 @@ pub enum Sink {
 /// Standard output, and what went through it.
 #[derive(Debug)]
 pub struct Stream {
-    out: tokio::io::Stdout,
+    out: Stdout,
     position: u64,
     entity: Entity,
     /// What is not written before all of it is verified.
@@ -39,7 +39,7 @@ impl Sink {
     /// Standard output, nothing written yet.
     pub fn stdout() -> Self {
         Self::Stdout(Stream {
-            out: tokio::io::stdout(),
+            out: Stdout::default(),
             position: 0,
             entity: Entity::default(),
             held_back: None,

@@ -18,6 +18,7 @@ use crate::config::settings::Connection;
 use crate::config::variables::{self, ALL_PROXY, HTTP_PROXY, HTTPS_PROXY, NO_PROXY};
 use crate::error::{Code, Error, Result};
 use crate::secret::{PLACEHOLDER, Secret};
+use crate::state::blocking;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hyper_util::client::proxy::matcher::Matcher;
@@ -29,7 +30,7 @@ use rustls::client::danger::ServerCertVerifier;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs as _};
 use std::path::Path;
 use std::sync::Arc;
 use url::Url;
@@ -164,7 +165,9 @@ impl Resolve for Resolver {
                 .map(|address| SocketAddr::new(address, 0))
                 .to_vec()
             } else {
-                tokio::net::lookup_host((name.as_str(), 0)).await?.collect()
+                let asked = name.clone();
+                let resolving = move || (asked.as_str(), 0).to_socket_addrs();
+                blocking::run(resolving).await?.collect()
             };
             let admitted = policy.admit((&name, scheme), found, SocketAddr::ip)?;
             Ok(Box::new(admitted.into_iter()) as Addrs)

@@ -13,6 +13,7 @@ use crate::error::{Code, Error, Result};
 use crate::http::presigned::PresignedUrl;
 use crate::model::{DocumentId, fingerprint, locked};
 use crate::provider::{Provider, Resource};
+use crate::state::blocking;
 use crate::state::journal::Held;
 use crate::state::records::{Fault, LEDGER, Lasting, Records, StateFolder, Untrusted};
 use jiff::Timestamp;
@@ -352,9 +353,7 @@ impl Entry<'_> {
         if waits && (beside || !self.ledger.is_alone()) {
             let (desk, record) = (Arc::clone(&self.desk), self.record.clone());
             let writing = move || locked(&desk).write(record.as_ref());
-            if let Ok(written) = tokio::task::spawn_blocking(writing).await {
-                return written;
-            }
+            return blocking::run(writing).await;
         }
         locked(&self.desk).write(self.record.as_ref())
     }

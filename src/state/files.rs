@@ -267,18 +267,22 @@ pub fn rename_new(from: &Path, to: &Path, with_both: impl FnOnce()) -> io::Resul
     std::fs::rename(from, to).map(|()| Renamed::Moved)
 }
 
-/// Lets the process have at least so many files open, as far as it is permitted; whether it is.
-pub fn allow_open_files(wanted: usize) -> bool {
+/// Lets the process open `wanted` files, or as many as the system allows; returns how many those are.
+pub fn allow_open_files(wanted: usize) -> usize {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let wanted = wanted as u64;
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
-    if current.is_none_or(|current| current >= wanted) {
-        return true;
+    let now = current.unwrap_or(wanted);
+    if now >= wanted {
+        return usize::try_from(now).unwrap_or(usize::MAX);
     }
     let allowed = maximum.map_or(wanted, |most| most.min(wanted));
-    let current = Some(allowed);
-    // Where it is refused, a file that cannot be opened says so.
-    setrlimit(Resource::Nofile, Rlimit { current, maximum }).is_ok() && allowed == wanted
+    let raised = Rlimit {
+        current: Some(allowed),
+        maximum,
+    };
+    let is_raised = setrlimit(Resource::Nofile, raised).is_ok();
+    usize::try_from(if is_raised { allowed } else { now }).unwrap_or(usize::MAX)
 }
 
 /// The process's umask. It can only be read by setting it; the value set meanwhile is the strictest.

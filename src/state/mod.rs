@@ -1,5 +1,6 @@
 //! What docfetch keeps on disk for itself.
 
+pub mod blocking;
 pub mod files;
 pub mod journal;
 pub mod lock;

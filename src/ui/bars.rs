@@ -6,6 +6,7 @@ use super::sanitize::printable;
 use crate::error::Error;
 use crate::fetch::events::{Progress, Watcher};
 use crate::model::{DocumentId, locked};
+use crate::state::blocking;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -125,7 +126,9 @@ impl Progress for Bars {
             changed: Instant::now(),
         };
         new.show();
-        new.bar.enable_steady_tick(TICK);
+        if blocking::can_start() {
+            new.bar.enable_steady_tick(TICK);
+        }
         *whole = Some(new);
     }
 
@@ -216,7 +219,9 @@ impl OneBar<'_> {
             None => self.bars.all.add(bar),
         };
         bar.tick();
-        bar.enable_steady_tick(TICK);
+        if blocking::can_start() {
+            bar.enable_steady_tick(TICK);
+        }
         self.bar = Some(bar);
     }
 

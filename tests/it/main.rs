@@ -31,6 +31,7 @@ mod framing;
 mod interrupt;
 mod kills;
 mod ledger;
+mod limits;
 mod lines;
 mod list;
 mod names;
