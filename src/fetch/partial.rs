@@ -663,10 +663,8 @@ impl Partial {
         self.remove_sidecar()?; // of bytes that are not there
         let spare = self.spare_path();
         drop(open_own(&spare, OFlags::CREATE | OFlags::RDWR)?);
-        let renamed = rename_new(&spare, &path, || ()).and_then(|renamed| match renamed {
-            Renamed::Moved => std::fs::remove_file(&path),
-            Renamed::Both(error) => Err(error),
-        });
+        // Not by a second name, which a kill would leave.
+        let renamed = std::fs::rename(&spare, &path).and_then(|()| std::fs::remove_file(&path));
         renamed.map_err(|error| {
             let _ = std::fs::remove_file(&spare);
             Error::io("rename or remove", &spare, &error)

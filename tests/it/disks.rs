@@ -277,6 +277,41 @@ fn a_document_that_is_killed_with_two_names_is_finished_by_the_next_run() {
 }
 
 #[test]
+fn a_kill_at_any_call_of_a_publication_by_link_is_mended_by_the_next_run() {
+    if !strace() {
+        return;
+    }
+    let mut kills = 0;
+    for (provider, call) in [
+        ("sm", "unlink"),
+        ("sm", "link"),
+        ("onecodex", "unlink"),
+        ("sm", "fsync"),
+    ] {
+        for number in 1.. {
+            let (service, content) = Service::with("x.bin", 1000, &[]);
+            let world = service.world();
+            let trace = format!("trace=renameat2,{call}");
+            let kill = format!("inject={call}:signal=KILL:when={number}");
+            let expressions = [&trace, NO_NOREPLACE[1], &kill];
+            let run = injected(&world, &[], &expressions, &[provider, "doc1"]);
+            if run.code != -1 {
+                run.exits(0);
+                break;
+            }
+            kills += 1;
+            let when = format!("{provider} killed at {call} {number}");
+            let run = world.run(&[provider, "doc1", "--if-exists", "skip"]);
+            assert_eq!(run.code, 0, "{when}: {run:#?}");
+            assert_eq!(world.files(), ["x.bin"], "{when}");
+            assert!(world.read("x.bin") == content, "{when}");
+            assert!(service.charges() <= 1, "{when}");
+        }
+    }
+    assert!(kills > 12, "only {kills} calls were seen");
+}
+
+#[test]
 fn a_second_name_that_no_note_explains_is_dropped_where_it_is_the_targets() {
     if !strace() {
         return;
