@@ -449,7 +449,7 @@ impl<'a> Attempts<'a> {
                     lengths.announced = body.entity.total;
                     lengths.end_was_marked = body.end_is_marked;
                     sink.begin(body.entity.clone())?;
-                    digests.expect(sink);
+                    digests.expect(sink.entity());
                     sink.hold_back(self.unproven.is_some());
                     self.tell_start(destination, sink, body.entity.total);
                     let segments = course.ranges.then_some(&url);

@@ -5,6 +5,7 @@
 //! read back, out of the system's memory, by a thread that follows the writer: hashing costs as much
 //! time as a transfer, and goes on beside it. What is short is hashed at its end.
 
+use super::partial::Entity;
 use super::sink::Sink;
 use super::verify::Wanted;
 use crate::error::{Code, Error, Result};
@@ -34,6 +35,8 @@ pub struct Digests {
     file: Option<(Arc<File>, PathBuf)>,
     sha256: Option<Running>,
     checksum: Option<(Checksum, Vec<u8>, Running)>,
+    /// Whether bytes went through a pipe: no other digest of them can be computed.
+    is_late: bool,
 }
 
 /// A digest of the first bytes of a sink.
@@ -210,7 +213,7 @@ impl Thread {
 impl Digests {
     /// What is `wanted` of the bytes that `sink` has, and will have.
     pub fn new(wanted: Wanted, sink: &Sink) -> Self {
-        Self {
+        let mut digests = Self {
             wanted,
             file: match sink {
                 Sink::Partial(partial) => Some((partial.file(), partial.path().to_owned())),
@@ -219,25 +222,20 @@ impl Digests {
             sha256: (wanted.sha256 || wanted.expected_sha256.is_some())
                 .then(|| Running::new(Checksum::Sha256)),
             checksum: None,
-        }
-        .expecting(sink)
+            is_late: false,
+        };
+        digests.expect(sink.entity());
+        digests
     }
 
-    fn expecting(mut self, sink: &Sink) -> Self {
-        self.expect(sink);
-        self
-    }
-
-    /// Takes note of the checksum that was announced for what `sink` has and will have; of what is through
-    /// a pipe it cannot be computed any more.
-    pub fn expect(&mut self, sink: &Sink) {
-        let announced = sink.entity().checksum.as_ref();
+    /// Takes note of the checksum that was announced for `entity`, unless it is too late for it.
+    pub fn expect(&mut self, entity: &Entity) {
+        let announced = entity.checksum.as_ref();
         let expected = self
             .checksum
             .as_ref()
             .map(|(checksum, value, _)| (checksum, value));
-        let late = sink.is_stream() && sink.position() > 0;
-        if !late && expected != announced.map(|(checksum, value)| (checksum, value)) {
+        if !self.is_late && expected != announced.map(|(checksum, value)| (checksum, value)) {
             let running = |(checksum, value)| (checksum, value, Running::new(checksum));
             self.checksum = announced.cloned().map(running);
         }
@@ -245,6 +243,7 @@ impl Digests {
 
     /// The sink took these bytes, and holds all up to `position` now.
     pub fn took(&mut self, bytes: &[u8], position: u64) {
+        self.is_late = self.file.is_none();
         let checksum = self.checksum.as_mut().map(|(.., running)| running);
         for running in self.sha256.iter_mut().chain(checksum) {
             match &self.file {
@@ -260,7 +259,7 @@ impl Digests {
 
     /// Starts over.
     pub fn restart(&mut self) {
-        self.checksum = None;
+        (self.checksum, self.is_late) = (None, false);
         if self.sha256.is_some() {
             self.sha256 = Some(Running::new(Checksum::Sha256));
         }
@@ -367,7 +366,6 @@ fn compare(name: &str, expected: &[u8], actual: &[u8]) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::partial::Entity;
     use super::*;
 
     /// The published check values: RFC 1321, RFC 6234, and the CRC catalogue's for "123456789".
@@ -405,7 +403,7 @@ mod tests {
             ..Entity::default()
         })
         .unwrap();
-        digests.expect(&sink);
+        digests.expect(sink.entity());
         digests.took(b"123456789", 9);
         let error = digests.check(9).await.unwrap().refused.unwrap();
         assert_eq!(error.code(), Code::DigestMismatch);

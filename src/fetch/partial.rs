@@ -344,6 +344,13 @@ impl Partial {
         Ok(())
     }
 
+    /// Notes a checksum of the whole that came later, unless there is one.
+    pub fn announced(&mut self, checksum: Option<&(Checksum, Vec<u8>)>) {
+        if self.entity.checksum.is_none() {
+            self.entity.checksum = checksum.cloned();
+        }
+    }
+
     fn take_room(&self, position: u64, rest: u64) -> Result<(), Errno> {
         if self.is_in_memory() {
             // There it would cost as much as writing: looked at is enough.

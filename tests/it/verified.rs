@@ -124,6 +124,26 @@ fn two_runs_end_as_one_would_wherever_the_first_one_stopped() {
     }
 }
 
+#[test]
+fn a_checksum_that_only_segments_tell_is_verified_in_the_same_run() {
+    let content = noise(4 << 20);
+    let (body, sha) = (wrong(&content), format!("sha-256=:{}:", base64(&content)));
+    let (api, storage) = both("/x.bin", move |request, stream| {
+        let further = [("Repr-Digest", &*sha)];
+        let ranged = request.header("range").is_some();
+        send(
+            request,
+            stream,
+            &body,
+            body.len(),
+            &further[..usize::from(ranged)],
+        );
+    });
+    let world = World::new(&api.base());
+    world.run_showing(&["sm", "a", "-c", "8"]).exits(6);
+    assert!(storage.seen().len() > 1);
+}
+
 /// The checksum came with the first answer, and a 416 or no request at all completes the document.
 #[test]
 fn what_is_complete_already_is_verified_before_it_is_published() {

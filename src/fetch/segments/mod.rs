@@ -384,6 +384,8 @@ impl Work<'_> {
             Ok(Opened::Body(body))
                 if body.entity.tag == self.entity.tag && body.offset == range.start =>
             {
+                self.partial.announced(body.entity.checksum.as_ref());
+                self.digests.expect(self.partial.entity());
                 return ControlFlow::Continue(Some(Lane::new(*body, range.end)));
             }
             // What is under way is of the document as it was, and may be all of it.
