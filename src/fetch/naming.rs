@@ -54,7 +54,9 @@ pub fn with_suffix(name: &str, suffix: &str) -> String {
         format!(".{extension}")
     };
     let room = LONGEST.saturating_sub(suffix.len() + dotted.len());
-    format!("{}{suffix}{dotted}", cut_at(stem, room))
+    let name = format!("{}{suffix}{dotted}", cut_at(stem, room));
+    // Whatever the suffix is made of: every name ends in the same last check.
+    safe(&name).unwrap_or(name)
 }
 
 /// The last segment of a URL's path, decoded once; none where the path is what opens the document.
@@ -283,6 +285,8 @@ mod tests {
     fn a_suffix_goes_before_the_extension_and_fits() {
         assert_eq!(with_suffix("a.pdf", " (2)"), "a (2).pdf");
         assert_eq!(with_suffix("a", "--7f"), "a--7f");
+        assert_eq!(with_suffix("a", "--7 "), "a--7");
+        assert_eq!(with_suffix("a", "--7. ."), "a--7");
         let long = with_suffix(&format!("{}.pdf", "a".repeat(251)), " (10)");
         assert!(
             long.len() == LONGEST && long.ends_with("a (10).pdf"),

@@ -131,3 +131,57 @@ fn documents_of_a_mirror_never_share_a_file_that_has_two_paths() {
     let run = world.run(&sync);
     assert_eq!(run.exits(0).records().last().unwrap()["skipped"], 2);
 }
+
+#[test]
+fn names_that_are_cut_or_completed_end_in_neither_a_blank_nor_a_dot() {
+    // Of two with one name the later one gets its id into it, cut after 64 bytes.
+    let ids = [
+        "a".to_owned(),
+        format!("{} tail", "b".repeat(63)),
+        format!("{}. tail", "c".repeat(62)),
+    ];
+    let names = [
+        "same",
+        "same.x. ",
+        &format!("{} .pdf", "n".repeat(300)),
+        &format!("{} . ", "n".repeat(254)),
+    ];
+    for name in names {
+        let name = name.to_owned();
+        let server = Raw::start(move |request, stream| match request.method.as_str() {
+            "POST" => {
+                let host = request.header("host").unwrap();
+                let url = presigned(&format!("http://{host}"), request.path());
+                api(request, stream, &url);
+            }
+            _ if request.target.contains("X-Sig") => {
+                reply(stream, "200 OK", &[], request.path().as_bytes())
+            }
+            _ => {
+                let metadata = json!({"filename": name, "size": null}).to_string();
+                reply(stream, "200 OK", &[], metadata.as_bytes());
+            }
+        });
+        let world = World::new(&server.base());
+        for template in ["{name}", "{stem}{ext}.", "{id}", "{name} "] {
+            let given: Vec<&str> = ids.iter().map(String::as_str).collect();
+            let run = world.run(
+                &[
+                    &["onecodex"],
+                    &given[..],
+                    &["-d", "d", "--name", template, "--if-exists", "rename"],
+                ]
+                .concat(),
+            );
+            run.exits(0);
+        }
+        let entries = fs::read_dir(world.out().join("d")).unwrap();
+        let names: Vec<_> = entries
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        assert_eq!(names.len(), 4 * ids.len());
+        for name in names {
+            assert!(!name.ends_with([' ', '.']) && name.len() <= 255, "{name:?}");
+        }
+    }
+}

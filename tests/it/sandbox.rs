@@ -85,6 +85,41 @@ fn alone_it_prints_variables_for_a_shell_until_it_is_ended() {
 }
 
 #[test]
+fn what_it_prints_is_what_a_shell_reads_whatever_the_temporary_folder_is_called() {
+    for name in [
+        "a;touch PWNED;#",
+        "it's $(touch PWNED)",
+        "a b\t*?",
+        "`touch PWNED`",
+        "plain",
+    ] {
+        let mut world = World::bare();
+        let folder = world.home().join(name);
+        std::fs::create_dir(&folder).unwrap();
+        world.set("TMPDIR", folder.to_str().unwrap());
+        let mut child = world.command(&["sandbox"]).spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut printed = String::new();
+        while !printed.contains("DOCFETCH_STATE_DIR") {
+            printed += &(lines.next().unwrap().unwrap() + "\n");
+        }
+        assert_eq!(printed.contains('\''), name != "plain", "{printed}");
+        let script =
+            "eval \"$1\"; test -d \"$DOCFETCH_STATE_DIR\" && printf %s \"$DOCFETCH_STATE_DIR\"";
+        let mut shell = world.command_of("sh", &["-c", script, "sh", &printed]);
+        let shown = shell.output().unwrap();
+        let shown = String::from_utf8(shown.stdout).unwrap();
+        assert!(
+            shown.starts_with(folder.to_str().unwrap()),
+            "{shown:?} {printed}"
+        );
+        send(&child, Signal::TERM);
+        child.wait().unwrap();
+        assert_eq!(world.files(), Vec::<String>::new());
+    }
+}
+
+#[test]
 fn the_users_own_credentials_stay_outside() {
     let mut world = World::bare();
     world
