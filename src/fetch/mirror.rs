@@ -8,6 +8,7 @@
 
 use super::append::Appender;
 use super::digests::sha256_of;
+use super::naming;
 use super::outcome::{Outcome, Status};
 use super::publishing;
 use crate::error::{Code, Error, Result};
@@ -105,6 +106,8 @@ struct Known {
     /// About to be published when the process ended.
     pending: HashMap<Key, Entry>,
     lines: usize,
+    /// How many entries are not believed for their paths, and the first of these.
+    unsafe_paths: (usize, Option<PathBuf>),
 }
 
 /// A mirror that is being brought up to date.
@@ -301,6 +304,13 @@ impl Known {
         if unreadable > 0 {
             log::warn!("{unreadable} lines of {} cannot be read", path.display());
         }
+        if let (count, Some(first)) = &known.unsafe_paths {
+            log::warn!(
+                "{count} lines of {} are ignored: docfetch makes no such path as {}",
+                path.display(),
+                first.display()
+            );
+        }
         Ok(known)
     }
 
@@ -315,9 +325,14 @@ impl Known {
         let (Some(path), Some(bytes), true) = (line.path, line.bytes, there) else {
             return Some(());
         };
-        // Whoever made the manifest: nothing outside the folder is touched because of it.
+        // Whoever made the manifest: nothing is touched because of it that docfetch would not have made.
         if !is_inside(&path) {
             return None;
+        }
+        if !is_safe(&path) {
+            self.unsafe_paths.0 += 1;
+            self.unsafe_paths.1.get_or_insert(path);
+            return Some(());
         }
         let entry = Entry {
             path,
@@ -436,6 +451,12 @@ fn is_inside(path: &Path) -> bool {
         && parts.all(|part| matches!(part, Component::Normal(_)))
 }
 
+/// Whether each part of a path is a safe name.
+fn is_safe(path: &Path) -> bool {
+    let mut parts = path.iter();
+    parts.all(|part| part.to_str().is_some_and(naming::is_safe))
+}
+
 impl Entry {
     /// Whether the document is in the file at `path`, as far as its length and its digest tell.
     fn is_at(&self, path: &Path) -> bool {
@@ -529,7 +550,18 @@ mod tests {
             "a/../../x",
             ".docfetch/manifest.jsonl",
             "",
+            ".git/hooks/x",
+            "a/.bashrc",
+            "-rf",
+            "~/x",
+            "a\nb",
+            "a\u{202e}b",
+            "a\\b",
+            "nul.txt",
+            "a:b",
             "a/b",
+            "Q3 (2)--7f.pdf",
+            "x. ",
         ];
         let lines: Vec<String> = (0..)
             .zip(paths)
@@ -537,10 +569,12 @@ mod tests {
             .collect();
         written(folder.path(), &lines);
         let mirror = open(folder.path()).await;
-        let known: Vec<bool> = (0..6)
+        let known: Vec<bool> = (0..paths.len())
             .map(|id| mirror.entry("sm", &id.to_string()).is_some())
             .collect();
-        assert_eq!(known, [false, false, false, false, false, true]);
+        let safe = known.iter().position(|known| *known);
+        assert_eq!(safe.map(|at| paths[at]), Some("a/b"));
+        assert!(known[safe.unwrap()..].iter().all(|known| *known));
     }
 
     #[tokio::test]

@@ -19,6 +19,16 @@ pub fn safe(name: &str) -> Option<String> {
     if secret::is_in(name) {
         return None;
     }
+    // What was invisible may have hidden one.
+    made_safe(name).filter(|safe| safe == name || !secret::is_in(safe))
+}
+
+/// Whether a part of a path is such a name, as far as it may do harm: blanks and dots at its end do none.
+pub fn is_safe(part: &str) -> bool {
+    made_safe(part).is_some_and(|safe| safe == trim_end(part))
+}
+
+fn made_safe(name: &str) -> Option<String> {
     let component = name.rsplit(['/', '\\']).next().unwrap_or_default();
     let component = match component.as_bytes() {
         [drive, b':', ..] if drive.is_ascii_alphabetic() => &component[2..],
@@ -29,10 +39,6 @@ pub fn safe(name: &str) -> Option<String> {
         .filter(|c| !misleads(*c) && !invisible(*c))
         .map(|c| if c == ':' { '_' } else { c }) // else a stream of its own on NTFS
         .collect();
-    // What was invisible may have hidden it.
-    if visible.len() < component.len() && secret::is_in(&visible) {
-        return None;
-    }
     let visible = trim_end(visible.trim_start_matches(|c: char| c == '.' || c.is_whitespace()));
     let mut name = match visible.chars().next()? {
         '~' => format!("_{}", &visible[1..]),
@@ -348,6 +354,7 @@ mod tests {
         fn any_text_becomes_a_safe_name_or_none(text in any::<String>(), extension in "[a-z.~ -]{0,40}") {
             for text in [format!("{text}{extension}"), format!("{extension}{text}"), text] {
                 if let Some(name) = safe(&text) {
+                    prop_assert!(is_safe(&name) && is_safe(&with_suffix(&name, &extension)));
                     prop_assert!(!name.is_empty() && name.len() <= LONGEST);
                     prop_assert!(!name.contains(['/', '\\', ':', '\0']));
                     prop_assert!(!name.chars().any(|c| c.is_control() || misleads(c)));

@@ -185,3 +185,39 @@ fn names_that_are_cut_or_completed_end_in_neither_a_blank_nor_a_dot() {
         }
     }
 }
+
+#[test]
+fn a_planted_entry_of_a_mirror_is_ignored_and_said() {
+    let (_server, world) = named(&[("a1", "a.pdf"), ("b1", "b.pdf"), ("c1", "c.pdf")]);
+    let mirror = world.out().join("m");
+    let sync = ["sync", "sm", "m", "--json"];
+    world.run(&sync).exits(0);
+    let manifest = mirror.join(".docfetch/manifest.jsonl");
+    let lines = fs::read_to_string(&manifest).unwrap();
+    // Another version is listed than was there: its file would be written anew.
+    for (path, planted) in [
+        ("a.pdf", ".git/hooks/post-checkout"),
+        ("b.pdf", ".bashrc"),
+        ("c.pdf", "x\\ny"),
+    ] {
+        let text = lines.replace(
+            &format!("\"path\":\"{path}\""),
+            &format!("\"path\":\"{planted}\""),
+        );
+        fs::write(
+            &manifest,
+            text.replace("\"modified\":\"1\"", "\"modified\":\"0\""),
+        )
+        .unwrap();
+        let run = world.run(&sync);
+        run.exits(0)
+            .says("of m/.docfetch/manifest.jsonl are ignored");
+        assert!(!run.stdout.contains(planted), "{run:?}");
+        let names: Vec<_> = fs::read_dir(&mirror)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name())
+            .collect();
+        assert_eq!(names.len(), 4, "{names:?}");
+        assert_eq!(fs::read_to_string(mirror.join(path)).unwrap(), path[..1]);
+    }
+}
