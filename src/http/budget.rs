@@ -6,6 +6,9 @@
 //! answered at the end of its time limit. `Retry-After` holds all of them, for at most 15 minutes;
 //! whoever has less patience is told at once. Where the shared record cannot be written, the budget
 //! is that of this process.
+//!
+//! Machines that share the record have clocks of their own, up to a second apart. So a stamp of another
+//! process may be that much younger than it looks, and counts for that much longer.
 
 use super::backoff::notice;
 use crate::awake;
@@ -26,6 +29,8 @@ const LONGEST_ANSWER: u64 = 15 * 60 * 1000;
 const LONGEST_WINDOW: u64 = 24 * 60 * 60 * 1000;
 /// How far clocks of machines that share a state folder may differ.
 const CLOCKS: u64 = 1000;
+/// No stamp or hold that they make is farther in the future.
+const AHEAD: u64 = 2 * CLOCKS;
 /// How often to look whether an answer came, and when to say so.
 const POLL: Duration = Duration::from_millis(50);
 const NOTICED: Duration = Duration::from_secs(2);
@@ -36,6 +41,8 @@ pub struct Budget {
     rates: Vec<Rate>,
     records: Records,
     name: String,
+    /// Tells its stamps from those of other processes.
+    own: u32,
     alone: AtomicBool,
     memory: Mutex<Log>,
     /// This process's own requests wait here for one another, not at the record's lock.
@@ -60,6 +67,17 @@ struct Sent {
     at: u64,
     /// When it was answered, or will have been at the latest.
     answered: u64,
+    /// Whose clock says so; nobody's in records of an earlier version.
+    #[serde(default)]
+    by: u32,
+}
+
+impl Sent {
+    /// When it was answered at the latest, by the clock of the process `own`.
+    fn latest(&self, own: u32) -> u64 {
+        let margin = if self.by == own { 0 } else { CLOCKS };
+        self.answered.saturating_add(margin)
+    }
 }
 
 /// A request's place in the budget.
@@ -91,6 +109,7 @@ impl Budget {
             rates,
             records,
             name,
+            own: tag(),
             alone: AtomicBool::new(false),
             memory: Mutex::default(),
             queue: tokio::sync::Mutex::default(),
@@ -136,17 +155,18 @@ impl Budget {
             let free = self
                 .with(patience, |log| {
                     let now = now();
-                    log.forget(&self.rates, now);
+                    log.forget(&self.rates, self.own, now);
                     let held = log.held_until.unwrap_or(now).saturating_sub(now);
                     if held > milliseconds(patience) {
                         return Err(Blocked::Held(Duration::from_millis(held)));
                     }
-                    let free = log.free(&self.rates, now);
+                    let free = log.free(&self.rates, self.own, now);
                     if free == Free::In(0) {
                         log.requests.push(Sent {
                             key,
                             at: now,
                             answered: now + limit,
+                            by: self.own,
                         });
                     }
                     Ok(free)
@@ -180,7 +200,7 @@ impl Budget {
         let noted = self.with(NOTICED, |log| {
             let now = now();
             if let Some(sent) = log.requests.iter_mut().find(|sent| sent.key == key) {
-                sent.answered = now;
+                (sent.answered, sent.by) = (now, self.own);
             }
             if let Some(hold) = hold {
                 let until = now + milliseconds(hold).min(LONGEST_HOLD);
@@ -238,7 +258,7 @@ impl Budget {
 
 impl Log {
     /// Drops what counts no more, what a changed clock left in the future, and what makes no sense.
-    fn forget(&mut self, rates: &[Rate], now: u64) {
+    fn forget(&mut self, rates: &[Rate], own: u32, now: u64) {
         if self.requests.is_empty() {
             (self.window, self.most) = (0, 0); // of processes that are long gone
         }
@@ -252,25 +272,25 @@ impl Log {
         let window = self.window;
         self.requests.retain(|sent| {
             let lasted = sent.answered.checked_sub(sent.at);
-            sent.at <= now + CLOCKS
+            sent.at <= now + AHEAD
                 && lasted.is_some_and(|lasted| lasted <= LONGEST_ANSWER)
-                && sent.answered + window > now
+                && sent.latest(own) + window > now
         });
         let surplus = self.requests.len().saturating_sub(self.most);
         self.requests.drain(..surplus);
         self.held_until = self
             .held_until
-            .filter(|until| (now..=now + LONGEST_HOLD).contains(until));
+            .filter(|until| (now..=now + LONGEST_HOLD + AHEAD).contains(until));
     }
 
     /// How long until a slot is free.
-    fn free(&self, rates: &[Rate], now: u64) -> Free {
+    fn free(&self, rates: &[Rate], own: u32, now: u64) -> Free {
         let mut free_at = self.held_until.unwrap_or(now).max(now);
         // What is on its way will be answered, nobody knows when.
         let (mut answered, on_its_way): (Vec<u64>, Vec<u64>) = self
             .requests
             .iter()
-            .map(|sent| sent.answered)
+            .map(|sent| sent.latest(own))
             .partition(|answered| *answered <= now);
         answered.sort_unstable();
         for rate in rates {
@@ -298,6 +318,11 @@ fn milliseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX >> 1)
 }
 
+/// Tells one process from all others; never that of an earlier version.
+fn tag() -> u32 {
+    u32::try_from(key() >> 32).unwrap_or_default().max(1)
+}
+
 /// Tells one request from all others.
 fn key() -> u64 {
     use ring::rand::SecureRandom as _;
@@ -315,6 +340,7 @@ mod tests {
     use proptest::prelude::*;
 
     const START: u64 = 1_000_000;
+    const OWN: u32 = 1;
     const BOTH: [Rate; 2] = [
         Rate {
             requests: 4,
@@ -331,6 +357,7 @@ mod tests {
             key: *second,
             at: START + second * 1000,
             answered: START + second * 1000,
+            by: OWN,
         });
         Log {
             requests: requests.collect(),
@@ -339,8 +366,8 @@ mod tests {
     }
 
     fn free(log: &mut Log, second: u64) -> Free {
-        log.forget(&BOTH, START + second * 1000);
-        log.free(&BOTH, START + second * 1000)
+        log.forget(&BOTH, OWN, START + second * 1000);
+        log.free(&BOTH, OWN, START + second * 1000)
     }
 
     #[test]
@@ -364,6 +391,7 @@ mod tests {
                     key,
                     at: START,
                     answered: START + 30_000,
+                    by: OWN,
                 })
                 .to_vec(),
             ..Log::default()
@@ -376,7 +404,7 @@ mod tests {
     #[test]
     fn stamps_and_holds_from_the_future_are_dropped() {
         let mut log = answered(&[100, 101]);
-        log.held_until = Some(START + LONGEST_HOLD + 5000);
+        log.held_until = Some(START + LONGEST_HOLD + AHEAD + 5000);
         assert_eq!(free(&mut log, 0), Free::In(0));
         assert!(log.requests.is_empty());
         log.held_until = Some(START + 5000);
@@ -389,6 +417,7 @@ mod tests {
             key: 0,
             at,
             answered,
+            by: OWN,
         };
         let mut log = Log {
             requests: vec![
@@ -412,13 +441,14 @@ mod tests {
             window: Duration::from_hours(1),
         };
         let mut log = answered(&[0, 1, 2, 3, 4]);
-        log.forget(&[rate], START + 5000);
+        log.forget(&[rate], OWN, START + 5000);
         let kept: Vec<u64> = log.requests.iter().map(|sent| sent.key).collect();
         assert_eq!(kept, [2, 3, 4]);
         let most = Sent {
             key: u64::MAX,
             at: u64::MAX >> 8,
             answered: u64::MAX >> 8,
+            by: u32::MAX,
         };
         let full = Log {
             requests: vec![most; MOST_REQUESTS as usize],
@@ -438,12 +468,12 @@ mod tests {
             requests: 1,
             window: Duration::from_secs(1),
         }];
-        log.forget(&short, START + 30_000);
+        log.forget(&short, OWN, START + 30_000);
         assert_eq!(log.requests.len(), 1);
-        assert_eq!(log.free(&short, START + 30_000), Free::In(0));
+        assert_eq!(log.free(&short, OWN, START + 30_000), Free::In(0));
         // Until there is nothing left that they counted.
-        log.forget(&short, START + 60_000);
-        log.forget(&short, START + 60_000);
+        log.forget(&short, OWN, START + 60_000);
+        log.forget(&short, OWN, START + 60_000);
         assert_eq!((log.window, log.most), (1000, 1));
     }
 
@@ -465,10 +495,9 @@ mod tests {
             one.answered(slot, None).await;
         });
         let waited = started.elapsed();
-        assert!(
-            waited >= Duration::from_millis(500) && waited < second,
-            "{waited:?}"
-        );
+        // The clock of the other one may be a second off.
+        let least = Duration::from_millis(500 + CLOCKS);
+        assert!(waited >= least && waited < least + second, "{waited:?}");
         other.answered(after.unwrap(), Some(60 * second)).await;
         match one.slot(second, second).await.unwrap_err() {
             Blocked::Held(held) => assert!(held > 58 * second && held <= 60 * second),
@@ -489,15 +518,66 @@ mod tests {
             for (pause, travel, when) in requests {
                 now += pause;
                 loop {
-                    log.forget(&BOTH, now);
-                    match log.free(&BOTH, now) {
+                    log.forget(&BOTH, OWN, now);
+                    match log.free(&BOTH, OWN, now) {
                         Free::In(0) => break,
                         Free::In(wait) => now += wait,
                         Free::AfterAnswer => now += 25,
                     }
                 }
-                log.requests.push(Sent { key: 0, at: now, answered: now + travel });
+                log.requests.push(Sent { key: 0, at: now, answered: now + travel, by: OWN });
                 arrivals.push(now + travel * when / 100);
+            }
+            arrivals.sort_unstable();
+            for rate in BOTH {
+                let window = milliseconds(rate.window);
+                for (index, first) in arrivals.iter().enumerate() {
+                    let inside = arrivals[index..].iter().filter(|at| **at < first + window).count();
+                    prop_assert!(inside <= rate.requests as usize, "{inside} in {window} ms");
+                }
+            }
+        }
+
+        /// The same by several processes, whose clocks are up to a second apart. One whose process died
+        /// after it left is never answered.
+        #[test]
+        fn clocks_that_differ_by_a_second_let_nothing_more_pass(
+            clocks in prop::collection::vec(0..=CLOCKS, 2..5),
+            requests in prop::collection::vec(
+                (0usize..5, 0u64..4000, 0u64..9000, 0u64..100, prop::bool::weighted(0.9)), 1..60
+            ),
+        ) {
+            const LIMIT: u64 = 9000;
+            let mut log = Log::default();
+            let mut time = START;
+            let mut arrivals: Vec<u64> = Vec::new();
+            let mut answers: Vec<(u64, u64, u32)> = Vec::new();
+            for (process, pause, travel, when, lives) in requests {
+                let process = process % clocks.len();
+                let own = u32::try_from(process).unwrap() + 1;
+                time += pause;
+                loop {
+                    // What was answered until now was noted by the clocks of those who asked.
+                    for (at, key, by) in &answers {
+                        let sent = log.requests.iter_mut().find(|sent| sent.key == *key);
+                        if let Some(sent) = sent.filter(|_| *at <= time) {
+                            sent.answered = at + clocks[*by as usize - 1];
+                        }
+                    }
+                    let now = time + clocks[process];
+                    log.forget(&BOTH, own, now);
+                    match log.free(&BOTH, own, now) {
+                        Free::In(0) => break,
+                        Free::In(wait) => time += wait,
+                        Free::AfterAnswer => time += 25,
+                    }
+                }
+                let (at, key) = (time + clocks[process], arrivals.len() as u64);
+                log.requests.push(Sent { key, at, answered: at + LIMIT, by: own });
+                arrivals.push(time + travel * when / 100);
+                if lives {
+                    answers.push((time + travel, key, own));
+                }
             }
             arrivals.sort_unstable();
             for rate in BOTH {

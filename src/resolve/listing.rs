@@ -4,11 +4,12 @@ use super::filter::Filter;
 use super::page::{LONG_PAGE, PageText};
 use super::row::{self, BadRow, Row};
 use super::{Ask, PAGE, Resolver, answer};
-use crate::error::{Code, Error, Result};
+use crate::error::{Error, Result};
 use crate::http::headers;
 use crate::http::send::Reply;
 use crate::model::{digest128, locked};
 use crate::provider::Paging;
+use crate::state::blocking;
 use reqwest::Method;
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
@@ -201,11 +202,7 @@ impl<'a> Pages<'a> {
         };
         let body = reply.body(PAGE).await?;
         let mut page = if body.len() > LONG_PAGE {
-            let opening = tokio::task::spawn_blocking(move || PageText::open(title, body, paging));
-            opening.await.unwrap_or_else(|error| {
-                let what = "a page could not be read";
-                Err(Error::new(Code::Unexpected, what).why(error.to_string()))
-            })?
+            blocking::run(move || PageText::open(title, body, paging)).await?
         } else {
             PageText::open(title, body, paging)?
         };

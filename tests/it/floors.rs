@@ -88,3 +88,24 @@ fn clap_and_indicatif_live_in_one_place_each() {
         }
     }
 }
+
+/// The runtime's own pool panics where the system allows no thread.
+#[test]
+fn blocking_work_goes_through_one_place() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut files = Vec::new();
+    sources(&root, &mut files);
+    for file in files {
+        let text = fs::read_to_string(&file).unwrap();
+        for call in [
+            "spawn_blocking",
+            "tokio::fs",
+            "tokio::io::std",
+            "lookup_host",
+            "thread::spawn(",
+        ] {
+            let product = text.split("#[cfg(test)]").next().unwrap();
+            assert!(!product.contains(call), "{} uses {call}", file.display());
+        }
+    }
+}

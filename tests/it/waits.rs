@@ -125,3 +125,38 @@ fn a_wait_for_ever_ends_the_run_at_once_and_overflows_nothing() {
         }
     }
 }
+
+/// Three processes share a budget of three requests in two seconds; their clocks are up to a second apart.
+#[test]
+fn processes_whose_clocks_differ_never_exceed_their_budget_together() {
+    if !crate::support::tools::faketime() {
+        return;
+    }
+    let came: Arc<Mutex<Vec<Instant>>> = Arc::default();
+    let storage = Raw::start(|request, stream| serve(request, stream, b"content", "\"a\""));
+    let (log, url) = (Arc::clone(&came), presigned(&storage.base(), "/x.bin"));
+    let server = Raw::start(move |request, stream| {
+        log.lock().unwrap().push(Instant::now());
+        api(request, stream, &url);
+    });
+    let world = World::new(&server.base());
+    world.out();
+    let children = ["-0.5s", "+0s", "+0.49s"].map(|clock| {
+        let binary = env!("CARGO_BIN_EXE_docfetch");
+        let folder = &clock[1..];
+        let mut all = vec!["-f", clock, binary, "sm", "a", "b", "c", "-d", folder];
+        all.extend(["--rate-limit", "3/2s"]);
+        world.command_of("faketime", &all).spawn().unwrap()
+    });
+    for child in children {
+        world.finish(child, Instant::now()).exits(0);
+    }
+    let came = came.lock().unwrap();
+    assert!(came.len() >= 10, "{}", came.len());
+    // What is a moment late here left in time there.
+    let window = Duration::from_millis(1900);
+    for (index, first) in came.iter().enumerate() {
+        let inside = came[index..].iter().filter(|at| **at - *first < window);
+        assert!(inside.count() <= 3, "{came:?}");
+    }
+}
