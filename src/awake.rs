@@ -2,7 +2,7 @@
 //!
 //! A process can be stopped (SIGSTOP, a frozen container) while its servers go on. The clock of the machine
 //! goes on, too; so on waking, every timer would be over before anything that arrived meanwhile is read.
-//! Here, the process looks at the clock at least every [`SLICE`] while it waits. A gap of more than twice
+//! Here, the process looks at the clock at least every `SLICE` while it waits. A gap of more than twice
 //! that is time in which it did not run (or was kept from waiting), and counts as one slice.
 //!
 //! And no timer wins over bytes that have arrived: at its end, all that has arrived is read first

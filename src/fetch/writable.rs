@@ -108,7 +108,7 @@ fn irreplaceable(target: &Path, why: &str) -> Error {
         format!("cannot replace {}", target.display()),
     )
     .why(why)
-    .hint("choose another name, or --if-exists rename")
+    .hint("make it replaceable, or choose another name")
 }
 
 /// Which attributes a file has, which of them its file system knows, and its owner.
