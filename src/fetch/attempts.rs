@@ -577,7 +577,7 @@ impl<'a> Attempts<'a> {
             .as_deref()
             .or(told.told.as_deref())
             .or(by_user)
-            .or(in_url);
+            .or(in_url.filter(|name| web_page::is_usual(name)));
         let refused = |why: &str| web_page::refused(host, why);
         match web_page::judge(Expected { name, ..expected }) {
             Verdict::Document => Ok(()),

@@ -165,6 +165,12 @@ pub fn judge(expected: Expected<'_>) -> Verdict {
     }
 }
 
+/// Whether documents of this name usually are web pages: the last segment of a URL says no more.
+pub fn is_usual(name: &str) -> bool {
+    let extension = extension(name);
+    extension == "xls" || PAGES.contains(&extension.as_str())
+}
+
 /// A name's extension in lower case; empty where it has none.
 fn extension(name: &str) -> String {
     let extension = name.rsplit_once('.').map_or("", |(_, extension)| extension);

@@ -175,6 +175,13 @@ fn a_document_that_is_a_web_page_is_fetched_where_name_size_or_digest_allow_it()
     is_refused(&world, &["sm", "a", "--sha256", &other], &storage);
     world.run(&["sm", "a", "--sha256", &digest]).exits(0);
     assert_eq!(world.read("a.docx"), PAGE);
+    // A URL says less than a name.
+    let (api, storage) = both("/export", |_, stream| {
+        reply(stream, "200 OK", &[], PAGE);
+    });
+    let world = World::new(&api.base());
+    is_refused(&world, &["sm", "a"], &storage);
+    world.run(&["sm", "a", "-o", "export"]).exits(0);
     // By the name that only the user or the signed URL gives.
     let (api, _) = both("/report.html", |_, stream| {
         reply(stream, "200 OK", &[], PAGE)
