@@ -2,14 +2,14 @@
 
 use super::digests::sha256_while;
 use super::manifest::{Entry, sha256sum_line};
-use super::outcome::Failure;
+use super::outcome::{Failure, with_bytes};
 use crate::error::panics::Panic;
 use crate::error::{Code, Error};
 use serde::Serialize;
-use std::borrow::Cow;
 use std::fmt;
 use std::fs;
 use std::io;
+use std::path::PathBuf;
 
 /// A file that was looked at.
 #[derive(Debug)]
@@ -151,7 +151,7 @@ impl Checked<'_> {
             } else {
                 "failed"
             },
-            path: self.entry.path.to_string_lossy(),
+            path: Some(self.entry.path.clone()),
             name: self.entry.name.as_deref(),
             bytes: found.map(|found| found.bytes).or(self.entry.bytes),
             sha256: self.entry.sha256.as_deref(),
@@ -168,7 +168,8 @@ pub struct CheckRecord<'a> {
     id: Option<&'a str>,
     /// `verified` or `failed`.
     status: &'static str,
-    path: Cow<'a, str>,
+    #[serde(flatten, serialize_with = "with_bytes")]
+    path: Option<PathBuf>,
     name: Option<&'a str>,
     /// What the file has; what it must have when it is wrong.
     bytes: Option<u64>,

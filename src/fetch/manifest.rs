@@ -3,6 +3,7 @@
 //! Two forms are read: the JSON lines of docfetch, and the lines of GNU sha256sum. Nothing here looks at
 //! the files.
 
+use super::outcome::path_of_bytes;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use std::collections::HashMap;
@@ -185,6 +186,8 @@ struct Document {
     id: Option<String>,
     status: String,
     path: Option<PathBuf>,
+    /// Of a path that is no text.
+    path_bytes: Option<String>,
     name: Option<String>,
     bytes: Option<u64>,
     sha256: Option<String>,
@@ -203,7 +206,8 @@ fn record(line: &[u8]) -> Result<Option<Entry>, Unreadable> {
     if !matches!(document.status.as_str(), "fetched" | "skipped") {
         return Ok(None);
     }
-    let Some(path) = document.path else {
+    let bytes = document.path_bytes.as_deref().map(path_of_bytes);
+    let Some(path) = bytes.or(document.path) else {
         return Ok(None); // it went to standard output
     };
     let sha256 = match document.sha256 {

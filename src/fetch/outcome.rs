@@ -2,7 +2,11 @@
 
 use crate::error::{Code, Error};
 use crate::resolve::retrieval::Cost;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, percent_encode};
+use serde::ser::SerializeMap as _;
 use serde::{Serialize, Serializer};
+use std::ffi::OsString;
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
 
 /// How a document ended.
@@ -29,7 +33,7 @@ pub struct Outcome {
     /// How it ended.
     pub status: Status,
     /// Where it is; none on standard output, or while the name is unknown.
-    #[serde(serialize_with = "lossy")]
+    #[serde(flatten, serialize_with = "with_bytes")]
     pub path: Option<PathBuf>,
     /// Its file name.
     pub name: Option<String>,
@@ -57,11 +61,34 @@ pub struct Outcome {
     pub cost: Option<Cost>,
 }
 
-/// JSON is text: a path that is not is shown as well as it can be.
-fn lossy<S: Serializer>(path: &Option<PathBuf>, serializer: S) -> Result<S::Ok, S::Error> {
-    path.as_deref()
-        .map(Path::to_string_lossy)
-        .serialize(serializer)
+/// JSON is text: a path that is not is shown as well as it can be, and its bytes beside it,
+/// percent-encoded, so that it can be read back.
+pub fn with_bytes<S: Serializer, P: AsRef<Path>>(
+    path: &Option<P>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    let path = path.as_ref().map(P::as_ref);
+    let mut fields = serializer.serialize_map(None)?;
+    fields.serialize_entry("path", &path.map(Path::to_string_lossy))?;
+    if let Some(path) = path.filter(|path| path.to_str().is_none()) {
+        let bytes = percent_encode(path.as_os_str().as_bytes(), PATH).to_string();
+        fields.serialize_entry("path_bytes", &bytes)?;
+    }
+    fields.end()
+}
+
+/// RFC 3986 section 2.3, and the separator.
+const PATH: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~')
+    .remove(b'/');
+
+/// The path whose bytes those are.
+pub fn path_of_bytes(encoded: &str) -> PathBuf {
+    let bytes: Vec<u8> = percent_decode_str(encoded).collect();
+    OsString::from_vec(bytes).into()
 }
 
 /// A document that failed.

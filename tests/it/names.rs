@@ -4,9 +4,12 @@ use crate::support::World;
 use crate::support::raw::{Raw, Request, api, presigned, reply};
 use serde_json::{Value, json};
 use std::collections::HashSet;
+use std::ffi::OsStr;
 use std::fs;
 use std::net::TcpStream;
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::symlink;
+use std::time::Instant;
 
 /// Serves documents by these names, each with its id for content. Rows say in which company they are.
 fn named(names: &'static [(&'static str, &'static str)]) -> (Raw, World) {
@@ -220,4 +223,48 @@ fn a_planted_entry_of_a_mirror_is_ignored_and_said() {
         assert_eq!(names.len(), 4, "{names:?}");
         assert_eq!(fs::read_to_string(mirror.join(path)).unwrap(), path[..1]);
     }
+}
+
+#[test]
+fn a_path_that_is_no_text_can_be_read_back_from_records_and_manifests() {
+    let (_server, world) = named(&[("a1", "a.pdf"), ("b1", "b.pdf")]);
+    let folder = OsStr::from_bytes(b"d\xff \xe4%");
+    let run = |arguments: &[&OsStr]| {
+        let child = world.command(&[]).args(arguments).spawn().unwrap();
+        world.finish(child, Instant::now())
+    };
+    let text = |text: &'static str| OsStr::new(text);
+    let options = ["-d", "--json", "--manifest", "m"].map(OsStr::new);
+    let [to, json, manifest, file] = options;
+    let fetched = run(&[text("sm"), text("a1"), to, folder, json, manifest, file]);
+    let record = &fetched.exits(0).records()[0];
+    assert_eq!(record["path"], "d\u{fffd} \u{fffd}%/a.pdf");
+    assert_eq!(record["path_bytes"], "d%FF%20%E4%25/a.pdf");
+    let verified = world.run(&["verify", "m", "--json"]);
+    assert_eq!(
+        verified.exits(0).records()[0]["path_bytes"],
+        "d%FF%20%E4%25/a.pdf"
+    );
+    // One that is text has no other form.
+    assert!(
+        world.run(&["sm", "b1", "--json"]).exits(0).records()[0]
+            .get("path_bytes")
+            .is_none()
+    );
+    // A mirror there is kept as any other.
+    for fetched in [2, 0] {
+        let run = run(&[text("sync"), text("sm"), folder, json, manifest, text("m2")]);
+        let records = run.exits(0).records();
+        assert_eq!(
+            records.last().unwrap()["fetched"],
+            fetched - i32::from(fetched == 2)
+        );
+    }
+    world.run(&["verify", "m2"]).exits(0);
+    let mut manifest = folder.to_owned();
+    manifest.push("/.docfetch/manifest.jsonl");
+    run(&[text("verify"), &manifest]).exits(0);
+    std::fs::remove_file(world.out().join(folder).join("a.pdf")).unwrap();
+    world.run(&["verify", "m"]).exits(6);
+    world.run(&["verify", "m2"]).exits(6);
 }
