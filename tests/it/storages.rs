@@ -40,9 +40,11 @@ fn handing_over(storage: &Storage, links: Vec<String>) -> (Raw, World) {
         _ => reply(stream, "404 Not Found", &[], b"{}"),
     });
     let mut world = World::new(&api.base());
-    signatures
-        .iter()
-        .for_each(|signature| world.hide(signature));
+    for signature in signatures {
+        let decoded = percent_encoding::percent_decode_str(&signature);
+        world.hide(&decoded.decode_utf8().unwrap());
+        world.hide(&signature);
+    }
     (api, world)
 }
 
@@ -59,9 +61,9 @@ fn a_free_link_that_came_late_is_replaced(storage: &Storage) {
 }
 
 fn a_free_link_that_ends_under_way_is_replaced_and_the_document_goes_on(storage: &Storage) {
-    let end = Instant::now() + Duration::from_millis(3100);
+    let end = Instant::now() + Duration::from_millis(4100);
     let way = breaking(storage.address, BREAK, end);
-    let links = vec![link(storage, way, 2), link(storage, way, 600)];
+    let links = vec![link(storage, way, 3), link(storage, way, 600)];
     let (_api, world) = handing_over(storage, links);
     let run = world.run(&FREE);
     let record = &run.exits(0).records()[0];
@@ -85,9 +87,9 @@ fn a_paid_link_that_came_late_costs_nothing_more_by_itself(storage: &Storage) {
 }
 
 fn a_paid_link_that_ends_under_way_leaves_the_partial(storage: &Storage) {
-    let end = Instant::now() + Duration::from_millis(3100);
+    let end = Instant::now() + Duration::from_millis(4100);
     let way = breaking(storage.address, BREAK, end);
-    let links = vec![link(storage, way, 2), link(storage, way, 600)];
+    let links = vec![link(storage, way, 3), link(storage, way, 600)];
     let (api, world) = handing_over(storage, links);
     world.run(&PAID).exits(8).says("--allow-recharge");
     assert_eq!(api.count("POST", "/"), 1);
@@ -102,11 +104,11 @@ fn a_paid_link_that_ends_under_way_leaves_the_partial(storage: &Storage) {
 
 fn a_paid_link_that_ends_between_two_runs_leaves_the_partial(storage: &Storage) {
     let way = breaking(storage.address, BREAK, Instant::now());
-    let links = vec![link(storage, way, 3), link(storage, way, 600)];
+    let links = vec![link(storage, way, 4), link(storage, way, 600)];
     let (api, world) = handing_over(storage, links);
     let once = [&PAID[..], &["--retries", "0"]].concat();
     world.run(&once).exits(5);
-    std::thread::sleep(Duration::from_secs(4));
+    std::thread::sleep(Duration::from_secs(5));
     world.run(&PAID).exits(8).says("--allow-recharge");
     assert_eq!((api.count("POST", "/"), world.files().len()), (1, 2));
     let permitted = [&PAID[..], &["--allow-recharge"]].concat();
