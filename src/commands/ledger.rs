@@ -36,7 +36,7 @@ pub enum Forgotten {
 /// # Errors
 /// [`Code::LocalIo`] when the state folder cannot be read.
 pub async fn list() -> Result<(Vec<Listed>, Vec<Untrusted>)> {
-    inspect::list(&StateFolder::new(places::state())).await
+    inspect::list(&StateFolder::new(places::state()?)).await
 }
 
 /// Gives up the record of a document, if `choice` means one.
@@ -46,7 +46,7 @@ pub async fn list() -> Result<(Vec<Listed>, Vec<Untrusted>)> {
 /// [`Code::Busy`] while another process asks for the document.
 pub async fn forget(choice: Choice) -> Result<Forgotten> {
     let wanted = wanted(&choice)?;
-    let state = StateFolder::new(places::state());
+    let state = StateFolder::new(places::state()?);
     let mut found = inspect::find(&state, &wanted)?;
     let is_whole = choice.provider.is_some() && choice.resource.is_some() && choice.base.is_some();
     if found.len() > 1 && is_whole {

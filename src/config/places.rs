@@ -1,22 +1,30 @@
 //! Folders of docfetch's own.
 
 use super::variables::{STATE_DIR, paths};
+use crate::error::{Code, Error, Result};
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 /// Where docfetch remembers between runs: `DOCFETCH_STATE_DIR`, else `docfetch` in
 /// `$XDG_STATE_HOME` or `~/.local/state` (XDG Base Directory Specification); none where neither is
 /// known.
-pub fn state() -> Option<PathBuf> {
-    if let Some(folder) = paths(STATE_DIR) {
-        return Some(folder.into());
+///
+/// # Errors
+/// [`Code::Config`] for a relative `DOCFETCH_STATE_DIR`: each working folder would have a ledger of its own.
+pub fn state() -> Result<Option<PathBuf>> {
+    if let Some(folder) = paths(STATE_DIR).map(PathBuf::from) {
+        if folder.is_relative() {
+            let what = format!("{STATE_DIR} is not an absolute path");
+            return Err(Error::new(Code::Config, what)
+                .why("each working folder would have a record of paid retrievals of its own")
+                .hint(format!("set {STATE_DIR} to a path that begins with /")));
+        }
+        return Ok(Some(folder));
     }
     // A relative path there is invalid, says the specification, and to be ignored.
     let absolute = |folder: &PathBuf| folder.is_absolute();
     let home = || paths("HOME").map(PathBuf::from).filter(absolute);
-    paths("XDG_STATE_HOME")
-        .map(PathBuf::from)
-        .filter(absolute)
-        .or_else(|| Some(home()?.join(Path::new(".local/state"))))
-        .map(|folder| folder.join(OsStr::new("docfetch")))
+    let given = paths("XDG_STATE_HOME").map(PathBuf::from).filter(absolute);
+    let folder = given.or_else(|| Some(home()?.join(Path::new(".local/state"))));
+    Ok(folder.map(|folder| folder.join(OsStr::new("docfetch"))))
 }

@@ -116,7 +116,7 @@ impl Resolver {
     pub fn new(provider: Provider, settings: &Connection) -> Result<Self> {
         let base = provider.base()?;
         let credentials = provider.credentials()?;
-        let state = StateFolder::new(places::state());
+        let state = StateFolder::new(places::state()?);
         let account = credentials.account();
         let http = Http::new(settings, &base, provider.budget, &state, account)?;
         let identity = identity(&provider, &base, account);

@@ -8,6 +8,7 @@ use super::files::{
     write_record,
 };
 use super::lock::Lock;
+use crate::config::variables::STATE_DIR;
 use crate::error::{Code, Error, Result};
 use crate::model::locked;
 use log::Level;
@@ -156,10 +157,15 @@ impl Records {
         if let Some(root) = folder.parent() {
             if only_ours(root) {
                 close(root).map_err(failed)?;
-            } else if self.costs && is_open_to_all(root) {
+            }
+            // Whoever moves the ledger away makes the next run pay again.
+            if self.costs
+                && let Some(open) = open_to_others(root)
+            {
                 log::warn!(
-                    "others can replace what is remembered in {}: close it to them",
-                    root.display()
+                    "others can replace what is remembered in {}: close {} to them, or set {STATE_DIR}",
+                    root.display(),
+                    open.display()
                 );
             }
         }
@@ -335,11 +341,23 @@ fn close(folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Whether others can rename what is in a folder.
-fn is_open_to_all(folder: &Path) -> bool {
+/// The state folder, or the nearest one above it, in which others can rename things: they own it, or can
+/// write to it while it is not sticky. Root is no other, and neither is the owner of `/` (inside a user
+/// namespace root has another number), nor the group that has a user's own number.
+fn open_to_others(root: &Path) -> Option<PathBuf> {
     const STICKY: u32 = 0o1000;
-    std::fs::metadata(folder)
-        .is_ok_and(|found| found.mode() & 0o022 != 0 && found.mode() & STICKY == 0)
+    let own = rustix::process::geteuid().as_raw();
+    let top = std::fs::metadata("/").map_or(0, |found| found.uid());
+    let is_open = |folder: &&Path| {
+        std::fs::metadata(folder).is_ok_and(|found| {
+            let (mode, owner) = (found.mode(), found.uid());
+            let group = mode & 0o020 != 0 && ![owner, 0].contains(&found.gid());
+            let writable = mode & 0o002 != 0 || group;
+            ![own, 0, top].contains(&owner) || (writable && mode & STICKY == 0)
+        })
+    };
+    let real = std::fs::canonicalize(root).ok()?;
+    real.ancestors().find(is_open).map(Path::to_path_buf)
 }
 
 /// Whether a folder holds nothing but folders of records.

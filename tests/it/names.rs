@@ -264,7 +264,7 @@ fn a_path_that_is_no_text_can_be_read_back_from_records_and_manifests() {
     let mut manifest = folder.to_owned();
     manifest.push("/.docfetch/manifest.jsonl");
     run(&[text("verify"), &manifest]).exits(0);
-    std::fs::remove_file(world.out().join(folder).join("a.pdf")).unwrap();
+    fs::remove_file(world.out().join(folder).join("a.pdf")).unwrap();
     world.run(&["verify", "m"]).exits(6);
     world.run(&["verify", "m2"]).exits(6);
 }

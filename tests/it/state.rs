@@ -316,3 +316,63 @@ fn one_process_that_is_told_to_wait_holds_the_others() {
     );
     world.finish(first, Instant::now()).exits(0);
 }
+
+/// Whoever can move the ledger away makes the next run pay again.
+#[test]
+fn a_state_folder_that_others_own_or_can_move_is_said_once_and_used() {
+    use std::os::unix::fs::{PermissionsExt as _, chown};
+    let (service, _) = Service::with("x.bin", 1000, &[]);
+    let said = "others can replace what is remembered";
+    let is_root = rustix::process::geteuid().is_root();
+    for (at, mode, owner, open) in [
+        ("st", 0o755, None, false),
+        ("st", 0o777, None, false), // it holds nothing but docfetch's: it is closed
+        ("", 0o777, None, true),
+        ("", 0o775, None, false), // of the user's own group
+        ("", 0o1777, None, false),
+        ("st", 0o1777, Some(65533), true),
+        ("st", 0o700, Some(65533), true),
+        ("", 0o755, Some(65533), true),
+    ] {
+        if owner.is_some() && !is_root {
+            println!("skipped: only root can give folders away");
+            continue;
+        }
+        let mut world = service.world();
+        let above = world.home().join("above");
+        let folder = above.join(at);
+        fs::create_dir_all(above.join("st")).unwrap();
+        fs::set_permissions(&folder, fs::Permissions::from_mode(mode)).unwrap();
+        if owner.is_some() {
+            chown(&folder, owner, None).unwrap();
+        }
+        world.set("DOCFETCH_STATE_DIR", above.join("st").to_str().unwrap());
+        for name in ["a", "b"] {
+            let run = world.run_showing(&["onecodex", "doc1", "-o", name]);
+            let times = run.exits(0).stderr.matches(said).count();
+            assert_eq!(times, usize::from(open), "{at} {mode:o} {owner:?}: {run:?}");
+        }
+        // Nothing is paid for that could be lost.
+        assert!(
+            !world
+                .run_showing(&["sm", "doc1"])
+                .exits(0)
+                .stderr
+                .contains(said)
+        );
+    }
+    let charged = service.charges();
+    let mut world = service.world();
+    world.set("DOCFETCH_STATE_DIR", "st");
+    for arguments in [
+        &["onecodex", "doc1"][..],
+        &["sm", "doc1"],
+        &["ledger", "list"],
+    ] {
+        world
+            .run(arguments)
+            .exits(2)
+            .says("DOCFETCH_STATE_DIR is not an absolute path");
+    }
+    assert_eq!((service.charges(), world.files()), (charged, vec![]));
+}
