@@ -15,7 +15,9 @@ use crate::fetch::queue::Ended;
 use crate::fetch::verify::Wanted;
 use crate::provider::Provider;
 use crate::ui::{Look, Printer};
+use rustix::fs::FileType;
 use std::collections::HashSet;
+use std::io::IsTerminal as _;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -239,6 +241,16 @@ fn batch(provider: Provider, arguments: Fetch) -> Result<Batch> {
                 .why("records and the document's bytes would mix on standard output"),
         );
     }
+    if stdout
+        && let Some(manifest) = &batch.manifest
+        && is_standard_output(manifest)
+    {
+        return Err(
+            Error::new(Code::Usage, "--manifest is where `--output -` writes to")
+                .why("records and the document's bytes would mix on standard output")
+                .hint("give --manifest a file of its own"),
+        );
+    }
     let single = match (&output, arguments.sha256) {
         (Some(_), _) => Some("--output"),
         (None, Some(_)) => Some("--sha256"),
@@ -275,6 +287,19 @@ pub fn connection(arguments: ConnectionArgs, charges: &ChargeArgs) -> Connection
         max_charges: charges.max_charges,
         ..arguments.into()
     }
+}
+
+/// Whether a path leads to what standard output is, whatever it is called; what is thrown away mixes with
+/// nothing.
+fn is_standard_output(path: &Path) -> bool {
+    let Ok(stdout) = rustix::fs::fstat(std::io::stdout()) else {
+        return false;
+    };
+    let thrown_away = FileType::from_raw_mode(stdout.st_mode) == FileType::CharacterDevice
+        && !std::io::stdout().is_terminal();
+    let same = rustix::fs::stat(path)
+        .is_ok_and(|found| (found.st_dev, found.st_ino) == (stdout.st_dev, stdout.st_ino));
+    same && !thrown_away
 }
 
 /// The default folder is left out of paths: `docfetch sm ID` prints `name`, not `./name`.

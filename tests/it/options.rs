@@ -331,3 +331,31 @@ fn help_and_version_are_results() {
         assert_eq!(run.stderr, "");
     }
 }
+
+#[test]
+fn standard_output_is_reached_in_one_way_when_it_gets_the_document() {
+    let (service, content) = Service::with("x.bin", 1000, &[]);
+    let world = service.world();
+    let fetch = ["onecodex", "doc1", "-o", "-", "--manifest"];
+    std::os::unix::fs::symlink("/dev/stdout", world.out().join("link")).unwrap();
+    for way in ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1", "link"] {
+        let run = world.run(&[&fetch[..], &[way]].concat());
+        run.exits(2).says("--manifest is where");
+        assert_eq!(run.stdout, "");
+    }
+    // The same by its own name.
+    let given = world.home().join("given");
+    std::fs::write(&given, "").unwrap();
+    let file = std::fs::File::options().append(true).open(&given).unwrap();
+    let mut command = world.command(&[&fetch[..], &["../given"]].concat());
+    assert_eq!(command.stdout(file).status().unwrap().code(), Some(2));
+    assert_eq!(
+        (std::fs::read(&given).unwrap().len(), service.charges()),
+        (0, 0)
+    );
+    let run = world.run(&[&fetch[..], &["m"]].concat());
+    assert_eq!(run.exits(0).raw_stdout, content);
+    world
+        .run(&["onecodex", "doc1", "--manifest", "/dev/stdout"])
+        .exits(0);
+}
