@@ -8,7 +8,6 @@ use super::files::{
     write_record,
 };
 use super::lock::Lock;
-use crate::config::variables::STATE_DIR;
 use crate::error::{Code, Error, Result};
 use crate::model::locked;
 use log::Level;
@@ -163,7 +162,7 @@ impl Records {
                 && let Some(open) = open_to_others(root)
             {
                 log::warn!(
-                    "others can replace what is remembered in {}: close {} to them, or set {STATE_DIR}",
+                    "others can replace what is remembered in {}: close {} to them, or set DOCFETCH_STATE_DIR",
                     root.display(),
                     open.display()
                 );
