@@ -327,9 +327,27 @@ fn records_have_every_field_and_a_summary_comes_last() {
         "resumed_from",
         "attempts",
         "resolves",
+        "charged",
         "elapsed_ms",
     ];
     assert_eq!(keys, expected);
+    let keys: Vec<_> = records[2].as_object().unwrap().keys().collect();
+    let expected = [
+        "type",
+        "fetched",
+        "skipped",
+        "failed",
+        "not_started",
+        "charges",
+        "bytes",
+        "elapsed_ms",
+        "exit_code",
+    ];
+    assert_eq!(keys, expected);
+    assert_eq!(
+        (&records[0]["charged"], &records[1]["charged"]),
+        (&true.into(), &false.into())
+    );
     assert_eq!(first["status"], "fetched");
     assert_eq!(first["path"], DECK);
     assert_eq!(first["bytes"], content.len());
