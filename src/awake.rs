@@ -3,7 +3,8 @@
 //! A process can be stopped (SIGSTOP, a frozen container) while its servers go on. The clock of the machine
 //! goes on, too; so on waking, every timer would be over before anything that arrived meanwhile is read.
 //! Here, the process looks at the clock at least every `SLICE` while it waits. A gap of more than twice
-//! that is time in which it did not run (or was kept from waiting), and counts as one slice.
+//! that is time in which it did not run (or was kept from waiting), and counts as one slice, or as the
+//! processor time that was used in it.
 //!
 //! And no timer wins over bytes that have arrived: at its end, all that has arrived is read first
 //! ([`turn`]).
@@ -17,38 +18,58 @@ use std::time::{Duration, Instant};
 const SLICE: Duration = Duration::from_millis(250);
 /// A longer time between two looks is a stop.
 const STOP: Duration = Duration::from_millis(500);
+/// The processor time is read no more often than this.
+const SAMPLE: Duration = Duration::from_millis(100);
 /// How often the runtime looks at its sockets and runs all that is ready before a timer is believed:
 /// an answer goes through several tasks, and several reads.
 const TURNS: u32 = 64;
+/// It looks so often at least, and no longer than that when more keeps arriving.
+const FEW_TURNS: u32 = 4;
+const LONG_TURNS: Duration = Duration::from_secs(1);
 
 /// The clock of this process.
 struct Clock {
     seen: Option<Instant>,
     /// For how long the process did not run.
     lost: Duration,
+    /// The processor time that the process had used, and when.
+    used: Option<(Instant, Duration)>,
 }
 
 static CLOCK: Mutex<Clock> = Mutex::new(Clock {
     seen: None,
     lost: Duration::ZERO,
+    used: None,
 });
 
 impl Clock {
     /// The time at which this clock would be, had the process never been stopped.
-    fn look(&mut self, now: Instant) -> Instant {
+    fn look(&mut self, now: Instant, used: impl FnOnce() -> Duration) -> Instant {
         let seen = self.seen.replace(now).unwrap_or(now);
         let gap = now.saturating_duration_since(seen);
-        if gap > STOP {
-            self.lost += gap.saturating_sub(SLICE);
+        let is_old = |(at, _)| now.saturating_duration_since(at) >= SAMPLE;
+        if self.used.is_none_or(is_old) {
+            let used = used();
+            let (_, before) = self.used.replace((now, used)).unwrap_or((now, used));
+            if gap > STOP {
+                let ran = used.saturating_sub(before);
+                self.lost += gap.saturating_sub(ran.max(SLICE));
+            }
         }
         now.checked_sub(self.lost).unwrap_or(now)
     }
 }
 
+/// The processor time that this process has used.
+fn processor_time() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    Duration::try_from(time).unwrap_or_default()
+}
+
 /// Now. Only instants of this clock can be compared with one another.
 pub fn now() -> Instant {
     let mut clock = CLOCK.lock().unwrap_or_else(PoisonError::into_inner);
-    clock.look(Instant::now())
+    clock.look(Instant::now(), processor_time)
 }
 
 /// How much time passed since `then`, an instant of this clock.
@@ -99,10 +120,14 @@ pub async fn sleep(time: Duration) {
     }
 }
 
-/// Lets the runtime read all that has arrived, and hand it on.
+/// Lets the runtime read all that has arrived, and hand it on; not for long, where it never ends.
 pub async fn turn() {
-    for _ in 0..TURNS {
+    let began = now();
+    for number in 0..TURNS {
         tokio::task::yield_now().await;
+        if number >= FEW_TURNS && since(began) > LONG_TURNS {
+            break;
+        }
     }
 }
 
@@ -149,18 +174,31 @@ mod tests {
     use tokio::io::AsyncReadExt as _;
 
     #[test]
-    fn a_stop_of_any_length_counts_as_one_slice() {
+    fn a_stop_of_any_length_counts_as_one_slice_and_work_as_work() {
         let start = Instant::now();
         let mut clock = Clock {
             seen: None,
             lost: Duration::ZERO,
+            used: None,
         };
-        let mut at = |millis| {
+        let mut at = |(millis, used)| {
             let now = start + Duration::from_millis(millis);
-            clock.look(now).duration_since(start).as_millis()
+            let used = || Duration::from_millis(used);
+            clock.look(now, used).duration_since(start).as_millis()
         };
-        let looks = [0, 250, 750, 600_750, 601_000, 1_201_000];
-        assert_eq!(looks.map(&mut at), [0, 250, 750, 1000, 1250, 1500]);
+        let looks = [
+            (0, 0),
+            (250, 0),
+            (750, 0),
+            (600_750, 0),
+            (601_000, 0),
+            (1_201_000, 0),
+            // It was busy.
+            (1_204_000, 3000),
+            (1_205_000, 3600),
+        ];
+        let expected = [0, 250, 750, 1000, 1250, 1500, 4500, 5100];
+        assert_eq!(looks.map(&mut at), expected);
     }
 
     /// Bytes arrive while the thread is kept from reading them, for longer than the limit.

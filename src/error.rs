@@ -386,6 +386,11 @@ impl Error {
         self.0.why.as_deref()
     }
 
+    /// Whether the place of the failure knew what to do next.
+    pub fn has_own_hint(&self) -> bool {
+        self.0.hint.is_some()
+    }
+
     /// What to do next, one line.
     pub fn next_step(&self) -> &str {
         self.0.hint.as_deref().unwrap_or(self.0.code.hint())

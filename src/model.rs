@@ -1,6 +1,7 @@
 //! The plain values that every floor speaks of.
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use std::borrow::Cow;
 use std::fmt::{self, Write as _};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -123,6 +124,21 @@ pub const LONGEST_TIME: Duration = Duration::from_secs(1_000_000_000);
 /// do not overflow.
 pub const LARGEST_SIZE: u64 = 1 << 60;
 
+/// A word that a POSIX shell reads as it is (POSIX.1-2024, Shell Command Language, section 2.2).
+pub fn shell_word(word: &str) -> Cow<'_, str> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_-./:=@%+,".contains(&byte);
+    if !word.is_empty() && word.bytes().all(plain) {
+        return Cow::Borrowed(word);
+    }
+    Cow::Owned(format!("'{}'", word.replace('\'', r"'\''")))
+}
+
+/// The last argument of a command for a shell: a text that is no option, whatever it begins with.
+pub fn shell_argument(text: &str) -> String {
+    let separator = if text.starts_with('-') { "-- " } else { "" };
+    format!("{separator}{}", shell_word(text))
+}
+
 /// A duration for people, never longer than it is.
 pub fn short_duration(duration: Duration) -> String {
     match duration.as_secs() {
@@ -194,6 +210,14 @@ mod tests {
         for wrong in ["", "K", "1T", "+1", "99999999999G"] {
             assert_eq!(parse_size(wrong), None, "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_shell_reads_a_word_as_it_is() {
+        assert_eq!(shell_word("a-b.pdf"), "a-b.pdf");
+        assert_eq!(shell_word("a b;$(x)'y"), r"'a b;$(x)'\''y'");
+        assert_eq!(shell_word(""), "''");
+        assert_eq!(shell_argument("-x 1"), "-- '-x 1'");
     }
 
     #[test]

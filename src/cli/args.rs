@@ -481,7 +481,7 @@ pub struct Forget {
     pub words: Vec<String>,
 
     /// Of this kind
-    #[arg(long, value_name = "KIND", value_enum)]
+    #[arg(id = "kind", long = "resource", value_name = "KIND", value_enum)]
     pub resource: Option<ResourceArg>,
 
     /// Of this API base
@@ -700,7 +700,7 @@ fn is_fetch_option(arg: &clap::Arg) -> bool {
     arg.get_help_heading() != Some(FILTERS)
         && !matches!(
             arg.get_id().as_str(),
-            "ids" | "verify" | "format" | "base" | "help" | "allow_recharge"
+            "ids" | "verify" | "format" | "base" | "kind" | "help" | "allow_recharge"
         )
 }
 

@@ -105,6 +105,7 @@ async fn work(
     let ran = running.await;
     tally.ran(&ran, fetcher.resolver());
     ran.result?;
+    tally.stopped_by(interrupt.came())?;
     unwritten.map_or(Ok(()), Err)
 }
 
@@ -132,6 +133,16 @@ impl Count {
     /// Counts what a real run would pay, of a provider that `charges` or not.
     pub fn plans(&mut self, charges: bool, max_charges: Option<u64>) {
         self.summary.plans(charges, max_charges);
+    }
+
+    /// Whether a signal kept documents from being fetched.
+    ///
+    /// # Errors
+    /// [`Code::Interrupted`], when it did.
+    pub fn stopped_by(&self, signal: Option<i32>) -> Result<()> {
+        let missing = self.summary.failed + self.summary.not_started > 0;
+        let signal = signal.filter(|_| missing);
+        signal.map_or(Ok(()), |signal| Err(Error::interrupted(signal)))
     }
 
     /// Takes in how the batch ended.

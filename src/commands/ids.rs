@@ -106,7 +106,10 @@ impl Ids {
                     self.lines = None;
                     continue;
                 };
-                parse(&self.provider, &line, lines.number)
+                match line {
+                    Some(line) => parse(&self.provider, &line, lines.number),
+                    None => Some(no_text(lines.number)),
+                }
             } else {
                 match self.origins.pop_front() {
                     Some(Origin::Id(id)) => Some(Asked::Document(id)),
@@ -175,8 +178,8 @@ impl Lines {
         })
     }
 
-    /// The next line, without what surrounds it.
-    async fn next(&mut self) -> Result<Option<String>> {
+    /// The next line, without what surrounds it; none of a line that is no text.
+    async fn next(&mut self) -> Result<Option<Option<String>>> {
         self.number += 1;
         loop {
             let rest = &self.text[self.next..];
@@ -195,9 +198,9 @@ impl Lines {
                 }
             };
             self.next += line.len();
-            let line = String::from_utf8_lossy(line);
-            let line = line.trim_start_matches('\u{feff}').trim();
-            return Ok(Some(line.to_owned()));
+            let line = std::str::from_utf8(line).ok();
+            let line = line.map(|line| line.trim_start_matches('\u{feff}').trim());
+            return Ok(Some(line.map(str::to_owned)));
         }
     }
 
@@ -252,6 +255,12 @@ impl Read for Stdin {
             }
         }
     }
+}
+
+fn no_text(number: u64) -> Asked {
+    let error = Error::new(Code::Usage, "a line is not UTF-8 text");
+    let error = error.hint("give ids, or the lines that `docfetch list --json` prints");
+    Asked::Wrong(format!("line {number}"), error)
 }
 
 /// A line: an id, a record of a listing (or of a batch before), a comment, or nothing.

@@ -2,7 +2,7 @@
 
 use crate::config::places;
 use crate::error::{Code, Error, Result};
-use crate::model::DocumentId;
+use crate::model::{DocumentId, shell_argument, shell_word};
 use crate::provider::{self, Provider, Resource};
 use crate::resolve;
 use crate::resolve::ledger::inspect::{self, Found, Listed, Wanted};
@@ -119,16 +119,18 @@ pub fn several(matches: &[String]) -> Error {
 }
 
 fn told(found: &Found, wanted: &Wanted) -> String {
-    let id = wanted.id.as_str();
+    let id = shell_argument(wanted.id.as_str());
     let kind = found.resource.name();
     let account = &found.account()[..found.account().len().min(8)];
     match &found.record {
         Some(record) => format!(
-            "docfetch ledger forget {} {id} --resource {kind} --base {}  # asked at {:.0}, account {account}",
-            record.provider, record.base, record.asked
+            "docfetch ledger forget --resource {kind} --base {} {} {id}  # asked at {:.0}, record {account}",
+            shell_word(&record.base),
+            record.provider,
+            record.asked
         ),
         None => format!(
-            "docfetch ledger forget {id} --resource {kind}  # cannot be trusted, account {account}"
+            "docfetch ledger forget --resource {kind} {id}  # cannot be trusted, record {account}"
         ),
     }
 }

@@ -134,6 +134,7 @@ async fn work(
     let ran = Box::pin(running).await;
     tally.ran(&ran, fetcher.resolver());
     ran.result?;
+    tally.stopped_by(interrupt.came())?;
     unwritten.map_or(Ok(()), Err)
 }
 

@@ -22,12 +22,16 @@ pub async fn run(
     let interrupt = Interrupt::listen()?;
     let resolver = Resolver::new(provider, connection)?;
     let mut url = None;
-    let printing = interrupt.or(async {
-        if resolver.charges().is_some() {
-            resolver.metadata(id).await; // it tells the servers' time, by which URLs expire
-        }
-        print(resolve(&resolver, id, &mut url).await?)
-    });
+    let asking = || resolver.is_asking(id);
+    let printing = interrupt.or_soon(
+        async {
+            if resolver.charges().is_some() {
+                resolver.metadata(id).await; // it tells the servers' time, by which URLs expire
+            }
+            print(resolve(&resolver, id, &mut url).await?)
+        },
+        asking,
+    );
     let printed = printing.await;
     match (printed, &url) {
         (Ok(()), Some(url)) => {
@@ -49,7 +53,7 @@ async fn resolve<'a>(
 ) -> Result<&'a PresignedUrl> {
     let mut retry = resolver.retry();
     let mut found = resolver.resolve(id, &mut retry, Need::default()).await?;
-    while found.is_on_trial(resolver.http().clock().best()) {
+    while found.is_on_trial(resolver.http().clock()) {
         *url = Some(found.clone());
         let need = match is_served(resolver.http(), &found).await {
             Ok(true) => break,

@@ -58,6 +58,8 @@ pub struct Facts {
     pub media_type: Option<String>,
     /// How long it waited for others of its batch.
     pub in_line: Duration,
+    /// How many bytes an earlier run had left.
+    pub found: Option<u64>,
 }
 
 /// What is known of a document before its turn.
@@ -179,7 +181,6 @@ impl<'a> Attempts<'a> {
     pub fn begin_anew(&mut self) {
         self.retry = self.resolver.retry();
         self.started = false;
-        self.url = None;
     }
 
     /// Notes that the document reached its place.
@@ -470,7 +471,7 @@ impl<'a> Attempts<'a> {
             };
             let stalled = error.code() == Code::Stalled;
             course.moved_to(sink.held(), &mut self.retry, stalled);
-            let on_trial = url.is_on_trial(self.resolver.http().clock().best());
+            let on_trial = url.is_on_trial(self.resolver.http().clock());
             if on_trial || error.code() == Code::StorageDenied {
                 url = self.recharge(&url, error, sink).await?;
                 used = false;
@@ -578,7 +579,8 @@ impl<'a> Attempts<'a> {
             .or(told.told.as_deref())
             .or(by_user)
             .or(in_url.filter(|name| web_page::is_usual(name)));
-        let refused = |why: &str| web_page::refused(host, why);
+        let is_named = by_metadata.is_some() || told.told.is_some();
+        let refused = |why: &str| web_page::refused(host, why, is_named);
         match web_page::judge(Expected { name, ..expected }) {
             Verdict::Document => Ok(()),
             Verdict::Page(why) => Err(refused(&why)),
@@ -692,7 +694,10 @@ impl<'a> Attempts<'a> {
             refused: Some(refused),
             ..Need::default()
         };
-        self.resolve(need, sink).await
+        match self.resolve(need, sink).await {
+            Err(stopped) if stopped.is_not_started() => Err(error),
+            resolved => resolved,
+        }
     }
 
     /// Throws away what is there.

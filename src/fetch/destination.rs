@@ -119,6 +119,11 @@ impl<'a> Destination<'a> {
         }
     }
 
+    /// Lets later documents take their names before this one.
+    pub fn let_others_pass(&self) {
+        self.turn.is_over();
+    }
+
     /// The target, once it is known.
     pub fn target(&self) -> Option<&Path> {
         self.target.as_deref()

@@ -198,7 +198,7 @@ impl Fetcher {
             let Attempts { watcher, facts, .. } = &mut work.attempts;
             let result = match result {
                 Ok(None) => return None,
-                Err(error) if error.is_not_started() => return None,
+                Err(error) if error.is_not_started() && charged != Some(true) => return None,
                 Ok(Some(outcome)) => {
                     match outcome.status {
                         Status::Fetched => watcher.finished(outcome.bytes.unwrap_or_default()),
@@ -277,7 +277,7 @@ impl<'a> Work<'a> {
     /// Fetches the document; once more from the beginning, where the failures of others in the batch ask
     /// for that.
     async fn bring_in_the_end(&mut self) -> Result<Option<Outcome>> {
-        let mut probe = None;
+        let mut probe: Option<Probe<'_>> = None;
         loop {
             let result = panics::guard(pin!(self.bring())).await.flatten();
             let Some((charges, host)) = self.paid_at() else {
@@ -290,7 +290,7 @@ impl<'a> Work<'a> {
                     return Ok(outcome);
                 }
                 (Err(error), Some(probe)) => {
-                    Probe::failed(probe, &error);
+                    probe.failed(&error);
                     return Err(error);
                 }
                 (Err(error), None) => {
@@ -298,11 +298,13 @@ impl<'a> Work<'a> {
                         AfterFailure::Stands => return Err(error),
                         AfterFailure::Probes(of_host) => probe = Some(of_host),
                         AfterFailure::Waits(again) => {
-                            self.attempts.place.give_up();
+                            log::info!("{} waits for others: {}", self.job.id, error.message());
+                            self.destination.let_others_pass();
                             let place = &mut self.attempts.place;
-                            let waiting =
+                            place.give_up();
+                            let again =
                                 async { Ok(again.await.is_ok() && place.take_again().await) };
-                            if !self.interrupt.or(waiting).await? {
+                            if !self.interrupt.or(again).await.unwrap_or(false) {
                                 return Err(error);
                             }
                         }
@@ -410,6 +412,8 @@ impl<'a> Work<'a> {
         }
         let watcher = &mut *self.attempts.watcher;
         self.interrupt.or(partial.take_up(watcher)).await?;
+        let found = &mut self.attempts.facts.found;
+        found.get_or_insert(partial.resumed_from());
         let mut proven = Ok(());
         if fetcher.resolver.provider().charged {
             proven = fetcher.folders.prove(destination.folder(), &mut partial);
@@ -461,7 +465,10 @@ impl<'a> Work<'a> {
                 });
             }
         };
-        let (bytes, resumed_from) = (partial.position(), partial.resumed_from());
+        let bytes = partial.position();
+        let resumed_from = partial
+            .resumed_from()
+            .min(self.attempts.facts.found.unwrap_or(u64::MAX));
         let etag = partial.entity().tag.clone();
         let outcome = Outcome {
             bytes: Some(bytes),
@@ -521,7 +528,7 @@ impl<'a> Work<'a> {
     async fn plan(&mut self) -> Result<Outcome> {
         let (fetcher, id) = (self.fetcher, &self.job.id);
         if fetcher.options.stdout {
-            let cost = fetcher.resolver.foresee(id)?;
+            let cost = fetcher.resolver.foresee(id, false)?;
             return Ok(Outcome {
                 cost,
                 ..self.outcome(Status::Planned) // nothing is in its way
@@ -541,7 +548,11 @@ impl<'a> Work<'a> {
         };
         let known = self.interrupt.or(naming).await?;
         let (status, cost) = match self.destination.look()? {
-            Standing::Free => (Status::Planned, fetcher.resolver.foresee(id)?),
+            Standing::Free => {
+                let folder = self.destination.folder();
+                let begun = Partial::is_there(folder, &fetcher.key(self.job));
+                (Status::Planned, fetcher.resolver.foresee(id, begun)?)
+            }
             Standing::Skip => (Status::Skipped, None),
         };
         Ok(Outcome {

@@ -53,6 +53,11 @@ impl Interrupt {
         Ok(Self(heard))
     }
 
+    /// The signal that has come, if any.
+    pub fn came(&self) -> Option<i32> {
+        *self.0.borrow()
+    }
+
     /// Waits for a signal and returns its number; at once when one has come before.
     async fn wait(&self) -> i32 {
         let mut heard = self.0.clone();

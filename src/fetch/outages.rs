@@ -44,13 +44,13 @@ pub enum AfterFailure<'a> {
     Probes(Probe<'a>),
 }
 
-/// The document that is tried again for all that wait. One that is dropped has failed.
+/// The document that is tried again for all that wait. One that is dropped lets their failures stand.
 #[derive(Debug)]
 pub struct Probe<'a> {
     outages: &'a Outages,
     charges: &'a Charges,
     host: String,
-    works: bool,
+    id: DocumentId,
 }
 
 impl Outages {
@@ -79,11 +79,11 @@ impl Outages {
             outages: self,
             charges,
             host: host.to_owned(),
-            works: false,
+            id: id.clone(),
         };
         if error.code() == Code::Certificate {
             drop(hosts);
-            drop(probe); // another attempt sees the same certificate
+            probe.failed(error); // another attempt sees the same certificate
             return AfterFailure::Stands;
         }
         log::warn!(
@@ -92,8 +92,8 @@ impl Outages {
         AfterFailure::Probes(probe)
     }
 
-    /// A document arrived from `host`. Those that wait for a probe are tried again; the failures of
-    /// others stand.
+    /// A document arrived from `host`. When a probe was under way, the waiting documents are tried again;
+    /// else their failures stand.
     pub fn succeeded(&self, host: &str, charges: &Charges) {
         let mut hosts = locked(&self.hosts);
         let Some(of_host) = hosts.get_mut(host) else {
@@ -129,41 +129,117 @@ impl Outages {
     }
 }
 
-/// Failures that say something about the document itself do not count.
+/// Whether a failure may be one of all documents. Others say something about the document itself.
 fn counts(error: &Error) -> bool {
-    let own = matches!(error.status(), Some(404 | 410)) || error.exit_code() == 6;
-    let never = matches!(error.code(), Code::Interrupted | Code::ChargeUnknown);
-    !own && !never && !error.is_not_started()
+    let missing = matches!(error.status(), Some(404 | 410)) || error.exit_code() == 6;
+    let own = matches!(
+        error.code(),
+        Code::Interrupted | Code::ChargeUnknown | Code::ChargeRefused | Code::TargetExists
+    );
+    !missing && !own && !error.is_not_started()
 }
 
 impl Probe<'_> {
-    /// The host answered, whatever became of this document.
-    pub fn answered(mut self) {
-        self.works = true;
+    /// After the document failed with `error`: no further document is paid for, unless the host answered.
+    pub fn failed(self, error: &Error) {
+        if error.code() == Code::Interrupted {
+            return;
+        }
+        if !counts(error) {
+            self.outages.succeeded(&self.host, self.charges);
+        } else if self.end() {
+            let why = format!("no document arrives from {}", self.host);
+            self.charges.stop(&why);
+        }
     }
 
-    /// After the document failed with `error`.
-    pub fn failed(self, error: &Error) {
-        if !counts(error) && error.code() != Code::Interrupted {
-            self.answered();
+    /// Ends what waits for this probe; whether it still did.
+    fn end(&self) -> bool {
+        let mut hosts = locked(&self.outages.hosts);
+        let of_host = hosts.entry(self.host.clone()).or_default();
+        let own = of_host.probe.take_if(|probe| *probe == self.id).is_some();
+        if own {
+            of_host.waiting.clear();
         }
+        own
     }
 }
 
 impl Drop for Probe<'_> {
     fn drop(&mut self) {
-        if self.works {
-            self.outages.succeeded(&self.host, self.charges);
-            return;
+        if self.end() {
+            self.charges.resume(&self.id);
         }
-        let mut hosts = locked(&self.outages.hosts);
-        let of_host = hosts.entry(self.host.clone()).or_default();
-        if of_host.probe.take().is_none() {
-            return; // another document has arrived since
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(text: &str) -> DocumentId {
+        DocumentId::parse(text, None).unwrap()
+    }
+
+    fn broken() -> Error {
+        Error::new(Code::Network, "broken")
+    }
+
+    /// Fails so many documents at one host; the last one's fate.
+    fn fail<'a>(outages: &'a Outages, charges: &'a Charges, names: &[&str]) -> AfterFailure<'a> {
+        let fates = names
+            .iter()
+            .map(|name| outages.failed(("h", &id(name)), &broken(), charges));
+        fates.last().unwrap()
+    }
+
+    #[test]
+    fn the_third_failure_in_a_row_probes_and_its_failure_stops_paying() {
+        let (outages, charges) = (Outages::default(), Charges::new(None));
+        let AfterFailure::Waits(mut first) = fail(&outages, &charges, &["a"]) else {
+            panic!("the first waits");
+        };
+        let AfterFailure::Probes(probe) = fail(&outages, &charges, &["b", "c"]) else {
+            panic!("the third probes");
+        };
+        assert_eq!(outages.waiting(), 2);
+        probe.failed(&broken());
+        assert!(charges.is_stopped() && first.try_recv().is_err());
+        assert_eq!(outages.waiting(), 0);
+    }
+
+    #[test]
+    fn a_probe_that_others_have_overtaken_stops_nothing() {
+        let (outages, charges) = (Outages::default(), Charges::new(None));
+        let AfterFailure::Probes(stale) = fail(&outages, &charges, &["a", "b", "c"]) else {
+            panic!("the third probes");
+        };
+        outages.succeeded("h", &charges);
+        let AfterFailure::Probes(probe) = fail(&outages, &charges, &["d", "e", "f"]) else {
+            panic!("the third probes");
+        };
+        stale.failed(&broken());
+        assert!(!charges.is_stopped());
+        assert_eq!(outages.waiting(), 2);
+        probe.failed(&Error::interrupted(2));
+        assert!(!charges.is_stopped());
+        assert_eq!(outages.waiting(), 0);
+    }
+
+    #[test]
+    fn what_concerns_a_document_itself_counts_for_no_other() {
+        let (outages, charges) = (Outages::default(), Charges::new(None));
+        for error in [
+            Error::new(Code::ChargeRefused, "expired"),
+            Error::new(Code::TargetExists, "exists"),
+            Error::new(Code::DigestMismatch, "wrong"),
+            Error::new(Code::StorageDenied, "gone").http_status(410),
+        ] {
+            for name in ["a", "b", "c", "d"] {
+                let fate = outages.failed(("h", &id(name)), &error, &charges);
+                assert!(matches!(fate, AfterFailure::Stands), "{error}");
+            }
         }
-        of_host.waiting.clear();
-        drop(hosts);
-        let why = format!("no document arrives from {}", self.host);
-        self.charges.stop(&why);
+        assert!(!charges.is_stopped());
     }
 }

@@ -142,7 +142,7 @@ pub async fn is_served(http: &Http, url: &PresignedUrl) -> Result<bool> {
         _ => match refusal_of(reply, url, http).await? {
             Opened::Expired => Ok(false),
             Opened::NotThere(error) => Err(error),
-            _ => Ok(true),
+            Opened::Body(_) | Opened::Complete | Opened::StartOver { .. } => Ok(true),
         },
     }
 }
@@ -157,7 +157,7 @@ fn other_document(why: &'static str) -> Opened {
 
 /// Follows the storage's own redirects by hand; each hop is checked before it is asked.
 async fn follow(http: &Http, url: &PresignedUrl, part: Option<Part<'_>>) -> Result<(Reply, Url)> {
-    let limit = url.is_on_trial(http.clock().best()).then_some(TRIAL);
+    let limit = url.is_on_trial(http.clock()).then_some(TRIAL);
     let mut url = url.expose().clone();
     for _ in 0..=REDIRECTS {
         let reply = http.storage(&url, part, limit).await?;
@@ -288,7 +288,6 @@ fn refused(reply: &Reply) -> Error {
 /// say *expired* in many ways, so that any of their denials of a URL past its end means that, and of a
 /// URL on trial every 4xx but those that ask to come back.
 async fn refusal_of(reply: Reply, url: &PresignedUrl, http: &Http) -> Result<Opened> {
-    let now = http.clock().best();
     let status = reply.status();
     let host = reply.host().to_owned();
     let wait = reply.retry_after();
@@ -311,18 +310,20 @@ async fn refusal_of(reply: Reply, url: &PresignedUrl, http: &Http) -> Result<Ope
         (500.., _) => {
             Err(error(Code::StorageError, format!("the storage {host} failed")).permanent())
         }
-        (400..=499, _) if url.is_on_trial(now) => Ok(Opened::Expired),
+        (400..=499, _) if url.is_on_trial(http.clock()) => Ok(Opened::Expired),
         (404, _) => Ok(Opened::NotThere(error(
             Code::StorageDenied,
             format!("the storage {host} does not have the document"),
         ))),
         (_, Refusal::Expired) => Ok(Opened::Expired),
-        (401 | 403 | 410, Refusal::Denied | Refusal::Signature) if url.is_expired(now) => {
+        (401 | 403 | 410, Refusal::Denied | Refusal::Signature)
+            if url.is_expired(url.judged_at(http.clock())) =>
+        {
             Ok(Opened::Expired)
         }
         (_, Refusal::ClockSkew) => Err(error(
             Code::ClockSkew,
-            format!("the storage {host} finds the clock of whoever signed the URL wrong"),
+            format!("the storage {host} says that the clock of the URL's signer is wrong"),
         )),
         (_, Refusal::Signature) => Err(error(
             Code::StorageDenied,

@@ -5,8 +5,9 @@
 use crate::error::{Code, Error};
 use std::borrow::Cow;
 
-/// The first bytes that decide, at most (as in the WHATWG's MIME sniffing, section 5.2).
-pub const FIRST_BYTES: usize = 1445;
+/// The first bytes that decide, at most. The WHATWG's MIME sniffing (section 5.2) reads 1445, but a page may
+/// begin with any number of blanks.
+pub const FIRST_BYTES: usize = 64 << 10;
 
 /// Names that say that the document is a web page.
 const PAGES: [&str; 3] = ["html", "htm", "xhtml"];
@@ -177,12 +178,17 @@ fn extension(name: &str) -> String {
     extension.to_ascii_lowercase()
 }
 
-/// The error of a web page from `host`, which is none of the document's, because of `why`.
-pub fn refused(host: &str, why: &str) -> Error {
+/// The error of a web page from `host`, which is none of the document's, because of `why`. Where the service
+/// names no document, the user's name for it decides.
+pub fn refused(host: &str, why: &str, is_named: bool) -> Error {
     let what = format!("{host} sent a web page instead of the document");
     Error::new(Code::StorageError, what)
         .why(format!("it starts as HTML, and {why}"))
-        .hint("run again later; a document that is a web page needs its --sha256, or -o NAME.html")
+        .hint(if is_named {
+            "run again later; if the document is a web page, give its --sha256"
+        } else {
+            "run again later; if the document is a web page, give its --sha256 or -o NAME.html"
+        })
         .http_status(200)
 }
 
@@ -259,7 +265,7 @@ mod tests {
         assert_eq!(starts_as_html(b"%", false), Some(false));
         assert_eq!(starts_as_html(b"<s", false), None); // script, style
         assert_eq!(starts_as_html(b"<sv", false), Some(false));
-        assert_eq!(starts_as_html(&[b' '; FIRST_BYTES], false), Some(false));
+        assert_eq!(starts_as_html(&vec![b' '; FIRST_BYTES], false), Some(false));
     }
 
     #[test]

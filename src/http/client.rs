@@ -92,6 +92,22 @@ impl Clients {
         build(self.builder(Channel::Charged, scheme, gate.clone()))
     }
 
+    /// Refuses plain http to a name through a proxy: only the proxy learns the address.
+    ///
+    /// # Errors
+    /// [`Code::InsecureUrl`].
+    pub fn check(&self, url: &Url) -> Result<()> {
+        let is_name = url.domain().is_some();
+        if url.scheme() != "http" || !is_name || self.proxies.for_url(url).is_none() {
+            return Ok(());
+        }
+        let host = url.host_str().unwrap_or_default();
+        let what = format!("refused plain http to {host} through a proxy");
+        Err(Error::new(Code::InsecureUrl, what)
+            .why("the proxy resolves the name, so that the address may be public")
+            .hint("use https, or name the host in NO_PROXY"))
+    }
+
     /// A client for one storage, whose first connection is `spare`; none where a proxy is in between.
     pub fn ahead(&self, origin: &Url, spare: &Spare) -> Option<Client> {
         if self.proxies.for_url(origin).is_some() {

@@ -30,6 +30,11 @@ impl Clock {
     pub fn best(&self) -> Timestamp {
         self.now().unwrap_or_else(Timestamp::now)
     }
+
+    /// The earlier one of the servers' time and this machine's.
+    pub fn earliest(&self) -> Timestamp {
+        self.best().min(Timestamp::now())
+    }
 }
 
 /// The `Date` of an answer.

@@ -1,5 +1,6 @@
 //! Presigned URLs, and what storages mean when they refuse one.
 
+use super::clock::Clock;
 use crate::awake;
 use crate::secret::register_url;
 use jiff::{SignedDuration, Timestamp};
@@ -53,10 +54,20 @@ impl PresignedUrl {
         self.expires.is_some_and(|end| now >= end)
     }
 
+    /// The time that its end is compared with. A recorded URL may have been paid for: it is past its end
+    /// only when no clock denies that.
+    pub fn judged_at(&self, clock: &Clock) -> Timestamp {
+        if self.fresh {
+            clock.best()
+        } else {
+            clock.earliest()
+        }
+    }
+
     /// Whether the storage must prove, by its answer to a single request, that a recorded URL past its
     /// end did not expire.
-    pub fn is_on_trial(&self, now: Timestamp) -> bool {
-        !self.fresh && !self.proven && self.is_expired(now)
+    pub fn is_on_trial(&self, clock: &Clock) -> bool {
+        !self.fresh && !self.proven && self.is_expired(self.judged_at(clock))
     }
 
     /// Whether its last minute has come.

@@ -123,6 +123,7 @@ impl Http {
     ) -> Result<Self> {
         let (clients, policy) = Clients::new(settings, base)?;
         policy.check(base)?;
+        clients.check(base)?;
         let rates = match &settings.rate_limit {
             None => rates.to_vec(),
             Some(RateLimit::None) => Vec::new(),
@@ -160,7 +161,8 @@ impl Http {
     /// # Errors
     /// [`Code::InsecureUrl`], [`Code::PrivateAddress`].
     pub fn check(&self, url: &Url) -> Result<()> {
-        self.policy.check(url)
+        self.policy.check(url)?;
+        self.clients.check(url)
     }
 
     /// Sends a request to the API, inside the budget. Any status is an answer; a `Retry-After` holds
@@ -567,11 +569,25 @@ impl Reply {
     /// [`Code::Network`] when the connection broke, [`Code::Stalled`] when too little moved.
     pub async fn chunk(&mut self, watch: &mut StallWatch) -> Result<Option<bytes::Bytes>> {
         loop {
+            if let Some(piece) = self.chunk_within(watch, Duration::MAX).await? {
+                return Ok(piece);
+            }
+        }
+    }
+
+    /// The same; none when nothing came for so long.
+    async fn chunk_within(
+        &mut self,
+        watch: &mut StallWatch,
+        longest: Duration,
+    ) -> Result<Option<Option<bytes::Bytes>>> {
+        loop {
             let wait = Wait::begin();
             let left = self
                 .end
                 .map(|(end, _)| end.saturating_duration_since(awake::now()));
             let patience = watch.patience().min(left.unwrap_or(Duration::MAX));
+            let patience = patience.min(longest);
             let piece = awake::timeout(patience, pin!(self.response.chunk())).await;
             let moved = match &piece {
                 Ok(Ok(Some(bytes))) => bytes.len() as u64,
@@ -583,7 +599,7 @@ impl Reply {
                     if let Some((client, lines)) = self.line.take() {
                         lines.give_back(client);
                     }
-                    return Ok(None);
+                    return Ok(Some(None));
                 }
                 (Ok(Err(error)), _) => {
                     return Err(failure::from_library(&error, &self.host).error);
@@ -592,7 +608,8 @@ impl Reply {
                     return Err(endless(&self.host, whole));
                 }
                 _ if watch.stalled() => return Err(stalled(&self.host, self.stall_timeout)),
-                (Ok(Ok(some)), _) => return Ok(some),
+                (Ok(Ok(some)), _) => return Ok(Some(some)),
+                (Err(_), _) if patience == longest => return Ok(None),
                 (Err(_), _) => {}
             }
         }
@@ -616,9 +633,10 @@ impl Reply {
         let mut body = Vec::new();
         let mut looked = awake::now();
         loop {
-            match self.chunk(&mut watch).await {
-                Ok(None) => return (body, End::Whole),
-                Ok(Some(piece)) => body.extend_from_slice(&piece),
+            match self.chunk_within(&mut watch, LOOK).await {
+                Ok(Some(None)) => return (body, End::Whole),
+                Ok(Some(Some(piece))) => body.extend_from_slice(&piece),
+                Ok(None) => {}
                 Err(error) => return (body, End::Broken(error)),
             }
             if body.len() > limit {

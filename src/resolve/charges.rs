@@ -6,7 +6,7 @@
 
 use crate::error::{Code, Error, Result};
 use crate::model::{DocumentId, locked};
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Mutex;
 use tokio::sync::Notify;
 
@@ -34,11 +34,21 @@ struct State {
     probes: HashSet<DocumentId>,
     /// Why no further request is sent.
     stopped: Option<Error>,
-    /// Documents under way for which a request left and was not refused.
-    charged: HashSet<DocumentId>,
+    /// How many requests left and were not refused for documents under way.
+    charged: HashMap<DocumentId, u32>,
 }
 
 impl State {
+    /// Takes back what [`Permit::leave`] noted.
+    fn give_back(&mut self, id: &DocumentId) {
+        if let Some(count) = self.charged.get_mut(id) {
+            *count -= 1;
+            if *count == 0 {
+                self.charged.remove(id);
+            }
+        }
+    }
+
     /// Whether no pause keeps a document from being paid for.
     fn permits(&self, id: &DocumentId) -> bool {
         self.probes.is_empty() || self.probes.contains(id)
@@ -128,7 +138,7 @@ impl Charges {
     /// Whether a paid request for a document left in this run and was not refused. Asked once, when the
     /// document ends.
     pub fn take_charged(&self, id: &DocumentId) -> bool {
-        locked(&self.state).charged.remove(id)
+        locked(&self.state).charged.remove(id).is_some()
     }
 
     /// Whether no further paid request is sent in this run.
@@ -166,35 +176,27 @@ impl Permit<'_> {
     /// # Errors
     /// One that is [not started](Error::is_not_started) when the batch has paused or stopped since.
     pub fn leave(&mut self) -> Result<()> {
-        let state = locked(&self.charges.state);
-        let open = state.stopped.is_none() && state.permits(self.id);
-        drop(state);
-        if !open {
+        let mut state = locked(&self.charges.state);
+        if state.stopped.is_some() || !state.permits(self.id) {
             let error = Error::new(Code::ChargeRefused, "no paid request was sent");
             return Err(error.why("the batch has paused").not_started());
         }
         self.charged = Charged::InDoubt;
-        locked(&self.charges.state).charged.insert(self.id.clone());
+        *state.charged.entry(self.id.clone()).or_default() += 1;
         Ok(())
     }
 
     /// Notes what came of the request.
     pub fn ended(mut self, charged: Charged) {
-        self.charged = charged;
-    }
-}
-
-impl Drop for Permit<'_> {
-    fn drop(&mut self) {
         let mut state = locked(&self.charges.state);
-        state.under_way -= 1;
-        match self.charged {
+        if self.charged == Charged::InDoubt && charged == Charged::No {
+            state.give_back(self.id);
+        }
+        self.charged = charged;
+        match charged {
             Charged::Yes => state.doubts = 0,
             Charged::InDoubt => state.doubts += 1,
-            Charged::No => {
-                state.permitted -= 1;
-                state.charged.remove(self.id);
-            }
+            Charged::No => {}
         }
         let stop = state.doubts >= DOUBTS;
         drop(state);
@@ -202,6 +204,17 @@ impl Drop for Permit<'_> {
             let why = format!("{DOUBTS} paid requests in a row were not answered with a URL");
             self.charges.stop(&why);
         }
+    }
+}
+
+impl Drop for Permit<'_> {
+    fn drop(&mut self) {
+        let mut state = locked(&self.charges.state);
+        state.under_way -= 1;
+        if self.charged == Charged::No {
+            state.permitted -= 1;
+        }
+        drop(state);
         self.charges.changed.notify_waiters();
     }
 }
@@ -276,6 +289,15 @@ mod tests {
         sent.leave().unwrap();
         drop(sent);
         assert_eq!((charges.count(), charges.take_charged(&id)), (1, true));
+    }
+
+    #[test]
+    fn a_refusal_takes_no_earlier_charge_of_the_document_back() {
+        let (charges, id) = (Charges::new(None), id());
+        send(&charges, Charged::Yes);
+        send(&charges, Charged::No);
+        assert_eq!((charges.count(), charges.take_charged(&id)), (1, true));
+        assert!(!charges.take_charged(&id));
     }
 
     #[tokio::test]

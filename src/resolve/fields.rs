@@ -26,19 +26,21 @@ pub async fn read(who: &str, reply: Reply, needed: &[&str], useful: &[&str]) -> 
     let (body, end) = reply
         .read(LONGEST, |body| holds(&beginning(body, &all), &all))
         .await;
-    if matches!(end, End::Whole) {
-        return answer::json(who, &body);
+    let whole = match end {
+        End::Whole => Some(answer::json(who, &body)),
+        End::Cut | End::Broken(_) => None,
+    };
+    if let Some(Ok(json)) = whole {
+        return Ok(json);
     }
     let found = beginning(&body, &all);
     if holds(&found, needed) {
         log::info!("used the first {} bytes of an answer of {who}", body.len());
         return Ok(Value::Object(found));
     }
-    Err(match end {
-        End::Broken(error) => error,
-        End::Whole | End::Cut => {
-            answer::protocol(who).why(format!("it is longer than {LONGEST} bytes"))
-        }
+    Err(match (end, whole) {
+        (End::Broken(error), _) | (_, Some(Err(error))) => error,
+        _ => answer::protocol(who).why(format!("it is longer than {LONGEST} bytes")),
     })
 }
 

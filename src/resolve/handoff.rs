@@ -83,7 +83,7 @@ impl Resolver {
                 Code::UnsafeRedirect,
                 format!("{title} redirected the request for {}", self.thing(id)),
             )
-            .why("a paid request is sent to nobody else")
+            .why("docfetch sends a paid request to the API itself only")
             .http_status(status)),
             _ => Err(self.refusal(&self.thing(id), reply).await),
         }

@@ -11,7 +11,7 @@ pub mod table;
 
 use crate::error::{Code, Error, Result};
 use crate::http::presigned::PresignedUrl;
-use crate::model::{DocumentId, fingerprint, locked};
+use crate::model::{DocumentId, fingerprint, locked, shell_argument};
 use crate::provider::{Provider, Resource};
 use crate::state::blocking;
 use crate::state::journal::Held;
@@ -173,10 +173,10 @@ impl Ledger {
     /// How `docfetch ledger forget` is told of a document, and of nothing else: an id alone is of any
     /// kind.
     pub fn called(&self, id: &DocumentId) -> String {
-        match (self.resource, self.uri_prefix) {
+        shell_argument(&match (self.resource, self.uri_prefix) {
             (Resource::Documents, _) | (_, None) => id.to_string(),
             (_, Some(prefix)) => format!("{prefix}{id}"),
-        }
+        })
     }
 
     /// What is recorded of a document, and whether later runs know it, too.
@@ -213,12 +213,13 @@ impl Ledger {
         .map_err(|untrusted| distrust(&self.called(id), &untrusted))
     }
 
-    /// What a run would be told now that has nothing of the document yet.
+    /// What a run would be told now; `begun` when part of the document is here already.
     ///
     /// # Errors
     /// [`Code::ChargeRefused`] when the record cannot be trusted.
-    pub fn foresee(&self, id: &DocumentId, now: Timestamp) -> Result<Verdict> {
+    pub fn foresee(&self, id: &DocumentId, begun: bool, now: Timestamp) -> Result<Verdict> {
         let request = RetrievalRequest {
+            begun,
             permitted: self.allow_recharge,
             dry_run_at: Some(now),
             ..RetrievalRequest::default()

@@ -70,7 +70,7 @@ impl Resolver {
             refused: need.refused,
             ..RetrievalRequest::default()
         };
-        let mut notice = match entry.verdict(request) {
+        let notice = match entry.verdict(request) {
             Verdict::Ask => None,
             Verdict::AskAnew => Some(format!(
                 "{id} was delivered, or its URL printed, before: asking for a new paid retrieval"
@@ -90,14 +90,15 @@ impl Resolver {
             let waiting = awake::now();
             let permit = self.charges.permit(id).await?;
             retry.paused(awake::since(waiting));
-            if let Some(notice) = notice.take() {
-                log::error!("{notice}");
-            }
             let permit = std::sync::Mutex::new(permit);
             let before_send = async || {
                 let noted = note(Event::Sending).await;
                 noted.map_err(|error| unrecorded(id, error))?;
-                locked(&permit).leave()
+                locked(&permit).leave()?;
+                if let Some(notice) = &notice {
+                    log::error!("{notice}");
+                }
+                Ok(())
             };
             let handed = self.hand_over(id, retry, &before_send).await;
             let ended = |charged| {
@@ -189,7 +190,7 @@ impl Resolver {
         let left = record.left(now).filter(|left| left.as_secs() > 0);
         let left = left.map(short_duration);
         let hint = match (error.retryable() && error.code() != Code::ClockSkew, left) {
-            (true, Some(left)) => {
+            (true, Some(left)) if !error.has_own_hint() => {
                 format!("run again within {left}: the paid URL is kept until then")
             }
             (true, None) if record.expires().is_some() => format!(
@@ -197,7 +198,7 @@ impl Resolver {
                 self.given_up(id)
             ),
             (true, None) => "run again while the paid URL lives: it is kept".to_owned(),
-            (false, Some(left)) => {
+            (_, Some(left)) => {
                 format!("{}; the paid URL is kept for {left}", error.next_step())
             }
             (false, None) => error.next_step().to_owned(),
@@ -215,15 +216,18 @@ impl Resolver {
         self.provider.charged.then_some(&self.charges)
     }
 
-    /// What a real run would pay for a document; none where the provider never charges.
+    /// What a real run would pay for a document, of which a part is here already if it has `begun`; none
+    /// where the provider never charges.
     ///
     /// # Errors
     /// [`Code::ChargeRefused`] when the record cannot be trusted.
-    pub fn foresee(&self, id: &DocumentId) -> Result<Option<Cost>> {
+    pub fn foresee(&self, id: &DocumentId, begun: bool) -> Result<Option<Cost>> {
         if !self.provider.charged {
             return Ok(None);
         }
-        let verdict = self.ledger.foresee(id, self.http.clock().best())?;
+        let verdict = self
+            .ledger
+            .foresee(id, begun, self.http.clock().earliest())?;
         Ok(Some(match verdict {
             Verdict::Use(_) => {
                 log::info!("{id} would use the URL of a recorded paid retrieval");

@@ -12,6 +12,7 @@ use crate::fetch::events::{Progress, Unwatched};
 use crate::fetch::outcome::{Failed, Outcome, Status, Summary};
 use crate::fetch::queue::Ended;
 use crate::http::presigned::PresignedUrl;
+use crate::model::shell_word;
 use crate::resolve::ledger::inspect::Listed;
 use crate::resolve::row::Row;
 use crate::sandbox::{Document, Report};
@@ -19,7 +20,6 @@ use crate::secret::{redact, redact_json};
 use crate::state::records::Untrusted;
 use jiff::Timestamp;
 use serde::Serialize;
-use std::borrow::Cow;
 use std::ffi::OsStr;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
@@ -317,7 +317,7 @@ impl Printer {
     /// When standard output takes no more.
     pub fn sandbox(&self, documents: &[Document], variables: &[(&str, String)]) -> Result<()> {
         for (name, value) in variables {
-            self.line(format!("export {name}={}", quoted(value)).as_bytes())?;
+            self.line(format!("export {name}={}", shell_word(value)).as_bytes())?;
         }
         for document in documents {
             let name = printable(&document.name);
@@ -367,15 +367,6 @@ impl Printer {
                 .map_err(|error| Error::stdout(&error))
         })
     }
-}
-
-/// A word that a POSIX shell reads as it is (POSIX.1-2024, Shell Command Language, section 2.2).
-fn quoted(word: &str) -> Cow<'_, str> {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_-./:=@%+,".contains(&byte);
-    if !word.is_empty() && word.bytes().all(plain) {
-        return Cow::Borrowed(word);
-    }
-    Cow::Owned(format!("'{}'", word.replace('\'', r"'\''")))
 }
 
 /// A terminal that knows no cursor.

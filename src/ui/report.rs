@@ -358,8 +358,10 @@ pub fn costs(costs: Costs) -> Option<String> {
     };
     let rest = match costs.would_refuse? {
         0 => String::new(),
-        1 => ", and refuse 1 document (see `docfetch ledger list`)".to_owned(),
-        number => format!(", and refuse {number} documents (see `docfetch ledger list`)"),
+        1 => ", and refuse 1 document (by --max-charges or `docfetch ledger list`)".to_owned(),
+        number => {
+            format!(", and refuse {number} documents (by --max-charges or `docfetch ledger list`)")
+        }
     };
     Some(format!("a real run would request {charges}{reuses}{rest}"))
 }

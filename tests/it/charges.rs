@@ -480,3 +480,134 @@ fn records_of_two_accounts_are_told_apart_by_their_credentials() {
     assert_eq!(world.run(&["ledger", "list"]).stdout.lines().count(), 2);
     of(&base).exits(0);
 }
+
+#[test]
+fn documents_whose_recorded_urls_expired_stop_nothing() {
+    let expired = b"<Error><Code>AccessDenied</Code><Message>Request has expired</Message></Error>";
+    let storage = Raw::start(move |request, stream| match request.path() {
+        "/d0" | "/d1" | "/d2" => reply(stream, "403 Forbidden", &[], expired),
+        _ => reply(stream, "200 OK", &[], b"content"),
+    });
+    let server = at(storage.base());
+    let world = World::new(&server.base());
+    batch(&world, 3, &["-j", "1"]).exits(8);
+    for jobs in ["1", "4"] {
+        let run = batch(&world, 8, &["-j", jobs, "--if-exists", "overwrite"]);
+        let [fetched, failed, not_started] =
+            counts(run.exits(8), ["fetched", "failed", "not_started"]);
+        assert_eq!((fetched, failed, not_started), (5, 3, 0), "-j {jobs}");
+    }
+}
+
+#[test]
+fn targets_that_are_there_already_stop_nothing() {
+    let storage = Raw::start(|request, stream| {
+        let name = format!("attachment; filename=\"{}.txt\"", &request.path()[1..]);
+        reply(
+            stream,
+            "200 OK",
+            &[("Content-Disposition", &name)],
+            b"content",
+        );
+    });
+    let server = at(storage.base());
+    let world = World::new(&server.base());
+    for number in 0..4 {
+        std::fs::write(world.out().join(format!("d{number}.txt")), "mine").unwrap();
+    }
+    let run = named(&world, 6, "{name}", &["-j", "1"]);
+    assert_eq!(
+        counts(run.exits(7), ["fetched", "failed", "not_started"]),
+        [2, 4, 0]
+    );
+}
+
+/// It is paid for, then three doubts stop the batch, then its storage refuses it.
+#[test]
+fn a_document_that_was_paid_for_is_told_however_the_batch_ends() {
+    let storage = Raw::start(|_, stream| {
+        std::thread::sleep(Duration::from_secs(1));
+        reply(stream, "403 Forbidden", &[], b"");
+    });
+    let base = storage.base();
+    let server = Raw::start(move |request, stream| {
+        if request.method == "POST" && !request.path().contains("/d0/") {
+            std::thread::sleep(Duration::from_millis(200));
+            return reply(stream, "502 Bad Gateway", &[], b"");
+        }
+        api(request, stream, &presigned(&base, "/x"));
+    });
+    let world = World::new(&server.base());
+    let run = batch(&world, 4, &["-j", "4", "--allow-recharge"]);
+    assert_eq!(
+        counts(run.exits(1), ["failed", "not_started", "charges"]),
+        [4, 0, 4]
+    );
+    let records = run.records();
+    let first = records.iter().find(|record| record["id"] == "d0").unwrap();
+    assert_eq!(
+        (&first["error"]["code"], &first["charged"]),
+        (&"storage_denied".into(), &true.into())
+    );
+}
+
+#[test]
+fn a_plan_knows_that_a_part_of_a_delivered_document_is_here() {
+    let expired = b"<Error><Code>AccessDenied</Code><Message>Request has expired</Message></Error>";
+    let content = crate::support::noise(300_000);
+    let body = content.clone();
+    let storage = Raw::start(move |request, stream| match request.before {
+        0 => crate::support::raw::serve(request, stream, &body, "\"v1\""),
+        1 => crate::support::raw::send_part(request, stream, &body, "\"v1\"", 100_000),
+        _ => reply(stream, "403 Forbidden", &[], expired),
+    });
+    let server = at(storage.base());
+    let world = World::new(&server.base());
+    world.run(&["onecodex", "a", "-o", "whole"]).exits(0);
+    world
+        .run(&["onecodex", "a", "--retries", "0", "-d", "new"])
+        .exits(5);
+    world.run(&["onecodex", "a", "-d", "new"]).exits(8);
+    let run = world.run(&["onecodex", "a", "-d", "new", "--dry-run", "--json"]);
+    assert_eq!(counts(&run, ["would_charge", "would_refuse"]), [0, 1]);
+    let run = world.run(&["onecodex", "a", "-d", "other", "--dry-run", "--json"]);
+    assert_eq!(counts(&run, ["would_charge", "would_refuse"]), [1, 0]);
+}
+
+#[test]
+fn a_line_that_is_no_text_is_no_paid_document() {
+    let server = Raw::start(|request, stream| api(request, stream, "https://s.example/x"));
+    let world = World::new(&server.base());
+    let given = world.home().join("given");
+    std::fs::create_dir(&given).unwrap();
+    std::fs::write(given.join("ids"), b"a\xff\nb\xfe\n").unwrap();
+    let run = world.run(&[
+        "onecodex",
+        "--from-file",
+        given.join("ids").to_str().unwrap(),
+        "--json",
+    ]);
+    assert_eq!(counts(run.exits(2), ["failed", "charges"]), [2, 0]);
+    run.says("line 1").says("not UTF-8 text");
+    assert_eq!(server.seen().len(), 0);
+}
+
+#[test]
+fn an_answer_with_more_than_it_needs_is_used() {
+    let storage = Raw::start(|_, stream| reply(stream, "200 OK", &[], b"content"));
+    for (behind, missing) in [("\n<!-- gateway -->", 0), ("", 1), ("}", 0)] {
+        let url = presigned(&storage.base(), "/x");
+        let server = Raw::start(move |request, stream| {
+            if request.method != "POST" {
+                return api(request, stream, &url);
+            }
+            let body = serde_json::json!({"download_uri": url, "expires_in_hours": 1});
+            let body = format!("{body}{behind}");
+            crate::support::raw::head(stream, "200 OK", &[], Some(body.len() + missing));
+            let _ = std::io::Write::write_all(stream, body.as_bytes());
+            std::thread::sleep(Duration::from_secs(20 * missing as u64));
+        });
+        let run = World::new(&server.base()).run(&["onecodex", "a", "-o", "x"]);
+        assert!(run.exits(0).elapsed < Duration::from_secs(10));
+    }
+}

@@ -348,3 +348,22 @@ fn permission_pays_once_a_document_and_run() {
     world.run(&["onecodex", "a", "--allow-recharge"]).exits(4);
     assert_eq!(posts(&api), 3);
 }
+
+#[test]
+fn a_clock_that_says_expired_against_another_pays_for_nothing() {
+    for days in [2, -2] {
+        let storage = Raw::start(move |request, stream| {
+            let headers = [TAG, ("Date", &*date(days))];
+            match request.before {
+                0 => reply(stream, "200 OK", &headers, b"content"),
+                _ => reply(stream, "403 Forbidden", &headers, b"no XML"),
+            }
+        });
+        let api = charging(storage.base(), 0);
+        let world = World::new(&api.base());
+        world.run(&["onecodex", "a", "-o", "first"]).exits(0);
+        let run = world.run(&["onecodex", "a", "-o", "second"]);
+        run.exits(4).says("--allow-recharge");
+        assert_eq!(posts(&api), 1, "{days}");
+    }
+}

@@ -140,3 +140,21 @@ fn a_second_interrupt_ends_a_process_that_is_blocked() {
     drop(stderr);
     assert_eq!(status.code(), Some(130));
 }
+
+#[test]
+fn a_paid_answer_on_its_way_is_kept_when_a_url_was_to_be_printed() {
+    let server = Raw::start(|request, stream| {
+        if request.method == "POST" {
+            std::thread::sleep(Duration::from_millis(500));
+        }
+        api(request, stream, "https://s.example/x");
+    });
+    let world = World::new(&server.base());
+    let child = world.command(&["url", "onecodex", "a"]).spawn().unwrap();
+    world.wait_until("the POST", || server.count("POST", "/") == 1);
+    send(&child, Signal::INT);
+    world.finish(child, Instant::now());
+    let listed = world.run(&["ledger", "list"]);
+    assert!(!listed.stdout.contains("doubtful"), "{listed:?}");
+    assert_eq!(listed.stdout.lines().count(), 1);
+}

@@ -594,7 +594,7 @@ fn a_dry_run_tells_what_a_real_one_would_cost() {
     let costs = |run: &Run| run.stderr.lines().last().unwrap_or_default().to_owned();
     let pays = "a real run would request 1 paid retrieval";
     let refuses = "a real run would request 0 paid retrievals, and refuse 1 document \
-                   (see `docfetch ledger list`)";
+                   (by --max-charges or `docfetch ledger list`)";
     assert_eq!(costs(dry(&[]).exits(0)), pays);
     assert_eq!(costs(dry(&["-q"]).exits(0)), pays);
     assert_eq!(costs(dry(&["--max-charges", "0"]).exits(0)), refuses);

@@ -359,3 +359,16 @@ fn standard_output_is_reached_in_one_way_when_it_gets_the_document() {
         .run(&["onecodex", "doc1", "--manifest", "/dev/stdout"])
         .exits(0);
 }
+
+#[test]
+fn nothing_goes_in_the_clear_to_a_name_that_only_a_proxy_resolves() {
+    let proxy = Raw::start(|_, stream| reply(stream, "200 OK", &[], b"content"));
+    let server = Raw::start(|request, stream| api(request, stream, "http://public.example/x"));
+    let mut world = World::new(&server.base());
+    world.set("HTTP_PROXY", &proxy.base());
+    world.set("http_proxy", &proxy.base());
+    let run = world.run(&["sm", "a", "--allow-private", "--json"]);
+    assert_eq!(run.exits(9).error_code(), "insecure_url");
+    run.says("through a proxy");
+    assert!(proxy.seen().is_empty());
+}

@@ -254,6 +254,7 @@ pub fn after(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::clock::Clock;
     use jiff::SignedDuration;
 
     const NOW: Timestamp = Timestamp::UNIX_EPOCH;
@@ -346,17 +347,19 @@ mod tests {
             let Verdict::Use(mut url) = verdict(Some(&record), RetrievalRequest::default()) else {
                 panic!("{state:?}");
             };
-            for (now, on_trial) in [(NOW, false), (NOW + HOUR, true)] {
-                assert_eq!(url.is_on_trial(now), on_trial);
+            for (now, past_end) in [(NOW, false), (NOW + HOUR, true)] {
+                assert_eq!(url.is_expired(now), past_end);
                 let request = RetrievalRequest {
                     dry_run_at: Some(now),
                     ..RetrievalRequest::default()
                 };
-                let expected = if on_trial { planned } else { "use" };
+                let expected = if past_end { planned } else { "use" };
                 assert_eq!(shown(&verdict(Some(&record), request)), expected);
             }
+            // This machine's clock says so as well: the end was decades ago.
+            assert!(url.is_on_trial(&Clock::default()));
             url.proven = true;
-            assert!(!url.is_on_trial(NOW + HOUR));
+            assert!(!url.is_on_trial(&Clock::default()));
         }
     }
 
