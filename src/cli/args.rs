@@ -47,7 +47,7 @@ Exit codes:
   5  network, provider or storage trouble; running again may help
   6  length, digest, or the document changed
   7  this machine: target exists, permissions, disk full
-  8  a paid retrieval is in doubt or would be repeated
+  8  a paid retrieval is in doubt, would be repeated, or is past --max-charges
   9  refused for safety
   130, 143  interrupted")]
 pub struct Cli {
