@@ -1,7 +1,7 @@
 //! docfetch fetches documents from APIs that hand out short-lived presigned URLs.
 //!
 //! It **resolves** a document id to a presigned URL through a **provider**, then **transfers** the
-//! bytes to a file. Three promises hold it together: *once* (what costs is not asked for twice),
+//! bytes to a file. Three promises hold it together: *once* (a paid retrieval is requested once),
 //! *whole* (a final name means complete and verified), *quiet about secrets*.
 //!
 //! The rooms, from the roof down; a file imports only from floors below its own or from its own

@@ -25,7 +25,7 @@ const FILTERS: &str = "Filters";
 
 /// Fetch documents that an API hides behind short-lived presigned URLs.
 ///
-/// What costs is asked for once, a file under its final name is whole, and no key, token or presigned
+/// A paid retrieval is requested once, a file under its final name is whole, and no key, token or presigned
 /// URL is ever shown.
 #[derive(Debug, Parser)]
 #[command(
@@ -43,7 +43,7 @@ Exit codes:
   1  failures of different kinds, or something unforeseen
   2  wrong usage or configuration
   3  credentials missing or rejected
-  4  the document is not to be had
+  4  the provider or the storage refuses the document
   5  network, provider or storage trouble; running again may help
   6  length, digest, or the document changed
   7  this machine: target exists, permissions, disk full
@@ -65,7 +65,7 @@ pub enum Command {
     /// Fetch documents from One Codex
     ///
     /// Credentials: ONE_CODEX_API_KEY or ONE_CODEX_BEARER_TOKEN, files named by the same variables
-    /// with _FILE behind, or ~/.onecodex. A retrieval may be charged: it is asked for once, and recorded
+    /// with _FILE behind, or ~/.onecodex. A retrieval may be charged: docfetch requests it once, and records it
     /// (see `docfetch ledger`).
     Onecodex(Fetch),
     /// List the documents that can be fetched

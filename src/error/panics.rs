@@ -36,7 +36,8 @@ impl Panic {
     /// The error that it is.
     pub fn error(&self) -> Error {
         let place = self.place.as_deref().unwrap_or("an unknown place");
-        Error::new(Code::Unexpected, "docfetch made a mistake").why(format!("a panic at {place}"))
+        Error::new(Code::Unexpected, "docfetch has a bug that ended this")
+            .why(format!("a panic at {place}"))
     }
 }
 

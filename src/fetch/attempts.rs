@@ -192,7 +192,7 @@ impl<'a> Attempts<'a> {
     /// of what costs, else the URL. None when the batch takes up nothing more.
     ///
     /// # Errors
-    /// Those of a URL that is not to be had.
+    /// Why there is no URL.
     pub async fn turn(&mut self, known: Option<Known>) -> Result<Option<Ahead>> {
         let mut ahead = Ahead { known, url: None };
         if !self.place.is_admitted() {
@@ -240,7 +240,7 @@ impl<'a> Attempts<'a> {
         if let Some(arrived) = self.accept(destination, sink).await? {
             return Ok(arrived);
         }
-        // Whatever was waited for before was nobody's failure.
+        // The time until the document's turn does not count.
         let mut url = url.map(|url| {
             self.retry.paused(url.age());
             self.resolved(url)

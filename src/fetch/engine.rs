@@ -163,8 +163,8 @@ impl Fetcher {
         self.resolver.charges().is_some_and(Charges::is_stopped)
     }
 
-    /// Fetches one document, the batch's `order`-th: to be called in this order, whenever the work is
-    /// done. Everything that can fail for free is tried before the first request that may cost
+    /// Fetches one document, the batch's `order`-th. Call in ascending `order`; poll the future at any
+    /// time. Everything that can fail for free is tried before the first request that may cost
     /// something; a success means that it is on disk, or through the pipe. After a failure (any
     /// [`Code`]) there is nothing under the final name, and the partial is kept where a later run can
     /// use it. None when the batch stopped before the document's turn.

@@ -1,6 +1,6 @@
 //! The moment between a connection and the first byte on it.
 //!
-//! A request that may cost money is recorded before anything of it leaves, and not earlier: whoever
+//! A request that may cost money is recorded before anything of it leaves, and not earlier: a run that
 //! is stopped while a connection is still being made has asked for nothing. So the connector of such
 //! a request stops at a [`Gate`] once its connection stands (name resolution, proxy and TLS handshake
 //! done), and goes on when the record is made. (A connection that is used again ([`super::lines`]) stops

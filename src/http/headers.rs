@@ -147,11 +147,14 @@ pub fn end_is_marked(version: Version, headers: &HeaderMap) -> Result<bool, &'st
     }
 }
 
+/// A longer entity tag, in bytes, is none: a sidecar has no room for it.
+const LONGEST_TAG: usize = 1024;
+
 /// The entity tag (RFC 9110 section 8.8.3), quotes and all, as it came. One that holds a secret is none:
 /// it would go into records and sidecars.
 pub fn entity_tag(headers: &HeaderMap) -> Option<String> {
     text(headers, header::ETAG)
-        .filter(|tag| !tag.is_empty() && !secret::is_in(tag))
+        .filter(|tag| !tag.is_empty() && tag.len() <= LONGEST_TAG && !secret::is_in(tag))
         .map(str::to_owned)
 }
 
@@ -416,6 +419,12 @@ mod tests {
             of(&[date, ("date", "Sun, 06 Nov 1994 08:50:00 GMT")]),
             Some(0)
         );
+    }
+
+    #[test]
+    fn a_tag_that_no_sidecar_can_hold_is_none() {
+        let of = |length: usize| entity_tag(&headers(&[("etag", &"t".repeat(length))])).is_some();
+        assert!(of(LONGEST_TAG) && !of(LONGEST_TAG + 1) && !of(0));
     }
 
     #[test]

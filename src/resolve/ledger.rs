@@ -1,8 +1,8 @@
-//! The ledger of paid retrievals: what costs is asked for once, by all runs and processes together.
+//! The ledger of paid retrievals: all runs and processes together request a paid retrieval once.
 //!
 //! One record a document and account says how its retrieval stands; what a run may do then, and what
 //! happens to the record, is in the two tables of [`table`]. A record is locked from its reading to
-//! the answer: whoever asks for the same document meanwhile waits, and finds the answer. A process
+//! the answer: another process that needs the same document waits, and finds the answer. A process
 //! that ends in between leaves `attempting`. A record that cannot be trusted refuses. Where no record
 //! can be written, this run remembers by itself.
 
@@ -123,7 +123,7 @@ impl Ledger {
     /// Opens the record of a document; waits for another process that has it open.
     ///
     /// # Errors
-    /// [`Code::Busy`] when it is not to be had, [`Code::LocalIo`] when that says nothing about the state
+    /// [`Code::Busy`] when another process keeps it, [`Code::LocalIo`] when that says nothing about the state
     /// folder, [`Code::ChargeRefused`] when it cannot be trusted.
     pub async fn open<'a>(&'a self, id: &'a DocumentId) -> Result<Entry<'a>> {
         self.open_within(id, self.patience).await
@@ -234,7 +234,7 @@ impl Ledger {
 
     /// Notes that a document was delivered by `url`, or by the one recorded.
     pub async fn delivered(&self, id: &DocumentId, url: Option<&PresignedUrl>) {
-        // Whoever holds it longer than a moment asks anew: then there is another URL to deliver.
+        // A process that holds it longer than a moment requests anew: then there is another URL to deliver.
         if let Ok(mut entry) = self.open_within(id, MOMENT).await {
             let _ = entry.note(Event::Delivered(url), Timestamp::now()).await;
         }
@@ -328,7 +328,7 @@ impl Entry<'_> {
             }
             self.wrote(written);
         }
-        // Until its record is made, nothing of it has left, and whoever is stopped has asked for nothing.
+        // Until its record is made, nothing of the request has left.
         match event {
             Event::Sending => locked(&self.ledger.in_flight).insert(self.id.clone()),
             _ => locked(&self.ledger.in_flight).remove(self.id),
@@ -378,7 +378,7 @@ impl Entry<'_> {
 }
 
 impl Drop for Entry<'_> {
-    /// Whoever is stopped while something is written leaves the truth behind: a request whose record
+    /// A run that is stopped while something is written leaves the truth behind: a request whose record
     /// was not made yet has not left, and what an answer brought is written to the end.
     fn drop(&mut self) {
         let desk = Arc::clone(&self.desk);

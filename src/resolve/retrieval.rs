@@ -47,7 +47,7 @@ fn unpaid(failure: &Failure) -> Unpaid {
 }
 
 impl Resolver {
-    /// The URL of a paid retrieval: a recorded one while it lives, else one that is asked for.
+    /// The URL of a paid retrieval: a recorded one unless that expired, else a new one.
     ///
     /// # Errors
     /// [`Code::ChargeRefused`] when the ledger forbids it, [`Code::ChargeUnknown`] when it was sent and

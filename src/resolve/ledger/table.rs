@@ -37,7 +37,7 @@ const VERSION: u8 = 1;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum State {
-    /// It is being asked for; when nobody is, whoever asked was stopped.
+    /// A process is sending the request; when none is, that process was stopped.
     Attempting,
     /// A URL came; the document was not delivered yet.
     Answered,
