@@ -475,10 +475,13 @@ pub enum Ledger {
 #[derive(Debug, Args)]
 #[command(override_usage = "docfetch ledger forget [OPTIONS] [PROVIDER] <ID>")]
 pub struct Forget {
-    /// The provider, where records of several match, and the document: its id, or a URI such as
-    /// /api/v1/samples/ID
-    #[arg(value_names = ["PROVIDER", "ID"], num_args = 1..=2, required = true)]
-    pub words: Vec<String>,
+    /// The document: its id, or a URI such as /api/v1/samples/ID; or the provider, with the id behind it
+    #[arg(value_name = "[PROVIDER] ID")]
+    pub first: String,
+
+    /// The document, behind the provider
+    #[arg(hide = true)]
+    pub second: Option<String>,
 
     /// Of this kind
     #[arg(id = "kind", long = "resource", value_name = "KIND", value_enum)]

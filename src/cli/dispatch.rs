@@ -182,9 +182,10 @@ async fn ledger(command: Ledger) -> u8 {
 }
 
 fn choice(arguments: Forget) -> Result<Choice> {
-    let mut words = arguments.words;
-    let id = words.pop().unwrap_or_default();
-    let provider = words.pop();
+    let (provider, id) = match arguments.second {
+        Some(id) => (Some(arguments.first), id),
+        None => (None, arguments.first),
+    };
     if let Some(name) = &provider
         && ProviderArg::from_str(name, false).is_err()
     {

@@ -101,7 +101,7 @@ impl Charges {
                 }
                 let full = self.limit.is_some_and(|limit| state.permitted >= limit);
                 if full && state.under_way == 0 {
-                    return Err(self.used_up(id));
+                    return Err(self.used_up());
                 }
                 if !full && state.permits(id) {
                     state.permitted += 1;
@@ -117,14 +117,13 @@ impl Charges {
         }
     }
 
-    fn used_up(&self, id: &DocumentId) -> Error {
+    fn used_up(&self) -> Error {
         let limit = self.limit.unwrap_or_default();
         let why = match limit {
             0 => "--max-charges 0 permits no paid request".to_owned(),
             limit => format!("this run has sent the {limit} that --max-charges permits"),
         };
-        let what = format!("no paid request was sent for {id}");
-        Error::new(Code::ChargeRefused, what)
+        Error::new(Code::ChargeRefused, "no paid request was sent")
             .why(why)
             .hint("run again with a higher --max-charges to fetch it")
     }
