@@ -177,9 +177,13 @@ impl<'a> Attempts<'a> {
         self.url.as_ref().map(|url| shown_host(url.expose()))
     }
 
-    /// Gives the document all its attempts once more.
-    pub fn begin_anew(&mut self) {
+    /// Gives the document all its attempts once more; the only one that `probes` a host takes all the
+    /// time between them.
+    pub fn begin_anew(&mut self, probes: bool) {
         self.retry = self.resolver.retry();
+        if probes {
+            self.retry.without_jitter();
+        }
         self.started = false;
     }
 

@@ -278,6 +278,7 @@ impl<'a> Work<'a> {
     /// for that.
     async fn bring_in_the_end(&mut self) -> Result<Option<Outcome>> {
         let mut probe: Option<Probe<'_>> = None;
+        let mut is_second = false;
         loop {
             let result = panics::guard(pin!(self.bring())).await.flatten();
             let Some((charges, host)) = self.paid_at() else {
@@ -293,6 +294,8 @@ impl<'a> Work<'a> {
                     probe.failed(&error);
                     return Err(error);
                 }
+                // Another failure of its own says nothing new about the others.
+                (Err(error), None) if is_second => return Err(error),
                 (Err(error), None) => {
                     match outages.failed((&host, &self.job.id), &error, charges) {
                         AfterFailure::Stands => return Err(error),
@@ -311,7 +314,8 @@ impl<'a> Work<'a> {
                     }
                 }
             }
-            self.attempts.begin_anew();
+            is_second = true;
+            self.attempts.begin_anew(probe.is_some());
         }
     }
 

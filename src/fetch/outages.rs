@@ -1,10 +1,11 @@
 //! A batch must not pay for documents that cannot come.
 //!
 //! Where several documents in a row fail after their URL was paid for, the storage may be out of reach for
-//! all of them. The third failure in a row at one host pauses paying: that document is tried again from the
-//! beginning, with all its retries, and the failed ones before it wait. When it arrives, the waiting ones
-//! are tried again and the batch goes on; when it fails, they fail, and no further document is paid for.
-//! Their URLs stay recorded, so that trying again never pays again.
+//! all of them. So a document that failed waits for others at its host. When another one arrives, the
+//! waiting ones are tried again, once. The third failure in a row pauses paying: that document is tried
+//! again from the beginning, with all its retries. When it arrives, the batch goes on; when it fails, the
+//! waiting ones fail, and no further document is paid for. Their URLs stay recorded, so that trying again
+//! never pays again.
 
 use crate::error::{Code, Error};
 use crate::model::{DocumentId, locked};
@@ -92,20 +93,18 @@ impl Outages {
         AfterFailure::Probes(probe)
     }
 
-    /// A document arrived from `host`. When a probe was under way, the waiting documents are tried again;
-    /// else their failures stand.
+    /// A document arrived from `host`: the documents that wait for it are tried again.
     pub fn succeeded(&self, host: &str, charges: &Charges) {
         let mut hosts = locked(&self.hosts);
         let Some(of_host) = hosts.get_mut(host) else {
             return;
         };
         of_host.in_a_row = 0;
-        let waiting = std::mem::take(&mut of_host.waiting);
+        for document in of_host.waiting.drain(..) {
+            let _ = document.send(());
+        }
         if let Some(probe) = of_host.probe.take() {
             log::warn!("{host} works again: the batch goes on");
-            for document in waiting {
-                let _ = document.send(());
-            }
             charges.resume(&probe);
         }
     }

@@ -44,6 +44,8 @@ pub struct Retry {
     attempts: u32,
     failures: u32,
     not_seen: u32,
+    /// Whether every wait takes all of its interval.
+    unhurried: bool,
 }
 
 impl Retry {
@@ -56,6 +58,7 @@ impl Retry {
             attempts: 0,
             failures: 0,
             not_seen: 0,
+            unhurried: false,
         }
     }
 
@@ -69,6 +72,11 @@ impl Retry {
     /// is that of the silence, and not of all that went well before.
     pub fn stalled(&mut self, now: Instant) {
         self.progress = now;
+    }
+
+    /// Makes every wait as long as its interval: jitter spreads many clients, and this is one.
+    pub fn without_jitter(&mut self) {
+        self.unhurried = true;
     }
 
     /// So much time was spent waiting for others, and counts for nothing.
@@ -138,7 +146,8 @@ impl Retry {
     /// The error itself, when it ends the run.
     pub async fn pause(&mut self, error: Error) -> Result<(), Error> {
         let message = error.message();
-        match self.judge(error, awake::now(), random()) {
+        let random = if self.unhurried { 1.0 } else { random() };
+        match self.judge(error, awake::now(), random) {
             Verdict::GiveUp(error) => Err(error),
             Verdict::Wait(wait) => {
                 let level = notice(wait);
