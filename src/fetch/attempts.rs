@@ -140,6 +140,8 @@ pub struct Attempts<'a> {
     pub facts: Facts,
     /// The error, unless the bytes prove to be the document: they start as HTML.
     unproven: Option<Error>,
+    /// Whether it is tried for all documents of its host.
+    probes: bool,
     _under_way: UnderWay<'a>,
 }
 
@@ -163,6 +165,7 @@ impl<'a> Attempts<'a> {
             place,
             facts: Facts::default(),
             unproven: None,
+            probes: false,
             _under_way: resolver.under_way(),
         }
     }
@@ -170,6 +173,14 @@ impl<'a> Attempts<'a> {
     /// Whether a URL of the document is known.
     pub fn has_url(&self) -> bool {
         self.url.is_some()
+    }
+
+    fn retry_anew(&self) -> Retry {
+        let retry = self.resolver.retry();
+        if self.probes {
+            return retry.without_jitter();
+        }
+        retry
     }
 
     /// The host that the document's URL names.
@@ -180,10 +191,8 @@ impl<'a> Attempts<'a> {
     /// Gives the document all its attempts once more; the only one that `probes` a host takes all the
     /// time between them.
     pub fn begin_anew(&mut self, probes: bool) {
-        self.retry = self.resolver.retry();
-        if probes {
-            self.retry.without_jitter();
-        }
+        self.probes = probes;
+        self.retry = self.retry_anew();
         self.started = false;
     }
 
@@ -250,7 +259,7 @@ impl<'a> Attempts<'a> {
             self.resolved(url)
         });
         if url.is_none() {
-            self.retry = self.resolver.retry();
+            self.retry = self.retry_anew();
         }
         let named = destination.target().is_some() || !matches!(sink, Sink::Partial(_));
         let charged = self.resolver.provider().charged;

@@ -75,8 +75,10 @@ impl Retry {
     }
 
     /// Makes every wait as long as its interval: jitter spreads many clients, and this is one.
-    pub fn without_jitter(&mut self) {
+    #[must_use]
+    pub fn without_jitter(mut self) -> Self {
         self.unhurried = true;
+        self
     }
 
     /// So much time was spent waiting for others, and counts for nothing.
