@@ -113,7 +113,8 @@ impl<'a> Pages<'a> {
     /// The next page; none after the last one.
     ///
     /// # Errors
-    /// Every code of a refused or failing API; [`Code::Protocol`] for an answer that is no page.
+    /// Every code of a refused or failing API; [`Code::Protocol`](crate::error::Code::Protocol) for an
+    /// answer that is no page.
     pub async fn next(&mut self) -> Result<Option<Page<'a>>> {
         let Some(url) = self.next.take() else {
             return Ok(None);
