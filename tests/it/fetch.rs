@@ -1,9 +1,8 @@
 //! What a fetch leaves on disk and on standard output.
 
 use crate::support::services::Service;
-use crate::support::{World, noise};
+use crate::support::{World, noise, sha256};
 use docfetch::sandbox::Document;
-use ring::digest::{SHA256, digest};
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 
 const DECK: &str = "Q3 deck \u{e4}.pdf";
@@ -12,14 +11,6 @@ fn service() -> (Service, Vec<u8>, World) {
     let (service, content) = Service::with(DECK, 300_000, &[]);
     let world = service.world();
     (service, content, world)
-}
-
-fn sha256(bytes: &[u8]) -> String {
-    digest(&SHA256, bytes)
-        .as_ref()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use crate::support::partials::{partial, read_sidecar, write_sidecar};
 use crate::support::raw::{Raw, Request, api, asked, both, head, presigned, reply, serve};
-use crate::support::{World, noise};
+use crate::support::{World, noise, sha256};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ring::digest::{SHA256, digest};
@@ -14,15 +14,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 const SIZE: usize = 300_000;
 const TAG: &str = "\"v1\"";
-
-fn hex(bytes: &[u8]) -> String {
-    let digest = digest(&SHA256, bytes);
-    digest
-        .as_ref()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
-}
 
 fn base64(bytes: &[u8]) -> String {
     STANDARD.encode(digest(&SHA256, bytes))
@@ -246,7 +237,7 @@ fn a_digest_of_the_user_decides_over_the_storages_checksum() {
     let content = noise(1000);
     let (api, _) = stale(&content, TAG, Arc::new(AtomicBool::new(true)));
     let world = World::new(&api.base());
-    let run = world.run(&["sm", "a", "--sha256", &hex(&content)]);
+    let run = world.run(&["sm", "a", "--sha256", &sha256(&content)]);
     run.exits(0)
         .says("warning: the document does not have the expected MD5");
     assert!(world.read("in-url.bin") == content);
@@ -255,7 +246,7 @@ fn a_digest_of_the_user_decides_over_the_storages_checksum() {
 #[test]
 fn bytes_that_the_storages_checksum_refuses_are_kept_and_published_by_their_digest() {
     let content = noise(SIZE);
-    let digest = hex(&content);
+    let digest = sha256(&content);
     for (provider, tag, name) in [
         ("sm", TAG, "in-url.bin"),
         ("sm", "", "in-url.bin"),
@@ -314,7 +305,7 @@ fn refused_bytes_come_again_without_their_digest_and_are_paid_for_once() {
         }
         // Another digest is of other bytes: they come again, too, and are not kept.
         world
-            .run(&[provider, "a", "--sha256", &hex(b"other")])
+            .run(&[provider, "a", "--sha256", &sha256(b"other")])
             .exits(6);
         world.run(&[provider, "a"]).exits(6);
         is_stale.store(false, Ordering::Relaxed);
@@ -335,7 +326,9 @@ fn refused_bytes_that_were_torn_since_are_not_published() {
     world.run(&["sm", "a"]).exits(6);
     let (path, _) = partial(&world);
     fs::write(&path, wrong(&content)).unwrap();
-    world.run(&["sm", "a", "--sha256", &hex(&content)]).exits(0);
+    world
+        .run(&["sm", "a", "--sha256", &sha256(&content)])
+        .exits(0);
     assert_eq!(storage.seen().len(), 2);
     assert!(world.read("in-url.bin") == content);
 }
@@ -362,10 +355,10 @@ fn refused_bytes_whose_url_is_over_are_neither_paid_for_again_nor_lost() {
     let run = world.run(&["onecodex", "a", "--json"]);
     assert_eq!(run.exits(6).error_code(), "digest_mismatch");
     let hint = run.records()[0]["error"]["hint"].clone();
-    assert!(hint.as_str().unwrap().contains(&hex(&content)), "{hint}");
+    assert!(hint.as_str().unwrap().contains(&sha256(&content)), "{hint}");
     assert_eq!(storage.seen().len(), 2);
     world
-        .run(&["onecodex", "a", "--sha256", &hex(&content)])
+        .run(&["onecodex", "a", "--sha256", &sha256(&content)])
         .exits(0);
     assert!(world.read("x.bin") == content);
     assert_eq!(api.count("POST", "/download_uri"), 1);

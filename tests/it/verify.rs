@@ -1,8 +1,7 @@
 //! `docfetch verify`.
 
 use crate::support::services::Service;
-use crate::support::{Run, World, noise};
-use docfetch::model::hexadecimal;
+use crate::support::{Run, World, noise, sha256};
 use serde_json::{Value, json};
 use std::ffi::OsStr;
 use std::fs;
@@ -23,10 +22,6 @@ const ODD: [&str; 8] = [
     "--check",
     "\u{202e}fdp.\u{1b}[2Jexe",
 ];
-
-fn sha256(bytes: &[u8]) -> String {
-    hexadecimal(ring::digest::digest(&ring::digest::SHA256, bytes).as_ref())
-}
 
 /// A record of a file with this content.
 fn record(path: &str, content: &[u8]) -> Value {

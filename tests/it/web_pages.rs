@@ -1,7 +1,7 @@
 //! Web pages that come instead of documents, and documents that are web pages.
 
 use crate::support::raw::{Raw, Request, api, both, head, presigned, reply, send_part, serve};
-use crate::support::{World, noise};
+use crate::support::{World, noise, sha256};
 use ring::digest::{SHA256, digest};
 use std::io::Write as _;
 use std::net::TcpStream;
@@ -9,15 +9,6 @@ use std::time::Duration;
 
 const PAGE: &[u8] = b"<!doctype html><title>Sign in</title>";
 const HTML: (&str, &str) = ("Content-Type", "text/html; charset=utf-8");
-
-fn hex(bytes: &[u8]) -> String {
-    let digest = digest(&SHA256, bytes);
-    digest
-        .as_ref()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
-}
 
 /// One Codex, whose metadata tells this name and size.
 fn one_codex(
@@ -112,7 +103,7 @@ fn a_paid_page_is_not_delivered_and_the_next_run_pays_nothing() {
 #[test]
 fn a_page_that_passes_is_waited_for() {
     let content = noise(5_000);
-    let digest = hex(&content);
+    let digest = sha256(&content);
     for proof in [&[][..], &["--sha256", &digest]] {
         let body = content.clone();
         let (api, storage) = both("/x.pdf", move |request, stream| match request.before {
@@ -150,7 +141,7 @@ fn a_page_costs_nothing_of_what_is_here() {
 
 #[test]
 fn a_document_that_is_a_web_page_is_fetched_where_name_size_or_digest_allow_it() {
-    let digest = hex(PAGE);
+    let digest = sha256(PAGE);
     let named = |name: &'static str| {
         move |_: &Request, stream: &mut TcpStream| {
             let disposition = format!("attachment; filename=\"{name}\"");
@@ -171,7 +162,7 @@ fn a_document_that_is_a_web_page_is_fetched_where_name_size_or_digest_allow_it()
     let (api, storage) = both("/x", named("a.docx"));
     let world = World::new(&api.base());
     is_refused(&world, &["sm", "a", "-o", "a.html"], &storage);
-    let other = hex(b"other");
+    let other = sha256(b"other");
     is_refused(&world, &["sm", "a", "--sha256", &other], &storage);
     world.run(&["sm", "a", "--sha256", &digest]).exits(0);
     assert_eq!(world.read("a.docx"), PAGE);
@@ -270,11 +261,11 @@ fn nothing_of_a_page_goes_to_standard_output() {
     run.exits(5).says("sent a web page");
     assert_eq!(run.raw_stdout, b"");
     assert_eq!(storage.seen().len(), 2);
-    let other = hex(b"other");
+    let other = sha256(b"other");
     let run = world.run(&[&to_pipe[..], &["--sha256", &other]].concat());
     run.exits(5).says("sent a web page");
     assert_eq!(run.raw_stdout, b"");
-    let digest = hex(PAGE);
+    let digest = sha256(PAGE);
     let run = world.run(&[&to_pipe[..], &["--sha256", &digest]].concat());
     assert_eq!(run.exits(0).raw_stdout, PAGE);
 }
@@ -291,7 +282,7 @@ fn what_an_earlier_run_left_of_a_page_is_not_published() {
     });
     let world = World::new(&api.base());
     // As it was before pages were refused: the digest could have proven it.
-    let digest = hex(&page);
+    let digest = sha256(&page);
     let fetch = ["sm", "a", "--retries", "0"];
     world
         .run(&[&fetch[..], &["--sha256", &digest]].concat())
