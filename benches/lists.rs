@@ -5,8 +5,8 @@
 use divan::Bencher;
 use divan::counter::ItemsCount;
 use docfetch::commands::ids::{Asked, Ids, Origin};
-use docfetch::fetch::manifest;
-use docfetch::fetch::queue::Source as _;
+use docfetch::fetch::batch::queue::Source as _;
+use docfetch::manifest::read as manifest;
 use docfetch::provider::standard_metrics;
 use std::io::Write as _;
 use tokio::runtime::Builder;

@@ -6,8 +6,8 @@ mod corpus;
 
 use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};
-use docfetch::fetch::layout::Layout;
-use docfetch::fetch::naming::{self, Template};
+use docfetch::fetch::target::naming::{self, Template};
+use docfetch::mirror::layout::Layout;
 use docfetch::model::DocumentId;
 
 fn main() {

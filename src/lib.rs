@@ -4,28 +4,33 @@
 //! bytes to a file. Three promises hold it together: *once* (a paid retrieval is requested once),
 //! *whole* (a final name means complete and verified), *quiet about secrets*.
 //!
-//! The rooms, from the roof down; a file imports only from floors below its own or from its own
-//! folder (`tests/it/floors.rs` holds them to it):
+//! The modules, from the top layer down; a file imports only from layers below its own or from its own
+//! folder (`tests/it/layers.rs` checks that):
 //!
-//! | floor | rooms |
+//! | layer | modules |
 //! | --- | --- |
-//! | 6 | `main`, [`cli`] |
-//! | 5 | [`commands`], [`ui`] |
+//! | 8 | `main`, [`cli`] |
+//! | 7 | [`commands`], [`ui`] |
+//! | 6 | [`mirror`] |
+//! | 5 | [`manifest`] |
 //! | 4 | [`fetch`] |
 //! | 3 | [`resolve`] |
 //! | 2 | [`provider`], [`http`] |
-//! | 1 | [`config`], [`state`] |
-//! | 0 | [`model`], [`secret`], [`error`], [`awake`] |
+//! | 1 | [`config`], [`state`], [`interrupt`] |
+//! | 0 | [`model`], [`secret`], [`error`], [`active_time`] |
 //!
-//! [`sandbox`] stands beside them and imports floor 0 only.
+//! [`sandbox`] stands beside them and imports layer 0 only.
 
-pub mod awake;
+pub mod active_time;
 pub mod cli;
 pub mod commands;
 pub mod config;
 pub mod error;
 pub mod fetch;
 pub mod http;
+pub mod interrupt;
+pub mod manifest;
+pub mod mirror;
 pub mod model;
 pub mod provider;
 pub mod resolve;

@@ -9,7 +9,7 @@ use crate::commands;
 use crate::commands::ledger::{Choice, Forgotten};
 use crate::error::panics;
 use crate::error::{Code, Error, Result};
-use crate::fetch::manifest::Form;
+use crate::manifest::read::Form;
 use crate::provider::{Provider, Resource, one_codex, standard_metrics};
 use crate::resolve::filter::Filter;
 use crate::resolve::row::Row;

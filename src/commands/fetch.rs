@@ -3,12 +3,12 @@
 use super::ids::{Asked, Ids, Origin};
 use crate::config::settings::Connection;
 use crate::error::{Code, Error, Result};
-use crate::fetch::append::Appender;
+use crate::fetch::batch::queue::{self, Ended, Ran, Work};
 use crate::fetch::engine::{Fetcher, Options};
 use crate::fetch::events::Progress;
-use crate::fetch::interrupt::Interrupt;
 use crate::fetch::outcome::Summary;
-use crate::fetch::queue::{self, Ended, Ran, Work};
+use crate::interrupt::Interrupt;
+use crate::manifest::append::Appender;
 use crate::provider::Provider;
 use crate::resolve::Resolver;
 use crate::resolve::charges::Charges;

@@ -2,7 +2,7 @@
 //! wanted.
 
 use crate::error::{Code, Error, Result};
-use crate::fetch::queue::Source;
+use crate::fetch::batch::queue::Source;
 use crate::model::{DocumentId, digest128};
 use crate::provider::Provider;
 use crate::state::blocking;

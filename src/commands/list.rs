@@ -2,7 +2,7 @@
 
 use crate::config::settings::Connection;
 use crate::error::Result;
-use crate::fetch::interrupt::Interrupt;
+use crate::interrupt::Interrupt;
 use crate::provider::Provider;
 use crate::resolve::Resolver;
 use crate::resolve::filter::Filter;

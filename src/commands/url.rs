@@ -2,9 +2,9 @@
 
 use crate::config::settings::Connection;
 use crate::error::Result;
-use crate::fetch::interrupt::Interrupt;
 use crate::fetch::is_served;
 use crate::http::presigned::PresignedUrl;
+use crate::interrupt::Interrupt;
 use crate::model::DocumentId;
 use crate::provider::Provider;
 use crate::resolve::{Need, Resolver};

@@ -2,8 +2,8 @@
 
 use crate::error::panics;
 use crate::error::{Code, Error, Result};
-use crate::fetch::check::{Checked, Found, Tally, check};
-use crate::fetch::manifest::{self, Entry, Manifest};
+use crate::manifest::check::{Checked, Found, Tally, check};
+use crate::manifest::read::{self, Entry, Manifest};
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs::File;
@@ -27,10 +27,10 @@ pub fn read(path: &Path) -> Result<Manifest> {
     let stdin = path == Path::new("-");
     let (name, read) = if stdin {
         let input = BufReader::new(io::stdin().lock());
-        (Path::new("standard input"), manifest::read(input))
+        (Path::new("standard input"), read::read(input))
     } else {
         let open = File::open(path).map(BufReader::new);
-        (path, open.and_then(manifest::read))
+        (path, open.and_then(read::read))
     };
     let read = read.map_err(|error| Error::io("read", name, &error))?;
     let mut manifest = read.ok_or_else(|| {

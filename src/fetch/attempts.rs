@@ -1,20 +1,20 @@
 //! Resolve, transfer, and over again from where it broke, as long as the retry policy allows.
 
-use super::destination::{Destination, Standing};
-use super::digests::{Compared, Digests};
 use super::engine::Fetcher;
 use super::events::Watcher;
-use super::naming;
 use super::partial::{Entity, Name};
-use super::places::Place;
-use super::segments::{Ended, Segments};
-use super::sidecar::Refused;
-use super::sink::Sink;
-use super::transfer::{self, Body, Copied, Opened};
-use super::verify::{Lengths, check_length};
-use super::web_page::{self, Expected, FIRST_BYTES, Verdict};
-use crate::awake;
+use crate::active_time;
 use crate::error::{Code, Error, Result};
+use crate::fetch::batch::permits::Place;
+use crate::fetch::partial::sidecar::Refused;
+use crate::fetch::target::destination::{Destination, Standing};
+use crate::fetch::target::naming;
+use crate::fetch::transfer::digests::{Compared, Digests};
+use crate::fetch::transfer::response::{self, Body, Copied, Opened};
+use crate::fetch::transfer::segments::{Ended, Segments};
+use crate::fetch::transfer::sink::Sink;
+use crate::fetch::transfer::verify::{Lengths, check_length};
+use crate::fetch::transfer::web_page::{self, Expected, FIRST_BYTES, Verdict};
 use crate::http::backoff::{self, Retry};
 use crate::http::headers::is_strong;
 use crate::http::presigned::{PresignedUrl, shown_host};
@@ -113,9 +113,9 @@ impl Course {
     fn moved_to(&mut self, held: u64, retry: &mut Retry, stalled: bool) {
         let is_new = held.saturating_sub(self.farthest) >= PROGRESS;
         if is_new && stalled {
-            retry.stalled(awake::now());
+            retry.stalled(active_time::now());
         } else if is_new {
-            retry.progressed(awake::now());
+            retry.progressed(active_time::now());
             (self.renewed, self.flapping) = (false, false);
         }
         self.farthest = self.farthest.max(held);
@@ -229,11 +229,11 @@ impl<'a> Attempts<'a> {
                 asked = &mut asking => asked,
             };
             asked?;
-            let since = awake::now();
+            let since = active_time::now();
             if !self.place.admission().await {
                 return Ok(None);
             }
-            self.facts.in_line = awake::since(since);
+            self.facts.in_line = active_time::since(since);
             self.place.asked();
         }
         Ok(Some(ahead))
@@ -423,7 +423,7 @@ impl<'a> Attempts<'a> {
             used = true;
             self.facts.requests += 1;
             let (missing, entity) = sink.missing();
-            let opened = transfer::open(http, &url, &missing, entity).await;
+            let opened = response::open(http, &url, &missing, entity).await;
             let opened = self.screen(opened, &url, known).await;
             if let Ok(Opened::Complete | Opened::Body(_)) = &opened {
                 url.proven = true;
@@ -756,7 +756,7 @@ impl<'a> Attempts<'a> {
     /// `error`, when it should be there.
     async fn wait_for_object(&mut self, url: &PresignedUrl, error: Error) -> Result<()> {
         let since = url.age();
-        let now = awake::now();
+        let now = active_time::now();
         let wait = self
             .retry
             .wait_for_object(since, error.wait(), now, backoff::random());
@@ -768,7 +768,7 @@ impl<'a> Attempts<'a> {
             backoff::notice(wait),
             "the storage does not show the document yet; looking again in {seconds:.1} s"
         );
-        awake::sleep(wait).await;
+        active_time::sleep(wait).await;
         Ok(())
     }
 

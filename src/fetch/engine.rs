@@ -1,23 +1,23 @@
 //! The one story: a document id becomes a file.
 
 use super::attempts::{Ahead, Arrived, Attempts};
-use super::destination::{Announce, Destination, Standing, Wish};
 use super::events::Progress;
-use super::interrupt::Interrupt;
-use super::outages::{AfterFailure, Outages, Probe};
 use super::outcome::{Outcome, Status};
-use super::pace::Pace;
 use super::partial::{Partial, Publication};
-use super::places::{Place, Places};
-use super::publishing;
-use super::queue::Ended;
-use super::segments::Connections;
-use super::sink::Sink;
-use super::taken::Taken;
-use super::verify::Wanted;
-use super::writable::Folders;
 use crate::error::panics;
 use crate::error::{Code, Error, Result};
+use crate::fetch::batch::outages::{AfterFailure, Outages, Probe};
+use crate::fetch::batch::permits::{Place, Places};
+use crate::fetch::batch::queue::Ended;
+use crate::fetch::partial::publish;
+use crate::fetch::target::claimed_paths::Taken;
+use crate::fetch::target::destination::{Announce, Destination, Standing, Wish};
+use crate::fetch::target::writable::Folders;
+use crate::fetch::transfer::pace::Pace;
+use crate::fetch::transfer::segments::Connections;
+use crate::fetch::transfer::sink::Sink;
+use crate::fetch::transfer::verify::Wanted;
+use crate::interrupt::Interrupt;
 use crate::model::{DocumentId, fingerprint};
 use crate::resolve::charges::Charges;
 use crate::resolve::{Known, Resolver};
@@ -378,7 +378,7 @@ impl<'a> Work<'a> {
             // No note proves what the file is: it counts as any other under the target's name.
             Err(error) if error.code() == Code::UnsafePartial => {
                 let target = self.destination.target();
-                target.map_or(Ok(()), publishing::remove_other_name)
+                target.map_or(Ok(()), publish::remove_other_name)
             }
             Err(error) if error.code() == Code::Interrupted => Err(error),
             _ => Ok(()), // what it is counts when it is needed

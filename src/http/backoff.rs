@@ -7,7 +7,7 @@
 //! the deadline ends the run at once instead. Progress, told by whoever moves bytes, starts both anew.
 //! Only [transient](Error::transient) failures are waited for at all.
 
-use crate::awake;
+use crate::active_time;
 use crate::error::Error;
 use crate::model::short_duration;
 use std::time::{Duration, Instant};
@@ -89,7 +89,7 @@ impl Retry {
 
     /// How long a wait may still be.
     pub fn left(&self) -> Duration {
-        self.left_at(awake::now())
+        self.left_at(active_time::now())
     }
 
     fn left_at(&self, now: Instant) -> Duration {
@@ -149,7 +149,7 @@ impl Retry {
     pub async fn pause(&mut self, error: Error) -> Result<(), Error> {
         let message = error.message();
         let random = if self.unhurried { 1.0 } else { random() };
-        match self.judge(error, awake::now(), random) {
+        match self.judge(error, active_time::now(), random) {
             Verdict::GiveUp(error) => Err(error),
             Verdict::Wait(wait) => {
                 let level = notice(wait);
@@ -158,7 +158,7 @@ impl Retry {
                     "{message}; trying again in {:.1} s",
                     wait.as_secs_f64()
                 );
-                awake::sleep(wait).await;
+                active_time::sleep(wait).await;
                 Ok(())
             }
         }

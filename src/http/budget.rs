@@ -11,7 +11,7 @@
 //! process may be that much younger than it looks, and counts for that much longer.
 
 use super::backoff::notice;
-use crate::awake;
+use crate::active_time;
 use crate::error::{Code, Error, Result};
 use crate::model::{MOST_REQUESTS, Rate, locked};
 use crate::state::records::{Lasting, Records};
@@ -149,7 +149,7 @@ impl Budget {
         }
         let key = key();
         let limit = milliseconds(limit).min(LONGEST_ANSWER);
-        let asked = awake::now();
+        let asked = active_time::now();
         let mut told = false;
         loop {
             let free = self
@@ -178,14 +178,14 @@ impl Budget {
                 Free::In(wait) => {
                     let wait = Duration::from_millis(wait);
                     self.tell(wait);
-                    awake::sleep(wait).await;
+                    active_time::sleep(wait).await;
                 }
                 Free::AfterAnswer => {
-                    if !told && awake::since(asked) > NOTICED {
+                    if !told && active_time::since(asked) > NOTICED {
                         log::warn!("waiting for the answers of requests that fill the rate budget");
                         told = true;
                     }
-                    awake::sleep(POLL).await;
+                    active_time::sleep(POLL).await;
                 }
             }
         }
@@ -222,11 +222,11 @@ impl Budget {
             return Ok(work(&mut locked(&self.memory)));
         }
         let what = "counting its requests";
-        let asked = awake::now();
-        let Ok(_first) = awake::timeout(patience, pin!(self.queue.lock())).await else {
+        let asked = active_time::now();
+        let Ok(_first) = active_time::timeout(patience, pin!(self.queue.lock())).await else {
             return Err(Error::new(Code::Busy, format!("another process is {what}")));
         };
-        let patience = patience.saturating_sub(awake::since(asked));
+        let patience = patience.saturating_sub(active_time::since(asked));
         let failed = match self.records.lock(&self.name, patience, what).await {
             Ok(_lock) => {
                 // One that cannot be trusted is written anew.

@@ -3,20 +3,20 @@
 //! | client | redirects | connections | carries |
 //! | --- | --- | --- | --- |
 //! | api | by hand | kept, HTTP/2 where offered | the credential |
-//! | charged | by hand | one, through a gate; used again only at once ([`super::lines`]), HTTP/1.1 | the credential |
+//! | charged | by hand | one, through a gate; used again only at once ([`crate::http::connect::idle`]), HTTP/1.1 | the credential |
 //! | storage | by hand | kept, HTTP/1.1 | no credential, cookie or Referer |
 //!
 //! None repeats a request of which a byte may have left: the library would, after a connection that it
 //! took from its pool turned out dead, and that is a second charge. (What was still in its hands when a
 //! pooled connection turned out closed goes out on another one.)
 
-use super::addresses::{Policy, Scheme, is_localhost, is_loopback};
-use super::ahead::Spare;
-use super::connector::{Along, Direct, Way};
-use super::gate::Gate;
 use crate::config::settings::Connection;
 use crate::config::variables::{self, ALL_PROXY, HTTP_PROXY, HTTPS_PROXY, NO_PROXY};
 use crate::error::{Code, Error, Result};
+use crate::http::connect::addresses::{Policy, Scheme, is_localhost, is_loopback};
+use crate::http::connect::connector::{Along, Direct, Way};
+use crate::http::connect::gate::Gate;
+use crate::http::connect::preconnect::Spare;
 use crate::secret::{PLACEHOLDER, Secret};
 use crate::state::blocking;
 use base64::Engine as _;

@@ -1,7 +1,7 @@
 //! Presigned URLs, and what storages mean when they refuse one.
 
 use super::clock::Clock;
-use crate::awake;
+use crate::active_time;
 use crate::secret::register_url;
 use jiff::{SignedDuration, Timestamp};
 use std::fmt;
@@ -32,7 +32,7 @@ impl PresignedUrl {
         register_url(&url);
         Self {
             url,
-            resolved: awake::now(),
+            resolved: active_time::now(),
             expires,
             fresh: true,
             proven: false,
@@ -41,7 +41,7 @@ impl PresignedUrl {
 
     /// Wraps what a provider handed over `since` ago, in an earlier run.
     pub fn recorded(url: Url, expires: Option<Timestamp>, since: Duration) -> Self {
-        let now = awake::now();
+        let now = active_time::now();
         Self {
             resolved: now.checked_sub(since).unwrap_or(now),
             fresh: false,
@@ -77,7 +77,7 @@ impl PresignedUrl {
 
     /// How long ago the provider handed it over, as far as this process ran.
     pub fn age(&self) -> Duration {
-        awake::since(self.resolved)
+        active_time::since(self.resolved)
     }
 
     /// Whether the URL is signed, as far as the names of its parameters tell. A redirect to a login page

@@ -1,19 +1,19 @@
 //! One request, one answer: budget, address rules, time limits, and no error that shows a URL.
 
-use super::addresses::{Policy, Scheme};
-use super::ahead::Spare;
 use super::budget::{Blocked, Budget};
 use super::client::{Channel, Clients};
 use super::clock::Clock;
 use super::failure::{self, Failure};
-use super::gate::{BeforeSend, Gate};
 use super::headers;
-use super::lines::{Line, Lines};
 use super::presigned::{redacted, shown_host};
 use super::stall::StallWatch;
-use crate::awake::{self, Wait};
+use crate::active_time::{self, Wait};
 use crate::config::settings::{Connection, RateLimit};
 use crate::error::{Code, Error, Result};
+use crate::http::connect::addresses::{Policy, Scheme};
+use crate::http::connect::gate::{BeforeSend, Gate};
+use crate::http::connect::idle::{Line, Lines};
+use crate::http::connect::preconnect::Spare;
 use crate::model::{Rate, fingerprint};
 use crate::secret::Secret;
 use crate::state::records::{BUDGETS, StateFolder};
@@ -408,8 +408,8 @@ impl Http {
         shown: &str,
     ) -> Result<Reply, Failure> {
         let host = shown_host(url);
-        let started = awake::now();
-        let answer = awake::timeout(time.head, pin!(request.send())).await;
+        let started = active_time::now();
+        let answer = active_time::timeout(time.head, pin!(request.send())).await;
         let result = match answer {
             Ok(Ok(response)) => Ok(Reply {
                 response,
@@ -425,7 +425,7 @@ impl Http {
                 sent: true,
             }),
         };
-        let elapsed = awake::since(started).as_secs_f64() * 1000.0;
+        let elapsed = active_time::since(started).as_secs_f64() * 1000.0;
         match &result {
             Ok(reply) => {
                 self.clock.learn(reply.headers(), Timestamp::now());
@@ -585,10 +585,10 @@ impl Reply {
             let wait = Wait::begin();
             let left = self
                 .end
-                .map(|(end, _)| end.saturating_duration_since(awake::now()));
+                .map(|(end, _)| end.saturating_duration_since(active_time::now()));
             let patience = watch.patience().min(left.unwrap_or(Duration::MAX));
             let patience = patience.min(longest);
-            let piece = awake::timeout(patience, pin!(self.response.chunk())).await;
+            let piece = active_time::timeout(patience, pin!(self.response.chunk())).await;
             let moved = match &piece {
                 Ok(Ok(Some(bytes))) => bytes.len() as u64,
                 _ => 0,
@@ -604,7 +604,7 @@ impl Reply {
                 (Ok(Err(error)), _) => {
                     return Err(failure::from_library(&error, &self.host).error);
                 }
-                (Err(_), Some((end, whole))) if awake::now() >= end => {
+                (Err(_), Some((end, whole))) if active_time::now() >= end => {
                     return Err(endless(&self.host, whole));
                 }
                 _ if watch.stalled() => return Err(stalled(&self.host, self.stall_timeout)),
@@ -631,7 +631,7 @@ impl Reply {
     pub async fn read(mut self, limit: usize, enough: impl Fn(&[u8]) -> bool) -> (Vec<u8>, End) {
         let mut watch = self.stall_watch();
         let mut body = Vec::new();
-        let mut looked = awake::now();
+        let mut looked = active_time::now();
         loop {
             match self.chunk_within(&mut watch, LOOK).await {
                 Ok(Some(None)) => return (body, End::Whole),
@@ -643,18 +643,18 @@ impl Reply {
                 body.truncate(limit);
                 return (body, End::Cut);
             }
-            if awake::since(looked) >= LOOK {
+            if active_time::since(looked) >= LOOK {
                 if enough(&body) {
                     return (body, End::Cut);
                 }
-                looked = awake::now();
+                looked = active_time::now();
             }
         }
     }
 
     /// The first bytes of an error's body; a body that breaks or takes long says nothing.
     pub async fn error_body(self) -> Vec<u8> {
-        let body = awake::timeout(ERROR_TIME, pin!(self.body(ERROR_BODY))).await;
+        let body = active_time::timeout(ERROR_TIME, pin!(self.body(ERROR_BODY))).await;
         body.unwrap_or_else(|_| Ok(Vec::new())).unwrap_or_default()
     }
 }
@@ -713,7 +713,7 @@ mod tests {
 
     #[test]
     fn a_paid_answer_is_waited_for_five_minutes_whatever_the_other_limits_are() {
-        use crate::http::gate::no_hook;
+        use crate::http::connect::gate::no_hook;
         let minutes = |minutes| Duration::from_mins(minutes);
         let time = |retry_max_time, charged| {
             let request = ApiRequest {

@@ -1,6 +1,6 @@
 //! When a transfer counts as stalled.
 //!
-//! Only time spent waiting for the network counts ([`crate::awake`]): a slow disk or a paused reader of
+//! Only time spent waiting for the network counts ([`crate::active_time`]): a slow disk or a paused reader of
 //! standard output is not the server's fault.
 
 use std::collections::VecDeque;

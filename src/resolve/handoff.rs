@@ -3,8 +3,8 @@
 use super::{Ask, Resolver, answer, fields};
 use crate::error::{Code, Error, Result};
 use crate::http::backoff::Retry;
+use crate::http::connect::gate::BeforeSend;
 use crate::http::failure::Failure;
-use crate::http::gate::BeforeSend;
 use crate::http::headers;
 use crate::http::presigned::PresignedUrl;
 use crate::http::send::Reply;

@@ -4,7 +4,6 @@
 //! made to the API: the token, the free metadata, the handoff and the listing. Free requests are
 //! repeated by the retry policy; one that may be charged is the [`ledger`]'s to permit.
 
-mod ahead;
 mod answer;
 pub mod charges;
 mod fields;
@@ -13,26 +12,27 @@ mod handoff;
 pub mod ledger;
 pub mod listing;
 mod page;
+mod prefetch;
 pub mod retrieval;
 pub mod row;
 mod token;
 
-use crate::awake;
+use crate::active_time;
 use crate::config::places;
 use crate::config::settings::Connection;
 use crate::error::{Code, Error, Result};
 use crate::http::backoff::{Policy, Retry};
+use crate::http::connect::gate::{BeforeSend, no_hook};
 use crate::http::failure::Failure;
-use crate::http::gate::{BeforeSend, no_hook};
 use crate::http::presigned::PresignedUrl;
 use crate::http::send::{ApiRequest, Authorization, Http, Reply};
 use crate::model::{DocumentId, LARGEST_SIZE, fingerprint};
 use crate::provider::{Auth, Credentials, Metadata, Provider, Resource};
 use crate::secret::{Secret, admit};
 use crate::state::records::StateFolder;
-use ahead::LastStorage;
 use charges::Charges;
 use ledger::Ledger;
+use prefetch::LastStorage;
 use reqwest::Method;
 use reqwest::header::{AUTHORIZATION, HeaderName};
 use std::time::Duration;
@@ -153,7 +153,7 @@ impl Resolver {
 
     /// Attempts and deadline for one document.
     pub fn retry(&self) -> Retry {
-        Retry::new(self.retry, awake::now())
+        Retry::new(self.retry, active_time::now())
     }
 
     /// What makes documents of this provider, kind, base and account different from all others: for

@@ -5,7 +5,7 @@ use super::charges::{Charged, Charges};
 use super::ledger::UnderWay;
 use super::ledger::table::{Event, RetrievalRequest, State, Verdict};
 use super::{Need, Resolver};
-use crate::awake;
+use crate::active_time;
 use crate::error::{Code, Error, Result};
 use crate::http::backoff::Retry;
 use crate::http::failure::Failure;
@@ -87,9 +87,9 @@ impl Resolver {
         let entry = &Mutex::new(entry);
         let note = async |event: Event<'_>| entry.lock().await.note(event, clock.best()).await;
         loop {
-            let waiting = awake::now();
+            let waiting = active_time::now();
             let permit = self.charges.permit(id).await?;
-            retry.paused(awake::since(waiting));
+            retry.paused(active_time::since(waiting));
             let permit = std::sync::Mutex::new(permit);
             let before_send = async || {
                 let noted = note(Event::Sending).await;

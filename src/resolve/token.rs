@@ -3,7 +3,7 @@
 
 use super::{Resolver, answer, fields};
 use crate::error::{Code, Error, Result};
-use crate::http::gate::no_hook;
+use crate::http::connect::gate::no_hook;
 use crate::http::send::{ApiRequest, Authorization};
 use crate::model::fingerprint;
 use crate::provider::Credentials;

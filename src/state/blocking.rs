@@ -5,7 +5,7 @@
 //! its files, standard streams and name resolution. Here, work waits for no thread: an idle one takes it,
 //! else a new one, else the caller does it.
 
-use crate::awake::apart;
+use crate::active_time::apart;
 use crate::error::panics::{self, Panic};
 use crate::model::locked;
 use std::collections::VecDeque;

@@ -1,7 +1,7 @@
 //! One process at a time: a lock on a file of our own, which ends with the process that holds it.
 
 use super::files::{Names, names, open_named, open_own_if_there};
-use crate::awake;
+use crate::active_time;
 use crate::error::{Code, Error, Result};
 use rustix::fs::OFlags;
 use std::fs::{File, TryLockError};
@@ -28,7 +28,7 @@ pub async fn lock_own(
     what: &str,
     mut lost: impl FnMut(File),
 ) -> Result<(File, usize)> {
-    let asked = awake::now();
+    let asked = active_time::now();
     let [mut poll, longest] = POLL;
     let mut told = false;
     loop {
@@ -48,10 +48,10 @@ pub async fn lock_own(
             Err(TryLockError::WouldBlock) => true,
             Err(TryLockError::Error(error)) => return Err(Error::io("lock", path, &error)),
         };
-        if awake::since(asked) >= patience && (is_held || poll > POLL[0]) {
+        if active_time::since(asked) >= patience && (is_held || poll > POLL[0]) {
             return Err(busy(path, what, is_held));
         }
-        if is_held && !told && awake::since(asked) > NOTICED {
+        if is_held && !told && active_time::since(asked) > NOTICED {
             log::warn!("another process is {what}; waiting for it");
             told = true;
         }

@@ -2,8 +2,8 @@
 
 use super::diagnostics::paint;
 use super::sanitize::printable;
-use crate::fetch::check::Tally;
 use crate::fetch::outcome::{Costs, Summary};
+use crate::manifest::check::Tally;
 use crate::model::short_duration;
 use crate::provider::Resource;
 use crate::resolve::ledger::inspect::Listed;

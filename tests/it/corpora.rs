@@ -67,7 +67,7 @@ fn assert_safe(name: &str, what: &str) {
 /// The name that docfetch derives from a header, none when it falls back to the URL's.
 fn derived(header: &[u8]) -> Option<String> {
     docfetch::http::content_disposition::file_name(header)
-        .and_then(|name| docfetch::fetch::naming::safe(&name))
+        .and_then(|name| docfetch::fetch::target::naming::safe(&name))
 }
 
 #[test]
@@ -130,11 +130,11 @@ fn all_119_hostile_names_are_safe_or_refused_whatever_their_way_in() {
                 assert_safe(&name, &attack.name);
             }
         }
-        if let Some(name) = docfetch::fetch::naming::safe(&attack.name) {
+        if let Some(name) = docfetch::fetch::target::naming::safe(&attack.name) {
             assert_safe(&name, &attack.name);
         }
         let url = url::Url::parse(&format!("https://host/{encoded}")).unwrap();
-        if let Some(name) = docfetch::fetch::naming::from_url(&url) {
+        if let Some(name) = docfetch::fetch::target::naming::from_url(&url) {
             assert_safe(&name, &attack.name);
         }
     }

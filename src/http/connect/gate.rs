@@ -3,12 +3,12 @@
 //! A request that may cost money is recorded before anything of it leaves, and not earlier: a run that
 //! is stopped while a connection is still being made has asked for nothing. So the connector of such
 //! a request stops at a [`Gate`] once its connection stands (name resolution, proxy and TLS handshake
-//! done), and goes on when the record is made. (A connection that is used again ([`super::lines`]) stops
+//! done), and goes on when the record is made. (A connection that is used again ([`crate::http::connect::idle`]) stops
 //! nowhere: there the record is made first.)
 
-use super::connector::{Connecting, Way};
-use super::failure::Failure;
 use crate::error::Result;
+use crate::http::connect::connector::{Connecting, Way};
+use crate::http::failure::Failure;
 use futures_util::future::LocalBoxFuture;
 use std::pin::pin;
 use std::sync::Arc;

@@ -1,7 +1,7 @@
 //! Connectors that do something about each connection that they make: the library takes such a one as a
 //! layer around its own.
 
-use crate::awake;
+use crate::active_time;
 use std::io;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
@@ -82,7 +82,7 @@ where
     fn call(&mut self, request: R) -> Self::Future {
         let (limit, connecting) = (self.limit, self.connector.call(request));
         self.way.lead(async move {
-            let connected = awake::timeout(limit, pin!(connecting)).await;
+            let connected = active_time::timeout(limit, pin!(connecting)).await;
             connected.unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut).into()))
         })
     }

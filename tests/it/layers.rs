@@ -3,19 +3,21 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The floor of each room; files that are not in a room of their own stand at the top level.
-fn floor(room: &str) -> u32 {
-    match room {
-        "main" | "lib" | "cli" => 6,
-        "commands" | "ui" => 5,
+/// The layer of each top-level module.
+fn layer(module: &str) -> u32 {
+    match module {
+        "main" | "lib" | "cli" => 8,
+        "commands" | "ui" => 7,
+        "mirror" => 6,
+        "manifest" => 5,
         "fetch" => 4,
         "resolve" => 3,
         "provider" | "http" => 2,
-        "state" | "config" => 1,
-        "model" | "secret" | "error" | "awake" => 0,
-        // Beside the house: it stands on floor 0, and only a command and the screen look at it.
+        "state" | "config" | "interrupt" => 1,
+        "model" | "secret" | "error" | "active_time" => 0,
+        // It imports layer 0 only, and only a command and the terminal import it.
         "sandbox" => 1,
-        other => panic!("the room {other:?} has no floor; see src/lib.rs"),
+        other => panic!("the module {other:?} has no layer; see src/lib.rs"),
     }
 }
 
@@ -30,7 +32,7 @@ fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// Rooms that a file names with `crate::`, wherever it stands but in comments.
+/// Modules that a file names with `crate::`, wherever it stands but in comments.
 fn imports(text: &str) -> Vec<String> {
     text.lines()
         .filter(|line| !line.trim_start().starts_with("//"))
@@ -52,12 +54,13 @@ fn imports_go_down_only() {
     let mut upward = Vec::new();
     for file in files {
         let path = file.strip_prefix(&root).unwrap().with_extension("");
-        let room = path.iter().next().unwrap().to_str().unwrap().to_owned();
+        let module = path.iter().next().unwrap().to_str().unwrap().to_owned();
         for import in imports(&fs::read_to_string(&file).unwrap()) {
-            let down = import == room
-                || floor(&import) < floor(&room)
-                    && (room != "sandbox" || floor(&import) == 0)
-                    && (import != "sandbox" || matches!(room.as_str(), "commands" | "ui" | "cli"));
+            let down = import == module
+                || layer(&import) < layer(&module)
+                    && (module != "sandbox" || layer(&import) == 0)
+                    && (import != "sandbox"
+                        || matches!(module.as_str(), "commands" | "ui" | "cli"));
             if !down {
                 upward.push(format!("{} imports {import}", path.display()));
             }

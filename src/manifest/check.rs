@@ -1,10 +1,10 @@
 //! Whether a file is still what a manifest says of it.
 
-use super::digests::sha256_while;
-use super::manifest::{Entry, sha256sum_line};
-use super::outcome::{Failure, with_bytes};
 use crate::error::panics::Panic;
 use crate::error::{Code, Error};
+use crate::fetch::outcome::{Failure, with_bytes};
+use crate::fetch::transfer::digests::sha256_while;
+use crate::manifest::read::{Entry, sha256sum_line};
 use serde::Serialize;
 use std::fmt;
 use std::fs;

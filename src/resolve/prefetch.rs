@@ -1,8 +1,8 @@
 //! The storage of last time: where the next document of the same account most likely is.
 
-use super::Resolver;
 use crate::http::presigned::PresignedUrl;
 use crate::model::{fingerprint, locked};
+use crate::resolve::Resolver;
 use crate::state::records::{Lasting, ORIGINS, Records, StateFolder};
 use serde::{Deserialize, Serialize};
 use std::sync::Mutex;

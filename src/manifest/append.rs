@@ -3,9 +3,9 @@
 //! Lines are appended whole, each by a single write, so that a run that is killed leaves a manifest
 //! that can be read, and processes may share one.
 
-use super::outcome::Failed;
-use super::queue::Ended;
 use crate::error::{Error, Result};
+use crate::fetch::batch::queue::Ended;
+use crate::fetch::outcome::Failed;
 use crate::secret::redact_json;
 use crate::state::files::open_own;
 use rustix::fs::OFlags;

@@ -5,10 +5,10 @@
 //! read back, out of the system's memory, by a thread that follows the writer: hashing costs as much
 //! time as a transfer, and goes on beside it. What is short is hashed at its end.
 
-use super::partial::Entity;
-use super::sink::Sink;
-use super::verify::Wanted;
 use crate::error::{Code, Error, Result};
+use crate::fetch::partial::Entity;
+use crate::fetch::transfer::sink::Sink;
+use crate::fetch::transfer::verify::Wanted;
 use crate::http::headers::Checksum;
 use crate::model::{hexadecimal, locked};
 use crate::state::files::read_piece;

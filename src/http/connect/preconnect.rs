@@ -6,7 +6,7 @@
 //! Nothing is sent on it but the TLS handshake, and where it fails nobody is told: then the
 //! connection is made when it is needed, as ever.
 
-use super::connector::{Connecting, Way};
+use crate::http::connect::connector::{Connecting, Way};
 use crate::model::locked;
 use std::any::Any;
 use std::sync::{Arc, Mutex};

@@ -1,6 +1,6 @@
 //! Which paths the documents of a batch have taken, as far as any disk can tell paths apart.
 
-use super::turns::{Turn, Turns};
+use crate::fetch::target::name_order::{Turn, Turns};
 use crate::model::{digest128, locked};
 use crate::state::files::FileIdentity;
 use icu_casemap::CaseMapper;

@@ -4,9 +4,9 @@
 //! It is written in one of two places of its file in turn, each sealed by a CRC, so that one that is
 //! torn by a power failure leaves the other one.
 
-use super::extents::{self, Noted};
-use super::partial::Name;
 use crate::error::{Error, Result};
+use crate::fetch::partial::Name;
+use crate::fetch::partial::extents::{self, Noted};
 use crate::http::headers::{Checksum, is_strong};
 use crate::state::files::{open_own, write_record};
 use crate::state::records::Lasting;

@@ -1,7 +1,7 @@
 //! SIGINT and SIGTERM: the first asks everything under way for a clean stop, a second one ends the
 //! process at once.
 
-use crate::awake;
+use crate::active_time;
 use crate::error::{Code, Error, Result};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
@@ -94,7 +94,7 @@ impl Interrupt {
                 .await;
             }
             if must_not_stop() {
-                awake::turn().await; // for an answer that has arrived by now
+                active_time::turn().await; // for an answer that has arrived by now
             }
             signal
         };

@@ -1,13 +1,13 @@
 //! Many documents: taken up in the order of asking, so many at a time, and just in time: the next one is
-//! asked for only when there is a place for it ([`super::places`]). A panic ends the work on one document,
+//! asked for only when there is a place for it ([`crate::fetch::batch::permits`]). A panic ends the work on one document,
 //! and never that on others, which may have been paid for.
 
-use super::interrupt::Interrupt;
-use super::outages::Outages;
-use super::outcome::Outcome;
-use super::places::{Place, Places};
 use crate::error::Result;
 use crate::error::panics::{self, Panic};
+use crate::fetch::batch::outages::Outages;
+use crate::fetch::batch::permits::{Place, Places};
+use crate::fetch::outcome::Outcome;
+use crate::interrupt::Interrupt;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use std::cell::Cell;

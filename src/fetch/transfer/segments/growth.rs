@@ -5,7 +5,7 @@
 //! not help is taken back; where it cannot be known what helped, it stays at that. Whoever was busy once
 //! is given more only when it is idle for longer: a pause of the network is no reason.
 
-use super::missing::SHORTEST;
+use crate::fetch::transfer::segments::missing::SHORTEST;
 use rustix::time::{ClockId, clock_gettime};
 use std::time::{Duration, Instant};
 

@@ -1,8 +1,8 @@
 //! Where the bytes go: a partial, or standard output.
 
-use super::partial::{Entity, Partial};
-use super::stdout::Stdout;
 use crate::error::{Code, Error, Result};
+use crate::fetch::partial::{Entity, Partial};
+use crate::fetch::transfer::stdout::Stdout;
 use std::ops::Range;
 
 /// Where the bytes go.

@@ -12,14 +12,14 @@
 mod growth;
 mod missing;
 
-use super::attempts::PROGRESS;
-use super::digests::Digests;
-use super::events::Watcher;
-use super::pace::Pace;
-use super::partial::{Entity, Partial};
-use super::transfer::{self, Body, Copied, Opened};
-use crate::awake;
+use crate::active_time;
 use crate::error::{Code, Error, Result};
+use crate::fetch::attempts::PROGRESS;
+use crate::fetch::events::Watcher;
+use crate::fetch::partial::{Entity, Partial};
+use crate::fetch::transfer::digests::Digests;
+use crate::fetch::transfer::pace::Pace;
+use crate::fetch::transfer::response::{self, Body, Copied, Opened};
 use crate::http::backoff::{self, Retry, Verdict};
 use crate::http::headers::is_strong;
 use crate::http::presigned::PresignedUrl;
@@ -230,7 +230,7 @@ impl Segments<'_> {
             retry: retry.clone(),
             stop: None,
             rest: Duration::ZERO,
-            not_before: awake::now(),
+            not_before: active_time::now(),
             opening: 0,
             resting: 0,
         };
@@ -238,11 +238,11 @@ impl Segments<'_> {
             Box::pin(async move {
                 match next {
                     Next::Ask(range) => {
-                        let opened = transfer::open(self.http, self.url, &range, entity).await;
+                        let opened = response::open(self.http, self.url, &range, entity).await;
                         Event::Opened(range, opened)
                     }
                     Next::Rest(wait) => {
-                        awake::sleep(wait).await;
+                        active_time::sleep(wait).await;
                         Event::Rested
                     }
                 }
@@ -420,7 +420,7 @@ impl Work<'_> {
     fn note(&mut self, error: Error, others: usize) {
         log::info!("a segment broke: {}", error.message());
         let held = self.partial.held();
-        let now = awake::now();
+        let now = active_time::now();
         if held >= self.held_then + PROGRESS {
             match error.code() {
                 Code::Stalled => self.retry.stalled(now),
@@ -455,7 +455,9 @@ impl Work<'_> {
         if self.stop.is_some() || going >= self.growth.wanted || self.missing.is_empty() {
             return None;
         }
-        let held_back = self.not_before.saturating_duration_since(awake::now());
+        let held_back = self
+            .not_before
+            .saturating_duration_since(active_time::now());
         let rest = held_back.max(std::mem::take(&mut self.rest));
         if !rest.is_zero() {
             self.resting += 1;
@@ -473,7 +475,9 @@ impl Work<'_> {
 
     /// Whoever goes on asks no sooner than the storage allows.
     async fn end(self) -> Result<Ended> {
-        let held_back = self.not_before.saturating_duration_since(awake::now());
+        let held_back = self
+            .not_before
+            .saturating_duration_since(active_time::now());
         let ended = match self.stop {
             _ if self.missing.is_empty() => return Ok(Ended::Copied(Copied::All)),
             Some(Stop::Failed(error)) => {
@@ -485,7 +489,7 @@ impl Work<'_> {
             Some(Stop::Ended(ended)) => ended,
             None => Ended::NoRanges,
         };
-        awake::sleep(held_back).await;
+        active_time::sleep(held_back).await;
         Ok(ended)
     }
 }

@@ -1,12 +1,12 @@
 //! Which file a document becomes, and whether it may be written.
 
-use super::digests::sha256_of;
-use super::naming::{self, Template};
-use super::partial::{Partial, Publication, Published};
-use super::taken::Taken;
-use super::turns::Turn;
-use super::writable::{self, Replaceable};
 use crate::error::{Code, Error, Result};
+use crate::fetch::partial::{Partial, Publication, Published};
+use crate::fetch::target::claimed_paths::Taken;
+use crate::fetch::target::name_order::Turn;
+use crate::fetch::target::naming::{self, Template};
+use crate::fetch::target::writable::{self, Replaceable};
+use crate::fetch::transfer::digests::sha256_of;
 use crate::model::DocumentId;
 use crate::secret::is_in;
 use crate::state::blocking;

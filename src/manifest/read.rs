@@ -3,7 +3,7 @@
 //! Two forms are read: the JSON lines of docfetch, and the lines of GNU sha256sum. Nothing here looks at
 //! the files.
 
-use super::outcome::path_of_bytes;
+use crate::fetch::outcome::path_of_bytes;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use std::collections::HashMap;

@@ -4,14 +4,14 @@
 //! Only a 200 to a plain request and a 206 that continues the very same representation are
 //! accepted. Everything else is an error, or a value that tells the engine which way to go.
 
-use super::digests::Digests;
-use super::events::Watcher;
-use super::naming;
-use super::pace::Pace;
-use super::partial::{Entity, Name};
-use super::sink::Sink;
-use super::web_page::{FIRST_BYTES, starts_as_html};
 use crate::error::{Code, Error, Result};
+use crate::fetch::events::Watcher;
+use crate::fetch::partial::{Entity, Name};
+use crate::fetch::target::naming;
+use crate::fetch::transfer::digests::Digests;
+use crate::fetch::transfer::pace::Pace;
+use crate::fetch::transfer::sink::Sink;
+use crate::fetch::transfer::web_page::{FIRST_BYTES, starts_as_html};
 use crate::http::content_disposition;
 use crate::http::headers::{self, ContentRange};
 use crate::http::presigned::{PresignedUrl, Refusal, refusal};

@@ -6,12 +6,12 @@
 //! what became of it. So every file of the mirror is known, whenever it was killed, and nothing that is
 //! there is fetched again.
 
-use super::append::Appender;
-use super::digests::sha256_of;
-use super::naming;
-use super::outcome::{Outcome, Status};
-use super::publishing;
 use crate::error::{Code, Error, Result};
+use crate::fetch::outcome::{Outcome, Status};
+use crate::fetch::partial::publish;
+use crate::fetch::target::naming;
+use crate::fetch::transfer::digests::sha256_of;
+use crate::manifest::append::Appender;
 use crate::resolve::row::Row;
 use crate::state::blocking;
 use crate::state::files::{fresh, make_folder, open_own, remove, sync_names};
@@ -357,7 +357,7 @@ impl Known {
             let (path, sought) = (folder.join(&entry.path), entry.clone());
             let looking = blocking::run(move || {
                 let is_there = sought.is_at(&path);
-                if is_there && let Err(error) = publishing::remove_other_name(&path) {
+                if is_there && let Err(error) = publish::remove_other_name(&path) {
                     log::warn!("a stale partial stays: {}", error.message());
                 }
                 is_there

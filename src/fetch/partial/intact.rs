@@ -4,8 +4,8 @@
 //! all bytes are read and compared with their CRCs before the first of them is believed, in a thread of
 //! their own: other documents go on meanwhile.
 
-use super::events::Watcher;
-use super::extents::{Extents, Noted, crc, shown};
+use crate::fetch::events::Watcher;
+use crate::fetch::partial::extents::{Extents, Noted, crc, shown};
 use crate::state::files::read_piece;
 use crc_fast::Digest;
 use std::fs::File;

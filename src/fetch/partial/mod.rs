@@ -11,13 +11,17 @@
 //! What arrives is synced piece by piece in a thread beside the transfer, so that little is left for
 //! the last sync, before the file gets its name.
 
+pub mod extents;
+pub mod intact;
+pub mod publish;
+pub mod sidecar;
+
 use super::events::Watcher;
-use super::extents::Extents;
-use super::intact::{crc_of, intact};
-use super::publishing;
-use super::sidecar::{Refused, Sidecar, SidecarFile};
-use crate::awake::apart;
+use crate::active_time::apart;
 use crate::error::{Code, Error, Result};
+use crate::fetch::partial::extents::Extents;
+use crate::fetch::partial::intact::{crc_of, intact};
+use crate::fetch::partial::sidecar::{Refused, Sidecar, SidecarFile};
 use crate::http::headers::{Checksum, is_strong};
 use crate::state::blocking;
 use crate::state::files::{
@@ -171,7 +175,7 @@ impl Partial {
             if found.nlink() < 2 {
                 break (file, found);
             }
-            let finished = publishing::finish(&path, &found, &folder)?;
+            let finished = publish::finish(&path, &found, &folder)?;
             published = Some(Publication {
                 file: FileIdentity::of(&found),
                 finished: Some(finished.ok_or_else(|| refused(&path, HAS_ANOTHER_NAME))?),
@@ -649,7 +653,7 @@ impl Partial {
     /// mended.
     fn note_target(&mut self, target: &Path) {
         self.bare = false;
-        if let Err(error) = publishing::note(&self.path, target) {
+        if let Err(error) = publish::note(&self.path, target) {
             log::info!("{}", error.message());
         }
     }

@@ -1,8 +1,8 @@
 //! Whether a document can get its name, found out before anything is paid for: a folder may take new
 //! files and let none be renamed, and a file may be one that nothing can replace.
 
-use super::partial::Partial;
 use crate::error::{Code, Error, Result};
+use crate::fetch::partial::Partial;
 use crate::model::{digest128, locked};
 use crate::state::files::remove;
 use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags};

@@ -1,0 +1,5 @@
+//! What runs leave behind, as JSON lines.
+
+pub mod append;
+pub mod check;
+pub mod read;
