@@ -10,7 +10,7 @@ use crate::error::{Code, Error, Result};
 use crate::fetch::batch::queue::Ended;
 use crate::fetch::engine::Options;
 use crate::fetch::outcome::Summary;
-use crate::fetch::target::destination::{IfExists, Wish};
+use crate::fetch::target::destination::{IfExists, TargetOptions};
 use crate::fetch::target::naming::Template;
 use crate::fetch::transfer::verify::Wanted;
 use crate::provider::Provider;
@@ -76,7 +76,7 @@ pub async fn sync(arguments: Sync) -> u8 {
     };
     let limit = filters.limit;
     let connection = connection(batch.connection.clone(), &batch.charges);
-    let wish = Wish {
+    let target_options = TargetOptions {
         file: None,
         folder: dir.clone(),
         template: Template::default(),
@@ -96,7 +96,7 @@ pub async fn sync(arguments: Sync) -> u8 {
                 expected_sha256: None,
                 sha256: true,
             },
-            ..options(&batch, wish, &connection)
+            ..options(&batch, target_options, &connection)
         },
         connection,
         manifest: batch.manifest,
@@ -115,9 +115,9 @@ fn look_of_batch(batch: &BatchArgs) -> Look {
 }
 
 /// What a fetch by ids and a mirror have in common.
-fn options(batch: &BatchArgs, wish: Wish, connection: &Connection) -> Options {
+fn options(batch: &BatchArgs, target_options: TargetOptions, connection: &Connection) -> Options {
     Options {
-        wish: Arc::new(wish),
+        target_options: Arc::new(target_options),
         jobs: usize::from(batch.jobs),
         connections: batch.connections,
         stdout: false,
@@ -256,7 +256,7 @@ fn batch(provider: Provider, arguments: Fetch) -> Result<Batch> {
         (None, Some(_)) => Some("--sha256"),
         (None, None) => None,
     };
-    let wish = Wish {
+    let target_options = TargetOptions {
         file: output.filter(|_| !stdout),
         folder: folder(arguments.output_dir),
         template: arguments.name,
@@ -272,7 +272,7 @@ fn batch(provider: Provider, arguments: Fetch) -> Result<Batch> {
                 expected_sha256: arguments.sha256,
                 sha256: batch.output_args.json || batch.manifest.is_some(),
             },
-            ..options(&batch, wish, &connection)
+            ..options(&batch, target_options, &connection)
         },
         connection,
         manifest: batch.manifest,

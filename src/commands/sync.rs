@@ -8,7 +8,7 @@ use crate::fetch::batch::queue::{self, Ended, Source, Work};
 use crate::fetch::engine::{Fetcher, Job, Options};
 use crate::fetch::events::Progress;
 use crate::fetch::outcome::{Outcome, Status, Summary};
-use crate::fetch::target::destination::{IfExists, Wish};
+use crate::fetch::target::destination::{IfExists, TargetOptions};
 use crate::fetch::target::naming::Template;
 use crate::fetch::transfer::digests::sha256_of;
 use crate::interrupt::Interrupt;
@@ -246,8 +246,8 @@ impl Keeper<'_> {
         };
         let version = Version::of(&row);
         let Some(entry) = self.mirror.entry(provider.name, &row.id).cloned() else {
-            let wish = self.new_place(&id, &row);
-            return self.fetch(turn, id, row, wish, version);
+            let target_options = self.new_place(&id, &row);
+            return self.fetch(turn, id, row, target_options, version);
         };
         Box::pin(async move {
             // What was changed here is said, also where a new version replaces it.
@@ -258,12 +258,12 @@ impl Keeper<'_> {
                 let result = Ok(Outcome { charged, ..skipped });
                 return Some(Ended::unasked(row.id, result, provider.charged));
             }
-            let wish = if self.mirror.is_direct(&entry) {
+            let target_options = if self.mirror.is_direct(&entry) {
                 self.old_place(&entry)
             } else {
                 self.new_place(&id, &row)
             };
-            self.fetch(turn, id, row, wish, version).await
+            self.fetch(turn, id, row, target_options, version).await
         })
     }
 
@@ -292,14 +292,14 @@ impl Keeper<'_> {
     }
 
     /// Where a document goes that the mirror does not know.
-    fn new_place(&self, id: &DocumentId, row: &Row) -> Wish {
+    fn new_place(&self, id: &DocumentId, row: &Row) -> TargetOptions {
         let provider = self.fetcher.resolver().provider();
         let values = |field: &str| value(row, field);
         let (folder, template) = self
             .layout
             .place(id, row.name.as_deref(), provider.name, &values);
         let length = row.size.filter(|_| provider.charged);
-        Wish {
+        TargetOptions {
             file: None,
             folder: self.mirror.folder().join(folder),
             template,
@@ -308,8 +308,8 @@ impl Keeper<'_> {
     }
 
     /// Where a document goes that the mirror knows: the old file is kept until the new one is whole.
-    fn old_place(&self, entry: &Entry) -> Wish {
-        Wish {
+    fn old_place(&self, entry: &Entry) -> TargetOptions {
+        TargetOptions {
             file: Some(entry.path.clone()),
             folder: self.mirror.folder().to_path_buf(),
             template: Template::default(),
@@ -322,7 +322,7 @@ impl Keeper<'_> {
         turn: (u64, Place),
         id: DocumentId,
         row: Row,
-        wish: Wish,
+        target_options: TargetOptions,
         version: Version,
     ) -> Work<'_> {
         let charged = self.fetcher.resolver().provider().charged;
@@ -334,7 +334,7 @@ impl Keeper<'_> {
                 name: row.name,
                 size: row.size,
             }),
-            wish: Some(Arc::new(wish)),
+            target_options: Some(Arc::new(target_options)),
             // A complete partial of what costs is published without asking anybody: it must be of this.
             version: charged.then(|| version.identity()),
             journal: Some(Arc::new(move |outcome: &Outcome| {

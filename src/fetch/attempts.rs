@@ -585,7 +585,7 @@ impl<'a> Attempts<'a> {
         host: &str,
     ) -> Result<()> {
         let by_metadata = known.name.as_deref().and_then(naming::safe);
-        let file = self.fetcher.options().wish.file.as_deref();
+        let file = self.fetcher.options().target_options.file.as_deref();
         let by_user = file.and_then(Path::file_name).and_then(OsStr::to_str);
         let name = by_metadata
             .as_deref()

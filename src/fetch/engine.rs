@@ -11,7 +11,7 @@ use crate::fetch::batch::permits::{Place, Places};
 use crate::fetch::batch::queue::Ended;
 use crate::fetch::partial::publish;
 use crate::fetch::target::claimed_paths::Taken;
-use crate::fetch::target::destination::{Announce, Destination, Standing, Wish};
+use crate::fetch::target::destination::{Announce, Destination, Standing, TargetOptions};
 use crate::fetch::target::writable::Folders;
 use crate::fetch::transfer::pace::Pace;
 use crate::fetch::transfer::segments::Connections;
@@ -42,7 +42,7 @@ pub struct Job {
     /// What is known of it already, so that nobody need be asked.
     pub known: Option<Known>,
     /// Where it goes, where that is not as all others.
-    pub wish: Option<Arc<Wish>>,
+    pub target_options: Option<Arc<TargetOptions>>,
     /// Which version is meant, where the storage will not be asked whether a partial is of it.
     pub version: Option<String>,
     /// Told of what the document will be right before it gets its name.
@@ -57,7 +57,7 @@ impl From<DocumentId> for Job {
         Self {
             id,
             known: None,
-            wish: None,
+            target_options: None,
             version: None,
             journal: None,
         }
@@ -72,7 +72,7 @@ impl From<DocumentId> for Job {
 )]
 pub struct Options {
     /// Where files go.
-    pub wish: Arc<Wish>,
+    pub target_options: Arc<TargetOptions>,
     /// How many documents are fetched at the same time.
     pub jobs: usize,
     /// How many connections each of them may have.
@@ -179,9 +179,12 @@ impl Fetcher {
         async move {
             let started = Instant::now();
             let (provider, id) = (self.resolver.provider().name, &job.id);
-            let wish = job.wish.as_ref().unwrap_or(&self.options.wish);
-            let wish = Arc::clone(wish);
-            let destination = Destination::new(wish, &self.taken, turn, provider, id);
+            let target_options = job
+                .target_options
+                .as_ref()
+                .unwrap_or(&self.options.target_options);
+            let target_options = Arc::clone(target_options);
+            let destination = Destination::new(target_options, &self.taken, turn, provider, id);
             let watcher = progress.document(id);
             let known = job.known.as_ref().and_then(|known| known.name.as_deref());
             known.inspect(|name| admit(name));
@@ -237,7 +240,7 @@ impl Fetcher {
     /// name.
     fn key(&self, job: &Job) -> String {
         let [provider, base, account] = self.resolver.identity();
-        let file = self.options.wish.file.as_deref();
+        let file = self.options.target_options.file.as_deref();
         let file = file.map(|file| file.as_os_str().as_encoded_bytes());
         let file = file.unwrap_or_default();
         let id = job.id.as_str().as_bytes();
@@ -461,7 +464,8 @@ impl<'a> Work<'a> {
             Err(error) => {
                 leave(partial);
                 // A mirror takes no digest: the bytes come again.
-                let is_mirrored = job.wish.is_some() && error.code() == Code::DigestMismatch;
+                let is_mirrored =
+                    job.target_options.is_some() && error.code() == Code::DigestMismatch;
                 return Err(if is_mirrored {
                     error.hint("run again; if it stays, tell the provider")
                 } else {

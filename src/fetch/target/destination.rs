@@ -38,7 +38,7 @@ pub enum IfExists {
 
 /// Where documents go, as the user asked for it.
 #[derive(Clone, Debug)]
-pub struct Wish {
+pub struct TargetOptions {
     /// A file for a single document; relative to `folder`.
     pub file: Option<PathBuf>,
     /// The folder.
@@ -67,7 +67,7 @@ pub enum Standing {
 /// One document's file.
 #[derive(Debug)]
 pub struct Destination<'a> {
-    wish: Arc<Wish>,
+    target_options: Arc<TargetOptions>,
     taken: &'a Taken,
     turn: Turn<'a>,
     id: &'a DocumentId,
@@ -87,18 +87,21 @@ pub struct Destination<'a> {
 impl<'a> Destination<'a> {
     /// The file that was asked for, or one to be named when its `turn` comes.
     pub fn new(
-        wish: Arc<Wish>,
+        target_options: Arc<TargetOptions>,
         taken: &'a Taken,
         turn: Turn<'a>,
         provider: &'a str,
         id: &'a DocumentId,
     ) -> Self {
-        let target = wish.file.as_ref().map(|file| wish.folder.join(file));
+        let target = target_options
+            .file
+            .as_ref()
+            .map(|file| target_options.folder.join(file));
         if target.is_some() {
             turn.is_over();
         }
         Self {
-            wish,
+            target_options,
             taken,
             turn,
             id,
@@ -114,7 +117,7 @@ impl<'a> Destination<'a> {
 
     /// Names the target at once where the document's own name does not matter.
     pub async fn name_by_id(&mut self) {
-        if !self.wish.template.needs_name() {
+        if !self.target_options.template.needs_name() {
             self.name(&naming::from_id(self.id, None)).await;
         }
     }
@@ -139,7 +142,7 @@ impl<'a> Destination<'a> {
     pub fn folder(&self) -> &Path {
         let folder = match &self.target {
             Some(target) => target.parent(),
-            None => Some(self.wish.folder.as_path()),
+            None => Some(self.target_options.folder.as_path()),
         };
         folder
             .filter(|folder| !folder.as_os_str().is_empty())
@@ -168,7 +171,7 @@ impl<'a> Destination<'a> {
             && let Some(name) = finished
         {
             self.turn.comes().await;
-            let target = self.wish.folder.join(name);
+            let target = self.target_options.folder.join(name);
             self.taken.take(&target, self.id.as_str());
             self.target = Some(target);
             self.turn.is_over();
@@ -182,7 +185,7 @@ impl<'a> Destination<'a> {
         match &self.wanted_name {
             Some(name) if is_in(name) => {
                 let id = naming::from_id(self.id, None);
-                let target = self.wish.folder.join(&id);
+                let target = self.target_options.folder.join(&id);
                 self.target = Some(if self.taken.take(&target, self.id.as_str()) {
                     target
                 } else {
@@ -195,9 +198,9 @@ impl<'a> Destination<'a> {
             _ => {}
         }
         self.turn.comes().await;
-        let template = &self.wish.template;
+        let template = &self.target_options.template;
         let name = template.file_name(self.id, safe_name, self.provider);
-        let mut target = self.wish.folder.join(&name);
+        let mut target = self.target_options.folder.join(&name);
         if !self.taken.take(&target, self.id.as_str()) {
             target = self.with_id(&name);
         }
@@ -221,7 +224,7 @@ impl<'a> Destination<'a> {
             let name = naming::with_suffix(name, &suffix);
             let path = match &self.target {
                 Some(target) => target.with_file_name(name),
-                None => self.wish.folder.join(name),
+                None => self.target_options.folder.join(name),
             };
             if self.taken.take(&path, self.id.as_str()) {
                 return path;
@@ -280,7 +283,7 @@ impl<'a> Destination<'a> {
         // A link is replaced, not followed; but one to a device or a folder is no file to replace.
         let behind = std::fs::metadata(&target).unwrap_or(found.clone());
         let replaceable = behind.is_file() || behind.is_symlink();
-        match self.wish.if_exists {
+        match self.target_options.if_exists {
             IfExists::Rename => {
                 let unnumbered = self.unnumbered.get_or_insert(target).clone();
                 self.target = Some(self.renamed(&unnumbered)?);
@@ -398,7 +401,7 @@ impl<'a> Destination<'a> {
                 ));
             };
             let found = || std::fs::symlink_metadata(&target);
-            let overwrite = self.wish.if_exists == IfExists::Overwrite;
+            let overwrite = self.target_options.if_exists == IfExists::Overwrite;
             if !overwrite || !self.is_of_another(found()) {
                 self.taken.publishes(partial.identity(), self.id.as_str());
                 match publish(partial, &target, overwrite, announce, beside).await? {
@@ -406,7 +409,7 @@ impl<'a> Destination<'a> {
                     Published::Exists(back) => partial = *back,
                 }
                 let other = self.is_of_another(found());
-                if !other && matches!(self.wish.if_exists, IfExists::Same { .. }) {
+                if !other && matches!(self.target_options.if_exists, IfExists::Same { .. }) {
                     let there = blocking::run(move || sha256_of(&target)).await.ok();
                     if sha256.is_some() && sha256 == there.as_deref() {
                         partial.discard()?;
