@@ -92,8 +92,8 @@ async fn work(
     let manifest = Appender::of_run(plan.manifest.as_deref(), options.dry_run)?;
     let name = provider.name;
     let fetcher = Fetcher::new(resolver, options);
-    for (path, id) in mirror.taken(name) {
-        fetcher.taken().take(&path, &id);
+    for (path, id) in mirror.claimed(name) {
+        fetcher.claimed().claim(&path, &id);
     }
     progress.expect(None);
     let mut rows = Rows {
@@ -275,7 +275,7 @@ impl Keeper<'_> {
             self.mirror.holds(entry, false)
         };
         let path = self.mirror.folder().join(&entry.path);
-        let own = |found: Metadata| self.fetcher.taken().take_file(&found, id);
+        let own = |found: Metadata| self.fetcher.claimed().claim_file(&found, id);
         match presence {
             Presence::Right if std::fs::metadata(&path).is_ok_and(own) => return true,
             Presence::Right => log::warn!(

@@ -10,7 +10,7 @@ use crate::fetch::batch::outages::{AfterFailure, Outages, Probe};
 use crate::fetch::batch::permits::{Place, Places};
 use crate::fetch::batch::queue::Ended;
 use crate::fetch::partial::publish;
-use crate::fetch::target::claimed_paths::Taken;
+use crate::fetch::target::claimed_paths::ClaimedPaths;
 use crate::fetch::target::destination::{Announce, Destination, Standing, TargetOptions};
 use crate::fetch::target::writable::Folders;
 use crate::fetch::transfer::pace::Pace;
@@ -98,7 +98,7 @@ pub struct Options {
 pub struct Fetcher {
     resolver: Resolver,
     options: Options,
-    taken: Taken,
+    claimed: ClaimedPaths,
     outages: Outages,
     folders: Folders,
     pace: Pace,
@@ -127,7 +127,7 @@ impl Fetcher {
             resolver,
             pace: Pace::new(options.limit_rate),
             options,
-            taken: Taken::default(),
+            claimed: ClaimedPaths::default(),
             outages: Outages::default(),
             folders: Folders::default(),
         }
@@ -148,9 +148,9 @@ impl Fetcher {
         &self.pace
     }
 
-    /// The targets that are taken.
-    pub fn taken(&self) -> &Taken {
-        &self.taken
+    /// The targets that are claimed.
+    pub fn claimed(&self) -> &ClaimedPaths {
+        &self.claimed
     }
 
     /// The places of the batch, and the documents in it that wait for others.
@@ -175,7 +175,7 @@ impl Fetcher {
         progress: &'a dyn Progress,
         interrupt: &'a Interrupt,
     ) -> impl Future<Output = Option<Ended>> + 'a {
-        let turn = self.taken.turn(order);
+        let turn = self.claimed.turn(order);
         async move {
             let started = Instant::now();
             let (provider, id) = (self.resolver.provider().name, &job.id);
@@ -184,7 +184,7 @@ impl Fetcher {
                 .as_ref()
                 .unwrap_or(&self.options.target_options);
             let target_options = Arc::clone(target_options);
-            let destination = Destination::new(target_options, &self.taken, turn, provider, id);
+            let destination = Destination::new(target_options, &self.claimed, turn, provider, id);
             let watcher = progress.document(id);
             let known = job.known.as_ref().and_then(|known| known.name.as_deref());
             known.inspect(|name| admit(name));

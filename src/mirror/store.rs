@@ -181,7 +181,7 @@ impl Mirror {
 
     /// Every path of the mirror, with the id of its document; of a document of another provider or kind
     /// with more than that.
-    pub fn taken(&self, provider: &str) -> impl Iterator<Item = (PathBuf, String)> {
+    pub fn claimed(&self, provider: &str) -> impl Iterator<Item = (PathBuf, String)> {
         self.entries.iter().map(move |(key, (entry, _))| {
             let (of, resource, id) = key;
             let own = of == provider && resource == self.resource;
@@ -297,7 +297,7 @@ impl Known {
         let mut lines = lines(path)?;
         while let Some(line) = lines.next(path)? {
             known.lines += 1;
-            if !line.is_empty() && known.take(&line).is_none() {
+            if !line.is_empty() && known.claim(&line).is_none() {
                 unreadable += 1;
             }
         }
@@ -315,7 +315,7 @@ impl Known {
     }
 
     /// Takes in a line; none when it cannot be one.
-    fn take(&mut self, line: &[u8]) -> Option<()> {
+    fn claim(&mut self, line: &[u8]) -> Option<()> {
         let line: Line = serde_json::from_slice(line).ok()?;
         let (Some(provider), Some(id)) = (line.provider, line.id) else {
             return Some(());

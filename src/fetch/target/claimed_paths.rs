@@ -1,4 +1,4 @@
-//! Which paths the documents of a batch have taken, as far as any disk can tell paths apart.
+//! Which paths the documents of a batch have claimed, as far as any disk can tell paths apart.
 
 use crate::fetch::target::name_order::{Turn, Turns};
 use crate::model::{digest128, locked};
@@ -12,19 +12,19 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::sync::Mutex;
 
-/// Targets that documents of this batch have taken: two never share a file. Paths and ids are kept as
+/// Targets that documents of this batch have claimed: two never share a file. Paths and ids are kept as
 /// hashes: there may be many.
 #[derive(Debug, Default)]
-pub struct Taken {
+pub struct ClaimedPaths {
     owners: Mutex<HashMap<u64, u64>>,
     /// Files of this batch, for disks that compare names in yet another way.
     files: Mutex<HashMap<FileIdentity, u64>>,
     turns: Turns,
 }
 
-impl Taken {
+impl ClaimedPaths {
     /// Takes `path` for the document `id`, unless another one has it. Compared as disks compare names.
-    pub fn take(&self, path: &Path, id: &str) -> bool {
+    pub fn claim(&self, path: &Path, id: &str) -> bool {
         let path = path.to_string_lossy();
         let (path, id) = (short_hash(&folded(&path)), short_hash(id));
         *locked(&self.owners).entry(path).or_insert(id) == id
@@ -38,7 +38,7 @@ impl Taken {
     }
 
     /// Takes a file that was found for the document `id`, unless it is another one's.
-    pub fn take_file(&self, found: &Metadata, id: &str) -> bool {
+    pub fn claim_file(&self, found: &Metadata, id: &str) -> bool {
         let (file, id) = (FileIdentity::of(found), short_hash(id));
         found.nlink() > 1 || *locked(&self.files).entry(file).or_insert(id) == id
     }

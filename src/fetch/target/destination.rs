@@ -2,7 +2,7 @@
 
 use crate::error::{Code, Error, Result};
 use crate::fetch::partial::{Partial, Publication, Published};
-use crate::fetch::target::claimed_paths::Taken;
+use crate::fetch::target::claimed_paths::ClaimedPaths;
 use crate::fetch::target::name_order::Turn;
 use crate::fetch::target::naming::{self, Template};
 use crate::fetch::target::writable::{self, Replaceable};
@@ -68,7 +68,7 @@ pub enum Standing {
 #[derive(Debug)]
 pub struct Destination<'a> {
     target_options: Arc<TargetOptions>,
-    taken: &'a Taken,
+    claimed: &'a ClaimedPaths,
     turn: Turn<'a>,
     id: &'a DocumentId,
     provider: &'a str,
@@ -88,7 +88,7 @@ impl<'a> Destination<'a> {
     /// The file that was asked for, or one to be named when its `turn` comes.
     pub fn new(
         target_options: Arc<TargetOptions>,
-        taken: &'a Taken,
+        claimed: &'a ClaimedPaths,
         turn: Turn<'a>,
         provider: &'a str,
         id: &'a DocumentId,
@@ -102,7 +102,7 @@ impl<'a> Destination<'a> {
         }
         Self {
             target_options,
-            taken,
+            claimed,
             turn,
             id,
             provider,
@@ -172,7 +172,7 @@ impl<'a> Destination<'a> {
         {
             self.turn.comes().await;
             let target = self.target_options.folder.join(name);
-            self.taken.take(&target, self.id.as_str());
+            self.claimed.claim(&target, self.id.as_str());
             self.target = Some(target);
             self.turn.is_over();
         }
@@ -186,7 +186,7 @@ impl<'a> Destination<'a> {
             Some(name) if is_in(name) => {
                 let id = naming::from_id(self.id, None);
                 let target = self.target_options.folder.join(&id);
-                self.target = Some(if self.taken.take(&target, self.id.as_str()) {
+                self.target = Some(if self.claimed.claim(&target, self.id.as_str()) {
                     target
                 } else {
                     self.with_id(&id)
@@ -201,7 +201,7 @@ impl<'a> Destination<'a> {
         let template = &self.target_options.template;
         let name = template.file_name(self.id, safe_name, self.provider);
         let mut target = self.target_options.folder.join(&name);
-        if !self.taken.take(&target, self.id.as_str()) {
+        if !self.claimed.claim(&target, self.id.as_str()) {
             target = self.with_id(&name);
         }
         self.wanted_name = Some(name);
@@ -226,7 +226,7 @@ impl<'a> Destination<'a> {
                 Some(target) => target.with_file_name(name),
                 None => self.target_options.folder.join(name),
             };
-            if self.taken.take(&path, self.id.as_str()) {
+            if self.claimed.claim(&path, self.id.as_str()) {
                 return path;
             }
         }
@@ -273,7 +273,7 @@ impl<'a> Destination<'a> {
         if self.published_meanwhile == Some(FileIdentity::of(&found)) {
             return Ok(Standing::Skip);
         }
-        if self.taken.is_of_another(&found, self.id.as_str()) {
+        if self.claimed.is_of_another(&found, self.id.as_str()) {
             // The disk takes two names of this batch for one.
             let name = self.wanted_name.take().or_else(|| self.file_name());
             self.wanted_name = name;
@@ -316,7 +316,7 @@ impl<'a> Destination<'a> {
 
     /// Whether what was found is another document of this batch.
     fn is_of_another(&self, found: std::io::Result<Metadata>) -> bool {
-        found.is_ok_and(|found| self.taken.is_of_another(&found, self.id.as_str()))
+        found.is_ok_and(|found| self.claimed.is_of_another(&found, self.id.as_str()))
     }
 
     /// Makes sure that the target can be replaced where a look does not tell. `partial` is of this
@@ -345,7 +345,7 @@ impl<'a> Destination<'a> {
             let path = target.with_file_name(naming::with_suffix(&name, &format!(" ({number})")));
             let free = std::fs::symlink_metadata(&path)
                 .is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound);
-            if free && self.taken.take(&path, self.id.as_str()) {
+            if free && self.claimed.claim(&path, self.id.as_str()) {
                 return Ok(path);
             }
         }
@@ -403,7 +403,7 @@ impl<'a> Destination<'a> {
             let found = || std::fs::symlink_metadata(&target);
             let overwrite = self.target_options.if_exists == IfExists::Overwrite;
             if !overwrite || !self.is_of_another(found()) {
-                self.taken.publishes(partial.identity(), self.id.as_str());
+                self.claimed.publishes(partial.identity(), self.id.as_str());
                 match publish(partial, &target, overwrite, announce, beside).await? {
                     Published::Done => return Ok(Standing::Free),
                     Published::Exists(back) => partial = *back,
