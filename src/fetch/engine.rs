@@ -175,7 +175,7 @@ impl Fetcher {
         progress: &'a dyn Progress,
         interrupt: &'a Interrupt,
     ) -> impl Future<Output = Option<Ended>> + 'a {
-        let turn = self.claimed.turn(order);
+        let ticket = self.claimed.ticket(order);
         async move {
             let started = Instant::now();
             let (provider, id) = (self.resolver.provider().name, &job.id);
@@ -184,7 +184,7 @@ impl Fetcher {
                 .as_ref()
                 .unwrap_or(&self.options.target_options);
             let target_options = Arc::clone(target_options);
-            let destination = Destination::new(target_options, &self.claimed, turn, provider, id);
+            let destination = Destination::new(target_options, &self.claimed, ticket, provider, id);
             let watcher = progress.document(id);
             let known = job.known.as_ref().and_then(|known| known.name.as_deref());
             known.inspect(|name| admit(name));

@@ -1,6 +1,6 @@
 //! Which paths the documents of a batch have claimed, as far as any disk can tell paths apart.
 
-use crate::fetch::target::name_order::{Turn, Turns};
+use crate::fetch::target::name_order::{NameOrder, NameTicket};
 use crate::model::{digest128, locked};
 use crate::state::files::FileIdentity;
 use icu_casemap::CaseMapper;
@@ -19,7 +19,7 @@ pub struct ClaimedPaths {
     owners: Mutex<HashMap<u64, u64>>,
     /// Files of this batch, for disks that compare names in yet another way.
     files: Mutex<HashMap<FileIdentity, u64>>,
-    turns: Turns,
+    name_order: NameOrder,
 }
 
 impl ClaimedPaths {
@@ -52,8 +52,8 @@ impl ClaimedPaths {
     }
 
     /// A document's turn to take a name; to be called in the order of asking.
-    pub fn turn(&self, order: u64) -> Turn<'_> {
-        self.turns.take(order)
+    pub fn ticket(&self, order: u64) -> NameTicket<'_> {
+        self.name_order.take(order)
     }
 }
 

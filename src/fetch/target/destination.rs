@@ -3,7 +3,7 @@
 use crate::error::{Code, Error, Result};
 use crate::fetch::partial::{Partial, Publication, Published};
 use crate::fetch::target::claimed_paths::ClaimedPaths;
-use crate::fetch::target::name_order::Turn;
+use crate::fetch::target::name_order::NameTicket;
 use crate::fetch::target::naming::{self, Template};
 use crate::fetch::target::writable::{self, Replaceable};
 use crate::fetch::transfer::digests::sha256_of;
@@ -69,7 +69,7 @@ pub enum Standing {
 pub struct Destination<'a> {
     target_options: Arc<TargetOptions>,
     claimed: &'a ClaimedPaths,
-    turn: Turn<'a>,
+    ticket: NameTicket<'a>,
     id: &'a DocumentId,
     provider: &'a str,
     target: Option<PathBuf>,
@@ -89,7 +89,7 @@ impl<'a> Destination<'a> {
     pub fn new(
         target_options: Arc<TargetOptions>,
         claimed: &'a ClaimedPaths,
-        turn: Turn<'a>,
+        ticket: NameTicket<'a>,
         provider: &'a str,
         id: &'a DocumentId,
     ) -> Self {
@@ -98,12 +98,12 @@ impl<'a> Destination<'a> {
             .as_ref()
             .map(|file| target_options.folder.join(file));
         if target.is_some() {
-            turn.is_over();
+            ticket.release();
         }
         Self {
             target_options,
             claimed,
-            turn,
+            ticket,
             id,
             provider,
             target,
@@ -124,7 +124,7 @@ impl<'a> Destination<'a> {
 
     /// Lets later documents take their names before this one.
     pub fn let_others_pass(&self) {
-        self.turn.is_over();
+        self.ticket.release();
     }
 
     /// The target, once it is known.
@@ -170,11 +170,11 @@ impl<'a> Destination<'a> {
         if self.target.is_none()
             && let Some(name) = finished
         {
-            self.turn.comes().await;
+            self.ticket.wait_for_earlier().await;
             let target = self.target_options.folder.join(name);
             self.claimed.claim(&target, self.id.as_str());
             self.target = Some(target);
-            self.turn.is_over();
+            self.ticket.release();
         }
     }
 
@@ -197,7 +197,7 @@ impl<'a> Destination<'a> {
             _ if self.target.is_some() => return false,
             _ => {}
         }
-        self.turn.comes().await;
+        self.ticket.wait_for_earlier().await;
         let template = &self.target_options.template;
         let name = template.file_name(self.id, safe_name, self.provider);
         let mut target = self.target_options.folder.join(&name);
@@ -206,7 +206,7 @@ impl<'a> Destination<'a> {
         }
         self.wanted_name = Some(name);
         self.target = Some(target);
-        self.turn.is_over();
+        self.ticket.release();
         true
     }
 

@@ -14,7 +14,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Documents under way that have no name yet.
 #[derive(Debug, Default)]
-pub struct Turns {
+pub struct NameOrder {
     /// By their order; whether they know their name, and wait for others.
     unnamed: Mutex<BTreeMap<u64, bool>>,
     changed: Notify,
@@ -22,38 +22,41 @@ pub struct Turns {
 
 /// A document's place among them; given up when it is dropped.
 #[derive(Debug)]
-pub struct Turn<'a> {
-    turns: &'a Turns,
+pub struct NameTicket<'a> {
+    name_order: &'a NameOrder,
     order: u64,
 }
 
-impl Turns {
+impl NameOrder {
     /// Takes the place `order`; whoever asks earlier has the smaller number, and calls this earlier.
-    pub fn take(&self, order: u64) -> Turn<'_> {
+    pub fn take(&self, order: u64) -> NameTicket<'_> {
         locked(&self.unnamed).insert(order, false);
-        Turn { turns: self, order }
+        NameTicket {
+            name_order: self,
+            order,
+        }
     }
 }
 
-impl Turn<'_> {
+impl NameTicket<'_> {
     /// Waits until all earlier ones have their names.
-    pub async fn comes(&self) {
-        if let Some(waits) = locked(&self.turns.unnamed).get_mut(&self.order) {
+    pub async fn wait_for_earlier(&self) {
+        if let Some(waits) = locked(&self.name_order.unnamed).get_mut(&self.order) {
             *waits = true;
         }
         if tokio::time::timeout(PATIENCE, self.all_before())
             .await
             .is_err()
         {
-            locked(&self.turns.unnamed).retain(|order, waits| *order >= self.order || *waits);
-            self.turns.changed.notify_waiters();
+            locked(&self.name_order.unnamed).retain(|order, waits| *order >= self.order || *waits);
+            self.name_order.changed.notify_waiters();
             self.all_before().await;
         }
     }
 
     async fn all_before(&self) {
         loop {
-            let changed = self.turns.changed.notified();
+            let changed = self.name_order.changed.notified();
             if self.is_first() {
                 break;
             }
@@ -62,7 +65,7 @@ impl Turn<'_> {
     }
 
     fn is_first(&self) -> bool {
-        let unnamed = locked(&self.turns.unnamed);
+        let unnamed = locked(&self.name_order.unnamed);
         unnamed
             .keys()
             .next()
@@ -70,16 +73,19 @@ impl Turn<'_> {
     }
 
     /// Lets the later ones pass: this one has its name, or will have none.
-    pub fn is_over(&self) {
-        if locked(&self.turns.unnamed).remove(&self.order).is_some() {
-            self.turns.changed.notify_waiters();
+    pub fn release(&self) {
+        if locked(&self.name_order.unnamed)
+            .remove(&self.order)
+            .is_some()
+        {
+            self.name_order.changed.notify_waiters();
         }
     }
 }
 
-impl Drop for Turn<'_> {
+impl Drop for NameTicket<'_> {
     fn drop(&mut self) {
-        self.is_over();
+        self.release();
     }
 }
 
@@ -90,17 +96,17 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn names_are_taken_in_order_but_for_one_that_takes_too_long() {
-        let turns = Turns::default();
-        let [slow, first, second, third] = [0, 1, 2, 3].map(|order| turns.take(order));
+        let name_order = NameOrder::default();
+        let [slow, first, second, third] = [0, 1, 2, 3].map(|order| name_order.take(order));
         let log = RefCell::new(Vec::new());
-        let go = |turn, name: &'static str, after: u64| {
+        let go = |ticket, name: &'static str, after: u64| {
             let log = &log;
             async move {
-                let turn: Turn<'_> = turn;
+                let ticket: NameTicket<'_> = ticket;
                 tokio::time::sleep(Duration::from_secs(after)).await;
-                turn.comes().await;
+                ticket.wait_for_earlier().await;
                 log.borrow_mut().push(name);
-                turn.is_over();
+                ticket.release();
             }
         };
         tokio::join!(
@@ -114,11 +120,11 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn one_that_ends_without_a_name_is_not_waited_for() {
-        let turns = Turns::default();
-        let (first, second) = (turns.take(0), turns.take(1));
+        let name_order = NameOrder::default();
+        let (first, second) = (name_order.take(0), name_order.take(1));
         drop(first);
         let waited = tokio::time::Instant::now();
-        second.comes().await;
+        second.wait_for_earlier().await;
         assert_eq!(waited.elapsed(), Duration::ZERO);
     }
 }
