@@ -81,10 +81,10 @@ async fn work(
     let manifest = Appender::of_run(batch.manifest.as_deref(), options.dry_run)?;
     let resolver = Resolver::new(batch.provider, &batch.connection)?;
     let fetcher = Fetcher::new(resolver, options);
-    let start = |order, asked, place| -> Work<'_> {
+    let start = |order, asked, permit| -> Work<'_> {
         match asked {
             Asked::Document(id) => {
-                Box::pin(fetcher.fetch((order, place), id.into(), progress, &interrupt))
+                Box::pin(fetcher.fetch((order, permit), id.into(), progress, &interrupt))
             }
             Asked::Wrong(id, error) => {
                 Box::pin(ready(Some(Ended::unasked(id, Err(error), charges))))
@@ -92,7 +92,7 @@ async fn work(
         }
     };
     let mut unwritten = None;
-    let running = queue::run(&mut ids, fetcher.places(), &interrupt, start, |ended| {
+    let running = queue::run(&mut ids, fetcher.limits(), &interrupt, start, |ended| {
         progress.ended();
         if let Some(manifest) = &manifest
             && let Err(error) = manifest.note(name, &ended)

@@ -3,7 +3,7 @@
 use super::fetch::Count;
 use crate::config::settings::Connection;
 use crate::error::{Code, Error, Result};
-use crate::fetch::batch::permits::Place;
+use crate::fetch::batch::permits::BatchPermit;
 use crate::fetch::batch::queue::{self, Ended, Source, Work};
 use crate::fetch::engine::{Fetcher, Job, Options};
 use crate::fetch::events::Progress;
@@ -115,9 +115,9 @@ async fn work(
     let mut unwritten = None;
     let running = queue::run(
         &mut rows,
-        fetcher.places(),
+        fetcher.limits(),
         &interrupt,
-        |order, row, place| keeper.keep((order, place), row),
+        |order, row, permit| keeper.keep((order, permit), row),
         |ended| {
             progress.ended();
             let noted = manifest
@@ -230,7 +230,7 @@ struct Keeper<'a> {
 
 impl Keeper<'_> {
     /// The work that a row is.
-    fn keep(&self, turn: (u64, Place), row: Result<Row, BadRow>) -> Work<'_> {
+    fn keep(&self, turn: (u64, BatchPermit), row: Result<Row, BadRow>) -> Work<'_> {
         let provider = self.fetcher.resolver().provider();
         let read = row.map_err(|bad| (bad.error(provider.title), bad.shown));
         let read = read.and_then(|row| match provider.document_id(&row.id) {
@@ -319,7 +319,7 @@ impl Keeper<'_> {
 
     fn fetch(
         &self,
-        turn: (u64, Place),
+        turn: (u64, BatchPermit),
         id: DocumentId,
         row: Row,
         target_options: TargetOptions,

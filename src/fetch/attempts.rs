@@ -5,7 +5,7 @@ use super::events::Watcher;
 use super::partial::{Entity, Name};
 use crate::active_time;
 use crate::error::{Code, Error, Result};
-use crate::fetch::batch::permits::Place;
+use crate::fetch::batch::permits::BatchPermit;
 use crate::fetch::partial::sidecar::Refused;
 use crate::fetch::target::destination::{Destination, Standing};
 use crate::fetch::target::naming;
@@ -135,7 +135,7 @@ pub struct Attempts<'a> {
     /// The presigned URL, once there is one.
     url: Option<PresignedUrl>,
     /// Its place in the batch.
-    pub place: Place,
+    pub permit: BatchPermit,
     /// What was learned on the way.
     pub facts: Facts,
     /// The error, unless the bytes prove to be the document: they start as HTML.
@@ -151,7 +151,7 @@ impl<'a> Attempts<'a> {
         fetcher: &'a Fetcher,
         id: &'a DocumentId,
         watcher: Box<dyn Watcher + 'a>,
-        place: Place,
+        permit: BatchPermit,
     ) -> Self {
         let resolver = fetcher.resolver();
         Self {
@@ -162,7 +162,7 @@ impl<'a> Attempts<'a> {
             retry: resolver.retry(),
             started: false,
             url: None,
-            place,
+            permit,
             facts: Facts::default(),
             unproven: None,
             probes: false,
@@ -208,7 +208,7 @@ impl<'a> Attempts<'a> {
     /// Why there is no URL.
     pub async fn turn(&mut self, known: Option<Known>) -> Result<Option<Ahead>> {
         let mut ahead = Ahead { known, url: None };
-        if !self.place.is_admitted() {
+        if !self.permit.is_admitted() {
             let (resolver, id, retry) = (self.resolver, self.id, &mut self.retry);
             let mut asking = pin!(async {
                 if !resolver.provider().charged {
@@ -220,7 +220,7 @@ impl<'a> Attempts<'a> {
             });
             let asked = tokio::select! {
                 biased;
-                admitted = self.place.admission() => {
+                admitted = self.permit.admission() => {
                     if !admitted {
                         return Ok(None);
                     }
@@ -230,11 +230,11 @@ impl<'a> Attempts<'a> {
             };
             asked?;
             let since = active_time::now();
-            if !self.place.admission().await {
+            if !self.permit.admission().await {
                 return Ok(None);
             }
             self.facts.in_line = active_time::since(since);
-            self.place.asked();
+            self.permit.asked();
         }
         Ok(Some(ahead))
     }
@@ -280,7 +280,7 @@ impl<'a> Attempts<'a> {
             None => self.resolver.metadata(self.id).await,
         };
         if charged {
-            self.place.asked(); // the rest is not asked for ahead
+            self.permit.asked(); // the rest is not asked for ahead
         }
         let mut digests = Digests::new(self.fetcher.options().wanted, sink);
         if let Sink::Partial(partial) = &*sink {
@@ -783,7 +783,7 @@ impl<'a> Attempts<'a> {
 
     /// Takes note of a URL.
     fn resolved(&mut self, url: PresignedUrl) -> PresignedUrl {
-        self.place.asked();
+        self.permit.asked();
         if url.fresh {
             self.facts.resolves += 1;
         }

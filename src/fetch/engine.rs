@@ -7,7 +7,7 @@ use super::partial::{Partial, Publication};
 use crate::error::panics;
 use crate::error::{Code, Error, Result};
 use crate::fetch::batch::outages::{AfterFailure, Outages, Probe};
-use crate::fetch::batch::permits::{Place, Places};
+use crate::fetch::batch::permits::{BatchLimits, BatchPermit};
 use crate::fetch::batch::queue::Ended;
 use crate::fetch::partial::publish;
 use crate::fetch::target::claimed_paths::ClaimedPaths;
@@ -154,8 +154,11 @@ impl Fetcher {
     }
 
     /// The places of the batch, and the documents in it that wait for others.
-    pub fn places(&self) -> (Places, &Outages) {
-        (Places::new(self.options.jobs, self.ahead), &self.outages)
+    pub fn limits(&self) -> (BatchLimits, &Outages) {
+        (
+            BatchLimits::new(self.options.jobs, self.ahead),
+            &self.outages,
+        )
     }
 
     /// Whether the batch pays for no further document.
@@ -170,7 +173,7 @@ impl Fetcher {
     /// use it. None when the batch stopped before the document's turn.
     pub fn fetch<'a>(
         &'a self,
-        (order, place): (u64, Place),
+        (order, permit): (u64, BatchPermit),
         job: Job,
         progress: &'a dyn Progress,
         interrupt: &'a Interrupt,
@@ -192,7 +195,7 @@ impl Fetcher {
                 fetcher: self,
                 job: &job,
                 destination,
-                attempts: Attempts::new(self, id, watcher, place),
+                attempts: Attempts::new(self, id, watcher, permit),
                 interrupt,
             };
             let result = work.bring_in_the_end().await;
@@ -230,7 +233,7 @@ impl Fetcher {
                 id: id.as_str().to_owned(),
                 result,
                 charged,
-                place: Some(work.attempts.place),
+                permit: Some(work.attempts.permit),
             })
         }
     }
@@ -306,10 +309,10 @@ impl<'a> Work<'a> {
                         AfterFailure::Waits(again) => {
                             log::info!("{} waits for others: {}", self.job.id, error.message());
                             self.destination.let_others_pass();
-                            let place = &mut self.attempts.place;
-                            place.give_up();
+                            let permit = &mut self.attempts.permit;
+                            permit.give_up();
                             let again =
-                                async { Ok(again.await.is_ok() && place.take_again().await) };
+                                async { Ok(again.await.is_ok() && permit.take_again().await) };
                             if !self.interrupt.or(again).await.unwrap_or(false) {
                                 return Err(error);
                             }

@@ -13,14 +13,14 @@ use tokio::task::unconstrained;
 
 /// The places of a batch.
 #[derive(Debug)]
-pub struct Places {
+pub struct BatchLimits {
     asking: Arc<Semaphore>,
     transfers: Arc<Semaphore>,
     ahead: bool,
 }
 
 /// The place of one document; given up when it is dropped.
-pub struct Place {
+pub struct BatchPermit {
     asking: Option<OwnedSemaphorePermit>,
     transfer: Transfer,
     transfers: Arc<Semaphore>,
@@ -36,7 +36,7 @@ enum Transfer {
     Closed,
 }
 
-impl Places {
+impl BatchLimits {
     /// For `jobs` transfers at the same time; where nothing is asked for `ahead`, for `jobs` documents.
     pub fn new(jobs: usize, ahead: bool) -> Self {
         Self {
@@ -47,18 +47,18 @@ impl Places {
     }
 
     /// Waits until one more document may be asked for, and puts it in line for its transfer.
-    pub async fn next(&self) -> Place {
+    pub async fn next(&self) -> BatchPermit {
         let asking = Arc::clone(&self.asking).acquire_owned().await;
         // One that a scheduler may put off would not be in line after its first look.
         let admission = unconstrained(Arc::clone(&self.transfers).acquire_owned());
-        let mut place = Place {
+        let mut permit = BatchPermit {
             asking: asking.ok(), // it is never closed
             transfer: Transfer::InLine(Box::pin(admission)),
             transfers: Arc::clone(&self.transfers),
             ahead: self.ahead,
         };
-        place.is_admitted(); // from its first look on it has its place in the line
-        place
+        permit.is_admitted(); // from its first look on it has its place in the line
+        permit
     }
 
     /// Admits no more transfers.
@@ -67,7 +67,7 @@ impl Places {
     }
 }
 
-impl Place {
+impl BatchPermit {
     /// Whether the transfer may begin at once.
     pub fn is_admitted(&mut self) -> bool {
         if let Transfer::InLine(admission) = &mut self.transfer
@@ -86,7 +86,7 @@ impl Place {
         matches!(self.transfer, Transfer::Admitted(_))
     }
 
-    /// Lets another document have this place until [`Place::take_again`].
+    /// Lets another document have this place until [`BatchPermit::take_again`].
     pub fn give_up(&mut self) {
         self.asking = None;
         self.transfer = Transfer::GivenUp;
@@ -112,9 +112,9 @@ impl From<Result<OwnedSemaphorePermit, AcquireError>> for Transfer {
     }
 }
 
-impl fmt::Debug for Place {
+impl fmt::Debug for BatchPermit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Place").finish_non_exhaustive()
+        f.debug_struct("BatchPermit").finish_non_exhaustive()
     }
 }
 
@@ -124,31 +124,31 @@ mod tests {
 
     #[tokio::test]
     async fn transfers_are_admitted_in_the_order_of_asking() {
-        let places = Places::new(2, true);
-        let mut first = places.next().await;
-        let mut second = places.next().await;
+        let limits = BatchLimits::new(2, true);
+        let mut first = limits.next().await;
+        let mut second = limits.next().await;
         assert!(first.is_admitted() && second.is_admitted());
-        assert!(places.next().now_or_never().is_none(), "two are asked for");
+        assert!(limits.next().now_or_never().is_none(), "two are asked for");
         first.asked();
         second.asked();
-        let mut third = places.next().await;
-        let mut fourth = places.next().await;
-        assert!(places.next().now_or_never().is_none(), "two are ahead");
+        let mut third = limits.next().await;
+        let mut fourth = limits.next().await;
+        assert!(limits.next().now_or_never().is_none(), "two are ahead");
         drop(second);
         assert!(fourth.admission().now_or_never().is_none(), "not its turn");
         assert_eq!(third.admission().now_or_never(), Some(true));
-        places.close();
+        limits.close();
         assert!(!fourth.admission().await);
         assert!(first.is_admitted() && third.is_admitted());
     }
 
     #[tokio::test]
     async fn without_asking_ahead_there_are_never_more_than_so_many() {
-        let places = Places::new(1, false);
-        let mut first = places.next().await;
+        let limits = BatchLimits::new(1, false);
+        let mut first = limits.next().await;
         first.asked();
-        assert!(places.next().now_or_never().is_none());
+        assert!(limits.next().now_or_never().is_none());
         drop(first);
-        assert!(places.next().await.is_admitted());
+        assert!(limits.next().await.is_admitted());
     }
 }

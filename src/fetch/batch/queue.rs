@@ -5,7 +5,7 @@
 use crate::error::Result;
 use crate::error::panics::{self, Panic};
 use crate::fetch::batch::outages::Outages;
-use crate::fetch::batch::permits::{Place, Places};
+use crate::fetch::batch::permits::{BatchLimits, BatchPermit};
 use crate::fetch::outcome::Outcome;
 use crate::interrupt::Interrupt;
 use futures_util::StreamExt as _;
@@ -59,7 +59,7 @@ pub struct Ended {
     /// charges.
     pub charged: Option<bool>,
     /// Its place in the batch, given up with this.
-    pub place: Option<Place>,
+    pub permit: Option<BatchPermit>,
 }
 
 impl Ended {
@@ -69,7 +69,7 @@ impl Ended {
             id,
             result,
             charged: charges.then_some(false),
-            place: None,
+            permit: None,
         }
     }
 }
@@ -77,21 +77,21 @@ impl Ended {
 /// The work on one document; nothing where the batch ended before its transfer.
 pub type Work<'a> = Pin<Box<dyn Future<Output = Option<Ended>> + 'a>>;
 
-/// Works on as many items of `source` as there are `places`. `start` is called in the order of asking,
+/// Works on as many items of `source` as there are `limits`. `start` is called in the order of asking,
 /// with the item's number and its place; what it returns is the work. Each document that ended goes to
 /// `each`, which may stop the batch: then nothing new is transferred, and what is under way is finished.
 /// When all that is under way waits for others ([`Outages`]), and none follows, they wait no longer.
 pub async fn run<'a, S: Source>(
     source: &mut S,
-    (places, outages): (Places, &Outages),
+    (limits, outages): (BatchLimits, &Outages),
     interrupt: &Interrupt,
-    start: impl Fn(u64, S::Item, Place) -> Work<'a>,
+    start: impl Fn(u64, S::Item, BatchPermit) -> Work<'a>,
     mut each: impl FnMut(Ended) -> ControlFlow<()>,
 ) -> Ran {
     let (read, mut told) = (Cell::new(0u64), 0);
     let result = drive(
         source,
-        (places, outages),
+        (limits, outages),
         interrupt,
         start,
         &read,
@@ -109,9 +109,9 @@ pub async fn run<'a, S: Source>(
 
 async fn drive<'a, S: Source>(
     source: &mut S,
-    (places, outages): (Places, &Outages),
+    (limits, outages): (BatchLimits, &Outages),
     interrupt: &Interrupt,
-    start: impl Fn(u64, S::Item, Place) -> Work<'a>,
+    start: impl Fn(u64, S::Item, BatchPermit) -> Work<'a>,
     read: &Cell<u64>,
     mut each: impl FnMut(Ended) -> ControlFlow<()>,
 ) -> Result<()> {
@@ -119,14 +119,14 @@ async fn drive<'a, S: Source>(
     let mut asking = pin!(async {
         for order in 0.. {
             // Asking for the next one takes its place, too.
-            let place = places.next().await;
+            let permit = limits.next().await;
             let next = async { panics::guard(pin!(source.next())).await? };
             let Some(item) = interrupt.or(next).await? else {
                 break;
             };
             read.set(read.get() + 1);
             let id = S::id_of(&item).to_owned();
-            let work = panics::catch(|| start(order, item, place));
+            let work = panics::catch(|| start(order, item, permit));
             if sender.send(guarded(id, work)).await.is_err() {
                 break;
             }
@@ -152,7 +152,7 @@ async fn drive<'a, S: Source>(
         tokio::select! {
             Some(ended) = running.next(), if !running.is_empty() => {
                 if let Some(ended) = ended && each(ended).is_break() {
-                    places.close();
+                    limits.close();
                     open = false;
                 }
             }
@@ -183,7 +183,7 @@ fn guarded(id: String, work: Result<Work<'_>, Panic>) -> Work<'_> {
                 id,
                 result: Err(error),
                 charged: None,
-                place: None,
+                permit: None,
             })
         })
     })
@@ -219,9 +219,9 @@ mod tests {
     /// Runs a batch whose second document panics at once, and the third one after a while.
     async fn batch(panics_at: u64, each: impl FnMut(Ended) -> ControlFlow<()>) -> Result<()> {
         let interrupt = Interrupt::listen().unwrap();
-        let places = Places::new(5, false);
+        let limits = BatchLimits::new(5, false);
         let mut source = Numbers { next: 0, panics_at };
-        let start = |_, id: String, place| -> Work<'_> {
+        let start = |_, id: String, permit| -> Work<'_> {
             assert_ne!(id, "1", "at once");
             Box::pin(async move {
                 tokio::task::yield_now().await;
@@ -231,11 +231,11 @@ mod tests {
                     id,
                     result: Ok(Outcome::default()),
                     charged: None,
-                    place: Some(place),
+                    permit: Some(permit),
                 })
             })
         };
-        let stages = (places, &Outages::default());
+        let stages = (limits, &Outages::default());
         let ran = run(&mut source, stages, &interrupt, start, each).await;
         ran.result
     }
