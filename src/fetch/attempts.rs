@@ -7,7 +7,7 @@ use crate::active_time;
 use crate::error::{Code, Error, Result};
 use crate::fetch::batch::permits::BatchPermit;
 use crate::fetch::partial::sidecar::Refused;
-use crate::fetch::target::destination::{Destination, Standing};
+use crate::fetch::target::destination::{Destination, TargetState};
 use crate::fetch::target::naming;
 use crate::fetch::transfer::digests::{Compared, Digests};
 use crate::fetch::transfer::response::{self, Body, Copied, Opened};
@@ -288,7 +288,7 @@ impl<'a> Attempts<'a> {
             if charged {
                 destination.name_by(known.name.as_deref()).await;
             }
-            if destination.look()? == Standing::Skip {
+            if destination.look()? == TargetState::AlreadyThere {
                 return Ok(Arrived::NotNeeded);
             }
             if charged {
@@ -312,8 +312,8 @@ impl<'a> Attempts<'a> {
                 (&mut url, &mut digests, &mut lengths),
             );
             match (transferred.await, &*sink) {
-                (Ok(Standing::Free), _) => {}
-                (Ok(Standing::Skip), _) => return Ok(Arrived::NotNeeded),
+                (Ok(TargetState::Writable), _) => {}
+                (Ok(TargetState::AlreadyThere), _) => return Ok(Arrived::NotNeeded),
                 // It cannot come again for free.
                 (Err(error), Sink::Partial(partial)) if error.code() == Code::ChargeRefused => {
                     let refused = partial
@@ -365,8 +365,8 @@ impl<'a> Attempts<'a> {
         let Compared { sha256, .. } = Digests::new(wanted, sink).check(partial.position()).await?;
         Ok(Some(
             match settle(destination, &refused.name, sink).await? {
-                Standing::Free => Arrived::Whole { sha256 },
-                Standing::Skip => Arrived::NotNeeded,
+                TargetState::Writable => Arrived::Whole { sha256 },
+                TargetState::AlreadyThere => Arrived::NotNeeded,
             },
         ))
     }
@@ -391,7 +391,7 @@ impl<'a> Attempts<'a> {
         sink: &mut Sink,
         known: &Known,
         (resolved, digests, lengths): (&mut Option<PresignedUrl>, &mut Digests, &mut Lengths),
-    ) -> Result<Standing> {
+    ) -> Result<TargetState> {
         let charged = self.resolver.provider().charged;
         if let Sink::Partial(partial) = &*sink
             && charged
@@ -450,8 +450,8 @@ impl<'a> Attempts<'a> {
                 Ok(Opened::Body(body)) => {
                     self.facts.media_type.clone_from(&body.media_type);
                     let name = self.name_of(&body.entity.name, known);
-                    if settle(destination, &name, sink).await? == Standing::Skip {
-                        return Ok(Standing::Skip);
+                    if settle(destination, &name, sink).await? == TargetState::AlreadyThere {
+                        return Ok(TargetState::AlreadyThere);
                     }
                     let same = same(&body, sink);
                     let again = body.offset < sink.position(); // what is here already
@@ -469,7 +469,7 @@ impl<'a> Attempts<'a> {
                     let segments = course.ranges.then_some(&url);
                     let ended = self.copy(*body, segments, sink, digests, &mut course);
                     match ended.await {
-                        Ok(Came::Whole) => return Ok(Standing::Free),
+                        Ok(Came::Whole) => return Ok(TargetState::Writable),
                         Ok(Came::Expired) => {
                             course.moved_to(sink.held(), &mut self.retry, false);
                             url = self.renew(&url, sink, &mut course).await?;
@@ -881,10 +881,10 @@ fn is_refused(error: &Error, sha256: &str) -> Error {
 }
 
 /// Names the target of a file, unless it has a name, and looks whether it may be written.
-async fn settle(destination: &mut Destination<'_>, name: &str, sink: &Sink) -> Result<Standing> {
+async fn settle(destination: &mut Destination<'_>, name: &str, sink: &Sink) -> Result<TargetState> {
     let is_new = destination.name(name).await;
     if !is_new || sink.is_stream() {
-        return Ok(Standing::Free);
+        return Ok(TargetState::Writable);
     }
     destination.look()
 }

@@ -11,7 +11,7 @@ use crate::fetch::batch::permits::{BatchLimits, BatchPermit};
 use crate::fetch::batch::queue::Ended;
 use crate::fetch::partial::publish;
 use crate::fetch::target::claimed_paths::ClaimedPaths;
-use crate::fetch::target::destination::{Announce, Destination, Standing, TargetOptions};
+use crate::fetch::target::destination::{Announce, Destination, TargetOptions, TargetState};
 use crate::fetch::target::writable::Folders;
 use crate::fetch::transfer::pace::Pace;
 use crate::fetch::transfer::segments::Connections;
@@ -350,7 +350,7 @@ impl<'a> Work<'a> {
         if !options.stdout && options.resume && self.destination.has_two_names() {
             self.finish_publication().await?;
         }
-        if !options.stdout && self.destination.look()? == Standing::Skip {
+        if !options.stdout && self.destination.look()? == TargetState::AlreadyThere {
             let key = self.fetcher.key(self.job);
             discard_stale(&self.destination, &key).await;
             return Ok(Some(self.outcome(Status::Skipped)));
@@ -416,7 +416,7 @@ impl<'a> Work<'a> {
         let mut partial = self.interrupt.or(opening).await?;
         self.is_published(&partial).await?;
         let destination = &mut self.destination;
-        if destination.look()? == Standing::Skip {
+        if destination.look()? == TargetState::AlreadyThere {
             partial.discard()?;
             return Ok(None);
         }
@@ -504,8 +504,8 @@ impl<'a> Work<'a> {
             .destination
             .publish(partial, sha256, announce.as_ref(), beside);
         let status = match publishing.await? {
-            Standing::Skip => return Ok(self.outcome(Status::Skipped)),
-            Standing::Free => Status::Fetched,
+            TargetState::AlreadyThere => return Ok(self.outcome(Status::Skipped)),
+            TargetState::Writable => Status::Fetched,
         };
         self.attempts.delivered().await;
         let Outcome { path, name, .. } = self.outcome(status); // the target may have changed
@@ -559,12 +559,12 @@ impl<'a> Work<'a> {
         };
         let known = self.interrupt.or(naming).await?;
         let (status, cost) = match self.destination.look()? {
-            Standing::Free => {
+            TargetState::Writable => {
                 let folder = self.destination.folder();
                 let begun = Partial::is_there(folder, &fetcher.key(self.job));
                 (Status::Planned, fetcher.resolver.foresee(id, begun)?)
             }
-            Standing::Skip => (Status::Skipped, None),
+            TargetState::AlreadyThere => (Status::Skipped, None),
         };
         Ok(Outcome {
             cost,

@@ -57,11 +57,11 @@ const COPIES: u32 = 10_000;
 
 /// Whether a target is free.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Standing {
+pub enum TargetState {
     /// It can be written.
-    Free,
+    Writable,
     /// It is there, and that is as wished.
-    Skip,
+    AlreadyThere,
 }
 
 /// One document's file.
@@ -253,9 +253,9 @@ impl<'a> Destination<'a> {
     ///
     /// # Errors
     /// [`Code::TargetExists`], and [`Code::LocalIo`] when it cannot even be looked at.
-    pub fn look(&mut self) -> Result<Standing> {
+    pub fn look(&mut self) -> Result<TargetState> {
         let Some(target) = self.target.clone() else {
-            return Ok(Standing::Free);
+            return Ok(TargetState::Writable);
         };
         if target.file_name().is_none() || ends_like_folder(&target) {
             let what = format!("cannot write to {}", target.display());
@@ -266,12 +266,12 @@ impl<'a> Destination<'a> {
         let found = match std::fs::symlink_metadata(&target) {
             Ok(found) => found,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                return Ok(Standing::Free);
+                return Ok(TargetState::Writable);
             }
             Err(error) => return Err(Error::io("look at", &target, &error)),
         };
         if self.published_meanwhile == Some(FileIdentity::of(&found)) {
-            return Ok(Standing::Skip);
+            return Ok(TargetState::AlreadyThere);
         }
         if self.claimed.is_of_another(&found, self.id.as_str()) {
             // The disk takes two names of this batch for one.
@@ -287,13 +287,13 @@ impl<'a> Destination<'a> {
             IfExists::Rename => {
                 let unnumbered = self.unnumbered.get_or_insert(target).clone();
                 self.target = Some(self.renamed(&unnumbered)?);
-                Ok(Standing::Free)
+                Ok(TargetState::Writable)
             }
             IfExists::Same { length } if self.wanted_name.is_some() => {
                 let same_length = length == Some(behind.len());
                 match (behind.is_file(), length) {
-                    (true, None) => Ok(Standing::Free), // compared when it is here
-                    (true, Some(_)) if same_length => Ok(Standing::Skip),
+                    (true, None) => Ok(TargetState::Writable), // compared when it is here
+                    (true, Some(_)) if same_length => Ok(TargetState::AlreadyThere),
                     _ => {
                         self.step_aside()?;
                         self.look()
@@ -304,9 +304,9 @@ impl<'a> Destination<'a> {
                 .hint("name another file; `-o -` writes to standard output")),
             IfExists::Overwrite => {
                 self.replaceable = Some(writable::look_at(&target)?);
-                Ok(Standing::Free)
+                Ok(TargetState::Writable)
             }
-            IfExists::Skip => Ok(Standing::Skip),
+            IfExists::Skip => Ok(TargetState::AlreadyThere),
             IfExists::Fail | IfExists::Same { .. } => Err(exists(
                 &target,
                 "nothing is overwritten without being asked",
@@ -392,7 +392,7 @@ impl<'a> Destination<'a> {
         sha256: Option<&str>,
         announce: Option<&Announce>,
         beside: bool,
-    ) -> Result<Standing> {
+    ) -> Result<TargetState> {
         loop {
             let Some(target) = self.target.clone() else {
                 return Err(Error::new(
@@ -405,7 +405,7 @@ impl<'a> Destination<'a> {
             if !overwrite || !self.is_of_another(found()) {
                 self.claimed.publishes(partial.identity(), self.id.as_str());
                 match publish(partial, &target, overwrite, announce, beside).await? {
-                    Published::Done => return Ok(Standing::Free),
+                    Published::Done => return Ok(TargetState::Writable),
                     Published::Exists(back) => partial = *back,
                 }
                 let other = self.is_of_another(found());
@@ -413,17 +413,17 @@ impl<'a> Destination<'a> {
                     let there = blocking::run(move || sha256_of(&target)).await.ok();
                     if sha256.is_some() && sha256 == there.as_deref() {
                         partial.discard()?;
-                        return Ok(Standing::Skip);
+                        return Ok(TargetState::AlreadyThere);
                     }
                     self.step_aside()?;
                     continue;
                 }
             }
             match self.look() {
-                Ok(Standing::Free) => {}
-                Ok(Standing::Skip) => {
+                Ok(TargetState::Writable) => {}
+                Ok(TargetState::AlreadyThere) => {
                     partial.discard()?;
-                    return Ok(Standing::Skip);
+                    return Ok(TargetState::AlreadyThere);
                 }
                 Err(error) => {
                     partial.keep()?;
