@@ -64,7 +64,7 @@ pub struct Facts {
 
 /// What is known of a document before its turn.
 #[derive(Debug)]
-pub struct Ahead {
+pub struct Prefetched {
     known: Option<Known>,
     url: Option<PresignedUrl>,
 }
@@ -206,15 +206,15 @@ impl<'a> Attempts<'a> {
     ///
     /// # Errors
     /// Why there is no URL.
-    pub async fn turn(&mut self, known: Option<Known>) -> Result<Option<Ahead>> {
-        let mut ahead = Ahead { known, url: None };
+    pub async fn turn(&mut self, known: Option<Known>) -> Result<Option<Prefetched>> {
+        let mut prefetched = Prefetched { known, url: None };
         if !self.permit.is_admitted() {
             let (resolver, id, retry) = (self.resolver, self.id, &mut self.retry);
             let mut asking = pin!(async {
                 if !resolver.provider().charged {
-                    ahead.url = Some(resolver.resolve(id, retry, Need::default()).await?);
-                } else if ahead.known.is_none() {
-                    ahead.known = Some(resolver.metadata(id).await);
+                    prefetched.url = Some(resolver.resolve(id, retry, Need::default()).await?);
+                } else if prefetched.known.is_none() {
+                    prefetched.known = Some(resolver.metadata(id).await);
                 }
                 Ok(())
             });
@@ -236,7 +236,7 @@ impl<'a> Attempts<'a> {
             self.facts.in_line = active_time::since(since);
             self.permit.asked();
         }
-        Ok(Some(ahead))
+        Ok(Some(prefetched))
     }
 
     /// Brings all bytes into the sink, and verifies them. What is known `ahead` of the document is not
@@ -246,7 +246,7 @@ impl<'a> Attempts<'a> {
     /// What the retries could not mend. The sink holds what arrived, unless that is wrong.
     pub async fn bring(
         &mut self,
-        Ahead { known, url }: Ahead,
+        Prefetched { known, url }: Prefetched,
         destination: &mut Destination<'_>,
         sink: &mut Sink,
     ) -> Result<Arrived> {

@@ -1,6 +1,6 @@
 //! The one story: a document id becomes a file.
 
-use super::attempts::{Ahead, Arrived, Attempts};
+use super::attempts::{Arrived, Attempts, Prefetched};
 use super::events::Progress;
 use super::outcome::{Outcome, Status};
 use super::partial::{Partial, Publication};
@@ -356,13 +356,13 @@ impl<'a> Work<'a> {
             return Ok(Some(self.outcome(Status::Skipped)));
         }
         let turn = self.attempts.turn(self.job.known.clone());
-        let Some(ahead) = self.interrupt.or(turn).await? else {
+        let Some(prefetched) = self.interrupt.or(turn).await? else {
             return Ok(None);
         };
         let bringing = if options.stdout {
-            self.bring_to_stdout(ahead).await
+            self.bring_to_stdout(prefetched).await
         } else {
-            self.bring_to_file(ahead).await
+            self.bring_to_file(prefetched).await
         };
         bringing.map(Some)
     }
@@ -437,7 +437,7 @@ impl<'a> Work<'a> {
         }
     }
 
-    async fn bring_to_file(&mut self, ahead: Ahead) -> Result<Outcome> {
+    async fn bring_to_file(&mut self, prefetched: Prefetched) -> Result<Outcome> {
         let Some(partial) = self.open_partial().await? else {
             return Ok(self.outcome(Status::Skipped));
         };
@@ -449,7 +449,7 @@ impl<'a> Work<'a> {
             interrupt,
         } = self;
         let mut sink = Sink::Partial(partial);
-        let bringing = attempts.bring(ahead, destination, &mut sink);
+        let bringing = attempts.bring(prefetched, destination, &mut sink);
         // A paid request that has left is given the time to be answered.
         let resolver = &fetcher.resolver;
         let arrived = interrupt
@@ -516,9 +516,11 @@ impl<'a> Work<'a> {
         })
     }
 
-    async fn bring_to_stdout(&mut self, ahead: Ahead) -> Result<Outcome> {
+    async fn bring_to_stdout(&mut self, prefetched: Prefetched) -> Result<Outcome> {
         let mut sink = Sink::stdout();
-        let bringing = self.attempts.bring(ahead, &mut self.destination, &mut sink);
+        let bringing = self
+            .attempts
+            .bring(prefetched, &mut self.destination, &mut sink);
         let (resolver, id) = (&self.fetcher.resolver, &self.job.id);
         let bringing = self.interrupt.or_soon(bringing, || resolver.is_asking(id));
         let sha256 = match bringing.await? {
