@@ -264,7 +264,7 @@ impl<'a> Attempts<'a> {
         let named = destination.target().is_some() || !matches!(sink, Sink::Partial(_));
         let charged = self.resolver.provider().charged;
         if named || !charged {
-            self.resolver.open_ahead();
+            self.resolver.preconnect();
         }
         let known = match known {
             Some(known) => known,
@@ -297,7 +297,7 @@ impl<'a> Attempts<'a> {
             let missing = known.size.unwrap_or(0).saturating_sub(partial.held());
             destination.has_room(missing)?;
         }
-        self.resolver.open_ahead();
+        self.resolver.preconnect();
         loop {
             let mut lengths = Lengths {
                 metadata: known.size,

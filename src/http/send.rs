@@ -47,7 +47,7 @@ pub struct Http {
     /// For plain http, and for https.
     storage: [OnceLock<Client>; 2],
     /// The client of a storage that was connected to before a document of it was asked for.
-    ahead: Arc<OnceLock<Ahead>>,
+    ahead: Arc<OnceLock<Preconnected>>,
     lines: Arc<Lines>,
     policy: Arc<Policy>,
     budget: Budget,
@@ -59,7 +59,7 @@ pub struct Http {
 
 /// The client of a storage that was connected to ahead.
 #[derive(Debug)]
-struct Ahead {
+struct Preconnected {
     origin: Origin,
     client: Client,
     /// Whether a request was answered on it.
@@ -373,7 +373,7 @@ impl Http {
 
     /// Opens a connection to a storage, given by the root of its origin, for the first request to it.
     /// Nothing happens where it may not be spoken to.
-    pub fn open_ahead(&self, origin: &Url) {
+    pub fn preconnect(&self, origin: &Url) {
         if let Err(error) = self.check(origin) {
             log::info!("no storage is connected to ahead: {}", error.message());
             return;
@@ -389,7 +389,7 @@ impl Http {
             tokio::select! {
                 _ = client.get(root.clone()).send() => {}
                 () = spare.started() => {
-                    let _ = ahead.set(Ahead {
+                    let _ = ahead.set(Preconnected {
                         origin: root.origin(),
                         client: client.clone(),
                         proven: AtomicBool::default(),

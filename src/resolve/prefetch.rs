@@ -88,9 +88,9 @@ impl Resolver {
     /// names is probably there, and then the connection stands already. Nothing is sent on it, and a
     /// failure costs nothing. Without effect where that storage may not be spoken to, or through a
     /// proxy.
-    pub fn open_ahead(&self) {
+    pub fn preconnect(&self) {
         if let Some(origin) = self.storage.take() {
-            self.http.open_ahead(&origin);
+            self.http.preconnect(&origin);
         }
     }
 
@@ -101,7 +101,7 @@ impl Resolver {
             && self.storage.unknown.swap(false, Ordering::Relaxed)
             && let Some(origin) = Origin::of(url.expose()).url()
         {
-            self.http.open_ahead(&origin);
+            self.http.preconnect(&origin);
         }
     }
 
