@@ -244,7 +244,7 @@ impl<'a> Attempts<'a> {
     ///
     /// # Errors
     /// What the retries could not mend. The sink holds what arrived, unless that is wrong.
-    pub async fn bring(
+    pub async fn run(
         &mut self,
         Prefetched { known, url }: Prefetched,
         destination: &mut Destination<'_>,

@@ -286,7 +286,7 @@ impl<'a> Work<'a> {
         let mut probe: Option<Probe<'_>> = None;
         let mut is_second = false;
         loop {
-            let result = panics::guard(pin!(self.bring())).await.flatten();
+            let result = panics::guard(pin!(self.run())).await.flatten();
             let Some((charges, host)) = self.paid_at() else {
                 return result;
             };
@@ -337,7 +337,7 @@ impl<'a> Work<'a> {
         ))
     }
 
-    async fn bring(&mut self) -> Result<Option<Outcome>> {
+    async fn run(&mut self) -> Result<Option<Outcome>> {
         let naming = async {
             self.destination.name_by_id().await;
             Ok(())
@@ -359,12 +359,12 @@ impl<'a> Work<'a> {
         let Some(prefetched) = self.interrupt.or(turn).await? else {
             return Ok(None);
         };
-        let bringing = if options.stdout {
-            self.bring_to_stdout(prefetched).await
+        let running = if options.stdout {
+            self.download_to_stdout(prefetched).await
         } else {
-            self.bring_to_file(prefetched).await
+            self.download_to_file(prefetched).await
         };
-        bringing.map(Some)
+        running.map(Some)
     }
 
     /// Finishes what a process left that was killed while its document had two names, or waits for one
@@ -437,7 +437,7 @@ impl<'a> Work<'a> {
         }
     }
 
-    async fn bring_to_file(&mut self, prefetched: Prefetched) -> Result<Outcome> {
+    async fn download_to_file(&mut self, prefetched: Prefetched) -> Result<Outcome> {
         let Some(partial) = self.open_partial().await? else {
             return Ok(self.outcome(Status::Skipped));
         };
@@ -449,11 +449,11 @@ impl<'a> Work<'a> {
             interrupt,
         } = self;
         let mut sink = Sink::Partial(partial);
-        let bringing = attempts.bring(prefetched, destination, &mut sink);
+        let running = attempts.run(prefetched, destination, &mut sink);
         // A paid request that has left is given the time to be answered.
         let resolver = &fetcher.resolver;
         let arrived = interrupt
-            .or_soon(bringing, || resolver.is_asking(&job.id))
+            .or_soon(running, || resolver.is_asking(&job.id))
             .await;
         let Sink::Partial(partial) = sink else {
             return Err(Error::new(Code::Unexpected, "the partial is gone"));
@@ -516,14 +516,14 @@ impl<'a> Work<'a> {
         })
     }
 
-    async fn bring_to_stdout(&mut self, prefetched: Prefetched) -> Result<Outcome> {
+    async fn download_to_stdout(&mut self, prefetched: Prefetched) -> Result<Outcome> {
         let mut sink = Sink::stdout();
-        let bringing = self
+        let running = self
             .attempts
-            .bring(prefetched, &mut self.destination, &mut sink);
+            .run(prefetched, &mut self.destination, &mut sink);
         let (resolver, id) = (&self.fetcher.resolver, &self.job.id);
-        let bringing = self.interrupt.or_soon(bringing, || resolver.is_asking(id));
-        let sha256 = match bringing.await? {
+        let running = self.interrupt.or_soon(running, || resolver.is_asking(id));
+        let sha256 = match running.await? {
             Arrived::Whole { sha256 } => sha256,
             Arrived::NotNeeded => None,
         };
