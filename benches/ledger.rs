@@ -8,7 +8,7 @@ use docfetch::model::DocumentId;
 use docfetch::resolve::ledger::table::{
     About, Event, Record, RetrievalRequest, Verdict, after, verdict,
 };
-use docfetch::state::records::{Lasting, StateFolder};
+use docfetch::state::records::{Durability, StateFolder};
 use jiff::{SignedDuration, Timestamp};
 use url::Url;
 
@@ -79,13 +79,13 @@ fn verdict_of_delivered(bencher: Bencher, later: i64) {
     bencher.bench(|| -> Verdict { verdict(black_box(Some(&record)), request) });
 }
 
-#[divan::bench(args = [Lasting::Soon, Lasting::Durable])]
-fn write_and_read(bencher: Bencher, lasting: Lasting) {
+#[divan::bench(args = [Durability::Buffered, Durability::Synced])]
+fn write_and_read(bencher: Bencher, durability: Durability) {
     let folder = tempfile::tempdir().unwrap();
     let records = StateFolder::new(Some(folder.path().to_owned())).records("ledger");
     let record = delivered(&id(), &url());
     bencher.bench_local(|| {
-        records.write("one", &record, lasting).unwrap();
+        records.write("one", &record, durability).unwrap();
         records.read::<Record>("one").unwrap()
     });
 }

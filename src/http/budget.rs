@@ -14,7 +14,7 @@ use super::backoff::notice;
 use crate::active_time;
 use crate::error::{Code, Error, Result};
 use crate::model::{MOST_REQUESTS, Rate, locked};
-use crate::state::records::{Lasting, Records};
+use crate::state::records::{Durability, Records};
 use serde::{Deserialize, Serialize};
 use std::pin::pin;
 use std::sync::Mutex;
@@ -236,7 +236,7 @@ impl Budget {
                 if before.as_ref() == Some(&log) {
                     return Ok(done);
                 }
-                let Err(error) = self.records.write(&self.name, &log, Lasting::Soon) else {
+                let Err(error) = self.records.write(&self.name, &log, Durability::Buffered) else {
                     return Ok(done);
                 };
                 *locked(&self.memory) = log;
@@ -456,7 +456,7 @@ mod tests {
         };
         let folder = tempfile::tempdir().unwrap();
         let records = StateFolder::new(Some(folder.path().to_owned())).records(BUDGETS);
-        records.write("x", &full, Lasting::Soon).unwrap();
+        records.write("x", &full, Durability::Buffered).unwrap();
         assert_eq!(records.read("x"), Ok(Some(full)));
     }
 

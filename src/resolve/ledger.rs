@@ -15,7 +15,7 @@ use crate::model::{DocumentId, fingerprint, locked, shell_argument};
 use crate::provider::{Provider, Resource};
 use crate::state::blocking;
 use crate::state::journal::Held;
-use crate::state::records::{Fault, LEDGER, Lasting, Records, StateFolder, Untrusted};
+use crate::state::records::{Durability, Fault, LEDGER, Records, StateFolder, Untrusted};
 use jiff::Timestamp;
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -75,7 +75,7 @@ impl Desk {
     fn write(&mut self, record: Option<&Record>) -> Option<Result<()>> {
         let held = self.held.as_mut()?;
         Some(match record {
-            Some(record) => held.write(&self.records, record, lasting(record)),
+            Some(record) => held.write(&self.records, record, durability(record)),
             None => held.clear(&self.records),
         })
     }
@@ -87,10 +87,10 @@ fn is_passing(error: &Error) -> bool {
 }
 
 /// A delivery that a power failure takes back leaves `answered`, which permits less.
-fn lasting(record: &Record) -> Lasting {
+fn durability(record: &Record) -> Durability {
     match record.state {
-        State::Delivered => Lasting::Soon,
-        _ => Lasting::Durable,
+        State::Delivered => Durability::Buffered,
+        _ => Durability::Synced,
     }
 }
 
@@ -349,7 +349,7 @@ impl Entry<'_> {
     /// In a thread where something else goes on meanwhile, or where several documents are under way: the
     /// disk syncs of all go on together then.
     async fn write(&self, beside: bool) -> Option<Result<()>> {
-        let durable = self.record.as_ref().map(lasting) != Some(Lasting::Soon);
+        let durable = self.record.as_ref().map(durability) != Some(Durability::Buffered);
         let waits = durable && !self.ledger.records.is_in_memory();
         if waits && (beside || !self.ledger.is_alone()) {
             let (desk, record) = (Arc::clone(&self.desk), self.record.clone());

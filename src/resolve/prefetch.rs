@@ -3,7 +3,7 @@
 use crate::http::presigned::PresignedUrl;
 use crate::model::{fingerprint, locked};
 use crate::resolve::Resolver;
-use crate::state::records::{Lasting, ORIGINS, Records, StateFolder};
+use crate::state::records::{Durability, ORIGINS, Records, StateFolder};
 use serde::{Deserialize, Serialize};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -77,7 +77,10 @@ impl LastStorage {
         let Ok(_lock) = self.records.lock(&self.name, Duration::ZERO, what).await else {
             return;
         };
-        if let Err(error) = self.records.write(&self.name, &origin, Lasting::Soon) {
+        if let Err(error) = self
+            .records
+            .write(&self.name, &origin, Durability::Buffered)
+        {
             log::info!("the storage is not remembered: {}", error.message());
         }
     }

@@ -8,7 +8,7 @@ use crate::http::send::{ApiRequest, Authorization};
 use crate::model::fingerprint;
 use crate::provider::Credentials;
 use crate::secret::{Secret, kept};
-use crate::state::records::{Lasting, Records, StateFolder, TOKENS};
+use crate::state::records::{Durability, Records, StateFolder, TOKENS};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
@@ -122,7 +122,7 @@ impl TokenCache {
         }
         let token = ask(resolver, (path, patience), id, secret).await?;
         let kept = match &lock {
-            Ok(_) => self.records.write(&self.name, &token, Lasting::Soon),
+            Ok(_) => self.records.write(&self.name, &token, Durability::Buffered),
             Err(error) if error.code() == Code::Busy => Ok(()), // its own will be kept
             Err(error) => Err(error.clone()),
         };

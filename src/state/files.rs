@@ -1,7 +1,7 @@
 //! Files of our own, and what file systems promise about them: opened without following links,
-//! written whole or not at all, never put over a file that is not ours, and lasting once synced.
+//! written whole or not at all, never put over a file that is not ours, and durability once synced.
 
-use super::records::Lasting;
+use super::records::Durability;
 use crate::error::{Code, Error, Result};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
@@ -192,7 +192,7 @@ pub fn fresh(path: &Path) -> PathBuf {
 
 /// Writes a record, 0600, to a new file and renames it, so that it is whole or not there; returns it
 /// open.
-pub fn write_record(path: &Path, record: &impl Serialize, lasting: Lasting) -> Result<File> {
+pub fn write_record(path: &Path, record: &impl Serialize, durability: Durability) -> Result<File> {
     let fresh = fresh(path);
     let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
     let create = || rustix::fs::open(&fresh, flags, Mode::RUSR | Mode::WUSR);
@@ -208,7 +208,7 @@ pub fn write_record(path: &Path, record: &impl Serialize, lasting: Lasting) -> R
         .and_then(|record| {
             let mut file = File::from(created?);
             file.write_all(&record)?;
-            if lasting == Lasting::Durable {
+            if durability == Durability::Synced {
                 file.sync_data()?;
             }
             std::fs::rename(&fresh, path)?;
@@ -306,7 +306,7 @@ mod tests {
         let path = folder.path().join("record.json");
         std::fs::write(fresh(&path), "what a crash left").unwrap();
         for value in [1, 2] {
-            write_record(&path, &value, Lasting::Durable).unwrap();
+            write_record(&path, &value, Durability::Synced).unwrap();
             assert_eq!(std::fs::read_to_string(&path).unwrap(), value.to_string());
         }
         let mode = std::fs::metadata(&path).unwrap().permissions().mode();

@@ -7,7 +7,7 @@
 
 use super::files::{Names, fresh, names, open_own, remove};
 use super::lock::lock_own;
-use super::records::{Lasting, Records, Untrusted, read_open};
+use super::records::{Durability, Records, Untrusted, read_open};
 use crate::error::{Code, Error, Result};
 use rustix::fs::OFlags;
 use serde::Serialize;
@@ -83,7 +83,7 @@ impl Held {
         &mut self,
         records: &Records,
         record: &impl Serialize,
-        lasting: Lasting,
+        durability: Durability,
     ) -> Result<()> {
         let failed = |error| Error::io("write", &self.path, &error);
         let mut line = serde_json::to_vec(record).map_err(|error| failed(error.into()))?;
@@ -91,7 +91,7 @@ impl Held {
         if self.end == 0 || self.end > LONG {
             return self.begin(records, &line);
         }
-        let added = put(&self.file, &line, self.end, lasting);
+        let added = put(&self.file, &line, self.end, durability);
         added.map_err(|error| {
             let _ = self.file.set_len(self.end);
             failed(error)
@@ -123,7 +123,7 @@ impl Held {
     fn put_first(&self, file: &File, line: &[u8]) -> Result<()> {
         close(file)
             .and_then(|()| file.set_len(0))
-            .and_then(|()| put(file, line, 0, Lasting::Durable))
+            .and_then(|()| put(file, line, 0, Durability::Synced))
             .and_then(|()| std::fs::rename(&self.fresh, &self.path))
             .map_err(|error| Error::io("write", &self.path, &error))
     }
@@ -143,11 +143,11 @@ impl Held {
     }
 }
 
-fn put(file: &File, line: &[u8], at: u64, lasting: Lasting) -> io::Result<()> {
+fn put(file: &File, line: &[u8], at: u64, durability: Durability) -> io::Result<()> {
     file.write_all_at(line, at)?;
-    match lasting {
-        Lasting::Durable => file.sync_data(),
-        Lasting::Soon => Ok(()),
+    match durability {
+        Durability::Synced => file.sync_data(),
+        Durability::Buffered => Ok(()),
     }
 }
 
@@ -199,7 +199,7 @@ mod tests {
         for (before, now) in [(None, 1), (Some(1), 2), (Some(2), 3)] {
             let mut held = hold(&records).await.unwrap();
             assert_eq!(held.read::<u32>(), Ok(before));
-            held.write(&records, &now, Lasting::Durable).unwrap();
+            held.write(&records, &now, Durability::Synced).unwrap();
             assert_eq!(records.read::<u32>("a"), Ok(Some(now)));
             assert_eq!(hold(&records).await.unwrap_err().code(), Code::Busy);
         }
@@ -215,7 +215,7 @@ mod tests {
         let records = records(folder.path());
         let mut held = hold(&records).await.unwrap();
         for line in ["one", "two", "three"] {
-            held.write(&records, &line, Lasting::Durable).unwrap();
+            held.write(&records, &line, Durability::Synced).unwrap();
         }
         drop(held);
         let path = folder.path().join("ledger/a.json");
@@ -231,7 +231,7 @@ mod tests {
                 0 => assert!(read.is_err(), "{length}"),
                 lines => assert_eq!(read.unwrap().unwrap(), ["one", "two"][lines - 1]),
             }
-            held.write(&records, &"next", Lasting::Durable).unwrap();
+            held.write(&records, &"next", Durability::Synced).unwrap();
             assert_eq!(records.read::<String>("a").unwrap().unwrap(), "next");
         }
         fs::write(&path, "\"one\"\n{{\n").unwrap();
@@ -245,11 +245,11 @@ mod tests {
         drop(hold(&records).await.unwrap());
         assert!(content(folder.path()).is_empty());
         let mut held = hold(&records).await.unwrap();
-        held.write(&records, &1, Lasting::Durable).unwrap();
+        held.write(&records, &1, Durability::Synced).unwrap();
         held.clear(&records).unwrap();
         assert_eq!(records.read::<u32>("a"), Ok(None));
         assert_eq!(hold(&records).await.unwrap_err().code(), Code::Busy);
-        held.write(&records, &2, Lasting::Durable).unwrap();
+        held.write(&records, &2, Durability::Synced).unwrap();
         assert_eq!(records.read::<u32>("a"), Ok(Some(2)));
         held.clear(&records).unwrap();
         drop(held);
@@ -265,7 +265,7 @@ mod tests {
         fs::write(&left, "\"a longer line than the next\"\n").unwrap();
         let mut held = hold(&records).await.unwrap();
         assert_eq!(held.read::<String>(), Ok(None));
-        held.write(&records, &"x", Lasting::Durable).unwrap();
+        held.write(&records, &"x", Durability::Synced).unwrap();
         drop(held);
         assert_eq!(records.read::<String>("a").unwrap().unwrap(), "x");
         // Something else under that name is taken away.
@@ -283,7 +283,7 @@ mod tests {
         for number in 0..100 {
             let mut held = hold(&records).await.unwrap();
             held.read::<(u32, String)>().unwrap();
-            held.write(&records, &(number, &line), Lasting::Soon)
+            held.write(&records, &(number, &line), Durability::Buffered)
                 .unwrap();
             assert_eq!(hold(&records).await.unwrap_err().code(), Code::Busy);
         }
@@ -321,7 +321,7 @@ mod tests {
                             sum.store(0, Ordering::SeqCst);
                         } else {
                             let line = (before + 1, "x".repeat(3000));
-                            held.write(&records, &line, Lasting::Soon).unwrap();
+                            held.write(&records, &line, Durability::Buffered).unwrap();
                             sum.store(before + 1, Ordering::SeqCst);
                         }
                         inside.fetch_sub(1, Ordering::SeqCst);

@@ -93,11 +93,11 @@ pub enum Fault {
 
 /// Whether a record lasts through a power failure, or only through the end of the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Lasting {
+pub enum Durability {
     /// It and its name are on disk when the call returns.
-    Durable,
+    Synced,
     /// It gets there by itself.
-    Soon,
+    Buffered,
 }
 
 impl Records {
@@ -228,12 +228,12 @@ impl Records {
     ///
     /// # Errors
     /// [`Code::LocalIo`], [`Code::DiskFull`].
-    pub fn write(&self, name: &str, record: &impl Serialize, lasting: Lasting) -> Result<()> {
+    pub fn write(&self, name: &str, record: &impl Serialize, durability: Durability) -> Result<()> {
         let folder = self.make()?;
-        drop(write_record(&self.path(name)?, record, lasting)?);
-        match lasting {
-            Lasting::Durable => self.sync(folder),
-            Lasting::Soon => Ok(()),
+        drop(write_record(&self.path(name)?, record, durability)?);
+        match durability {
+            Durability::Synced => self.sync(folder),
+            Durability::Buffered => Ok(()),
         }
     }
 
@@ -399,7 +399,7 @@ mod tests {
         fs::set_permissions(&root, fs::Permissions::from_mode(0o755)).unwrap();
         let records = records(&root, LEDGER);
         assert_eq!(records.read::<u32>("a"), Ok(None));
-        records.write("a", &7, Lasting::Durable).unwrap();
+        records.write("a", &7, Durability::Synced).unwrap();
         assert_eq!(records.read::<u32>("a"), Ok(Some(7)));
         assert_eq!(mode(&root), 0o700);
         assert_eq!(mode(&root.join("ledger")), 0o700);
@@ -415,7 +415,7 @@ mod tests {
         fs::write(root.path().join("the users own"), "").unwrap();
         fs::set_permissions(root.path(), fs::Permissions::from_mode(0o755)).unwrap();
         let records = records(root.path(), TOKENS);
-        records.write("a", &7, Lasting::Soon).unwrap();
+        records.write("a", &7, Durability::Buffered).unwrap();
         assert_eq!(mode(root.path()), 0o755);
         assert_eq!(mode(&root.path().join("tokens")), 0o700);
     }
@@ -425,7 +425,7 @@ mod tests {
         let records = StateFolder::new(None).records(LEDGER);
         assert_eq!(records.read::<u32>("a"), Ok(None));
         assert!(records.names().unwrap().is_empty());
-        assert!(records.write("a", &7, Lasting::Soon).is_err());
+        assert!(records.write("a", &7, Durability::Buffered).is_err());
     }
 
     #[test]
@@ -433,7 +433,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let ledger = records(root.path(), LEDGER);
         let why = |name: &str| ledger.read::<u32>(name).unwrap_err().why;
-        ledger.write("a", &7, Lasting::Durable).unwrap();
+        ledger.write("a", &7, Durability::Synced).unwrap();
         let of = |name: &str| root.path().join("ledger").join(name);
         let path = of("a.json");
         fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
@@ -455,6 +455,6 @@ mod tests {
         std::os::unix::fs::symlink(elsewhere.path(), root.path().join(TOKENS)).unwrap();
         let linked = records(root.path(), TOKENS);
         assert!(linked.read::<u32>("a").is_err());
-        assert!(linked.write("a", &7, Lasting::Soon).is_err());
+        assert!(linked.write("a", &7, Durability::Buffered).is_err());
     }
 }

@@ -29,7 +29,7 @@ use crate::state::files::{
     open_own, refused, remove, rename_new, sync_folder, umask,
 };
 use crate::state::lock::lock_own;
-use crate::state::records::Lasting;
+use crate::state::records::Durability;
 use rustix::fs::{FallocateFlags, Mode, OFlags};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
@@ -420,7 +420,7 @@ impl Partial {
                 .map_err(|error| Error::io("write", &path, &error))
         } else {
             self.bare = false;
-            SidecarFile::create(&path, &sidecar, Lasting::Soon)
+            SidecarFile::create(&path, &sidecar, Durability::Buffered)
                 .map(|file| self.sidecar = Some(file))
         };
         if let Err(error) = noted {
@@ -549,7 +549,7 @@ impl Partial {
         self.bare = false;
         let path = self.sidecar_path();
         let write =
-            |sidecar: &Sidecar| SidecarFile::create(&path, sidecar, Lasting::Durable).map(drop);
+            |sidecar: &Sidecar| SidecarFile::create(&path, sidecar, Durability::Synced).map(drop);
         let written = write(&self.describe(etag.clone()));
         if !matches!(&written, Err(error) if error.code() == Code::DiskFull) {
             return written;
@@ -668,7 +668,7 @@ impl Partial {
         let path = self.sidecar_path();
         if let Some(etag) = self.entity.tag.clone().filter(|_| self.held() > 0) {
             let sidecar = self.describe(etag);
-            self.sidecar = Some(SidecarFile::create(&path, &sidecar, Lasting::Soon)?);
+            self.sidecar = Some(SidecarFile::create(&path, &sidecar, Durability::Buffered)?);
             return Ok(());
         }
         self.remove_sidecar()?; // of bytes that are not there

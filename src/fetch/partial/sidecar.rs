@@ -9,7 +9,7 @@ use crate::fetch::partial::Name;
 use crate::fetch::partial::extents::{self, Noted};
 use crate::http::headers::{Checksum, is_strong};
 use crate::state::files::{open_own, write_record};
-use crate::state::records::Lasting;
+use crate::state::records::Durability;
 use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
@@ -136,9 +136,9 @@ impl SidecarFile {
     ///
     /// # Errors
     /// [`Code::LocalIo`](crate::error::Code::LocalIo), [`Code::DiskFull`](crate::error::Code::DiskFull).
-    pub fn create(path: &Path, sidecar: &Sidecar, lasting: Lasting) -> Result<Self> {
+    pub fn create(path: &Path, sidecar: &Sidecar, durability: Durability) -> Result<Self> {
         let sealed = Sealed::new(0, sidecar).map_err(|error| Error::io("write", path, &error))?;
-        let file = Arc::new(write_record(path, &sealed, lasting)?);
+        let file = Arc::new(write_record(path, &sealed, durability)?);
         Ok(Self { file, turn: 0 })
     }
 
@@ -182,7 +182,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("x.json");
         let total = || Sidecar::read(&path).unwrap().and_then(|found| found.total);
-        let mut file = SidecarFile::create(&path, &of(10), Lasting::Soon).unwrap();
+        let mut file = SidecarFile::create(&path, &of(10), Durability::Buffered).unwrap();
         assert_eq!(total(), Some(10));
         file.write(&of(20)).unwrap();
         assert_eq!(total(), Some(20));
