@@ -37,9 +37,9 @@ const CHANGES: u32 = 5;
 
 /// How the bytes ended up.
 #[derive(Debug)]
-pub enum Arrived {
-    /// All of them, and verified.
-    Whole {
+pub enum Download {
+    /// Every byte arrived and is verified.
+    Complete {
         /// Their SHA-256 in hexadecimal, where it was computed.
         sha256: Option<String>,
     },
@@ -243,15 +243,15 @@ impl<'a> Attempts<'a> {
     /// asked for again.
     ///
     /// # Errors
-    /// What the retries could not mend. The sink holds what arrived, unless that is wrong.
+    /// What the retries could not mend. The sink holds the bytes that arrived, unless that is wrong.
     pub async fn run(
         &mut self,
         Prefetched { known, url }: Prefetched,
         destination: &mut Destination<'_>,
         sink: &mut Sink,
-    ) -> Result<Arrived> {
-        if let Some(arrived) = self.accept(destination, sink).await? {
-            return Ok(arrived);
+    ) -> Result<Download> {
+        if let Some(download) = self.accept(destination, sink).await? {
+            return Ok(download);
         }
         // The time until the document's turn does not count.
         let mut url = url.map(|url| {
@@ -289,7 +289,7 @@ impl<'a> Attempts<'a> {
                 destination.name_by(known.name.as_deref()).await;
             }
             if destination.look()? == TargetState::AlreadyThere {
-                return Ok(Arrived::NotNeeded);
+                return Ok(Download::NotNeeded);
             }
             if charged {
                 destination.try_to_replace(partial)?;
@@ -313,7 +313,7 @@ impl<'a> Attempts<'a> {
             );
             match (transferred.await, &*sink) {
                 (Ok(TargetState::Writable), _) => {}
-                (Ok(TargetState::AlreadyThere), _) => return Ok(Arrived::NotNeeded),
+                (Ok(TargetState::AlreadyThere), _) => return Ok(Download::NotNeeded),
                 // It cannot come again for free.
                 (Err(error), Sink::Partial(partial)) if error.code() == Code::ChargeRefused => {
                     let refused = partial
@@ -329,7 +329,7 @@ impl<'a> Attempts<'a> {
                 _ => self.name_of(&sink.entity().name, &known),
             };
             let error = match verify(sink, digests, lengths, (page, name)).await {
-                Ok(sha256) => return Ok(Arrived::Whole { sha256 }),
+                Ok(sha256) => return Ok(Download::Complete { sha256 }),
                 Err(error) => error,
             };
             if error.code() != Code::StorageError {
@@ -348,7 +348,7 @@ impl<'a> Attempts<'a> {
         &self,
         destination: &mut Destination<'_>,
         sink: &Sink,
-    ) -> Result<Option<Arrived>> {
+    ) -> Result<Option<Download>> {
         let wanted = self.fetcher.options().wanted;
         let Sink::Partial(partial) = sink else {
             return Ok(None);
@@ -365,8 +365,8 @@ impl<'a> Attempts<'a> {
         let Compared { sha256, .. } = Digests::new(wanted, sink).check(partial.position()).await?;
         Ok(Some(
             match settle(destination, &refused.name, sink).await? {
-                TargetState::Writable => Arrived::Whole { sha256 },
-                TargetState::AlreadyThere => Arrived::NotNeeded,
+                TargetState::Writable => Download::Complete { sha256 },
+                TargetState::AlreadyThere => Download::NotNeeded,
             },
         ))
     }

@@ -1,6 +1,6 @@
 //! The one story: a document id becomes a file.
 
-use super::attempts::{Arrived, Attempts, Prefetched};
+use super::attempts::{Attempts, Download, Prefetched};
 use super::events::Progress;
 use super::outcome::{Outcome, Status};
 use super::partial::{Partial, Publication};
@@ -452,15 +452,15 @@ impl<'a> Work<'a> {
         let running = attempts.run(prefetched, destination, &mut sink);
         // A paid request that has left is given the time to be answered.
         let resolver = &fetcher.resolver;
-        let arrived = interrupt
+        let download = interrupt
             .or_soon(running, || resolver.is_asking(&job.id))
             .await;
         let Sink::Partial(partial) = sink else {
             return Err(Error::new(Code::Unexpected, "the partial is gone"));
         };
-        let sha256 = match arrived {
-            Ok(Arrived::Whole { sha256 }) => sha256,
-            Ok(Arrived::NotNeeded) => {
+        let sha256 = match download {
+            Ok(Download::Complete { sha256 }) => sha256,
+            Ok(Download::NotNeeded) => {
                 partial.discard()?;
                 return Ok(self.outcome(Status::Skipped));
             }
@@ -524,8 +524,8 @@ impl<'a> Work<'a> {
         let (resolver, id) = (&self.fetcher.resolver, &self.job.id);
         let running = self.interrupt.or_soon(running, || resolver.is_asking(id));
         let sha256 = match running.await? {
-            Arrived::Whole { sha256 } => sha256,
-            Arrived::NotNeeded => None,
+            Download::Complete { sha256 } => sha256,
+            Download::NotNeeded => None,
         };
         self.attempts.delivered().await;
         Ok(Outcome {
