@@ -70,11 +70,11 @@ pub struct Prefetched {
 }
 
 /// What a response, and the segments beside it, brought.
-enum Came {
+enum AttemptEnd {
     /// The document's last byte, and all before it.
-    Whole,
+    Complete,
     /// Not all: the rest is to be asked for in another way.
-    InPart,
+    Partial,
     /// Not all, and the URL's time is over.
     Expired,
 }
@@ -469,14 +469,14 @@ impl<'a> Attempts<'a> {
                     let segments = course.ranges.then_some(&url);
                     let ended = self.copy(*body, segments, sink, digests, &mut course);
                     match ended.await {
-                        Ok(Came::Whole) => return Ok(TargetState::Writable),
-                        Ok(Came::Expired) => {
+                        Ok(AttemptEnd::Complete) => return Ok(TargetState::Writable),
+                        Ok(AttemptEnd::Expired) => {
                             course.moved_to(sink.held(), &mut self.retry, false);
                             url = self.renew(&url, sink, &mut course).await?;
                             used = false;
                             continue;
                         }
-                        Ok(Came::InPart) => continue,
+                        Ok(AttemptEnd::Partial) => continue,
                         Err(error) => error,
                     }
                 }
@@ -615,10 +615,10 @@ impl<'a> Attempts<'a> {
         sink: &mut Sink,
         digests: &mut Digests,
         course: &mut Course,
-    ) -> Result<Came> {
+    ) -> Result<AttemptEnd> {
         let (why, other) = match self.read(body, segments, sink, digests).await? {
-            Ended::Copied(Copied::All) => return Ok(Came::Whole),
-            Ended::Expired => return Ok(Came::Expired),
+            Ended::Copied(Copied::All) => return Ok(AttemptEnd::Complete),
+            Ended::Expired => return Ok(AttemptEnd::Expired),
             Ended::NotThere(error) => {
                 course.moved_to(sink.held(), &mut self.retry, false);
                 if let Some(url) = segments
@@ -626,11 +626,11 @@ impl<'a> Attempts<'a> {
                 {
                     course.without_ranges(sink);
                 }
-                return Ok(Came::InPart);
+                return Ok(AttemptEnd::Partial);
             }
             Ended::NoRanges => {
                 course.without_ranges(sink);
-                return Ok(Came::InPart);
+                return Ok(AttemptEnd::Partial);
             }
             Ended::Copied(Copied::TooMuch) => ("the storage sent more than it announced", false),
             Ended::Changed(why) => (why, true),
