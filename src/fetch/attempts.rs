@@ -10,8 +10,8 @@ use crate::fetch::partial::sidecar::Refused;
 use crate::fetch::target::destination::{Destination, TargetState};
 use crate::fetch::target::naming;
 use crate::fetch::transfer::digests::{Compared, Digests};
-use crate::fetch::transfer::response::{self, Body, Copied, Opened};
-use crate::fetch::transfer::segments::{Ended, Segments};
+use crate::fetch::transfer::response::{self, Body, BodyEnd, Opened};
+use crate::fetch::transfer::segments::{Segments, SegmentsEnd};
 use crate::fetch::transfer::sink::Sink;
 use crate::fetch::transfer::verify::{Lengths, check_length};
 use crate::fetch::transfer::web_page::{self, Expected, FIRST_BYTES, Verdict};
@@ -617,9 +617,9 @@ impl<'a> Attempts<'a> {
         course: &mut Course,
     ) -> Result<AttemptEnd> {
         let (why, other) = match self.read(body, segments, sink, digests).await? {
-            Ended::Copied(Copied::All) => return Ok(AttemptEnd::Complete),
-            Ended::Expired => return Ok(AttemptEnd::Expired),
-            Ended::NotThere(error) => {
+            SegmentsEnd::Body(BodyEnd::Complete) => return Ok(AttemptEnd::Complete),
+            SegmentsEnd::Expired => return Ok(AttemptEnd::Expired),
+            SegmentsEnd::NotThere(error) => {
                 course.moved_to(sink.held(), &mut self.retry, false);
                 if let Some(url) = segments
                     && self.wait_for_object(url, error).await.is_err()
@@ -628,12 +628,14 @@ impl<'a> Attempts<'a> {
                 }
                 return Ok(AttemptEnd::Partial);
             }
-            Ended::NoRanges => {
+            SegmentsEnd::NoRanges => {
                 course.without_ranges(sink);
                 return Ok(AttemptEnd::Partial);
             }
-            Ended::Copied(Copied::TooMuch) => ("the storage sent more than it announced", false),
-            Ended::Changed(why) => (why, true),
+            SegmentsEnd::Body(BodyEnd::TooLong) => {
+                ("the storage sent more than it announced", false)
+            }
+            SegmentsEnd::Changed(why) => (why, true),
         };
         course.ranges = false; // what came in one piece is of one document
         self.start_over(sink, digests, course, why, other)?;
@@ -646,7 +648,7 @@ impl<'a> Attempts<'a> {
         segments: Option<&PresignedUrl>,
         sink: &mut Sink,
         digests: &mut Digests,
-    ) -> Result<Ended> {
+    ) -> Result<SegmentsEnd> {
         let (pace, watcher) = (self.fetcher.pace(), &mut *self.watcher);
         if let (Sink::Partial(partial), Some(url)) = (&mut *sink, segments) {
             let options = self.fetcher.options();
@@ -665,7 +667,7 @@ impl<'a> Attempts<'a> {
         }
         sink.forget_behind_holes();
         let copied = body.copy(sink, digests, pace, watcher).await;
-        copied.map(Ended::Copied)
+        copied.map(SegmentsEnd::Body)
     }
 
     /// Asks for a new URL instead of an expired one: for free once in a row without

@@ -68,11 +68,11 @@ pub struct Body {
 
 /// How a body ended by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Copied {
+pub enum BodyEnd {
     /// With the document's last byte.
-    All,
+    Complete,
     /// Not where it announced: nothing of it is to be trusted.
-    TooMuch,
+    TooLong,
 }
 
 /// Asks for a range of `entity`, whose first byte may be the document's; whatever follows is behind it.
@@ -362,7 +362,7 @@ impl Body {
         digests: &mut Digests,
         pace: &Pace,
         watcher: &mut dyn Watcher,
-    ) -> Result<Copied> {
+    ) -> Result<BodyEnd> {
         let mut watch = self.reply.stall_watch();
         let mut held = sink.position() - self.offset;
         while let Some(piece) = self.chunk(&mut watch).await? {
@@ -379,7 +379,7 @@ impl Body {
             }
             let after = sink.position() + fresh.len() as u64;
             if after > self.end {
-                return Ok(Copied::TooMuch);
+                return Ok(BodyEnd::TooLong);
             }
             for fresh in fresh.chunks(pace.step()) {
                 pace.pass(fresh.len()).await;
@@ -390,7 +390,7 @@ impl Body {
         }
         match self.entity.total {
             Some(total) if sink.position() < total => Err(self.is_short(sink.position())),
-            _ => Ok(Copied::All),
+            _ => Ok(BodyEnd::Complete),
         }
     }
 

@@ -19,7 +19,7 @@ use crate::fetch::events::Watcher;
 use crate::fetch::partial::{Entity, Partial};
 use crate::fetch::transfer::digests::Digests;
 use crate::fetch::transfer::pace::Pace;
-use crate::fetch::transfer::response::{self, Body, Copied, Opened};
+use crate::fetch::transfer::response::{self, Body, BodyEnd, Opened};
 use crate::http::backoff::{self, Retry, Verdict};
 use crate::http::headers::is_strong;
 use crate::http::presigned::PresignedUrl;
@@ -41,9 +41,9 @@ const MOMENT: Duration = Duration::from_secs(1);
 const SLOW: u64 = 4;
 
 /// How the segments ended, when all that was under way has arrived.
-pub enum Ended {
+pub enum SegmentsEnd {
     /// As one body would have.
-    Copied(Copied),
+    Body(BodyEnd),
     /// The document is another one now.
     Changed(&'static str),
     /// The storage sends no ranges of it.
@@ -56,7 +56,7 @@ pub enum Ended {
 
 /// Why nothing more is asked for; what is under way goes on, and may be all that is missing.
 enum Stop {
-    Ended(Ended),
+    Ended(SegmentsEnd),
     Failed(Error),
 }
 
@@ -207,7 +207,7 @@ impl Segments<'_> {
         partial: &mut Partial,
         digests: &mut Digests,
         watcher: &mut dyn Watcher,
-    ) -> Result<Ended> {
+    ) -> Result<SegmentsEnd> {
         let entity = &first.entity.clone();
         let total = entity.total.unwrap_or(first.end);
         let connections = match self.connections {
@@ -309,7 +309,7 @@ impl Work<'_> {
         &mut self,
         event: Event,
         others: usize,
-    ) -> Result<ControlFlow<Ended, Option<Box<Lane>>>> {
+    ) -> Result<ControlFlow<SegmentsEnd, Option<Box<Lane>>>> {
         match event {
             Event::Moved(lane, Ok(piece)) => self.moved(lane, &piece, others),
             Event::Moved(lane, Err(error)) => {
@@ -333,10 +333,10 @@ impl Work<'_> {
         mut lane: Box<Lane>,
         piece: &[u8],
         others: usize,
-    ) -> Result<ControlFlow<Ended, Option<Box<Lane>>>> {
+    ) -> Result<ControlFlow<SegmentsEnd, Option<Box<Lane>>>> {
         let ended = piece.is_empty();
         if lane.at + piece.len() as u64 > lane.body.end {
-            return Ok(ControlFlow::Break(Ended::Copied(Copied::TooMuch)));
+            return Ok(ControlFlow::Break(SegmentsEnd::Body(BodyEnd::TooLong)));
         }
         let mut rest = piece;
         let writing = Instant::now();
@@ -379,7 +379,7 @@ impl Work<'_> {
         range: Range<u64>,
         opened: Result<Opened>,
         others: usize,
-    ) -> ControlFlow<Ended, Option<Box<Lane>>> {
+    ) -> ControlFlow<SegmentsEnd, Option<Box<Lane>>> {
         match opened {
             Ok(Opened::Body(body))
                 if body.entity.tag == self.entity.tag && body.offset == range.start =>
@@ -390,15 +390,15 @@ impl Work<'_> {
             }
             // What is under way is of the document as it was, and may be all of it.
             Ok(Opened::Body(body)) if body.entity.tag != self.entity.tag => {
-                self.stop(Ended::Changed("the document changed"));
+                self.stop(SegmentsEnd::Changed("the document changed"));
             }
-            Ok(Opened::StartOver { why, other: true }) => self.stop(Ended::Changed(why)),
+            Ok(Opened::StartOver { why, other: true }) => self.stop(SegmentsEnd::Changed(why)),
             Ok(Opened::Body(_) | Opened::Complete | Opened::StartOver { .. }) => {
-                self.stop(Ended::NoRanges);
+                self.stop(SegmentsEnd::NoRanges);
             }
-            Err(error) if error.code() == Code::Protocol => self.stop(Ended::NoRanges),
-            Ok(Opened::Expired) => self.stop(Ended::Expired),
-            Ok(Opened::NotThere(error)) => self.stop(Ended::NotThere(error)),
+            Err(error) if error.code() == Code::Protocol => self.stop(SegmentsEnd::NoRanges),
+            Ok(Opened::Expired) => self.stop(SegmentsEnd::Expired),
+            Ok(Opened::NotThere(error)) => self.stop(SegmentsEnd::NotThere(error)),
             Err(error) => {
                 // A storage that refuses has enough of us.
                 if error.status().is_some() {
@@ -411,7 +411,7 @@ impl Work<'_> {
         ControlFlow::Continue(None)
     }
 
-    fn stop(&mut self, ended: Ended) {
+    fn stop(&mut self, ended: SegmentsEnd) {
         self.stop.get_or_insert(Stop::Ended(ended));
     }
 
@@ -474,12 +474,12 @@ impl Work<'_> {
     }
 
     /// Whoever goes on asks no sooner than the storage allows.
-    async fn end(self) -> Result<Ended> {
+    async fn end(self) -> Result<SegmentsEnd> {
         let held_back = self
             .not_before
             .saturating_duration_since(active_time::now());
         let ended = match self.stop {
-            _ if self.missing.is_empty() => return Ok(Ended::Copied(Copied::All)),
+            _ if self.missing.is_empty() => return Ok(SegmentsEnd::Body(BodyEnd::Complete)),
             Some(Stop::Failed(error)) => {
                 let wait = error
                     .wait()
@@ -487,7 +487,7 @@ impl Work<'_> {
                 return Err(error.retry_after(wait));
             }
             Some(Stop::Ended(ended)) => ended,
-            None => Ended::NoRanges,
+            None => SegmentsEnd::NoRanges,
         };
         active_time::sleep(held_back).await;
         Ok(ended)
