@@ -81,7 +81,7 @@ enum AttemptEnd {
 
 /// How the attempts at one document go.
 #[derive(Debug, Default)]
-struct Course {
+struct AttemptState {
     /// The farthest byte that any attempt reached.
     farthest: u64,
     /// Whether a URL was asked for anew since the last progress.
@@ -94,7 +94,7 @@ struct Course {
     ranges: bool,
 }
 
-impl Course {
+impl AttemptState {
     /// Another representation came: its bytes are new bytes again.
     fn changed(&mut self) {
         self.changes += 1;
@@ -409,10 +409,10 @@ impl<'a> Attempts<'a> {
         };
         // A URL that has only just come is used, however short it lives.
         let mut used = url.age() >= NEW;
-        let mut course = Course {
+        let mut state = AttemptState {
             farthest: sink.held(),
             ranges: true,
-            ..Course::default()
+            ..AttemptState::default()
         };
         loop {
             let http = self.resolver.http();
@@ -435,11 +435,11 @@ impl<'a> Attempts<'a> {
                     return settle(destination, &name, sink).await;
                 }
                 Ok(Opened::StartOver { why, other }) => {
-                    self.start_over(sink, digests, &mut course, why, other)?;
+                    self.start_over(sink, digests, &mut state, why, other)?;
                     continue;
                 }
                 Ok(Opened::Expired) => {
-                    url = self.renew(&url, sink, &mut course).await?;
+                    url = self.renew(&url, sink, &mut state).await?;
                     used = false;
                     continue;
                 }
@@ -458,7 +458,7 @@ impl<'a> Attempts<'a> {
                     if (again && !(sink.is_stream() && same)) || (sink.held() > 0 && !same) {
                         let other = !same;
                         let why = "the storage sent the whole document";
-                        self.start_over(sink, digests, &mut course, why, other)?;
+                        self.start_over(sink, digests, &mut state, why, other)?;
                     }
                     lengths.announced = body.entity.total;
                     lengths.end_was_marked = body.end_is_marked;
@@ -466,13 +466,13 @@ impl<'a> Attempts<'a> {
                     digests.expect(sink.entity());
                     sink.hold_back(self.unproven.is_some());
                     self.tell_start(destination, sink, body.entity.total);
-                    let segments = course.ranges.then_some(&url);
-                    let ended = self.copy(*body, segments, sink, digests, &mut course);
+                    let segments = state.ranges.then_some(&url);
+                    let ended = self.copy(*body, segments, sink, digests, &mut state);
                     match ended.await {
                         Ok(AttemptEnd::Complete) => return Ok(TargetState::Writable),
                         Ok(AttemptEnd::Expired) => {
-                            course.moved_to(sink.held(), &mut self.retry, false);
-                            url = self.renew(&url, sink, &mut course).await?;
+                            state.moved_to(sink.held(), &mut self.retry, false);
+                            url = self.renew(&url, sink, &mut state).await?;
                             used = false;
                             continue;
                         }
@@ -483,14 +483,14 @@ impl<'a> Attempts<'a> {
                 Err(error) => error,
             };
             let stalled = error.code() == Code::Stalled;
-            course.moved_to(sink.held(), &mut self.retry, stalled);
+            state.moved_to(sink.held(), &mut self.retry, stalled);
             let on_trial = url.is_on_trial(self.resolver.http().clock());
             if on_trial || error.code() == Code::StorageDenied {
                 url = self.recharge(&url, error, sink).await?;
                 used = false;
                 continue;
             }
-            self.pause(error, &course).await?;
+            self.pause(error, &state).await?;
         }
     }
 
@@ -498,15 +498,15 @@ impl<'a> Attempts<'a> {
     ///
     /// # Errors
     /// `error`, or that the document keeps changing, when there is no next one.
-    async fn pause(&mut self, error: Error, course: &Course) -> Result<()> {
-        if error.transient() && course.changes > CHANGES {
+    async fn pause(&mut self, error: Error, state: &AttemptState) -> Result<()> {
+        if error.transient() && state.changes > CHANGES {
             return Err(unstable(&error));
         }
         if error.transient() {
             self.watcher.retrying(&error);
         }
         self.retry.pause(error).await.map_err(|error| {
-            let changing = course.flapping && error.transient();
+            let changing = state.flapping && error.transient();
             if changing { unstable(&error) } else { error }
         })
     }
@@ -614,22 +614,22 @@ impl<'a> Attempts<'a> {
         segments: Option<&PresignedUrl>,
         sink: &mut Sink,
         digests: &mut Digests,
-        course: &mut Course,
+        state: &mut AttemptState,
     ) -> Result<AttemptEnd> {
         let (why, other) = match self.read(body, segments, sink, digests).await? {
             SegmentsEnd::Body(BodyEnd::Complete) => return Ok(AttemptEnd::Complete),
             SegmentsEnd::Expired => return Ok(AttemptEnd::Expired),
             SegmentsEnd::NotThere(error) => {
-                course.moved_to(sink.held(), &mut self.retry, false);
+                state.moved_to(sink.held(), &mut self.retry, false);
                 if let Some(url) = segments
                     && self.wait_for_object(url, error).await.is_err()
                 {
-                    course.without_ranges(sink);
+                    state.without_ranges(sink);
                 }
                 return Ok(AttemptEnd::Partial);
             }
             SegmentsEnd::NoRanges => {
-                course.without_ranges(sink);
+                state.without_ranges(sink);
                 return Ok(AttemptEnd::Partial);
             }
             SegmentsEnd::Body(BodyEnd::TooLong) => {
@@ -637,8 +637,8 @@ impl<'a> Attempts<'a> {
             }
             SegmentsEnd::Changed(why) => (why, true),
         };
-        course.ranges = false; // what came in one piece is of one document
-        self.start_over(sink, digests, course, why, other)?;
+        state.ranges = false; // what came in one piece is of one document
+        self.start_over(sink, digests, state, why, other)?;
         Err(refused_body(why))
     }
 
@@ -676,13 +676,13 @@ impl<'a> Attempts<'a> {
         &mut self,
         expired: &PresignedUrl,
         sink: &Sink,
-        course: &mut Course,
+        state: &mut AttemptState,
     ) -> Result<PresignedUrl> {
-        if course.renewed && !self.resolver.provider().charged {
+        if state.renewed && !self.resolver.provider().charged {
             return Err(still_expired());
         }
         log::info!("the URL expired; asking for a new one");
-        course.renewed = true;
+        state.renewed = true;
         let need = Need {
             expired: Some(expired),
             ..Need::default()
@@ -720,7 +720,7 @@ impl<'a> Attempts<'a> {
         &self,
         sink: &mut Sink,
         digests: &mut Digests,
-        course: &mut Course,
+        state: &mut AttemptState,
         why: &str,
         other: bool,
     ) -> Result<()> {
@@ -728,7 +728,7 @@ impl<'a> Attempts<'a> {
         sink.restart(why, other)?;
         digests.restart();
         if other {
-            course.changed();
+            state.changed();
         }
         Ok(())
     }
