@@ -7,7 +7,7 @@ use crate::commands::fetch::Batch;
 use crate::commands::ids::Origin;
 use crate::config::settings::Connection;
 use crate::error::{Code, Error, Result};
-use crate::fetch::batch::queue::Ended;
+use crate::fetch::batch::queue::FetchEnd;
 use crate::fetch::engine::Options;
 use crate::fetch::outcome::Summary;
 use crate::fetch::target::destination::{IfExists, TargetOptions};
@@ -158,7 +158,7 @@ impl<'a> Told<'a> {
         self.documents == 0
     }
 
-    fn document(&mut self, ended: &Ended) -> ControlFlow<()> {
+    fn document(&mut self, ended: &FetchEnd) -> ControlFlow<()> {
         self.documents += 1;
         if let Err(error) = &ended.result
             && error.code() == Code::Interrupted

@@ -3,7 +3,7 @@
 use super::ids::{Asked, Ids, Origin};
 use crate::config::settings::Connection;
 use crate::error::{Code, Error, Result};
-use crate::fetch::batch::queue::{self, Ended, Ran, Work};
+use crate::fetch::batch::queue::{self, FetchEnd, Ran, Work};
 use crate::fetch::engine::{Fetcher, Options};
 use crate::fetch::events::Progress;
 use crate::fetch::outcome::Summary;
@@ -42,7 +42,7 @@ pub struct Batch {
 pub async fn run(
     batch: Batch,
     progress: &dyn Progress,
-    mut each: impl FnMut(&Ended) -> ControlFlow<()>,
+    mut each: impl FnMut(&FetchEnd) -> ControlFlow<()>,
 ) -> (Summary, Result<()>) {
     let (charges, dry_run) = (batch.provider.charged, batch.options.dry_run);
     let mut tally = Count::new(batch.options.fail_fast, charges);
@@ -57,7 +57,7 @@ async fn work(
     batch: Batch,
     progress: &dyn Progress,
     tally: &mut Count,
-    each: &mut dyn FnMut(&Ended) -> ControlFlow<()>,
+    each: &mut dyn FnMut(&FetchEnd) -> ControlFlow<()>,
 ) -> Result<()> {
     let interrupt = Interrupt::listen()?;
     let (name, charges) = (batch.provider.name, batch.provider.charged);
@@ -87,7 +87,7 @@ async fn work(
                 Box::pin(fetcher.fetch((order, permit), id.into(), progress, &interrupt))
             }
             Asked::Wrong(id, error) => {
-                Box::pin(ready(Some(Ended::unasked(id, Err(error), charges))))
+                Box::pin(ready(Some(FetchEnd::unasked(id, Err(error), charges))))
             }
         }
     };
@@ -152,7 +152,7 @@ impl Count {
     }
 
     /// Counts a document; `stop` when the batch is to stop whatever became of it.
-    pub fn count(&mut self, ended: &Ended, stop: bool) -> ControlFlow<()> {
+    pub fn count(&mut self, ended: &FetchEnd, stop: bool) -> ControlFlow<()> {
         let failed = match &ended.result {
             Ok(outcome) => {
                 self.summary.add(outcome);

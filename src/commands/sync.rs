@@ -4,7 +4,7 @@ use super::fetch::Count;
 use crate::config::settings::Connection;
 use crate::error::{Code, Error, Result};
 use crate::fetch::batch::permits::BatchPermit;
-use crate::fetch::batch::queue::{self, Ended, Source, Work};
+use crate::fetch::batch::queue::{self, FetchEnd, Source, Work};
 use crate::fetch::engine::{Fetcher, Job, Options};
 use crate::fetch::events::Progress;
 use crate::fetch::outcome::{Outcome, Status, Summary};
@@ -60,7 +60,7 @@ pub struct Plan {
 pub async fn run(
     plan: Plan,
     progress: &dyn Progress,
-    mut each: impl FnMut(&Ended) -> ControlFlow<()>,
+    mut each: impl FnMut(&FetchEnd) -> ControlFlow<()>,
 ) -> (Summary, Result<()>) {
     let (charges, dry_run) = (plan.provider.charged, plan.options.dry_run);
     let mut tally = Count::new(plan.options.fail_fast, charges);
@@ -75,7 +75,7 @@ async fn work(
     plan: Plan,
     progress: &dyn Progress,
     tally: &mut Count,
-    each: &mut dyn FnMut(&Ended) -> ControlFlow<()>,
+    each: &mut dyn FnMut(&FetchEnd) -> ControlFlow<()>,
 ) -> Result<()> {
     let interrupt = Interrupt::listen()?;
     let layout = layout(&plan.provider, &plan.name)?;
@@ -240,7 +240,7 @@ impl Keeper<'_> {
         let (id, row) = match read {
             Ok(read) => read,
             Err((error, shown)) => {
-                let ended = Ended::unasked(shown, Err(error), provider.charged);
+                let ended = FetchEnd::unasked(shown, Err(error), provider.charged);
                 return Box::pin(std::future::ready(Some(ended)));
             }
         };
@@ -256,7 +256,7 @@ impl Keeper<'_> {
                 let charged = provider.charged.then_some(false);
                 let skipped = entry.skipped(provider.name, &row.id, self.mirror.folder());
                 let result = Ok(Outcome { charged, ..skipped });
-                return Some(Ended::unasked(row.id, result, provider.charged));
+                return Some(FetchEnd::unasked(row.id, result, provider.charged));
             }
             let target_options = if self.mirror.is_direct(&entry) {
                 self.old_place(&entry)
@@ -344,7 +344,7 @@ impl Keeper<'_> {
         let fetching = self.fetcher.fetch(turn, job, self.progress, self.interrupt);
         Box::pin(async move {
             let ended = Box::pin(fetching).await?;
-            Some(Ended {
+            Some(FetchEnd {
                 result: match ended.result {
                     Ok(outcome) => self.note(outcome, &version).await,
                     Err(error) => Err(error),
@@ -380,7 +380,7 @@ impl Keeper<'_> {
         Ok(outcome)
     }
 
-    fn note_failure(&self, ended: &Ended) -> Result<()> {
+    fn note_failure(&self, ended: &FetchEnd) -> Result<()> {
         match (&ended.result, self.mirror.manifest()) {
             (Err(_), Some(manifest)) => {
                 let provider = self.fetcher.resolver().provider();

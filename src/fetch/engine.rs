@@ -8,7 +8,7 @@ use crate::error::panics;
 use crate::error::{Code, Error, Result};
 use crate::fetch::batch::outages::{AfterFailure, Outages, Probe};
 use crate::fetch::batch::permits::{BatchLimits, BatchPermit};
-use crate::fetch::batch::queue::Ended;
+use crate::fetch::batch::queue::FetchEnd;
 use crate::fetch::partial::publish;
 use crate::fetch::target::claimed_paths::ClaimedPaths;
 use crate::fetch::target::destination::{Announce, Destination, TargetOptions, TargetState};
@@ -177,7 +177,7 @@ impl Fetcher {
         job: Job,
         progress: &'a dyn Progress,
         interrupt: &'a Interrupt,
-    ) -> impl Future<Output = Option<Ended>> + 'a {
+    ) -> impl Future<Output = Option<FetchEnd>> + 'a {
         let ticket = self.claimed.ticket(order);
         async move {
             let started = Instant::now();
@@ -229,7 +229,7 @@ impl Fetcher {
                     Err(error)
                 }
             };
-            Some(Ended {
+            Some(FetchEnd {
                 id: id.as_str().to_owned(),
                 result,
                 charged,

@@ -4,7 +4,7 @@
 //! that can be read, and processes may share one.
 
 use crate::error::{Error, Result};
-use crate::fetch::batch::queue::Ended;
+use crate::fetch::batch::queue::FetchEnd;
 use crate::fetch::outcome::Failed;
 use crate::secret::redact_json;
 use crate::state::files::open_own;
@@ -113,7 +113,7 @@ impl Appender {
     ///
     /// # Errors
     /// As [`Appender::append`].
-    pub fn note(&self, provider: &str, ended: &Ended) -> Result<()> {
+    pub fn note(&self, provider: &str, ended: &FetchEnd) -> Result<()> {
         match &ended.result {
             Ok(outcome) => self.append(outcome),
             Err(error) => self.append(&Failed::new(provider, &ended.id, ended.charged, error)),

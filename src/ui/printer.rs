@@ -7,7 +7,7 @@ use super::lines::{Events, Lines};
 use super::report;
 use super::sanitize::{printable, printable_json};
 use crate::error::{Code, Error, Result};
-use crate::fetch::batch::queue::Ended;
+use crate::fetch::batch::queue::FetchEnd;
 use crate::fetch::events::{Progress, Unwatched};
 use crate::fetch::outcome::{Failed, Outcome, Status, Summary};
 use crate::http::presigned::PresignedUrl;
@@ -121,7 +121,7 @@ impl Printer {
     ///
     /// # Errors
     /// When standard output takes no more.
-    pub fn document(&self, provider: &str, ended: &Ended, many: bool) -> Result<()> {
+    pub fn document(&self, provider: &str, ended: &FetchEnd, many: bool) -> Result<()> {
         let id = &ended.id;
         match &ended.result {
             Ok(outcome) if self.look.json => self.record(outcome),

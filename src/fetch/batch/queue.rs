@@ -50,7 +50,7 @@ pub struct Ran {
 
 /// A document that ended.
 #[derive(Debug)]
-pub struct Ended {
+pub struct FetchEnd {
     /// Its id, as it was asked for.
     pub id: String,
     /// How it ended.
@@ -62,7 +62,7 @@ pub struct Ended {
     pub permit: Option<BatchPermit>,
 }
 
-impl Ended {
+impl FetchEnd {
     /// A document that ended without a request for it.
     pub fn unasked(id: String, result: Result<Outcome>, charges: bool) -> Self {
         Self {
@@ -75,7 +75,7 @@ impl Ended {
 }
 
 /// The work on one document; nothing where the batch ended before its transfer.
-pub type Work<'a> = Pin<Box<dyn Future<Output = Option<Ended>> + 'a>>;
+pub type Work<'a> = Pin<Box<dyn Future<Output = Option<FetchEnd>> + 'a>>;
 
 /// Works on as many items of `source` as there are `limits`. `start` is called in the order of asking,
 /// with the item's number and its place; what it returns is the work. Each document that ended goes to
@@ -86,7 +86,7 @@ pub async fn run<'a, S: Source>(
     (limits, outages): (BatchLimits, &Outages),
     interrupt: &Interrupt,
     start: impl Fn(u64, S::Item, BatchPermit) -> Work<'a>,
-    mut each: impl FnMut(Ended) -> ControlFlow<()>,
+    mut each: impl FnMut(FetchEnd) -> ControlFlow<()>,
 ) -> Ran {
     let (read, mut told) = (Cell::new(0u64), 0);
     let result = drive(
@@ -113,7 +113,7 @@ async fn drive<'a, S: Source>(
     interrupt: &Interrupt,
     start: impl Fn(u64, S::Item, BatchPermit) -> Work<'a>,
     read: &Cell<u64>,
-    mut each: impl FnMut(Ended) -> ControlFlow<()>,
+    mut each: impl FnMut(FetchEnd) -> ControlFlow<()>,
 ) -> Result<()> {
     let (sender, mut started) = mpsc::channel(1);
     let mut asking = pin!(async {
@@ -179,7 +179,7 @@ fn guarded(id: String, work: Result<Work<'_>, Panic>) -> Work<'_> {
             Err(panic) => Err(panic.error()),
         };
         result.unwrap_or_else(|error| {
-            Some(Ended {
+            Some(FetchEnd {
                 id,
                 result: Err(error),
                 charged: None,
@@ -217,7 +217,7 @@ mod tests {
     }
 
     /// Runs a batch whose second document panics at once, and the third one after a while.
-    async fn batch(panics_at: u64, each: impl FnMut(Ended) -> ControlFlow<()>) -> Result<()> {
+    async fn batch(panics_at: u64, each: impl FnMut(FetchEnd) -> ControlFlow<()>) -> Result<()> {
         let interrupt = Interrupt::listen().unwrap();
         let limits = BatchLimits::new(5, false);
         let mut source = Numbers { next: 0, panics_at };
@@ -227,7 +227,7 @@ mod tests {
                 tokio::task::yield_now().await;
                 assert_ne!(id, "2", "after a while");
                 tokio::task::yield_now().await;
-                Some(Ended {
+                Some(FetchEnd {
                     id,
                     result: Ok(Outcome::default()),
                     charged: None,
