@@ -23,7 +23,7 @@ pub struct Plan {
 
 /// How it ended.
 #[derive(Debug)]
-pub struct Ended {
+pub struct SandboxRun {
     /// What happened at the services.
     pub report: Report,
     /// The command's exit code, or 128 and the signal that ended it.
@@ -38,7 +38,7 @@ pub struct Ended {
 pub async fn run(
     plan: Plan,
     ready: impl FnOnce(&[Document], &[(&'static str, String)]) -> Result<()>,
-) -> Result<Ended> {
+) -> Result<SandboxRun> {
     let documents = match &plan.folder {
         Some(folder) => {
             Document::of_folder(folder).map_err(|error| Error::io("read", folder, &error))?
@@ -67,7 +67,7 @@ pub async fn run(
         }
         ready(sandbox.documents(), &settings)?;
         tokio::select! { _ = int.recv() => {}, _ = term.recv() => {} }
-        return Ok(Ended {
+        return Ok(SandboxRun {
             report: sandbox.report(),
             exit_code: 0,
         });
@@ -86,7 +86,7 @@ pub async fn run(
     let exit_code = status
         .code()
         .or_else(|| status.signal().map(|number| 128 + number));
-    Ok(Ended {
+    Ok(SandboxRun {
         report: sandbox.report(),
         exit_code: exit_code
             .and_then(|code| u8::try_from(code).ok())
