@@ -44,7 +44,7 @@ pub struct Provider {
     /// The rates to stay inside, all at once.
     pub budget: &'static [Rate],
     /// A free route that tells a document's name and size.
-    pub metadata: Option<Metadata>,
+    pub metadata: Option<MetadataRoute>,
     /// The route that lists documents.
     pub listing: Listing,
     /// What stands before the id where the service prints ids as URIs.
@@ -98,7 +98,7 @@ pub enum Handoff {
 
 /// A free route that tells a document's name and size, by pointers (RFC 6901).
 #[derive(Clone, Debug)]
-pub struct Metadata {
+pub struct MetadataRoute {
     /// The route.
     pub path: &'static str,
     /// Pointer to the file name.

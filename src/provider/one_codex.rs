@@ -3,7 +3,7 @@
 //! Source: the API's page "Downloading documents" and its `OpenAPI` description of documents. Samples
 //! and assets have routes of the same shape.
 
-use super::{Asked, Auth, Filters, Handoff, Listing, Metadata, Paging, Provider, Resource};
+use super::{Asked, Auth, Filters, Handoff, Listing, MetadataRoute, Paging, Provider, Resource};
 use crate::config::variables;
 
 /// The service takes one operator a field, and has none for "more than" that it documents.
@@ -66,7 +66,7 @@ pub fn one_codex(resource: Resource) -> Provider {
         },
         charged: true,
         budget: &[],
-        metadata: Some(Metadata {
+        metadata: Some(MetadataRoute {
             path: kind.one,
             name: "/filename",
             size: "/size",

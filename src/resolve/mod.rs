@@ -27,7 +27,7 @@ use crate::http::failure::Failure;
 use crate::http::presigned::PresignedUrl;
 use crate::http::send::{ApiRequest, Authorization, Http, Reply};
 use crate::model::{DocumentId, LARGEST_SIZE, fingerprint};
-use crate::provider::{Auth, Credentials, Metadata, Provider, Resource};
+use crate::provider::{Auth, Credentials, MetadataRoute, Provider, Resource};
 use crate::secret::{Secret, admit};
 use crate::state::records::StateFolder;
 use charges::Charges;
@@ -181,7 +181,7 @@ impl Resolver {
         self.provider.metadata.is_some() && documents && !self.http.is_limited()
     }
 
-    async fn ask_metadata(&self, route: &Metadata, id: &DocumentId) -> Result<Known> {
+    async fn ask_metadata(&self, route: &MetadataRoute, id: &DocumentId) -> Result<Known> {
         let url = self.route(route.path, Some(id));
         let ask = Ask {
             limit: Some(METADATA_TIME), // but what the rate budget asks for is waited for
