@@ -20,11 +20,11 @@ use crate::provider::Provider;
 use crate::resolve::filter::Filter;
 use crate::resolve::listing::{Page, Pages};
 use crate::resolve::row::{BadRow, Row};
-use crate::resolve::{Known, Resolver};
+use crate::resolve::{Metadata, Resolver};
 use crate::state::blocking;
 use serde_json::Value;
 use std::collections::{HashSet, VecDeque};
-use std::fs::Metadata;
+use std::fs;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -275,7 +275,7 @@ impl Keeper<'_> {
             self.mirror.holds(entry, false)
         };
         let path = self.mirror.folder().join(&entry.path);
-        let own = |found: Metadata| self.fetcher.claimed().claim_file(&found, id);
+        let own = |found: fs::Metadata| self.fetcher.claimed().claim_file(&found, id);
         match presence {
             Presence::Right if std::fs::metadata(&path).is_ok_and(own) => return true,
             Presence::Right => log::warn!(
@@ -330,7 +330,7 @@ impl Keeper<'_> {
         let publishing = version.clone();
         let job = Job {
             id,
-            known: Some(Known {
+            metadata: Some(Metadata {
                 name: row.name,
                 size: row.size,
             }),

@@ -20,7 +20,7 @@ use crate::http::headers::is_strong;
 use crate::http::presigned::{PresignedUrl, shown_host};
 use crate::model::{DocumentId, hexadecimal};
 use crate::resolve::ledger::UnderWay;
-use crate::resolve::{Known, Need, Resolver};
+use crate::resolve::{Metadata, Need, Resolver};
 use std::ffi::OsStr;
 use std::path::Path;
 use std::pin::pin;
@@ -65,7 +65,7 @@ pub struct Facts {
 /// What is known of a document before its turn.
 #[derive(Debug)]
 pub struct Prefetched {
-    known: Option<Known>,
+    metadata: Option<Metadata>,
     url: Option<PresignedUrl>,
 }
 
@@ -206,15 +206,18 @@ impl<'a> Attempts<'a> {
     ///
     /// # Errors
     /// Why there is no URL.
-    pub async fn turn(&mut self, known: Option<Known>) -> Result<Option<Prefetched>> {
-        let mut prefetched = Prefetched { known, url: None };
+    pub async fn turn(&mut self, metadata: Option<Metadata>) -> Result<Option<Prefetched>> {
+        let mut prefetched = Prefetched {
+            metadata,
+            url: None,
+        };
         if !self.permit.is_admitted() {
             let (resolver, id, retry) = (self.resolver, self.id, &mut self.retry);
             let mut asking = pin!(async {
                 if !resolver.provider().charged {
                     prefetched.url = Some(resolver.resolve(id, retry, Need::default()).await?);
-                } else if prefetched.known.is_none() {
-                    prefetched.known = Some(resolver.metadata(id).await);
+                } else if prefetched.metadata.is_none() {
+                    prefetched.metadata = Some(resolver.metadata(id).await);
                 }
                 Ok(())
             });
@@ -246,7 +249,7 @@ impl<'a> Attempts<'a> {
     /// What the retries could not mend. The sink holds the bytes that arrived, unless that is wrong.
     pub async fn run(
         &mut self,
-        Prefetched { known, url }: Prefetched,
+        Prefetched { metadata, url }: Prefetched,
         destination: &mut Destination<'_>,
         sink: &mut Sink,
     ) -> Result<Download> {
@@ -266,16 +269,16 @@ impl<'a> Attempts<'a> {
         if named || !charged {
             self.resolver.preconnect();
         }
-        let known = match known {
-            Some(known) => known,
+        let metadata = match metadata {
+            Some(metadata) => metadata,
             None if named && url.is_none() && self.may_ask_at_once(destination, sink) => {
                 let (resolver, id) = (self.resolver, self.id);
                 // Both to their end: a paid request that is dropped is a paid request in doubt.
                 let resolving = self.resolve(Need::default(), sink);
                 let both = async { tokio::join!(resolver.metadata(id), resolving) };
-                let (known, both) = Box::pin(both).await;
+                let (metadata, both) = Box::pin(both).await;
                 url = Some(both?);
-                known
+                metadata
             }
             None => self.resolver.metadata(self.id).await,
         };
@@ -286,7 +289,7 @@ impl<'a> Attempts<'a> {
         if let Sink::Partial(partial) = &*sink {
             // A name that is known before paying shows a clash before paying.
             if charged {
-                destination.name_by(known.name.as_deref()).await;
+                destination.name_by(metadata.name.as_deref()).await;
             }
             if destination.look()? == TargetState::AlreadyThere {
                 return Ok(Download::NotNeeded);
@@ -294,21 +297,21 @@ impl<'a> Attempts<'a> {
             if charged {
                 destination.try_to_replace(partial)?;
             }
-            let missing = known.size.unwrap_or(0).saturating_sub(partial.held());
+            let missing = metadata.size.unwrap_or(0).saturating_sub(partial.held());
             destination.has_room(missing)?;
         }
         self.resolver.preconnect();
         loop {
             let mut lengths = Lengths {
-                metadata: known.size,
+                metadata: metadata.size,
                 ..Lengths::default()
             };
             let retry = self.retry.clone();
-            self.screen_partial(sink, &known, &mut digests)?;
+            self.screen_partial(sink, &metadata, &mut digests)?;
             let transferred = self.transfer(
                 destination,
                 sink,
-                &known,
+                &metadata,
                 (&mut url, &mut digests, &mut lengths),
             );
             match (transferred.await, &*sink) {
@@ -324,9 +327,9 @@ impl<'a> Attempts<'a> {
                 (Err(error), _) => return Err(error),
             }
             let page = self.unproven.take();
-            let name = match known.name.as_deref().and_then(naming::safe) {
+            let name = match metadata.name.as_deref().and_then(naming::safe) {
                 Some(name) if charged => name,
-                _ => self.name_of(&sink.entity().name, &known),
+                _ => self.name_of(&sink.entity().name, &metadata),
             };
             let error = match verify(sink, digests, lengths, (page, name)).await {
                 Ok(sha256) => return Ok(Download::Complete { sha256 }),
@@ -389,18 +392,18 @@ impl<'a> Attempts<'a> {
         &mut self,
         destination: &mut Destination<'_>,
         sink: &mut Sink,
-        known: &Known,
+        metadata: &Metadata,
         (resolved, digests, lengths): (&mut Option<PresignedUrl>, &mut Digests, &mut Lengths),
     ) -> Result<TargetState> {
         let charged = self.resolver.provider().charged;
         if let Sink::Partial(partial) = &*sink
             && charged
             && partial.is_complete()
-            && known.size.is_none_or(|size| size == partial.position())
+            && metadata.size.is_none_or(|size| size == partial.position())
         {
             // Nothing is missing: what was paid for is here.
             lengths.announced = Some(partial.position());
-            let name = self.name_of(&partial.entity().name, known);
+            let name = self.name_of(&partial.entity().name, metadata);
             return settle(destination, &name, sink).await;
         }
         let mut url = match resolved.take() {
@@ -424,14 +427,14 @@ impl<'a> Attempts<'a> {
             self.facts.requests += 1;
             let (missing, entity) = sink.missing();
             let opened = response::open(http, &url, &missing, entity).await;
-            let opened = self.screen(opened, &url, known).await;
+            let opened = self.screen(opened, &url, metadata).await;
             if let Ok(Opened::Complete | Opened::Body(_)) = &opened {
                 url.proven = true;
             }
             let error = match opened {
                 Ok(Opened::Complete) => {
                     lengths.announced = Some(sink.position());
-                    let name = self.name_of(&sink.entity().name, known);
+                    let name = self.name_of(&sink.entity().name, metadata);
                     return settle(destination, &name, sink).await;
                 }
                 Ok(Opened::StartOver { why, other }) => {
@@ -449,7 +452,7 @@ impl<'a> Attempts<'a> {
                 },
                 Ok(Opened::Body(body)) => {
                     self.facts.media_type.clone_from(&body.media_type);
-                    let name = self.name_of(&body.entity.name, known);
+                    let name = self.name_of(&body.entity.name, metadata);
                     if settle(destination, &name, sink).await? == TargetState::AlreadyThere {
                         return Ok(TargetState::AlreadyThere);
                     }
@@ -516,7 +519,7 @@ impl<'a> Attempts<'a> {
         &mut self,
         opened: Result<Opened>,
         url: &PresignedUrl,
-        known: &Known,
+        metadata: &Metadata,
     ) -> Result<Opened> {
         let mut opened = opened?;
         if let Opened::Body(body) = &mut opened
@@ -527,7 +530,7 @@ impl<'a> Attempts<'a> {
                 let proven = self.fetcher.options().wanted.expected_sha256.is_some();
                 let expected = Expected {
                     name: None,
-                    size: known.size,
+                    size: metadata.size,
                     announced: body.entity.total,
                     proven: proven || body.entity.checksum.is_some(),
                 };
@@ -535,7 +538,7 @@ impl<'a> Attempts<'a> {
                 let own = naming::from_url(url.expose()).filter(|_| url.is_signed());
                 let in_url = own.filter(|own| body.entity.name.in_url.as_ref() == Some(own));
                 let names = (&body.entity.name, in_url.as_deref());
-                self.judge(expected, names, known, body.host())?;
+                self.judge(expected, names, metadata, body.host())?;
             }
         }
         Ok(opened)
@@ -545,7 +548,7 @@ impl<'a> Attempts<'a> {
     fn screen_partial(
         &mut self,
         sink: &mut Sink,
-        known: &Known,
+        metadata: &Metadata,
         digests: &mut Digests,
     ) -> Result<()> {
         self.unproven = None;
@@ -558,14 +561,14 @@ impl<'a> Attempts<'a> {
         let Entity { name, total, .. } = partial.entity().clone();
         let expected = Expected {
             name: None,
-            size: known.size,
+            size: metadata.size,
             announced: total,
             proven: digests.proves(),
         };
         let judged = self.judge(
             expected,
             (&name, name.in_url.as_deref()),
-            known,
+            metadata,
             "the storage",
         );
         if let Err(error) = judged {
@@ -581,10 +584,10 @@ impl<'a> Attempts<'a> {
         &mut self,
         expected: Expected<'_>,
         (told, in_url): (&Name, Option<&str>),
-        known: &Known,
+        metadata: &Metadata,
         host: &str,
     ) -> Result<()> {
-        let by_metadata = known.name.as_deref().and_then(naming::safe);
+        let by_metadata = metadata.name.as_deref().and_then(naming::safe);
         let file = self.fetcher.options().target_options.file.as_deref();
         let by_user = file.and_then(Path::file_name).and_then(OsStr::to_str);
         let name = by_metadata
@@ -734,8 +737,8 @@ impl<'a> Attempts<'a> {
     }
 
     /// The first source of a name that leaves a safe one.
-    fn name_of(&self, told: &Name, known: &Known) -> String {
-        let by_metadata = || known.name.as_deref().and_then(naming::safe);
+    fn name_of(&self, told: &Name, metadata: &Metadata) -> String {
+        let by_metadata = || metadata.name.as_deref().and_then(naming::safe);
         let told_first = told.told.clone().or_else(by_metadata);
         told_first
             .or_else(|| told.in_url.clone())

@@ -20,7 +20,7 @@ use crate::fetch::transfer::verify::Wanted;
 use crate::interrupt::Interrupt;
 use crate::model::{DocumentId, fingerprint};
 use crate::resolve::charges::Charges;
-use crate::resolve::{Known, Resolver};
+use crate::resolve::{Metadata, Resolver};
 use crate::secret::admit;
 use crate::state::files::allow_open_files;
 use std::path::Path;
@@ -40,7 +40,7 @@ pub struct Job {
     /// Which.
     pub id: DocumentId,
     /// What is known of it already, so that nobody need be asked.
-    pub known: Option<Known>,
+    pub metadata: Option<Metadata>,
     /// Where it goes, where that is not as all others.
     pub target_options: Option<Arc<TargetOptions>>,
     /// Which version is meant, where the storage will not be asked whether a partial is of it.
@@ -56,7 +56,7 @@ impl From<DocumentId> for Job {
     fn from(id: DocumentId) -> Self {
         Self {
             id,
-            known: None,
+            metadata: None,
             target_options: None,
             version: None,
             journal: None,
@@ -189,8 +189,11 @@ impl Fetcher {
             let target_options = Arc::clone(target_options);
             let destination = Destination::new(target_options, &self.claimed, ticket, provider, id);
             let watcher = progress.document(id);
-            let known = job.known.as_ref().and_then(|known| known.name.as_deref());
-            known.inspect(|name| admit(name));
+            let metadata = job
+                .metadata
+                .as_ref()
+                .and_then(|metadata| metadata.name.as_deref());
+            metadata.inspect(|name| admit(name));
             let mut work = Work {
                 fetcher: self,
                 job: &job,
@@ -355,7 +358,7 @@ impl<'a> Work<'a> {
             discard_stale(&self.destination, &key).await;
             return Ok(Some(self.outcome(Status::Skipped)));
         }
-        let turn = self.attempts.turn(self.job.known.clone());
+        let turn = self.attempts.turn(self.job.metadata.clone());
         let Some(prefetched) = self.interrupt.or(turn).await? else {
             return Ok(None);
         };
@@ -550,16 +553,16 @@ impl<'a> Work<'a> {
         let destination = &mut self.destination;
         let charged = fetcher.resolver.provider().charged;
         let naming = async {
-            let known = match &self.job.known {
-                Some(known) => known.clone(),
+            let metadata = match &self.job.metadata {
+                Some(metadata) => metadata.clone(),
                 None => fetcher.resolver.metadata(id).await,
             };
-            if charged || self.job.known.is_some() {
-                destination.name_by(known.name.as_deref()).await;
+            if charged || self.job.metadata.is_some() {
+                destination.name_by(metadata.name.as_deref()).await;
             }
-            Ok(known)
+            Ok(metadata)
         };
-        let known = self.interrupt.or(naming).await?;
+        let metadata = self.interrupt.or(naming).await?;
         let (status, cost) = match self.destination.look()? {
             TargetState::Writable => {
                 let folder = self.destination.folder();
@@ -570,7 +573,7 @@ impl<'a> Work<'a> {
         };
         Ok(Outcome {
             cost,
-            bytes: known.size.filter(|_| status == Status::Planned),
+            bytes: metadata.size.filter(|_| status == Status::Planned),
             ..self.outcome(status)
         })
     }

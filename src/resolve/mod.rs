@@ -48,7 +48,7 @@ const PAGE: usize = 16 << 20;
 
 /// What a provider tells of a document for free.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Known {
+pub struct Metadata {
     /// Its file name.
     pub name: Option<String>,
     /// Its size in bytes.
@@ -164,13 +164,13 @@ impl Resolver {
 
     /// Name and size, where the provider has a free route for them: one attempt, 5 s. A failure is
     /// nothing but less knowledge.
-    pub async fn metadata(&self, id: &DocumentId) -> Known {
+    pub async fn metadata(&self, id: &DocumentId) -> Metadata {
         let Some(route) = &self.provider.metadata else {
-            return Known::default();
+            return Metadata::default();
         };
         self.ask_metadata(route, id).await.unwrap_or_else(|error| {
             log::info!("no metadata for {id}: {}", error.message());
-            Known::default()
+            Metadata::default()
         })
     }
 
@@ -181,7 +181,7 @@ impl Resolver {
         self.provider.metadata.is_some() && documents && !self.http.is_limited()
     }
 
-    async fn ask_metadata(&self, route: &MetadataRoute, id: &DocumentId) -> Result<Known> {
+    async fn ask_metadata(&self, route: &MetadataRoute, id: &DocumentId) -> Result<Metadata> {
         let url = self.route(route.path, Some(id));
         let ask = Ask {
             limit: Some(METADATA_TIME), // but what the rate budget asks for is waited for
@@ -197,7 +197,7 @@ impl Resolver {
         let name = json.pointer(route.name).and_then(serde_json::Value::as_str);
         name.inspect(|name| admit(name));
         let size = json.pointer(route.size).and_then(serde_json::Value::as_u64);
-        Ok(Known {
+        Ok(Metadata {
             name: name.map(str::to_owned),
             size: size.filter(|size| *size <= LARGEST_SIZE),
         })
