@@ -14,7 +14,7 @@ use crate::config::settings::Connection;
 use crate::config::variables::{self, ALL_PROXY, HTTP_PROXY, HTTPS_PROXY, NO_PROXY};
 use crate::error::{Code, Error, Result};
 use crate::http::connect::addresses::{Policy, Scheme, is_localhost, is_loopback};
-use crate::http::connect::connector::{Along, Direct, Way};
+use crate::http::connect::connector::{ConnectHook, Direct, HookLayer};
 use crate::http::connect::gate::Gate;
 use crate::http::connect::preconnect::Spare;
 use crate::secret::{PLACEHOLDER, Secret};
@@ -117,9 +117,9 @@ impl Clients {
         build(self.builder(Channel::Storage, scheme, spare.clone())).ok()
     }
 
-    fn builder<W>(&self, channel: Channel, scheme: Scheme, way: W) -> ClientBuilder
+    fn builder<W>(&self, channel: Channel, scheme: Scheme, hook: W) -> ClientBuilder
     where
-        W: Way + Send + Sync + 'static,
+        W: ConnectHook + Send + Sync + 'static,
     {
         let mut tls = self.tls.clone();
         tls.alpn_protocols = match channel {
@@ -133,7 +133,7 @@ impl Clients {
             .redirect(redirect::Policy::none())
             .referer(false)
             .retry(retry::never())
-            .connector_layer(Along(way, self.settings.connect_timeout))
+            .connector_layer(HookLayer(hook, self.settings.connect_timeout))
             .dns_resolver(Arc::new(Resolver(Arc::clone(&self.policy), scheme)))
             .no_proxy()
             .proxy(Proxy::custom(move |url| proxies.for_url(url)))

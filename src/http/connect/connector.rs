@@ -13,9 +13,9 @@ use tower_service::Service;
 pub type Connecting<T, E> = Pin<Box<dyn Future<Output = Result<T, E>> + Send>>;
 
 /// What is done about each connection.
-pub trait Way: Clone {
+pub trait ConnectHook: Clone {
     /// Leads to the connection that `connecting` makes, or to another one.
-    fn lead<C, T, E>(&self, connecting: C) -> Connecting<T, E>
+    fn connect<C, T, E>(&self, connecting: C) -> Connecting<T, E>
     where
         C: Future<Output = Result<T, E>> + Send + 'static,
         T: Send + 'static,
@@ -26,8 +26,8 @@ pub trait Way: Clone {
 #[derive(Clone, Copy, Debug)]
 pub struct Direct;
 
-impl Way for Direct {
-    fn lead<C, T, E>(&self, connecting: C) -> Connecting<T, E>
+impl ConnectHook for Direct {
+    fn connect<C, T, E>(&self, connecting: C) -> Connecting<T, E>
     where
         C: Future<Output = Result<T, E>> + Send + 'static,
         T: Send + 'static,
@@ -40,16 +40,16 @@ impl Way for Direct {
 /// Lays a way around a connector, whose connections are made within a time limit. (The library's own
 /// limit would count the time in which the process did not run.)
 #[derive(Clone, Debug)]
-pub struct Along<W>(pub W, pub Duration);
+pub struct HookLayer<W>(pub W, pub Duration);
 
-impl<S, W: Way> Layer<S> for Along<W> {
-    type Service = Led<S, W>;
+impl<S, W: ConnectHook> Layer<S> for HookLayer<W> {
+    type Service = HookedConnector<S, W>;
 
-    fn layer(&self, connector: S) -> Led<S, W> {
-        let Self(way, limit) = self.clone();
-        Led {
+    fn layer(&self, connector: S) -> HookedConnector<S, W> {
+        let Self(hook, limit) = self.clone();
+        HookedConnector {
             connector,
-            way,
+            hook,
             limit,
         }
     }
@@ -57,19 +57,19 @@ impl<S, W: Way> Layer<S> for Along<W> {
 
 /// A connector whose connections go their way.
 #[derive(Clone, Debug)]
-pub struct Led<S, W> {
+pub struct HookedConnector<S, W> {
     connector: S,
-    way: W,
+    hook: W,
     limit: Duration,
 }
 
-impl<S, R, W> Service<R> for Led<S, W>
+impl<S, R, W> Service<R> for HookedConnector<S, W>
 where
     S: Service<R>,
     S::Future: Send + 'static,
     S::Response: Send + 'static,
     S::Error: From<io::Error> + Send + 'static,
-    W: Way,
+    W: ConnectHook,
 {
     type Response = S::Response;
     type Error = S::Error;
@@ -81,7 +81,7 @@ where
 
     fn call(&mut self, request: R) -> Self::Future {
         let (limit, connecting) = (self.limit, self.connector.call(request));
-        self.way.lead(async move {
+        self.hook.connect(async move {
             let connected = active_time::timeout(limit, pin!(connecting)).await;
             connected.unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut).into()))
         })

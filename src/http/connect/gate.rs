@@ -7,7 +7,7 @@
 //! nowhere: there the record is made first.)
 
 use crate::error::Result;
-use crate::http::connect::connector::{Connecting, Way};
+use crate::http::connect::connector::{ConnectHook, Connecting};
 use crate::http::failure::Failure;
 use futures_util::future::LocalBoxFuture;
 use std::pin::pin;
@@ -88,8 +88,8 @@ impl Gate {
     }
 }
 
-impl Way for Gate {
-    fn lead<C, T, E>(&self, connecting: C) -> Connecting<T, E>
+impl ConnectHook for Gate {
+    fn connect<C, T, E>(&self, connecting: C) -> Connecting<T, E>
     where
         C: Future<Output = Result<T, E>> + Send + 'static,
         T: Send + 'static,

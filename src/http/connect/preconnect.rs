@@ -6,7 +6,7 @@
 //! Nothing is sent on it but the TLS handshake, and where it fails nobody is told: then the
 //! connection is made when it is needed, as ever.
 
-use crate::http::connect::connector::{Connecting, Way};
+use crate::http::connect::connector::{ConnectHook, Connecting};
 use crate::model::locked;
 use std::any::Any;
 use std::sync::{Arc, Mutex};
@@ -54,8 +54,8 @@ impl Spare {
     }
 }
 
-impl Way for Spare {
-    fn lead<C, T, E>(&self, connecting: C) -> Connecting<T, E>
+impl ConnectHook for Spare {
+    fn connect<C, T, E>(&self, connecting: C) -> Connecting<T, E>
     where
         C: Future<Output = Result<T, E>> + Send + 'static,
         T: Send + 'static,
