@@ -277,7 +277,7 @@ impl Keeper<'_> {
         let path = self.mirror.folder().join(&entry.path);
         let own = |found: fs::Metadata| self.fetcher.claimed().claim_file(&found, id);
         match presence {
-            Presence::Right if std::fs::metadata(&path).is_ok_and(own) => return true,
+            Presence::Right if fs::metadata(&path).is_ok_and(own) => return true,
             Presence::Right => log::warn!(
                 "{} is the file of another document: fetching it again",
                 path.display()
