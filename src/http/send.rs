@@ -12,7 +12,7 @@ use crate::config::settings::{Connection, RateLimit};
 use crate::error::{Code, Error, Result};
 use crate::http::connect::addresses::{Policy, Scheme};
 use crate::http::connect::gate::{BeforeSend, Gate};
-use crate::http::connect::idle::{Line, Lines};
+use crate::http::connect::idle::{IdleConnection, IdleConnections};
 use crate::http::connect::preconnect::Spare;
 use crate::model::{Rate, fingerprint};
 use crate::secret::Secret;
@@ -48,7 +48,7 @@ pub struct Http {
     storage: [OnceLock<Client>; 2],
     /// The client of a storage that was connected to before a document of it was asked for.
     ahead: Arc<OnceLock<Preconnected>>,
-    lines: Arc<Lines>,
+    idle: Arc<IdleConnections>,
     policy: Arc<Policy>,
     budget: Budget,
     clock: Clock,
@@ -136,7 +136,7 @@ impl Http {
             api: OnceLock::new(),
             storage: Default::default(),
             ahead: Arc::default(),
-            lines: Arc::default(),
+            idle: Arc::default(),
             connect_timeout: settings.connect_timeout,
             policy,
             budget: Budget::new(rates, state.records(BUDGETS), name),
@@ -232,8 +232,8 @@ impl Http {
         time: Time,
     ) -> Result<Reply, Failure> {
         let gate = Gate::closed();
-        let line = self.lines.take();
-        let recorded = line.is_some();
+        let connection = self.idle.take();
+        let recorded = connection.is_some();
         if recorded {
             // Its first byte leaves as soon as the library has the request.
             let recorded = request.before_send.record().await;
@@ -242,10 +242,10 @@ impl Http {
             // What the server closed meanwhile is seen to be closed after this.
             tokio::task::yield_now().await;
         }
-        let line = line.filter(Line::is_fresh);
-        let reused = line.is_some();
-        let client = match line {
-            Some(line) => line.client,
+        let connection = connection.filter(IdleConnection::is_fresh);
+        let reused = connection.is_some();
+        let client = match connection {
+            Some(connection) => connection.client,
             None => self
                 .clients
                 .charged(&gate, self.scheme)
@@ -258,12 +258,12 @@ impl Http {
             gate.guard(answer, request.before_send).await
         };
         if reused && matches!(&answer, Err(failure) if failure.sent) {
-            self.lines.close();
+            self.idle.close();
         }
         if let Ok(reply) = &mut answer {
-            reply.line = reply
+            reply.idle = reply
                 .keeps_alive()
-                .then(|| (client, Arc::clone(&self.lines)));
+                .then(|| (client, Arc::clone(&self.idle)));
         }
         answer
     }
@@ -416,7 +416,7 @@ impl Http {
                 host,
                 stall_timeout: time.silence,
                 end: time.whole.map(|whole| (started + whole, whole)),
-                line: None,
+                idle: None,
             }),
             Ok(Err(error)) => Err(failure::from_library(&error, &host)),
             Err(_) => Err(Failure {
@@ -502,7 +502,7 @@ pub struct Reply {
     /// When the body must be here, and how long that is after the request.
     end: Option<(Instant, Duration)>,
     /// Where the client of a charged request goes when this body was read whole.
-    line: Option<(Client, Arc<Lines>)>,
+    idle: Option<(Client, Arc<IdleConnections>)>,
 }
 
 impl Reply {
@@ -596,8 +596,8 @@ impl Reply {
             watch.note(wait.took(), moved);
             match (piece, self.end) {
                 (Ok(Ok(None)), _) => {
-                    if let Some((client, lines)) = self.line.take() {
-                        lines.give_back(client);
+                    if let Some((client, idle)) = self.idle.take() {
+                        idle.give_back(client);
                     }
                     return Ok(Some(None));
                 }

@@ -16,11 +16,11 @@ use std::time::{Duration, Instant};
 /// How long a connection may have been idle.
 const FRESH: Duration = Duration::from_secs(1);
 
-/// Idle connections, the one that was used last on top; none once they are [closed](Lines::close).
+/// Idle connections, the one that was used last on top; none once they are [closed](IdleConnections::close).
 #[derive(Debug)]
-pub struct Lines(Mutex<Option<Vec<Line>>>);
+pub struct IdleConnections(Mutex<Option<Vec<IdleConnection>>>);
 
-impl Default for Lines {
+impl Default for IdleConnections {
     fn default() -> Self {
         Self(Mutex::new(Some(Vec::new())))
     }
@@ -28,35 +28,35 @@ impl Default for Lines {
 
 /// A client that keeps one connection.
 #[derive(Debug)]
-pub struct Line {
+pub struct IdleConnection {
     /// The client; the gate of its connections is open.
     pub client: Client,
     idle_since: Instant,
 }
 
-impl Line {
+impl IdleConnection {
     /// Whether it was used a moment ago.
     pub fn is_fresh(&self) -> bool {
         self.idle_since.elapsed() < FRESH
     }
 }
 
-impl Lines {
+impl IdleConnections {
     /// The connection that was used last, unless that is too long ago. Those below are older.
-    pub fn take(&self) -> Option<Line> {
-        let mut lines = locked(&self.0);
-        let lines = lines.as_mut()?;
-        let line = lines.pop().filter(Line::is_fresh);
-        if line.is_none() {
-            lines.clear();
+    pub fn take(&self) -> Option<IdleConnection> {
+        let mut idle = locked(&self.0);
+        let idle = idle.as_mut()?;
+        let connection = idle.pop().filter(IdleConnection::is_fresh);
+        if connection.is_none() {
+            idle.clear();
         }
-        line
+        connection
     }
 
     /// Takes the client of a request whose answer was read whole.
     pub fn give_back(&self, client: Client) {
-        if let Some(lines) = locked(&self.0).as_mut() {
-            lines.push(Line {
+        if let Some(idle) = locked(&self.0).as_mut() {
+            idle.push(IdleConnection {
                 client,
                 idle_since: Instant::now(),
             });
