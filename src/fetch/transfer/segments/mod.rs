@@ -77,7 +77,7 @@ pub struct Segments<'a> {
 }
 
 /// A response that is being read.
-struct Lane {
+struct RangeStream {
     body: Body,
     watch: StallWatch,
     /// What was read and has not passed yet.
@@ -94,7 +94,7 @@ enum Event {
     /// A request was answered.
     Opened(Range<u64>, Result<Opened>),
     /// Bytes came; none at the end of the body.
-    Moved(Box<Lane>, Result<Bytes>),
+    Moved(Box<RangeStream>, Result<Bytes>),
     /// A connection has rested.
     Rested,
 }
@@ -109,7 +109,7 @@ enum Next {
 
 type Going<'a> = Pin<Box<dyn Future<Output = Event> + 'a>>;
 
-impl Lane {
+impl RangeStream {
     fn new(body: Body, end: u64) -> Box<Self> {
         Box::new(Self {
             watch: body.stall_watch(),
@@ -250,7 +250,7 @@ impl Segments<'_> {
         };
         let mut going: FuturesUnordered<Going<'_>> = FuturesUnordered::new();
         let hole = work.missing.first().unwrap_or(total..total);
-        let mut first = Lane::new(first, hole.end);
+        let mut first = RangeStream::new(first, hole.end);
         let bytes = total.saturating_sub(work.partial.held());
         if work.may_ask() {
             first.share(&mut work.missing, bytes, work.growth.wanted, 0);
@@ -259,7 +259,7 @@ impl Segments<'_> {
         while let Some(event) = going.next().await {
             match work.after(event, going.len())? {
                 ControlFlow::Break(ended) => return Ok(ended),
-                ControlFlow::Continue(Some(lane)) => going.push(Box::pin(lane.next(self.pace))),
+                ControlFlow::Continue(Some(stream)) => going.push(Box::pin(stream.next(self.pace))),
                 ControlFlow::Continue(None) => {}
             }
             while let Some(next) = work.next(going.len()) {
@@ -303,17 +303,17 @@ struct Work<'a> {
 }
 
 impl Work<'_> {
-    /// After something happened on one connection while `others` go on: the lane to read on, or the end
+    /// After something happened on one connection while `others` go on: the stream to read on, or the end
     /// of it all.
     fn after(
         &mut self,
         event: Event,
         others: usize,
-    ) -> Result<ControlFlow<SegmentsEnd, Option<Box<Lane>>>> {
+    ) -> Result<ControlFlow<SegmentsEnd, Option<Box<RangeStream>>>> {
         match event {
-            Event::Moved(lane, Ok(piece)) => self.moved(lane, &piece, others),
-            Event::Moved(lane, Err(error)) => {
-                self.missing.put_back(lane.at..lane.end);
+            Event::Moved(stream, Ok(piece)) => self.moved(stream, &piece, others),
+            Event::Moved(stream, Err(error)) => {
+                self.missing.put_back(stream.at..stream.end);
                 self.note(error, others);
                 Ok(ControlFlow::Continue(None))
             }
@@ -330,24 +330,24 @@ impl Work<'_> {
 
     fn moved(
         &mut self,
-        mut lane: Box<Lane>,
+        mut stream: Box<RangeStream>,
         piece: &[u8],
         others: usize,
-    ) -> Result<ControlFlow<SegmentsEnd, Option<Box<Lane>>>> {
+    ) -> Result<ControlFlow<SegmentsEnd, Option<Box<RangeStream>>>> {
         let ended = piece.is_empty();
-        if lane.at + piece.len() as u64 > lane.body.end {
+        if stream.at + piece.len() as u64 > stream.body.end {
             return Ok(ControlFlow::Break(SegmentsEnd::Body(BodyEnd::TooLong)));
         }
         let mut rest = piece;
         let writing = Instant::now();
         loop {
-            let own = usize::try_from(lane.end - lane.at).unwrap_or(usize::MAX);
+            let own = usize::try_from(stream.end - stream.at).unwrap_or(usize::MAX);
             let (own, others) = rest.split_at(rest.len().min(own));
-            self.partial.write_at(lane.at, own)?;
-            lane.at += own.len() as u64;
+            self.partial.write_at(stream.at, own)?;
+            stream.at += own.len() as u64;
             rest = others;
-            lane.hand_on(&mut self.missing);
-            if rest.is_empty() || lane.at == lane.end {
+            stream.hand_on(&mut self.missing);
+            if rest.is_empty() || stream.at == stream.end {
                 break; // what is left is another one's
             }
         }
@@ -362,14 +362,14 @@ impl Work<'_> {
             let connections = self.growth.wanted;
             let moved = held.saturating_sub(self.held_first);
             let usual = in_a_moment(moved, self.since) / connections.max(1) as u64;
-            lane.share(&mut self.missing, missing, connections, usual);
+            stream.share(&mut self.missing, missing, connections, usual);
         }
-        if lane.goes_on() && !ended {
-            return Ok(ControlFlow::Continue(Some(lane)));
+        if stream.goes_on() && !ended {
+            return Ok(ControlFlow::Continue(Some(stream)));
         }
-        self.missing.put_back(lane.at..lane.end);
-        if lane.at < lane.end && !lane.was_cut_short() {
-            self.note(lane.body.is_short(lane.at), others);
+        self.missing.put_back(stream.at..stream.end);
+        if stream.at < stream.end && !stream.was_cut_short() {
+            self.note(stream.body.is_short(stream.at), others);
         }
         Ok(ControlFlow::Continue(None))
     }
@@ -379,14 +379,14 @@ impl Work<'_> {
         range: Range<u64>,
         opened: Result<Opened>,
         others: usize,
-    ) -> ControlFlow<SegmentsEnd, Option<Box<Lane>>> {
+    ) -> ControlFlow<SegmentsEnd, Option<Box<RangeStream>>> {
         match opened {
             Ok(Opened::Body(body))
                 if body.entity.tag == self.entity.tag && body.offset == range.start =>
             {
                 self.partial.announced(body.entity.checksum.as_ref());
                 self.digests.expect(self.partial.entity());
-                return ControlFlow::Continue(Some(Lane::new(*body, range.end)));
+                return ControlFlow::Continue(Some(RangeStream::new(*body, range.end)));
             }
             // What is under way is of the document as it was, and may be all of it.
             Ok(Opened::Body(body)) if body.entity.tag != self.entity.tag => {
