@@ -64,7 +64,7 @@ pub fn answer(state: &State, request: &Request<Incoming>) -> Answer {
             );
         }
         Err(Rejected::Expired) => return error(403, "AccessDenied", "Request has expired"),
-        Ok(()) if is_over(state, query) => {
+        Ok(()) if is_expired(state, query) => {
             return error(403, "AccessDenied", "Request has expired");
         }
         Ok(()) => {}
@@ -95,7 +95,7 @@ pub fn answer(state: &State, request: &Request<Incoming>) -> Answer {
 }
 
 /// URLs of less than a second live are judged by when they were made.
-fn is_over(state: &State, query: &str) -> bool {
+fn is_expired(state: &State, query: &str) -> bool {
     let signature = query.rsplit('=').next().unwrap_or_default();
     let lifetime = state.lifetime();
     state
