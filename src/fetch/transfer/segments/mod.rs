@@ -265,7 +265,7 @@ impl Segments<'_> {
             while let Some(next) = work.next(going.len()) {
                 going.push(start(next));
             }
-            if work.is_over(going.len()) {
+            if work.is_finished(going.len()) {
                 break;
             }
         }
@@ -469,7 +469,7 @@ impl Work<'_> {
     }
 
     /// Whether the connections that are still going rest, and need not ask any more.
-    fn is_over(&self, going: usize) -> bool {
+    fn is_finished(&self, going: usize) -> bool {
         going == self.resting && (self.stop.is_some() || self.missing.is_empty())
     }
 
