@@ -72,7 +72,7 @@ impl Interrupt {
     ///
     /// # Errors
     /// As [`Interrupt::or`].
-    pub async fn or_soon<T>(
+    pub async fn or_interrupted_after<T>(
         &self,
         work: impl Future<Output = Result<T>>,
         must_not_stop: impl Fn() -> bool,
@@ -110,7 +110,7 @@ impl Interrupt {
     /// # Errors
     /// Its own, or [`Code::Interrupted`].
     pub async fn or<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
-        self.or_soon(work, || false).await
+        self.or_interrupted_after(work, || false).await
     }
 }
 

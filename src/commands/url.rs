@@ -23,7 +23,7 @@ pub async fn run(
     let resolver = Resolver::new(provider, connection)?;
     let mut url = None;
     let asking = || resolver.is_asking(id);
-    let printing = interrupt.or_soon(
+    let printing = interrupt.or_interrupted_after(
         async {
             if resolver.charges().is_some() {
                 resolver.metadata(id).await; // it tells the servers' time, by which URLs expire
