@@ -137,7 +137,7 @@ thread_local! {
 }
 
 /// Does blocking `work`. Its time counts in no [`Wait`] of this thread.
-pub fn apart<T>(work: impl FnOnce() -> T) -> T {
+pub fn excluded_from_stall<T>(work: impl FnOnce() -> T) -> T {
     let began = now();
     let done = work();
     BUSY.set(BUSY.get() + since(began));

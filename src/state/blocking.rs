@@ -5,7 +5,7 @@
 //! its files, standard streams and name resolution. Here, work waits for no thread: an idle one takes it,
 //! else a new one, else the caller does it.
 
-use crate::active_time::apart;
+use crate::active_time::excluded_from_stall;
 use crate::error::panics::{self, Panic};
 use crate::model::locked;
 use std::collections::VecDeque;
@@ -55,7 +55,7 @@ pub fn begin<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Be
         let _ = sender.send(panics::catch(work));
     });
     if let Err(job) = hand_over(job) {
-        apart(job);
+        excluded_from_stall(job);
     }
     Begun(receiver)
 }

@@ -17,7 +17,7 @@ pub mod publish;
 pub mod sidecar;
 
 use super::events::Watcher;
-use crate::active_time::apart;
+use crate::active_time::excluded_from_stall;
 use crate::error::{Code, Error, Result};
 use crate::fetch::partial::extents::Extents;
 use crate::fetch::partial::intact::{crc_of, intact};
@@ -380,7 +380,7 @@ impl Partial {
 
     /// Writes bytes to where a hole is. What fits before a failure counts.
     pub fn write_at(&mut self, offset: u64, bytes: &[u8]) -> Result<()> {
-        apart(|| self.put(offset, bytes))
+        excluded_from_stall(|| self.put(offset, bytes))
     }
 
     fn put(&mut self, mut offset: u64, bytes: &[u8]) -> Result<()> {
