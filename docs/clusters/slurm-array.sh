@@ -1,11 +1,11 @@
 #!/bin/bash
-# Fetches the documents of ids.txt with the tasks of a Slurm array; each takes its share of the ids.
+# Fetches the documents of ids.txt with the tasks of a Slurm array; each task takes its share of the ids.
 #
-#   export DOCFETCH_STATE_DIR=$HOME/docfetch-state     # seen by all nodes; yours alone
+#   export DOCFETCH_STATE_DIR=$HOME/docfetch-state     # all nodes see it; no other user can read it
 #   export ONE_CODEX_API_KEY_FILE=$HOME/one-codex-key  # or ~/.onecodex
 #   sbatch slurm-array.sh                              # in the folder of ids.txt
 #
-# Submit all of it again, with as many tasks as you like, to go on: what is there is skipped.
+# To continue, submit the whole array again, with any number of tasks: docfetch skips documents that exist.
 #SBATCH --job-name=docfetch
 #SBATCH --array=1-8
 #SBATCH --time=04:00:00
@@ -15,7 +15,7 @@ set -euo pipefail
 
 : "${DOCFETCH_STATE_DIR:?name a folder that all nodes share}"
 
-# Indices start where you like, and have no gaps: --array=0-7 or 1-8, not 1-15:2.
+# The indices may start at any number and have no gaps: --array=0-7 or 1-8, not 1-15:2.
 share=$((SLURM_ARRAY_TASK_ID - SLURM_ARRAY_TASK_MIN + 1))
 
 # The id is part of the name: tasks do not know which names other tasks have taken.
@@ -24,7 +24,7 @@ split -n "r/$share/$SLURM_ARRAY_TASK_COUNT" ids.txt |
   docfetch onecodex - -d documents --name '{id}-{name}' --if-exists skip \
     --manifest "manifest-$SLURM_ARRAY_TASK_ID.jsonl" || code=$?
 
-# Trouble on the way (5) may be over later. All else needs a person; 8 means: look at the bill.
+# A failure of the network or the service (5) may pass. A person must look at all others; 8 means: look at the bill.
 if [ "$code" = 5 ] && [ "${SLURM_RESTART_COUNT:-0}" -lt 3 ]; then
   scontrol requeue "$SLURM_JOB_ID"
 fi
