@@ -19,6 +19,7 @@ mod corpora;
 mod coverage;
 mod crash;
 mod disks;
+mod docs;
 mod earlier;
 mod echoes;
 mod entity_tags;
