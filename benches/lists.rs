@@ -4,12 +4,8 @@
 
 use divan::Bencher;
 use divan::counter::ItemsCount;
-use docfetch::commands::ids::{Asked, Ids, Origin};
-use docfetch::fetch::batch::queue::Source as _;
-use docfetch::manifest::read as manifest;
-use docfetch::provider::standard_metrics;
+use docfetch::internals;
 use std::io::Write as _;
-use tokio::runtime::Builder;
 
 fn main() {
     divan::main();
@@ -55,27 +51,15 @@ fn list(line: fn(usize) -> String) -> String {
 fn ids(bencher: Bencher, list: &str) {
     let mut file = tempfile::NamedTempFile::new().unwrap();
     file.write_all(list.as_bytes()).unwrap();
-    let runtime = Builder::new_current_thread().build().unwrap();
-    bencher.counter(ItemsCount::new(ROWS)).bench_local(|| {
-        let origin = Origin::File(file.path().to_owned());
-        let mut ids = Ids::new(standard_metrics(), [origin]);
-        let count = runtime.block_on(async {
-            let mut count = 0;
-            while let Some(asked) = ids.next().await.unwrap() {
-                assert!(matches!(asked, Asked::Document(_)));
-                count += 1;
-            }
-            count
-        });
-        assert_eq!(count, ROWS);
-    });
+    bencher
+        .counter(ItemsCount::new(ROWS))
+        .bench_local(|| assert_eq!(internals::count_ids(file.path()), ROWS));
 }
 
 fn manifest(bencher: Bencher, list: &str) {
-    bencher.counter(ItemsCount::new(ROWS)).bench(|| {
-        let manifest = manifest::read(list.as_bytes()).unwrap().unwrap();
-        assert_eq!(manifest.entries.len(), ROWS);
-    });
+    bencher
+        .counter(ItemsCount::new(ROWS))
+        .bench(|| assert_eq!(internals::count_files(list.as_bytes()), ROWS));
 }
 
 #[divan::bench(sample_count = 10)]

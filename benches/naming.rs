@@ -6,9 +6,7 @@ mod corpus;
 
 use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};
-use docfetch::fetch::target::naming::{self, Template};
-use docfetch::mirror::layout::Layout;
-use docfetch::model::DocumentId;
+use docfetch::{DocumentId, internals};
 
 fn main() {
     divan::main();
@@ -25,38 +23,38 @@ fn safe_hostile_names(bencher: Bencher) {
     let names = corpus::texts("filename_attacks.json", "name");
     bencher.counter(ItemsCount::new(names.len())).bench(|| {
         for name in &names {
-            black_box(naming::safe(black_box(name)));
+            internals::safe_name(black_box(name));
         }
     });
 }
 
 #[divan::bench]
-fn safe_usual_name() -> Option<String> {
-    naming::safe(black_box(NAME))
+fn safe_usual_name() {
+    internals::safe_name(black_box(NAME));
 }
 
 #[divan::bench]
-fn parse_template() -> Result<Template, String> {
-    Template::parse(black_box("{provider}-{id}-{stem}.{ext}"))
+fn parse_template() {
+    internals::parse_template(black_box("{provider}-{id}-{stem}.{ext}"));
 }
 
 #[divan::bench]
 fn fill_template(bencher: Bencher) {
-    let (id, template) = (
-        id(),
-        Template::parse("{provider}-{id}-{stem}.{ext}").unwrap(),
-    );
-    bencher.bench(|| template.fill(black_box(&id), black_box(NAME), "sm"));
+    let id = id();
+    bencher.bench(internals::fill_template(
+        "{provider}-{id}-{stem}.{ext}",
+        &id,
+        NAME,
+    ));
 }
 
 #[divan::bench]
-fn place_in_mirror(bencher: Bencher) {
-    let fields = ["company_id", "uploaded_at"];
-    let layout = Layout::parse("{company_id}/{uploaded_at}-{name}", &fields).unwrap();
-    let id = id();
-    let values = |field: &str| match field {
+fn path_in_mirror(bencher: Bencher) {
+    let value = |field: &str| match field {
         "company_id" => "c-77aa".to_owned(),
         _ => "2026-11-24T20:34:56Z".to_owned(),
     };
-    bencher.bench(|| layout.place(black_box(&id), Some(black_box(NAME)), "sm", &values));
+    let (id, layout) = (id(), "{company_id}/{uploaded_at}-{name}");
+    let fields = ["company_id", "uploaded_at"];
+    bencher.bench(internals::path_in_mirror(layout, &fields, &id, NAME, value));
 }

@@ -67,13 +67,13 @@ fn processor_time() -> Duration {
 }
 
 /// Now. Only instants of this clock can be compared with one another.
-pub fn now() -> Instant {
+pub(crate) fn now() -> Instant {
     let mut clock = CLOCK.lock().unwrap_or_else(PoisonError::into_inner);
     clock.look(Instant::now(), processor_time)
 }
 
 /// How much time passed since `then`, an instant of this clock.
-pub fn since(then: Instant) -> Duration {
+pub(crate) fn since(then: Instant) -> Duration {
     now().saturating_duration_since(then)
 }
 
@@ -81,7 +81,10 @@ pub fn since(then: Instant) -> Duration {
 ///
 /// # Errors
 /// It is not done, though all that has arrived was read.
-pub async fn timeout<T>(limit: Duration, work: impl Future<Output = T>) -> Result<T, Elapsed> {
+pub(crate) async fn timeout<T>(
+    limit: Duration,
+    work: impl Future<Output = T>,
+) -> Result<T, Elapsed> {
     let mut work = pin!(work);
     let began = now();
     loop {
@@ -104,11 +107,11 @@ pub async fn timeout<T>(limit: Duration, work: impl Future<Output = T>) -> Resul
 
 /// A time limit has passed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Elapsed;
+pub(crate) struct Elapsed;
 
 /// Waits until `time` has passed by the machine's clock: a time that somebody asks for passes while the
 /// process is stopped, too.
-pub async fn sleep(time: Duration) {
+pub(crate) async fn sleep(time: Duration) {
     let began = Instant::now();
     loop {
         now();
@@ -121,7 +124,7 @@ pub async fn sleep(time: Duration) {
 }
 
 /// Lets the runtime read all that has arrived, and hand it on; not for long, where it never ends.
-pub async fn turn() {
+pub(crate) async fn turn() {
     let began = now();
     for number in 0..TURNS {
         tokio::task::yield_now().await;
@@ -137,7 +140,7 @@ thread_local! {
 }
 
 /// Does blocking `work`. Its time counts in no [`Wait`] of this thread.
-pub fn excluded_from_stall<T>(work: impl FnOnce() -> T) -> T {
+pub(crate) fn excluded_from_stall<T>(work: impl FnOnce() -> T) -> T {
     let began = now();
     let done = work();
     BUSY.set(BUSY.get() + since(began));
@@ -146,14 +149,14 @@ pub fn excluded_from_stall<T>(work: impl FnOnce() -> T) -> T {
 
 /// A wait for the network that begins.
 #[derive(Debug)]
-pub struct Wait {
+pub(crate) struct Wait {
     began: Instant,
     busy: Duration,
 }
 
 impl Wait {
     /// From now on.
-    pub fn begin() -> Self {
+    pub(crate) fn begin() -> Self {
         Self {
             began: now(),
             busy: BUSY.get(),
@@ -161,7 +164,7 @@ impl Wait {
     }
 
     /// How long it took, without what was done [`apart`].
-    pub fn took(&self) -> Duration {
+    pub(crate) fn took(&self) -> Duration {
         let busy = BUSY.get().saturating_sub(self.busy);
         since(self.began).saturating_sub(busy)
     }

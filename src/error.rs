@@ -4,7 +4,7 @@
 //! usual hint derive from it. The words (what failed, why) are written where the failure is known.
 //! Terminal and JSON renderings are made from these parts in `ui/`.
 
-pub mod panics;
+pub(crate) mod panics;
 
 use rustix::io::Errno;
 use std::io;

@@ -9,32 +9,44 @@
 //!
 //! | layer | modules |
 //! | --- | --- |
-//! | 8 | `main`, [`cli`] |
-//! | 7 | [`commands`], [`ui`] |
-//! | 6 | [`mirror`] |
-//! | 5 | [`manifest`] |
-//! | 4 | [`fetch`] |
-//! | 3 | [`resolve`] |
-//! | 2 | [`provider`], [`http`] |
-//! | 1 | [`config`], [`state`], [`interrupt`] |
-//! | 0 | [`model`], [`secret`], [`error`], [`active_time`] |
+//! | 8 | `main`, `cli` |
+//! | 7 | `commands`, `ui` |
+//! | 6 | `mirror` |
+//! | 5 | `manifest` |
+//! | 4 | `fetch` |
+//! | 3 | `resolve` |
+//! | 2 | `provider`, `http` |
+//! | 1 | `config`, `state`, `interrupt` |
+//! | 0 | `model`, `secret`, `error`, `active_time` |
 //!
 //! [`sandbox`] stands beside them and imports layer 0 only.
 
-pub mod active_time;
+mod active_time;
+#[doc(hidden)]
 pub mod cli;
-pub mod commands;
-pub mod config;
-pub mod error;
-pub mod fetch;
-pub mod http;
-pub mod interrupt;
-pub mod manifest;
-pub mod mirror;
-pub mod model;
-pub mod provider;
-pub mod resolve;
+mod commands;
+mod config;
+mod error;
+mod fetch;
+mod http;
+#[cfg(feature = "internals")]
+#[doc(hidden)]
+pub mod internals;
+mod interrupt;
+mod manifest;
+mod mirror;
+mod model;
+mod provider;
+mod resolve;
 pub mod sandbox;
-pub mod secret;
-pub mod state;
-pub mod ui;
+mod secret;
+mod state;
+mod ui;
+
+pub use error::{Code, Error, Result};
+pub use fetch::engine::{Fetcher, Options as FetchOptions};
+pub use fetch::events::{Progress, Watcher};
+pub use fetch::outcome::Outcome;
+pub use model::DocumentId;
+pub use provider::Provider;
+pub use resolve::Resolver;

@@ -83,10 +83,10 @@ pub struct Rate {
 }
 
 /// No rate counts more requests.
-pub const MOST_REQUESTS: u32 = 10_000;
+pub(crate) const MOST_REQUESTS: u32 = 10_000;
 
 /// Lower-case hexadecimal.
-pub fn hexadecimal(bytes: &[u8]) -> String {
+pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |mut text, byte| {
         let _ = write!(text, "{byte:02x}");
         text
@@ -94,18 +94,18 @@ pub fn hexadecimal(bytes: &[u8]) -> String {
 }
 
 /// Locks a mutex, also after its holder panicked: what it guards is a plain value at any moment.
-pub fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// One name for several values together: the first half of a SHA-256, in hexadecimal. Nothing of the
 /// values can be read from it.
-pub fn fingerprint(parts: &[&[u8]]) -> String {
+pub(crate) fn fingerprint(parts: &[&[u8]]) -> String {
     format!("{:032x}", digest128(parts))
 }
 
 /// The same as a number.
-pub fn digest128(parts: &[&[u8]]) -> u128 {
+pub(crate) fn digest128(parts: &[&[u8]]) -> u128 {
     let mut context = ring::digest::Context::new(&ring::digest::SHA256);
     for part in parts {
         context.update(&(part.len() as u64).to_le_bytes());
@@ -118,14 +118,14 @@ pub fn digest128(parts: &[&[u8]]) -> u128 {
 
 /// The longest time that any number from outside stands for: some thirty years. No clock overflows when
 /// it is added.
-pub const LONGEST_TIME: Duration = Duration::from_secs(1_000_000_000);
+pub(crate) const LONGEST_TIME: Duration = Duration::from_secs(1_000_000_000);
 
 /// The most bytes or rows that any number from outside stands for: a million TiB. Sums of a few of them
 /// do not overflow.
-pub const LARGEST_SIZE: u64 = 1 << 60;
+pub(crate) const LARGEST_SIZE: u64 = 1 << 60;
 
 /// A word that a POSIX shell reads as it is (POSIX.1-2024, Shell Command Language, section 2.2).
-pub fn shell_word(word: &str) -> Cow<'_, str> {
+pub(crate) fn shell_word(word: &str) -> Cow<'_, str> {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_-./:=@%+,".contains(&byte);
     if !word.is_empty() && word.bytes().all(plain) {
         return Cow::Borrowed(word);
@@ -134,13 +134,13 @@ pub fn shell_word(word: &str) -> Cow<'_, str> {
 }
 
 /// The last argument of a command for a shell: a text that is no option, whatever it begins with.
-pub fn shell_argument(text: &str) -> String {
+pub(crate) fn shell_argument(text: &str) -> String {
     let separator = if text.starts_with('-') { "-- " } else { "" };
     format!("{separator}{}", shell_word(text))
 }
 
 /// A duration for people, never longer than it is.
-pub fn short_duration(duration: Duration) -> String {
+pub(crate) fn short_duration(duration: Duration) -> String {
     match duration.as_secs() {
         seconds @ ..120 => format!("{seconds} s"),
         seconds @ ..7200 => format!("{} min", seconds / 60),
@@ -150,7 +150,7 @@ pub fn short_duration(duration: Duration) -> String {
 }
 
 /// Reads a duration: `500ms`, `30s`, `5m`, `1h`; a bare number is seconds.
-pub fn parse_duration(text: &str) -> Option<Duration> {
+pub(crate) fn parse_duration(text: &str) -> Option<Duration> {
     let digits = text
         .find(|c: char| !c.is_ascii_digit())
         .unwrap_or(text.len());
@@ -168,7 +168,7 @@ pub fn parse_duration(text: &str) -> Option<Duration> {
 }
 
 /// Reads a size in bytes: `1000`, `512K`, `2M`, `1G`, in powers of 1024.
-pub fn parse_size(text: &str) -> Option<u64> {
+pub(crate) fn parse_size(text: &str) -> Option<u64> {
     let (number, shift) = match text.as_bytes().last()? {
         b'K' | b'k' => (&text[..text.len() - 1], 10),
         b'M' | b'm' => (&text[..text.len() - 1], 20),

@@ -8,9 +8,9 @@
 mod known;
 mod parameters;
 
-pub use known::PLACEHOLDER;
+pub(crate) use known::PLACEHOLDER;
 use known::{Known, decoded};
-pub use parameters::path_opens;
+pub(crate) use parameters::path_opens;
 use serde_json::Value;
 use std::borrow::Cow;
 use std::fmt;
@@ -64,40 +64,45 @@ impl fmt::Debug for Secret {
 
 /// How a secret is written into a record of the state folder, and read from it: for
 /// `#[serde(with = "kept")]` there, and nowhere else.
-pub mod kept {
+pub(crate) mod kept {
     use super::Secret;
     use serde::{Deserialize as _, Deserializer, Serializer};
 
     /// Writes the value itself.
-    pub fn serialize<S: Serializer>(secret: &Secret, serializer: S) -> Result<S::Ok, S::Error> {
+    pub(crate) fn serialize<S: Serializer>(
+        secret: &Secret,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(secret.expose())
     }
 
     /// Reads the value.
-    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Secret, D::Error> {
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Secret, D::Error> {
         String::deserialize(deserializer).map(Secret)
     }
 }
 
 /// Sees to it that no text that leaves the process shows what makes this URL open its document.
-pub fn register_url(url: &Url) {
+pub(crate) fn register_url(url: &Url) {
     let openers = parameters::openers(url);
     known_mut().add_url(&openers);
 }
 
 /// Says that a text is the id or the name of a document, or of a part of it: where a URL has it as the
 /// value of a parameter, that value is no secret.
-pub fn admit(text: &str) {
+pub(crate) fn admit(text: &str) {
     known_mut().admit(text);
 }
 
 /// `text` without any secret that this process knows, and without the parameters of presigned URLs.
-pub fn redact(text: &str) -> Cow<'_, str> {
+pub(crate) fn redact(text: &str) -> Cow<'_, str> {
     known().redact(text, true)
 }
 
 /// The same for a line of JSON: its strings lose their secrets, and it stays JSON.
-pub fn redact_json(line: &str) -> Cow<'_, str> {
+pub(crate) fn redact_json(line: &str) -> Cow<'_, str> {
     // An escaped character may hide a secret: such a line is read.
     if !line.contains('\\') && matches!(known().redact(line, true), Cow::Borrowed(_)) {
         return Cow::Borrowed(line);
@@ -111,7 +116,7 @@ pub fn redact_json(line: &str) -> Cow<'_, str> {
 
 /// Takes the secrets out of every string of a JSON value. Those of less than 8 bytes are looked for in
 /// sentences only: they may be part of an id or a name by chance.
-pub fn redact_value(value: &mut Value, is_sentence: bool) {
+pub(crate) fn redact_value(value: &mut Value, is_sentence: bool) {
     match value {
         Value::String(text) => {
             if let Cow::Owned(clean) = known().redact(text, is_sentence) {
@@ -137,13 +142,13 @@ pub fn redact_value(value: &mut Value, is_sentence: bool) {
 
 /// Whether a name, an entity tag or another short text of a server holds a secret: then it is not used.
 /// One of less than 8 bytes does not count: it may be there by chance.
-pub fn is_in(text: &str) -> bool {
+pub(crate) fn is_in(text: &str) -> bool {
     known().is_in(text)
 }
 
 /// A server's own words without anything that looks like a URL or a part of a presigned one, whoever
 /// made it, and without secrets.
-pub fn scrub(text: &str) -> String {
+pub(crate) fn scrub(text: &str) -> String {
     let shown = |word: &str| {
         let plain = decoded(word);
         if plain.contains("://") || parameters::has_secret(&plain) {

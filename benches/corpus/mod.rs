@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 use std::path::Path;
 
 /// The text that each row of a table has in this field.
-pub fn texts(table: &str, field: &str) -> Vec<String> {
+pub(crate) fn texts(table: &str, field: &str) -> Vec<String> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("tests/data")
         .join(table);

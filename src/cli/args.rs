@@ -50,13 +50,13 @@ Exit codes:
   8  a paid retrieval is in doubt, would be repeated, or is past --max-charges
   9  refused for safety
   130, 143  interrupted")]
-pub struct Cli {
+pub(super) struct Cli {
     #[command(subcommand)]
     pub command: Command,
 }
 
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub(super) enum Command {
     /// Fetch documents from Standard Metrics
     ///
     /// Credentials: STANDARD_METRICS_CLIENT_ID and STANDARD_METRICS_CLIENT_SECRET, or files named by
@@ -98,7 +98,7 @@ pub enum Command {
 }
 
 #[derive(Debug, Args)]
-pub struct Fetch {
+pub(super) struct Fetch {
     /// Document ids; `-` reads ids from standard input, one a line, or the JSON lines of a listing
     #[arg(value_name = "ID", required_unless_present = "from_file")]
     pub ids: Vec<String>,
@@ -145,7 +145,7 @@ pub struct Fetch {
 
 /// What a fetch by ids and a mirror have in common.
 #[derive(Debug, Args)]
-pub struct BatchArgs {
+pub(super) struct BatchArgs {
     #[command(flatten)]
     pub resource: ResourceArgs,
 
@@ -238,7 +238,7 @@ pub struct ConnectionArgs {
 }
 
 #[derive(Debug, Args)]
-pub struct ResourceArgs {
+pub(super) struct ResourceArgs {
     /// What to look for, where a service has several kinds of things (One Codex)
     #[arg(
         long,
@@ -308,7 +308,7 @@ fn name_of(value: &impl ValueEnum) -> String {
 }
 
 #[derive(Debug, Args)]
-pub struct ChargeArgs {
+pub(super) struct ChargeArgs {
     /// Permit a second paid retrieval where the first is in doubt, or its URL expired or was refused. A
     /// living URL is still used
     #[arg(long, help_heading = "Charges")]
@@ -337,7 +337,7 @@ impl From<ConnectionArgs> for Connection {
 }
 
 #[derive(Debug, Args)]
-pub struct OutputArgs {
+pub(super) struct OutputArgs {
     /// Print JSON lines on standard output
     #[arg(long, value_parser = BoolishValueParser::new(), help_heading = "Output")]
     pub json: bool,
@@ -347,7 +347,7 @@ pub struct OutputArgs {
 }
 
 #[derive(Debug, Default, Args)]
-pub struct SpeechArgs {
+pub(super) struct SpeechArgs {
     /// Say errors, and what may cost, only
     #[arg(short, long, value_parser = BoolishValueParser::new(), help_heading = "Output")]
     pub quiet: bool,
@@ -368,7 +368,7 @@ pub struct SpeechArgs {
 }
 
 #[derive(Debug, Args)]
-pub struct List {
+pub(super) struct List {
     /// The provider
     #[arg(value_enum)]
     pub provider: ProviderArg,
@@ -391,7 +391,7 @@ pub struct List {
 }
 
 #[derive(Debug, Args)]
-pub struct Sync {
+pub(super) struct Sync {
     /// The provider
     #[arg(value_enum)]
     pub provider: ProviderArg,
@@ -422,7 +422,7 @@ pub struct Sync {
 }
 
 #[derive(Debug, Args)]
-pub struct UrlOf {
+pub(super) struct UrlOf {
     /// The provider
     #[arg(value_enum)]
     pub provider: ProviderArg,
@@ -444,7 +444,7 @@ pub struct UrlOf {
 }
 
 #[derive(Debug, Args)]
-pub struct Verify {
+pub(super) struct Verify {
     /// The manifest; `-` is standard input
     pub manifest: PathBuf,
 
@@ -463,7 +463,7 @@ pub struct Verify {
 }
 
 #[derive(Debug, Subcommand)]
-pub enum Ledger {
+pub(super) enum Ledger {
     /// List what is recorded: documents, when and how each retrieval ended, how long its URL lives
     List(OutputArgs),
     /// Give up what is recorded of a document: the next run asks for it as for the first time
@@ -474,7 +474,7 @@ pub enum Ledger {
 
 #[derive(Debug, Args)]
 #[command(override_usage = "docfetch ledger forget [OPTIONS] [PROVIDER] <ID>")]
-pub struct Forget {
+pub(super) struct Forget {
     /// The document: its id, or a URI such as /api/v1/samples/ID; or the provider, with the id behind it
     #[arg(value_name = "[PROVIDER] ID")]
     pub first: String,
@@ -496,7 +496,7 @@ pub struct Forget {
 }
 
 #[derive(Debug, Args)]
-pub struct Sandbox {
+pub(super) struct Sandbox {
     /// Serve the files in DIR; else a few documents of its own
     #[arg(long, value_name = "DIR")]
     pub dir: Option<PathBuf>,
@@ -513,7 +513,7 @@ pub struct Sandbox {
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
-pub enum ProviderArg {
+pub(super) enum ProviderArg {
     /// Standard Metrics
     Sm,
     /// One Codex
@@ -521,7 +521,7 @@ pub enum ProviderArg {
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum FormatArg {
+pub(super) enum FormatArg {
     /// What is wrong, a line a file; with --json a record of every file
     #[default]
     Auto,
@@ -593,7 +593,7 @@ impl From<ExistsArg> for IfExists {
 }
 
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
-pub enum ProgressArg {
+pub(crate) enum ProgressArg {
     /// Bars on a terminal, else plain
     #[default]
     Auto,
@@ -620,7 +620,7 @@ impl From<ProgressArg> for ProgressKind {
 }
 
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
-pub enum ColorArg {
+pub(crate) enum ColorArg {
     /// On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed
     #[default]
     Auto,
@@ -662,7 +662,7 @@ impl Cli {
     ///
     /// # Errors
     /// Help and version as well as wrong usage: clap prints them.
-    pub fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
+    pub(super) fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
         let matches = command().try_get_matches_from(arguments)?;
         let mut cli = Self::from_arg_matches(&matches)?;
         let mut innermost = &matches;

@@ -23,7 +23,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// `docfetch sm` and `docfetch onecodex`.
-pub async fn fetch(from: ProviderArg, arguments: Fetch) -> u8 {
+pub(super) async fn fetch(from: ProviderArg, arguments: Fetch) -> u8 {
     let printer = Printer::new(look_of_batch(&arguments.batch));
     let provider = match provider(from, &arguments.batch.resource) {
         Ok(provider) => provider,
@@ -60,7 +60,7 @@ pub async fn fetch(from: ProviderArg, arguments: Fetch) -> u8 {
 }
 
 /// `docfetch sync`.
-pub async fn sync(arguments: Sync) -> u8 {
+pub(super) async fn sync(arguments: Sync) -> u8 {
     let printer = Printer::new(look_of_batch(&arguments.batch));
     let Sync {
         provider: from,
@@ -281,7 +281,7 @@ fn batch(provider: Provider, arguments: Fetch) -> Result<Batch> {
 }
 
 /// How to connect; what may be paid is said by flags of their own.
-pub fn connection(arguments: ConnectionArgs, charges: &ChargeArgs) -> Connection {
+pub(super) fn connection(arguments: ConnectionArgs, charges: &ChargeArgs) -> Connection {
     Connection {
         allow_recharge: charges.allow_recharge,
         max_charges: charges.max_charges,

@@ -221,7 +221,7 @@ async fn sandbox(arguments: Sandbox) -> u8 {
     }
 }
 
-pub fn provider(argument: ProviderArg, resource: &ResourceArgs) -> Result<Provider> {
+pub(super) fn provider(argument: ProviderArg, resource: &ResourceArgs) -> Result<Provider> {
     let resource = Resource::from(resource.resource);
     let provider = match argument {
         ProviderArg::Sm => standard_metrics(),
@@ -246,12 +246,12 @@ fn end(printer: &Printer, result: Result<()>) -> u8 {
     result.map_or_else(|error| fail(printer, &error), |()| 0)
 }
 
-pub fn fail(printer: &Printer, error: &Error) -> u8 {
+pub(super) fn fail(printer: &Printer, error: &Error) -> u8 {
     printer.error(error, None);
     error.exit_code()
 }
 
-pub fn look(arguments: &OutputArgs, progress: ProgressKind) -> Look {
+pub(super) fn look(arguments: &OutputArgs, progress: ProgressKind) -> Look {
     Look {
         json: arguments.json,
         progress,

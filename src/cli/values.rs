@@ -15,12 +15,12 @@ use std::time::Duration;
 const DAY: Duration = Duration::from_hours(24);
 
 /// A duration of any length.
-pub fn duration(text: &str) -> Result<Duration, String> {
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
     parse_duration(text).ok_or_else(|| "a duration such as 500ms, 30s or 5m is expected".to_owned())
 }
 
 /// A duration longer than nothing.
-pub fn time_limit(text: &str) -> Result<Duration, String> {
+pub(super) fn time_limit(text: &str) -> Result<Duration, String> {
     duration(text).and_then(|duration| match duration {
         Duration::ZERO => Err("it must be longer than nothing".to_owned()),
         duration => Ok(duration),
@@ -28,17 +28,17 @@ pub fn time_limit(text: &str) -> Result<Duration, String> {
 }
 
 /// A number of bytes.
-pub fn size(text: &str) -> Result<u64, String> {
+pub(super) fn size(text: &str) -> Result<u64, String> {
     parse_size(text).ok_or_else(|| "a size such as 1000, 512K, 2M or 1G is expected".to_owned())
 }
 
 /// A time, or the first moment of a day.
-pub fn since(text: &str) -> Result<Timestamp, String> {
+pub(super) fn since(text: &str) -> Result<Timestamp, String> {
     date(text, Time::midnight())
 }
 
 /// A time, or the last moment of a day.
-pub fn until(text: &str) -> Result<Timestamp, String> {
+pub(super) fn until(text: &str) -> Result<Timestamp, String> {
     date(text, Time::MAX)
 }
 
@@ -73,7 +73,7 @@ fn is_time(shape: &str) -> bool {
 }
 
 /// `120/1m,30/10s`, or `none`.
-pub fn rate_limit(text: &str) -> Result<RateLimit, String> {
+pub(super) fn rate_limit(text: &str) -> Result<RateLimit, String> {
     if text == "none" {
         return Ok(RateLimit::None);
     }
@@ -94,12 +94,12 @@ pub fn rate_limit(text: &str) -> Result<RateLimit, String> {
 }
 
 /// How many documents at the same time.
-pub fn jobs() -> RangedI64ValueParser<u16> {
+pub(super) fn jobs() -> RangedI64ValueParser<u16> {
     RangedI64ValueParser::new().range(1..=256)
 }
 
 /// How many connections for one document.
-pub fn connections(text: &str) -> Result<Connections, String> {
+pub(super) fn connections(text: &str) -> Result<Connections, String> {
     match text.parse() {
         Ok(connections @ 1..=32) => Ok(Connections::Exactly(connections)),
         Err(_) if text == "auto" => Ok(Connections::Auto),
@@ -108,14 +108,14 @@ pub fn connections(text: &str) -> Result<Connections, String> {
 }
 
 /// Bytes a second, more than none.
-pub fn rate(text: &str) -> Result<u64, String> {
+pub(super) fn rate(text: &str) -> Result<u64, String> {
     parse_size(text)
         .filter(|bytes| *bytes > 0)
         .ok_or_else(|| "a size such as 512K or 2M is expected".to_owned())
 }
 
 /// A SHA-256 in hexadecimal.
-pub fn sha256(text: &str) -> Result<[u8; 32], String> {
+pub(super) fn sha256(text: &str) -> Result<[u8; 32], String> {
     let wrong = || "64 hexadecimal digits are expected".to_owned();
     let mut digest = [0; 32];
     if text.len() != 64 || !text.is_ascii() {
@@ -132,13 +132,13 @@ pub fn sha256(text: &str) -> Result<[u8; 32], String> {
 }
 
 /// A file name template.
-pub fn template(text: &str) -> Result<Template, String> {
+pub(super) fn template(text: &str) -> Result<Template, String> {
     Template::parse(text)
 }
 
 /// A URL that may hold a password. It is read later, and its password is a secret from then on.
 #[allow(clippy::unnecessary_wraps, reason = "the form of a value parser")]
-pub fn secret(text: &str) -> Result<Secret, String> {
+pub(super) fn secret(text: &str) -> Result<Secret, String> {
     Ok(Secret::unlisted(text))
 }
 

@@ -19,7 +19,7 @@ use std::time::Instant;
 
 /// What is to be fetched.
 #[derive(Debug)]
-pub struct Batch {
+pub(crate) struct Batch {
     /// From whom.
     pub provider: Provider,
     /// Which documents.
@@ -39,7 +39,7 @@ pub struct Batch {
 /// # Errors
 /// What fails before the first document: credentials, settings; and what keeps further ids from being
 /// read. A document's failure is a result.
-pub async fn run(
+pub(crate) async fn run(
     batch: Batch,
     progress: &dyn Progress,
     mut each: impl FnMut(&FetchEnd) -> ControlFlow<()>,
@@ -111,7 +111,7 @@ async fn work(
 
 /// Counts what ended, and says when to stop.
 #[derive(Debug)]
-pub struct Count {
+pub(crate) struct Count {
     started: Instant,
     fail_fast: bool,
     summary: Summary,
@@ -119,7 +119,7 @@ pub struct Count {
 
 impl Count {
     /// Nothing yet.
-    pub fn new(fail_fast: bool, charges: bool) -> Self {
+    pub(crate) fn new(fail_fast: bool, charges: bool) -> Self {
         Self {
             started: Instant::now(),
             fail_fast,
@@ -131,7 +131,7 @@ impl Count {
     }
 
     /// Counts what a real run would pay, of a provider that `charges` or not.
-    pub fn plans(&mut self, charges: bool, max_charges: Option<u64>) {
+    pub(crate) fn plans(&mut self, charges: bool, max_charges: Option<u64>) {
         self.summary.plans(charges, max_charges);
     }
 
@@ -139,20 +139,20 @@ impl Count {
     ///
     /// # Errors
     /// [`Code::Interrupted`], when it did.
-    pub fn stopped_by(&self, signal: Option<i32>) -> Result<()> {
+    pub(crate) fn stopped_by(&self, signal: Option<i32>) -> Result<()> {
         let missing = self.summary.failed + self.summary.not_started > 0;
         let signal = signal.filter(|_| missing);
         signal.map_or(Ok(()), |signal| Err(Error::interrupted(signal)))
     }
 
     /// Takes in how the batch ended.
-    pub fn ran(&mut self, ran: &Ran, resolver: &Resolver) {
+    pub(crate) fn ran(&mut self, ran: &Ran, resolver: &Resolver) {
         self.summary.not_started = ran.not_started;
         self.summary.charges = resolver.charges().map(Charges::count);
     }
 
     /// Counts a document; `stop` when the batch is to stop whatever became of it.
-    pub fn count(&mut self, ended: &FetchEnd, stop: bool) -> ControlFlow<()> {
+    pub(crate) fn count(&mut self, ended: &FetchEnd, stop: bool) -> ControlFlow<()> {
         let failed = match &ended.result {
             Ok(outcome) => {
                 self.summary.add(outcome);
@@ -171,7 +171,7 @@ impl Count {
     }
 
     /// The end, with what ended the batch before its time.
-    pub fn end(mut self, result: Result<()>) -> (Summary, Result<()>) {
+    pub(crate) fn end(mut self, result: Result<()>) -> (Summary, Result<()>) {
         if let Err(error) = &result {
             self.summary.ended_by(error);
         }

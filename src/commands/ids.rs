@@ -21,7 +21,7 @@ const PIECE: usize = 64 << 10;
 
 /// Where ids are read from.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Origin {
+pub(crate) enum Origin {
     /// One that was given itself.
     Id(DocumentId),
     /// Lines of a file.
@@ -32,7 +32,7 @@ pub enum Origin {
 
 /// What was asked for.
 #[derive(Debug)]
-pub enum Asked {
+pub(crate) enum Asked {
     /// A document.
     Document(DocumentId),
     /// Something that is no document, as it can be shown; that is its failure.
@@ -40,7 +40,7 @@ pub enum Asked {
 }
 
 /// The ids of a batch, each once.
-pub struct Ids {
+pub(crate) struct Ids {
     provider: Provider,
     origins: VecDeque<Origin>,
     lines: Option<Lines>,
@@ -63,7 +63,7 @@ struct Lines {
 
 impl Ids {
     /// The ids of these origins, one after the other.
-    pub fn new(provider: Provider, origins: impl IntoIterator<Item = Origin>) -> Self {
+    pub(crate) fn new(provider: Provider, origins: impl IntoIterator<Item = Origin>) -> Self {
         Self {
             provider,
             origins: origins.into_iter().collect(),
@@ -74,7 +74,7 @@ impl Ids {
     }
 
     /// How many there are, where that is known without reading.
-    pub fn count(&self) -> Option<u64> {
+    pub(crate) fn count(&self) -> Option<u64> {
         let mut ids = HashSet::new();
         for origin in &self.origins {
             match origin {
@@ -89,7 +89,7 @@ impl Ids {
     ///
     /// # Errors
     /// As [`Source::next`].
-    pub async fn has(&mut self, least: usize) -> Result<bool> {
+    pub(crate) async fn has(&mut self, least: usize) -> Result<bool> {
         while self.ahead.len() < least {
             match self.read().await? {
                 Some(asked) => self.ahead.push_back(asked),

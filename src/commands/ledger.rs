@@ -10,7 +10,7 @@ use crate::state::records::{StateFolder, Untrusted};
 
 /// Which record to give up.
 #[derive(Debug)]
-pub struct Choice {
+pub(crate) struct Choice {
     /// The provider, by its name; else of any.
     pub provider: Option<String>,
     /// The document's id, or its URI at the provider.
@@ -23,7 +23,7 @@ pub struct Choice {
 
 /// What became of it.
 #[derive(Debug)]
-pub enum Forgotten {
+pub(crate) enum Forgotten {
     /// The record of this document was given up.
     One(DocumentId),
     /// Several records match, and none was given up: a line each, which begins with the command that
@@ -35,7 +35,7 @@ pub enum Forgotten {
 ///
 /// # Errors
 /// [`Code::LocalIo`] when the state folder cannot be read.
-pub async fn list() -> Result<(Vec<Listed>, Vec<Untrusted>)> {
+pub(crate) async fn list() -> Result<(Vec<Listed>, Vec<Untrusted>)> {
     inspect::list(&StateFolder::new(places::state()?)).await
 }
 
@@ -44,7 +44,7 @@ pub async fn list() -> Result<(Vec<Listed>, Vec<Untrusted>)> {
 /// # Errors
 /// [`Code::Usage`] for a text that is no id, [`Code::NotFound`] when nothing is recorded,
 /// [`Code::Busy`] while another process asks for the document.
-pub async fn forget(choice: Choice) -> Result<Forgotten> {
+pub(crate) async fn forget(choice: Choice) -> Result<Forgotten> {
     let wanted = wanted(&choice)?;
     let state = StateFolder::new(places::state()?);
     let mut found = inspect::find(&state, &wanted)?;
@@ -111,7 +111,7 @@ fn own_account(wanted: &Wanted) -> Option<String> {
 }
 
 /// The error of a command that means several records.
-pub fn several(matches: &[String]) -> Error {
+pub(crate) fn several(matches: &[String]) -> Error {
     let what = format!("{} records match: nothing was given up", matches.len());
     Error::new(Code::Usage, what)
         .why("they differ in kind, API base or account")

@@ -17,7 +17,7 @@ const HANDFUL: usize = 10;
 ///
 /// # Errors
 /// A filter that the provider has not, what the API refuses or fails at, and what `each` returns.
-pub async fn run(
+pub(crate) async fn run(
     provider: Provider,
     connection: &Connection,
     filter: &Filter,

@@ -1,11 +1,11 @@
 //! One file a subcommand: takes settings, does it, returns a report. No argument parsing, no
 //! printing.
 
-pub mod fetch;
-pub mod ids;
-pub mod ledger;
-pub mod list;
-pub mod sandbox;
-pub mod sync;
-pub mod url;
-pub mod verify;
+pub(crate) mod fetch;
+pub(crate) mod ids;
+pub(crate) mod ledger;
+pub(crate) mod list;
+pub(crate) mod sandbox;
+pub(crate) mod sync;
+pub(crate) mod url;
+pub(crate) mod verify;

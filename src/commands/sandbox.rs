@@ -12,7 +12,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// What to serve.
 #[derive(Debug)]
-pub struct Plan {
+pub(crate) struct Plan {
     /// A folder to serve instead of the samples.
     pub folder: Option<PathBuf>,
     /// What goes wrong.
@@ -23,7 +23,7 @@ pub struct Plan {
 
 /// How it ended.
 #[derive(Debug)]
-pub struct SandboxRun {
+pub(crate) struct SandboxRun {
     /// What happened at the services.
     pub report: Report,
     /// The command's exit code, or 128 and the signal that ended it.
@@ -35,7 +35,7 @@ pub struct SandboxRun {
 ///
 /// # Errors
 /// A folder that cannot be read, a command that cannot be started.
-pub async fn run(
+pub(crate) async fn run(
     plan: Plan,
     ready: impl FnOnce(&[Document], &[(&'static str, String)]) -> Result<()>,
 ) -> Result<SandboxRun> {

@@ -31,7 +31,7 @@ use std::sync::Arc;
 
 /// What is to be mirrored.
 #[derive(Debug)]
-pub struct Plan {
+pub(crate) struct Plan {
     /// From whom.
     pub provider: Provider,
     /// Into which folder.
@@ -57,7 +57,7 @@ pub struct Plan {
 /// # Errors
 /// What fails before the first document, and a listing that cannot be read to its end. A document's
 /// failure is a result.
-pub async fn run(
+pub(crate) async fn run(
     plan: Plan,
     progress: &dyn Progress,
     mut each: impl FnMut(&FetchEnd) -> ControlFlow<()>,

@@ -13,7 +13,7 @@ use crate::resolve::{Need, Resolver};
 ///
 /// # Errors
 /// What the API refuses or fails at, what the ledger does not permit, and what `print` returns.
-pub async fn run(
+pub(crate) async fn run(
     provider: Provider,
     connection: &Connection,
     id: &DocumentId,

@@ -23,7 +23,7 @@ const BUFFER: usize = 256 << 10;
 ///
 /// # Errors
 /// [`Code::LocalIo`] when it cannot be read, [`Code::Usage`] when it is none.
-pub fn read(path: &Path) -> Result<Manifest> {
+pub(crate) fn read(path: &Path) -> Result<Manifest> {
     let stdin = path == Path::new("-");
     let (name, read) = if stdin {
         let input = BufReader::new(io::stdin().lock());
@@ -82,7 +82,7 @@ fn base(manifest: &Path) -> Option<PathBuf> {
 ///
 /// # Errors
 /// What `each` returns: then nothing more is read.
-pub fn run(
+pub(crate) fn run(
     manifest: &Manifest,
     digests: bool,
     mut each: impl FnMut(&Checked<'_>) -> Result<()>,

@@ -16,7 +16,7 @@ const LONGEST: u64 = 64 << 10;
 ///
 /// # Errors
 /// [`Code::Config`] when the file cannot be read, or the value cannot be sent in a header.
-pub fn secret(variable: &str) -> Result<Option<Secret>> {
+pub(crate) fn secret(variable: &str) -> Result<Option<Secret>> {
     if matches!(std::env::var(variable), Err(VarError::NotUnicode(_))) {
         return Err(
             Error::new(Code::Config, format!("{variable} cannot be a credential"))
@@ -47,7 +47,7 @@ pub fn secret(variable: &str) -> Result<Option<Secret>> {
 ///
 /// # Errors
 /// [`Code::Config`] when the file is there and cannot be used.
-pub fn home_json(name: &str, pointer: &str) -> Result<Option<Secret>> {
+pub(crate) fn home_json(name: &str, pointer: &str) -> Result<Option<Secret>> {
     let Some(home) = value("HOME") else {
         return Ok(None);
     };

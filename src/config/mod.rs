@@ -1,6 +1,6 @@
 //! What the user set: plain settings, and where credentials are read from.
 
-pub mod credentials;
-pub mod places;
-pub mod settings;
-pub mod variables;
+pub(crate) mod credentials;
+pub(crate) mod places;
+pub(crate) mod settings;
+pub(crate) mod variables;

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 ///
 /// # Errors
 /// [`Code::Config`] for a relative `DOCFETCH_STATE_DIR`: each working folder would have a ledger of its own.
-pub fn state() -> Result<Option<PathBuf>> {
+pub(crate) fn state() -> Result<Option<PathBuf>> {
     if let Some(folder) = paths(STATE_DIR).map(PathBuf::from) {
         if folder.is_relative() {
             let what = format!("{STATE_DIR} is not an absolute path");

@@ -3,54 +3,54 @@
 use std::ffi::OsString;
 
 /// Before the capitals of a long option: `DOCFETCH_RETRIES` is `--retries`.
-pub const OPTION_PREFIX: &str = "DOCFETCH_";
+pub(crate) const OPTION_PREFIX: &str = "DOCFETCH_";
 /// After the name of any secret's variable: names a file that holds the value.
-pub const FILE_SUFFIX: &str = "_FILE";
+pub(crate) const FILE_SUFFIX: &str = "_FILE";
 
 /// The folder where docfetch remembers between runs, instead of the XDG place.
-pub const STATE_DIR: &str = "DOCFETCH_STATE_DIR";
+pub(crate) const STATE_DIR: &str = "DOCFETCH_STATE_DIR";
 
 /// OAuth application of Standard Metrics.
-pub const STANDARD_METRICS_CLIENT_ID: &str = "STANDARD_METRICS_CLIENT_ID";
+pub(crate) const STANDARD_METRICS_CLIENT_ID: &str = "STANDARD_METRICS_CLIENT_ID";
 /// Its secret.
-pub const STANDARD_METRICS_CLIENT_SECRET: &str = "STANDARD_METRICS_CLIENT_SECRET";
+pub(crate) const STANDARD_METRICS_CLIENT_SECRET: &str = "STANDARD_METRICS_CLIENT_SECRET";
 /// Another base than `https://api.standardmetrics.io`.
-pub const STANDARD_METRICS_API_BASE: &str = "STANDARD_METRICS_API_BASE";
+pub(crate) const STANDARD_METRICS_API_BASE: &str = "STANDARD_METRICS_API_BASE";
 
 /// API key of One Codex.
-pub const ONE_CODEX_API_KEY: &str = "ONE_CODEX_API_KEY";
+pub(crate) const ONE_CODEX_API_KEY: &str = "ONE_CODEX_API_KEY";
 /// Bearer token of One Codex; wins over the key.
-pub const ONE_CODEX_BEARER_TOKEN: &str = "ONE_CODEX_BEARER_TOKEN";
+pub(crate) const ONE_CODEX_BEARER_TOKEN: &str = "ONE_CODEX_BEARER_TOKEN";
 /// Another base than `https://app.onecodex.com`.
-pub const ONE_CODEX_API_BASE: &str = "ONE_CODEX_API_BASE";
+pub(crate) const ONE_CODEX_API_BASE: &str = "ONE_CODEX_API_BASE";
 
 /// A PEM file of trusted certificates, instead of the system's.
-pub const SSL_CERT_FILE: &str = "SSL_CERT_FILE";
+pub(crate) const SSL_CERT_FILE: &str = "SSL_CERT_FILE";
 /// Folders (separated as in `PATH`) of trusted certificates, instead of the system's.
-pub const SSL_CERT_DIR: &str = "SSL_CERT_DIR";
+pub(crate) const SSL_CERT_DIR: &str = "SSL_CERT_DIR";
 
 /// Proxies for https, http and both, and the hosts that go past them, in the order of reading.
-pub const HTTPS_PROXY: [&str; 2] = ["https_proxy", "HTTPS_PROXY"];
+pub(crate) const HTTPS_PROXY: [&str; 2] = ["https_proxy", "HTTPS_PROXY"];
 /// Only the lower-case form, as in curl: `HTTP_PROXY` can be set by a request in a CGI program.
-pub const HTTP_PROXY: [&str; 1] = ["http_proxy"];
+pub(crate) const HTTP_PROXY: [&str; 1] = ["http_proxy"];
 /// A proxy for both.
-pub const ALL_PROXY: [&str; 2] = ["all_proxy", "ALL_PROXY"];
+pub(crate) const ALL_PROXY: [&str; 2] = ["all_proxy", "ALL_PROXY"];
 /// Hosts that go past the proxy.
-pub const NO_PROXY: [&str; 2] = ["no_proxy", "NO_PROXY"];
+pub(crate) const NO_PROXY: [&str; 2] = ["no_proxy", "NO_PROXY"];
 
 /// The first of `names` that is set and not empty.
-pub fn first(names: &[&str]) -> Option<String> {
+pub(crate) fn first(names: &[&str]) -> Option<String> {
     names.iter().find_map(|name| value(name))
 }
 
 /// The value of a variable; blank counts as unset.
-pub fn value(name: &str) -> Option<String> {
+pub(crate) fn value(name: &str) -> Option<String> {
     std::env::var(name)
         .ok()
         .filter(|value| !value.trim().is_empty())
 }
 
 /// The value of a variable that names files, which need not be text; empty counts as unset.
-pub fn paths(name: &str) -> Option<OsString> {
+pub(crate) fn paths(name: &str) -> Option<OsString> {
     std::env::var_os(name).filter(|value| !value.is_empty())
 }

@@ -16,7 +16,7 @@ thread_local! {
 
 /// A panic that was caught.
 #[derive(Debug)]
-pub struct Panic {
+pub(crate) struct Panic {
     payload: Box<dyn Any + Send>,
     place: Option<String>,
 }
@@ -28,13 +28,13 @@ impl Panic {
     }
 
     /// Goes on with it in this thread.
-    pub fn resume(self) -> ! {
+    pub(crate) fn resume(self) -> ! {
         PLACE.set(self.place);
         resume_unwind(self.payload)
     }
 
     /// The error that it is.
-    pub fn error(&self) -> Error {
+    pub(crate) fn error(&self) -> Error {
         let place = self.place.as_deref().unwrap_or("an unknown place");
         Error::new(Code::Unexpected, "docfetch has a bug that ended this")
             .why(format!("a panic at {place}"))
@@ -42,7 +42,7 @@ impl Panic {
 }
 
 /// From now on the process prints nothing about a panic.
-pub fn be_quiet() {
+pub(crate) fn be_quiet() {
     set_hook(Box::new(|panic| {
         PLACE.set(panic.location().map(ToString::to_string));
     }));
@@ -52,7 +52,7 @@ pub fn be_quiet() {
 ///
 /// # Errors
 /// Its panic.
-pub fn catch<T>(work: impl FnOnce() -> T) -> Result<T, Panic> {
+pub(crate) fn catch<T>(work: impl FnOnce() -> T) -> Result<T, Panic> {
     catch_unwind(AssertUnwindSafe(work)).map_err(Panic::caught)
 }
 
@@ -60,7 +60,7 @@ pub fn catch<T>(work: impl FnOnce() -> T) -> Result<T, Panic> {
 ///
 /// # Errors
 /// [`Code::Unexpected`] for its panic.
-pub async fn guard<T>(work: impl Future<Output = T>) -> Result<T> {
+pub(crate) async fn guard<T>(work: impl Future<Output = T>) -> Result<T> {
     let caught = AssertUnwindSafe(work).catch_unwind().await;
     caught.map_err(|payload| Panic::caught(payload).error())
 }

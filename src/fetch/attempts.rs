@@ -27,7 +27,7 @@ use std::pin::pin;
 use std::time::Duration;
 
 /// An attempt that moved fewer bytes than this, and not the rest, made no progress.
-pub const PROGRESS: u64 = 16 << 10;
+pub(super) const PROGRESS: u64 = 16 << 10;
 /// So much room, in bytes, is taken to be enough for a document whose size nobody knows yet.
 const ROOM_FOR_ANY: u64 = 16 << 30;
 /// A URL that came less than this ago has only just come.
@@ -37,7 +37,7 @@ const CHANGES: u32 = 5;
 
 /// How the bytes ended up.
 #[derive(Debug)]
-pub enum Download {
+pub(super) enum Download {
     /// Every byte arrived and is verified.
     Complete {
         /// Their SHA-256 in hexadecimal, where it was computed.
@@ -49,7 +49,7 @@ pub enum Download {
 
 /// What was learned on the way.
 #[derive(Debug, Default)]
-pub struct Facts {
+pub(super) struct Facts {
     /// Requests to the storage.
     pub requests: u32,
     /// Presigned URLs asked for.
@@ -64,7 +64,7 @@ pub struct Facts {
 
 /// What is known of a document before its turn.
 #[derive(Debug)]
-pub struct Prefetched {
+pub(super) struct Prefetched {
     metadata: Option<Metadata>,
     url: Option<PresignedUrl>,
 }
@@ -123,7 +123,7 @@ impl AttemptState {
 }
 
 /// The attempts at one document: one budget of retries over resolve, transfer and resume.
-pub struct Attempts<'a> {
+pub(super) struct Attempts<'a> {
     fetcher: &'a Fetcher,
     resolver: &'a Resolver,
     id: &'a DocumentId,
@@ -147,7 +147,7 @@ pub struct Attempts<'a> {
 
 impl<'a> Attempts<'a> {
     /// Starts the clock.
-    pub fn new(
+    pub(super) fn new(
         fetcher: &'a Fetcher,
         id: &'a DocumentId,
         watcher: Box<dyn Watcher + 'a>,
@@ -171,7 +171,7 @@ impl<'a> Attempts<'a> {
     }
 
     /// Whether a URL of the document is known.
-    pub fn has_url(&self) -> bool {
+    pub(super) fn has_url(&self) -> bool {
         self.url.is_some()
     }
 
@@ -184,20 +184,20 @@ impl<'a> Attempts<'a> {
     }
 
     /// The host that the document's URL names.
-    pub fn storage_host(&self) -> Option<String> {
+    pub(super) fn storage_host(&self) -> Option<String> {
         self.url.as_ref().map(|url| shown_host(url.expose()))
     }
 
     /// Gives the document all its attempts once more; the only one that `probes` a host takes all the
     /// time between them.
-    pub fn begin_anew(&mut self, probes: bool) {
+    pub(super) fn begin_anew(&mut self, probes: bool) {
         self.probes = probes;
         self.retry = self.retry_anew();
         self.started = false;
     }
 
     /// Notes that the document reached its place.
-    pub async fn delivered(&self) {
+    pub(super) async fn delivered(&self) {
         self.resolver.delivered(self.id, self.url.as_ref()).await;
     }
 
@@ -206,7 +206,7 @@ impl<'a> Attempts<'a> {
     ///
     /// # Errors
     /// Why there is no URL.
-    pub async fn turn(&mut self, metadata: Option<Metadata>) -> Result<Option<Prefetched>> {
+    pub(super) async fn turn(&mut self, metadata: Option<Metadata>) -> Result<Option<Prefetched>> {
         let mut prefetched = Prefetched {
             metadata,
             url: None,
@@ -247,7 +247,7 @@ impl<'a> Attempts<'a> {
     ///
     /// # Errors
     /// What the retries could not mend. The sink holds the bytes that arrived, unless that is wrong.
-    pub async fn run(
+    pub(super) async fn run(
         &mut self,
         Prefetched { metadata, url }: Prefetched,
         destination: &mut Destination<'_>,

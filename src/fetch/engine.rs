@@ -50,7 +50,7 @@ pub struct Job {
 }
 
 /// Takes note of a document that is about to get its name.
-pub type Journal = Arc<dyn Fn(&Outcome) -> Result<()> + Send + Sync>;
+pub(crate) type Journal = Arc<dyn Fn(&Outcome) -> Result<()> + Send + Sync>;
 
 impl From<DocumentId> for Job {
     fn from(id: DocumentId) -> Self {

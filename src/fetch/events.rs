@@ -42,7 +42,7 @@ pub trait Watcher {
 
 /// Watches nothing.
 #[derive(Debug, Default)]
-pub struct Unwatched;
+pub(crate) struct Unwatched;
 
 impl Progress for Unwatched {}
 impl Watcher for Unwatched {}

@@ -1,11 +1,11 @@
 //! A document id becomes a file.
 
 mod attempts;
-pub mod batch;
-pub mod engine;
-pub mod events;
-pub mod outcome;
-pub mod partial;
-pub mod target;
-pub mod transfer;
-pub use transfer::response::is_served;
+pub(crate) mod batch;
+pub(crate) mod engine;
+pub(crate) mod events;
+pub(crate) mod outcome;
+pub(crate) mod partial;
+pub(crate) mod target;
+pub(crate) mod transfer;
+pub(crate) use transfer::response::is_served;

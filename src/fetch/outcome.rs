@@ -63,7 +63,7 @@ pub struct Outcome {
 
 /// JSON is text: a path that is not is shown as well as it can be, and its bytes beside it,
 /// percent-encoded, so that it can be read back.
-pub fn with_bytes<S: Serializer, P: AsRef<Path>>(
+pub(crate) fn with_bytes<S: Serializer, P: AsRef<Path>>(
     path: &Option<P>,
     serializer: S,
 ) -> Result<S::Ok, S::Error> {
@@ -86,7 +86,7 @@ const PATH: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'/');
 
 /// The path whose bytes those are.
-pub fn path_of_bytes(encoded: &str) -> PathBuf {
+pub(crate) fn path_of_bytes(encoded: &str) -> PathBuf {
     let bytes: Vec<u8> = percent_decode_str(encoded).collect();
     OsString::from_vec(bytes).into()
 }
@@ -94,7 +94,7 @@ pub fn path_of_bytes(encoded: &str) -> PathBuf {
 /// A document that failed.
 #[derive(Debug, Serialize)]
 #[serde(tag = "type", rename = "document")]
-pub struct Failed<'a> {
+pub(crate) struct Failed<'a> {
     /// The provider's name.
     pub provider: &'a str,
     /// The document.
@@ -110,7 +110,12 @@ pub struct Failed<'a> {
 
 impl<'a> Failed<'a> {
     /// The record of a document of `provider` that failed.
-    pub fn new(provider: &'a str, id: &'a str, charged: Option<bool>, error: &'a Error) -> Self {
+    pub(crate) fn new(
+        provider: &'a str,
+        id: &'a str,
+        charged: Option<bool>,
+        error: &'a Error,
+    ) -> Self {
         Self {
             provider,
             id,
@@ -123,7 +128,7 @@ impl<'a> Failed<'a> {
 
 /// An error as scripts see it.
 #[derive(Debug, Serialize)]
-pub struct Failure<'a> {
+pub(crate) struct Failure<'a> {
     /// One of the fixed codes.
     pub code: &'static str,
     /// What failed and why.
@@ -151,7 +156,7 @@ impl<'a> From<&'a Error> for Failure<'a> {
 /// The last record of a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(tag = "type", rename = "summary")]
-pub struct Summary {
+pub(crate) struct Summary {
     /// Documents fetched.
     pub fetched: u64,
     /// Documents that were there before.
@@ -181,7 +186,7 @@ pub struct Summary {
 
 /// What a real run would do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Planned {
+pub(crate) struct Planned {
     /// Documents that it would fetch.
     pub planned: u64,
     /// What it would pay; none where the provider never charges.
@@ -191,7 +196,11 @@ pub struct Planned {
 
 /// What a real run would pay, in documents; none where the provider never charges.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Costs {
+#[expect(
+    clippy::struct_field_names,
+    reason = "the names of fields in JSON records"
+)]
+pub(crate) struct Costs {
     /// Those that it would pay for.
     pub would_charge: Option<u64>,
     /// Those whose recorded URL would serve again.
@@ -227,7 +236,7 @@ const NAMED: usize = 20;
 
 impl Summary {
     /// Counts a document that did not fail.
-    pub fn add(&mut self, outcome: &Outcome) {
+    pub(crate) fn add(&mut self, outcome: &Outcome) {
         match outcome.status {
             Status::Fetched => {
                 self.fetched += 1;
@@ -246,7 +255,7 @@ impl Summary {
     }
 
     /// Begins the summary of a dry run of a provider that `charges` or not, at most `max_charges` times.
-    pub fn plans(&mut self, charges: bool, max_charges: Option<u64>) {
+    pub(crate) fn plans(&mut self, charges: bool, max_charges: Option<u64>) {
         self.max_charges = max_charges;
         self.plan = Some(Planned {
             planned: 0,
@@ -259,7 +268,7 @@ impl Summary {
     }
 
     /// Counts the failure of a document.
-    pub fn add_failure(&mut self, id: &str, error: &Error) {
+    pub(crate) fn add_failure(&mut self, id: &str, error: &Error) {
         self.failed += 1;
         if self.failures.len() < NAMED {
             self.failures.push((id.to_owned(), error.what().to_owned()));
@@ -269,7 +278,7 @@ impl Summary {
 
     /// Takes in a failure's exit code. Failures that share one keep it, others make it 1; an interrupt
     /// wins over all of them.
-    pub fn ended_by(&mut self, error: &Error) {
+    pub(crate) fn ended_by(&mut self, error: &Error) {
         let code = error.exit_code();
         self.exit_code = match self.exit_code {
             _ if error.code() == Code::Interrupted => code,

@@ -166,7 +166,7 @@ impl Retry {
 }
 
 /// How loud to be about a wait: a person notices two seconds.
-pub fn notice(wait: Duration) -> log::Level {
+pub(crate) fn notice(wait: Duration) -> log::Level {
     if wait < Duration::from_secs(2) {
         log::Level::Info
     } else {
@@ -186,7 +186,7 @@ fn halfway(failures: u32, random: f64) -> Duration {
 }
 
 /// Uniform in 0..1, from the system's source; the middle where that fails.
-pub fn random() -> f64 {
+pub(crate) fn random() -> f64 {
     use ring::rand::SecureRandom;
     let mut bytes = [0; 4];
     match ring::rand::SystemRandom::new().fill(&mut bytes) {

@@ -37,7 +37,7 @@ const NOTICED: Duration = Duration::from_secs(2);
 
 /// The requests of all processes to one API as one client.
 #[derive(Debug)]
-pub struct Budget {
+pub(crate) struct Budget {
     rates: Vec<Rate>,
     records: Records,
     name: String,
@@ -82,11 +82,11 @@ impl Sent {
 
 /// A request's place in the budget.
 #[derive(Debug)]
-pub struct Slot(u64);
+pub(crate) struct Slot(u64);
 
 /// Why there is no slot.
 #[derive(Debug)]
-pub enum Blocked {
+pub(crate) enum Blocked {
     /// A `Retry-After` holds everybody for this long.
     Held(Duration),
     /// Another process, which must have been stopped, keeps the record of the requests.
@@ -104,7 +104,7 @@ enum Free {
 
 impl Budget {
     /// A budget of all `rates` at once, shared under `name`; none is no limit.
-    pub fn new(rates: Vec<Rate>, records: Records, name: String) -> Self {
+    pub(crate) fn new(rates: Vec<Rate>, records: Records, name: String) -> Self {
         Self {
             rates,
             records,
@@ -118,7 +118,7 @@ impl Budget {
     }
 
     /// Whether there is any limit.
-    pub fn is_limited(&self) -> bool {
+    pub(crate) fn is_limited(&self) -> bool {
         !self.rates.is_empty()
     }
 
@@ -143,7 +143,11 @@ impl Budget {
     ///
     /// # Errors
     /// A hold or a stopped process outlasts `patience`.
-    pub async fn slot(&self, limit: Duration, patience: Duration) -> Result<Option<Slot>, Blocked> {
+    pub(crate) async fn slot(
+        &self,
+        limit: Duration,
+        patience: Duration,
+    ) -> Result<Option<Slot>, Blocked> {
         if self.rates.is_empty() {
             return Ok(None);
         }
@@ -192,7 +196,7 @@ impl Budget {
     }
 
     /// Notes that a request was answered, and lets nothing leave for `hold`, at most 15 minutes.
-    pub async fn answered(&self, slot: Option<Slot>, hold: Option<Duration>) {
+    pub(crate) async fn answered(&self, slot: Option<Slot>, hold: Option<Duration>) {
         let Some(Slot(key)) = slot else {
             return;
         };

@@ -40,7 +40,7 @@ const STREAM_WINDOW: u32 = 8 << 20;
 
 /// Which of the three.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Channel {
+pub(crate) enum Channel {
     /// Free requests to the API.
     Api,
     /// Requests that may cost money.
@@ -51,7 +51,7 @@ pub enum Channel {
 
 /// Makes the clients; what they share is read once.
 #[derive(Debug)]
-pub struct Clients {
+pub(crate) struct Clients {
     tls: rustls::ClientConfig,
     proxies: Arc<Proxies>,
     policy: Arc<Policy>,
@@ -63,7 +63,7 @@ impl Clients {
     ///
     /// # Errors
     /// [`Code::Config`] when a certificate file or a proxy cannot be used.
-    pub fn new(settings: &Connection, base: &Url) -> Result<(Self, Arc<Policy>)> {
+    pub(crate) fn new(settings: &Connection, base: &Url) -> Result<(Self, Arc<Policy>)> {
         let proxies = Proxies::new(settings.proxy.as_ref())?;
         let policy = Policy::new(base, settings.allow_private, proxies.hosts());
         let policy = Arc::new(policy);
@@ -80,7 +80,7 @@ impl Clients {
     ///
     /// # Errors
     /// [`Code::Unexpected`] when the library cannot make it.
-    pub fn client(&self, channel: Channel, scheme: Scheme) -> Result<Client> {
+    pub(crate) fn client(&self, channel: Channel, scheme: Scheme) -> Result<Client> {
         build(self.builder(channel, scheme, Direct))
     }
 
@@ -88,7 +88,7 @@ impl Clients {
     ///
     /// # Errors
     /// [`Code::Unexpected`] when the library cannot make it.
-    pub fn charged(&self, gate: &Gate, scheme: Scheme) -> Result<Client> {
+    pub(crate) fn charged(&self, gate: &Gate, scheme: Scheme) -> Result<Client> {
         build(self.builder(Channel::Charged, scheme, gate.clone()))
     }
 
@@ -96,7 +96,7 @@ impl Clients {
     ///
     /// # Errors
     /// [`Code::InsecureUrl`].
-    pub fn check(&self, url: &Url) -> Result<()> {
+    pub(crate) fn check(&self, url: &Url) -> Result<()> {
         let is_name = url.domain().is_some();
         if url.scheme() != "http" || !is_name || self.proxies.for_url(url).is_none() {
             return Ok(());
@@ -109,7 +109,7 @@ impl Clients {
     }
 
     /// A client for one storage, whose first connection is `spare`; none where a proxy is in between.
-    pub fn ahead(&self, origin: &Url, spare: &Spare) -> Option<Client> {
+    pub(crate) fn ahead(&self, origin: &Url, spare: &Spare) -> Option<Client> {
         if self.proxies.for_url(origin).is_some() {
             return None;
         }

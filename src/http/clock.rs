@@ -38,7 +38,7 @@ impl Clock {
 }
 
 /// The `Date` of an answer.
-pub fn date(headers: &HeaderMap) -> Option<Timestamp> {
+pub(crate) fn date(headers: &HeaderMap) -> Option<Timestamp> {
     let date = httpdate::parse_http_date(headers::text(headers, DATE)?).ok()?;
     Timestamp::try_from(date).ok()
 }

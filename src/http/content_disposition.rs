@@ -9,7 +9,7 @@ use percent_encoding::percent_decode_str;
 /// The name that the header asks for: `filename*` where it is valid, else `filename`.
 ///
 /// A name with control or bidirectional-override characters is no name.
-pub fn file_name(header: &[u8]) -> Option<String> {
+pub(crate) fn file_name(header: &[u8]) -> Option<String> {
     let header = text(header);
     let mut plain: Option<Option<String>> = None;
     let mut extended: Option<Option<String>> = None;
@@ -38,7 +38,7 @@ pub fn file_name(header: &[u8]) -> Option<String> {
 }
 
 /// Control characters, and those that reorder the text around them (Unicode TR9, section 2).
-pub fn misleads(c: char) -> bool {
+pub(crate) fn misleads(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }

@@ -14,7 +14,7 @@ use jiff::{SignedDuration, Timestamp};
 use url::Url;
 
 /// When the URL dies, as its query says; the earliest where it says several things.
-pub fn of_url(url: &Url) -> Option<Timestamp> {
+pub(crate) fn of_url(url: &Url) -> Option<Timestamp> {
     let value = |name: &str| {
         let mut pairs = url.query_pairs();
         pairs

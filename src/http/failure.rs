@@ -24,7 +24,7 @@ impl Failure {
 }
 
 /// Reads the library's error about `host`.
-pub fn from_library(error: &reqwest::Error, host: &str) -> Failure {
+pub(crate) fn from_library(error: &reqwest::Error, host: &str) -> Failure {
     let chain = || causes(error);
     if let Some(refusal) = chain().find_map(|error| error.downcast_ref::<Error>()) {
         return Failure::unsent(refusal.clone()); // of our own name resolution

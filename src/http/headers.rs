@@ -12,7 +12,7 @@ use url::Url;
 
 /// A `Content-Range` (RFC 9110 section 14.4) of bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ContentRange {
+pub(crate) enum ContentRange {
     /// `bytes first-last/total`.
     Part {
         /// Offset of the first byte.
@@ -30,7 +30,7 @@ pub enum ContentRange {
 }
 
 /// The header's text, where it is text.
-pub fn text(headers: &HeaderMap, name: impl header::AsHeaderName) -> Option<&str> {
+pub(crate) fn text(headers: &HeaderMap, name: impl header::AsHeaderName) -> Option<&str> {
     headers.get(name)?.to_str().ok().map(str::trim)
 }
 
@@ -39,7 +39,7 @@ pub fn text(headers: &HeaderMap, name: impl header::AsHeaderName) -> Option<&str
 ///
 /// # Errors
 /// What is wrong with it.
-pub fn location(headers: &HeaderMap, url: &Url) -> Result<Url, &'static str> {
+pub(crate) fn location(headers: &HeaderMap, url: &Url) -> Result<Url, &'static str> {
     let value = headers
         .get(header::LOCATION)
         .filter(|value| !value.is_empty());
@@ -51,7 +51,7 @@ pub fn location(headers: &HeaderMap, url: &Url) -> Result<Url, &'static str> {
 }
 
 /// The `Content-Range`, when there is one and it makes sense.
-pub fn content_range(headers: &HeaderMap) -> Option<ContentRange> {
+pub(crate) fn content_range(headers: &HeaderMap) -> Option<ContentRange> {
     let value = text(headers, header::CONTENT_RANGE)?;
     let (unit, rest) = value.split_once(' ')?;
     let (range, total) = rest.trim().split_once('/')?;
@@ -97,12 +97,12 @@ fn seconds(text: &str) -> Option<Duration> {
 }
 
 /// How many things a header counts.
-pub fn count(headers: &HeaderMap, name: impl header::AsHeaderName) -> Option<u64> {
+pub(crate) fn count(headers: &HeaderMap, name: impl header::AsHeaderName) -> Option<u64> {
     number(text(headers, name)?)
 }
 
 /// The announced length of a body (RFC 9110 section 8.6), in bytes. Several must say the same.
-pub fn content_length(headers: &HeaderMap) -> Option<u64> {
+pub(crate) fn content_length(headers: &HeaderMap) -> Option<u64> {
     let mut lengths = Vec::new();
     for value in headers.get_all(header::CONTENT_LENGTH) {
         for length in value.to_str().ok()?.split(',') {
@@ -122,7 +122,7 @@ pub fn content_length(headers: &HeaderMap) -> Option<u64> {
 ///
 /// # Errors
 /// What is ambiguous.
-pub fn end_is_marked(version: Version, headers: &HeaderMap) -> Result<bool, &'static str> {
+pub(crate) fn end_is_marked(version: Version, headers: &HeaderMap) -> Result<bool, &'static str> {
     if version >= Version::HTTP_2 {
         return Ok(true);
     }
@@ -152,7 +152,7 @@ const LONGEST_TAG: usize = 1024;
 
 /// The entity tag (RFC 9110 section 8.8.3), quotes and all, as it came. One that holds a secret is none:
 /// it would go into records and sidecars.
-pub fn entity_tag(headers: &HeaderMap) -> Option<String> {
+pub(crate) fn entity_tag(headers: &HeaderMap) -> Option<String> {
     text(headers, header::ETAG)
         .filter(|tag| !tag.is_empty() && tag.len() <= LONGEST_TAG && !secret::is_in(tag))
         .map(str::to_owned)
@@ -160,7 +160,7 @@ pub fn entity_tag(headers: &HeaderMap) -> Option<String> {
 
 /// Whether an entity tag is strong: only such a tag may join parts of a body (section 13.1.5). Some
 /// storages (Swift) send it without its quotes.
-pub fn is_strong(tag: &str) -> bool {
+pub(crate) fn is_strong(tag: &str) -> bool {
     let is_weak = tag
         .get(..2)
         .is_some_and(|start| start.eq_ignore_ascii_case("W/"));
@@ -168,12 +168,12 @@ pub fn is_strong(tag: &str) -> bool {
 }
 
 /// Whether an entity tag that [`is_strong`] has its quotes.
-pub fn is_quoted(tag: &str) -> bool {
+pub(crate) fn is_quoted(tag: &str) -> bool {
     tag.len() >= 2 && tag.starts_with('"') && tag.ends_with('"')
 }
 
 /// The media type without its parameters. One that holds a secret is none.
-pub fn media_type(headers: &HeaderMap) -> Option<String> {
+pub(crate) fn media_type(headers: &HeaderMap) -> Option<String> {
     let essence = text(headers, header::CONTENT_TYPE)?
         .split(';')
         .next()?
@@ -184,7 +184,7 @@ pub fn media_type(headers: &HeaderMap) -> Option<String> {
 /// How long `Retry-After` (RFC 9110 section 10.2.3) asks to wait, in either of its forms: at most
 /// [`LONGEST_TIME`]. Some servers send a fraction. A date is read against the server's own `Date` where
 /// it has one, so that a wrong clock here does not matter.
-pub fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+pub(crate) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let value = text(headers, header::RETRY_AFTER)?;
     if let Some(seconds) = seconds(value) {
         return Some(seconds);
@@ -200,7 +200,7 @@ pub fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
 /// A checksum algorithm that servers send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Checksum {
+pub(crate) enum Checksum {
     /// SHA-256.
     Sha256,
     /// SHA-512.
@@ -219,7 +219,7 @@ pub enum Checksum {
 
 impl Checksum {
     /// Its name in messages.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Sha256 => "SHA-256",
             Self::Sha512 => "SHA-512",
@@ -249,7 +249,7 @@ impl Checksum {
 /// (RFC 3230) and `Content-MD5` (RFC 1864). Of S3's and the last only those of a `whole` body count:
 /// of a range they can be of a part. A composite value (`…-N`, of parts) is passed over, and so is Google's when the object
 /// was decompressed on its way.
-pub fn checksum(headers: &HeaderMap, whole: bool) -> Option<(Checksum, Vec<u8>)> {
+pub(crate) fn checksum(headers: &HeaderMap, whole: bool) -> Option<(Checksum, Vec<u8>)> {
     let mut found: Vec<(Checksum, &str)> = Vec::new();
     let composite = text(headers, "x-amz-checksum-type")
         .is_some_and(|kind| kind.eq_ignore_ascii_case("COMPOSITE"));

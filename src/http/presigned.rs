@@ -104,12 +104,12 @@ impl fmt::Debug for PresignedUrl {
 }
 
 /// What may be shown of a storage URL: where it is, not what it opens.
-pub fn redacted(url: &Url) -> String {
+pub(crate) fn redacted(url: &Url) -> String {
     format!("{}://{}/[redacted]", url.scheme(), shown_host(url))
 }
 
 /// The host, with the port where it is not the usual one.
-pub fn shown_host(url: &Url) -> String {
+pub(crate) fn shown_host(url: &Url) -> String {
     let host = url.host_str().unwrap_or_default();
     url.port()
         .map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
@@ -117,7 +117,7 @@ pub fn shown_host(url: &Url) -> String {
 
 /// Why a storage refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refusal {
+pub(crate) enum Refusal {
     /// The URL's time is over.
     Expired,
     /// The request does not match what was signed.
@@ -132,7 +132,7 @@ pub enum Refusal {
 ///
 /// Only codes known from the services' error lists are returned, so that nothing which a storage
 /// echoes can pass through here.
-pub fn refusal(body: &[u8]) -> (Option<&'static str>, Refusal) {
+pub(crate) fn refusal(body: &[u8]) -> (Option<&'static str>, Refusal) {
     let body = String::from_utf8_lossy(body);
     let element = |name: &str| {
         let start = body.find(&format!("<{name}>"))? + name.len() + 2;

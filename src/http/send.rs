@@ -27,7 +27,7 @@ use std::time::{Duration, Instant, SystemTime};
 use url::{Origin, Url};
 
 /// Whatever an error body says beyond this is not read.
-pub const ERROR_BODY: usize = 4096;
+pub(crate) const ERROR_BODY: usize = 4096;
 /// Its words are worth no longer wait.
 const ERROR_TIME: Duration = Duration::from_secs(10);
 /// The answer to a paid request is waited for at least so long, from its first byte to its last.

@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 /// A manifest that lines are appended to.
 #[derive(Debug)]
-pub struct Appender {
+pub(crate) struct Appender {
     path: PathBuf,
     file: File,
     /// Whether the last line could not be written whole.
@@ -30,7 +30,7 @@ impl Appender {
     ///
     /// # Errors
     /// As [`Appender::append_to`].
-    pub fn of_run(path: Option<&Path>, dry_run: bool) -> Result<Option<Self>> {
+    pub(crate) fn of_run(path: Option<&Path>, dry_run: bool) -> Result<Option<Self>> {
         let path = path.filter(|_| !dry_run);
         path.map(Self::append_to).transpose()
     }
@@ -39,7 +39,7 @@ impl Appender {
     ///
     /// # Errors
     /// [`Code::LocalIo`](crate::error::Code::LocalIo), when it cannot be read or written.
-    pub fn append_to(path: &Path) -> Result<Self> {
+    pub(crate) fn append_to(path: &Path) -> Result<Self> {
         let mut options = File::options();
         options.read(true).append(true).create(true);
         let file = options.open(path);
@@ -53,7 +53,7 @@ impl Appender {
     ///
     /// # Errors
     /// As [`Appender::append_to`]; [`Code::UnsafePartial`](crate::error::Code::UnsafePartial).
-    pub fn own(path: &Path) -> Result<Self> {
+    pub(crate) fn own(path: &Path) -> Result<Self> {
         let file = open_own(path, OFlags::CREATE | OFlags::RDWR | OFlags::APPEND)?;
         Self::of(path, file)
     }
@@ -82,7 +82,7 @@ impl Appender {
     ///
     /// # Errors
     /// As [`Appender::append`].
-    pub fn sync(&self) -> Result<()> {
+    pub(crate) fn sync(&self) -> Result<()> {
         self.file
             .sync_data()
             .map_err(|error| Error::io("sync", &self.path, &error))
@@ -92,7 +92,7 @@ impl Appender {
     ///
     /// # Errors
     /// [`Code::LocalIo`](crate::error::Code::LocalIo), [`Code::DiskFull`](crate::error::Code::DiskFull).
-    pub fn append(&self, record: &impl Serialize) -> Result<()> {
+    pub(crate) fn append(&self, record: &impl Serialize) -> Result<()> {
         let written = serde_json::to_string(record)
             .map_err(io::Error::from)
             .and_then(|line| {
@@ -113,7 +113,7 @@ impl Appender {
     ///
     /// # Errors
     /// As [`Appender::append`].
-    pub fn note(&self, provider: &str, ended: &FetchEnd) -> Result<()> {
+    pub(crate) fn note(&self, provider: &str, ended: &FetchEnd) -> Result<()> {
         match &ended.result {
             Ok(outcome) => self.append(outcome),
             Err(error) => self.append(&Failed::new(provider, &ended.id, ended.charged, error)),

@@ -13,7 +13,7 @@ use std::path::PathBuf;
 
 /// A file that was looked at.
 #[derive(Debug)]
-pub struct Checked<'a> {
+pub(crate) struct Checked<'a> {
     /// What the manifest says; its path can be opened from the current folder.
     pub entry: &'a Entry,
     /// What was found.
@@ -22,7 +22,7 @@ pub struct Checked<'a> {
 
 /// A file that is what its entry says.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Found {
+pub(crate) struct Found {
     /// Its length in bytes.
     pub bytes: u64,
     /// Its SHA-256 in hexadecimal, where it was computed.
@@ -31,7 +31,7 @@ pub struct Found {
 
 /// What is wrong with a file; shown behind its path.
 #[derive(Debug)]
-pub enum Wrong {
+pub(crate) enum Wrong {
     /// Nothing has this name.
     Missing,
     /// A folder, a device, a pipe…
@@ -87,7 +87,7 @@ impl From<io::Error> for Wrong {
 ///
 /// # Errors
 /// What is wrong with the file.
-pub fn check(
+pub(crate) fn check(
     entry: &Entry,
     digest: bool,
     buffer: &mut [u8],
@@ -116,7 +116,7 @@ pub fn check(
 
 impl Checked<'_> {
     /// What is wrong, as an error of the house.
-    pub fn error(&self) -> Option<Error> {
+    pub(crate) fn error(&self) -> Option<Error> {
         let wrong = self.result.as_ref().err()?;
         let code = match wrong {
             Wrong::Missing | Wrong::Length { .. } => Code::LengthMismatch,
@@ -133,7 +133,7 @@ impl Checked<'_> {
 
     /// Its line in the form of sha256sum: with the digest that it must have, else with the one that it
     /// has. None when neither is known.
-    pub fn sha256sum(&self) -> Option<Vec<u8>> {
+    pub(crate) fn sha256sum(&self) -> Option<Vec<u8>> {
         let found = self.result.as_ref().ok();
         let found = found.and_then(|found| found.sha256.as_ref());
         let sha256 = self.entry.sha256.as_ref().or(found)?;
@@ -141,7 +141,7 @@ impl Checked<'_> {
     }
 
     /// As scripts see it; `error` is [`Checked::error`].
-    pub fn record<'a>(&'a self, error: Option<&'a Error>) -> CheckRecord<'a> {
+    pub(crate) fn record<'a>(&'a self, error: Option<&'a Error>) -> CheckRecord<'a> {
         let found = self.result.as_ref().ok();
         CheckRecord {
             provider: self.entry.provider.as_deref(),
@@ -163,7 +163,7 @@ impl Checked<'_> {
 /// The record of a file that was looked at. Unknown values are null.
 #[derive(Debug, Serialize)]
 #[serde(tag = "type", rename = "document")]
-pub struct CheckRecord<'a> {
+pub(crate) struct CheckRecord<'a> {
     provider: Option<&'a str>,
     id: Option<&'a str>,
     /// `verified` or `failed`.
@@ -182,7 +182,7 @@ pub struct CheckRecord<'a> {
 /// The last record of a verification.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(tag = "type", rename = "summary")]
-pub struct Tally {
+pub(crate) struct Tally {
     /// Files that are what the manifest says.
     pub verified: u64,
     /// Files that are not, and lines of the manifest that cannot be read.
@@ -197,7 +197,7 @@ pub struct Tally {
 
 impl Tally {
     /// Counts a file.
-    pub fn add(&mut self, checked: &Checked<'_>) {
+    pub(crate) fn add(&mut self, checked: &Checked<'_>) {
         match &checked.result {
             Ok(found) => {
                 self.verified += 1;
@@ -208,7 +208,7 @@ impl Tally {
     }
 
     /// Counts what is wrong, whatever it is: the files are not those of the manifest.
-    pub fn add_wrong(&mut self, count: u64) {
+    pub(crate) fn add_wrong(&mut self, count: u64) {
         self.failed += count;
         if count > 0 {
             self.exit_code = Code::DigestMismatch.exit_code();

@@ -1,5 +1,5 @@
 //! What runs leave behind, as JSON lines.
 
-pub mod append;
-pub mod check;
-pub mod read;
+pub(crate) mod append;
+pub(crate) mod check;
+pub(crate) mod read;

@@ -17,7 +17,7 @@ const LONGEST_LINE: usize = 1 << 20;
 
 /// A file that a manifest tells of.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Entry {
+pub(crate) struct Entry {
     /// The provider's name.
     pub provider: Option<String>,
     /// The document.
@@ -34,7 +34,7 @@ pub struct Entry {
 
 /// How a manifest is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Form {
+pub(crate) enum Form {
     /// JSON lines, as docfetch writes them.
     Records,
     /// As GNU sha256sum writes it.
@@ -43,7 +43,7 @@ pub enum Form {
 
 /// What a manifest says.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Manifest {
+pub(crate) struct Manifest {
     /// How it is written; none when nothing is in it.
     pub form: Option<Form>,
     /// Its files. Of JSON lines, the last one of a path wins, but one without a SHA-256 does not hide an
@@ -62,7 +62,7 @@ pub struct Manifest {
 ///
 /// # Errors
 /// What `input` fails at.
-pub fn read(mut input: impl BufRead) -> io::Result<Option<Manifest>> {
+pub(crate) fn read(mut input: impl BufRead) -> io::Result<Option<Manifest>> {
     let mut manifest = Manifest::default();
     let mut places = HashMap::new();
     let mut buffer = Vec::new();
@@ -115,7 +115,7 @@ pub fn read(mut input: impl BufRead) -> io::Result<Option<Manifest>> {
 }
 
 /// A line of sha256sum, without its end: `sha256sum -c` finds the same file by it, whatever its name is.
-pub fn sha256sum_line(sha256: &str, path: &Path) -> Vec<u8> {
+pub(crate) fn sha256sum_line(sha256: &str, path: &Path) -> Vec<u8> {
     let name = path.as_os_str().as_bytes();
     let mut line = Vec::with_capacity(sha256.len() + name.len() + 4);
     if name

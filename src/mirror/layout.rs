@@ -5,11 +5,11 @@ use crate::model::DocumentId;
 use std::path::PathBuf;
 
 /// What a row says of a document, by field.
-pub type Values<'a> = &'a dyn Fn(&str) -> String;
+pub(crate) type Values<'a> = &'a dyn Fn(&str) -> String;
 
 /// A path below the mirror's folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Layout {
+pub(crate) struct Layout {
     folders: Vec<Template>,
     file: Template,
 }
@@ -20,7 +20,7 @@ impl Layout {
     ///
     /// # Errors
     /// A sentence that says what is wrong with it.
-    pub fn parse(text: &str, fields: &[&str]) -> Result<Self, String> {
+    pub(crate) fn parse(text: &str, fields: &[&str]) -> Result<Self, String> {
         let parts = text.split('/').map(|part| match part {
             "" => Err("a folder or the file has no name".to_owned()),
             "." | ".." => Err(format!("{part} is no name")),
@@ -33,7 +33,7 @@ impl Layout {
 
     /// The folder of a document, and how its file is named there. Folders are named after the row's
     /// `name`; the file may get another one from the storage.
-    pub fn place(
+    pub(crate) fn place(
         &self,
         id: &DocumentId,
         name: Option<&str>,

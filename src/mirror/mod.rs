@@ -1,4 +1,4 @@
 //! A folder that holds every listed document.
 
-pub mod layout;
-pub mod store;
+pub(crate) mod layout;
+pub(crate) mod store;

@@ -32,7 +32,7 @@ const SURPLUS: usize = 200;
 
 /// What tells one version of a document from another, as its row says.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Version {
+pub(crate) struct Version {
     /// When it was changed.
     #[serde(default)]
     pub modified: Option<String>,
@@ -43,13 +43,13 @@ pub struct Version {
 
 impl Version {
     /// A text that other versions do not have.
-    pub fn identity(&self) -> String {
+    pub(crate) fn identity(&self) -> String {
         let modified = self.modified.as_deref().unwrap_or_default();
         format!("{modified}\n{}", self.size.unwrap_or_default())
     }
 
     /// The version that a row lists.
-    pub fn of(row: &Row) -> Self {
+    pub(crate) fn of(row: &Row) -> Self {
         Self {
             modified: row.modified.clone(),
             size: row.size,
@@ -59,7 +59,7 @@ impl Version {
 
 /// A document of the mirror.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
+pub(crate) struct Entry {
     /// Where it is, relative to the mirror's folder.
     pub path: PathBuf,
     /// Its length.
@@ -112,7 +112,7 @@ struct Known {
 
 /// A mirror that is being brought up to date.
 #[derive(Debug)]
-pub struct Mirror {
+pub(crate) struct Mirror {
     folder: PathBuf,
     resource: &'static str,
     entries: HashMap<Key, (Entry, usize)>,
@@ -127,7 +127,7 @@ impl Mirror {
     ///
     /// # Errors
     /// [`Code::Busy`], and what keeps its manifest from being read or written.
-    pub async fn open(
+    pub(crate) async fn open(
         folder: &Path,
         resource: &'static str,
         patience: Duration,
@@ -169,19 +169,19 @@ impl Mirror {
     }
 
     /// The folder.
-    pub fn folder(&self) -> &Path {
+    pub(crate) fn folder(&self) -> &Path {
         &self.folder
     }
 
     /// What is known of a document.
-    pub fn entry(&self, provider: &str, id: &str) -> Option<&Entry> {
+    pub(crate) fn entry(&self, provider: &str, id: &str) -> Option<&Entry> {
         let key = (provider.to_owned(), self.resource.to_owned(), id.to_owned());
         self.entries.get(&key).map(|(entry, _)| entry)
     }
 
     /// Every path of the mirror, with the id of its document; of a document of another provider or kind
     /// with more than that.
-    pub fn claimed(&self, provider: &str) -> impl Iterator<Item = (PathBuf, String)> {
+    pub(crate) fn claimed(&self, provider: &str) -> impl Iterator<Item = (PathBuf, String)> {
         self.entries.iter().map(move |(key, (entry, _))| {
             let (of, resource, id) = key;
             let own = of == provider && resource == self.resource;
@@ -196,7 +196,7 @@ impl Mirror {
 
     /// Whether a document is there as it was written: its length, and its digest where `digest` is
     /// wanted.
-    pub fn holds(&self, entry: &Entry, digest: bool) -> Presence {
+    pub(crate) fn holds(&self, entry: &Entry, digest: bool) -> Presence {
         let path = self.folder.join(&entry.path);
         if std::fs::symlink_metadata(&path).is_err() {
             return Presence::Missing;
@@ -215,7 +215,7 @@ impl Mirror {
 
     /// Whether a document's file is in the mirror itself, and not behind a link in it, which may lead to
     /// anything.
-    pub fn is_direct(&self, entry: &Entry) -> bool {
+    pub(crate) fn is_direct(&self, entry: &Entry) -> bool {
         let above = entry.path.ancestors().skip(1);
         above
             .map(|folder| self.folder.join(folder))
@@ -227,7 +227,7 @@ impl Mirror {
     ///
     /// # Errors
     /// What keeps the line from being written.
-    pub fn publishing(&self, outcome: &Outcome, version: &Version) -> Result<()> {
+    pub(crate) fn publishing(&self, outcome: &Outcome, version: &Version) -> Result<()> {
         let Some(manifest) = &self.manifest else {
             return Ok(());
         };
@@ -242,7 +242,7 @@ impl Mirror {
     ///
     /// # Errors
     /// What keeps the line from being written.
-    pub fn note(&self, outcome: &Outcome, version: &Version) -> Result<()> {
+    pub(crate) fn note(&self, outcome: &Outcome, version: &Version) -> Result<()> {
         match &self.manifest {
             Some(manifest) => manifest.append(&self.line(&self.relative(outcome), version)),
             None => Ok(()),
@@ -250,7 +250,7 @@ impl Mirror {
     }
 
     /// What is appended for documents that failed.
-    pub fn manifest(&self) -> Option<&Appender> {
+    pub(crate) fn manifest(&self) -> Option<&Appender> {
         self.manifest.as_ref()
     }
 
@@ -278,7 +278,7 @@ impl Mirror {
 
 /// How a document of the mirror is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Presence {
+pub(crate) enum Presence {
     /// As it was written.
     Right,
     /// Changed since.
@@ -466,7 +466,7 @@ impl Entry {
     }
 
     /// The outcome of a document that is there already.
-    pub fn skipped(&self, provider: &'static str, id: &str, folder: &Path) -> Outcome {
+    pub(crate) fn skipped(&self, provider: &'static str, id: &str, folder: &Path) -> Outcome {
         let name = self.path.file_name();
         Outcome {
             provider,

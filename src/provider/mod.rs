@@ -12,10 +12,10 @@ use crate::model::{DocumentId, Rate};
 use crate::secret::Secret;
 use url::Url;
 
-pub use filters::{Asked, Filters, Own};
-pub use one_codex::one_codex;
-pub use resource::Resource;
-pub use standard_metrics::standard_metrics;
+pub(crate) use filters::{Asked, Filters, Own};
+pub(crate) use one_codex::one_codex;
+pub(crate) use resource::Resource;
+pub(crate) use standard_metrics::standard_metrics;
 
 /// A service that hides documents behind presigned URLs.
 #[derive(Clone, Debug)]
@@ -170,7 +170,7 @@ pub enum Credentials {
 }
 
 /// Every provider there is, with each kind of its things.
-pub fn all() -> Vec<Provider> {
+pub(crate) fn all() -> Vec<Provider> {
     let one_codex = Resource::ALL.map(one_codex);
     [standard_metrics()].into_iter().chain(one_codex).collect()
 }

@@ -39,7 +39,7 @@ macro_rules! kind {
 }
 
 /// The provider behind `docfetch onecodex`, for one kind of its things.
-pub fn one_codex(resource: Resource) -> Provider {
+pub(crate) fn one_codex(resource: Resource) -> Provider {
     let kind = match resource {
         Resource::Documents => kind!("onecodex", "documents", &["created_at"]),
         Resource::Samples => kind!("onecodex/samples", "samples", &["created_at", "status"]),

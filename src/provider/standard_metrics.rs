@@ -30,7 +30,7 @@ const FILTERS: Filters = Filters {
 };
 
 /// The provider behind `docfetch sm`.
-pub fn standard_metrics() -> Provider {
+pub(crate) fn standard_metrics() -> Provider {
     Provider {
         name: "sm",
         title: "Standard Metrics",

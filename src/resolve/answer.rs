@@ -14,7 +14,7 @@ const DETAIL: usize = 200;
 ///
 /// # Errors
 /// [`Code::Protocol`], naming who answered; the body is not repeated.
-pub fn json<'a, T: Deserialize<'a>>(who: &str, body: &'a [u8]) -> Result<T> {
+pub(super) fn json<'a, T: Deserialize<'a>>(who: &str, body: &'a [u8]) -> Result<T> {
     serde_json::from_slice(body).map_err(|error| {
         protocol(who).why(format!(
             "the body is not the JSON that its API describes (line {}, column {})",
@@ -25,7 +25,7 @@ pub fn json<'a, T: Deserialize<'a>>(who: &str, body: &'a [u8]) -> Result<T> {
 }
 
 /// An answer of `who` that does not follow the API's description.
-pub fn protocol(who: &str) -> Error {
+pub(super) fn protocol(who: &str) -> Error {
     Error::new(
         Code::Protocol,
         format!("{who} gave an answer that cannot be used"),
@@ -33,7 +33,7 @@ pub fn protocol(who: &str) -> Error {
 }
 
 /// Maps a status that is no success; `what` is what was asked for.
-pub async fn refusal(provider: &Provider, what: &str, reply: Reply) -> Error {
+pub(super) async fn refusal(provider: &Provider, what: &str, reply: Reply) -> Error {
     let status = reply.status();
     let wait = reply.retry_after();
     let title = provider.title;

@@ -21,7 +21,12 @@ const LONGEST: usize = 1 << 20;
 /// # Errors
 /// [`Code::Protocol`](crate::error::Code::Protocol) for what is no JSON, and for an answer that is too
 /// long; what broke it. Never when all that is needed came.
-pub async fn read(who: &str, reply: Reply, needed: &[&str], useful: &[&str]) -> Result<Value> {
+pub(super) async fn read(
+    who: &str,
+    reply: Reply,
+    needed: &[&str],
+    useful: &[&str],
+) -> Result<Value> {
     let all = [needed, useful].concat();
     let (body, end) = reply
         .read(LONGEST, |body| holds(&beginning(body, &all), &all))

@@ -6,8 +6,8 @@
 //! that ends in between leaves `attempting`. A record that cannot be trusted refuses. Where no record
 //! can be written, this run remembers by itself.
 
-pub mod inspect;
-pub mod table;
+pub(crate) mod inspect;
+pub(crate) mod table;
 
 use crate::error::{Code, Error, Result};
 use crate::http::presigned::PresignedUrl;
@@ -29,7 +29,7 @@ const MOMENT: Duration = Duration::from_secs(2);
 
 /// The paid retrievals of one account.
 #[derive(Debug)]
-pub struct Ledger {
+pub(crate) struct Ledger {
     provider: &'static str,
     resource: Resource,
     /// What stands before the ids of its kind.
@@ -51,7 +51,7 @@ pub struct Ledger {
 
 /// The record of one document, held by this process.
 #[derive(Debug)]
-pub struct Entry<'a> {
+pub(crate) struct Entry<'a> {
     ledger: &'a Ledger,
     id: &'a DocumentId,
     name: String,
@@ -97,7 +97,7 @@ fn durability(record: &Record) -> Durability {
 impl Ledger {
     /// The ledger of an account at a provider, whose API lives at `base`; it is told apart by
     /// `identity`.
-    pub fn new(
+    pub(crate) fn new(
         (provider, base): (&Provider, &str),
         identity: &[&[u8]],
         state: &StateFolder,
@@ -125,7 +125,7 @@ impl Ledger {
     /// # Errors
     /// [`Code::Busy`] when another process keeps it, [`Code::LocalIo`] when that says nothing about the state
     /// folder, [`Code::ChargeRefused`] when it cannot be trusted.
-    pub async fn open<'a>(&'a self, id: &'a DocumentId) -> Result<Entry<'a>> {
+    pub(crate) async fn open<'a>(&'a self, id: &'a DocumentId) -> Result<Entry<'a>> {
         self.open_within(id, self.patience).await
     }
 
@@ -172,7 +172,7 @@ impl Ledger {
 
     /// How `docfetch ledger forget` is told of a document, and of nothing else: an id alone is of any
     /// kind.
-    pub fn called(&self, id: &DocumentId) -> String {
+    pub(crate) fn called(&self, id: &DocumentId) -> String {
         shell_argument(&match (self.resource, self.uri_prefix) {
             (Resource::Documents, _) | (_, None) => id.to_string(),
             (_, Some(prefix)) => format!("{prefix}{id}"),
@@ -183,7 +183,7 @@ impl Ledger {
     ///
     /// # Errors
     /// [`Code::ChargeRefused`] when it cannot be trusted.
-    pub fn look(&self, id: &DocumentId) -> Result<(Option<Record>, bool)> {
+    pub(crate) fn look(&self, id: &DocumentId) -> Result<(Option<Record>, bool)> {
         let name = self.name(id);
         if let Some(record) = self.remembered(&name) {
             return Ok((Some(record), false));
@@ -217,7 +217,7 @@ impl Ledger {
     ///
     /// # Errors
     /// [`Code::ChargeRefused`] when the record cannot be trusted.
-    pub fn foresee(&self, id: &DocumentId, begun: bool, now: Timestamp) -> Result<Verdict> {
+    pub(crate) fn foresee(&self, id: &DocumentId, begun: bool, now: Timestamp) -> Result<Verdict> {
         let request = RetrievalRequest {
             begun,
             permitted: self.allow_recharge,
@@ -228,12 +228,12 @@ impl Ledger {
     }
 
     /// Whether `--allow-recharge` still permits another paid retrieval of a document in this run.
-    pub fn may_recharge(&self, id: &DocumentId) -> bool {
+    pub(crate) fn may_recharge(&self, id: &DocumentId) -> bool {
         self.allow_recharge && !locked(&self.recharged).contains(id)
     }
 
     /// Notes that a document was delivered by `url`, or by the one recorded.
-    pub async fn delivered(&self, id: &DocumentId, url: Option<&PresignedUrl>) {
+    pub(crate) async fn delivered(&self, id: &DocumentId, url: Option<&PresignedUrl>) {
         // A process that holds it longer than a moment requests anew: then there is another URL to deliver.
         if let Ok(mut entry) = self.open_within(id, MOMENT).await {
             let _ = entry.note(Event::Delivered(url), Timestamp::now()).await;
@@ -241,18 +241,18 @@ impl Ledger {
     }
 
     /// Counts a document that is fetched, until what is returned is dropped.
-    pub fn under_way(&self) -> UnderWay<'_> {
+    pub(crate) fn under_way(&self) -> UnderWay<'_> {
         self.under_way.fetch_add(1, Ordering::Relaxed);
         UnderWay(self)
     }
 
     /// Whether no more than one document is fetched at the moment.
-    pub fn is_alone(&self) -> bool {
+    pub(crate) fn is_alone(&self) -> bool {
         self.under_way.load(Ordering::Relaxed) <= 1
     }
 
     /// Whether this run asks for a document, or was stopped while it did.
-    pub fn was_asking(&self, id: &DocumentId) -> bool {
+    pub(crate) fn was_asking(&self, id: &DocumentId) -> bool {
         locked(&self.in_flight).contains(id)
     }
 }
@@ -269,7 +269,7 @@ impl Drop for UnderWay<'_> {
 
 impl Entry<'_> {
     /// What this run may do; whether `--allow-recharge` still counts is this ledger's to know.
-    pub fn verdict(&self, request: RetrievalRequest<'_>) -> Verdict {
+    pub(crate) fn verdict(&self, request: RetrievalRequest<'_>) -> Verdict {
         let request = RetrievalRequest {
             permitted: self.ledger.may_recharge(self.id),
             ..request
@@ -282,7 +282,7 @@ impl Entry<'_> {
     }
 
     /// When the retrieval was asked for.
-    pub fn asked(&self) -> Option<Timestamp> {
+    pub(crate) fn asked(&self) -> Option<Timestamp> {
         self.record.as_ref().map(|record| record.asked)
     }
 
@@ -292,7 +292,7 @@ impl Entry<'_> {
     /// # Errors
     /// Of a request that is about to be sent: its record could not be made, and can be made another time.
     /// The request must not leave.
-    pub async fn note(&mut self, event: Event<'_>, now: Timestamp) -> Result<()> {
+    pub(crate) async fn note(&mut self, event: Event<'_>, now: Timestamp) -> Result<()> {
         let before = match event {
             Event::Sending => {
                 self.before.get_or_insert_with(|| self.record.clone());

@@ -5,16 +5,16 @@
 //! repeated by the retry policy; one that may be charged is the [`ledger`]'s to permit.
 
 mod answer;
-pub mod charges;
+pub(crate) mod charges;
 mod fields;
-pub mod filter;
+pub(crate) mod filter;
 mod handoff;
-pub mod ledger;
-pub mod listing;
+pub(crate) mod ledger;
+pub(crate) mod listing;
 mod page;
 mod prefetch;
-pub mod retrieval;
-pub mod row;
+pub(crate) mod retrieval;
+pub(crate) mod row;
 mod token;
 
 use crate::active_time;
@@ -320,7 +320,7 @@ impl Resolver {
 ///
 /// # Errors
 /// Credentials that are missing or cannot be used, a base that is no URL.
-pub fn account_of(provider: &Provider, base: &str) -> Result<String> {
+pub(crate) fn account_of(provider: &Provider, base: &str) -> Result<String> {
     let credentials = provider.credentials()?;
     let base = Url::parse(base).map_err(|error| Error::new(Code::Usage, error.to_string()))?;
     let identity = identity(provider, &base, credentials.account());

@@ -14,11 +14,11 @@ use std::fmt;
 /// The URL of the next page is never longer, in bytes.
 const LONGEST_NEXT: usize = 8 << 10;
 /// A page that is longer is not checked in the thread that hears signals.
-pub const LONG_PAGE: usize = 256 << 10;
+pub(super) const LONG_PAGE: usize = 256 << 10;
 
 /// A page that is being read.
 #[derive(Debug)]
-pub struct PageText {
+pub(super) struct PageText {
     text: String,
     /// Where the next row is, or the end of the rows.
     at: usize,
@@ -37,7 +37,7 @@ impl PageText {
     ///
     /// # Errors
     /// [`Code::Protocol`](crate::error::Code::Protocol).
-    pub fn open(title: &str, body: Vec<u8>, paging: Paging) -> Result<Self> {
+    pub(super) fn open(title: &str, body: Vec<u8>, paging: Paging) -> Result<Self> {
         let wrong = |why: String| answer::protocol(title).why(why);
         if body.len() >= PAGE {
             let most = PAGE >> 20;
@@ -90,7 +90,7 @@ impl PageText {
     }
 
     /// The text of the next row; none after the last one.
-    pub fn next_row(&mut self) -> Option<&str> {
+    pub(super) fn next_row(&mut self) -> Option<&str> {
         let text = self.text.as_bytes();
         let between = |byte: &&u8| matches!(byte, b' ' | b'\t' | b'\r' | b'\n' | b',');
         let start = self.at + text[self.at..].iter().take_while(between).count();
@@ -124,7 +124,7 @@ fn length_of_value(text: &[u8]) -> usize {
 }
 
 /// A JSON string of at most so many bytes.
-pub fn text_of(json: &str, longest: usize) -> Option<String> {
+pub(super) fn text_of(json: &str, longest: usize) -> Option<String> {
     // A byte is written as six at most.
     if json.len() > 6 * longest + 2 {
         return None;
@@ -134,7 +134,7 @@ pub fn text_of(json: &str, longest: usize) -> Option<String> {
 }
 
 /// The values of these fields of a JSON object, as they are written; none where it is no object.
-pub fn pick<'a>(json: &'a str, fields: &[&str]) -> Option<Vec<Option<&'a RawValue>>> {
+pub(super) fn pick<'a>(json: &'a str, fields: &[&str]) -> Option<Vec<Option<&'a RawValue>>> {
     let picked = serde_json::Deserializer::from_str(json).deserialize_map(Picker(fields));
     picked.ok()
 }

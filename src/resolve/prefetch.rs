@@ -12,7 +12,7 @@ use url::Url;
 
 /// The origin of the storage that was used last by one account.
 #[derive(Debug)]
-pub struct LastStorage {
+pub(super) struct LastStorage {
     records: Records,
     name: String,
     /// What is on record, as far as this process knows.
@@ -43,7 +43,7 @@ impl Origin {
 
 impl LastStorage {
     /// The storage of the account that is told apart by `identity`.
-    pub fn new(identity: &[&[u8]], state: &StateFolder) -> Self {
+    pub(super) fn new(identity: &[&[u8]], state: &StateFolder) -> Self {
         Self {
             records: state.records(ORIGINS),
             name: fingerprint(identity),

@@ -56,7 +56,7 @@ impl BadRow {
 }
 
 /// Reads a row from its JSON text; `number` counts the rows of the listing.
-pub fn read(json: &str, number: u64, provider: &Provider) -> Result<Row, BadRow> {
+pub(crate) fn read(json: &str, number: u64, provider: &Provider) -> Result<Row, BadRow> {
     let listing = &provider.listing;
     let mut names = vec![listing.id, listing.modified];
     names.extend(listing.size);

@@ -30,7 +30,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// The token of one client, for all its processes. Whoever needs it while another asks for it waits
 /// for that answer.
 #[derive(Debug)]
-pub struct TokenCache {
+pub(super) struct TokenCache {
     records: Records,
     name: String,
     memory: Mutex<Memory>,
@@ -85,7 +85,7 @@ struct Denied {
 
 impl TokenCache {
     /// The token of a client, which is told apart by its `identity` and secret.
-    pub fn new(identity: &[&[u8]], credentials: &Credentials, state: &StateFolder) -> Self {
+    pub(super) fn new(identity: &[&[u8]], credentials: &Credentials, state: &StateFolder) -> Self {
         let mut parts = identity.to_vec();
         if let Credentials::Client { secret, .. } = credentials {
             parts.push(secret.expose().as_bytes());
@@ -98,7 +98,7 @@ impl TokenCache {
     }
 
     /// The token, asked for if there is none that lives.
-    pub async fn get(
+    pub(super) async fn get(
         &self,
         resolver: &Resolver,
         (path, patience): (&str, Duration),
@@ -145,7 +145,7 @@ impl TokenCache {
     }
 
     /// Drops the token of an `Authorization` that the API refused, unless there is another one by now.
-    pub async fn refuse(&self, authorization: &Secret) {
+    pub(super) async fn refuse(&self, authorization: &Secret) {
         let mut memory = self.memory.lock().await;
         let refused = memory
             .token
@@ -168,13 +168,13 @@ fn sendable(token: &Secret) -> bool {
 
 /// The Basic credential (RFC 7617) of a client, each part form-encoded first (RFC 6749 section
 /// 2.3.1).
-pub fn basic(id: &Secret, secret: &Secret) -> Secret {
+pub(super) fn basic(id: &Secret, secret: &Secret) -> Secret {
     let encode = |part: &Secret| byte_serialize(part.expose().as_bytes()).collect::<String>();
     Secret::new(STANDARD.encode(format!("{}:{}", encode(id), encode(secret))))
 }
 
 /// The credential that a token is (RFC 6750 section 2.1).
-pub fn bearer(token: &Secret) -> Secret {
+pub(super) fn bearer(token: &Secret) -> Secret {
     Secret::unlisted(format!("Bearer {}", token.expose()))
 }
 

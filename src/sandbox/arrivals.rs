@@ -10,26 +10,26 @@ const SPAN: Duration = Duration::from_secs(10);
 
 /// Which of the two listeners.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Origin {
+pub(super) enum Origin {
     Api,
     Storage,
 }
 
 /// Whether a path belongs to Standard Metrics, whose requests are limited.
-pub fn is_metrics(path: &str) -> bool {
+pub(super) fn is_metrics(path: &str) -> bool {
     matches!(path.split('/').nth(1), Some("o" | "v1"))
 }
 
 /// A request that is being answered, until this is dropped.
 #[derive(Debug)]
-pub struct Answering {
+pub(super) struct Answering {
     state: Arc<State>,
     origin: Origin,
 }
 
 impl Answering {
     /// Counts a request whose head has just arrived.
-    pub fn begin(state: &Arc<State>, origin: Origin, path: &str) -> Self {
+    pub(super) fn begin(state: &Arc<State>, origin: Origin, path: &str) -> Self {
         let mut changing = state.now();
         changing.report.requests += 1;
         changing.at_once += 1;
@@ -63,7 +63,7 @@ impl Drop for Answering {
 
 /// Requests of the last ten seconds.
 #[derive(Debug, Default)]
-pub struct Lately(VecDeque<Instant>);
+pub(super) struct Lately(VecDeque<Instant>);
 
 impl Lately {
     /// Counts one that arrives at `now`; how many there are with it.

@@ -16,7 +16,7 @@ use std::time::Duration;
 use tokio::time::Sleep;
 
 /// An answer of the sandbox.
-pub type Answer = Response<Body>;
+pub(super) type Answer = Response<Body>;
 
 /// Bytes are handed on in pieces of this size.
 const PIECE: u64 = 64 << 10;
@@ -25,7 +25,7 @@ const BEFORE_BREAK: Duration = Duration::from_millis(20);
 
 /// How a body is sent, and where it breaks.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Pace {
+pub(super) struct Pace {
     break_after: Option<(u64, Break)>,
     throttle: Option<u64>,
 }
@@ -38,7 +38,7 @@ enum Break {
 
 impl Pace {
     /// As the faults want it.
-    pub fn of(faults: &[Fault]) -> Self {
+    pub(super) fn of(faults: &[Fault]) -> Self {
         let mut pace = Self::default();
         for fault in faults {
             match fault {
@@ -56,7 +56,7 @@ impl Pace {
 
 /// A body that comes as its pace allows.
 #[derive(Debug)]
-pub struct Body {
+pub(super) struct Body {
     source: Source,
     position: u64,
     end: u64,
@@ -76,7 +76,7 @@ enum Source {
 
 impl Body {
     /// The bytes of a document from `first` to before `end`, as the faults want it.
-    pub fn part(document: &Document, first: u64, end: u64, state: &State) -> Self {
+    pub(super) fn part(document: &Document, first: u64, end: u64, state: &State) -> Self {
         Self {
             source: Source::Document(document.clone()),
             position: first,
@@ -89,7 +89,7 @@ impl Body {
     }
 
     /// A body that is sent at once.
-    pub fn of(content: Vec<u8>) -> Self {
+    pub(super) fn of(content: Vec<u8>) -> Self {
         Self {
             position: 0,
             end: content.len() as u64,
@@ -103,7 +103,7 @@ impl Body {
 
     /// Ends `answering` when the last byte is handed out, not when the client has it: who has the whole
     /// answer may ask again at once.
-    pub fn answering(mut self, answering: Answering) -> Self {
+    pub(super) fn answering(mut self, answering: Answering) -> Self {
         self.answering = (self.position < self.end).then_some(answering);
         self
     }

@@ -16,7 +16,7 @@ const SOURCES: [&str; 4] = ["information-request", "implementation", "upload", "
 
 /// The filters of Standard Metrics.
 #[derive(Debug, Default)]
-pub struct Parameters<'a> {
+pub(super) struct Parameters<'a> {
     company: Option<&'a str>,
     parse_state: Option<&'a str>,
     source: Option<&'a str>,
@@ -26,7 +26,7 @@ pub struct Parameters<'a> {
 
 impl<'a> Parameters<'a> {
     /// Reads the parameters of a query that are not its paging.
-    pub fn read(query: &[&'a (String, String)]) -> Option<Self> {
+    pub(super) fn read(query: &[&'a (String, String)]) -> Option<Self> {
         let mut read = Self::default();
         for (name, value) in query {
             let known = |values: &[&str]| values.contains(&value.as_str()).then_some(value);
@@ -42,7 +42,7 @@ impl<'a> Parameters<'a> {
         Some(read)
     }
 
-    pub fn passes(&self, entry: Entry) -> bool {
+    pub(super) fn passes(&self, entry: Entry) -> bool {
         let document = entry.document;
         let is = |wanted: Option<&str>, value: &str| wanted.is_none_or(|wanted| wanted == value);
         is(self.company, &document.company)
@@ -59,7 +59,7 @@ impl<'a> Parameters<'a> {
 
 /// One Codex' `where`.
 #[derive(Debug, Default)]
-pub struct Where(Vec<Test>);
+pub(super) struct Where(Vec<Test>);
 
 #[derive(Debug)]
 enum Test {
@@ -70,7 +70,7 @@ enum Test {
 
 impl Where {
     /// Reads a JSON object of fields: a literal, or an object with one operator for each.
-    pub fn read(text: &str) -> Option<Self> {
+    pub(super) fn read(text: &str) -> Option<Self> {
         let fields: Map<String, Value> = serde_json::from_str(text).ok()?;
         let tests = fields.iter().map(|(field, wanted)| match wanted {
             Value::Object(wanted) => {
@@ -85,7 +85,7 @@ impl Where {
         tests.collect::<Option<_>>().map(Self)
     }
 
-    pub fn passes(&self, entry: Entry) -> bool {
+    pub(super) fn passes(&self, entry: Entry) -> bool {
         self.0.iter().all(|test| match test {
             Test::Filename(holds, wanted) => holds(&entry.document.name, wanted),
             Test::Size(holds, wanted) => holds(entry.document.size.cmp(wanted)),

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use url::form_urlencoded;
 
 /// `GET /v1/documents/` of Standard Metrics.
-pub fn metrics(state: &State, query: &[(String, String)]) -> Answer {
+pub(super) fn metrics(state: &State, query: &[(String, String)]) -> Answer {
     let asked = Page::read(query, "page_size");
     let Some((page, filters, wanted)) =
         asked.and_then(|(page, rest)| Parameters::read(&rest).map(|wanted| (page, rest, wanted)))
@@ -47,7 +47,7 @@ fn metrics_row(document: &Document) -> Value {
 }
 
 /// `GET /api/v1/documents` of One Codex, and of its other kinds.
-pub fn codex(state: &State, kind: &str, query: &[(String, String)]) -> Answer {
+pub(super) fn codex(state: &State, kind: &str, query: &[(String, String)]) -> Answer {
     let asked = Page::read(query, "per_page");
     let Some((page, order, wanted)) = asked.and_then(|(page, rest)| {
         let (order, wanted) = order_and_where(&rest)?;
@@ -83,7 +83,7 @@ fn order_and_where(query: &[&(String, String)]) -> Option<(Order, Where)> {
 }
 
 /// A document as One Codex shows it among those of a kind.
-pub fn codex_row(document: &Document, kind: &str) -> Value {
+pub(super) fn codex_row(document: &Document, kind: &str) -> Value {
     let mut row = json!({
         "$uri": format!("/api/v1/{kind}/{}", document.id), "created_at": document.created,
         "filename": document.name, "size": document.size,

@@ -25,7 +25,7 @@ const KINDS: [&str; 3] = ["documents", "samples", "assets"];
 const LIMITS: [(usize, u64); 2] = [(120, 60), (30, 10)];
 
 /// Answers a request to the API; an error closes the connection without an answer.
-pub async fn answer(state: &State, request: Request<Incoming>) -> io::Result<Answer> {
+pub(super) async fn answer(state: &State, request: Request<Incoming>) -> io::Result<Answer> {
     let (head, body) = request.into_parts();
     let body = Limited::new(body, 1 << 16).collect().await;
     let body = body
@@ -208,7 +208,7 @@ fn not_found() -> Answer {
 }
 
 /// An answer of JSON.
-pub fn json(status: u16, value: &Value) -> Answer {
+pub(super) fn json(status: u16, value: &Value) -> Answer {
     let mut answer = Response::new(Body::of(value.to_string().into_bytes()));
     set_status(&mut answer, status);
     answer.headers_mut().insert(

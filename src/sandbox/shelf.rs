@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 /// The order of a listing.
 #[derive(Clone, Copy, Debug)]
-pub enum Order {
+pub(super) enum Order {
     /// As the sandbox was given them.
     AsGiven,
     /// By creation; what came at the same time stays as it was given.
@@ -18,14 +18,14 @@ pub enum Order {
 
 /// A document and what its `created` says; none where that is no time.
 #[derive(Clone, Copy, Debug)]
-pub struct Entry<'a> {
+pub(super) struct Entry<'a> {
     pub document: &'a Document,
     pub created: Option<Timestamp>,
 }
 
 /// The documents of a sandbox. All that a listing needs is worked out once: there may be many.
 #[derive(Debug)]
-pub struct Shelf {
+pub(super) struct Shelf {
     documents: Vec<Document>,
     created: Vec<Option<Timestamp>>,
     by_id: HashMap<String, usize>,
@@ -34,7 +34,7 @@ pub struct Shelf {
 }
 
 impl Shelf {
-    pub fn new(documents: Vec<Document>) -> Self {
+    pub(super) fn new(documents: Vec<Document>) -> Self {
         let created: Vec<_> = documents.iter().map(|d| d.created.parse().ok()).collect();
         let mut by_id = HashMap::with_capacity(documents.len());
         for (at, document) in documents.iter().enumerate() {
@@ -53,16 +53,16 @@ impl Shelf {
         }
     }
 
-    pub fn all(&self) -> &[Document] {
+    pub(super) fn all(&self) -> &[Document] {
         &self.documents
     }
 
     /// The first with this id.
-    pub fn get(&self, id: &str) -> Option<&Document> {
+    pub(super) fn get(&self, id: &str) -> Option<&Document> {
         self.by_id.get(id).map(|at| &self.documents[*at])
     }
 
-    pub fn entries(&self, order: Order) -> impl Iterator<Item = Entry<'_>> {
+    pub(super) fn entries(&self, order: Order) -> impl Iterator<Item = Entry<'_>> {
         (0..self.documents.len()).map(move |place| {
             let at = match order {
                 Order::AsGiven => place,

@@ -17,14 +17,14 @@ const REGION: &str = "local";
 
 /// A pair of keys that URLs are signed with.
 #[derive(Debug)]
-pub struct Signer {
+pub(super) struct Signer {
     access_key: String,
     secret_key: String,
 }
 
 /// Why a URL is not accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Rejected {
+pub(super) enum Rejected {
     /// It is not signed, or with another key, or something of it was changed.
     Signature,
     /// Its time is over.
@@ -33,7 +33,7 @@ pub enum Rejected {
 
 impl Signer {
     /// A signer with these keys.
-    pub fn new(access_key: String, secret_key: String) -> Self {
+    pub(super) fn new(access_key: String, secret_key: String) -> Self {
         Self {
             access_key,
             secret_key,
@@ -42,7 +42,7 @@ impl Signer {
 
     /// The query that makes a GET of `path` at `host` valid for `lifetime` from `now` on. `extra`
     /// parameters are signed with it.
-    pub fn presign(
+    pub(super) fn presign(
         &self,
         host: &str,
         path: &str,
@@ -71,7 +71,7 @@ impl Signer {
     }
 
     /// Checks the query of a GET of `path` at `host`.
-    pub fn check(
+    pub(super) fn check(
         &self,
         host: &str,
         path: &str,
@@ -158,7 +158,7 @@ fn stamps(now: Timestamp) -> (String, String) {
 }
 
 /// Percent-encodes as Signature Version 4 wants it.
-pub fn encode(text: &str) -> String {
+pub(super) fn encode(text: &str) -> String {
     utf8_percent_encode(text, UNRESERVED).to_string()
 }
 

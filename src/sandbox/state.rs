@@ -50,7 +50,7 @@ pub struct Report {
 
 /// What both listeners know.
 #[derive(Debug)]
-pub struct State {
+pub(super) struct State {
     pub shelf: Shelf,
     pub faults: Vec<Fault>,
     pub client_id: String,
@@ -66,7 +66,7 @@ pub struct State {
 
 /// What changes while it runs.
 #[derive(Debug, Default)]
-pub struct Changing {
+pub(super) struct Changing {
     pub report: Report,
     pub tokens: HashMap<String, Instant>,
     pub requests: VecDeque<Instant>,
@@ -85,7 +85,7 @@ impl State {
     ///
     /// # Errors
     /// When the system gives no random bytes.
-    pub fn new(
+    pub(super) fn new(
         documents: Vec<Document>,
         faults: Vec<Fault>,
         (api, storage): (SocketAddr, SocketAddr),
@@ -106,29 +106,29 @@ impl State {
 
     /// Serves `documents` nowhere.
     #[cfg(test)]
-    pub fn of(documents: Vec<Document>) -> Self {
+    pub(super) fn of(documents: Vec<Document>) -> Self {
         let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
         Self::new(documents, Vec::new(), (nowhere, nowhere)).unwrap()
     }
 
-    pub fn now(&self) -> MutexGuard<'_, Changing> {
+    pub(super) fn now(&self) -> MutexGuard<'_, Changing> {
         locked(&self.changing)
     }
 
-    pub fn document(&self, id: &str) -> Option<&Document> {
+    pub(super) fn document(&self, id: &str) -> Option<&Document> {
         self.shelf.get(id)
     }
 
     /// The first fault that `pick` knows.
-    pub fn fault<T>(&self, pick: impl Fn(&Fault) -> Option<T>) -> Option<T> {
+    pub(super) fn fault<T>(&self, pick: impl Fn(&Fault) -> Option<T>) -> Option<T> {
         self.faults.iter().find_map(pick)
     }
 
-    pub fn has(&self, fault: Fault) -> bool {
+    pub(super) fn has(&self, fault: Fault) -> bool {
         self.faults.contains(&fault)
     }
 
-    pub fn lifetime(&self) -> Duration {
+    pub(super) fn lifetime(&self) -> Duration {
         self.fault(|fault| match fault {
             Fault::ExpireAfter(lifetime) => Some(*lifetime),
             _ => None,
@@ -138,7 +138,7 @@ impl State {
 }
 
 /// So many random bytes in hexadecimal.
-pub fn random(bytes: usize) -> io::Result<String> {
+pub(super) fn random(bytes: usize) -> io::Result<String> {
     let mut random = vec![0; bytes];
     SystemRandom::new()
         .fill(&mut random)

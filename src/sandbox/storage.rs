@@ -24,7 +24,7 @@ const LOGIN_PAGE: &str = "<!DOCTYPE html>\n<html><head><title>Sign in</title></h
     <body><form method=\"post\" action=\"/login\"><input name=\"user\"></form></body></html>\n";
 
 /// Answers a request to the storage.
-pub fn answer(state: &State, request: &Request<Incoming>) -> Answer {
+pub(super) fn answer(state: &State, request: &Request<Incoming>) -> Answer {
     state.now().report.storage_requests += 1;
     let headers = request.headers();
     if let Some(leak) = LEAKS.iter().find_map(|name| headers.get(name)) {

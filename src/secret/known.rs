@@ -11,7 +11,7 @@ use std::ops::Range;
 use url::form_urlencoded::byte_serialize;
 
 /// What stands where a secret was.
-pub const PLACEHOLDER: &str = "[redacted]";
+pub(crate) const PLACEHOLDER: &str = "[redacted]";
 
 /// So many bytes of a secret are looked up at once. A shorter one is looked for among the words.
 const START: usize = 8;
@@ -27,7 +27,7 @@ type Forms = HashMap<u64, Vec<Box<[u8]>>>;
 
 /// The secrets of this process.
 #[derive(Default)]
-pub struct Known {
+pub(super) struct Known {
     credentials: Forms,
     /// Credentials that are too short for that.
     short: Vec<String>,
@@ -44,7 +44,7 @@ pub struct Known {
 
 impl Known {
     /// Takes in a credential.
-    pub fn add_credential(&mut self, secret: &str) {
+    pub(super) fn add_credential(&mut self, secret: &str) {
         if secret.is_empty() {
             return;
         }
@@ -60,7 +60,7 @@ impl Known {
     }
 
     /// Takes in what makes a URL open its document.
-    pub fn add_url(&mut self, openers: &[Opener]) {
+    pub(super) fn add_url(&mut self, openers: &[Opener]) {
         if self.latest >= URLS {
             self.latest = 0;
             for forms in [&mut self.urls, &mut self.guesses] {
@@ -84,7 +84,7 @@ impl Known {
     }
 
     /// Takes note of an id or a name, which is no secret of a URL.
-    pub fn admit(&mut self, text: &str) {
+    pub(super) fn admit(&mut self, text: &str) {
         let stem = text.rsplit_once('.').map(|(stem, _)| stem);
         for text in text.split('/').chain([text]).chain(stem) {
             if text.len() < START || self.admitted.contains(text) {
@@ -110,12 +110,12 @@ impl Known {
     }
 
     /// Whether a text holds a secret.
-    pub fn is_in(&self, text: &str) -> bool {
+    pub(super) fn is_in(&self, text: &str) -> bool {
         !self.places(text).is_empty()
     }
 
     /// The text without secrets; of those that are short only where it is a `sentence`.
-    pub fn redact<'a>(&self, text: &'a str, sentence: bool) -> Cow<'a, str> {
+    pub(super) fn redact<'a>(&self, text: &'a str, sentence: bool) -> Cow<'a, str> {
         let mut places = self.places(text);
         if sentence {
             places.extend(self.short.iter().flat_map(|short| words(text, short)));
@@ -240,7 +240,7 @@ fn triplet(text: &[u8]) -> Option<u8> {
 }
 
 /// A text that is percent-decoded as often as it may have been encoded.
-pub fn decoded(text: &str) -> Cow<'_, str> {
+pub(super) fn decoded(text: &str) -> Cow<'_, str> {
     if !text.contains('%') {
         return Cow::Borrowed(text);
     }

@@ -87,7 +87,7 @@ pub(super) fn is_signed(name: &[u8]) -> bool {
 }
 
 /// Whether it is a part of its path that makes a URL open a document. Such a path names no file.
-pub fn path_opens(url: &Url) -> bool {
+pub(crate) fn path_opens(url: &Url) -> bool {
     let path = percent_decode_str(url.path()).decode_utf8_lossy();
     open_parts(url, &path).next().is_some()
 }

@@ -35,11 +35,11 @@ static WORK: Condvar = Condvar::new();
 
 /// Work that was begun.
 #[derive(Debug)]
-pub struct Begun<T>(oneshot::Receiver<Result<T, Panic>>);
+pub(crate) struct Begun<T>(oneshot::Receiver<Result<T, Panic>>);
 
 impl<T> Begun<T> {
     /// Waits for its end. A panic goes on here.
-    pub async fn end(self) -> T {
+    pub(crate) async fn end(self) -> T {
         match self.0.await {
             Ok(Ok(done)) => done,
             Ok(Err(panic)) => panic.resume(),
@@ -49,7 +49,7 @@ impl<T> Begun<T> {
 }
 
 /// Begins `work`, which goes on also when nobody waits for its end.
-pub fn begin<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Begun<T> {
+pub(crate) fn begin<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Begun<T> {
     let (sender, receiver) = oneshot::channel();
     let job = Box::new(move || {
         let _ = sender.send(panics::catch(work));
@@ -61,12 +61,12 @@ pub fn begin<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Be
 }
 
 /// Does `work` to its end.
-pub async fn run<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+pub(crate) async fn run<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     begin(work).end().await
 }
 
 /// Whether the system lets a thread start now.
-pub fn can_start() -> bool {
+pub(crate) fn can_start() -> bool {
     Builder::new().spawn(|| {}).is_ok()
 }
 

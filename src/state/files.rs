@@ -34,18 +34,18 @@ impl FileIdentity {
 const IN_MEMORY: rustix::fs::FsWord = 0x0102_1994;
 
 /// Whether a file or folder is on no disk: a sync takes no time there.
-pub fn is_in_memory(file: &File) -> bool {
+pub(crate) fn is_in_memory(file: &File) -> bool {
     rustix::fs::fstatfs(file).is_ok_and(|of| of.f_type == IN_MEMORY)
 }
 
 /// Whether a file or folder belongs to this user.
-pub fn is_own(metadata: &Metadata) -> bool {
+pub(crate) fn is_own(metadata: &Metadata) -> bool {
     metadata.uid() == rustix::process::geteuid().as_raw()
 }
 
 /// How many names a file of our own may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Names {
+pub(crate) enum Names {
     /// One: a file of more names may be somebody else's.
     One,
     /// Two: the caller finds out which the other is.
@@ -53,23 +53,23 @@ pub enum Names {
 }
 
 /// Opens without following a link; refuses what is not a plain file of this user with one name.
-pub fn open_own(path: &Path, flags: OFlags) -> Result<File> {
+pub(crate) fn open_own(path: &Path, flags: OFlags) -> Result<File> {
     open_named(path, flags, Names::One)
 }
 
 /// The same, where there is something.
-pub fn open_own_if_there(path: &Path, flags: OFlags) -> Result<Option<File>> {
+pub(crate) fn open_own_if_there(path: &Path, flags: OFlags) -> Result<Option<File>> {
     open_named_if_there(path, flags, Names::One)
 }
 
 /// As [`open_own`], of a file that may have so many names.
-pub fn open_named(path: &Path, flags: OFlags, names: Names) -> Result<File> {
+pub(crate) fn open_named(path: &Path, flags: OFlags, names: Names) -> Result<File> {
     let missing = || Error::io("create", path, &Errno::NOENT.into());
     open_named_if_there(path, flags, names)?.ok_or_else(missing)
 }
 
 /// Why something with a name of ours is not used.
-pub fn refused(path: &Path, why: &str) -> Error {
+pub(crate) fn refused(path: &Path, why: &str) -> Error {
     Error::new(
         Code::UnsafePartial,
         format!("refused to use {}", path.display()),
@@ -78,7 +78,7 @@ pub fn refused(path: &Path, why: &str) -> Error {
 }
 
 /// Why a file with another name is not used.
-pub const HAS_ANOTHER_NAME: &str = "it has another name, too";
+pub(crate) const HAS_ANOTHER_NAME: &str = "it has another name, too";
 
 fn open_named_if_there(path: &Path, flags: OFlags, names: Names) -> Result<Option<File>> {
     let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
@@ -110,7 +110,7 @@ fn open_named_if_there(path: &Path, flags: OFlags, names: Names) -> Result<Optio
 ///
 /// # Errors
 /// What the system says; `UnexpectedEof` when the file ends before.
-pub fn read_piece<'a>(
+pub(crate) fn read_piece<'a>(
     file: &File,
     range: Range<u64>,
     buffer: &'a mut [u8],
@@ -128,7 +128,7 @@ pub fn read_piece<'a>(
 }
 
 /// Makes a new name durable, where the file system can.
-pub fn sync_folder(folder: &File, of: &Path) -> Result<()> {
+pub(crate) fn sync_folder(folder: &File, of: &Path) -> Result<()> {
     match folder.sync_all() {
         Err(error)
             if matches!(
@@ -144,13 +144,13 @@ pub fn sync_folder(folder: &File, of: &Path) -> Result<()> {
 }
 
 /// Makes the names in a folder durable.
-pub fn sync_names(folder: &Path) -> Result<()> {
+pub(crate) fn sync_names(folder: &Path) -> Result<()> {
     sync_folder(&open_folder(folder)?, folder)
 }
 
 /// Makes a folder, and what is missing above it, with permissions `mode` as the umask allows; each
 /// lasts before anything is put into it.
-pub fn make_folder(folder: &Path, mode: u32) -> Result<()> {
+pub(crate) fn make_folder(folder: &Path, mode: u32) -> Result<()> {
     if folder.is_dir() {
         return Ok(());
     }
@@ -171,12 +171,12 @@ pub fn make_folder(folder: &Path, mode: u32) -> Result<()> {
 }
 
 /// Opens a folder, so that it can be synced.
-pub fn open_folder(folder: &Path) -> Result<File> {
+pub(crate) fn open_folder(folder: &Path) -> Result<File> {
     File::open(folder).map_err(|error| Error::io("open the folder", folder, &error))
 }
 
 /// Whether `path` is a name of the open `file`.
-pub fn names(path: &Path, file: &File) -> bool {
+pub(crate) fn names(path: &Path, file: &File) -> bool {
     match (std::fs::symlink_metadata(path), file.metadata()) {
         (Ok(named), Ok(open)) => FileIdentity::of(&named) == FileIdentity::of(&open),
         _ => false,
@@ -184,7 +184,7 @@ pub fn names(path: &Path, file: &File) -> bool {
 }
 
 /// Where a record stands while it is not whole yet.
-pub fn fresh(path: &Path) -> PathBuf {
+pub(crate) fn fresh(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".new");
     name.into()
@@ -192,7 +192,11 @@ pub fn fresh(path: &Path) -> PathBuf {
 
 /// Writes a record, 0600, to a new file and renames it, so that it is whole or not there; returns it
 /// open.
-pub fn write_record(path: &Path, record: &impl Serialize, durability: Durability) -> Result<File> {
+pub(crate) fn write_record(
+    path: &Path,
+    record: &impl Serialize,
+    durability: Durability,
+) -> Result<File> {
     let fresh = fresh(path);
     let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
     let create = || rustix::fs::open(&fresh, flags, Mode::RUSR | Mode::WUSR);
@@ -221,7 +225,7 @@ pub fn write_record(path: &Path, record: &impl Serialize, durability: Durability
 }
 
 /// Removes a file, or an empty folder in its place; whether there was one.
-pub fn remove(path: &Path) -> Result<bool> {
+pub(crate) fn remove(path: &Path) -> Result<bool> {
     let removed = match std::fs::remove_file(path) {
         Err(error) if error.kind() == io::ErrorKind::IsADirectory => std::fs::remove_dir(path),
         removed => removed,
@@ -235,7 +239,7 @@ pub fn remove(path: &Path) -> Result<bool> {
 
 /// A file that was renamed.
 #[derive(Debug)]
-pub enum Renamed {
+pub(crate) enum Renamed {
     /// It has the new name only.
     Moved,
     /// It has both names: the old one cannot be removed, for this reason.
@@ -244,7 +248,7 @@ pub enum Renamed {
 
 /// Renames, never over an existing file: atomically where the file system can, else by a second
 /// name, else by a look before. `with_both` is called before the file has two names.
-pub fn rename_new(from: &Path, to: &Path, with_both: impl FnOnce()) -> io::Result<Renamed> {
+pub(crate) fn rename_new(from: &Path, to: &Path, with_both: impl FnOnce()) -> io::Result<Renamed> {
     use rustix::fs::{CWD, RenameFlags, renameat_with};
     match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
         Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {}
@@ -268,7 +272,7 @@ pub fn rename_new(from: &Path, to: &Path, with_both: impl FnOnce()) -> io::Resul
 }
 
 /// Lets the process open `wanted` files, or as many as the system allows; returns how many those are.
-pub fn allow_open_files(wanted: usize) -> usize {
+pub(crate) fn allow_open_files(wanted: usize) -> usize {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let wanted = wanted as u64;
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
@@ -286,7 +290,7 @@ pub fn allow_open_files(wanted: usize) -> usize {
 }
 
 /// The process's umask. It can only be read by setting it; the value set meanwhile is the strictest.
-pub fn umask() -> u32 {
+pub(crate) fn umask() -> u32 {
     static UMASK: OnceLock<u32> = OnceLock::new();
     *UMASK.get_or_init(|| {
         let umask = rustix::process::umask(Mode::from_raw_mode(0o077));

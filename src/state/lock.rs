@@ -22,7 +22,7 @@ const NOTICED: Duration = Duration::from_millis(500);
 /// # Errors
 /// [`Code::Busy`] when it was not to be had, [`Code::UnsafePartial`] when something else has its
 /// name, [`Code::LocalIo`].
-pub async fn lock_own(
+pub(crate) async fn lock_own(
     (places, own_names): (&[&Path], Names),
     patience: Duration,
     what: &str,

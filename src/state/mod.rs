@@ -1,7 +1,7 @@
 //! What docfetch keeps on disk for itself.
 
-pub mod blocking;
-pub mod files;
-pub mod journal;
-pub mod lock;
-pub mod records;
+pub(crate) mod blocking;
+pub(crate) mod files;
+pub(crate) mod journal;
+pub(crate) mod lock;
+pub(crate) mod records;

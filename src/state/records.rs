@@ -369,13 +369,13 @@ fn only_ours(root: &Path) -> bool {
 }
 
 /// Paid retrievals.
-pub const LEDGER: &str = "ledger";
+pub(crate) const LEDGER: &str = "ledger";
 /// OAuth tokens.
-pub const TOKENS: &str = "tokens";
+pub(crate) const TOKENS: &str = "tokens";
 /// Rate budgets.
-pub const BUDGETS: &str = "budgets";
+pub(crate) const BUDGETS: &str = "budgets";
 /// Storages that were used last.
-pub const ORIGINS: &str = "origins";
+pub(crate) const ORIGINS: &str = "origins";
 const KINDS: [&str; 4] = [LEDGER, TOKENS, BUDGETS, ORIGINS];
 
 #[cfg(test)]

@@ -30,7 +30,7 @@ const USUAL: usize = 20;
 /// A bar for each document under way: name, bytes, rate, remaining time; and a line for the whole where
 /// there are many.
 #[derive(Debug)]
-pub struct Bars {
+pub(super) struct Bars {
     all: MultiProgress,
     color: bool,
     room: usize,
@@ -55,7 +55,7 @@ impl Whole {
 
 impl Bars {
     /// Bars on this console, which has so many rows and columns.
-    pub fn new(console: &Console, color: bool, size: Option<(usize, usize)>) -> Self {
+    pub(super) fn new(console: &Console, color: bool, size: Option<(usize, usize)>) -> Self {
         Self {
             all: console.bars().clone(),
             color,

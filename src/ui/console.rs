@@ -8,18 +8,18 @@ use std::io::{self, Write as _};
 
 /// Standard error, which bars and lines share.
 #[derive(Clone, Debug, Default)]
-pub struct Console {
+pub(super) struct Console {
     bars: MultiProgress,
 }
 
 impl Console {
     /// Writes text, without secrets and without tearing a bar. A closed standard error is ignored.
-    pub fn say(&self, text: &str) {
+    pub(super) fn say(&self, text: &str) {
         self.write(&redact(text));
     }
 
     /// Writes a line of JSON, without secrets, that cannot move the terminal.
-    pub fn say_record(&self, record: &Value) {
+    pub(super) fn say_record(&self, record: &Value) {
         let line = record.to_string();
         self.write(&printable_json(&redact_json(&line)));
     }
@@ -31,12 +31,12 @@ impl Console {
     }
 
     /// Does something while no bar is on the screen.
-    pub fn without_bars<T>(&self, write: impl FnOnce() -> T) -> T {
+    pub(super) fn without_bars<T>(&self, write: impl FnOnce() -> T) -> T {
         self.bars.suspend(write)
     }
 
     /// What draws the bars.
-    pub fn bars(&self) -> &MultiProgress {
+    pub(super) fn bars(&self) -> &MultiProgress {
         &self.bars
     }
 }

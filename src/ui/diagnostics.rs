@@ -8,7 +8,7 @@ use log::{Level, LevelFilter, Log, Metadata, Record};
 use serde_json::{Value, json};
 
 /// An error in three lines at most: what failed, why, what to do next.
-pub fn describe(error: &Error, subject: Option<&str>, color: bool) -> String {
+pub(super) fn describe(error: &Error, subject: Option<&str>, color: bool) -> String {
     let label = paint("error:", "\u{1b}[1;31m", color);
     let subject = subject
         .map(|id| format!("{}: ", printable(id)))
@@ -24,12 +24,12 @@ pub fn describe(error: &Error, subject: Option<&str>, color: bool) -> String {
 }
 
 /// The same as a line of JSON, among the events of `--progress json`.
-pub fn event(error: &Error, subject: Option<&str>) -> Value {
+pub(super) fn event(error: &Error, subject: Option<&str>) -> Value {
     json!({"type": "error", "id": subject, "error": Failure::from(error)})
 }
 
 /// Text in an SGR sequence, where colours are wanted.
-pub fn paint(text: &str, with: &str, color: bool) -> String {
+pub(super) fn paint(text: &str, with: &str, color: bool) -> String {
     if color {
         format!("{with}{text}\u{1b}[0m")
     } else {
@@ -40,14 +40,14 @@ pub fn paint(text: &str, with: &str, color: bool) -> String {
 /// Shows what the lower floors log: warnings, and with `-v` requests, attempts and decisions. With `-q`
 /// only what is logged as an error: what costs, or may cost, is said in any case.
 #[derive(Debug)]
-pub struct Journal {
+pub(super) struct Journal {
     console: Console,
     json: bool,
 }
 
 impl Journal {
     /// Starts to show; what other crates log never is: it holds whole URLs.
-    pub fn install(console: Console, quiet: bool, verbose: bool, json: bool) {
+    pub(super) fn install(console: Console, quiet: bool, verbose: bool, json: bool) {
         let level = match (quiet, verbose) {
             (true, _) => LevelFilter::Error,
             (_, true) => LevelFilter::Info,

@@ -116,14 +116,14 @@ impl<'a, L> One<'a, L> {
 /// A line at the start, every 30 s, and at the end of what took longer than that; the same of the whole
 /// where there are many.
 #[derive(Debug)]
-pub struct Lines {
+pub(super) struct Lines {
     console: Console,
     whole: Whole,
 }
 
 impl Lines {
     /// Lines on this console.
-    pub fn new(console: Console) -> Self {
+    pub(super) fn new(console: Console) -> Self {
         Self {
             console,
             whole: Whole::new(PLAIN),
@@ -201,14 +201,14 @@ impl Watcher for One<'_, Lines> {
 /// One JSON object a line: `checking` once a second while a large partial is checked, `started`, `progress` once a second, `retrying`, then `finished`,
 /// `skipped` or `failed`; `batch` once a second where there are many.
 #[derive(Debug)]
-pub struct Events {
+pub(super) struct Events {
     console: Console,
     whole: Whole,
 }
 
 impl Events {
     /// Events on this console.
-    pub fn new(console: Console) -> Self {
+    pub(super) fn new(console: Console) -> Self {
         Self {
             console,
             whole: Whole::new(EVENT),

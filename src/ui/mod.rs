@@ -8,5 +8,5 @@ mod printer;
 mod report;
 mod sanitize;
 
-pub use printer::{Color, Look, Printer, ProgressKind};
-pub use report::Table;
+pub(crate) use printer::{Color, Look, Printer, ProgressKind};
+pub(crate) use report::Table;

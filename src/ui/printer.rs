@@ -26,7 +26,7 @@ use std::os::unix::ffi::OsStrExt as _;
 
 /// How progress is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ProgressKind {
+pub(crate) enum ProgressKind {
     /// Bars on a terminal, else lines.
     Auto,
     /// Bars.
@@ -41,7 +41,7 @@ pub enum ProgressKind {
 
 /// When colours are used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Color {
+pub(crate) enum Color {
     /// On a terminal, unless `NO_COLOR` is set; `CLICOLOR_FORCE` asks for them everywhere.
     Auto,
     /// Always.
@@ -52,7 +52,7 @@ pub enum Color {
 
 /// How the user wants it to look.
 #[derive(Clone, Copy, Debug)]
-pub struct Look {
+pub(crate) struct Look {
     /// Records instead of paths.
     pub json: bool,
     /// How progress is shown.
@@ -67,7 +67,7 @@ pub struct Look {
 
 /// Writes results and errors.
 #[derive(Debug)]
-pub struct Printer {
+pub(crate) struct Printer {
     console: Console,
     look: Look,
     color: bool,
@@ -75,7 +75,7 @@ pub struct Printer {
 
 impl Printer {
     /// Sets up the streams, and the log of the lower floors.
-    pub fn new(look: Look) -> Self {
+    pub(crate) fn new(look: Look) -> Self {
         let console = Console::default();
         let json = look.progress == ProgressKind::Json;
         Journal::install(console.clone(), look.quiet, look.verbose, json);
@@ -97,7 +97,7 @@ impl Printer {
     }
 
     /// Who shows the progress of a fetch.
-    pub fn watcher(&self) -> Box<dyn Progress> {
+    pub(crate) fn watcher(&self) -> Box<dyn Progress> {
         let kind = match self.look.progress {
             _ if self.look.quiet => ProgressKind::None,
             ProgressKind::Auto if io::stderr().is_terminal() && !is_dumb() => ProgressKind::Bar,
@@ -121,7 +121,7 @@ impl Printer {
     ///
     /// # Errors
     /// When standard output takes no more.
-    pub fn document(&self, provider: &str, ended: &FetchEnd, many: bool) -> Result<()> {
+    pub(crate) fn document(&self, provider: &str, ended: &FetchEnd, many: bool) -> Result<()> {
         let id = &ended.id;
         match &ended.result {
             Ok(outcome) if self.look.json => self.record(outcome),
@@ -149,7 +149,7 @@ impl Printer {
     ///
     /// # Errors
     /// When standard output takes no more.
-    pub fn failure(
+    pub(crate) fn failure(
         &self,
         provider: &str,
         id: &str,
@@ -166,7 +166,7 @@ impl Printer {
     ///
     /// # Errors
     /// When standard output takes no more.
-    pub fn summary(&self, summary: &Summary, many: bool) -> Result<()> {
+    pub(crate) fn summary(&self, summary: &Summary, many: bool) -> Result<()> {
         if self.look.json {
             return self.record(summary);
         }
@@ -186,7 +186,7 @@ impl Printer {
     }
 
     /// An error, on standard error.
-    pub fn error(&self, error: &Error, subject: Option<&str>) {
+    pub(crate) fn error(&self, error: &Error, subject: Option<&str>) {
         if error.is_silent() {
             return;
         }
@@ -200,7 +200,7 @@ impl Printer {
     ///
     /// # Errors
     /// When standard output takes no more.
-    pub fn ids(&self, rows: &[Row]) -> Result<()> {
+    pub(crate) fn ids(&self, rows: &[Row]) -> Result<()> {
         rows.iter().try_for_each(|row| self.id(&row.id))
     }
 
@@ -208,7 +208,7 @@ impl Printer {
     ///
     /// # Errors
     /// When standard output takes no more.
-    pub fn id(&self, id: &str) -> Result<()> {
+    pub(crate) fn id(&self, id: &str) -> Result<()> {
         if io::stdout().is_terminal() {
             self.text(&printable(id))
         } else {
@@ -221,7 +221,7 @@ impl Printer {
     ///
     /// # Errors
     /// When standard output takes no more.
-    pub fn ledger(&self, records: &[Listed], untrusted: &[Untrusted]) -> Result<()> {
+    pub(crate) fn ledger(&self, records: &[Listed], untrusted: &[Untrusted]) -> Result<()> {
         for Untrusted { path, why, .. } in untrusted {
             log::error!("{} cannot be trusted: {why}", path.display());
         }
@@ -240,7 +240,7 @@ impl Printer {
     }
 
     /// Lists the records that one command means, a line each.
-    pub fn matches(&self, matches: &[String]) {
+    pub(crate) fn matches(&self, matches: &[String]) {
         for line in matches {
             self.console.say(&printable(line));
         }
@@ -250,7 +250,7 @@ impl Printer {
     ///
     /// # Errors
     /// When standard output takes no more.
-    pub fn rows(&self, rows: &[Row], table: &mut report::Table) -> Result<()> {
+    pub(crate) fn rows(&self, rows: &[Row], table: &mut report::Table) -> Result<()> {
         if self.look.json {
             return rows.iter().try_for_each(|row| self.record(row));
         }
@@ -266,7 +266,7 @@ impl Printer {
     ///
     /// # Errors
     /// When standard output takes no more.
-    pub fn checked(&self, checked: &Checked<'_>) -> Result<()> {
+    pub(crate) fn checked(&self, checked: &Checked<'_>) -> Result<()> {
         if self.look.json {
             return self.record(&checked.record(checked.error().as_ref()));
         }
@@ -281,7 +281,7 @@ impl Printer {
     ///
     /// # Errors
     /// When standard output takes no more.
-    pub fn sha256sum(&self, checked: &Checked<'_>) -> Result<()> {
+    pub(crate) fn sha256sum(&self, checked: &Checked<'_>) -> Result<()> {
         if let Err(wrong) = &checked.result {
             let path = checked.entry.path.display().to_string();
             self.console.say(&format!("{}: {wrong}", printable(&path)));
@@ -293,7 +293,7 @@ impl Printer {
     ///
     /// # Errors
     /// When standard output takes no more.
-    pub fn tally(&self, tally: &Tally, list: bool) -> Result<()> {
+    pub(crate) fn tally(&self, tally: &Tally, list: bool) -> Result<()> {
         if self.look.json && !list {
             return self.record(tally);
         }
@@ -307,7 +307,7 @@ impl Printer {
     ///
     /// # Errors
     /// When standard output takes no more.
-    pub fn url(&self, url: &PresignedUrl) -> Result<()> {
+    pub(crate) fn url(&self, url: &PresignedUrl) -> Result<()> {
         self.line(url.expose().as_str().as_bytes())
     }
 
@@ -315,7 +315,11 @@ impl Printer {
     ///
     /// # Errors
     /// When standard output takes no more.
-    pub fn sandbox(&self, documents: &[Document], variables: &[(&str, String)]) -> Result<()> {
+    pub(crate) fn sandbox(
+        &self,
+        documents: &[Document],
+        variables: &[(&str, String)],
+    ) -> Result<()> {
         for (name, value) in variables {
             self.line(format!("export {name}={}", shell_word(value)).as_bytes())?;
         }
@@ -332,7 +336,7 @@ impl Printer {
     }
 
     /// What happened at a sandbox.
-    pub fn sandbox_report(&self, report: &Report) {
+    pub(crate) fn sandbox_report(&self, report: &Report) {
         for line in report::sandbox(report) {
             self.console.say(&format!("sandbox: {line}"));
         }

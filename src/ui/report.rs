@@ -20,7 +20,7 @@ use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 const BOLD: &str = "\u{1b}[1m";
 
 /// A size for people, in binary units.
-pub fn size(bytes: u64) -> String {
+pub(super) fn size(bytes: u64) -> String {
     const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
     if bytes < 1024 {
         return format!("{bytes} B");
@@ -38,7 +38,7 @@ pub fn size(bytes: u64) -> String {
 }
 
 /// At most `columns` wide, with an ellipsis where something was left out.
-pub fn shortened(text: &str, columns: usize) -> String {
+pub(super) fn shortened(text: &str, columns: usize) -> String {
     if text.width() <= columns {
         return text.to_owned();
     }
@@ -61,13 +61,13 @@ pub fn shortened(text: &str, columns: usize) -> String {
 }
 
 /// How wide the terminal is.
-pub fn terminal_width() -> Option<usize> {
+pub(super) fn terminal_width() -> Option<usize> {
     let size = rustix::termios::tcgetwinsize(std::io::stdout()).ok()?;
     Some(usize::from(size.ws_col)).filter(|width| *width > 0)
 }
 
 /// How many rows and columns the terminal of standard error has.
-pub fn terminal_size() -> Option<(usize, usize)> {
+pub(super) fn terminal_size() -> Option<(usize, usize)> {
     let size = rustix::termios::tcgetwinsize(std::io::stderr()).ok()?;
     let size = (usize::from(size.ws_row), usize::from(size.ws_col));
     Some(size).filter(|(rows, columns)| *rows > 0 && *columns > 0)
@@ -75,7 +75,7 @@ pub fn terminal_size() -> Option<(usize, usize)> {
 
 /// All documents of a batch together, while it runs.
 #[derive(Debug)]
-pub struct SoFar {
+pub(super) struct SoFar {
     /// Documents in all, where that is known.
     pub total: Option<u64>,
     /// Documents that ended.
@@ -87,7 +87,7 @@ pub struct SoFar {
 
 impl SoFar {
     /// Nothing yet.
-    pub fn new(total: Option<u64>) -> Self {
+    pub(super) fn new(total: Option<u64>) -> Self {
         Self {
             total,
             ended: 0,
@@ -124,7 +124,7 @@ impl fmt::Display for SoFar {
 }
 
 /// A row with tabs between its fields: id, name, size, time of the last change.
-pub fn fields(row: &Row) -> String {
+pub(super) fn fields(row: &Row) -> String {
     let size = row.size.map(|size| size.to_string()).unwrap_or_default();
     let texts = [
         row.id.as_str(),
@@ -141,13 +141,13 @@ fn text(field: Option<&String>) -> &str {
 
 /// A table whose columns are fitted to its first page.
 #[derive(Debug, Default)]
-pub struct Table {
+pub(crate) struct Table {
     id: Option<usize>,
 }
 
 impl Table {
     /// The lines of a page, with a heading before the first.
-    pub fn page(&mut self, rows: &[Row], width: usize, color: bool) -> Vec<String> {
+    pub(crate) fn page(&mut self, rows: &[Row], width: usize, color: bool) -> Vec<String> {
         const SIZE: usize = 10;
         const TIME: usize = 16;
         const NAME: usize = 12;
@@ -192,7 +192,7 @@ impl Table {
 
 /// A record of the ledger, as scripts see it; its URL is not for them.
 #[derive(Debug, Serialize)]
-pub struct LedgerRow<'a> {
+pub(super) struct LedgerRow<'a> {
     provider: &'a str,
     base: &'a str,
     id: &'a str,
@@ -206,7 +206,7 @@ pub struct LedgerRow<'a> {
 
 impl<'a> LedgerRow<'a> {
     /// What may be shown of a record.
-    pub fn of(listed: &'a Listed) -> Self {
+    pub(super) fn of(listed: &'a Listed) -> Self {
         let record = &listed.record;
         Self {
             provider: &record.provider,
@@ -222,7 +222,7 @@ impl<'a> LedgerRow<'a> {
 
 /// Records of the ledger: a table that is `width` wide, or fields with tabs between them. What a narrow
 /// terminal has no room for is left out, the id last.
-pub fn ledger(
+pub(super) fn ledger(
     records: &[Listed],
     now: Timestamp,
     width: Option<usize>,
@@ -310,7 +310,7 @@ fn pad(text: &str, columns: usize, right: bool) -> String {
 }
 
 /// The end of a batch: what became of the documents, and which failed.
-pub fn summary(summary: &Summary) -> Vec<String> {
+pub(super) fn summary(summary: &Summary) -> Vec<String> {
     let mut lines = vec![counts(summary)];
     for (id, what) in &summary.failures {
         lines.push(format!("failed: {}: {}", printable(id), printable(what)));
@@ -345,7 +345,7 @@ fn counts(summary: &Summary) -> String {
 }
 
 /// What a real run would pay, in one line; none where the provider never charges.
-pub fn costs(costs: Costs) -> Option<String> {
+pub(super) fn costs(costs: Costs) -> Option<String> {
     let (charge, reuse) = (costs.would_charge?, costs.would_reuse?);
     let charges = match charge {
         1 => "1 paid retrieval".to_owned(),
@@ -367,7 +367,7 @@ pub fn costs(costs: Costs) -> Option<String> {
 }
 
 /// The end of a verification, in one line.
-pub fn tally(tally: &Tally) -> String {
+pub(super) fn tally(tally: &Tally) -> String {
     let files = if tally.verified == 1 { "file" } else { "files" };
     let seconds = tally.elapsed_ms as f64 / 1000.0;
     format!(
@@ -379,7 +379,7 @@ pub fn tally(tally: &Tally) -> String {
 }
 
 /// What happened at a sandbox, a line each.
-pub fn sandbox(report: &Report) -> Vec<String> {
+pub(super) fn sandbox(report: &Report) -> Vec<String> {
     let charged: u32 = report.charges.values().sum();
     let mut lines = vec![format!(
         "{charged} paid retrievals, {} tokens, {} downloads, {} storage requests ({})",

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 /// `text` with control characters and those that reorder or hide text written as `\u{…}`.
 ///
 /// Names, messages and ids come from servers; an escape sequence in one must stay text.
-pub fn printable(text: &str) -> Cow<'_, str> {
+pub(super) fn printable(text: &str) -> Cow<'_, str> {
     if !text.chars().any(harmful) {
         return Cow::Borrowed(text);
     }
@@ -22,7 +22,7 @@ pub fn printable(text: &str) -> Cow<'_, str> {
 
 /// A JSON text whose strings cannot move the terminal either: the same characters, as JSON escapes
 /// them (RFC 8259 section 7), so that every parser reads what was there.
-pub fn printable_json(json: &str) -> Cow<'_, str> {
+pub(super) fn printable_json(json: &str) -> Cow<'_, str> {
     if !json.chars().any(harmful) {
         return Cow::Borrowed(json);
     }

@@ -1,6 +1,7 @@
 //! The real binary against real servers: the sandbox, an S3 server that checks signatures, and raw
 //! sockets for what a framework hides.
 
+#![allow(unreachable_pub, reason = "the support module serves this binary only")]
 #![allow(
     clippy::unwrap_used,
     clippy::panic,

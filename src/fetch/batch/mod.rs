@@ -1,5 +1,5 @@
 //! How many documents are fetched at the same time, and in which order.
 
-pub mod outages;
-pub mod permits;
-pub mod queue;
+pub(crate) mod outages;
+pub(crate) mod permits;
+pub(crate) mod queue;

@@ -20,7 +20,7 @@ use tokio::sync::mpsc;
 const SLOW_SOURCE: Duration = Duration::from_secs(2);
 
 /// Where the documents of a batch come from.
-pub trait Source {
+pub(crate) trait Source {
     /// What is asked for.
     type Item;
 
@@ -41,7 +41,7 @@ pub trait Source {
 
 /// How a batch ended.
 #[derive(Debug)]
-pub struct Ran {
+pub(crate) struct Ran {
     /// Items that were read, or known, and not taken up.
     pub not_started: u64,
     /// What ended the source.
@@ -75,13 +75,13 @@ impl FetchEnd {
 }
 
 /// The work on one document; nothing where the batch ended before its transfer.
-pub type Work<'a> = Pin<Box<dyn Future<Output = Option<FetchEnd>> + 'a>>;
+pub(crate) type Work<'a> = Pin<Box<dyn Future<Output = Option<FetchEnd>> + 'a>>;
 
 /// Works on as many items of `source` as there are `limits`. `start` is called in the order of asking,
 /// with the item's number and its place; what it returns is the work. Each document that ended goes to
 /// `each`, which may stop the batch: then nothing new is transferred, and what is under way is finished.
 /// When all that is under way waits for others ([`Outages`]), and none follows, they wait no longer.
-pub async fn run<'a, S: Source>(
+pub(crate) async fn run<'a, S: Source>(
     source: &mut S,
     (limits, outages): (BatchLimits, &Outages),
     interrupt: &Interrupt,

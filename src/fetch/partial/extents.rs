@@ -16,7 +16,7 @@ const PIECES: (usize, usize) = (8, 256);
 
 /// All extents of a document, in order, none touching what another one has.
 #[derive(Debug, Default)]
-pub struct Extents(Vec<Extent>);
+pub(crate) struct Extents(Vec<Extent>);
 
 /// Bytes without a gap.
 struct Extent {
@@ -39,7 +39,7 @@ struct Piece {
 
 /// What a sidecar says of an extent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Noted {
+pub(crate) struct Noted {
     /// Offset of its first byte.
     pub start: u64,
     /// Up to here it is on disk.
@@ -53,7 +53,7 @@ pub struct Noted {
 
 /// Bytes that were written up to `end`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Written {
+pub(crate) struct Written {
     /// Offset behind the last of them.
     pub end: u64,
     /// Their CRC-64/NVME in hexadecimal.
@@ -62,7 +62,7 @@ pub struct Written {
 
 impl Noted {
     /// Whether its numbers are in order.
-    pub fn makes_sense(&self) -> bool {
+    pub(crate) fn makes_sense(&self) -> bool {
         let ends = |written: &[Written]| written.iter().map(|written| written.end).collect();
         let (pieces, written): (Vec<u64>, Vec<u64>) = (ends(&self.pieces), ends(&self.written));
         let marks = [&[self.start][..], &pieces, &[self.synced], &written].concat();
@@ -70,7 +70,7 @@ impl Noted {
     }
 
     /// Offset behind its last byte.
-    pub fn end(&self) -> u64 {
+    pub(crate) fn end(&self) -> u64 {
         self.written.last().map_or(self.synced, |last| last.end)
     }
 }
@@ -89,12 +89,12 @@ impl Piece {
 }
 
 /// The CRC that tells whether bytes are as they were written.
-pub fn crc() -> Digest {
+pub(crate) fn crc() -> Digest {
     Digest::new(Crc64Nvme)
 }
 
 /// A CRC as it is noted.
-pub fn shown(crc: u64) -> String {
+pub(crate) fn shown(crc: u64) -> String {
     hexadecimal(&crc.to_be_bytes())
 }
 
@@ -164,7 +164,7 @@ impl Extent {
 impl Extents {
     /// The extents that a sidecar notes, where `is_there` finds the bytes of the given range with that CRC,
     /// or any bytes where none was noted.
-    pub fn restore(
+    pub(crate) fn restore(
         noted: Vec<Noted>,
         mut is_there: impl FnMut(Range<u64>, Option<&str>) -> Option<Digest>,
     ) -> Self {
@@ -206,7 +206,7 @@ impl Extents {
     }
 
     /// How many bytes are there from the document's first one on without a gap.
-    pub fn prefix(&self) -> u64 {
+    pub(crate) fn prefix(&self) -> u64 {
         let mut end = 0;
         for extent in &self.0 {
             if extent.start != end {
@@ -218,22 +218,22 @@ impl Extents {
     }
 
     /// How many bytes are there.
-    pub fn held(&self) -> u64 {
+    pub(crate) fn held(&self) -> u64 {
         self.0.iter().map(|extent| extent.end - extent.start).sum()
     }
 
     /// Offset behind the last byte that is there.
-    pub fn end(&self) -> u64 {
+    pub(crate) fn end(&self) -> u64 {
         self.0.last().map_or(0, |extent| extent.end)
     }
 
     /// How many bytes were not handed to a sync yet.
-    pub fn unsynced(&self) -> u64 {
+    pub(crate) fn unsynced(&self) -> u64 {
         self.0.iter().map(|extent| extent.end - extent.tail()).sum()
     }
 
     /// What is missing of a document of `total` bytes.
-    pub fn holes(&self, total: u64) -> Vec<Range<u64>> {
+    pub(crate) fn holes(&self, total: u64) -> Vec<Range<u64>> {
         let mut holes = Vec::new();
         let mut at = 0;
         for extent in &self.0 {
@@ -247,7 +247,7 @@ impl Extents {
 
     /// Notes bytes that were written at `offset`, where a hole is. An extent behind that is reached is
     /// there no more: it is written over.
-    pub fn add(&mut self, offset: u64, bytes: &[u8]) {
+    pub(crate) fn add(&mut self, offset: u64, bytes: &[u8]) {
         if bytes.is_empty() {
             return;
         }
@@ -267,7 +267,7 @@ impl Extents {
     }
 
     /// A sync begins: everything that was written until now will be on disk when it ends.
-    pub fn syncing(&mut self) {
+    pub(crate) fn syncing(&mut self) {
         for extent in &mut self.0 {
             if extent.end > extent.tail() {
                 let crc = std::mem::replace(&mut *extent.crc, crc()).finalize();
@@ -278,7 +278,7 @@ impl Extents {
     }
 
     /// That sync ended well.
-    pub fn synced(&mut self) {
+    pub(crate) fn synced(&mut self) {
         for extent in &mut self.0 {
             extent.synced.extend(extent.syncing.take());
         }
@@ -291,7 +291,7 @@ impl Extents {
     }
 
     /// Forgets what is behind the first hole.
-    pub fn keep_prefix(&mut self) {
+    pub(crate) fn keep_prefix(&mut self) {
         let prefix = self.prefix();
         self.0.retain(|extent| extent.end <= prefix);
     }
@@ -301,7 +301,7 @@ impl Extents {
     ///
     /// # Errors
     /// Those of `crc_of`; then that piece is forgotten.
-    pub fn cut<E>(
+    pub(crate) fn cut<E>(
         &mut self,
         length: u64,
         crc_of: impl FnOnce(Range<u64>) -> Result<u64, E>,
@@ -327,7 +327,7 @@ impl Extents {
     }
 
     /// For the sidecar.
-    pub fn note(&self) -> Vec<Noted> {
+    pub(crate) fn note(&self) -> Vec<Noted> {
         let note = |extent: &Extent| {
             let since = (extent.end > extent.tail()).then(|| Piece {
                 end: extent.end,

@@ -44,7 +44,7 @@ impl Drop for Owner {
 ///
 /// # Errors
 /// When it cannot be read.
-pub async fn intact(
+pub(crate) async fn intact(
     file: Arc<File>,
     noted: Vec<Noted>,
     watcher: &mut dyn Watcher,
@@ -118,6 +118,6 @@ impl Check {
 ///
 /// # Errors
 /// When they cannot be read.
-pub fn crc_of(file: &File, range: Range<u64>) -> io::Result<u64> {
+pub(crate) fn crc_of(file: &File, range: Range<u64>) -> io::Result<u64> {
     Ok(Check::default().read(file, range)?.finalize())
 }

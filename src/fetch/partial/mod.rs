@@ -11,10 +11,10 @@
 //! What arrives is synced piece by piece in a thread beside the transfer, so that little is left for
 //! the last sync, before the file gets its name.
 
-pub mod extents;
-pub mod intact;
-pub mod publish;
-pub mod sidecar;
+pub(crate) mod extents;
+pub(crate) mod intact;
+pub(crate) mod publish;
+pub(crate) mod sidecar;
 
 use super::events::Watcher;
 use crate::active_time::excluded_from_stall;
@@ -52,7 +52,7 @@ const SIDECAR_ROOM: u64 = 64 << 10;
 
 /// Which representation the bytes belong to (RFC 9110 section 8.8).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Entity {
+pub(crate) struct Entity {
     /// The entity tag, as it came.
     pub tag: Option<String>,
     /// The length of the whole in bytes.
@@ -65,7 +65,7 @@ pub struct Entity {
 
 impl Entity {
     /// Of whatever there is.
-    pub const ANY: Self = Self {
+    pub(crate) const ANY: Self = Self {
         tag: None,
         total: None,
         name: Name {
@@ -77,7 +77,7 @@ impl Entity {
 
     /// What the bytes belong to when a further answer says so: a checksum that was announced once stays.
     #[must_use]
-    pub fn and_then(&self, further: Self) -> Self {
+    pub(crate) fn and_then(&self, further: Self) -> Self {
         let earlier = self.checksum.clone().filter(|_| self.tag == further.tag);
         Self {
             checksum: earlier.or(further.checksum),
@@ -88,7 +88,7 @@ impl Entity {
 
 /// Safe names that a storage's answer gives a document.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Name {
+pub(crate) struct Name {
     /// By `Content-Disposition`.
     pub told: Option<String>,
     /// By the last segment of the URL's path.
@@ -100,7 +100,7 @@ type Syncing = Receiver<io::Result<()>>;
 
 /// A document that is not whole yet. Held by one process at a time.
 #[derive(Debug)]
-pub struct Partial {
+pub(crate) struct Partial {
     path: PathBuf,
     /// Opened before the transfer: what cannot be synced must not be found out after it.
     folder: Arc<File>,
@@ -128,7 +128,7 @@ pub struct Partial {
 
 /// A file that another process made of its partial of this document.
 #[derive(Clone, Debug)]
-pub struct Publication {
+pub(crate) struct Publication {
     /// The file.
     pub file: FileIdentity,
     /// Its name in the partial's folder, where that process ended before it was done with it: this one
@@ -138,7 +138,7 @@ pub struct Publication {
 
 impl Publication {
     /// Whether this process finished it.
-    pub fn is_finished(&self) -> bool {
+    pub(crate) fn is_finished(&self) -> bool {
         self.finished.is_some()
     }
 }
@@ -151,7 +151,12 @@ impl Partial {
     /// # Errors
     /// [`Code::UnsafePartial`] when something else has its name, [`Code::Busy`],
     /// [`Code::LocalIo`], [`Code::DiskFull`].
-    pub async fn open(folder: &Path, name: &str, patience: Duration, resume: bool) -> Result<Self> {
+    pub(crate) async fn open(
+        folder: &Path,
+        name: &str,
+        patience: Duration,
+        resume: bool,
+    ) -> Result<Self> {
         let path = path(folder, name);
         if !resume
             && let Err(error) = open_own(&path, OFlags::RDWR)
@@ -220,7 +225,7 @@ impl Partial {
     ///
     /// # Errors
     /// [`Code::LocalIo`] when it cannot be read.
-    pub async fn take_up(&mut self, watcher: &mut dyn Watcher) -> Result<()> {
+    pub(crate) async fn take_up(&mut self, watcher: &mut dyn Watcher) -> Result<()> {
         let Some(sidecar) = self.left.take() else {
             return Ok(());
         };
@@ -244,7 +249,7 @@ impl Partial {
     }
 
     /// Whether there is something under the partial's name or its sidecar's.
-    pub fn is_there(folder: &Path, name: &str) -> bool {
+    pub(crate) fn is_there(folder: &Path, name: &str) -> bool {
         let path = path(folder, name);
         let sidecar = path.with_extension("json");
         let names = [fresh(&sidecar), sidecar, path];
@@ -254,82 +259,82 @@ impl Partial {
     }
 
     /// How many bytes it holds from the document's first one on without a gap.
-    pub fn position(&self) -> u64 {
+    pub(crate) fn position(&self) -> u64 {
         self.extents.prefix()
     }
 
     /// How many bytes it holds.
-    pub fn held(&self) -> u64 {
+    pub(crate) fn held(&self) -> u64 {
         self.extents.held()
     }
 
     /// The first hole, when something is behind it.
-    pub fn next_hole(&self) -> Option<Range<u64>> {
+    pub(crate) fn next_hole(&self) -> Option<Range<u64>> {
         let holes = self.extents.holes(self.extents.end());
         holes.into_iter().next()
     }
 
     /// Forgets what is behind a hole: a body that cannot stop there writes over it.
-    pub fn forget_behind_holes(&mut self) {
+    pub(crate) fn forget_behind_holes(&mut self) {
         self.extents.keep_prefix();
     }
 
     /// What is missing of a document of `total` bytes.
-    pub fn holes(&self, total: u64) -> Vec<Range<u64>> {
+    pub(crate) fn holes(&self, total: u64) -> Vec<Range<u64>> {
         self.extents.holes(total)
     }
 
     /// Where it is.
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
     /// Its bytes, for whoever reads them back.
-    pub fn file(&self) -> Arc<File> {
+    pub(crate) fn file(&self) -> Arc<File> {
         Arc::clone(&self.file)
     }
 
     /// Whether it is on no disk.
-    pub fn is_in_memory(&self) -> bool {
+    pub(crate) fn is_in_memory(&self) -> bool {
         is_in_memory(&self.file)
     }
 
     /// What the bytes belong to.
-    pub fn entity(&self) -> &Entity {
+    pub(crate) fn entity(&self) -> &Entity {
         &self.entity
     }
 
     /// Whether it holds as many bytes as the storage announced, and they were not refused.
-    pub fn is_complete(&self) -> bool {
+    pub(crate) fn is_complete(&self) -> bool {
         let position = self.position();
         position > 0 && self.entity.total == Some(position) && self.refused.is_none()
     }
 
     /// Complete bytes whose checksum by the storage is another one.
-    pub fn refused(&self) -> Option<&Refused> {
+    pub(crate) fn refused(&self) -> Option<&Refused> {
         self.refused.as_ref()
     }
 
     /// Keeps complete bytes for a run whose user gives their SHA-256.
-    pub fn refuse(&mut self, refused: Refused) {
+    pub(crate) fn refuse(&mut self, refused: Refused) {
         self.entity.total = Some(self.position());
         self.refused = Some(refused);
     }
 
     /// How many bytes an earlier run had left, and were kept.
-    pub fn resumed_from(&self) -> u64 {
+    pub(crate) fn resumed_from(&self) -> u64 {
         self.resumed_from
     }
 
     /// The file that another process made of its partial of this document: while this one waited, or
     /// right before it ended.
-    pub fn published(&self) -> Option<&Publication> {
+    pub(crate) fn published(&self) -> Option<&Publication> {
         self.published.as_ref()
     }
 
     /// Notes what the bytes belong to, and takes the room for the rest, so that a full disk shows
     /// before the transfer and not after it.
-    pub fn begin(&mut self, entity: Entity) -> Result<()> {
+    pub(crate) fn begin(&mut self, entity: Entity) -> Result<()> {
         let position = self.position();
         if let Some(rest) = entity.total.and_then(|total| total.checked_sub(position))
             && rest > 0
@@ -349,7 +354,7 @@ impl Partial {
     }
 
     /// Notes a checksum of the whole that came later, unless there is one.
-    pub fn announced(&mut self, checksum: Option<&(Checksum, Vec<u8>)>) {
+    pub(crate) fn announced(&mut self, checksum: Option<&(Checksum, Vec<u8>)>) {
         if self.entity.checksum.is_none() {
             self.entity.checksum = checksum.cloned();
         }
@@ -374,12 +379,12 @@ impl Partial {
     }
 
     /// Appends to the bytes without a gap.
-    pub fn write(&mut self, bytes: &[u8]) -> Result<()> {
+    pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<()> {
         self.write_at(self.position(), bytes)
     }
 
     /// Writes bytes to where a hole is. What fits before a failure counts.
-    pub fn write_at(&mut self, offset: u64, bytes: &[u8]) -> Result<()> {
+    pub(crate) fn write_at(&mut self, offset: u64, bytes: &[u8]) -> Result<()> {
         excluded_from_stall(|| self.put(offset, bytes))
     }
 
@@ -507,7 +512,7 @@ impl Partial {
     }
 
     /// Throws the bytes away.
-    pub fn restart(&mut self) -> Result<()> {
+    pub(crate) fn restart(&mut self) -> Result<()> {
         self.settle()?;
         self.disown()?;
         self.extents = Extents::default();
@@ -518,7 +523,7 @@ impl Partial {
     }
 
     /// Its first bytes, as many as are there of so many.
-    pub fn first_bytes(&self, most: usize) -> Result<Vec<u8>> {
+    pub(crate) fn first_bytes(&self, most: usize) -> Result<Vec<u8>> {
         let length = usize::try_from(self.position()).unwrap_or(usize::MAX);
         let mut bytes = vec![0; most.min(length)];
         let read = self.file.read_exact_at(&mut bytes, 0);
@@ -528,7 +533,7 @@ impl Partial {
 
     /// Leaves the bytes for a later run where that can use them, else removes them. What could not
     /// be synced is not trusted.
-    pub fn keep(mut self) -> Result<()> {
+    pub(crate) fn keep(mut self) -> Result<()> {
         if self.left.is_some() {
             return Ok(()); // it was not taken up
         }
@@ -566,7 +571,7 @@ impl Partial {
     }
 
     /// Removes it.
-    pub fn discard(mut self) -> Result<()> {
+    pub(crate) fn discard(mut self) -> Result<()> {
         if !names(&self.path, &self.file) {
             return Ok(()); // what is there now is somebody else's
         }
@@ -581,7 +586,7 @@ impl Partial {
     /// # Errors
     /// [`Code::LocalIo`] when anything of it fails: what could not be synced is gone, but for a file that
     /// took the place of another; a partial that could not be renamed is kept.
-    pub fn publish(
+    pub(crate) fn publish(
         mut self,
         target: &Path,
         overwrite: bool,
@@ -644,7 +649,7 @@ impl Partial {
     }
 
     /// Which file it is, whatever name it gets; none where the system does not tell.
-    pub fn identity(&self) -> Option<FileIdentity> {
+    pub(crate) fn identity(&self) -> Option<FileIdentity> {
         let metadata = self.file.metadata().ok()?;
         Some(FileIdentity::of(&metadata))
     }
@@ -664,7 +669,7 @@ impl Partial {
     }
 
     /// Renames a file of its own in its folder, as publishing will do.
-    pub fn try_rename(&mut self) -> Result<()> {
+    pub(crate) fn try_rename(&mut self) -> Result<()> {
         let path = self.sidecar_path();
         if let Some(etag) = self.entity.tag.clone().filter(|_| self.held() > 0) {
             let sidecar = self.describe(etag);
@@ -684,7 +689,7 @@ impl Partial {
     }
 
     /// A name in its folder that is its own, and free for a moment.
-    pub fn spare_path(&self) -> PathBuf {
+    pub(crate) fn spare_path(&self) -> PathBuf {
         fresh(&self.sidecar_path())
     }
 
@@ -740,7 +745,7 @@ fn path(folder: &Path, name: &str) -> PathBuf {
 
 /// What became of a partial that was to be published.
 #[derive(Debug)]
-pub enum Published {
+pub(crate) enum Published {
     /// It is the target now.
     Done,
     /// The target exists; here it is back.

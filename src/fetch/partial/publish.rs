@@ -35,7 +35,7 @@ fn place(partial: &Path) -> PathBuf {
 ///
 /// # Errors
 /// [`Code::LocalIo`](crate::error::Code::LocalIo), [`Code::DiskFull`](crate::error::Code::DiskFull).
-pub fn note(partial: &Path, target: &Path) -> Result<()> {
+pub(crate) fn note(partial: &Path, target: &Path) -> Result<()> {
     let path = place(partial);
     let name = target.file_name().unwrap_or_default().as_bytes();
     let note = Note {
@@ -54,7 +54,7 @@ pub fn note(partial: &Path, target: &Path) -> Result<()> {
 ///
 /// # Errors
 /// [`Code::LocalIo`](crate::error::Code::LocalIo).
-pub fn finish(partial: &Path, found: &Metadata, folder: &File) -> Result<Option<OsString>> {
+pub(crate) fn finish(partial: &Path, found: &Metadata, folder: &File) -> Result<Option<OsString>> {
     let name = match read(&place(partial))? {
         Some(name) if found.nlink() == 2 => name,
         _ => return Ok(None),
@@ -76,7 +76,7 @@ pub fn finish(partial: &Path, found: &Metadata, folder: &File) -> Result<Option<
 ///
 /// # Errors
 /// [`Code::LocalIo`](crate::error::Code::LocalIo).
-pub fn remove_other_name(target: &Path) -> Result<()> {
+pub(crate) fn remove_other_name(target: &Path) -> Result<()> {
     let Ok(found) = std::fs::symlink_metadata(target) else {
         return Ok(());
     };

@@ -24,7 +24,7 @@ const PLACE: u64 = 32 << 10;
 
 /// What a sidecar says.
 #[derive(Debug, Serialize, Deserialize)]
-pub struct Sidecar {
+pub(crate) struct Sidecar {
     /// What is there.
     pub extents: Vec<Noted>,
     /// The entity tag, a strong one; of refused bytes any, or an empty one.
@@ -43,7 +43,7 @@ pub struct Sidecar {
 
 /// Bytes that are complete, and are published only when the user gives their SHA-256.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Refused {
+pub(crate) struct Refused {
     /// Their SHA-256 in hexadecimal.
     pub sha256: String,
     /// The document's safe name.
@@ -63,7 +63,7 @@ struct Sealed {
 
 /// The file of a sidecar that is being written.
 #[derive(Debug)]
-pub struct SidecarFile {
+pub(crate) struct SidecarFile {
     file: Arc<File>,
     turn: u64,
 }
@@ -73,7 +73,7 @@ impl Sidecar {
     ///
     /// # Errors
     /// [`Code::UnsafePartial`](crate::error::Code::UnsafePartial) when something else has its name.
-    pub fn read(path: &Path) -> Result<Option<Self>> {
+    pub(crate) fn read(path: &Path) -> Result<Option<Self>> {
         if std::fs::symlink_metadata(path).is_err() {
             return Ok(None);
         }
@@ -136,7 +136,7 @@ impl SidecarFile {
     ///
     /// # Errors
     /// [`Code::LocalIo`](crate::error::Code::LocalIo), [`Code::DiskFull`](crate::error::Code::DiskFull).
-    pub fn create(path: &Path, sidecar: &Sidecar, durability: Durability) -> Result<Self> {
+    pub(crate) fn create(path: &Path, sidecar: &Sidecar, durability: Durability) -> Result<Self> {
         let sealed = Sealed::new(0, sidecar).map_err(|error| Error::io("write", path, &error))?;
         let file = Arc::new(write_record(path, &sealed, durability)?);
         Ok(Self { file, turn: 0 })
@@ -146,7 +146,7 @@ impl SidecarFile {
     ///
     /// # Errors
     /// When it cannot be written, or is too long; then the one before counts.
-    pub fn write(&mut self, sidecar: &Sidecar) -> io::Result<()> {
+    pub(crate) fn write(&mut self, sidecar: &Sidecar) -> io::Result<()> {
         self.turn += 1;
         let mut text = serde_json::to_vec(&Sealed::new(self.turn, sidecar)?)?;
         text.push(b'\n'); // whatever is left of a longer one does not count
@@ -157,7 +157,7 @@ impl SidecarFile {
     }
 
     /// The file, to be synced.
-    pub fn file(&self) -> Arc<File> {
+    pub(crate) fn file(&self) -> Arc<File> {
         Arc::clone(&self.file)
     }
 }

@@ -50,14 +50,14 @@ pub struct TargetOptions {
 }
 
 /// Told of a target right before a document gets its name there.
-pub type Announce = Arc<dyn Fn(&Path) -> Result<()> + Send + Sync>;
+pub(crate) type Announce = Arc<dyn Fn(&Path) -> Result<()> + Send + Sync>;
 
 /// So many files may be in the way of one name.
 const COPIES: u32 = 10_000;
 
 /// Whether a target is free.
 #[derive(Debug, PartialEq, Eq)]
-pub enum TargetState {
+pub(crate) enum TargetState {
     /// It can be written.
     Writable,
     /// It is there, and that is as wished.
@@ -66,7 +66,7 @@ pub enum TargetState {
 
 /// One document's file.
 #[derive(Debug)]
-pub struct Destination<'a> {
+pub(crate) struct Destination<'a> {
     target_options: Arc<TargetOptions>,
     claimed: &'a ClaimedPaths,
     ticket: NameTicket<'a>,
@@ -86,7 +86,7 @@ pub struct Destination<'a> {
 
 impl<'a> Destination<'a> {
     /// The file that was asked for, or one to be named when its `turn` comes.
-    pub fn new(
+    pub(crate) fn new(
         target_options: Arc<TargetOptions>,
         claimed: &'a ClaimedPaths,
         ticket: NameTicket<'a>,
@@ -116,30 +116,30 @@ impl<'a> Destination<'a> {
     }
 
     /// Names the target at once where the document's own name does not matter.
-    pub async fn name_by_id(&mut self) {
+    pub(crate) async fn name_by_id(&mut self) {
         if !self.target_options.template.needs_name() {
             self.name(&naming::from_id(self.id, None)).await;
         }
     }
 
     /// Lets later documents take their names before this one.
-    pub fn let_others_pass(&self) {
+    pub(crate) fn let_others_pass(&self) {
         self.ticket.release();
     }
 
     /// The target, once it is known.
-    pub fn target(&self) -> Option<&Path> {
+    pub(crate) fn target(&self) -> Option<&Path> {
         self.target.as_deref()
     }
 
     /// The target's own name.
-    pub fn file_name(&self) -> Option<String> {
+    pub(crate) fn file_name(&self) -> Option<String> {
         let name = self.target.as_deref().and_then(Path::file_name);
         name.map(|name| name.to_string_lossy().into_owned())
     }
 
     /// The folder that target and partial share.
-    pub fn folder(&self) -> &Path {
+    pub(crate) fn folder(&self) -> &Path {
         let folder = match &self.target {
             Some(target) => target.parent(),
             None => Some(self.target_options.folder.as_path()),
@@ -150,13 +150,13 @@ impl<'a> Destination<'a> {
     }
 
     /// Whether the target is there, and has another name, too.
-    pub fn has_two_names(&self) -> bool {
+    pub(crate) fn has_two_names(&self) -> bool {
         let found = self.target.as_deref().map(std::fs::symlink_metadata);
         found.is_some_and(|found| found.is_ok_and(|found| found.nlink() == 2))
     }
 
     /// Names the target by what is known before the storage is asked, if that leaves a safe name.
-    pub async fn name_by(&mut self, name: Option<&str>) {
+    pub(crate) async fn name_by(&mut self, name: Option<&str>) {
         if let Some(name) = name.and_then(naming::safe) {
             self.name(&name).await;
         }
@@ -164,7 +164,7 @@ impl<'a> Destination<'a> {
 
     /// Notes a file that another process made of the document: wherever that is the target, the
     /// document is there. A target that has no name yet is the file whose publication was finished.
-    pub async fn published_meanwhile(&mut self, publication: Option<&Publication>) {
+    pub(crate) async fn published_meanwhile(&mut self, publication: Option<&Publication>) {
         self.published_meanwhile = publication.map(|publication| publication.file);
         let finished = publication.and_then(|publication| publication.finished.as_ref());
         if self.target.is_none()
@@ -181,7 +181,7 @@ impl<'a> Destination<'a> {
     /// Names the target after a safe name, unless it has one; waits for those who asked earlier. A name
     /// that was given before a secret in it was known is given up for the id. Returns whether the target
     /// is a new one.
-    pub async fn name(&mut self, safe_name: &str) -> bool {
+    pub(crate) async fn name(&mut self, safe_name: &str) -> bool {
         match &self.wanted_name {
             Some(name) if is_in(name) => {
                 let id = naming::from_id(self.id, None);
@@ -253,7 +253,7 @@ impl<'a> Destination<'a> {
     ///
     /// # Errors
     /// [`Code::TargetExists`], and [`Code::LocalIo`] when it cannot even be looked at.
-    pub fn look(&mut self) -> Result<TargetState> {
+    pub(crate) fn look(&mut self) -> Result<TargetState> {
         let Some(target) = self.target.clone() else {
             return Ok(TargetState::Writable);
         };
@@ -324,7 +324,7 @@ impl<'a> Destination<'a> {
     ///
     /// # Errors
     /// [`Code::LocalIo`], when it cannot.
-    pub fn try_to_replace(&mut self, partial: &Partial) -> Result<()> {
+    pub(crate) fn try_to_replace(&mut self, partial: &Partial) -> Result<()> {
         match (&self.target, self.replaceable) {
             (Some(target), Some(Replaceable::Unsure)) => {
                 writable::try_to_replace(target, &partial.spare_path())?;
@@ -356,7 +356,7 @@ impl<'a> Destination<'a> {
     ///
     /// # Errors
     /// [`Code::LocalIo`].
-    pub fn make_folder(&self) -> Result<()> {
+    pub(crate) fn make_folder(&self) -> Result<()> {
         files::make_folder(self.folder(), 0o777)
     }
 
@@ -364,7 +364,7 @@ impl<'a> Destination<'a> {
     ///
     /// # Errors
     /// [`Code::DiskFull`] when they do not.
-    pub fn has_room(&self, bytes: u64) -> Result<()> {
+    pub(crate) fn has_room(&self, bytes: u64) -> Result<()> {
         let folder = self.folder();
         let Ok(disk) = rustix::fs::statvfs(folder) else {
             return Ok(()); // the write will tell
@@ -386,7 +386,7 @@ impl<'a> Destination<'a> {
     ///
     /// # Errors
     /// [`Code::TargetExists`]; [`Code::LocalIo`] when the file system refuses; what `announce` says.
-    pub async fn publish(
+    pub(crate) async fn publish(
         &mut self,
         mut partial: Partial,
         sha256: Option<&str>,

@@ -1,7 +1,9 @@
 //! Which path a document is written to, and never over another document's file.
 
-pub mod claimed_paths;
-pub mod destination;
-pub mod name_order;
-pub mod naming;
-pub mod writable;
+pub(crate) mod claimed_paths;
+#[cfg(test)]
+mod corpora;
+pub(crate) mod destination;
+pub(crate) mod name_order;
+pub(crate) mod naming;
+pub(crate) mod writable;

@@ -14,7 +14,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Documents under way that have no name yet.
 #[derive(Debug, Default)]
-pub struct NameOrder {
+pub(crate) struct NameOrder {
     /// By their order; whether they know their name, and wait for others.
     unnamed: Mutex<BTreeMap<u64, bool>>,
     changed: Notify,
@@ -29,7 +29,7 @@ pub struct NameTicket<'a> {
 
 impl NameOrder {
     /// Takes the place `order`; whoever asks earlier has the smaller number, and calls this earlier.
-    pub fn take(&self, order: u64) -> NameTicket<'_> {
+    pub(crate) fn take(&self, order: u64) -> NameTicket<'_> {
         locked(&self.unnamed).insert(order, false);
         NameTicket {
             name_order: self,

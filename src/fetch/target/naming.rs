@@ -15,7 +15,7 @@ const LONGEST: usize = 255;
 const LONGEST_EXTENSION: usize = 32;
 
 /// `name` made safe; none when nothing is left of it, or when it holds a secret.
-pub fn safe(name: &str) -> Option<String> {
+pub(crate) fn safe(name: &str) -> Option<String> {
     if secret::is_in(name) {
         return None;
     }
@@ -24,7 +24,7 @@ pub fn safe(name: &str) -> Option<String> {
 }
 
 /// Whether a part of a path is such a name, as far as it may do harm: blanks and dots at its end do none.
-pub fn is_safe(part: &str) -> bool {
+pub(crate) fn is_safe(part: &str) -> bool {
     made_safe(part).is_some_and(|safe| safe == trim_end(part))
 }
 
@@ -52,7 +52,7 @@ fn made_safe(name: &str) -> Option<String> {
 }
 
 /// `suffix` before the extension, the whole still a safe name.
-pub fn with_suffix(name: &str, suffix: &str) -> String {
+pub(crate) fn with_suffix(name: &str, suffix: &str) -> String {
     let (stem, extension) = split(name);
     let dotted = if extension.is_empty() {
         String::new()
@@ -66,7 +66,7 @@ pub fn with_suffix(name: &str, suffix: &str) -> String {
 }
 
 /// The last segment of a URL's path, decoded once; none where the path is what opens the document.
-pub fn from_url(url: &Url) -> Option<String> {
+pub(crate) fn from_url(url: &Url) -> Option<String> {
     if path_opens(url) {
         return None;
     }
@@ -76,7 +76,7 @@ pub fn from_url(url: &Url) -> Option<String> {
 }
 
 /// The id, with the extension that its media type usually has.
-pub fn from_id(id: &DocumentId, media_type: Option<&str>) -> String {
+pub(crate) fn from_id(id: &DocumentId, media_type: Option<&str>) -> String {
     let stem = safe(&one_component(id.as_str())).unwrap_or_else(|| "document".to_owned());
     match media_type.and_then(mime2ext::mime2ext) {
         Some(extension) => with_suffix(&format!("{stem}.{extension}"), ""),

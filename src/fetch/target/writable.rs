@@ -14,14 +14,14 @@ use std::sync::Mutex;
 
 /// The folders in which a file of this process was renamed.
 #[derive(Debug, Default)]
-pub struct Folders(Mutex<HashSet<u128>>);
+pub(crate) struct Folders(Mutex<HashSet<u128>>);
 
 impl Folders {
     /// Looks whether `folder` lets files be renamed, before anything is put into it.
     ///
     /// # Errors
     /// [`Code::LocalIo`], when it does not for certain.
-    pub fn look(folder: &Path) -> Result<()> {
+    pub(crate) fn look(folder: &Path) -> Result<()> {
         match attributes(folder) {
             Some((set, _, _)) if set.contains(StatxAttributes::APPEND) => {
                 let what = format!("cannot write documents into {}", folder.display());
@@ -37,7 +37,7 @@ impl Folders {
     ///
     /// # Errors
     /// [`Code::LocalIo`], [`Code::DiskFull`].
-    pub fn prove(&self, folder: &Path, partial: &mut Partial) -> Result<()> {
+    pub(crate) fn prove(&self, folder: &Path, partial: &mut Partial) -> Result<()> {
         let folder = digest128(&[folder.as_os_str().as_bytes()]);
         if !locked(&self.0).contains(&folder) {
             partial.try_rename()?;
@@ -49,7 +49,7 @@ impl Folders {
 
 /// Whether the file at `target` can be replaced, as far as a look tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Replaceable {
+pub(crate) enum Replaceable {
     /// It can.
     Yes,
     /// [`try_to_replace`] tells.
@@ -60,7 +60,7 @@ pub enum Replaceable {
 ///
 /// # Errors
 /// [`Code::LocalIo`], when it cannot.
-pub fn look_at(target: &Path) -> Result<Replaceable> {
+pub(crate) fn look_at(target: &Path) -> Result<Replaceable> {
     let Some((set, known, owner)) = attributes(target) else {
         return Ok(Replaceable::Unsure);
     };
@@ -87,7 +87,7 @@ pub fn look_at(target: &Path) -> Result<Replaceable> {
 ///
 /// # Errors
 /// [`Code::LocalIo`], when it cannot.
-pub fn try_to_replace(target: &Path, spare: &Path) -> Result<()> {
+pub(crate) fn try_to_replace(target: &Path, spare: &Path) -> Result<()> {
     remove(spare)?;
     std::fs::create_dir(spare).map_err(|error| Error::io("create", spare, &error))?;
     let renamed = rustix::fs::rename(spare, target);

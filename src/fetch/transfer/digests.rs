@@ -29,7 +29,7 @@ const PIECE: usize = 128 << 10;
 
 /// Digests of everything that went into a sink, from its first byte on.
 #[derive(Debug)]
-pub struct Digests {
+pub(crate) struct Digests {
     wanted: Wanted,
     /// The partial's file and its path; none for a pipe.
     file: Option<(Arc<File>, PathBuf)>,
@@ -212,7 +212,7 @@ impl Thread {
 
 impl Digests {
     /// What is `wanted` of the bytes that `sink` has, and will have.
-    pub fn new(wanted: Wanted, sink: &Sink) -> Self {
+    pub(crate) fn new(wanted: Wanted, sink: &Sink) -> Self {
         let mut digests = Self {
             wanted,
             file: match sink {
@@ -229,7 +229,7 @@ impl Digests {
     }
 
     /// Takes note of the checksum that was announced for `entity`, unless it is too late for it.
-    pub fn expect(&mut self, entity: &Entity) {
+    pub(crate) fn expect(&mut self, entity: &Entity) {
         let announced = entity.checksum.as_ref();
         let expected = self
             .checksum
@@ -242,7 +242,7 @@ impl Digests {
     }
 
     /// The sink took these bytes, and holds all up to `position` now.
-    pub fn took(&mut self, bytes: &[u8], position: u64) {
+    pub(crate) fn took(&mut self, bytes: &[u8], position: u64) {
         self.is_late = self.file.is_none();
         let checksum = self.checksum.as_mut().map(|(.., running)| running);
         for running in self.sha256.iter_mut().chain(checksum) {
@@ -258,7 +258,7 @@ impl Digests {
     }
 
     /// Starts over.
-    pub fn restart(&mut self) {
+    pub(crate) fn restart(&mut self) {
         (self.checksum, self.is_late) = (None, false);
         if self.sha256.is_some() {
             self.sha256 = Some(Running::new(Checksum::Sha256));
@@ -266,7 +266,7 @@ impl Digests {
     }
 
     /// Whether there will be something to check the bytes against.
-    pub fn proves(&self) -> bool {
+    pub(crate) fn proves(&self) -> bool {
         self.wanted.expected_sha256.is_some() || self.checksum.is_some()
     }
 
@@ -275,7 +275,7 @@ impl Digests {
     /// # Errors
     /// [`Code::DigestMismatch`] of the expected SHA-256, with both values; [`Code::LocalIo`] when the file
     /// cannot be read.
-    pub async fn check(self, position: u64) -> Result<Compared> {
+    pub(crate) async fn check(self, position: u64) -> Result<Compared> {
         let (file, path) = self.file.unzip();
         let (file, path) = (file.as_ref(), path.unwrap_or_default());
         let unreadable = |error| Error::io("read", &path, &error);
@@ -310,7 +310,7 @@ impl Digests {
 
 /// What a check of all bytes found.
 #[derive(Debug, Default)]
-pub struct Compared {
+pub(crate) struct Compared {
     /// Their SHA-256 in hexadecimal, where it was computed.
     pub sha256: Option<String>,
     /// [`Code::DigestMismatch`], with both values, when the storage's checksum is not theirs.
@@ -321,7 +321,7 @@ pub struct Compared {
 ///
 /// # Errors
 /// When it cannot be read.
-pub fn sha256_of(path: &Path) -> io::Result<String> {
+pub(crate) fn sha256_of(path: &Path) -> io::Result<String> {
     sha256_while(path, &mut vec![0; PIECE], || true)
 }
 
@@ -329,7 +329,7 @@ pub fn sha256_of(path: &Path) -> io::Result<String> {
 ///
 /// # Errors
 /// When it cannot be read.
-pub fn sha256_while(
+pub(crate) fn sha256_while(
     path: &Path,
     buffer: &mut [u8],
     goes_on: impl Fn() -> bool,

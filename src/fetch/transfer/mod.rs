@@ -1,10 +1,10 @@
 //! The bytes of a presigned URL arrive in a partial or a pipe, and never bytes of another representation.
 
-pub mod digests;
-pub mod pace;
-pub mod response;
-pub mod segments;
-pub mod sink;
-pub mod stdout;
-pub mod verify;
-pub mod web_page;
+pub(crate) mod digests;
+pub(crate) mod pace;
+pub(crate) mod response;
+pub(crate) mod segments;
+pub(crate) mod sink;
+pub(crate) mod stdout;
+pub(crate) mod verify;
+pub(crate) mod web_page;

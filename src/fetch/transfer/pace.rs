@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 /// Hands out the time that bytes take at a rate; none is no limit.
 #[derive(Debug)]
-pub struct Pace {
+pub(crate) struct Pace {
     bytes_a_second: Option<u64>,
     /// When everything that was handed out will have passed.
     free: Mutex<Instant>,
@@ -15,7 +15,7 @@ pub struct Pace {
 
 impl Pace {
     /// A pace of so many bytes a second.
-    pub fn new(bytes_a_second: Option<u64>) -> Self {
+    pub(crate) fn new(bytes_a_second: Option<u64>) -> Self {
         Self {
             bytes_a_second,
             free: Mutex::new(Instant::now()),
@@ -23,19 +23,19 @@ impl Pace {
     }
 
     /// Whether there is a limit.
-    pub fn is_limited(&self) -> bool {
+    pub(crate) fn is_limited(&self) -> bool {
         self.bytes_a_second.is_some()
     }
 
     /// How many bytes to pass on at once: a tenth of a second's, so that the flow is even.
-    pub fn step(&self) -> usize {
+    pub(crate) fn step(&self) -> usize {
         self.bytes_a_second.map_or(usize::MAX, |rate| {
             usize::try_from(rate / 10).unwrap_or(usize::MAX).max(1)
         })
     }
 
     /// Waits until `bytes` more have had their time. Time that nobody used is not made up for.
-    pub async fn pass(&self, bytes: usize) {
+    pub(crate) async fn pass(&self, bytes: usize) {
         let Some(rate) = self.bytes_a_second else {
             return;
         };

@@ -31,7 +31,7 @@ const REDIRECTS: usize = 3;
 const TRIAL: Duration = Duration::from_secs(10);
 
 /// What a storage answered.
-pub enum Opened {
+pub(crate) enum Opened {
     /// Bytes.
     Body(Box<Body>),
     /// All bytes are here already.
@@ -50,7 +50,7 @@ pub enum Opened {
 }
 
 /// A body that may be read into a sink.
-pub struct Body {
+pub(crate) struct Body {
     reply: Reply,
     /// What was read of it already.
     read: VecDeque<Bytes>,
@@ -68,7 +68,7 @@ pub struct Body {
 
 /// How a body ended by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BodyEnd {
+pub(crate) enum BodyEnd {
     /// With the document's last byte.
     Complete,
     /// Not where it announced: nothing of it is to be trusted.
@@ -79,7 +79,7 @@ pub enum BodyEnd {
 ///
 /// # Errors
 /// What the storage refuses or fails at; whether to try again is the error's to say.
-pub async fn open(
+pub(crate) async fn open(
     http: &Http,
     url: &PresignedUrl,
     wanted: &Range<u64>,
@@ -129,7 +129,7 @@ pub async fn open(
 ///
 /// # Errors
 /// What keeps the storage from answering that.
-pub async fn is_served(http: &Http, url: &PresignedUrl) -> Result<bool> {
+pub(crate) async fn is_served(http: &Http, url: &PresignedUrl) -> Result<bool> {
     let first = Part {
         from: 0,
         to: Some(1),
@@ -356,7 +356,7 @@ impl Body {
     ///
     /// # Errors
     /// A broken or stalled connection, or a sink that takes no more.
-    pub async fn copy(
+    pub(crate) async fn copy(
         mut self,
         sink: &mut Sink,
         digests: &mut Digests,
@@ -395,7 +395,7 @@ impl Body {
     }
 
     /// The error of a body that ended at `position`, before its time.
-    pub fn is_short(&self, position: u64) -> Error {
+    pub(crate) fn is_short(&self, position: u64) -> Error {
         let host = self.reply.host();
         let what = format!("the storage {host} sent less than it announced");
         let end = self.entity.total.unwrap_or(self.end);
@@ -403,7 +403,7 @@ impl Body {
     }
 
     /// A watch over its pace.
-    pub fn stall_watch(&self) -> StallWatch {
+    pub(crate) fn stall_watch(&self) -> StallWatch {
         self.reply.stall_watch()
     }
 
@@ -411,7 +411,7 @@ impl Body {
     ///
     /// # Errors
     /// As [`Reply::chunk`].
-    pub async fn chunk(&mut self, watch: &mut StallWatch) -> Result<Option<Bytes>> {
+    pub(crate) async fn chunk(&mut self, watch: &mut StallWatch) -> Result<Option<Bytes>> {
         match self.read.pop_front() {
             Some(piece) => Ok(Some(piece)),
             None => self.reply.chunk(watch).await,
@@ -422,7 +422,7 @@ impl Body {
     ///
     /// # Errors
     /// As [`Reply::chunk`].
-    pub async fn starts_as_html(&mut self) -> Result<bool> {
+    pub(crate) async fn starts_as_html(&mut self) -> Result<bool> {
         let mut watch = self.stall_watch();
         let mut first = Vec::new();
         loop {
@@ -439,7 +439,7 @@ impl Body {
     }
 
     /// The host that sends it.
-    pub fn host(&self) -> &str {
+    pub(crate) fn host(&self) -> &str {
         self.reply.host()
     }
 }

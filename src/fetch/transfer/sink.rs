@@ -7,7 +7,7 @@ use std::ops::Range;
 
 /// Where the bytes go.
 #[derive(Debug)]
-pub enum Sink {
+pub(crate) enum Sink {
     /// Into a file that is published when it is whole.
     Partial(Partial),
     /// Through a pipe: what was written cannot be taken back.
@@ -16,7 +16,7 @@ pub enum Sink {
 
 /// Standard output, and what went through it.
 #[derive(Debug)]
-pub struct Stream {
+pub(crate) struct Stream {
     out: Stdout,
     position: u64,
     entity: Entity,
@@ -37,7 +37,7 @@ impl Stream {
 
 impl Sink {
     /// Standard output, nothing written yet.
-    pub fn stdout() -> Self {
+    pub(crate) fn stdout() -> Self {
         Self::Stdout(Stream {
             out: Stdout::default(),
             position: 0,
@@ -48,7 +48,7 @@ impl Sink {
 
     /// Holds bytes of a pipe back until [`Sink::flush`]: what follows is written only if it turns out to be
     /// the document.
-    pub fn hold_back(&mut self, hold: bool) {
+    pub(crate) fn hold_back(&mut self, hold: bool) {
         if let Self::Stdout(stream) = self {
             let held_back = stream.held_back.take().unwrap_or_default();
             stream.held_back = (hold || !held_back.is_empty()).then_some(held_back);
@@ -56,7 +56,7 @@ impl Sink {
     }
 
     /// How many bytes it has.
-    pub fn position(&self) -> u64 {
+    pub(crate) fn position(&self) -> u64 {
         match self {
             Self::Partial(partial) => partial.position(),
             Self::Stdout(stream) => stream.position,
@@ -64,7 +64,7 @@ impl Sink {
     }
 
     /// How many bytes it has, those behind a hole, too.
-    pub fn held(&self) -> u64 {
+    pub(crate) fn held(&self) -> u64 {
         match self {
             Self::Partial(partial) => partial.held(),
             Self::Stdout(stream) => stream.position,
@@ -73,7 +73,7 @@ impl Sink {
 
     /// What is missing next, up to where there is something again or the end, and of what. Bytes that were
     /// refused may have been spoiled on their way: they are kept until all of them come again.
-    pub fn missing(&self) -> (Range<u64>, &Entity) {
+    pub(crate) fn missing(&self) -> (Range<u64>, &Entity) {
         static ANY: Entity = Entity::ANY;
         let next = match self {
             Self::Partial(partial) if partial.refused().is_some() => return (0..u64::MAX, &ANY),
@@ -84,14 +84,14 @@ impl Sink {
     }
 
     /// Forgets what is behind a hole: a body that cannot stop there writes over it.
-    pub fn forget_behind_holes(&mut self) {
+    pub(crate) fn forget_behind_holes(&mut self) {
         if let Self::Partial(partial) = self {
             partial.forget_behind_holes();
         }
     }
 
     /// What they belong to.
-    pub fn entity(&self) -> &Entity {
+    pub(crate) fn entity(&self) -> &Entity {
         match self {
             Self::Partial(partial) => partial.entity(),
             Self::Stdout(stream) => &stream.entity,
@@ -99,7 +99,7 @@ impl Sink {
     }
 
     /// Notes what the bytes belong to.
-    pub fn begin(&mut self, entity: Entity) -> Result<()> {
+    pub(crate) fn begin(&mut self, entity: Entity) -> Result<()> {
         match self {
             Self::Partial(partial) => partial.begin(entity),
             Self::Stdout(stream) => {
@@ -113,7 +113,7 @@ impl Sink {
     }
 
     /// Appends.
-    pub async fn write(&mut self, bytes: &[u8]) -> Result<()> {
+    pub(crate) async fn write(&mut self, bytes: &[u8]) -> Result<()> {
         match self {
             Self::Partial(partial) => partial.write(bytes),
             Self::Stdout(stream) => {
@@ -138,7 +138,7 @@ impl Sink {
     }
 
     /// Hands on what is still held back.
-    pub async fn flush(&mut self) -> Result<()> {
+    pub(crate) async fn flush(&mut self) -> Result<()> {
         match self {
             Self::Partial(_) => Ok(()),
             Self::Stdout(stream) => {
@@ -153,7 +153,7 @@ impl Sink {
     }
 
     /// Whether what is in it cannot be taken back.
-    pub fn is_stream(&self) -> bool {
+    pub(crate) fn is_stream(&self) -> bool {
         matches!(self, Self::Stdout(_))
     }
 
@@ -162,7 +162,7 @@ impl Sink {
     /// # Errors
     /// When bytes are already through a pipe: [`Code::DocumentChanged`] for another document, else
     /// [`Code::Network`].
-    pub fn restart(&mut self, why: &str, other: bool) -> Result<()> {
+    pub(crate) fn restart(&mut self, why: &str, other: bool) -> Result<()> {
         match self {
             Self::Partial(partial) => partial.restart(),
             Self::Stdout(stream) if stream.is_unwritten() => {

@@ -7,7 +7,7 @@ use std::io;
 
 /// Standard output.
 #[derive(Debug, Default)]
-pub struct Stdout {
+pub(crate) struct Stdout {
     writing: Option<Begun<io::Result<()>>>,
 }
 
@@ -16,7 +16,7 @@ impl Stdout {
     ///
     /// # Errors
     /// Of the bytes before.
-    pub async fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+    pub(crate) async fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.flush().await?;
         let bytes = bytes.to_vec();
         self.writing = Some(blocking::begin(move || write_all(&bytes)));
@@ -27,7 +27,7 @@ impl Stdout {
     ///
     /// # Errors
     /// Of what was not written.
-    pub async fn flush(&mut self) -> io::Result<()> {
+    pub(crate) async fn flush(&mut self) -> io::Result<()> {
         match self.writing.take() {
             Some(writing) => writing.end().await,
             None => Ok(()),

@@ -13,7 +13,7 @@ pub struct Wanted {
 
 /// What is known of how long the document must be.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Lengths {
+pub(crate) struct Lengths {
     /// By the response: `Content-Length` or the range's total.
     pub announced: Option<u64>,
     /// By the provider's metadata.
@@ -26,7 +26,7 @@ pub struct Lengths {
 ///
 /// # Errors
 /// [`Code::LengthMismatch`].
-pub fn check_length(length: u64, known: Lengths, proven: bool) -> Result<()> {
+pub(crate) fn check_length(length: u64, known: Lengths, proven: bool) -> Result<()> {
     let mismatch = |expected: u64, by: &str| {
         Err(Error::new(
             Code::LengthMismatch,

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 /// The first bytes that decide, at most. The WHATWG's MIME sniffing (section 5.2) reads 1445, but a page may
 /// begin with any number of blanks.
-pub const FIRST_BYTES: usize = 64 << 10;
+pub(crate) const FIRST_BYTES: usize = 64 << 10;
 
 /// Names that say that the document is a web page.
 const PAGES: [&str; 3] = ["html", "htm", "xhtml"];
@@ -41,7 +41,7 @@ const TAGS: [&str; 19] = [
 
 /// What is known of a document before its last byte.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Expected<'a> {
+pub(crate) struct Expected<'a> {
     /// The service's name for it, else the user's.
     pub name: Option<&'a str>,
     /// Its size in bytes, by the provider's metadata.
@@ -54,7 +54,7 @@ pub struct Expected<'a> {
 
 /// What a body that starts as HTML is.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub(crate) enum Verdict {
     /// The document.
     Document,
     /// The document, if its digest or its size turns out to be right; else a page, because of this.
@@ -65,7 +65,7 @@ pub enum Verdict {
 
 /// Whether a body with these first bytes starts as HTML. None while more bytes would decide, unless it
 /// `ended`.
-pub fn starts_as_html(bytes: &[u8], ended: bool) -> Option<bool> {
+pub(crate) fn starts_as_html(bytes: &[u8], ended: bool) -> Option<bool> {
     let text = without_utf16(bytes);
     let ended = ended || bytes.len() >= FIRST_BYTES;
     let mut rest = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&text);
@@ -130,7 +130,7 @@ fn without_utf16(bytes: &[u8]) -> Cow<'_, [u8]> {
 }
 
 /// What a body that starts as HTML is, where this is expected.
-pub fn judge(expected: Expected<'_>) -> Verdict {
+pub(crate) fn judge(expected: Expected<'_>) -> Verdict {
     let Expected {
         name,
         size,
@@ -167,7 +167,7 @@ pub fn judge(expected: Expected<'_>) -> Verdict {
 }
 
 /// Whether documents of this name usually are web pages: the last segment of a URL says no more.
-pub fn is_usual(name: &str) -> bool {
+pub(crate) fn is_usual(name: &str) -> bool {
     let extension = extension(name);
     extension == "xls" || PAGES.contains(&extension.as_str())
 }
@@ -180,7 +180,7 @@ fn extension(name: &str) -> String {
 
 /// The error of a web page from `host`, which is none of the document's, because of `why`. Where the service
 /// names no document, the user's name for it decides.
-pub fn refused(host: &str, why: &str, is_named: bool) -> Error {
+pub(crate) fn refused(host: &str, why: &str, is_named: bool) -> Error {
     let what = format!("{host} sent a web page instead of the document");
     Error::new(Code::StorageError, what)
         .why(format!("it starts as HTML, and {why}"))

@@ -14,7 +14,7 @@ use url::{Host, Url};
 
 /// How far an address reaches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Class {
+pub(crate) enum Class {
     /// Anywhere.
     Public,
     /// A private network: RFC 1918, RFC 4193, RFC 6598.
@@ -27,7 +27,7 @@ pub enum Class {
 
 /// How a request travels. The addresses that a name stands for are judged by it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scheme {
+pub(crate) enum Scheme {
     /// In the clear.
     Http,
     /// Encrypted.
@@ -36,7 +36,7 @@ pub enum Scheme {
 
 impl Scheme {
     /// That of a URL.
-    pub fn of(url: &Url) -> Self {
+    pub(crate) fn of(url: &Url) -> Self {
         match url.scheme() {
             "https" => Self::Https,
             _ => Self::Http,
@@ -45,7 +45,7 @@ impl Scheme {
 }
 
 /// The class of an address; an IPv6 form that carries an IPv4 address is judged by that.
-pub fn classify(address: IpAddr) -> Class {
+pub(crate) fn classify(address: IpAddr) -> Class {
     match address {
         IpAddr::V4(v4) => classify_v4(v4),
         IpAddr::V6(v6) => classify_v6(v6),
@@ -106,19 +106,19 @@ fn literal(host: &Host<&str>) -> Option<Class> {
 }
 
 /// Whether a name always means this machine (RFC 6761 section 6.3).
-pub fn is_localhost(name: &str) -> bool {
+pub(crate) fn is_localhost(name: &str) -> bool {
     let name = name.trim_end_matches('.').to_ascii_lowercase();
     name == "localhost" || name.ends_with(".localhost")
 }
 
 /// Whether a URL's host is this machine, by its look.
-pub fn is_loopback(url: &Url) -> bool {
+pub(crate) fn is_loopback(url: &Url) -> bool {
     url.host().and_then(|host| literal(&host)) == Some(Class::Loopback)
 }
 
 /// The rule for one API base.
 #[derive(Debug)]
-pub struct Policy {
+pub(crate) struct Policy {
     base_host: String,
     base_is_plain_loopback: bool,
     allow_private: bool,
@@ -130,7 +130,7 @@ pub struct Policy {
 
 impl Policy {
     /// The rule for an API at `base`.
-    pub fn new(base: &Url, allow_private: bool, proxies: Vec<String>) -> Self {
+    pub(crate) fn new(base: &Url, allow_private: bool, proxies: Vec<String>) -> Self {
         Self {
             base_host: base.host_str().unwrap_or_default().to_owned(),
             base_is_plain_loopback: base.scheme() == "http" && is_loopback(base),
@@ -145,7 +145,7 @@ impl Policy {
     /// # Errors
     /// [`Code::InsecureUrl`] for plain http, another scheme or credentials in the URL,
     /// [`Code::PrivateAddress`] for an address of another class than the base's.
-    pub fn check(&self, url: &Url) -> Result<()> {
+    pub(crate) fn check(&self, url: &Url) -> Result<()> {
         let host = url.host_str().unwrap_or_default().to_owned();
         if !url.username().is_empty() || url.password().is_some() {
             return Err(
@@ -192,7 +192,7 @@ impl Policy {
     ///
     /// # Errors
     /// [`Code::PrivateAddress`] when none is left.
-    pub fn admit<A>(
+    pub(crate) fn admit<A>(
         &self,
         (name, scheme): (&str, Scheme),
         addresses: Vec<A>,

@@ -10,10 +10,10 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 /// A connection that is being made.
-pub type Connecting<T, E> = Pin<Box<dyn Future<Output = Result<T, E>> + Send>>;
+pub(crate) type Connecting<T, E> = Pin<Box<dyn Future<Output = Result<T, E>> + Send>>;
 
 /// What is done about each connection.
-pub trait ConnectHook: Clone {
+pub(crate) trait ConnectHook: Clone {
     /// Leads to the connection that `connecting` makes, or to another one.
     fn connect<C, T, E>(&self, connecting: C) -> Connecting<T, E>
     where
@@ -24,7 +24,7 @@ pub trait ConnectHook: Clone {
 
 /// The connection as it is made.
 #[derive(Clone, Copy, Debug)]
-pub struct Direct;
+pub(crate) struct Direct;
 
 impl ConnectHook for Direct {
     fn connect<C, T, E>(&self, connecting: C) -> Connecting<T, E>
@@ -40,7 +40,7 @@ impl ConnectHook for Direct {
 /// Lays a way around a connector, whose connections are made within a time limit. (The library's own
 /// limit would count the time in which the process did not run.)
 #[derive(Clone, Debug)]
-pub struct HookLayer<W>(pub W, pub Duration);
+pub(crate) struct HookLayer<W>(pub W, pub Duration);
 
 impl<S, W: ConnectHook> Layer<S> for HookLayer<W> {
     type Service = HookedConnector<S, W>;
@@ -57,7 +57,7 @@ impl<S, W: ConnectHook> Layer<S> for HookLayer<W> {
 
 /// A connector whose connections go their way.
 #[derive(Clone, Debug)]
-pub struct HookedConnector<S, W> {
+pub(crate) struct HookedConnector<S, W> {
     connector: S,
     hook: W,
     limit: Duration,

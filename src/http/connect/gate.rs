@@ -31,13 +31,13 @@ impl<F: AsyncFn() -> Result<()>> BeforeSend for F {
 /// # Errors
 /// None.
 #[allow(clippy::unused_async, reason = "the hook's form")]
-pub async fn no_hook() -> Result<()> {
+pub(crate) async fn no_hook() -> Result<()> {
     Ok(())
 }
 
 /// What a connector waits at.
 #[derive(Clone, Debug)]
-pub struct Gate(Arc<Inner>);
+pub(crate) struct Gate(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
@@ -47,7 +47,7 @@ struct Inner {
 
 impl Gate {
     /// A closed one.
-    pub fn closed() -> Self {
+    pub(crate) fn closed() -> Self {
         Self(Arc::new(Inner {
             arrived: Notify::new(),
             open: watch::Sender::new(false),
@@ -55,7 +55,7 @@ impl Gate {
     }
 
     /// Lets everything pass from now on.
-    pub fn open(&self) {
+    pub(crate) fn open(&self) {
         self.0.open.send_replace(true);
     }
 
@@ -64,7 +64,7 @@ impl Gate {
     ///
     /// # Errors
     /// Those of `work`; the hook's, after which nothing was sent.
-    pub async fn guard<T>(
+    pub(crate) async fn guard<T>(
         &self,
         work: impl Future<Output = Result<T, Failure>>,
         before_send: &dyn BeforeSend,

@@ -18,7 +18,7 @@ const FRESH: Duration = Duration::from_secs(1);
 
 /// Idle connections, the one that was used last on top; none once they are [closed](IdleConnections::close).
 #[derive(Debug)]
-pub struct IdleConnections(Mutex<Option<Vec<IdleConnection>>>);
+pub(crate) struct IdleConnections(Mutex<Option<Vec<IdleConnection>>>);
 
 impl Default for IdleConnections {
     fn default() -> Self {
@@ -28,7 +28,7 @@ impl Default for IdleConnections {
 
 /// A client that keeps one connection.
 #[derive(Debug)]
-pub struct IdleConnection {
+pub(crate) struct IdleConnection {
     /// The client; the gate of its connections is open.
     pub client: Client,
     idle_since: Instant,
@@ -36,14 +36,14 @@ pub struct IdleConnection {
 
 impl IdleConnection {
     /// Whether it was used a moment ago.
-    pub fn is_fresh(&self) -> bool {
+    pub(crate) fn is_fresh(&self) -> bool {
         self.idle_since.elapsed() < FRESH
     }
 }
 
 impl IdleConnections {
     /// The connection that was used last, unless that is too long ago. Those below are older.
-    pub fn take(&self) -> Option<IdleConnection> {
+    pub(crate) fn take(&self) -> Option<IdleConnection> {
         let mut idle = locked(&self.0);
         let idle = idle.as_mut()?;
         let connection = idle.pop().filter(IdleConnection::is_fresh);
@@ -54,7 +54,7 @@ impl IdleConnections {
     }
 
     /// Takes the client of a request whose answer was read whole.
-    pub fn give_back(&self, client: Client) {
+    pub(crate) fn give_back(&self, client: Client) {
         if let Some(idle) = locked(&self.0).as_mut() {
             idle.push(IdleConnection {
                 client,
@@ -64,7 +64,7 @@ impl IdleConnections {
     }
 
     /// Keeps no connection from now on: one of them did not answer.
-    pub fn close(&self) {
+    pub(crate) fn close(&self) {
         *locked(&self.0) = None;
     }
 }

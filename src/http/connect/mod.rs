@@ -1,7 +1,7 @@
 //! How a connection is made.
 
-pub mod addresses;
-pub mod connector;
-pub mod gate;
-pub mod idle;
-pub mod preconnect;
+pub(crate) mod addresses;
+pub(crate) mod connector;
+pub(crate) mod gate;
+pub(crate) mod idle;
+pub(crate) mod preconnect;

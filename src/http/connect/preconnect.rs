@@ -19,7 +19,7 @@ const YOUNG: Duration = Duration::from_secs(5);
 
 /// Keeps the first connection of a client for the second who asks for one.
 #[derive(Clone, Debug, Default)]
-pub struct Spare(Arc<Inner>);
+pub(crate) struct Spare(Arc<Inner>);
 
 #[derive(Debug, Default)]
 struct Inner {
@@ -40,7 +40,7 @@ enum Kept {
 
 impl Spare {
     /// Waits until the first connection is being made.
-    pub async fn started(&self) {
+    pub(crate) async fn started(&self) {
         self.0.started.notified().await;
     }
 

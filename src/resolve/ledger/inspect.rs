@@ -11,7 +11,7 @@ use std::time::Duration;
 
 /// A record of the ledger.
 #[derive(Clone, Debug)]
-pub struct Listed {
+pub(crate) struct Listed {
     /// What is recorded.
     pub record: Record,
     /// The kind of the document; none where the provider has no kinds.
@@ -20,7 +20,7 @@ pub struct Listed {
 
 /// Which records are meant.
 #[derive(Clone, Debug)]
-pub struct Wanted {
+pub(crate) struct Wanted {
     /// Those of this document,
     pub id: DocumentId,
     /// of this provider, by its name,
@@ -33,7 +33,7 @@ pub struct Wanted {
 
 /// A record that is meant.
 #[derive(Clone, Debug)]
-pub struct Found {
+pub(crate) struct Found {
     /// Its name in the state folder.
     name: String,
     /// The kind of the document.
@@ -44,7 +44,7 @@ pub struct Found {
 
 impl Found {
     /// What tells the accounts of records apart: a fingerprint.
-    pub fn account(&self) -> &str {
+    pub(crate) fn account(&self) -> &str {
         self.name.split('-').next().unwrap_or_default()
     }
 }
@@ -53,7 +53,7 @@ impl Found {
 ///
 /// # Errors
 /// [`Code::LocalIo`] when the folder cannot be read.
-pub async fn list(state: &StateFolder) -> Result<(Vec<Listed>, Vec<Untrusted>)> {
+pub(crate) async fn list(state: &StateFolder) -> Result<(Vec<Listed>, Vec<Untrusted>)> {
     let records = state.records(LEDGER);
     let (mut found, mut untrusted) = (Vec::new(), Vec::new());
     for name in records.names()? {
@@ -105,7 +105,7 @@ fn is_of(name: &str, resource: Resource, id: &DocumentId) -> bool {
 ///
 /// # Errors
 /// [`Code::LocalIo`] when the folder cannot be read.
-pub fn find(state: &StateFolder, wanted: &Wanted) -> Result<Vec<Found>> {
+pub(crate) fn find(state: &StateFolder, wanted: &Wanted) -> Result<Vec<Found>> {
     let records = state.records(LEDGER);
     let mut found = Vec::new();
     for name in records.names()? {
@@ -135,7 +135,7 @@ pub fn find(state: &StateFolder, wanted: &Wanted) -> Result<Vec<Found>> {
 ///
 /// # Errors
 /// [`Code::Busy`] while another process asks for the document, [`Code::LocalIo`].
-pub async fn forget(state: &StateFolder, found: &Found) -> Result<()> {
+pub(crate) async fn forget(state: &StateFolder, found: &Found) -> Result<()> {
     let records = state.records(LEDGER);
     let what = "asking for this document";
     let held = records.hold(&found.name, MOMENT, what).await;

@@ -36,7 +36,7 @@ const VERSION: u8 = 1;
 /// How a paid retrieval stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum State {
+pub(crate) enum State {
     /// A process is sending the request; when none is, that process was stopped.
     Attempting,
     /// A URL came; the document was not delivered yet.
@@ -49,7 +49,7 @@ pub enum State {
 
 /// What is recorded of one document's retrieval.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Record {
+pub(crate) struct Record {
     version: u8,
     /// The provider's name.
     pub provider: String,
@@ -78,7 +78,7 @@ struct Answer {
 
 /// What happens to a retrieval.
 #[derive(Clone, Copy, Debug)]
-pub enum Event<'a> {
+pub(crate) enum Event<'a> {
     /// It is about to be sent.
     Sending,
     /// It never left, or was answered without a charge.
@@ -95,7 +95,7 @@ pub enum Event<'a> {
 
 /// What a run may do.
 #[derive(Debug)]
-pub enum Verdict {
+pub(crate) enum Verdict {
     /// Ask: nothing is recorded that was charged.
     Ask,
     /// Ask, and say so: the document was delivered before.
@@ -110,7 +110,7 @@ pub enum Verdict {
 
 /// What a run knows when it asks for a verdict.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct RetrievalRequest<'a> {
+pub(crate) struct RetrievalRequest<'a> {
     /// Whether part of the document is here already.
     pub begun: bool,
     /// Whether `--allow-recharge` still counts.
@@ -122,7 +122,7 @@ pub struct RetrievalRequest<'a> {
 }
 
 /// The first table.
-pub fn verdict(record: Option<&Record>, request: RetrievalRequest<'_>) -> Verdict {
+pub(crate) fn verdict(record: Option<&Record>, request: RetrievalRequest<'_>) -> Verdict {
     let Some(record) = record else {
         return Verdict::Ask;
     };
@@ -141,7 +141,7 @@ pub fn verdict(record: Option<&Record>, request: RetrievalRequest<'_>) -> Verdic
 
 /// What a record is about.
 #[derive(Clone, Copy, Debug)]
-pub struct About<'a> {
+pub(crate) struct About<'a> {
     /// The provider's name.
     pub provider: &'a str,
     /// Where its API lives.
@@ -165,7 +165,7 @@ impl Record {
     }
 
     /// When its URL expires or was found expired, by the servers' clock.
-    pub fn expires(&self) -> Option<Timestamp> {
+    pub(crate) fn expires(&self) -> Option<Timestamp> {
         self.answer.as_ref()?.expires
     }
 
@@ -183,13 +183,13 @@ impl Record {
     }
 
     /// How long its URL lives at `now`, where that is known.
-    pub fn left(&self, now: Timestamp) -> Option<Duration> {
+    pub(crate) fn left(&self, now: Timestamp) -> Option<Duration> {
         let left = self.expires()?.duration_since(now);
         Duration::try_from(left).ok().filter(|left| !left.is_zero())
     }
 
     /// Whether it could have been written by this program.
-    pub fn is_valid(&self) -> bool {
+    pub(crate) fn is_valid(&self) -> bool {
         let with_url = matches!(self.state, State::Answered | State::Delivered);
         let url = self
             .answer
@@ -199,7 +199,7 @@ impl Record {
     }
 
     /// Whether it could have been written by this program for `id`.
-    pub fn makes_sense(&self, id: &DocumentId) -> bool {
+    pub(crate) fn makes_sense(&self, id: &DocumentId) -> bool {
         self.is_valid() && self.id == id.as_str()
     }
 
@@ -213,7 +213,7 @@ impl Record {
 }
 
 /// The second table: what becomes of `current` at `now`; `before` was there before it was asked for.
-pub fn after(
+pub(crate) fn after(
     about: About<'_>,
     current: Option<Record>,
     before: Option<Record>,

@@ -1,5 +1,6 @@
 //! Runs the real binary in a world of its own and looks for secrets in everything it leaves.
 
+pub mod corpora;
 pub mod partials;
 pub mod raw;
 pub mod services;

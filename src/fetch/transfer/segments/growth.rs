@@ -47,7 +47,7 @@ impl Connections {
 
 /// How many connections are wanted.
 #[derive(Debug)]
-pub struct Growth {
+pub(super) struct Growth {
     /// So many.
     pub wanted: usize,
     most: usize,
@@ -94,7 +94,7 @@ fn busy() -> Duration {
 
 impl Growth {
     /// For one of `jobs` documents at the same time.
-    pub fn new(connections: Connections, jobs: usize) -> Self {
+    pub(super) fn new(connections: Connections, jobs: usize) -> Self {
         let (wanted, most) = match connections {
             Connections::Auto => (1, (MOST / jobs.max(1)).max(1)),
             Connections::Exactly(connections) => (connections, connections),
@@ -112,14 +112,14 @@ impl Growth {
     }
 
     /// Notes that it took so long to write `moved` bytes: a slow disk is not the network's fault.
-    pub fn wrote(&mut self, moved: usize, took: Duration) {
+    pub(super) fn wrote(&mut self, moved: usize, took: Duration) {
         self.look.moved += moved as u64;
         self.look.writing += took;
     }
 
     /// Looks whether more connections are wanted now that `rest` are missing; waits for those that are
     /// still `opening`.
-    pub fn look(&mut self, rest: u64, opening: usize) {
+    pub(super) fn look(&mut self, rest: u64, opening: usize) {
         if self.settled {
             return;
         }
@@ -180,7 +180,7 @@ impl Growth {
     }
 
     /// No more than these, from now on.
-    pub fn no_more_than(&mut self, connections: usize) {
+    pub(super) fn no_more_than(&mut self, connections: usize) {
         self.settled = true;
         self.wanted = self.wanted.min(connections);
     }

@@ -4,13 +4,13 @@ use std::collections::VecDeque;
 use std::ops::Range;
 
 /// No segment is shorter, but for the last, in bytes: a request costs a round trip.
-pub const SHORTEST: u64 = 1 << 20;
+pub(super) const SHORTEST: u64 = 1 << 20;
 /// No segment is longer, in bytes.
 const LONGEST: u64 = 32 << 20;
 
 /// What nobody fetches yet, in order.
 #[derive(Debug)]
-pub struct Missing {
+pub(super) struct Missing {
     ranges: VecDeque<Range<u64>>,
     /// Whether all of it is to be asked for at once.
     at_once: bool,
@@ -18,7 +18,7 @@ pub struct Missing {
 
 impl Missing {
     /// These holes, in order.
-    pub fn new(holes: Vec<Range<u64>>, at_once: bool) -> Self {
+    pub(super) fn new(holes: Vec<Range<u64>>, at_once: bool) -> Self {
         let ranges = holes.into();
         Self { ranges, at_once }
     }
@@ -26,7 +26,7 @@ impl Missing {
     /// How long a segment is to be when these bytes are shared by so many connections: long at first,
     /// and ever shorter, so that all end at about the same time; or all of them together, if that must
     /// be `at_once`. None when they are not worth sharing.
-    pub fn share(&self, bytes: u64, connections: usize) -> Option<u64> {
+    pub(super) fn share(&self, bytes: u64, connections: usize) -> Option<u64> {
         let shared_by = connections.max(1) as u64;
         let share = if self.at_once {
             bytes.div_ceil(shared_by).max(SHORTEST)
@@ -37,23 +37,23 @@ impl Missing {
     }
 
     /// Whether everything is here, or on its way.
-    pub fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.ranges.is_empty()
     }
 
     /// Takes the whole first hole.
-    pub fn first(&mut self) -> Option<Range<u64>> {
+    pub(super) fn first(&mut self) -> Option<Range<u64>> {
         self.ranges.pop_front()
     }
 
     /// Takes the hole that begins at `start`.
-    pub fn take_from(&mut self, start: u64) -> Option<Range<u64>> {
+    pub(super) fn take_from(&mut self, start: u64) -> Option<Range<u64>> {
         let at = self.ranges.iter().position(|range| range.start == start)?;
         self.ranges.remove(at)
     }
 
     /// Takes the next segment, when so many of the `connections` are `going`.
-    pub fn take(&mut self, connections: usize, going: usize) -> Option<Range<u64>> {
+    pub(super) fn take(&mut self, connections: usize, going: usize) -> Option<Range<u64>> {
         let connections = if self.at_once {
             connections.saturating_sub(going)
         } else {
@@ -77,7 +77,7 @@ impl Missing {
     }
 
     /// Takes back what a response did not bring.
-    pub fn put_back(&mut self, range: Range<u64>) {
+    pub(super) fn put_back(&mut self, range: Range<u64>) {
         if !range.is_empty() {
             let at = self
                 .ranges

@@ -28,7 +28,7 @@ use crate::http::stall::StallWatch;
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
-pub use growth::Connections;
+pub(crate) use growth::Connections;
 use growth::Growth;
 use missing::{Missing, SHORTEST};
 use std::ops::{ControlFlow, Range};
@@ -41,7 +41,7 @@ const MOMENT: Duration = Duration::from_secs(1);
 const SLOW: u64 = 4;
 
 /// How the segments ended, when all that was under way has arrived.
-pub enum SegmentsEnd {
+pub(crate) enum SegmentsEnd {
     /// As one body would have.
     Body(BodyEnd),
     /// The document is another one now.
@@ -61,7 +61,7 @@ enum Stop {
 }
 
 /// Who is asked for the segments of a document, and how.
-pub struct Segments<'a> {
+pub(crate) struct Segments<'a> {
     /// The way to the storage.
     pub http: &'a Http,
     /// The document's URL.
@@ -185,7 +185,7 @@ fn in_a_moment(moved: u64, since: Instant) -> u64 {
 impl Segments<'_> {
     /// Whether it is worth to begin: when there are holes to fill, or enough is missing for more than
     /// one connection.
-    pub fn are_for(&self, body: &Body, partial: &Partial) -> bool {
+    pub(crate) fn are_for(&self, body: &Body, partial: &Partial) -> bool {
         let tag = body.entity.tag.as_deref();
         let Some(total) = body.entity.total.filter(|_| tag.is_some_and(is_strong)) else {
             return false;
@@ -200,7 +200,7 @@ impl Segments<'_> {
     ///
     /// # Errors
     /// What broke the last one.
-    pub async fn copy(
+    pub(crate) async fn copy(
         &self,
         first: Body,
         retry: &Retry,
