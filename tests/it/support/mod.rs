@@ -338,9 +338,7 @@ impl Run {
 }
 
 fn holds(bytes: &[u8], secret: &str) -> bool {
-    bytes
-        .windows(secret.len())
-        .any(|window| window == secret.as_bytes())
+    memchr::memmem::find(bytes, secret.as_bytes()).is_some()
 }
 
 /// Fails when others can look into a file or folder.
@@ -350,17 +348,18 @@ fn assert_private(path: &Path) {
     assert_eq!(mode & 0o077, 0, "{} is open to others", path.display());
 }
 
-/// Bytes that do not repeat soon.
+/// `length` pseudorandom bytes, the same in every call.
 pub fn noise(length: usize) -> Vec<u8> {
     let mut state = 0x2545_f491_4f6c_dd1d_u64;
-    (0..length)
-        .map(|_| {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            (state >> 32) as u8
-        })
-        .collect()
+    let mut bytes = Vec::with_capacity(length + 8);
+    while bytes.len() < length {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        bytes.extend_from_slice(&state.to_le_bytes());
+    }
+    bytes.truncate(length);
+    bytes
 }
 
 /// The SHA-256 of bytes, in hexadecimal.
