@@ -7,10 +7,10 @@ use crate::fetch::batch::permits::BatchPermit;
 use crate::fetch::batch::queue::{self, FetchEnd, Source, Work};
 use crate::fetch::engine::{Fetcher, Job, Options};
 use crate::fetch::events::Progress;
+use crate::fetch::file_digest::sha256_of_file;
 use crate::fetch::outcome::{Outcome, Status, Summary};
 use crate::fetch::target::destination::{IfExists, TargetOptions};
 use crate::fetch::target::naming::Template;
-use crate::fetch::transfer::digests::sha256_of;
 use crate::interrupt::Interrupt;
 use crate::manifest::append::Appender;
 use crate::mirror::layout::Layout;
@@ -372,7 +372,7 @@ impl Keeper<'_> {
                 );
             } else {
                 let hashed = path.clone();
-                let sha256 = blocking::run(move || sha256_of(&hashed)).await;
+                let sha256 = blocking::run(move || sha256_of_file(&hashed)).await;
                 outcome.sha256 = Some(sha256.map_err(failed)?);
             }
         }

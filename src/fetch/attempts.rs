@@ -9,6 +9,7 @@ use crate::fetch::batch::permits::BatchPermit;
 use crate::fetch::partial::sidecar::Refused;
 use crate::fetch::target::destination::{Destination, TargetState};
 use crate::fetch::target::naming;
+use crate::fetch::transfer::MIN_PROGRESS_BYTES;
 use crate::fetch::transfer::digests::{Compared, Digests};
 use crate::fetch::transfer::response::{self, Body, BodyEnd, Opened};
 use crate::fetch::transfer::segments::{Segments, SegmentsEnd};
@@ -26,8 +27,6 @@ use std::path::Path;
 use std::pin::pin;
 use std::time::Duration;
 
-/// An attempt that moved fewer bytes than this, and not the rest, made no progress.
-pub(super) const PROGRESS: u64 = 16 << 10;
 /// So much room, in bytes, is taken to be enough for a document whose size nobody knows yet.
 const ROOM_FOR_ANY: u64 = 16 << 30;
 /// A URL that came less than this ago has only just come.
@@ -111,7 +110,7 @@ impl AttemptState {
 
     /// An attempt ended with `held` bytes here: enough that is new is progress, unless it `stalled`.
     fn moved_to(&mut self, held: u64, retry: &mut Retry, stalled: bool) {
-        let is_new = held.saturating_sub(self.farthest) >= PROGRESS;
+        let is_new = held.saturating_sub(self.farthest) >= MIN_PROGRESS_BYTES;
         if is_new && stalled {
             retry.stalled(active_time::now());
         } else if is_new {

@@ -4,6 +4,7 @@ mod attempts;
 pub(crate) mod batch;
 pub(crate) mod engine;
 pub(crate) mod events;
+pub(crate) mod file_digest;
 pub(crate) mod outcome;
 pub(crate) mod partial;
 pub(crate) mod target;

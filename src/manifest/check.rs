@@ -2,8 +2,8 @@
 
 use crate::error::panics::Panic;
 use crate::error::{Code, Error};
+use crate::fetch::file_digest::sha256_of_file_while;
 use crate::fetch::outcome::{Failure, with_bytes};
-use crate::fetch::transfer::digests::sha256_while;
 use crate::manifest::read::{Entry, sha256sum_line};
 use serde::Serialize;
 use std::fmt;
@@ -106,7 +106,7 @@ pub(crate) fn check(
         let sha256 = None;
         return Ok(Found { bytes, sha256 });
     }
-    let sha256 = sha256_while(&entry.path, buffer, goes_on)?;
+    let sha256 = sha256_of_file_while(&entry.path, buffer, goes_on)?;
     if entry.sha256.as_ref().is_some_and(|known| *known != sha256) {
         return Err(Wrong::Digest);
     }

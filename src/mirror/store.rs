@@ -7,10 +7,10 @@
 //! there is fetched again.
 
 use crate::error::{Code, Error, Result};
+use crate::fetch::file_digest::sha256_of_file;
 use crate::fetch::outcome::{Outcome, Status};
 use crate::fetch::partial::publish;
 use crate::fetch::target::naming;
-use crate::fetch::transfer::digests::sha256_of;
 use crate::manifest::append::Appender;
 use crate::resolve::row::Row;
 use crate::state::blocking;
@@ -462,7 +462,7 @@ impl Entry {
     fn is_at(&self, path: &Path) -> bool {
         let wanted = self.sha256.as_deref();
         has_length(path, self.bytes)
-            && wanted.is_none_or(|wanted| sha256_of(path).is_ok_and(|found| found == wanted))
+            && wanted.is_none_or(|wanted| sha256_of_file(path).is_ok_and(|found| found == wanted))
     }
 
     /// The outcome of a document that is there already.

@@ -1,12 +1,12 @@
 //! Which file a document becomes, and whether it may be written.
 
 use crate::error::{Code, Error, Result};
+use crate::fetch::file_digest::sha256_of_file;
 use crate::fetch::partial::{Partial, Publication, Published};
 use crate::fetch::target::claimed_paths::ClaimedPaths;
 use crate::fetch::target::name_order::NameTicket;
 use crate::fetch::target::naming::{self, Template};
 use crate::fetch::target::writable::{self, Replaceable};
-use crate::fetch::transfer::digests::sha256_of;
 use crate::model::DocumentId;
 use crate::secret::is_in;
 use crate::state::blocking;
@@ -410,7 +410,7 @@ impl<'a> Destination<'a> {
                 }
                 let other = self.is_of_another(found());
                 if !other && matches!(self.target_options.if_exists, IfExists::Same { .. }) {
-                    let there = blocking::run(move || sha256_of(&target)).await.ok();
+                    let there = blocking::run(move || sha256_of_file(&target)).await.ok();
                     if sha256.is_some() && sha256 == there.as_deref() {
                         partial.discard()?;
                         return Ok(TargetState::AlreadyThere);

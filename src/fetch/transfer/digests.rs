@@ -15,10 +15,9 @@ use crate::state::files::read_piece;
 use crc_fast::CrcAlgorithm;
 use md5::Digest as _;
 use ring::digest;
-use rustix::fs::{Mode, OFlags};
 use std::fs::File;
-use std::io::{self, Read as _};
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use tokio::sync::oneshot;
 
@@ -315,38 +314,6 @@ pub(crate) struct Compared {
     pub sha256: Option<String>,
     /// [`Code::DigestMismatch`], with both values, when the storage's checksum is not theirs.
     pub refused: Option<Error>,
-}
-
-/// The SHA-256 of a file, in hexadecimal.
-///
-/// # Errors
-/// When it cannot be read.
-pub(crate) fn sha256_of(path: &Path) -> io::Result<String> {
-    sha256_while(path, &mut vec![0; PIECE], || true)
-}
-
-/// The SHA-256 of a file, in hexadecimal, read through `buffer` while it `goes_on`.
-///
-/// # Errors
-/// When it cannot be read.
-pub(crate) fn sha256_while(
-    path: &Path,
-    buffer: &mut [u8],
-    goes_on: impl Fn() -> bool,
-) -> io::Result<String> {
-    // Should a pipe have taken the file's place since: do not wait for its writer.
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
-    let mut file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
-    let mut context = digest::Context::new(&digest::SHA256);
-    while goes_on() {
-        match file.read(buffer) {
-            Ok(0) => break,
-            Ok(read) => context.update(&buffer[..read]),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(hexadecimal(context.finish().as_ref()))
 }
 
 fn compare(name: &str, expected: &[u8], actual: &[u8]) -> Result<()> {

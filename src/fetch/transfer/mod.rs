@@ -8,3 +8,6 @@ pub(crate) mod sink;
 pub(crate) mod stdout;
 pub(crate) mod verify;
 pub(crate) mod web_page;
+
+/// An attempt makes progress when it brings at least this many new bytes.
+pub(crate) const MIN_PROGRESS_BYTES: u64 = 16 << 10;

@@ -14,9 +14,9 @@ mod missing;
 
 use crate::active_time;
 use crate::error::{Code, Error, Result};
-use crate::fetch::attempts::PROGRESS;
 use crate::fetch::events::Watcher;
 use crate::fetch::partial::{Entity, Partial};
+use crate::fetch::transfer::MIN_PROGRESS_BYTES;
 use crate::fetch::transfer::digests::Digests;
 use crate::fetch::transfer::pace::Pace;
 use crate::fetch::transfer::response::{self, Body, BodyEnd, Opened};
@@ -147,7 +147,7 @@ impl RangeStream {
         let rest = self.end - self.at;
         let brings = match self.since.elapsed() {
             young if young < MOMENT => u64::MAX, // who knows
-            _ => in_a_moment(self.at - self.body.offset, self.since).max(PROGRESS),
+            _ => in_a_moment(self.at - self.body.offset, self.since).max(MIN_PROGRESS_BYTES),
         };
         let own = match missing.share(bytes, connections) {
             Some(share) if rest >= 2 * share => share,
@@ -160,7 +160,7 @@ impl RangeStream {
 
     /// Whether its answer was shorter than asked for, and worth its request.
     fn was_cut_short(&self) -> bool {
-        self.at == self.body.end && self.at - self.body.offset >= PROGRESS
+        self.at == self.body.end && self.at - self.body.offset >= MIN_PROGRESS_BYTES
     }
 
     /// Goes on with what comes next in its response and is nobody's yet.
@@ -421,7 +421,7 @@ impl Work<'_> {
         log::info!("a segment broke: {}", error.message());
         let held = self.partial.held();
         let now = active_time::now();
-        if held >= self.held_then + PROGRESS {
+        if held >= self.held_then + MIN_PROGRESS_BYTES {
             match error.code() {
                 Code::Stalled => self.retry.stalled(now),
                 _ => self.retry.progressed(now),
