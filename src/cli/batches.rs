@@ -29,7 +29,7 @@ pub(super) async fn fetch(from: ProviderArg, arguments: Fetch) -> u8 {
         Ok(provider) => provider,
         Err(error) => return fail(&printer, &error),
     };
-    let (name, charges) = (provider.name, provider.charged);
+    let (name, charges) = (provider.name, provider.charges());
     let batch = match batch(provider, arguments) {
         Ok(batch) => batch,
         Err(error) => return fail(&printer, &error),

@@ -11,7 +11,7 @@ use crate::interrupt::Interrupt;
 use crate::manifest::append::Appender;
 use crate::provider::Provider;
 use crate::resolve::Resolver;
-use crate::resolve::charges::Charges;
+use crate::resolve::paid_requests::PaidRequests;
 use std::future::ready;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
@@ -44,7 +44,7 @@ pub(crate) async fn run(
     progress: &dyn Progress,
     mut each: impl FnMut(&FetchEnd) -> ControlFlow<()>,
 ) -> (Summary, Result<()>) {
-    let (charges, dry_run) = (batch.provider.charged, batch.options.dry_run);
+    let (charges, dry_run) = (batch.provider.charges(), batch.options.dry_run);
     let mut tally = Count::new(batch.options.fail_fast, charges);
     if dry_run {
         tally.plans(charges, batch.connection.max_charges);
@@ -60,7 +60,7 @@ async fn work(
     each: &mut dyn FnMut(&FetchEnd) -> ControlFlow<()>,
 ) -> Result<()> {
     let interrupt = Interrupt::listen()?;
-    let (name, charges) = (batch.provider.name, batch.provider.charged);
+    let (name, charges) = (batch.provider.name, batch.provider.charges());
     let mut ids = Ids::new(batch.provider.clone(), batch.origins);
     let mut options = batch.options;
     match ids.count() {
@@ -148,7 +148,7 @@ impl Count {
     /// Takes in how the batch ended.
     pub(crate) fn ran(&mut self, ran: &Ran, resolver: &Resolver) {
         self.summary.not_started = ran.not_started;
-        self.summary.charges = resolver.charges().map(Charges::count);
+        self.summary.charges = resolver.paid_requests().map(PaidRequests::count);
     }
 
     /// Counts a document; `stop` when the batch is to stop whatever became of it.

@@ -77,7 +77,7 @@ fn wanted(choice: &Choice) -> Result<Wanted> {
     let of_choice = |known: &Provider| {
         let resource = known.resource.unwrap_or_default();
         let provider = choice.provider.as_ref();
-        known.charged
+        known.charges()
             && provider.is_none_or(|name| name == known.name)
             && choice.resource.is_none_or(|kind| kind == resource)
     };

@@ -62,7 +62,7 @@ pub(crate) async fn run(
     progress: &dyn Progress,
     mut each: impl FnMut(&FetchEnd) -> ControlFlow<()>,
 ) -> (Summary, Result<()>) {
-    let (charges, dry_run) = (plan.provider.charged, plan.options.dry_run);
+    let (charges, dry_run) = (plan.provider.charges(), plan.options.dry_run);
     let mut tally = Count::new(plan.options.fail_fast, charges);
     if dry_run {
         tally.plans(charges, plan.connection.max_charges);
@@ -240,7 +240,7 @@ impl Keeper<'_> {
         let (id, row) = match read {
             Ok(read) => read,
             Err((error, shown)) => {
-                let ended = FetchEnd::unasked(shown, Err(error), provider.charged);
+                let ended = FetchEnd::unasked(shown, Err(error), provider.charges());
                 return Box::pin(std::future::ready(Some(ended)));
             }
         };
@@ -253,10 +253,10 @@ impl Keeper<'_> {
             // What was changed here is said, also where a new version replaces it.
             let right = self.is_right(&entry, &row.id).await;
             if right && entry.version == version {
-                let charged = provider.charged.then_some(false);
+                let charged = provider.charges().then_some(false);
                 let skipped = entry.skipped(provider.name, &row.id, self.mirror.folder());
                 let result = Ok(Outcome { charged, ..skipped });
-                return Some(FetchEnd::unasked(row.id, result, provider.charged));
+                return Some(FetchEnd::unasked(row.id, result, provider.charges()));
             }
             let target_options = if self.mirror.is_direct(&entry) {
                 self.old_place(&entry)
@@ -298,7 +298,7 @@ impl Keeper<'_> {
         let (folder, template) = self
             .layout
             .place(id, row.name.as_deref(), provider.name, &values);
-        let length = row.size.filter(|_| provider.charged);
+        let length = row.size.filter(|_| provider.charges());
         TargetOptions {
             file: None,
             folder: self.mirror.folder().join(folder),
@@ -325,7 +325,7 @@ impl Keeper<'_> {
         target_options: TargetOptions,
         version: Version,
     ) -> Work<'_> {
-        let charged = self.fetcher.resolver().provider().charged;
+        let charged = self.fetcher.resolver().charges();
         let mirror = Arc::clone(&self.mirror);
         let publishing = version.clone();
         let job = Job {
@@ -364,7 +364,7 @@ impl Keeper<'_> {
             // with the same name and length, which proves nothing of its content.
             let failed = |error: std::io::Error| Error::io("read", &path, &error);
             outcome.bytes = Some(path.metadata().map_err(failed)?.len());
-            if self.fetcher.resolver().provider().charged {
+            if self.fetcher.resolver().charges() {
                 log::warn!(
                     "{} was there, with the name and the length of {}: taken for it, unproven",
                     path.display(),

@@ -25,7 +25,7 @@ pub(crate) async fn run(
     let asking = || resolver.is_asking(id);
     let printing = interrupt.or_interrupted_after(
         async {
-            if resolver.charges().is_some() {
+            if resolver.charges() {
                 resolver.metadata(id).await; // it tells the servers' time, by which URLs expire
             }
             print(resolve(&resolver, id, &mut url).await?)

@@ -213,7 +213,7 @@ impl<'a> Attempts<'a> {
         if !self.permit.is_admitted() {
             let (resolver, id, retry) = (self.resolver, self.id, &mut self.retry);
             let mut asking = pin!(async {
-                if !resolver.provider().charged {
+                if resolver.may_prefetch_url() {
                     prefetched.url = Some(resolver.resolve(id, retry, Need::default()).await?);
                 } else if prefetched.metadata.is_none() {
                     prefetched.metadata = Some(resolver.metadata(id).await);
@@ -264,8 +264,8 @@ impl<'a> Attempts<'a> {
             self.retry = self.retry_anew();
         }
         let named = destination.target().is_some() || !matches!(sink, Sink::Partial(_));
-        let charged = self.resolver.provider().charged;
-        if named || !charged {
+        let metadata_first = self.resolver.metadata_first();
+        if named || !metadata_first {
             self.resolver.preconnect();
         }
         let metadata = match metadata {
@@ -281,19 +281,19 @@ impl<'a> Attempts<'a> {
             }
             None => self.resolver.metadata(self.id).await,
         };
-        if charged {
+        if !self.resolver.may_prefetch_url() {
             self.permit.asked(); // the rest is not asked for ahead
         }
         let mut digests = Digests::new(self.fetcher.options().wanted, sink);
         if let Sink::Partial(partial) = &*sink {
             // A name that is known before paying shows a clash before paying.
-            if charged {
+            if metadata_first {
                 destination.name_by(metadata.name.as_deref()).await;
             }
             if destination.look()? == TargetState::AlreadyThere {
                 return Ok(Download::NotNeeded);
             }
-            if charged {
+            if metadata_first {
                 destination.try_to_replace(partial)?;
             }
             let missing = metadata.size.unwrap_or(0).saturating_sub(partial.held());
@@ -327,7 +327,7 @@ impl<'a> Attempts<'a> {
             }
             let page = self.unproven.take();
             let name = match metadata.name.as_deref().and_then(naming::safe) {
-                Some(name) if charged => name,
+                Some(name) if metadata_first => name,
                 _ => self.name_of(&sink.entity().name, &metadata),
             };
             let error = match verify(sink, digests, lengths, (page, name)).await {
@@ -383,7 +383,7 @@ impl<'a> Attempts<'a> {
             }
             Sink::Stdout(_) => true,
         };
-        room && self.resolver.may_ask_at_once()
+        room && self.resolver.may_request_with_metadata()
     }
 
     /// Attempts until one ends with the last byte, or the target turns out to be there.
@@ -394,9 +394,8 @@ impl<'a> Attempts<'a> {
         metadata: &Metadata,
         (resolved, digests, lengths): (&mut Option<PresignedUrl>, &mut Digests, &mut Lengths),
     ) -> Result<TargetState> {
-        let charged = self.resolver.provider().charged;
         if let Sink::Partial(partial) = &*sink
-            && charged
+            && self.resolver.charges()
             && partial.is_complete()
             && metadata.size.is_none_or(|size| size == partial.position())
         {
@@ -418,7 +417,8 @@ impl<'a> Attempts<'a> {
         };
         loop {
             let http = self.resolver.http();
-            if used && !charged && url.is_about_to_end(http.clock().now()) {
+            if used && self.resolver.may_request_again() && url.is_about_to_end(http.clock().now())
+            {
                 log::info!("the URL is about to expire; asking for a new one");
                 url = self.resolve(Need::default(), sink).await?;
             }
@@ -660,7 +660,7 @@ impl<'a> Attempts<'a> {
                 pace,
                 connections: options.connections,
                 jobs: options.jobs,
-                charged: self.resolver.provider().charged,
+                charged: self.resolver.charges(),
             };
             if segments.are_for(&body, partial) {
                 let retry = &self.retry;
@@ -680,7 +680,7 @@ impl<'a> Attempts<'a> {
         sink: &Sink,
         state: &mut AttemptState,
     ) -> Result<PresignedUrl> {
-        if state.renewed && !self.resolver.provider().charged {
+        if state.renewed && self.resolver.may_request_again() {
             return Err(still_expired());
         }
         log::info!("the URL expired; asking for a new one");

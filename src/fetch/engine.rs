@@ -19,7 +19,7 @@ use crate::fetch::transfer::sink::Sink;
 use crate::fetch::transfer::verify::Wanted;
 use crate::interrupt::Interrupt;
 use crate::model::{DocumentId, fingerprint};
-use crate::resolve::charges::Charges;
+use crate::resolve::paid_requests::PaidRequests;
 use crate::resolve::{Metadata, Resolver};
 use crate::secret::admit;
 use crate::state::files::allow_open_files;
@@ -163,7 +163,9 @@ impl Fetcher {
 
     /// Whether the batch pays for no further document.
     pub fn has_stopped(&self) -> bool {
-        self.resolver.charges().is_some_and(Charges::is_stopped)
+        self.resolver
+            .paid_requests()
+            .is_some_and(PaidRequests::is_stopped)
     }
 
     /// Fetches one document, the batch's `order`-th. Call in ascending `order`; poll the future at any
@@ -202,7 +204,7 @@ impl Fetcher {
                 interrupt,
             };
             let result = work.bring_in_the_end().await;
-            let paid = self.resolver.charges();
+            let paid = self.resolver.paid_requests();
             let charged = paid.map(|requests| requests.take_charged(id));
             let Attempts { watcher, facts, .. } = &mut work.attempts;
             let result = match result {
@@ -329,13 +331,13 @@ impl<'a> Work<'a> {
     }
 
     /// The storage host of the document's URL, where a paid retrieval brought it.
-    fn paid_at(&self) -> Option<(&'a Charges, String)> {
+    fn paid_at(&self) -> Option<(&'a PaidRequests, String)> {
         let options = &self.fetcher.options;
         if options.fail_fast || options.stdout {
             return None;
         }
         Some((
-            self.fetcher.resolver.charges()?,
+            self.fetcher.resolver.paid_requests()?,
             self.attempts.storage_host()?,
         ))
     }
@@ -428,7 +430,7 @@ impl<'a> Work<'a> {
         let found = &mut self.attempts.facts.found;
         found.get_or_insert(partial.resumed_from());
         let mut proven = Ok(());
-        if fetcher.resolver.provider().charged {
+        if fetcher.resolver.charges() {
             proven = fetcher.folders.prove(destination.folder(), &mut partial);
         }
         match proven.and_then(|()| destination.try_to_replace(&partial)) {
@@ -553,13 +555,13 @@ impl<'a> Work<'a> {
             });
         }
         let destination = &mut self.destination;
-        let charged = fetcher.resolver.provider().charged;
+        let metadata_first = fetcher.resolver.metadata_first();
         let naming = async {
             let metadata = match &self.job.metadata {
                 Some(metadata) => metadata.clone(),
                 None => fetcher.resolver.metadata(id).await,
             };
-            if charged || self.job.metadata.is_some() {
+            if metadata_first || self.job.metadata.is_some() {
                 destination.name_by(metadata.name.as_deref()).await;
             }
             Ok(metadata)

@@ -40,7 +40,7 @@ pub struct Provider {
     /// How the presigned URL is handed over.
     pub handoff: Handoff,
     /// Whether resolving a document may cost money: then it is asked for once.
-    pub charged: bool,
+    pub(crate) charged: bool,
     /// The rates to stay inside, all at once.
     pub budget: &'static [Rate],
     /// A free route that tells a document's name and size.
@@ -186,6 +186,11 @@ impl Credentials {
 }
 
 impl Provider {
+    /// Whether resolving a document may cost money.
+    pub fn charges(&self) -> bool {
+        self.charged
+    }
+
     /// Checks a document's id as this provider writes them.
     ///
     /// # Errors

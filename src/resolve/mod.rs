@@ -5,13 +5,13 @@
 //! repeated by the retry policy; one that may be charged is the [`ledger`]'s to permit.
 
 mod answer;
-pub(crate) mod charges;
 mod fields;
 pub(crate) mod filter;
 mod handoff;
 pub(crate) mod ledger;
 pub(crate) mod listing;
 mod page;
+pub(crate) mod paid_requests;
 mod prefetch;
 pub(crate) mod retrieval;
 pub(crate) mod row;
@@ -30,8 +30,8 @@ use crate::model::{DocumentId, LARGEST_SIZE, fingerprint};
 use crate::provider::{Auth, Credentials, MetadataRoute, Provider, Resource};
 use crate::secret::{Secret, admit};
 use crate::state::records::StateFolder;
-use charges::Charges;
 use ledger::Ledger;
+use paid_requests::PaidRequests;
 use prefetch::LastStorage;
 use reqwest::Method;
 use reqwest::header::{AUTHORIZATION, HeaderName};
@@ -103,7 +103,7 @@ pub struct Resolver {
     http: Http,
     token: TokenCache,
     ledger: Ledger,
-    charges: Charges,
+    paid_requests: PaidRequests,
     storage: LastStorage,
     retry: Policy,
 }
@@ -129,7 +129,7 @@ impl Resolver {
             http,
             token,
             ledger,
-            charges: Charges::new(settings.max_charges),
+            paid_requests: PaidRequests::new(settings.max_charges),
             storage,
             provider,
             base,
@@ -174,9 +174,31 @@ impl Resolver {
         })
     }
 
-    /// Whether the metadata and the URL may be asked for at the same time: where only documents are
-    /// paid for, and no rate budget makes the one wait for the other.
-    pub fn may_ask_at_once(&self) -> bool {
+    /// Whether the provider may charge for a URL.
+    pub fn charges(&self) -> bool {
+        self.provider.charges()
+    }
+
+    /// Whether a document's name and size must be known before its URL is requested, so that a name that
+    /// is taken, or too little room, shows before the provider charges.
+    pub fn metadata_first(&self) -> bool {
+        self.charges()
+    }
+
+    /// Whether a URL may be requested before the document's turn: only where URLs are free.
+    pub fn may_prefetch_url(&self) -> bool {
+        !self.charges()
+    }
+
+    /// Whether a new URL may be requested while the storage still takes the present one: only where URLs
+    /// are free.
+    pub fn may_request_again(&self) -> bool {
+        !self.charges()
+    }
+
+    /// Whether a document's metadata and its URL may be requested at the same time: only where the
+    /// metadata is of a document, and no rate budget makes one request wait for the other.
+    pub fn may_request_with_metadata(&self) -> bool {
         let documents = self.provider.resource.unwrap_or_default() == Resource::Documents;
         self.provider.metadata.is_some() && documents && !self.http.is_limited()
     }

@@ -1,9 +1,9 @@
 //! A retrieval that may be charged: the ledger decides whether a request is sent, and has its record
 //! before the first byte leaves.
 
-use super::charges::{Charged, Charges};
 use super::ledger::UnderWay;
 use super::ledger::table::{Event, RetrievalRequest, State, Verdict};
+use super::paid_requests::{Charged, PaidRequests};
 use super::{Need, Resolver};
 use crate::active_time;
 use crate::error::{Code, Error, Result};
@@ -88,7 +88,7 @@ impl Resolver {
         let note = async |event: Event<'_>| entry.lock().await.note(event, clock.best()).await;
         loop {
             let waiting = active_time::now();
-            let permit = self.charges.permit(id).await?;
+            let permit = self.paid_requests.permit(id).await?;
             retry.paused(active_time::since(waiting));
             let permit = std::sync::Mutex::new(permit);
             let before_send = async || {
@@ -212,8 +212,8 @@ impl Resolver {
     }
 
     /// The paid requests of this run; none where the provider never charges.
-    pub fn charges(&self) -> Option<&Charges> {
-        self.provider.charged.then_some(&self.charges)
+    pub fn paid_requests(&self) -> Option<&PaidRequests> {
+        self.provider.charged.then_some(&self.paid_requests)
     }
 
     /// What a real run would pay for a document, of which a part is here already if it has `begun`; none

@@ -9,7 +9,7 @@
 
 use crate::error::{Code, Error};
 use crate::model::{DocumentId, locked};
-use crate::resolve::charges::Charges;
+use crate::resolve::paid_requests::PaidRequests;
 use std::collections::HashMap;
 use std::sync::Mutex;
 use tokio::sync::{Notify, oneshot};
@@ -49,7 +49,7 @@ pub enum AfterFailure<'a> {
 #[derive(Debug)]
 pub struct Probe<'a> {
     outages: &'a Outages,
-    charges: &'a Charges,
+    charges: &'a PaidRequests,
     host: String,
     id: DocumentId,
 }
@@ -60,7 +60,7 @@ impl Outages {
         &'a self,
         (host, id): (&str, &DocumentId),
         error: &Error,
-        charges: &'a Charges,
+        charges: &'a PaidRequests,
     ) -> AfterFailure<'a> {
         if !counts(error) || charges.is_stopped() {
             return AfterFailure::Stands;
@@ -94,7 +94,7 @@ impl Outages {
     }
 
     /// A document arrived from `host`: the documents that wait for it are tried again.
-    pub fn succeeded(&self, host: &str, charges: &Charges) {
+    pub fn succeeded(&self, host: &str, charges: &PaidRequests) {
         let mut hosts = locked(&self.hosts);
         let Some(of_host) = hosts.get_mut(host) else {
             return;
@@ -185,7 +185,11 @@ mod tests {
     }
 
     /// Fails so many documents at one host; the last one's fate.
-    fn fail<'a>(outages: &'a Outages, charges: &'a Charges, names: &[&str]) -> AfterFailure<'a> {
+    fn fail<'a>(
+        outages: &'a Outages,
+        charges: &'a PaidRequests,
+        names: &[&str],
+    ) -> AfterFailure<'a> {
         let fates = names
             .iter()
             .map(|name| outages.failed(("h", &id(name)), &broken(), charges));
@@ -194,7 +198,7 @@ mod tests {
 
     #[test]
     fn the_third_failure_in_a_row_probes_and_its_failure_stops_paying() {
-        let (outages, charges) = (Outages::default(), Charges::new(None));
+        let (outages, charges) = (Outages::default(), PaidRequests::new(None));
         let AfterFailure::Waits(mut first) = fail(&outages, &charges, &["a"]) else {
             panic!("the first waits");
         };
@@ -209,7 +213,7 @@ mod tests {
 
     #[test]
     fn a_probe_that_others_have_overtaken_stops_nothing() {
-        let (outages, charges) = (Outages::default(), Charges::new(None));
+        let (outages, charges) = (Outages::default(), PaidRequests::new(None));
         let AfterFailure::Probes(stale) = fail(&outages, &charges, &["a", "b", "c"]) else {
             panic!("the third probes");
         };
@@ -227,7 +231,7 @@ mod tests {
 
     #[test]
     fn what_concerns_a_document_itself_counts_for_no_other() {
-        let (outages, charges) = (Outages::default(), Charges::new(None));
+        let (outages, charges) = (Outages::default(), PaidRequests::new(None));
         for error in [
             Error::new(Code::ChargeRefused, "expired"),
             Error::new(Code::TargetExists, "exists"),

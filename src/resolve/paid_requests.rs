@@ -2,7 +2,7 @@
 //!
 //! A paid request needs a [`Permit`]. `--max-charges` limits the permits; a refused request gives its
 //! permit back. After three paid requests in a row that ended in doubt there are no more permits, and
-//! none while the batch finds out whether any document can come ([`Charges::pause`]).
+//! none while the batch finds out whether any document can come ([`PaidRequests::pause`]).
 
 use crate::error::{Code, Error, Result};
 use crate::model::{DocumentId, locked};
@@ -15,7 +15,7 @@ const DOUBTS: u32 = 3;
 
 /// The paid requests of this process.
 #[derive(Debug)]
-pub struct Charges {
+pub struct PaidRequests {
     /// The most that may be sent and not refused.
     limit: Option<u64>,
     state: Mutex<State>,
@@ -59,7 +59,7 @@ impl State {
 /// doubt.
 #[derive(Debug)]
 pub struct Permit<'a> {
-    charges: &'a Charges,
+    charges: &'a PaidRequests,
     id: &'a DocumentId,
     charged: Charged,
 }
@@ -75,7 +75,7 @@ pub enum Charged {
     InDoubt,
 }
 
-impl Charges {
+impl PaidRequests {
     /// At most `limit` paid requests that are not refused.
     pub fn new(limit: Option<u64>) -> Self {
         Self {
@@ -145,7 +145,7 @@ impl Charges {
         locked(&self.state).stopped.is_some()
     }
 
-    /// Sends no paid request but for the document `probe`, until [`Charges::resume`].
+    /// Sends no paid request but for the document `probe`, until [`PaidRequests::resume`].
     pub fn pause(&self, probe: &DocumentId) {
         locked(&self.state).probes.insert(probe.clone());
     }
@@ -227,11 +227,11 @@ mod tests {
         DocumentId::parse("00f2", None).unwrap()
     }
 
-    fn permit<'a>(charges: &'a Charges, id: &'a DocumentId) -> Option<Result<Permit<'a>>> {
+    fn permit<'a>(charges: &'a PaidRequests, id: &'a DocumentId) -> Option<Result<Permit<'a>>> {
         charges.permit(id).now_or_never()
     }
 
-    fn send(charges: &Charges, outcome: Charged) {
+    fn send(charges: &PaidRequests, outcome: Charged) {
         let id = id();
         let mut permit = permit(charges, &id).unwrap().unwrap();
         permit.leave().unwrap();
@@ -240,7 +240,7 @@ mod tests {
 
     #[test]
     fn a_refused_request_gives_its_permit_back() {
-        let (charges, id) = (Charges::new(Some(1)), id());
+        let (charges, id) = (PaidRequests::new(Some(1)), id());
         send(&charges, Charged::No);
         assert_eq!((charges.count(), charges.take_charged(&id)), (0, false));
         send(&charges, Charged::Yes);
@@ -252,7 +252,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_document_waits_while_a_request_may_still_be_refused() {
-        let (charges, id) = (Charges::new(Some(1)), id());
+        let (charges, id) = (PaidRequests::new(Some(1)), id());
         let mut first = charges.permit(&id).await.unwrap();
         first.leave().unwrap();
         assert!(permit(&charges, &id).is_none());
@@ -263,7 +263,7 @@ mod tests {
 
     #[test]
     fn three_doubts_in_a_row_end_it_and_an_answer_begins_the_count_anew() {
-        let (charges, id) = (Charges::new(None), id());
+        let (charges, id) = (PaidRequests::new(None), id());
         for outcome in [
             Charged::InDoubt,
             Charged::InDoubt,
@@ -281,7 +281,7 @@ mod tests {
 
     #[test]
     fn a_request_that_is_dropped_after_it_left_is_in_doubt() {
-        let (charges, id) = (Charges::new(Some(1)), id());
+        let (charges, id) = (PaidRequests::new(Some(1)), id());
         drop(permit(&charges, &id).unwrap().unwrap());
         assert_eq!(charges.count(), 0);
         let mut sent = permit(&charges, &id).unwrap().unwrap();
@@ -292,7 +292,7 @@ mod tests {
 
     #[test]
     fn a_refusal_takes_no_earlier_charge_of_the_document_back() {
-        let (charges, id) = (Charges::new(None), id());
+        let (charges, id) = (PaidRequests::new(None), id());
         send(&charges, Charged::Yes);
         send(&charges, Charged::No);
         assert_eq!((charges.count(), charges.take_charged(&id)), (1, true));
@@ -301,7 +301,7 @@ mod tests {
 
     #[tokio::test]
     async fn nothing_leaves_in_a_pause_but_for_the_document_that_ends_it() {
-        let (charges, id) = (Charges::new(None), id());
+        let (charges, id) = (PaidRequests::new(None), id());
         let probe = DocumentId::parse("probe", None).unwrap();
         let mut early = charges.permit(&id).await.unwrap();
         charges.pause(&probe);
