@@ -4,9 +4,9 @@
 use super::values;
 use crate::config::settings::{Connection, RateLimit};
 use crate::config::variables::OPTION_PREFIX;
+use crate::fetch::options::Connections;
 use crate::fetch::target::destination::IfExists;
 use crate::fetch::target::naming::Template;
-use crate::fetch::transfer::segments::Connections;
 use crate::provider::Resource;
 use crate::resolve::filter::Filter;
 use crate::sandbox::Fault;

@@ -9,10 +9,10 @@ use crate::config::settings::Connection;
 use crate::error::{Code, Error, Result};
 use crate::fetch::batch::queue::FetchEnd;
 use crate::fetch::engine::Options;
+use crate::fetch::options::DigestOptions;
 use crate::fetch::outcome::Summary;
 use crate::fetch::target::destination::{IfExists, TargetOptions};
 use crate::fetch::target::naming::Template;
-use crate::fetch::transfer::verify::Wanted;
 use crate::provider::Provider;
 use crate::ui::{Look, Printer};
 use rustix::fs::FileType;
@@ -92,9 +92,9 @@ pub(super) async fn sync(arguments: Sync) -> u8 {
         limit,
         verify,
         options: Options {
-            wanted: Wanted {
+            digests: DigestOptions {
                 expected_sha256: None,
-                sha256: true,
+                compute_sha256: true,
             },
             ..options(&batch, target_options, &connection)
         },
@@ -121,7 +121,7 @@ fn options(batch: &BatchArgs, target_options: TargetOptions, connection: &Connec
         jobs: usize::from(batch.jobs),
         connections: batch.connections,
         stdout: false,
-        wanted: Wanted::default(),
+        digests: DigestOptions::default(),
         dry_run: batch.dry_run,
         resume: !batch.no_resume,
         patience: connection.retry_max_time,
@@ -268,9 +268,9 @@ fn batch(provider: Provider, arguments: Fetch) -> Result<Batch> {
         origins,
         options: Options {
             stdout,
-            wanted: Wanted {
+            digests: DigestOptions {
                 expected_sha256: arguments.sha256,
-                sha256: batch.output_args.json || batch.manifest.is_some(),
+                compute_sha256: batch.output_args.json || batch.manifest.is_some(),
             },
             ..options(&batch, target_options, &connection)
         },

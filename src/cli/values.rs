@@ -2,8 +2,8 @@
 //! was expected.
 
 use crate::config::settings::RateLimit;
+use crate::fetch::options::Connections;
 use crate::fetch::target::naming::Template;
-use crate::fetch::transfer::segments::Connections;
 use crate::model::{MOST_REQUESTS, Rate, parse_duration, parse_size};
 use crate::secret::Secret;
 use clap::builder::RangedI64ValueParser;

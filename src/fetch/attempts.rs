@@ -9,13 +9,11 @@ use crate::fetch::batch::permits::BatchPermit;
 use crate::fetch::partial::sidecar::Refused;
 use crate::fetch::target::destination::{Destination, TargetState};
 use crate::fetch::target::naming;
-use crate::fetch::transfer::MIN_PROGRESS_BYTES;
-use crate::fetch::transfer::digests::{Compared, Digests};
-use crate::fetch::transfer::response::{self, Body, BodyEnd, Opened};
-use crate::fetch::transfer::segments::{Segments, SegmentsEnd};
-use crate::fetch::transfer::sink::Sink;
-use crate::fetch::transfer::verify::{Lengths, check_length};
-use crate::fetch::transfer::web_page::{self, Expected, FIRST_BYTES, Verdict};
+use crate::fetch::transfer::web_page::{self, ExpectedDocument, MAX_SNIFFED_BYTES, PageVerdict};
+use crate::fetch::transfer::{
+    self, Body, BodyEnd, DigestReport, Digests, KnownLengths, MIN_PROGRESS_BYTES, Segments,
+    SegmentsEnd, Sink, StorageAnswer,
+};
 use crate::http::backoff::{self, Retry};
 use crate::http::headers::is_strong;
 use crate::http::presigned::{PresignedUrl, shown_host};
@@ -284,7 +282,7 @@ impl<'a> Attempts<'a> {
         if !self.resolver.may_prefetch_url() {
             self.permit.asked(); // the rest is not asked for ahead
         }
-        let mut digests = Digests::new(self.fetcher.options().wanted, sink);
+        let mut digests = Digests::new(self.fetcher.options().digests, sink);
         if let Sink::Partial(partial) = &*sink {
             // A name that is known before paying shows a clash before paying.
             if metadata_first {
@@ -301,9 +299,9 @@ impl<'a> Attempts<'a> {
         }
         self.resolver.preconnect();
         loop {
-            let mut lengths = Lengths {
+            let mut lengths = KnownLengths {
                 metadata: metadata.size,
-                ..Lengths::default()
+                ..KnownLengths::default()
             };
             let retry = self.retry.clone();
             self.screen_partial(sink, &metadata, &mut digests)?;
@@ -340,7 +338,7 @@ impl<'a> Attempts<'a> {
             self.retry = retry; // a web page is no progress
             self.watcher.retrying(&error);
             self.retry.pause(error).await?;
-            digests = Digests::new(self.fetcher.options().wanted, sink);
+            digests = Digests::new(self.fetcher.options().digests, sink);
         }
     }
 
@@ -351,7 +349,7 @@ impl<'a> Attempts<'a> {
         destination: &mut Destination<'_>,
         sink: &Sink,
     ) -> Result<Option<Download>> {
-        let wanted = self.fetcher.options().wanted;
+        let wanted = self.fetcher.options().digests;
         let Sink::Partial(partial) = sink else {
             return Ok(None);
         };
@@ -364,7 +362,9 @@ impl<'a> Attempts<'a> {
         else {
             return Ok(None);
         };
-        let Compared { sha256, .. } = Digests::new(wanted, sink).check(partial.position()).await?;
+        let DigestReport { sha256, .. } = Digests::new(wanted, sink)
+            .verify(partial.position())
+            .await?;
         Ok(Some(
             match settle(destination, &refused.name, sink).await? {
                 TargetState::Writable => Download::Complete { sha256 },
@@ -392,7 +392,7 @@ impl<'a> Attempts<'a> {
         destination: &mut Destination<'_>,
         sink: &mut Sink,
         metadata: &Metadata,
-        (resolved, digests, lengths): (&mut Option<PresignedUrl>, &mut Digests, &mut Lengths),
+        (resolved, digests, lengths): (&mut Option<PresignedUrl>, &mut Digests, &mut KnownLengths),
     ) -> Result<TargetState> {
         if let Sink::Partial(partial) = &*sink
             && self.resolver.charges()
@@ -425,31 +425,32 @@ impl<'a> Attempts<'a> {
             used = true;
             self.facts.requests += 1;
             let (missing, entity) = sink.missing();
-            let opened = response::open(http, &url, &missing, entity).await;
+            let opened = transfer::open(http, &url, &missing, entity).await;
             let opened = self.screen(opened, &url, metadata).await;
-            if let Ok(Opened::Complete | Opened::Body(_)) = &opened {
+            if let Ok(StorageAnswer::NothingMissing | StorageAnswer::Body(_)) = &opened {
                 url.proven = true;
             }
             let error = match opened {
-                Ok(Opened::Complete) => {
+                Ok(StorageAnswer::NothingMissing) => {
                     lengths.announced = Some(sink.position());
                     let name = self.name_of(&sink.entity().name, metadata);
                     return settle(destination, &name, sink).await;
                 }
-                Ok(Opened::StartOver { why, other }) => {
-                    self.start_over(sink, digests, &mut state, why, other)?;
+                Ok(StorageAnswer::StartOver { why, changed }) => {
+                    self.start_over(sink, digests, &mut state, why, changed)?;
                     continue;
                 }
-                Ok(Opened::Expired) => {
+                Ok(StorageAnswer::Expired) => {
                     url = self.renew(&url, sink, &mut state).await?;
                     used = false;
                     continue;
                 }
-                Ok(Opened::NotThere(error)) => match self.wait_for_object(&url, error).await {
+                Ok(StorageAnswer::NotFound(error)) => match self.wait_for_object(&url, error).await
+                {
                     Ok(()) => continue,
                     Err(error) => error,
                 },
-                Ok(Opened::Body(body)) => {
+                Ok(StorageAnswer::Body(body)) => {
                     self.facts.media_type.clone_from(&body.media_type);
                     let name = self.name_of(&body.entity.name, metadata);
                     if settle(destination, &name, sink).await? == TargetState::AlreadyThere {
@@ -463,9 +464,9 @@ impl<'a> Attempts<'a> {
                         self.start_over(sink, digests, &mut state, why, other)?;
                     }
                     lengths.announced = body.entity.total;
-                    lengths.end_was_marked = body.end_is_marked;
+                    lengths.end_is_marked = body.end_is_marked;
                     sink.begin(body.entity.clone())?;
-                    digests.expect(sink.entity());
+                    digests.expect_checksum_of(sink.entity());
                     sink.hold_back(self.unproven.is_some());
                     self.tell_start(destination, sink, body.entity.total);
                     let segments = state.ranges.then_some(&url);
@@ -516,18 +517,18 @@ impl<'a> Attempts<'a> {
     /// Refuses a body that is a web page instead of the document. Notes one that must be proven first.
     async fn screen(
         &mut self,
-        opened: Result<Opened>,
+        opened: Result<StorageAnswer>,
         url: &PresignedUrl,
         metadata: &Metadata,
-    ) -> Result<Opened> {
+    ) -> Result<StorageAnswer> {
         let mut opened = opened?;
-        if let Opened::Body(body) = &mut opened
+        if let StorageAnswer::Body(body) = &mut opened
             && body.offset == 0
         {
             self.unproven = None;
             if body.starts_as_html().await? {
-                let proven = self.fetcher.options().wanted.expected_sha256.is_some();
-                let expected = Expected {
+                let proven = self.fetcher.options().digests.expected_sha256.is_some();
+                let expected = ExpectedDocument {
                     name: None,
                     size: metadata.size,
                     announced: body.entity.total,
@@ -554,15 +555,15 @@ impl<'a> Attempts<'a> {
         let Sink::Partial(partial) = &*sink else {
             return Ok(());
         };
-        if web_page::starts_as_html(&partial.first_bytes(FIRST_BYTES)?, true) != Some(true) {
+        if web_page::starts_as_html(&partial.first_bytes(MAX_SNIFFED_BYTES)?, true) != Some(true) {
             return Ok(());
         }
         let Entity { name, total, .. } = partial.entity().clone();
-        let expected = Expected {
+        let expected = ExpectedDocument {
             name: None,
             size: metadata.size,
             announced: total,
-            proven: digests.proves(),
+            proven: digests.has_expected_digest(),
         };
         let judged = self.judge(
             expected,
@@ -581,7 +582,7 @@ impl<'a> Attempts<'a> {
     /// Judges what starts as HTML and came from `host`.
     fn judge(
         &mut self,
-        expected: Expected<'_>,
+        expected: ExpectedDocument<'_>,
         (told, in_url): (&Name, Option<&str>),
         metadata: &Metadata,
         host: &str,
@@ -593,13 +594,13 @@ impl<'a> Attempts<'a> {
             .as_deref()
             .or(told.told.as_deref())
             .or(by_user)
-            .or(in_url.filter(|name| web_page::is_usual(name)));
+            .or(in_url.filter(|name| web_page::is_usual_web_page_name(name)));
         let is_named = by_metadata.is_some() || told.told.is_some();
-        let refused = |why: &str| web_page::refused(host, why, is_named);
-        match web_page::judge(Expected { name, ..expected }) {
-            Verdict::Document => Ok(()),
-            Verdict::Page(why) => Err(refused(&why)),
-            Verdict::Unproven(why) => {
+        let refused = |why: &str| web_page::refusal(host, why, is_named);
+        match web_page::judge(ExpectedDocument { name, ..expected }) {
+            PageVerdict::Document => Ok(()),
+            PageVerdict::WebPage(why) => Err(refused(&why)),
+            PageVerdict::Unproven(why) => {
                 self.unproven = Some(refused(&why));
                 Ok(())
             }
@@ -621,7 +622,7 @@ impl<'a> Attempts<'a> {
         let (why, other) = match self.read(body, segments, sink, digests).await? {
             SegmentsEnd::Body(BodyEnd::Complete) => return Ok(AttemptEnd::Complete),
             SegmentsEnd::Expired => return Ok(AttemptEnd::Expired),
-            SegmentsEnd::NotThere(error) => {
+            SegmentsEnd::NotFound(error) => {
                 state.moved_to(sink.held(), &mut self.retry, false);
                 if let Some(url) = segments
                     && self.wait_for_object(url, error).await.is_err()
@@ -662,7 +663,7 @@ impl<'a> Attempts<'a> {
                 jobs: options.jobs,
                 charged: self.resolver.charges(),
             };
-            if segments.are_for(&body, partial) {
+            if segments.are_worthwhile_for(&body, partial) {
                 let retry = &self.retry;
                 return segments.copy(body, retry, partial, digests, watcher).await;
             }
@@ -805,15 +806,15 @@ impl<'a> Attempts<'a> {
 async fn verify(
     sink: &mut Sink,
     digests: Digests,
-    lengths: Lengths,
+    lengths: KnownLengths,
     (page, name): (Option<Error>, String),
 ) -> Result<Option<String>> {
     if page.is_none() {
         sink.flush().await?;
     }
-    let (position, proves) = (sink.position(), digests.proves());
-    let checked = match check_length(position, lengths, proves) {
-        Ok(()) => digests.check(position).await,
+    let (position, proves) = (sink.position(), digests.has_expected_digest());
+    let checked = match lengths.check(position, proves) {
+        Ok(()) => digests.verify(position).await,
         Err(error) => Err(error),
     };
     let is_wrong =
@@ -821,8 +822,8 @@ async fn verify(
     let wrong = checked.as_ref().is_err_and(is_wrong);
     let refused = matches!(
         &checked,
-        Ok(Compared {
-            refused: Some(_),
+        Ok(DigestReport {
+            checksum_mismatch: Some(_),
             ..
         })
     );
@@ -841,16 +842,16 @@ async fn verify(
     }
     match (checked?, sink) {
         (
-            Compared {
+            DigestReport {
                 sha256,
-                refused: None,
+                checksum_mismatch: None,
             },
             _,
         ) => Ok(sha256),
         (
-            Compared {
+            DigestReport {
                 sha256: Some(sha256),
-                refused: Some(error),
+                checksum_mismatch: Some(error),
             },
             Sink::Partial(partial),
         ) => {
@@ -859,8 +860,8 @@ async fn verify(
             Err(error)
         }
         (
-            Compared {
-                refused: Some(error),
+            DigestReport {
+                checksum_mismatch: Some(error),
                 ..
             },
             _,

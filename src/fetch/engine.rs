@@ -9,14 +9,13 @@ use crate::error::{Code, Error, Result};
 use crate::fetch::batch::outages::{AfterFailure, Outages, Probe};
 use crate::fetch::batch::permits::{BatchLimits, BatchPermit};
 use crate::fetch::batch::queue::FetchEnd;
+use crate::fetch::options::Connections;
+use crate::fetch::options::DigestOptions;
 use crate::fetch::partial::publish;
 use crate::fetch::target::claimed_paths::ClaimedPaths;
 use crate::fetch::target::destination::{Announce, Destination, TargetOptions, TargetState};
 use crate::fetch::target::writable::Folders;
-use crate::fetch::transfer::pace::Pace;
-use crate::fetch::transfer::segments::Connections;
-use crate::fetch::transfer::sink::Sink;
-use crate::fetch::transfer::verify::Wanted;
+use crate::fetch::transfer::{Pace, Sink};
 use crate::interrupt::Interrupt;
 use crate::model::{DocumentId, fingerprint};
 use crate::resolve::paid_requests::PaidRequests;
@@ -79,8 +78,8 @@ pub struct Options {
     pub connections: Connections,
     /// Write to standard output instead.
     pub stdout: bool,
-    /// What to check.
-    pub wanted: Wanted,
+    /// Which digests to compute and compare.
+    pub digests: DigestOptions,
     /// Resolve and write nothing.
     pub dry_run: bool,
     /// Go on where an earlier run stopped.

@@ -6,9 +6,9 @@
 //! time as a transfer, and goes on beside it. What is short is hashed at its end.
 
 use crate::error::{Code, Error, Result};
+use crate::fetch::options::DigestOptions;
 use crate::fetch::partial::Entity;
 use crate::fetch::transfer::sink::Sink;
-use crate::fetch::transfer::verify::Wanted;
 use crate::http::headers::Checksum;
 use crate::model::{hexadecimal, locked};
 use crate::state::files::read_piece;
@@ -29,7 +29,7 @@ const PIECE: usize = 128 << 10;
 /// Digests of everything that went into a sink, from its first byte on.
 #[derive(Debug)]
 pub(crate) struct Digests {
-    wanted: Wanted,
+    wanted: DigestOptions,
     /// The partial's file and its path; none for a pipe.
     file: Option<(Arc<File>, PathBuf)>,
     sha256: Option<Running>,
@@ -211,24 +211,24 @@ impl Thread {
 
 impl Digests {
     /// What is `wanted` of the bytes that `sink` has, and will have.
-    pub(crate) fn new(wanted: Wanted, sink: &Sink) -> Self {
+    pub(crate) fn new(wanted: DigestOptions, sink: &Sink) -> Self {
         let mut digests = Self {
             wanted,
             file: match sink {
                 Sink::Partial(partial) => Some((partial.file(), partial.path().to_owned())),
                 Sink::Stdout(_) => None,
             },
-            sha256: (wanted.sha256 || wanted.expected_sha256.is_some())
+            sha256: (wanted.compute_sha256 || wanted.expected_sha256.is_some())
                 .then(|| Running::new(Checksum::Sha256)),
             checksum: None,
             is_late: false,
         };
-        digests.expect(sink.entity());
+        digests.expect_checksum_of(sink.entity());
         digests
     }
 
     /// Takes note of the checksum that was announced for `entity`, unless it is too late for it.
-    pub(crate) fn expect(&mut self, entity: &Entity) {
+    pub(crate) fn expect_checksum_of(&mut self, entity: &Entity) {
         let announced = entity.checksum.as_ref();
         let expected = self
             .checksum
@@ -241,7 +241,7 @@ impl Digests {
     }
 
     /// The sink took these bytes, and holds all up to `position` now.
-    pub(crate) fn took(&mut self, bytes: &[u8], position: u64) {
+    pub(crate) fn update(&mut self, bytes: &[u8], position: u64) {
         self.is_late = self.file.is_none();
         let checksum = self.checksum.as_mut().map(|(.., running)| running);
         for running in self.sha256.iter_mut().chain(checksum) {
@@ -265,7 +265,7 @@ impl Digests {
     }
 
     /// Whether there will be something to check the bytes against.
-    pub(crate) fn proves(&self) -> bool {
+    pub(crate) fn has_expected_digest(&self) -> bool {
         self.wanted.expected_sha256.is_some() || self.checksum.is_some()
     }
 
@@ -274,11 +274,11 @@ impl Digests {
     /// # Errors
     /// [`Code::DigestMismatch`] of the expected SHA-256, with both values; [`Code::LocalIo`] when the file
     /// cannot be read.
-    pub(crate) async fn check(self, position: u64) -> Result<Compared> {
+    pub(crate) async fn verify(self, position: u64) -> Result<DigestReport> {
         let (file, path) = self.file.unzip();
         let (file, path) = (file.as_ref(), path.unwrap_or_default());
         let unreadable = |error| Error::io("read", &path, &error);
-        let mut checked = Compared::default();
+        let mut checked = DigestReport::default();
         if let Some(running) = self.sha256 {
             let actual = running.finish(file, position).await.map_err(unreadable)?;
             if let Some(expected) = self.wanted.expected_sha256 {
@@ -302,18 +302,19 @@ impl Digests {
             let actual = running.finish(file, position).await.map_err(unreadable)?;
             checked.sha256 = Some(hexadecimal(&actual));
         }
-        checked.refused = Some(error);
+        checked.checksum_mismatch = Some(error);
         Ok(checked)
     }
 }
 
 /// What a check of all bytes found.
 #[derive(Debug, Default)]
-pub(crate) struct Compared {
+pub(crate) struct DigestReport {
     /// Their SHA-256 in hexadecimal, where it was computed.
     pub sha256: Option<String>,
-    /// [`Code::DigestMismatch`], with both values, when the storage's checksum is not theirs.
-    pub refused: Option<Error>,
+    /// [`Code::DigestMismatch`], with both values, when the bytes do not have the checksum that the
+    /// storage announced.
+    pub checksum_mismatch: Option<Error>,
 }
 
 fn compare(name: &str, expected: &[u8], actual: &[u8]) -> Result<()> {
@@ -358,9 +359,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_wrong_checksum_is_named_with_both_values() {
-        let wanted = Wanted {
-            sha256: true,
-            ..Wanted::default()
+        let wanted = DigestOptions {
+            compute_sha256: true,
+            ..DigestOptions::default()
         };
         let mut digests = Digests::new(wanted, &Sink::stdout());
         let mut sink = Sink::stdout();
@@ -370,9 +371,9 @@ mod tests {
             ..Entity::default()
         })
         .unwrap();
-        digests.expect(sink.entity());
-        digests.took(b"123456789", 9);
-        let error = digests.check(9).await.unwrap().refused.unwrap();
+        digests.expect_checksum_of(sink.entity());
+        digests.update(b"123456789", 9);
+        let error = digests.verify(9).await.unwrap().checksum_mismatch.unwrap();
         assert_eq!(error.code(), Code::DigestMismatch);
         assert!(
             error.message().contains("expected 00000000, got cbf43926"),

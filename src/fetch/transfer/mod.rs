@@ -1,13 +1,21 @@
-//! The bytes of a presigned URL arrive in a partial or a pipe, and never bytes of another representation.
+//! The bytes of a presigned URL go into a partial or to standard output. Bytes of another
+//! representation of the document never do.
 
-pub(crate) mod digests;
-pub(crate) mod pace;
-pub(crate) mod response;
-pub(crate) mod segments;
-pub(crate) mod sink;
-pub(crate) mod stdout;
-pub(crate) mod verify;
+mod digests;
+mod lengths;
+mod pace;
+mod response;
+mod segments;
+mod sink;
+mod stdout;
 pub(crate) mod web_page;
 
-/// An attempt makes progress when it brings at least this many new bytes.
+pub(crate) use digests::{DigestReport, Digests};
+pub(crate) use lengths::KnownLengths;
+pub(crate) use pace::Pace;
+pub(crate) use response::{Body, BodyEnd, StorageAnswer, is_served, open};
+pub(crate) use segments::{Segments, SegmentsEnd};
+pub(crate) use sink::Sink;
+
+/// An attempt that brings fewer new bytes than this makes no progress.
 pub(crate) const MIN_PROGRESS_BYTES: u64 = 16 << 10;

@@ -28,14 +28,14 @@ impl Pace {
     }
 
     /// How many bytes to pass on at once: a tenth of a second's, so that the flow is even.
-    pub(crate) fn step(&self) -> usize {
+    pub(crate) fn max_piece_bytes(&self) -> usize {
         self.bytes_a_second.map_or(usize::MAX, |rate| {
             usize::try_from(rate / 10).unwrap_or(usize::MAX).max(1)
         })
     }
 
     /// Waits until `bytes` more have had their time. Time that nobody used is not made up for.
-    pub(crate) async fn pass(&self, bytes: usize) {
+    pub(crate) async fn wait_for(&self, bytes: usize) {
         let Some(rate) = self.bytes_a_second else {
             return;
         };
@@ -59,7 +59,7 @@ mod tests {
         let begun = Instant::now();
         let one = async || {
             for _ in 0..10 {
-                pace.pass(100).await;
+                pace.wait_for(100).await;
             }
         };
         tokio::join!(one(), one(), one());
@@ -67,7 +67,7 @@ mod tests {
         assert!((2.99..3.1).contains(&took), "{took}");
         tokio::time::sleep(Duration::from_mins(1)).await;
         let begun = Instant::now();
-        pace.pass(1000).await;
+        pace.wait_for(1000).await;
         assert!(
             begun.elapsed() >= Duration::from_secs(1),
             "time was saved up"

@@ -11,7 +11,7 @@ use crate::fetch::target::naming;
 use crate::fetch::transfer::digests::Digests;
 use crate::fetch::transfer::pace::Pace;
 use crate::fetch::transfer::sink::Sink;
-use crate::fetch::transfer::web_page::{FIRST_BYTES, starts_as_html};
+use crate::fetch::transfer::web_page::{MAX_SNIFFED_BYTES, starts_as_html};
 use crate::http::content_disposition;
 use crate::http::headers::{self, ContentRange};
 use crate::http::presigned::{PresignedUrl, Refusal, refusal};
@@ -31,22 +31,22 @@ const REDIRECTS: usize = 3;
 const TRIAL: Duration = Duration::from_secs(10);
 
 /// What a storage answered.
-pub(crate) enum Opened {
+pub(crate) enum StorageAnswer {
     /// Bytes.
     Body(Box<Body>),
     /// All bytes are here already.
-    Complete,
+    NothingMissing,
     /// What is here cannot be continued.
     StartOver {
         /// Why, for the log.
         why: &'static str,
-        /// Whether it is because the document is another one now.
-        other: bool,
+        /// Whether the storage has another document now.
+        changed: bool,
     },
     /// The URL's time is over.
     Expired,
     /// There is nothing there, or not yet.
-    NotThere(Error),
+    NotFound(Error),
 }
 
 /// A body that may be read into a sink.
@@ -84,7 +84,7 @@ pub(crate) async fn open(
     url: &PresignedUrl,
     wanted: &Range<u64>,
     entity: &Entity,
-) -> Result<Opened> {
+) -> Result<StorageAnswer> {
     let all = wanted.start == 0 && wanted.end >= entity.total.unwrap_or(0);
     let tag = entity.tag.as_deref().filter(|tag| headers::is_strong(tag));
     let asked = match tag {
@@ -114,7 +114,7 @@ pub(crate) async fn open(
         (416, Some(Part { from, .. })) => {
             let tag = tag.unwrap_or_default();
             Ok(if is_all(reply.headers(), from, tag, entity.total) {
-                Opened::Complete
+                StorageAnswer::NothingMissing
             } else {
                 other_document("the document has another length now")
             })
@@ -140,19 +140,24 @@ pub(crate) async fn is_served(http: &Http, url: &PresignedUrl) -> Result<bool> {
         200 | 206 | 416 => Ok(true), // an empty document has no first byte
         200..=399 => Err(refused(&reply).why(format!("HTTP {}", reply.status()))),
         _ => match refusal_of(reply, url, http).await? {
-            Opened::Expired => Ok(false),
-            Opened::NotThere(error) => Err(error),
-            Opened::Body(_) | Opened::Complete | Opened::StartOver { .. } => Ok(true),
+            StorageAnswer::Expired => Ok(false),
+            StorageAnswer::NotFound(error) => Err(error),
+            StorageAnswer::Body(_)
+            | StorageAnswer::NothingMissing
+            | StorageAnswer::StartOver { .. } => Ok(true),
         },
     }
 }
 
-fn useless(why: &'static str) -> Opened {
-    Opened::StartOver { why, other: false }
+fn useless(why: &'static str) -> StorageAnswer {
+    StorageAnswer::StartOver {
+        why,
+        changed: false,
+    }
 }
 
-fn other_document(why: &'static str) -> Opened {
-    Opened::StartOver { why, other: true }
+fn other_document(why: &'static str) -> StorageAnswer {
+    StorageAnswer::StartOver { why, changed: true }
 }
 
 /// Follows the storage's own redirects by hand; each hop is checked before it is asked.
@@ -174,7 +179,7 @@ async fn follow(http: &Http, url: &PresignedUrl, part: Option<Part<'_>>) -> Resu
     )
 }
 
-fn whole(reply: Reply, url: &Url) -> Opened {
+fn whole(reply: Reply, url: &Url) -> StorageAnswer {
     let entity = Entity {
         tag: headers::entity_tag(reply.headers()),
         total: reply.content_length(),
@@ -182,7 +187,7 @@ fn whole(reply: Reply, url: &Url) -> Opened {
         checksum: headers::checksum(reply.headers(), true),
     };
     let end = entity.total.unwrap_or(u64::MAX);
-    Opened::Body(Box::new(Body::new(reply, entity, 0, end)))
+    StorageAnswer::Body(Box::new(Body::new(reply, entity, 0, end)))
 }
 
 /// What a 206 is to the bytes that are here.
@@ -243,7 +248,12 @@ fn is_all(headers: &HeaderMap, position: u64, tag: &str, known_total: Option<u64
     same_tag && same_length && range == Some(ContentRange::Unsatisfied { total: position })
 }
 
-fn part(reply: Reply, url: &Url, (from, tag): (u64, &str), known: &Entity) -> Result<Opened> {
+fn part(
+    reply: Reply,
+    url: &Url,
+    (from, tag): (u64, &str),
+    known: &Entity,
+) -> Result<StorageAnswer> {
     let (end, total) = match continues(reply.headers(), from, tag, known.total) {
         Continues::With { end, total } => (end, total),
         Continues::Not(why) => return Ok(useless(why)),
@@ -259,7 +269,7 @@ fn part(reply: Reply, url: &Url, (from, tag): (u64, &str), known: &Entity) -> Re
         checksum: headers::checksum(reply.headers(), false),
     };
     let body = Body::new(reply, entity, from, end);
-    Ok(Opened::Body(Box::new(body)))
+    Ok(StorageAnswer::Body(Box::new(body)))
 }
 
 /// The name that the storage gives the document: by `Content-Disposition`, else by its URL's path.
@@ -287,7 +297,7 @@ fn refused(reply: &Reply) -> Error {
 /// A status that is no success: its body is read for the storage's error code, and never saved. Storages
 /// say *expired* in many ways, so that any of their denials of a URL past its end means that, and of a
 /// URL on trial every 4xx but those that ask to come back.
-async fn refusal_of(reply: Reply, url: &PresignedUrl, http: &Http) -> Result<Opened> {
+async fn refusal_of(reply: Reply, url: &PresignedUrl, http: &Http) -> Result<StorageAnswer> {
     let status = reply.status();
     let host = reply.host().to_owned();
     let wait = reply.retry_after();
@@ -310,16 +320,16 @@ async fn refusal_of(reply: Reply, url: &PresignedUrl, http: &Http) -> Result<Ope
         (500.., _) => {
             Err(error(Code::StorageError, format!("the storage {host} failed")).permanent())
         }
-        (400..=499, _) if url.is_on_trial(http.clock()) => Ok(Opened::Expired),
-        (404, _) => Ok(Opened::NotThere(error(
+        (400..=499, _) if url.is_on_trial(http.clock()) => Ok(StorageAnswer::Expired),
+        (404, _) => Ok(StorageAnswer::NotFound(error(
             Code::StorageDenied,
             format!("the storage {host} does not have the document"),
         ))),
-        (_, Refusal::Expired) => Ok(Opened::Expired),
+        (_, Refusal::Expired) => Ok(StorageAnswer::Expired),
         (401 | 403 | 410, Refusal::Denied | Refusal::Signature)
             if url.is_expired(url.judged_at(http.clock())) =>
         {
-            Ok(Opened::Expired)
+            Ok(StorageAnswer::Expired)
         }
         (_, Refusal::ClockSkew) => Err(error(
             Code::ClockSkew,
@@ -381,10 +391,10 @@ impl Body {
             if after > self.end {
                 return Ok(BodyEnd::TooLong);
             }
-            for fresh in fresh.chunks(pace.step()) {
-                pace.pass(fresh.len()).await;
+            for fresh in fresh.chunks(pace.max_piece_bytes()) {
+                pace.wait_for(fresh.len()).await;
                 sink.write(fresh).await?;
-                digests.took(fresh, sink.position());
+                digests.update(fresh, sink.position());
                 watcher.moved(sink.position());
             }
         }
@@ -429,7 +439,7 @@ impl Body {
             let piece = self.reply.chunk(&mut watch).await?;
             let ended = piece.is_none();
             if let Some(piece) = piece {
-                first.extend(piece.iter().take(FIRST_BYTES - first.len()));
+                first.extend(piece.iter().take(MAX_SNIFFED_BYTES - first.len()));
                 self.read.push_back(piece);
             }
             if let Some(is_html) = starts_as_html(&first, ended) {

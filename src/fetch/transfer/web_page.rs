@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 /// The first bytes that decide, at most. The WHATWG's MIME sniffing (section 5.2) reads 1445, but a page may
 /// begin with any number of blanks.
-pub(crate) const FIRST_BYTES: usize = 64 << 10;
+pub(crate) const MAX_SNIFFED_BYTES: usize = 64 << 10;
 
 /// Names that say that the document is a web page.
 const PAGES: [&str; 3] = ["html", "htm", "xhtml"];
@@ -41,7 +41,7 @@ const TAGS: [&str; 19] = [
 
 /// What is known of a document before its last byte.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Expected<'a> {
+pub(crate) struct ExpectedDocument<'a> {
     /// The service's name for it, else the user's.
     pub name: Option<&'a str>,
     /// Its size in bytes, by the provider's metadata.
@@ -54,20 +54,20 @@ pub(crate) struct Expected<'a> {
 
 /// What a body that starts as HTML is.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub(crate) enum PageVerdict {
     /// The document.
     Document,
     /// The document, if its digest or its size turns out to be right; else a page, because of this.
     Unproven(String),
     /// A page, because of this.
-    Page(String),
+    WebPage(String),
 }
 
 /// Whether a body with these first bytes starts as HTML. None while more bytes would decide, unless it
 /// `ended`.
 pub(crate) fn starts_as_html(bytes: &[u8], ended: bool) -> Option<bool> {
     let text = without_utf16(bytes);
-    let ended = ended || bytes.len() >= FIRST_BYTES;
+    let ended = ended || bytes.len() >= MAX_SNIFFED_BYTES;
     let mut rest = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&text);
     let mut is_xml = false;
     loop {
@@ -130,8 +130,8 @@ fn without_utf16(bytes: &[u8]) -> Cow<'_, [u8]> {
 }
 
 /// What a body that starts as HTML is, where this is expected.
-pub(crate) fn judge(expected: Expected<'_>) -> Verdict {
-    let Expected {
+pub(crate) fn judge(expected: ExpectedDocument<'_>) -> PageVerdict {
+    let ExpectedDocument {
         name,
         size,
         announced,
@@ -139,13 +139,13 @@ pub(crate) fn judge(expected: Expected<'_>) -> Verdict {
     } = expected;
     let extension = name.map(extension);
     if size.is_some() && size == announced {
-        return Verdict::Document;
+        return PageVerdict::Document;
     }
     if extension
         .as_ref()
         .is_some_and(|extension| PAGES.contains(&extension.as_str()))
     {
-        return Verdict::Document;
+        return PageVerdict::Document;
     }
     let why = match (size, announced, extension) {
         (Some(size), Some(announced), _) => {
@@ -155,19 +155,19 @@ pub(crate) fn judge(expected: Expected<'_>) -> Verdict {
             format!("the document's name ends in .{extension}")
         }
         (_, _, None) => "nothing names the document".to_owned(),
-        (None, _, Some(_)) => return Verdict::Document,
+        (None, _, Some(_)) => return PageVerdict::Document,
         // The end will tell its size.
         (Some(size), None, Some(_)) => format!("the document has {size} bytes by the provider"),
     };
     if proven || (size.is_some() && announced.is_none()) {
-        Verdict::Unproven(why)
+        PageVerdict::Unproven(why)
     } else {
-        Verdict::Page(why)
+        PageVerdict::WebPage(why)
     }
 }
 
 /// Whether documents of this name usually are web pages: the last segment of a URL says no more.
-pub(crate) fn is_usual(name: &str) -> bool {
+pub(crate) fn is_usual_web_page_name(name: &str) -> bool {
     let extension = extension(name);
     extension == "xls" || PAGES.contains(&extension.as_str())
 }
@@ -180,7 +180,7 @@ fn extension(name: &str) -> String {
 
 /// The error of a web page from `host`, which is none of the document's, because of `why`. Where the service
 /// names no document, the user's name for it decides.
-pub(crate) fn refused(host: &str, why: &str, is_named: bool) -> Error {
+pub(crate) fn refusal(host: &str, why: &str, is_named: bool) -> Error {
     let what = format!("{host} sent a web page instead of the document");
     Error::new(Code::StorageError, what)
         .why(format!("it starts as HTML, and {why}"))
@@ -265,20 +265,23 @@ mod tests {
         assert_eq!(starts_as_html(b"%", false), Some(false));
         assert_eq!(starts_as_html(b"<s", false), None); // script, style
         assert_eq!(starts_as_html(b"<sv", false), Some(false));
-        assert_eq!(starts_as_html(&vec![b' '; FIRST_BYTES], false), Some(false));
+        assert_eq!(
+            starts_as_html(&vec![b' '; MAX_SNIFFED_BYTES], false),
+            Some(false)
+        );
     }
 
     #[test]
     fn a_page_is_the_document_where_size_or_name_allow_it() {
-        let of = |name, size, announced| match judge(Expected {
+        let of = |name, size, announced| match judge(ExpectedDocument {
             name,
             size,
             announced,
             proven: false,
         }) {
-            Verdict::Document => "document",
-            Verdict::Unproven(_) => "unproven",
-            Verdict::Page(_) => "page",
+            PageVerdict::Document => "document",
+            PageVerdict::Unproven(_) => "unproven",
+            PageVerdict::WebPage(_) => "page",
         };
         for (name, no_size, same, differs, later) in [
             (
@@ -308,11 +311,11 @@ mod tests {
             assert_eq!(of(name, Some(8), Some(9)), differs, "{name:?}");
             assert_eq!(of(name, Some(8), None), later, "{name:?}");
         }
-        let proven = Expected {
+        let proven = ExpectedDocument {
             name: Some("a.pdf"),
             proven: true,
-            ..Expected::default()
+            ..ExpectedDocument::default()
         };
-        assert!(matches!(judge(proven), Verdict::Unproven(_)));
+        assert!(matches!(judge(proven), PageVerdict::Unproven(_)));
     }
 }

@@ -5,6 +5,7 @@
 //! not help is taken back; where it cannot be known what helped, it stays at that. Whoever was busy once
 //! is given more only when it is idle for longer: a pause of the network is no reason.
 
+use crate::fetch::options::Connections;
 use crate::fetch::transfer::segments::missing::SHORTEST;
 use rustix::time::{ClockId, clock_gettime};
 use std::time::{Duration, Instant};
@@ -25,25 +26,6 @@ const BUSY: f64 = 0.25;
 const PAUSE: u32 = 5;
 /// What arrives within this time anyway needs no more connections.
 const SOON: Duration = Duration::from_millis(250);
-
-/// How many connections a document may have.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Connections {
-    /// As many as help.
-    Auto,
-    /// So many.
-    Exactly(usize),
-}
-
-impl Connections {
-    /// How many a document has for certain, when it is large.
-    pub fn at_least(self) -> usize {
-        match self {
-            Self::Auto => 1,
-            Self::Exactly(connections) => connections,
-        }
-    }
-}
 
 /// How many connections are wanted.
 #[derive(Debug)]

@@ -15,11 +15,12 @@ mod missing;
 use crate::active_time;
 use crate::error::{Code, Error, Result};
 use crate::fetch::events::Watcher;
+use crate::fetch::options::Connections;
 use crate::fetch::partial::{Entity, Partial};
 use crate::fetch::transfer::MIN_PROGRESS_BYTES;
 use crate::fetch::transfer::digests::Digests;
 use crate::fetch::transfer::pace::Pace;
-use crate::fetch::transfer::response::{self, Body, BodyEnd, Opened};
+use crate::fetch::transfer::response::{self, Body, BodyEnd, StorageAnswer};
 use crate::http::backoff::{self, Retry, Verdict};
 use crate::http::headers::is_strong;
 use crate::http::presigned::PresignedUrl;
@@ -28,7 +29,6 @@ use crate::http::stall::StallWatch;
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
-pub(crate) use growth::Connections;
 use growth::Growth;
 use missing::{Missing, SHORTEST};
 use std::ops::{ControlFlow, Range};
@@ -51,7 +51,7 @@ pub(crate) enum SegmentsEnd {
     /// The URL's time is over.
     Expired,
     /// The storage did not show the document for a moment.
-    NotThere(Error),
+    NotFound(Error),
 }
 
 /// Why nothing more is asked for; what is under way goes on, and may be all that is missing.
@@ -92,7 +92,7 @@ struct RangeStream {
 /// What happened on one of the connections.
 enum Event {
     /// A request was answered.
-    Opened(Range<u64>, Result<Opened>),
+    Opened(Range<u64>, Result<StorageAnswer>),
     /// Bytes came; none at the end of the body.
     Moved(Box<RangeStream>, Result<Bytes>),
     /// A connection has rested.
@@ -129,8 +129,10 @@ impl RangeStream {
                 Err(error) => return Event::Moved(self, Err(error)),
             }
         }
-        let piece = self.piece.split_to(self.piece.len().min(pace.step()));
-        pace.pass(piece.len()).await;
+        let piece = self
+            .piece
+            .split_to(self.piece.len().min(pace.max_piece_bytes()));
+        pace.wait_for(piece.len()).await;
         Event::Moved(self, Ok(piece))
     }
 
@@ -185,7 +187,7 @@ fn in_a_moment(moved: u64, since: Instant) -> u64 {
 impl Segments<'_> {
     /// Whether it is worth to begin: when there are holes to fill, or enough is missing for more than
     /// one connection.
-    pub(crate) fn are_for(&self, body: &Body, partial: &Partial) -> bool {
+    pub(crate) fn are_worthwhile_for(&self, body: &Body, partial: &Partial) -> bool {
         let tag = body.entity.tag.as_deref();
         let Some(total) = body.entity.total.filter(|_| tag.is_some_and(is_strong)) else {
             return false;
@@ -352,7 +354,7 @@ impl Work<'_> {
             }
         }
         self.growth.wrote(piece.len(), writing.elapsed());
-        self.digests.took(piece, self.partial.position());
+        self.digests.update(piece, self.partial.position());
         let held = self.partial.held();
         self.watcher.moved(held);
         let missing = self.total.saturating_sub(held);
@@ -377,28 +379,34 @@ impl Work<'_> {
     fn opened(
         &mut self,
         range: Range<u64>,
-        opened: Result<Opened>,
+        opened: Result<StorageAnswer>,
         others: usize,
     ) -> ControlFlow<SegmentsEnd, Option<Box<RangeStream>>> {
         match opened {
-            Ok(Opened::Body(body))
+            Ok(StorageAnswer::Body(body))
                 if body.entity.tag == self.entity.tag && body.offset == range.start =>
             {
                 self.partial.announced(body.entity.checksum.as_ref());
-                self.digests.expect(self.partial.entity());
+                self.digests.expect_checksum_of(self.partial.entity());
                 return ControlFlow::Continue(Some(RangeStream::new(*body, range.end)));
             }
             // What is under way is of the document as it was, and may be all of it.
-            Ok(Opened::Body(body)) if body.entity.tag != self.entity.tag => {
+            Ok(StorageAnswer::Body(body)) if body.entity.tag != self.entity.tag => {
                 self.stop(SegmentsEnd::Changed("the document changed"));
             }
-            Ok(Opened::StartOver { why, other: true }) => self.stop(SegmentsEnd::Changed(why)),
-            Ok(Opened::Body(_) | Opened::Complete | Opened::StartOver { .. }) => {
+            Ok(StorageAnswer::StartOver { why, changed: true }) => {
+                self.stop(SegmentsEnd::Changed(why))
+            }
+            Ok(
+                StorageAnswer::Body(_)
+                | StorageAnswer::NothingMissing
+                | StorageAnswer::StartOver { .. },
+            ) => {
                 self.stop(SegmentsEnd::NoRanges);
             }
             Err(error) if error.code() == Code::Protocol => self.stop(SegmentsEnd::NoRanges),
-            Ok(Opened::Expired) => self.stop(SegmentsEnd::Expired),
-            Ok(Opened::NotThere(error)) => self.stop(SegmentsEnd::NotThere(error)),
+            Ok(StorageAnswer::Expired) => self.stop(SegmentsEnd::Expired),
+            Ok(StorageAnswer::NotFound(error)) => self.stop(SegmentsEnd::NotFound(error)),
             Err(error) => {
                 // A storage that refuses has enough of us.
                 if error.status().is_some() {

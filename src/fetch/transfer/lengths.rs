@@ -1,0 +1,68 @@
+//! Whether as many bytes arrived as the document has.
+
+use crate::error::{Code, Error, Result};
+
+/// What docfetch knows about the length of a document, in bytes.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct KnownLengths {
+    /// From the storage: the `Content-Length` of the whole, or the total in a `Content-Range`.
+    pub announced: Option<u64>,
+    /// From the provider's metadata.
+    pub metadata: Option<u64>,
+    /// Whether the response marks its end, so that a complete body differs from a broken connection
+    /// (RFC 9112 section 8).
+    pub end_is_marked: bool,
+}
+
+impl KnownLengths {
+    /// Checks that `length` bytes are the whole document. The storage's length decides over the length
+    /// in the metadata. Where neither is known and the end is not marked, the document must be `proven`:
+    /// the caller compares a digest of all bytes as well.
+    ///
+    /// # Errors
+    /// [`Code::LengthMismatch`].
+    pub(crate) fn check(self, length: u64, proven: bool) -> Result<()> {
+        let mismatch = |expected: u64, source: &str| {
+            let what = "the document does not have its length";
+            let why = format!("{source} says {expected} bytes, {length} arrived");
+            Err(Error::new(Code::LengthMismatch, what).why(why))
+        };
+        match (self.announced, self.metadata) {
+            (Some(total), _) if total != length => mismatch(total, "the storage"),
+            (Some(_), Some(size)) if size != length => {
+                log::warn!("the provider's metadata says {size} bytes, the document has {length}");
+                Ok(())
+            }
+            (None, Some(size)) if size != length => mismatch(size, "the provider"),
+            (None, None) if !self.end_is_marked && !proven => Err(Error::new(
+                Code::LengthMismatch,
+                "the document may not be complete",
+            )
+            .why("the storage told neither its length nor where it ends")
+            .hint("give its digest with --sha256")),
+            _ => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_metadata_decides_only_where_the_response_has_no_length() {
+        let known = |announced, metadata, end_is_marked| KnownLengths {
+            announced,
+            metadata,
+            end_is_marked,
+        };
+        let ok = |known: KnownLengths, proven| known.check(10, proven).is_ok();
+        assert!(ok(known(Some(10), Some(9), true), false));
+        assert!(!ok(known(Some(11), Some(10), true), false));
+        assert!(ok(known(None, Some(10), false), false));
+        assert!(!ok(known(None, Some(11), true), true));
+        assert!(ok(known(None, None, true), false));
+        assert!(!ok(known(None, None, false), false));
+        assert!(ok(known(None, None, false), true));
+    }
+}
