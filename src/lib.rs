@@ -17,7 +17,7 @@
 //! | 3 | `resolve` |
 //! | 2 | `provider`, `http` |
 //! | 1 | `config`, `state`, `interrupt` |
-//! | 0 | `model`, `secret`, `error`, `active_time` |
+//! | 0 | `model`, `text`, `fingerprint`, `mutex`, `secret`, `error`, `active_time` |
 //!
 //! [`sandbox`] stands beside them and imports layer 0 only.
 
@@ -28,6 +28,7 @@ mod commands;
 mod config;
 mod error;
 mod fetch;
+mod fingerprint;
 mod http;
 #[cfg(feature = "internals")]
 #[doc(hidden)]
@@ -36,11 +37,13 @@ mod interrupt;
 mod manifest;
 mod mirror;
 mod model;
+mod mutex;
 mod provider;
 mod resolve;
 pub mod sandbox;
 mod secret;
 mod state;
+mod text;
 mod ui;
 
 pub use error::{Code, Error, Result};

@@ -4,8 +4,9 @@
 use crate::config::settings::RateLimit;
 use crate::fetch::options::Connections;
 use crate::fetch::target::naming::Template;
-use crate::model::{MOST_REQUESTS, Rate, parse_duration, parse_size};
+use crate::model::{MOST_REQUESTS, Rate};
 use crate::secret::Secret;
+use crate::text::{parse_duration, parse_size};
 use clap::builder::RangedI64ValueParser;
 use jiff::Timestamp;
 use jiff::civil::{Date, Time};

@@ -3,7 +3,8 @@
 
 use crate::error::{Code, Error, Result};
 use crate::fetch::batch::queue::Source;
-use crate::model::{DocumentId, digest128};
+use crate::fingerprint::digest128;
+use crate::model::DocumentId;
 use crate::provider::Provider;
 use crate::state::blocking;
 use rustix::event::{PollFd, PollFlags, poll};

@@ -2,11 +2,12 @@
 
 use crate::config::places;
 use crate::error::{Code, Error, Result};
-use crate::model::{DocumentId, shell_argument, shell_word};
+use crate::model::DocumentId;
 use crate::provider::{self, Provider, Resource};
 use crate::resolve;
 use crate::resolve::ledger::inspect::{self, Found, Listed, Wanted};
 use crate::state::records::{StateFolder, Untrusted};
+use crate::text::{shell_argument, shell_word};
 
 /// Which record to give up.
 #[derive(Debug)]

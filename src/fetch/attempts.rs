@@ -14,10 +14,11 @@ use crate::fetch::transfer::{
     self, Body, BodyEnd, DigestReport, Digests, KnownLengths, MIN_PROGRESS_BYTES, Segments,
     SegmentsEnd, Sink, StorageAnswer,
 };
+use crate::fingerprint::hexadecimal;
 use crate::http::backoff::{self, Retry};
 use crate::http::headers::is_strong;
 use crate::http::presigned::{PresignedUrl, shown_host};
-use crate::model::{DocumentId, hexadecimal};
+use crate::model::DocumentId;
 use crate::resolve::ledger::UnderWay;
 use crate::resolve::{Metadata, Need, Resolver};
 use std::ffi::OsStr;

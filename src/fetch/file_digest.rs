@@ -1,6 +1,6 @@
 //! The SHA-256 of a file that is already on disk.
 
-use crate::model::hexadecimal;
+use crate::fingerprint::hexadecimal;
 use ring::digest;
 use rustix::fs::{Mode, OFlags};
 use std::fs::File;

@@ -9,7 +9,7 @@
 
 use crate::active_time;
 use crate::error::Error;
-use crate::model::short_duration;
+use crate::text::short_duration;
 use std::time::{Duration, Instant};
 
 const FIRST: Duration = Duration::from_millis(500);

@@ -13,7 +13,8 @@
 use super::backoff::notice;
 use crate::active_time;
 use crate::error::{Code, Error, Result};
-use crate::model::{MOST_REQUESTS, Rate, locked};
+use crate::model::{MOST_REQUESTS, Rate};
+use crate::mutex::locked;
 use crate::state::records::{Durability, Records};
 use serde::{Deserialize, Serialize};
 use std::pin::pin;

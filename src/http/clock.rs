@@ -2,7 +2,7 @@
 //! made it.
 
 use super::headers;
-use crate::model::locked;
+use crate::mutex::locked;
 use jiff::{SignedDuration, Timestamp};
 use reqwest::header::{DATE, HeaderMap};
 use std::sync::Mutex;

@@ -4,6 +4,7 @@
 //! commas in an unquoted name, raw UTF-8 or ISO-8859-1 bytes); where the meaning is not plain, there
 //! is no name rather than a guessed one. What comes out is the server's wish, not yet a safe name.
 
+use crate::text::is_control_or_reordering;
 use percent_encoding::percent_decode_str;
 
 /// The name that the header asks for: `filename*` where it is valid, else `filename`.
@@ -30,17 +31,12 @@ pub(crate) fn file_name(header: &[u8]) -> Option<String> {
             extended.get_or_insert_with(|| extended_value(value));
         }
     }
-    let usable = |name: &String| !name.trim().is_empty() && !name.chars().any(misleads);
+    let usable =
+        |name: &String| !name.trim().is_empty() && !name.chars().any(is_control_or_reordering);
     extended
         .flatten()
         .filter(usable)
         .or_else(|| plain.flatten().filter(usable))
-}
-
-/// Control characters, and those that reorder the text around them (Unicode TR9, section 2).
-pub(crate) fn misleads(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// UTF-8 where it is that, else ISO-8859-1.
@@ -168,14 +164,14 @@ mod tests {
             let header = [b"attachment; filename=".as_slice(), &bytes].concat();
             for header in [bytes.as_slice(), header.as_slice()] {
                 if let Some(name) = file_name(header) {
-                    prop_assert!(!name.chars().any(misleads));
+                    prop_assert!(!name.chars().any(is_control_or_reordering));
                 }
             }
         }
 
         #[test]
         fn any_name_survives_its_own_encoding(name in "[^\\p{C}]{1,40}") {
-            prop_assume!(!name.trim().is_empty() && !name.chars().any(misleads));
+            prop_assume!(!name.trim().is_empty() && !name.chars().any(is_control_or_reordering));
             let encoded = percent_encoding::utf8_percent_encode(
                 &name, percent_encoding::NON_ALPHANUMERIC);
             let header = format!("attachment; filename*=UTF-8''{encoded}");

@@ -1,7 +1,7 @@
 //! What response headers say: ranges, entity tags, waits, checksums.
 
-use crate::model::{LARGEST_SIZE, LONGEST_TIME};
 use crate::secret;
+use crate::text::{LARGEST_SIZE, LONGEST_TIME};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use reqwest::Version;

@@ -1,10 +1,10 @@
 //! What the API's answers mean.
 
 use crate::error::{Code, Error, Result};
-use crate::http::content_disposition::misleads;
 use crate::http::send::Reply;
 use crate::provider::Provider;
 use crate::secret::scrub;
+use crate::text::is_control_or_reordering;
 use serde::Deserialize;
 
 /// Longest text of a server's own that is repeated.
@@ -92,7 +92,10 @@ fn detail(body: &[u8]) -> Option<String> {
         .iter()
         .find_map(|field| json.get(field)?.as_str())?;
     // First the control characters: one inside a secret would hide it from the search.
-    let said: String = said.chars().filter(|c| !misleads(*c)).collect();
+    let said: String = said
+        .chars()
+        .filter(|c| !is_control_or_reordering(*c))
+        .collect();
     let said: String = scrub(&said).chars().take(DETAIL).collect();
     (!said.is_empty()).then_some(said)
 }

@@ -10,12 +10,15 @@ pub(crate) mod inspect;
 pub(crate) mod table;
 
 use crate::error::{Code, Error, Result};
+use crate::fingerprint::fingerprint;
 use crate::http::presigned::PresignedUrl;
-use crate::model::{DocumentId, fingerprint, locked, shell_argument};
+use crate::model::DocumentId;
+use crate::mutex::locked;
 use crate::provider::{Provider, Resource};
 use crate::state::blocking;
 use crate::state::journal::Held;
 use crate::state::records::{Durability, Fault, LEDGER, Records, StateFolder, Untrusted};
+use crate::text::shell_argument;
 use jiff::Timestamp;
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicUsize, Ordering};

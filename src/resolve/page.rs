@@ -3,8 +3,9 @@
 
 use super::{PAGE, answer};
 use crate::error::Result;
-use crate::model::{LARGEST_SIZE, digest128};
+use crate::fingerprint::digest128;
 use crate::provider::Paging;
+use crate::text::LARGEST_SIZE;
 use serde::Deserialize;
 use serde::de::{Deserializer as _, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;

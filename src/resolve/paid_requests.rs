@@ -5,7 +5,8 @@
 //! none while the batch finds out whether any document can come ([`PaidRequests::pause`]).
 
 use crate::error::{Code, Error, Result};
-use crate::model::{DocumentId, locked};
+use crate::model::DocumentId;
+use crate::mutex::locked;
 use std::collections::{HashMap, HashSet};
 use std::sync::Mutex;
 use tokio::sync::Notify;

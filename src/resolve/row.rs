@@ -3,9 +3,10 @@
 
 use super::page::{pick, text_of};
 use crate::error::{Code, Error};
-use crate::model::{DocumentId, LARGEST_SIZE};
+use crate::model::DocumentId;
 use crate::provider::Provider;
 use crate::secret::{is_in, redact, redact_value};
+use crate::text::LARGEST_SIZE;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};

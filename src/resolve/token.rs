@@ -3,9 +3,9 @@
 
 use super::{Resolver, answer, fields};
 use crate::error::{Code, Error, Result};
+use crate::fingerprint::fingerprint;
 use crate::http::connect::gate::no_hook;
 use crate::http::send::{ApiRequest, Authorization};
-use crate::model::fingerprint;
 use crate::provider::Credentials;
 use crate::secret::{Secret, kept};
 use crate::state::records::{Durability, Records, StateFolder, TOKENS};

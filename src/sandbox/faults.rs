@@ -51,8 +51,8 @@ impl FromStr for Fault {
             None => (text, None),
         };
         let wrong = || InvalidFault(format!("one of {KINDS} is expected"));
-        let size = || crate::model::parse_size(value?).filter(|bytes| *bytes > 0);
-        let duration = || crate::model::parse_duration(value?);
+        let size = || crate::text::parse_size(value?).filter(|bytes| *bytes > 0);
+        let duration = || crate::text::parse_duration(value?);
         let fault = match kind {
             "truncate" => size().map(Self::Truncate),
             "reset-every" => size().map(Self::ResetEvery),

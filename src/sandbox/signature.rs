@@ -2,7 +2,7 @@
 //!
 //! Source: Amazon S3 API reference, "Authenticating requests: using query parameters".
 
-use crate::model::hexadecimal;
+use crate::fingerprint::hexadecimal;
 use jiff::Timestamp;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use ring::{digest, hmac};

@@ -1,6 +1,6 @@
 //! The documents of the sandbox.
 
-use crate::model::hexadecimal;
+use crate::fingerprint::hexadecimal;
 use bytes::Bytes;
 use jiff::Timestamp;
 use ring::digest;

@@ -7,7 +7,7 @@
 
 use crate::active_time::excluded_from_stall;
 use crate::error::panics::{self, Panic};
-use crate::model::locked;
+use crate::mutex::locked;
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::thread::Builder;

@@ -9,7 +9,7 @@ use super::files::{
 };
 use super::lock::Lock;
 use crate::error::{Code, Error, Result};
-use crate::model::locked;
+use crate::mutex::locked;
 use log::Level;
 use rustix::fs::OFlags;
 use serde::Serialize;

@@ -2,11 +2,12 @@
 
 use super::console::Console;
 use super::report::{SoFar, shortened};
-use super::sanitize::printable;
 use crate::error::Error;
 use crate::fetch::events::{Progress, Watcher};
-use crate::model::{DocumentId, locked};
+use crate::model::DocumentId;
+use crate::mutex::locked;
 use crate::state::blocking;
+use crate::text::printable;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};

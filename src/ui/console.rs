@@ -1,7 +1,7 @@
 //! Standard error, shared by bars and lines.
 
-use super::sanitize::printable_json;
 use crate::secret::{redact, redact_json};
+use crate::text::printable_json;
 use indicatif::MultiProgress;
 use serde_json::Value;
 use std::io::{self, Write as _};

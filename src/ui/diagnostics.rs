@@ -1,9 +1,9 @@
 //! Errors for people, and the log of `-v`.
 
 use super::console::Console;
-use super::sanitize::printable;
 use crate::error::Error;
 use crate::fetch::outcome::Failure;
+use crate::text::printable;
 use log::{Level, LevelFilter, Log, Metadata, Record};
 use serde_json::{Value, json};
 

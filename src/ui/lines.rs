@@ -2,10 +2,11 @@
 
 use super::console::Console;
 use super::report::{SoFar, size};
-use super::sanitize::printable;
 use crate::error::Error;
 use crate::fetch::events::{Progress, Watcher};
-use crate::model::{DocumentId, locked};
+use crate::model::DocumentId;
+use crate::mutex::locked;
+use crate::text::printable;
 use serde_json::json;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};

@@ -6,7 +6,6 @@ mod diagnostics;
 mod lines;
 mod printer;
 mod report;
-mod sanitize;
 
 pub(crate) use printer::{Color, Look, Printer, ProgressKind};
 pub(crate) use report::Table;

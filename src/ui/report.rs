@@ -1,15 +1,15 @@
 //! Tables and sentences.
 
 use super::diagnostics::paint;
-use super::sanitize::printable;
 use crate::fetch::outcome::{Costs, Summary};
 use crate::manifest::check::Tally;
-use crate::model::short_duration;
 use crate::provider::Resource;
 use crate::resolve::ledger::inspect::Listed;
 use crate::resolve::ledger::table::State;
 use crate::resolve::row::Row;
 use crate::sandbox::Report;
+use crate::text::printable;
+use crate::text::short_duration;
 use jiff::Timestamp;
 use serde::Serialize;
 use std::fmt;

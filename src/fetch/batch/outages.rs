@@ -8,7 +8,8 @@
 //! never pays again.
 
 use crate::error::{Code, Error};
-use crate::model::{DocumentId, locked};
+use crate::model::DocumentId;
+use crate::mutex::locked;
 use crate::resolve::paid_requests::PaidRequests;
 use std::collections::HashMap;
 use std::sync::Mutex;

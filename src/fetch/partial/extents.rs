@@ -4,7 +4,7 @@
 //! a gap. CRCs describe all of it, in pieces, so that a later run can tell whether what is there is what
 //! was written: a crash loses what was not synced, and a copy can be torn anywhere.
 
-use crate::model::hexadecimal;
+use crate::fingerprint::hexadecimal;
 use crc_fast::CrcAlgorithm::Crc64Nvme;
 use crc_fast::{Digest, checksum_combine};
 use serde::{Deserialize, Serialize};

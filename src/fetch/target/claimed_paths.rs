@@ -1,7 +1,8 @@
 //! Which paths the documents of a batch have claimed, as far as any disk can tell paths apart.
 
 use crate::fetch::target::name_order::{NameOrder, NameTicket};
-use crate::model::{digest128, locked};
+use crate::fingerprint::digest128;
+use crate::mutex::locked;
 use crate::state::files::FileIdentity;
 use icu_casemap::CaseMapper;
 use icu_normalizer::{ComposingNormalizer, DecomposingNormalizer};

@@ -3,7 +3,7 @@
 //! another. One that takes long to learn it (it is being tried again, say) is waited for once, and then
 //! lets the others pass.
 
-use crate::model::locked;
+use crate::mutex::locked;
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::time::Duration;

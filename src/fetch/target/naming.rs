@@ -3,9 +3,9 @@
 //! Whatever a server sends, what comes out is one component of a path that works on every common
 //! file system, hides nothing from the eye, and is no option, dotfile or home folder to a shell.
 
-use crate::http::content_disposition::misleads;
 use crate::model::DocumentId;
 use crate::secret::{self, path_opens};
+use crate::text::is_removed_from_names;
 use percent_encoding::percent_decode_str;
 use url::Url;
 
@@ -36,7 +36,7 @@ fn made_safe(name: &str) -> Option<String> {
     };
     let visible: String = component
         .chars()
-        .filter(|c| !misleads(*c) && !invisible(*c))
+        .filter(|c| !is_removed_from_names(*c))
         .map(|c| if c == ':' { '_' } else { c }) // else a stream of its own on NTFS
         .collect();
     let visible = trim_end(visible.trim_start_matches(|c: char| c == '.' || c.is_whitespace()));
@@ -97,15 +97,6 @@ fn split(name: &str) -> (&str, &str) {
 
 fn one_component(text: &str) -> String {
     text.replace(['/', '\\'], "_")
-}
-
-/// Characters that take no room: two names could look the same.
-fn invisible(c: char) -> bool {
-    matches!(
-        c,
-        '\u{ad}' | '\u{180e}' | '\u{e0000}'
-            ..='\u{e007f}' | '\u{200b}' | '\u{2028}' | '\u{2029}' | '\u{2060}' | '\u{feff}'
-    )
 }
 
 fn trim_end(name: &str) -> &str {
@@ -357,7 +348,7 @@ mod tests {
                     prop_assert!(is_safe(&name) && is_safe(&with_suffix(&name, &extension)));
                     prop_assert!(!name.is_empty() && name.len() <= LONGEST);
                     prop_assert!(!name.contains(['/', '\\', ':', '\0']));
-                    prop_assert!(!name.chars().any(|c| c.is_control() || misleads(c)));
+                    prop_assert!(!name.chars().any(is_removed_from_names));
                     prop_assert!(!name.starts_with(['.', '-', '~', ' ']));
                     prop_assert!(!name.ends_with(['.', ' ']));
                     prop_assert_eq!(safe(&name), Some(name.clone()));

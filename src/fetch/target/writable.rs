@@ -3,7 +3,8 @@
 
 use crate::error::{Code, Error, Result};
 use crate::fetch::partial::Partial;
-use crate::model::{digest128, locked};
+use crate::fingerprint::digest128;
+use crate::mutex::locked;
 use crate::state::files::remove;
 use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags};
 use rustix::io::Errno;

@@ -1,6 +1,6 @@
 //! `--limit-rate`: so many bytes a second, over all transfers of the process.
 
-use crate::model::locked;
+use crate::mutex::locked;
 use std::sync::Mutex;
 use std::time::Duration;
 use tokio::time::Instant;

@@ -7,7 +7,7 @@
 //! resolves names for one [`Scheme`] alone, so that the verdict on `https` never lets `http` pass.
 
 use crate::error::{Code, Error, Result};
-use crate::model::locked;
+use crate::mutex::locked;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Mutex;
 use url::{Host, Url};

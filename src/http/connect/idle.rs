@@ -8,7 +8,7 @@
 //! close idle connections at once and say nothing: after the first request that a used connection left
 //! unanswered, all further ones of this process go out on fresh connections.
 
-use crate::model::locked;
+use crate::mutex::locked;
 use reqwest::Client;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};

@@ -7,7 +7,7 @@
 //! connection is made when it is needed, as ever.
 
 use crate::http::connect::connector::{ConnectHook, Connecting};
-use crate::model::locked;
+use crate::mutex::locked;
 use std::any::Any;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};

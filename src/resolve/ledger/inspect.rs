@@ -3,9 +3,10 @@
 use super::table::{Record, State};
 use super::{MOMENT, NONSENSE, of_document};
 use crate::error::{Code, Result};
-use crate::model::{DocumentId, short_duration};
+use crate::model::DocumentId;
 use crate::provider::{self, Resource};
 use crate::state::records::{Fault, LEDGER, StateFolder, Untrusted};
+use crate::text::short_duration;
 use jiff::Timestamp;
 use std::time::Duration;
 
