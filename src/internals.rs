@@ -2,11 +2,11 @@
 
 use crate::commands::ids::{Ids, Origin};
 use crate::fetch::batch::queue::Source as _;
-use crate::fetch::target::naming::{self, Template};
+use crate::fetch::target::{Template, naming};
 use crate::http::presigned::PresignedUrl;
 use crate::http::{content_disposition, expiry, headers};
-use crate::manifest::read;
-use crate::mirror::layout::Layout;
+use crate::manifest;
+use crate::mirror::Layout;
 use crate::model::DocumentId;
 use crate::provider::standard_metrics;
 use crate::resolve::ledger::table::{
@@ -115,7 +115,7 @@ pub fn count_ids(path: &Path) -> usize {
 
 /// How many files a manifest lists.
 pub fn count_files(manifest: &[u8]) -> usize {
-    match read::read(manifest) {
+    match manifest::read(manifest) {
         Ok(Some(manifest)) => manifest.entries.len(),
         _ => 0,
     }

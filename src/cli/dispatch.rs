@@ -9,7 +9,7 @@ use crate::commands;
 use crate::commands::ledger::{Choice, Forgotten};
 use crate::error::panics;
 use crate::error::{Code, Error, Result};
-use crate::manifest::read::Form;
+use crate::manifest::ManifestForm;
 use crate::provider::{Provider, Resource, one_codex, standard_metrics};
 use crate::resolve::filter::Filter;
 use crate::resolve::row::Row;
@@ -141,7 +141,7 @@ fn verify(arguments: &Verify) -> u8 {
     let verified = || {
         let manifest = commands::verify::read(&arguments.manifest)?;
         let sums = arguments.format == FormatArg::Sha256sum;
-        let list = sums && manifest.form != Some(Form::Sha256sum);
+        let list = sums && manifest.form != Some(ManifestForm::Sha256sum);
         let tally = commands::verify::run(&manifest, list, |checked| {
             if list {
                 printer.sha256sum(checked)

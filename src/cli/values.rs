@@ -3,7 +3,7 @@
 
 use crate::config::settings::RateLimit;
 use crate::fetch::options::Connections;
-use crate::fetch::target::naming::Template;
+use crate::fetch::target::Template;
 use crate::model::{MOST_REQUESTS, Rate};
 use crate::secret::Secret;
 use crate::text::{parse_duration, parse_size};

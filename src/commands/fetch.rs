@@ -8,7 +8,7 @@ use crate::fetch::engine::{Fetcher, Options};
 use crate::fetch::events::Progress;
 use crate::fetch::outcome::Summary;
 use crate::interrupt::Interrupt;
-use crate::manifest::append::Appender;
+use crate::manifest::ManifestAppender;
 use crate::provider::Provider;
 use crate::resolve::Resolver;
 use crate::resolve::paid_requests::PaidRequests;
@@ -78,7 +78,7 @@ async fn work(
     if !interrupt.or(ids.has(1)).await? {
         return Ok(()); // nothing to do
     }
-    let manifest = Appender::of_run(batch.manifest.as_deref(), options.dry_run)?;
+    let manifest = ManifestAppender::of_run(batch.manifest.as_deref(), options.dry_run)?;
     let resolver = Resolver::new(batch.provider, &batch.connection)?;
     let fetcher = Fetcher::new(resolver, options);
     let start = |order, asked, permit| -> Work<'_> {

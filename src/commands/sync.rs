@@ -9,13 +9,11 @@ use crate::fetch::engine::{Fetcher, Job, Options};
 use crate::fetch::events::Progress;
 use crate::fetch::file_digest::sha256_of_file;
 use crate::fetch::outcome::{Outcome, Status, Summary};
-use crate::fetch::target::destination::{IfExists, TargetOptions};
-use crate::fetch::target::naming::Template;
+use crate::fetch::target::{IfExists, TargetOptions, Template};
 use crate::fingerprint::digest128;
 use crate::interrupt::Interrupt;
-use crate::manifest::append::Appender;
-use crate::mirror::layout::Layout;
-use crate::mirror::store::{Entry, Mirror, Presence, Version};
+use crate::manifest::ManifestAppender;
+use crate::mirror::{DocumentVersion, Layout, Mirror, MirrorEntry, Presence};
 use crate::model::DocumentId;
 use crate::provider::Provider;
 use crate::resolve::filter::Filter;
@@ -90,7 +88,7 @@ async fn work(
         options.dry_run,
     );
     let mirror = Arc::new(interrupt.or(opening).await?);
-    let manifest = Appender::of_run(plan.manifest.as_deref(), options.dry_run)?;
+    let manifest = ManifestAppender::of_run(plan.manifest.as_deref(), options.dry_run)?;
     let name = provider.name;
     let fetcher = Fetcher::new(resolver, options);
     for (path, id) in mirror.claimed(name) {
@@ -245,7 +243,7 @@ impl Keeper<'_> {
                 return Box::pin(std::future::ready(Some(ended)));
             }
         };
-        let version = Version::of(&row);
+        let version = DocumentVersion::of(&row);
         let Some(entry) = self.mirror.entry(provider.name, &row.id).cloned() else {
             let target_options = self.new_place(&id, &row);
             return self.fetch(turn, id, row, target_options, version);
@@ -268,7 +266,7 @@ impl Keeper<'_> {
         })
     }
 
-    async fn is_right(&self, entry: &Entry, id: &str) -> bool {
+    async fn is_right(&self, entry: &MirrorEntry, id: &str) -> bool {
         let presence = if self.verify {
             let (mirror, entry) = (Arc::clone(&self.mirror), entry.clone());
             blocking::run(move || mirror.holds(&entry, true)).await
@@ -309,7 +307,7 @@ impl Keeper<'_> {
     }
 
     /// Where a document goes that the mirror knows: the old file is kept until the new one is whole.
-    fn old_place(&self, entry: &Entry) -> TargetOptions {
+    fn old_place(&self, entry: &MirrorEntry) -> TargetOptions {
         TargetOptions {
             file: Some(entry.path.clone()),
             folder: self.mirror.folder().to_path_buf(),
@@ -324,7 +322,7 @@ impl Keeper<'_> {
         id: DocumentId,
         row: Row,
         target_options: TargetOptions,
-        version: Version,
+        version: DocumentVersion,
     ) -> Work<'_> {
         let charged = self.fetcher.resolver().charges();
         let mirror = Arc::clone(&self.mirror);
@@ -356,7 +354,7 @@ impl Keeper<'_> {
     }
 
     /// Notes what is in the mirror now.
-    async fn note(&self, mut outcome: Outcome, version: &Version) -> Result<Outcome> {
+    async fn note(&self, mut outcome: Outcome, version: &DocumentVersion) -> Result<Outcome> {
         if outcome.status == Status::Planned {
             return Ok(outcome);
         }

@@ -2,8 +2,9 @@
 
 use crate::error::panics;
 use crate::error::{Code, Error, Result};
-use crate::manifest::check::{Checked, Found, Tally, check};
-use crate::manifest::read::{self, Entry, Manifest};
+use crate::manifest::{
+    self, CheckedFile, Manifest, ManifestEntry, MatchingFile, VerifySummary, check_file,
+};
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs::File;
@@ -27,10 +28,10 @@ pub(crate) fn read(path: &Path) -> Result<Manifest> {
     let stdin = path == Path::new("-");
     let (name, read) = if stdin {
         let input = BufReader::new(io::stdin().lock());
-        (Path::new("standard input"), read::read(input))
+        (Path::new("standard input"), manifest::read(input))
     } else {
         let open = File::open(path).map(BufReader::new);
-        (path, open.and_then(read::read))
+        (path, open.and_then(manifest::read))
     };
     let read = read.map_err(|error| Error::io("read", name, &error))?;
     let mut manifest = read.ok_or_else(|| {
@@ -85,10 +86,10 @@ fn base(manifest: &Path) -> Option<PathBuf> {
 pub(crate) fn run(
     manifest: &Manifest,
     digests: bool,
-    mut each: impl FnMut(&Checked<'_>) -> Result<()>,
-) -> Result<Tally> {
+    mut each: impl FnMut(&CheckedFile<'_>) -> Result<()>,
+) -> Result<VerifySummary> {
     let started = Instant::now();
-    let mut tally = Tally::default();
+    let mut tally = VerifySummary::default();
     tally.add_wrong(manifest.unreadable.len() as u64);
     in_order(&manifest.entries, digests, |checked| {
         if let Ok(found) = &checked.result {
@@ -102,7 +103,7 @@ pub(crate) fn run(
     Ok(tally)
 }
 
-fn what_is_right(entry: &Entry, found: &Found) -> String {
+fn what_is_right(entry: &ManifestEntry, found: &MatchingFile) -> String {
     match (&entry.sha256, entry.bytes) {
         (Some(sha256), _) => format!("has SHA-256 {sha256}"),
         (None, Some(_)) => format!("has {} bytes; its SHA-256 is not known", found.bytes),
@@ -112,23 +113,23 @@ fn what_is_right(entry: &Entry, found: &Found) -> String {
 
 /// Shares the entries out to a thread a core, each taking the next one; puts the results in order.
 fn in_order<'a>(
-    entries: &'a [Entry],
+    entries: &'a [ManifestEntry],
     digests: bool,
-    mut each: impl FnMut(&Checked<'a>) -> Result<()>,
+    mut each: impl FnMut(&CheckedFile<'a>) -> Result<()>,
 ) -> Result<()> {
     let next = AtomicUsize::new(0);
     let stopped = AtomicBool::new(false);
     let goes_on = || !stopped.load(Ordering::Relaxed);
-    let work = |sender: &mpsc::Sender<(usize, Checked<'a>)>| {
+    let work = |sender: &mpsc::Sender<(usize, CheckedFile<'a>)>| {
         let mut buffer = vec![0; BUFFER];
         while goes_on() {
             let index = next.fetch_add(1, Ordering::Relaxed);
             let Some(entry) = entries.get(index) else {
                 break;
             };
-            let result = panics::catch(|| check(entry, digests, &mut buffer, goes_on));
+            let result = panics::catch(|| check_file(entry, digests, &mut buffer, goes_on));
             let result = result.unwrap_or_else(|panic| Err(panic.into()));
-            if sender.send((index, Checked { entry, result })).is_err() {
+            if sender.send((index, CheckedFile { entry, result })).is_err() {
                 break;
             }
         }

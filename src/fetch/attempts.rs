@@ -1,14 +1,13 @@
 //! Resolve, transfer, and over again from where it broke, as long as the retry policy allows.
 
 use super::engine::Fetcher;
+use super::entity::{Entity, StorageNames};
 use super::events::Watcher;
-use super::partial::{Entity, Name};
 use crate::active_time;
 use crate::error::{Code, Error, Result};
 use crate::fetch::batch::permits::BatchPermit;
-use crate::fetch::partial::sidecar::Refused;
-use crate::fetch::target::destination::{Destination, TargetState};
-use crate::fetch::target::naming;
+use crate::fetch::partial::RefusedDocument;
+use crate::fetch::target::{Destination, TargetState, naming};
 use crate::fetch::transfer::web_page::{self, ExpectedDocument, MAX_SNIFFED_BYTES, PageVerdict};
 use crate::fetch::transfer::{
     self, Body, BodyEnd, DigestReport, Digests, KnownLengths, MIN_PROGRESS_BYTES, Segments,
@@ -287,16 +286,18 @@ impl<'a> Attempts<'a> {
         if let Sink::Partial(partial) = &*sink {
             // A name that is known before paying shows a clash before paying.
             if metadata_first {
-                destination.name_by(metadata.name.as_deref()).await;
+                destination
+                    .name_after_metadata(metadata.name.as_deref())
+                    .await;
             }
-            if destination.look()? == TargetState::AlreadyThere {
+            if destination.choose_name()? == TargetState::AlreadyThere {
                 return Ok(Download::NotNeeded);
             }
             if metadata_first {
-                destination.try_to_replace(partial)?;
+                destination.check_replaceable(partial)?;
             }
             let missing = metadata.size.unwrap_or(0).saturating_sub(partial.held());
-            destination.has_room(missing)?;
+            destination.check_free_space(missing)?;
         }
         self.resolver.preconnect();
         loop {
@@ -380,7 +381,7 @@ impl<'a> Attempts<'a> {
     fn may_ask_at_once(&self, destination: &Destination<'_>, sink: &Sink) -> bool {
         let room = match sink {
             Sink::Partial(partial) => {
-                partial.held() == 0 && destination.has_room(ROOM_FOR_ANY).is_ok()
+                partial.held() == 0 && destination.check_free_space(ROOM_FOR_ANY).is_ok()
             }
             Sink::Stdout(_) => true,
         };
@@ -537,7 +538,7 @@ impl<'a> Attempts<'a> {
                 };
                 // Only a URL that is signed, and answered itself, names the document.
                 let own = naming::from_url(url.expose()).filter(|_| url.is_signed());
-                let in_url = own.filter(|own| body.entity.name.in_url.as_ref() == Some(own));
+                let in_url = own.filter(|own| body.entity.name.url.as_ref() == Some(own));
                 let names = (&body.entity.name, in_url.as_deref());
                 self.judge(expected, names, metadata, body.host())?;
             }
@@ -568,7 +569,7 @@ impl<'a> Attempts<'a> {
         };
         let judged = self.judge(
             expected,
-            (&name, name.in_url.as_deref()),
+            (&name, name.url.as_deref()),
             metadata,
             "the storage",
         );
@@ -584,7 +585,7 @@ impl<'a> Attempts<'a> {
     fn judge(
         &mut self,
         expected: ExpectedDocument<'_>,
-        (told, in_url): (&Name, Option<&str>),
+        (told, in_url): (&StorageNames, Option<&str>),
         metadata: &Metadata,
         host: &str,
     ) -> Result<()> {
@@ -593,10 +594,10 @@ impl<'a> Attempts<'a> {
         let by_user = file.and_then(Path::file_name).and_then(OsStr::to_str);
         let name = by_metadata
             .as_deref()
-            .or(told.told.as_deref())
+            .or(told.header.as_deref())
             .or(by_user)
             .or(in_url.filter(|name| web_page::is_usual_web_page_name(name)));
-        let is_named = by_metadata.is_some() || told.told.is_some();
+        let is_named = by_metadata.is_some() || told.header.is_some();
         let refused = |why: &str| web_page::refusal(host, why, is_named);
         match web_page::judge(ExpectedDocument { name, ..expected }) {
             PageVerdict::Document => Ok(()),
@@ -738,11 +739,11 @@ impl<'a> Attempts<'a> {
     }
 
     /// The first source of a name that leaves a safe one.
-    fn name_of(&self, told: &Name, metadata: &Metadata) -> String {
+    fn name_of(&self, told: &StorageNames, metadata: &Metadata) -> String {
         let by_metadata = || metadata.name.as_deref().and_then(naming::safe);
-        let told_first = told.told.clone().or_else(by_metadata);
+        let told_first = told.header.clone().or_else(by_metadata);
         told_first
-            .or_else(|| told.in_url.clone())
+            .or_else(|| told.url.clone())
             .unwrap_or_else(|| naming::from_id(self.id, self.facts.media_type.as_deref()))
     }
 
@@ -857,7 +858,7 @@ async fn verify(
             Sink::Partial(partial),
         ) => {
             let error = is_refused(&error, &sha256);
-            partial.refuse(Refused { sha256, name });
+            partial.refuse(RefusedDocument { sha256, name });
             Err(error)
         }
         (
@@ -888,11 +889,11 @@ fn is_refused(error: &Error, sha256: &str) -> Error {
 
 /// Names the target of a file, unless it has a name, and looks whether it may be written.
 async fn settle(destination: &mut Destination<'_>, name: &str, sink: &Sink) -> Result<TargetState> {
-    let is_new = destination.name(name).await;
+    let is_new = destination.name_after(name).await;
     if !is_new || sink.is_stream() {
         return Ok(TargetState::Writable);
     }
-    destination.look()
+    destination.choose_name()
 }
 
 /// Whether a body is of the very representation that the sink holds the first bytes of.

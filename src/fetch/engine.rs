@@ -3,7 +3,7 @@
 use super::attempts::{Attempts, Download, Prefetched};
 use super::events::Progress;
 use super::outcome::{Outcome, Status};
-use super::partial::{Partial, Publication};
+use super::partial::{Partial, Publication, remove_partial_link};
 use crate::error::panics;
 use crate::error::{Code, Error, Result};
 use crate::fetch::batch::outages::{AfterFailure, Outages, Probe};
@@ -11,10 +11,9 @@ use crate::fetch::batch::permits::{BatchLimits, BatchPermit};
 use crate::fetch::batch::queue::FetchEnd;
 use crate::fetch::options::Connections;
 use crate::fetch::options::DigestOptions;
-use crate::fetch::partial::publish;
-use crate::fetch::target::claimed_paths::ClaimedPaths;
-use crate::fetch::target::destination::{Announce, Destination, TargetOptions, TargetState};
-use crate::fetch::target::writable::Folders;
+use crate::fetch::target::{
+    BeforePublish, ClaimedPaths, Destination, RenameProofs, TargetOptions, TargetState,
+};
 use crate::fetch::transfer::{Pace, Sink};
 use crate::fingerprint::fingerprint;
 use crate::interrupt::Interrupt;
@@ -100,7 +99,7 @@ pub struct Fetcher {
     options: Options,
     claimed: ClaimedPaths,
     outages: Outages,
-    folders: Folders,
+    rename_proofs: RenameProofs,
     pace: Pace,
     /// Whether the next documents are asked for meanwhile, as far as that is free.
     ahead: bool,
@@ -129,7 +128,7 @@ impl Fetcher {
             options,
             claimed: ClaimedPaths::default(),
             outages: Outages::default(),
-            folders: Folders::default(),
+            rename_proofs: RenameProofs::default(),
         }
     }
 
@@ -313,7 +312,7 @@ impl<'a> Work<'a> {
                         AfterFailure::Probes(of_host) => probe = Some(of_host),
                         AfterFailure::Waits(again) => {
                             log::info!("{} waits for others: {}", self.job.id, error.message());
-                            self.destination.let_others_pass();
+                            self.destination.release_ticket();
                             let permit = &mut self.attempts.permit;
                             permit.give_up();
                             let again =
@@ -344,7 +343,7 @@ impl<'a> Work<'a> {
 
     async fn run(&mut self) -> Result<Option<Outcome>> {
         let naming = async {
-            self.destination.name_by_id().await;
+            self.destination.name_without_storage().await;
             Ok(())
         };
         self.interrupt.or(naming).await?;
@@ -352,10 +351,10 @@ impl<'a> Work<'a> {
         if options.dry_run {
             return self.plan().await.map(Some);
         }
-        if !options.stdout && options.resume && self.destination.has_two_names() {
+        if !options.stdout && options.resume && self.destination.has_second_link() {
             self.finish_publication().await?;
         }
-        if !options.stdout && self.destination.look()? == TargetState::AlreadyThere {
+        if !options.stdout && self.destination.choose_name()? == TargetState::AlreadyThere {
             let key = self.fetcher.key(self.job);
             discard_stale(&self.destination, &key).await;
             return Ok(Some(self.outcome(Status::Skipped)));
@@ -377,7 +376,7 @@ impl<'a> Work<'a> {
     async fn finish_publication(&mut self) -> Result<()> {
         let (fetcher, folder) = (self.fetcher, self.destination.folder());
         let key = fetcher.key(self.job);
-        if !Partial::is_there(folder, &key) {
+        if !Partial::exists(folder, &key) {
             return Ok(());
         }
         let opening = Partial::open(folder, &key, fetcher.options.patience, true);
@@ -389,7 +388,7 @@ impl<'a> Work<'a> {
             // No note proves what the file is: it counts as any other under the target's name.
             Err(error) if error.code() == Code::UnsafePartial => {
                 let target = self.destination.target();
-                target.map_or(Ok(()), publish::remove_other_name)
+                target.map_or(Ok(()), remove_partial_link)
             }
             Err(error) if error.code() == Code::Interrupted => Err(error),
             _ => Ok(()), // what it is counts when it is needed
@@ -399,7 +398,7 @@ impl<'a> Work<'a> {
     /// Takes note of what other processes made of the partial.
     async fn is_published(&mut self, partial: &Partial) -> Result<()> {
         let naming = async {
-            let naming = self.destination.published_meanwhile(partial.published());
+            let naming = self.destination.adopt_publication(partial.published());
             naming.await;
             Ok(())
         };
@@ -416,24 +415,26 @@ impl<'a> Work<'a> {
         let (options, key) = (&fetcher.options, fetcher.key(self.job));
         self.destination.make_folder()?;
         let folder = self.destination.folder();
-        Folders::look(folder)?;
+        RenameProofs::check_folder(folder)?;
         let opening = Partial::open(folder, &key, options.patience, options.resume);
         let mut partial = self.interrupt.or(opening).await?;
         self.is_published(&partial).await?;
         let destination = &mut self.destination;
-        if destination.look()? == TargetState::AlreadyThere {
+        if destination.choose_name()? == TargetState::AlreadyThere {
             partial.discard()?;
             return Ok(None);
         }
         let watcher = &mut *self.attempts.watcher;
-        self.interrupt.or(partial.take_up(watcher)).await?;
+        self.interrupt.or(partial.resume(watcher)).await?;
         let found = &mut self.attempts.facts.found;
         found.get_or_insert(partial.resumed_from());
         let mut proven = Ok(());
         if fetcher.resolver.charges() {
-            proven = fetcher.folders.prove(destination.folder(), &mut partial);
+            proven = fetcher
+                .rename_proofs
+                .prove(destination.folder(), &mut partial);
         }
-        match proven.and_then(|()| destination.try_to_replace(&partial)) {
+        match proven.and_then(|()| destination.check_replaceable(&partial)) {
             Ok(()) => Ok(Some(partial)),
             Err(error) => {
                 leave(partial);
@@ -496,7 +497,7 @@ impl<'a> Work<'a> {
         };
         let announce = self.job.journal.as_ref().map(|journal| {
             let (journal, outcome) = (Arc::clone(journal), outcome.clone());
-            let announce: Announce = Arc::new(move |target: &Path| {
+            let announce: BeforePublish = Arc::new(move |target: &Path| {
                 journal(&Outcome {
                     path: Some(target.to_path_buf()),
                     ..outcome.clone()
@@ -562,15 +563,17 @@ impl<'a> Work<'a> {
                 None => fetcher.resolver.metadata(id).await,
             };
             if metadata_first || self.job.metadata.is_some() {
-                destination.name_by(metadata.name.as_deref()).await;
+                destination
+                    .name_after_metadata(metadata.name.as_deref())
+                    .await;
             }
             Ok(metadata)
         };
         let metadata = self.interrupt.or(naming).await?;
-        let (status, cost) = match self.destination.look()? {
+        let (status, cost) = match self.destination.choose_name()? {
             TargetState::Writable => {
                 let folder = self.destination.folder();
-                let begun = Partial::is_there(folder, &fetcher.key(self.job));
+                let begun = Partial::exists(folder, &fetcher.key(self.job));
                 (Status::Planned, fetcher.resolver.foresee(id, begun)?)
             }
             TargetState::AlreadyThere => (Status::Skipped, None),
@@ -606,7 +609,7 @@ fn leave(partial: Partial) {
 
 /// Removes what an earlier run left of a document that is there now.
 async fn discard_stale(destination: &Destination<'_>, key: &str) {
-    if Partial::is_there(destination.folder(), key)
+    if Partial::exists(destination.folder(), key)
         && let Ok(partial) = Partial::open(destination.folder(), key, Duration::ZERO, true).await
         && let Err(error) = partial.discard()
     {

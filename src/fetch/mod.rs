@@ -3,6 +3,7 @@
 mod attempts;
 pub(crate) mod batch;
 pub(crate) mod engine;
+mod entity;
 pub(crate) mod events;
 pub(crate) mod file_digest;
 pub(crate) mod options;

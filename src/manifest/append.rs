@@ -18,18 +18,18 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 /// A manifest that lines are appended to.
 #[derive(Debug)]
-pub(crate) struct Appender {
+pub(crate) struct ManifestAppender {
     path: PathBuf,
     file: File,
     /// Whether the last line could not be written whole.
     torn: AtomicBool,
 }
 
-impl Appender {
+impl ManifestAppender {
     /// The manifest that a run was given, if it was given one and is more than a plan.
     ///
     /// # Errors
-    /// As [`Appender::append_to`].
+    /// As [`ManifestAppender::append_to`].
     pub(crate) fn of_run(path: Option<&Path>, dry_run: bool) -> Result<Option<Self>> {
         let path = path.filter(|_| !dry_run);
         path.map(Self::append_to).transpose()
@@ -52,7 +52,7 @@ impl Appender {
     /// The same for a file of docfetch's own, which is no link.
     ///
     /// # Errors
-    /// As [`Appender::append_to`]; [`Code::UnsafePartial`](crate::error::Code::UnsafePartial).
+    /// As [`ManifestAppender::append_to`]; [`Code::UnsafePartial`](crate::error::Code::UnsafePartial).
     pub(crate) fn own(path: &Path) -> Result<Self> {
         let file = open_own(path, OFlags::CREATE | OFlags::RDWR | OFlags::APPEND)?;
         Self::of(path, file)
@@ -81,7 +81,7 @@ impl Appender {
     /// Makes everything that was appended last.
     ///
     /// # Errors
-    /// As [`Appender::append`].
+    /// As [`ManifestAppender::append`].
     pub(crate) fn sync(&self) -> Result<()> {
         self.file
             .sync_data()
@@ -112,7 +112,7 @@ impl Appender {
     /// Appends the line of a document of `provider` that ended.
     ///
     /// # Errors
-    /// As [`Appender::append`].
+    /// As [`ManifestAppender::append`].
     pub(crate) fn note(&self, provider: &str, ended: &FetchEnd) -> Result<()> {
         match &ended.result {
             Ok(outcome) => self.append(outcome),

@@ -4,7 +4,7 @@ use crate::error::panics::Panic;
 use crate::error::{Code, Error};
 use crate::fetch::file_digest::sha256_of_file_while;
 use crate::fetch::outcome::{Failure, with_bytes};
-use crate::manifest::read::{Entry, sha256sum_line};
+use crate::manifest::read::{ManifestEntry, sha256sum_line};
 use serde::Serialize;
 use std::fmt;
 use std::fs;
@@ -13,16 +13,16 @@ use std::path::PathBuf;
 
 /// A file that was looked at.
 #[derive(Debug)]
-pub(crate) struct Checked<'a> {
+pub(crate) struct CheckedFile<'a> {
     /// What the manifest says; its path can be opened from the current folder.
-    pub entry: &'a Entry,
+    pub entry: &'a ManifestEntry,
     /// What was found.
-    pub result: Result<Found, Wrong>,
+    pub result: Result<MatchingFile, Wrong>,
 }
 
 /// A file that is what its entry says.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Found {
+pub(crate) struct MatchingFile {
     /// Its length in bytes.
     pub bytes: u64,
     /// Its SHA-256 in hexadecimal, where it was computed.
@@ -87,12 +87,12 @@ impl From<io::Error> for Wrong {
 ///
 /// # Errors
 /// What is wrong with the file.
-pub(crate) fn check(
-    entry: &Entry,
+pub(crate) fn check_file(
+    entry: &ManifestEntry,
     digest: bool,
     buffer: &mut [u8],
     goes_on: impl Fn() -> bool,
-) -> Result<Found, Wrong> {
+) -> Result<MatchingFile, Wrong> {
     let metadata = fs::metadata(&entry.path)?;
     if !metadata.is_file() {
         return Err(Wrong::NoPlainFile);
@@ -104,17 +104,17 @@ pub(crate) fn check(
     }
     if !digest && entry.sha256.is_none() {
         let sha256 = None;
-        return Ok(Found { bytes, sha256 });
+        return Ok(MatchingFile { bytes, sha256 });
     }
     let sha256 = sha256_of_file_while(&entry.path, buffer, goes_on)?;
     if entry.sha256.as_ref().is_some_and(|known| *known != sha256) {
         return Err(Wrong::Digest);
     }
     let sha256 = Some(sha256);
-    Ok(Found { bytes, sha256 })
+    Ok(MatchingFile { bytes, sha256 })
 }
 
-impl Checked<'_> {
+impl CheckedFile<'_> {
     /// What is wrong, as an error of the house.
     pub(crate) fn error(&self) -> Option<Error> {
         let wrong = self.result.as_ref().err()?;
@@ -140,7 +140,7 @@ impl Checked<'_> {
         Some(sha256sum_line(sha256, &self.entry.path))
     }
 
-    /// As scripts see it; `error` is [`Checked::error`].
+    /// As scripts see it; `error` is [`CheckedFile::error`].
     pub(crate) fn record<'a>(&'a self, error: Option<&'a Error>) -> CheckRecord<'a> {
         let found = self.result.as_ref().ok();
         CheckRecord {
@@ -182,7 +182,7 @@ pub(crate) struct CheckRecord<'a> {
 /// The last record of a verification.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(tag = "type", rename = "summary")]
-pub(crate) struct Tally {
+pub(crate) struct VerifySummary {
     /// Files that are what the manifest says.
     pub verified: u64,
     /// Files that are not, and lines of the manifest that cannot be read.
@@ -195,9 +195,9 @@ pub(crate) struct Tally {
     pub exit_code: u8,
 }
 
-impl Tally {
+impl VerifySummary {
     /// Counts a file.
-    pub(crate) fn add(&mut self, checked: &Checked<'_>) {
+    pub(crate) fn add(&mut self, checked: &CheckedFile<'_>) {
         match &checked.result {
             Ok(found) => {
                 self.verified += 1;

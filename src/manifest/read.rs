@@ -17,7 +17,7 @@ const LONGEST_LINE: usize = 1 << 20;
 
 /// A file that a manifest tells of.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Entry {
+pub(crate) struct ManifestEntry {
     /// The provider's name.
     pub provider: Option<String>,
     /// The document.
@@ -34,7 +34,7 @@ pub(crate) struct Entry {
 
 /// How a manifest is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Form {
+pub(crate) enum ManifestForm {
     /// JSON lines, as docfetch writes them.
     Records,
     /// As GNU sha256sum writes it.
@@ -45,10 +45,10 @@ pub(crate) enum Form {
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Manifest {
     /// How it is written; none when nothing is in it.
-    pub form: Option<Form>,
+    pub form: Option<ManifestForm>,
     /// Its files. Of JSON lines, the last one of a path wins, but one without a SHA-256 does not hide an
     /// earlier one with it. Of sha256sum every line counts, as it does there.
-    pub entries: Vec<Entry>,
+    pub entries: Vec<ManifestEntry>,
     /// Numbers of the lines that cannot be read, from 1 on.
     pub unreadable: Vec<usize>,
     /// Numbers of the lines that a kill cut off: a last one that cannot be read, and a record that ends
@@ -86,7 +86,7 @@ pub(crate) fn read(mut input: impl BufRead) -> io::Result<Option<Manifest>> {
         let line = buffer.strip_suffix(b"\n").unwrap_or(&buffer);
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         // sha256sum passes over comments.
-        let comment = line.starts_with(b"#") && manifest.form != Some(Form::Records);
+        let comment = line.starts_with(b"#") && manifest.form != Some(ManifestForm::Records);
         if comment || line.trim_ascii().is_empty() {
             continue;
         }
@@ -95,16 +95,16 @@ pub(crate) fn read(mut input: impl BufRead) -> io::Result<Option<Manifest>> {
         };
         manifest.form = Some(form);
         let read = match form {
-            Form::Records => record(line),
-            Form::Sha256sum => sum(line).map(Some),
+            ManifestForm::Records => record(line),
+            ManifestForm::Sha256sum => sum(line).map(Some),
         };
         match read {
             Ok(None) => {}
-            Ok(Some(entry)) if form == Form::Records => {
+            Ok(Some(entry)) if form == ManifestForm::Records => {
                 keep(entry, &mut manifest.entries, &mut places);
             }
             Ok(Some(entry)) => manifest.entries.push(entry),
-            Err(Unreadable) if ended && !(form == Form::Records && is_cut_off(line)) => {
+            Err(Unreadable) if ended && !(form == ManifestForm::Records && is_cut_off(line)) => {
                 manifest.unreadable.push(number);
             }
             Err(Unreadable) => manifest.torn.push(number),
@@ -145,11 +145,11 @@ pub(crate) fn sha256sum_line(sha256: &str, path: &Path) -> Vec<u8> {
 struct Unreadable;
 
 /// The form whose first line this can be. A record that a kill cut off is one, too.
-fn form_of(line: &[u8]) -> Option<Form> {
+fn form_of(line: &[u8]) -> Option<ManifestForm> {
     if record(line).is_ok() || is_cut_off(line) {
-        Some(Form::Records)
+        Some(ManifestForm::Records)
     } else {
-        sum(line).ok().map(|_| Form::Sha256sum)
+        sum(line).ok().map(|_| ManifestForm::Sha256sum)
     }
 }
 
@@ -160,7 +160,11 @@ fn is_cut_off(line: &[u8]) -> bool {
 }
 
 /// Takes in what a record says of a path.
-fn keep(entry: Entry, entries: &mut Vec<Entry>, places: &mut HashMap<PathBuf, usize>) {
+fn keep(
+    entry: ManifestEntry,
+    entries: &mut Vec<ManifestEntry>,
+    places: &mut HashMap<PathBuf, usize>,
+) {
     // `./a` is `a`.
     let path = entry.path.strip_prefix(".").unwrap_or(&entry.path);
     let known = places.get(path).copied();
@@ -194,7 +198,7 @@ struct Document {
 }
 
 /// A line of JSON; none when it tells of no file that must be there.
-fn record(line: &[u8]) -> Result<Option<Entry>, Unreadable> {
+fn record(line: &[u8]) -> Result<Option<ManifestEntry>, Unreadable> {
     if !line.trim_ascii_start().starts_with(b"{") {
         return Err(Unreadable); // an array would do for serde
     }
@@ -214,7 +218,7 @@ fn record(line: &[u8]) -> Result<Option<Entry>, Unreadable> {
         Some(text) => Some(digest(text.as_bytes())?),
         None => None,
     };
-    Ok(Some(Entry {
+    Ok(Some(ManifestEntry {
         provider: document.provider,
         id: document.id,
         path: checked(path)?,
@@ -226,7 +230,7 @@ fn record(line: &[u8]) -> Result<Option<Entry>, Unreadable> {
 
 /// A line of sha256sum: `<hex>  name` (text) or `<hex> *name` (binary), with a backslash before it where
 /// characters of the name are escaped.
-fn sum(line: &[u8]) -> Result<Entry, Unreadable> {
+fn sum(line: &[u8]) -> Result<ManifestEntry, Unreadable> {
     let line = line.trim_ascii_start();
     let (escaped, line) = match line.strip_prefix(b"\\") {
         Some(rest) => (true, rest),
@@ -242,10 +246,10 @@ fn sum(line: &[u8]) -> Result<Entry, Unreadable> {
     } else {
         name.to_vec()
     };
-    Ok(Entry {
+    Ok(ManifestEntry {
         path: checked(OsString::from_vec(name).into())?,
         sha256: Some(digest(sha256)?),
-        ..Entry::default()
+        ..ManifestEntry::default()
     })
 }
 
@@ -322,10 +326,10 @@ mod tests {
             + "\n"
             + &line("d", 5, Some(&upper));
         let manifest = manifest(&text);
-        assert_eq!(manifest.form, Some(Form::Records));
+        assert_eq!(manifest.form, Some(ManifestForm::Records));
         assert_eq!((manifest.unreadable.len(), manifest.torn.len()), (0, 0));
         assert_eq!(paths(&manifest), ["a", "d"]);
-        let known = Entry {
+        let known = ManifestEntry {
             provider: Some("sm".into()),
             id: Some("1".into()),
             path: "d".into(),
@@ -359,7 +363,7 @@ mod tests {
         let manifest = manifest(&format!(
             "# made by hand\n\n{A}  a\n {A} *b  c\r\n{B}  a\n\\{A}  d\\\\n\\n\n{A}  e\\n"
         ));
-        assert_eq!(manifest.form, Some(Form::Sha256sum));
+        assert_eq!(manifest.form, Some(ManifestForm::Sha256sum));
         assert_eq!(paths(&manifest), ["a", "b  c", "a", "d\\n\n", "e\\n"]);
         assert!(manifest.unreadable.is_empty() && manifest.torn.is_empty());
     }
@@ -409,10 +413,13 @@ mod tests {
         for (text, form) in [
             (String::new(), None),
             ("\n \r\n".to_owned(), None),
-            ("\n{\"type\":\"summary\"}".to_owned(), Some(Form::Records)),
-            ("{\"type\":\"docu".to_owned(), Some(Form::Records)),
-            ("{\"type\":\"docu\n".to_owned(), Some(Form::Records)),
-            (format!("\n{A}  a"), Some(Form::Sha256sum)),
+            (
+                "\n{\"type\":\"summary\"}".to_owned(),
+                Some(ManifestForm::Records),
+            ),
+            ("{\"type\":\"docu".to_owned(), Some(ManifestForm::Records)),
+            ("{\"type\":\"docu\n".to_owned(), Some(ManifestForm::Records)),
+            (format!("\n{A}  a"), Some(ManifestForm::Sha256sum)),
         ] {
             assert_eq!(manifest(&text).form, form, "{text}");
         }

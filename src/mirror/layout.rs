@@ -1,6 +1,6 @@
 //! Where in a mirror a document goes: a template with folders, filled from the row that lists it.
 
-use crate::fetch::target::naming::{self, Template};
+use crate::fetch::target::{Template, naming};
 use crate::model::DocumentId;
 use std::path::PathBuf;
 

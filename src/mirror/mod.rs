@@ -1,4 +1,7 @@
-//! A folder that holds every listed document.
+//! A mirror: a folder that holds every document of a listing.
 
-pub(crate) mod layout;
-pub(crate) mod store;
+mod layout;
+mod store;
+
+pub(crate) use layout::Layout;
+pub(crate) use store::{DocumentVersion, Mirror, MirrorEntry, Presence};

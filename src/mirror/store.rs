@@ -9,9 +9,9 @@
 use crate::error::{Code, Error, Result};
 use crate::fetch::file_digest::sha256_of_file;
 use crate::fetch::outcome::{Outcome, Status};
-use crate::fetch::partial::publish;
+use crate::fetch::partial::remove_partial_link;
 use crate::fetch::target::naming;
-use crate::manifest::append::Appender;
+use crate::manifest::ManifestAppender;
 use crate::resolve::row::Row;
 use crate::state::blocking;
 use crate::state::files::{fresh, make_folder, open_own, remove, sync_names};
@@ -32,7 +32,7 @@ const SURPLUS: usize = 200;
 
 /// What tells one version of a document from another, as its row says.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Version {
+pub(crate) struct DocumentVersion {
     /// When it was changed.
     #[serde(default)]
     pub modified: Option<String>,
@@ -41,7 +41,7 @@ pub(crate) struct Version {
     pub size: Option<u64>,
 }
 
-impl Version {
+impl DocumentVersion {
     /// A text that other versions do not have.
     pub(crate) fn identity(&self) -> String {
         let modified = self.modified.as_deref().unwrap_or_default();
@@ -59,7 +59,7 @@ impl Version {
 
 /// A document of the mirror.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Entry {
+pub(crate) struct MirrorEntry {
     /// Where it is, relative to the mirror's folder.
     pub path: PathBuf,
     /// Its length.
@@ -67,7 +67,7 @@ pub(crate) struct Entry {
     /// Its SHA-256 in hexadecimal; none of a file that was taken for the document by its length.
     pub sha256: Option<String>,
     /// Which version it is.
-    pub version: Version,
+    pub version: DocumentVersion,
 }
 
 /// A line of the manifest, as far as it is read back.
@@ -83,7 +83,7 @@ struct Line {
     bytes: Option<u64>,
     sha256: Option<String>,
     #[serde(flatten)]
-    version: Version,
+    version: DocumentVersion,
 }
 
 /// A line of the manifest, as it is written.
@@ -93,7 +93,7 @@ struct Written<'a> {
     outcome: &'a Outcome,
     resource: &'a str,
     #[serde(flatten)]
-    version: &'a Version,
+    version: &'a DocumentVersion,
 }
 
 /// Provider, kind of resource, id.
@@ -102,9 +102,9 @@ type Key = (String, String, String);
 /// What the manifest says.
 #[derive(Debug, Default)]
 struct Known {
-    entries: HashMap<Key, (Entry, usize)>,
+    entries: HashMap<Key, (MirrorEntry, usize)>,
     /// About to be published when the process ended.
-    pending: HashMap<Key, Entry>,
+    pending: HashMap<Key, MirrorEntry>,
     lines: usize,
     /// How many entries are not believed for their paths, and the first of these.
     unsafe_paths: (usize, Option<PathBuf>),
@@ -115,9 +115,9 @@ struct Known {
 pub(crate) struct Mirror {
     folder: PathBuf,
     resource: &'static str,
-    entries: HashMap<Key, (Entry, usize)>,
+    entries: HashMap<Key, (MirrorEntry, usize)>,
     /// None in a dry run.
-    manifest: Option<Appender>,
+    manifest: Option<ManifestAppender>,
     _lock: Option<Lock>,
 }
 
@@ -151,12 +151,12 @@ impl Mirror {
         let settled = known.settle(folder).await;
         let mut manifest = None;
         if !look {
-            let appender = Appender::own(&path)?;
+            let appender = ManifestAppender::own(&path)?;
             for line in settled {
                 appender.append(&line)?;
             }
             known.compact(&path)?;
-            manifest = Some(Appender::own(&path)?); // it may be another file by now
+            manifest = Some(ManifestAppender::own(&path)?); // it may be another file by now
             sync_names(&own)?;
         }
         Ok(Self {
@@ -174,7 +174,7 @@ impl Mirror {
     }
 
     /// What is known of a document.
-    pub(crate) fn entry(&self, provider: &str, id: &str) -> Option<&Entry> {
+    pub(crate) fn entry(&self, provider: &str, id: &str) -> Option<&MirrorEntry> {
         let key = (provider.to_owned(), self.resource.to_owned(), id.to_owned());
         self.entries.get(&key).map(|(entry, _)| entry)
     }
@@ -196,7 +196,7 @@ impl Mirror {
 
     /// Whether a document is there as it was written: its length, and its digest where `digest` is
     /// wanted.
-    pub(crate) fn holds(&self, entry: &Entry, digest: bool) -> Presence {
+    pub(crate) fn holds(&self, entry: &MirrorEntry, digest: bool) -> Presence {
         let path = self.folder.join(&entry.path);
         if std::fs::symlink_metadata(&path).is_err() {
             return Presence::Missing;
@@ -215,7 +215,7 @@ impl Mirror {
 
     /// Whether a document's file is in the mirror itself, and not behind a link in it, which may lead to
     /// anything.
-    pub(crate) fn is_direct(&self, entry: &Entry) -> bool {
+    pub(crate) fn is_direct(&self, entry: &MirrorEntry) -> bool {
         let above = entry.path.ancestors().skip(1);
         above
             .map(|folder| self.folder.join(folder))
@@ -227,7 +227,7 @@ impl Mirror {
     ///
     /// # Errors
     /// What keeps the line from being written.
-    pub(crate) fn publishing(&self, outcome: &Outcome, version: &Version) -> Result<()> {
+    pub(crate) fn publishing(&self, outcome: &Outcome, version: &DocumentVersion) -> Result<()> {
         let Some(manifest) = &self.manifest else {
             return Ok(());
         };
@@ -242,7 +242,7 @@ impl Mirror {
     ///
     /// # Errors
     /// What keeps the line from being written.
-    pub(crate) fn note(&self, outcome: &Outcome, version: &Version) -> Result<()> {
+    pub(crate) fn note(&self, outcome: &Outcome, version: &DocumentVersion) -> Result<()> {
         match &self.manifest {
             Some(manifest) => manifest.append(&self.line(&self.relative(outcome), version)),
             None => Ok(()),
@@ -250,11 +250,11 @@ impl Mirror {
     }
 
     /// What is appended for documents that failed.
-    pub(crate) fn manifest(&self) -> Option<&Appender> {
+    pub(crate) fn manifest(&self) -> Option<&ManifestAppender> {
         self.manifest.as_ref()
     }
 
-    fn line<'a>(&self, outcome: &'a Outcome, version: &'a Version) -> Written<'a> {
+    fn line<'a>(&self, outcome: &'a Outcome, version: &'a DocumentVersion) -> Written<'a> {
         Written {
             outcome,
             resource: self.resource,
@@ -334,7 +334,7 @@ impl Known {
             self.unsafe_paths.1.get_or_insert(path);
             return Some(());
         }
-        let entry = Entry {
+        let entry = MirrorEntry {
             path,
             bytes,
             sha256: line.sha256,
@@ -357,7 +357,7 @@ impl Known {
             let (path, sought) = (folder.join(&entry.path), entry.clone());
             let looking = blocking::run(move || {
                 let is_there = sought.is_at(&path);
-                if is_there && let Err(error) = publish::remove_other_name(&path) {
+                if is_there && let Err(error) = remove_partial_link(&path) {
                     log::warn!("a stale partial stays: {}", error.message());
                 }
                 is_there
@@ -457,7 +457,7 @@ fn is_safe(path: &Path) -> bool {
     parts.all(|part| part.to_str().is_some_and(naming::is_safe))
 }
 
-impl Entry {
+impl MirrorEntry {
     /// Whether the document is in the file at `path`, as far as its length and its digest tell.
     fn is_at(&self, path: &Path) -> bool {
         let wanted = self.sha256.as_deref();

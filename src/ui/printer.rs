@@ -10,7 +10,7 @@ use crate::fetch::batch::queue::FetchEnd;
 use crate::fetch::events::{Progress, Unwatched};
 use crate::fetch::outcome::{Failed, Outcome, Status, Summary};
 use crate::http::presigned::PresignedUrl;
-use crate::manifest::check::{Checked, Tally};
+use crate::manifest::{CheckedFile, VerifySummary};
 use crate::resolve::ledger::inspect::Listed;
 use crate::resolve::row::Row;
 use crate::sandbox::{Document, Report};
@@ -266,7 +266,7 @@ impl Printer {
     ///
     /// # Errors
     /// When standard output takes no more.
-    pub(crate) fn checked(&self, checked: &Checked<'_>) -> Result<()> {
+    pub(crate) fn checked(&self, checked: &CheckedFile<'_>) -> Result<()> {
         if self.look.json {
             return self.record(&checked.record(checked.error().as_ref()));
         }
@@ -281,7 +281,7 @@ impl Printer {
     ///
     /// # Errors
     /// When standard output takes no more.
-    pub(crate) fn sha256sum(&self, checked: &Checked<'_>) -> Result<()> {
+    pub(crate) fn sha256sum(&self, checked: &CheckedFile<'_>) -> Result<()> {
         if let Err(wrong) = &checked.result {
             let path = checked.entry.path.display().to_string();
             self.console.say(&format!("{}: {wrong}", printable(&path)));
@@ -293,7 +293,7 @@ impl Printer {
     ///
     /// # Errors
     /// When standard output takes no more.
-    pub(crate) fn tally(&self, tally: &Tally, list: bool) -> Result<()> {
+    pub(crate) fn tally(&self, tally: &VerifySummary, list: bool) -> Result<()> {
         if self.look.json && !list {
             return self.record(tally);
         }

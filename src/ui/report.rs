@@ -2,7 +2,7 @@
 
 use super::diagnostics::paint;
 use crate::fetch::outcome::{Costs, Summary};
-use crate::manifest::check::Tally;
+use crate::manifest::VerifySummary;
 use crate::provider::Resource;
 use crate::resolve::ledger::inspect::Listed;
 use crate::resolve::ledger::table::State;
@@ -367,7 +367,7 @@ pub(super) fn costs(costs: Costs) -> Option<String> {
 }
 
 /// The end of a verification, in one line.
-pub(super) fn tally(tally: &Tally) -> String {
+pub(super) fn tally(tally: &VerifySummary) -> String {
     let files = if tally.verified == 1 { "file" } else { "files" };
     let seconds = tally.elapsed_ms as f64 / 1000.0;
     format!(

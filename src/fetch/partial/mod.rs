@@ -11,17 +11,21 @@
 //! What arrives is synced piece by piece in a thread beside the transfer, so that little is left for
 //! the last sync, before the file gets its name.
 
-pub(crate) mod extents;
-pub(crate) mod intact;
-pub(crate) mod publish;
-pub(crate) mod sidecar;
+mod extents;
+mod intact;
+mod publish;
+mod sidecar;
 
-use super::events::Watcher;
+pub(crate) use publish::remove_partial_link;
+pub(crate) use sidecar::RefusedDocument;
+
 use crate::active_time::excluded_from_stall;
 use crate::error::{Code, Error, Result};
+use crate::fetch::entity::Entity;
+use crate::fetch::events::Watcher;
 use crate::fetch::partial::extents::Extents;
 use crate::fetch::partial::intact::{crc_of, intact};
-use crate::fetch::partial::sidecar::{Refused, Sidecar, SidecarFile};
+use crate::fetch::partial::sidecar::{Sidecar, SidecarFile};
 use crate::http::headers::{Checksum, is_strong};
 use crate::state::blocking;
 use crate::state::files::{
@@ -32,7 +36,6 @@ use crate::state::lock::lock_own;
 use crate::state::records::Durability;
 use rustix::fs::{FallocateFlags, Mode, OFlags};
 use rustix::io::Errno;
-use serde::{Deserialize, Serialize};
 use std::ffi::OsString;
 use std::fs::File;
 use std::io;
@@ -49,51 +52,6 @@ const NOTE: (u64, Duration) = (64 << 10, Duration::from_millis(2));
 const SYNC: (u64, Duration) = (16 << 20, Duration::from_secs(10));
 /// Bytes that a full disk gives back for the sidecar.
 const SIDECAR_ROOM: u64 = 64 << 10;
-
-/// Which representation the bytes belong to (RFC 9110 section 8.8).
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Entity {
-    /// The entity tag, as it came.
-    pub tag: Option<String>,
-    /// The length of the whole in bytes.
-    pub total: Option<u64>,
-    /// How the storage names it.
-    pub name: Name,
-    /// The checksum of the whole that the storage announced.
-    pub checksum: Option<(Checksum, Vec<u8>)>,
-}
-
-impl Entity {
-    /// Of whatever there is.
-    pub(crate) const ANY: Self = Self {
-        tag: None,
-        total: None,
-        name: Name {
-            told: None,
-            in_url: None,
-        },
-        checksum: None,
-    };
-
-    /// What the bytes belong to when a further answer says so: a checksum that was announced once stays.
-    #[must_use]
-    pub(crate) fn and_then(&self, further: Self) -> Self {
-        let earlier = self.checksum.clone().filter(|_| self.tag == further.tag);
-        Self {
-            checksum: earlier.or(further.checksum),
-            ..further
-        }
-    }
-}
-
-/// Safe names that a storage's answer gives a document.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Name {
-    /// By `Content-Disposition`.
-    pub told: Option<String>,
-    /// By the last segment of the URL's path.
-    pub in_url: Option<String>,
-}
 
 /// A sync in a thread beside the transfer.
 type Syncing = Receiver<io::Result<()>>;
@@ -120,7 +78,7 @@ pub(crate) struct Partial {
     entity: Entity,
     resumed_from: u64,
     /// Set when all bytes are here, and the storage's checksum is not theirs.
-    refused: Option<Refused>,
+    refused: Option<RefusedDocument>,
     /// What an earlier run left, until it is taken up.
     left: Option<Box<Sidecar>>,
     published: Option<Publication>,
@@ -225,7 +183,7 @@ impl Partial {
     ///
     /// # Errors
     /// [`Code::LocalIo`] when it cannot be read.
-    pub(crate) async fn take_up(&mut self, watcher: &mut dyn Watcher) -> Result<()> {
+    pub(crate) async fn resume(&mut self, watcher: &mut dyn Watcher) -> Result<()> {
         let Some(sidecar) = self.left.take() else {
             return Ok(());
         };
@@ -249,7 +207,7 @@ impl Partial {
     }
 
     /// Whether there is something under the partial's name or its sidecar's.
-    pub(crate) fn is_there(folder: &Path, name: &str) -> bool {
+    pub(crate) fn exists(folder: &Path, name: &str) -> bool {
         let path = path(folder, name);
         let sidecar = path.with_extension("json");
         let names = [fresh(&sidecar), sidecar, path];
@@ -311,12 +269,12 @@ impl Partial {
     }
 
     /// Complete bytes whose checksum by the storage is another one.
-    pub(crate) fn refused(&self) -> Option<&Refused> {
+    pub(crate) fn refused(&self) -> Option<&RefusedDocument> {
         self.refused.as_ref()
     }
 
     /// Keeps complete bytes for a run whose user gives their SHA-256.
-    pub(crate) fn refuse(&mut self, refused: Refused) {
+    pub(crate) fn refuse(&mut self, refused: RefusedDocument) {
         self.entity.total = Some(self.position());
         self.refused = Some(refused);
     }
@@ -344,7 +302,7 @@ impl Partial {
         }
         let entity = match self.held() {
             0 => entity,
-            _ => self.entity.and_then(entity),
+            _ => self.entity.updated(entity),
         };
         if self.entity != entity {
             self.sidecar = None;
@@ -354,7 +312,7 @@ impl Partial {
     }
 
     /// Notes a checksum of the whole that came later, unless there is one.
-    pub(crate) fn announced(&mut self, checksum: Option<&(Checksum, Vec<u8>)>) {
+    pub(crate) fn add_checksum(&mut self, checksum: Option<&(Checksum, Vec<u8>)>) {
         if self.entity.checksum.is_none() {
             self.entity.checksum = checksum.cloned();
         }
@@ -591,7 +549,7 @@ impl Partial {
         target: &Path,
         overwrite: bool,
         announce: impl FnOnce() -> Result<()>,
-    ) -> Result<Published> {
+    ) -> Result<PublishEnd> {
         let synced = self.settle().and_then(|()| {
             let synced = self.file.sync_all();
             synced.map_err(|error| Error::io("sync", &self.path, &error))
@@ -623,7 +581,7 @@ impl Partial {
             }
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 self.set_mode(0o600)?;
-                return Ok(Published::Exists(Box::new(self)));
+                return Ok(PublishEnd::TargetExists(Box::new(self)));
             }
             Err(error) => {
                 self.set_mode(0o600)?;
@@ -644,7 +602,7 @@ impl Partial {
                 remove(target)?;
                 Err(error)
             }
-            Ok(()) => Ok(Published::Done),
+            Ok(()) => Ok(PublishEnd::Published),
         }
     }
 
@@ -745,11 +703,11 @@ fn path(folder: &Path, name: &str) -> PathBuf {
 
 /// What became of a partial that was to be published.
 #[derive(Debug)]
-pub(crate) enum Published {
+pub(crate) enum PublishEnd {
     /// It is the target now.
-    Done,
+    Published,
     /// The target exists; here it is back.
-    Exists(Box<Partial>),
+    TargetExists(Box<Partial>),
 }
 
 /// A file that was a partial at `path` and has another name now.

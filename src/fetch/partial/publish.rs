@@ -76,7 +76,7 @@ pub(crate) fn finish(partial: &Path, found: &Metadata, folder: &File) -> Result<
 ///
 /// # Errors
 /// [`Code::LocalIo`](crate::error::Code::LocalIo).
-pub(crate) fn remove_other_name(target: &Path) -> Result<()> {
+pub(crate) fn remove_partial_link(target: &Path) -> Result<()> {
     let Ok(found) = std::fs::symlink_metadata(target) else {
         return Ok(());
     };
@@ -188,7 +188,7 @@ mod tests {
         std::fs::hard_link(&partial, &target).unwrap();
         std::fs::hard_link(&partial, folder.path().join("mine")).unwrap();
         std::fs::write(folder.path().join(".docfetch-y.part"), "other").unwrap();
-        remove_other_name(&target).unwrap();
+        remove_partial_link(&target).unwrap();
         assert!(!partial.exists());
         assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 3);
     }

@@ -5,7 +5,7 @@
 //! torn by a power failure leaves the other one.
 
 use crate::error::{Error, Result};
-use crate::fetch::partial::Name;
+use crate::fetch::entity::StorageNames;
 use crate::fetch::partial::extents::{self, Noted};
 use crate::http::headers::{Checksum, is_strong};
 use crate::state::files::{open_own, write_record};
@@ -32,18 +32,18 @@ pub(crate) struct Sidecar {
     /// The length of the whole in bytes.
     pub total: Option<u64>,
     /// How the storage names it.
-    pub name: Name,
+    pub name: StorageNames,
     /// The checksum of the whole that the storage announced.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub checksum: Option<(Checksum, Vec<u8>)>,
     /// Set when all bytes are here, and that checksum is not theirs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub refused: Option<Refused>,
+    pub refused: Option<RefusedDocument>,
 }
 
 /// Bytes that are complete, and are published only when the user gives their SHA-256.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Refused {
+pub(crate) struct RefusedDocument {
     /// Their SHA-256 in hexadecimal.
     pub sha256: String,
     /// The document's safe name.
@@ -171,7 +171,7 @@ mod tests {
             extents: Vec::new(),
             etag: "\"v1\"".to_owned(),
             total: Some(total),
-            name: Name::default(),
+            name: StorageNames::default(),
             checksum: None,
             refused: None,
         }

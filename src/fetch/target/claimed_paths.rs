@@ -32,7 +32,7 @@ impl ClaimedPaths {
     }
 
     /// Notes that the document `id` becomes this file.
-    pub fn publishes(&self, file: Option<FileIdentity>, id: &str) {
+    pub fn record_file(&self, file: Option<FileIdentity>, id: &str) {
         if let Some(file) = file {
             locked(&self.files).insert(file, short_hash(id));
         }
@@ -46,7 +46,7 @@ impl ClaimedPaths {
 
     /// Whether another document than `id` became the file that was found. A file with several names is
     /// nobody's: whoever saves room by hard links knows that the bytes are the same.
-    pub fn is_of_another(&self, found: &Metadata, id: &str) -> bool {
+    pub fn belongs_to_another(&self, found: &Metadata, id: &str) -> bool {
         let file = FileIdentity::of(found);
         let owner = locked(&self.files).get(&file).copied();
         found.nlink() == 1 && owner.is_some_and(|owner| owner != short_hash(id))
@@ -54,7 +54,7 @@ impl ClaimedPaths {
 
     /// A document's turn to take a name; to be called in the order of asking.
     pub fn ticket(&self, order: u64) -> NameTicket<'_> {
-        self.name_order.take(order)
+        self.name_order.ticket(order)
     }
 }
 

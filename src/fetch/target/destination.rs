@@ -2,7 +2,7 @@
 
 use crate::error::{Code, Error, Result};
 use crate::fetch::file_digest::sha256_of_file;
-use crate::fetch::partial::{Partial, Publication, Published};
+use crate::fetch::partial::{Partial, Publication, PublishEnd};
 use crate::fetch::target::claimed_paths::ClaimedPaths;
 use crate::fetch::target::name_order::NameTicket;
 use crate::fetch::target::naming::{self, Template};
@@ -50,7 +50,7 @@ pub struct TargetOptions {
 }
 
 /// Told of a target right before a document gets its name there.
-pub(crate) type Announce = Arc<dyn Fn(&Path) -> Result<()> + Send + Sync>;
+pub(crate) type BeforePublish = Arc<dyn Fn(&Path) -> Result<()> + Send + Sync>;
 
 /// So many files may be in the way of one name.
 const COPIES: u32 = 10_000;
@@ -116,14 +116,14 @@ impl<'a> Destination<'a> {
     }
 
     /// Names the target at once where the document's own name does not matter.
-    pub(crate) async fn name_by_id(&mut self) {
+    pub(crate) async fn name_without_storage(&mut self) {
         if !self.target_options.template.needs_name() {
-            self.name(&naming::from_id(self.id, None)).await;
+            self.name_after(&naming::from_id(self.id, None)).await;
         }
     }
 
     /// Lets later documents take their names before this one.
-    pub(crate) fn let_others_pass(&self) {
+    pub(crate) fn release_ticket(&self) {
         self.ticket.release();
     }
 
@@ -150,21 +150,21 @@ impl<'a> Destination<'a> {
     }
 
     /// Whether the target is there, and has another name, too.
-    pub(crate) fn has_two_names(&self) -> bool {
+    pub(crate) fn has_second_link(&self) -> bool {
         let found = self.target.as_deref().map(std::fs::symlink_metadata);
         found.is_some_and(|found| found.is_ok_and(|found| found.nlink() == 2))
     }
 
     /// Names the target by what is known before the storage is asked, if that leaves a safe name.
-    pub(crate) async fn name_by(&mut self, name: Option<&str>) {
+    pub(crate) async fn name_after_metadata(&mut self, name: Option<&str>) {
         if let Some(name) = name.and_then(naming::safe) {
-            self.name(&name).await;
+            self.name_after(&name).await;
         }
     }
 
     /// Notes a file that another process made of the document: wherever that is the target, the
     /// document is there. A target that has no name yet is the file whose publication was finished.
-    pub(crate) async fn published_meanwhile(&mut self, publication: Option<&Publication>) {
+    pub(crate) async fn adopt_publication(&mut self, publication: Option<&Publication>) {
         self.published_meanwhile = publication.map(|publication| publication.file);
         let finished = publication.and_then(|publication| publication.finished.as_ref());
         if self.target.is_none()
@@ -181,7 +181,7 @@ impl<'a> Destination<'a> {
     /// Names the target after a safe name, unless it has one; waits for those who asked earlier. A name
     /// that was given before a secret in it was known is given up for the id. Returns whether the target
     /// is a new one.
-    pub(crate) async fn name(&mut self, safe_name: &str) -> bool {
+    pub(crate) async fn name_after(&mut self, safe_name: &str) -> bool {
         match &self.wanted_name {
             Some(name) if is_in(name) => {
                 let id = naming::from_id(self.id, None);
@@ -253,7 +253,7 @@ impl<'a> Destination<'a> {
     ///
     /// # Errors
     /// [`Code::TargetExists`], and [`Code::LocalIo`] when it cannot even be looked at.
-    pub(crate) fn look(&mut self) -> Result<TargetState> {
+    pub(crate) fn choose_name(&mut self) -> Result<TargetState> {
         let Some(target) = self.target.clone() else {
             return Ok(TargetState::Writable);
         };
@@ -273,12 +273,12 @@ impl<'a> Destination<'a> {
         if self.published_meanwhile == Some(FileIdentity::of(&found)) {
             return Ok(TargetState::AlreadyThere);
         }
-        if self.claimed.is_of_another(&found, self.id.as_str()) {
+        if self.claimed.belongs_to_another(&found, self.id.as_str()) {
             // The disk takes two names of this batch for one.
             let name = self.wanted_name.take().or_else(|| self.file_name());
             self.wanted_name = name;
             self.step_aside()?;
-            return self.look();
+            return self.choose_name();
         }
         // A link is replaced, not followed; but one to a device or a folder is no file to replace.
         let behind = std::fs::metadata(&target).unwrap_or(found.clone());
@@ -296,7 +296,7 @@ impl<'a> Destination<'a> {
                     (true, Some(_)) if same_length => Ok(TargetState::AlreadyThere),
                     _ => {
                         self.step_aside()?;
-                        self.look()
+                        self.choose_name()
                     }
                 }
             }
@@ -315,8 +315,8 @@ impl<'a> Destination<'a> {
     }
 
     /// Whether what was found is another document of this batch.
-    fn is_of_another(&self, found: std::io::Result<Metadata>) -> bool {
-        found.is_ok_and(|found| self.claimed.is_of_another(&found, self.id.as_str()))
+    fn belongs_to_another(&self, found: std::io::Result<Metadata>) -> bool {
+        found.is_ok_and(|found| self.claimed.belongs_to_another(&found, self.id.as_str()))
     }
 
     /// Makes sure that the target can be replaced where a look does not tell. `partial` is of this
@@ -324,7 +324,7 @@ impl<'a> Destination<'a> {
     ///
     /// # Errors
     /// [`Code::LocalIo`], when it cannot.
-    pub(crate) fn try_to_replace(&mut self, partial: &Partial) -> Result<()> {
+    pub(crate) fn check_replaceable(&mut self, partial: &Partial) -> Result<()> {
         match (&self.target, self.replaceable) {
             (Some(target), Some(Replaceable::Unsure)) => {
                 writable::try_to_replace(target, &partial.spare_path())?;
@@ -364,7 +364,7 @@ impl<'a> Destination<'a> {
     ///
     /// # Errors
     /// [`Code::DiskFull`] when they do not.
-    pub(crate) fn has_room(&self, bytes: u64) -> Result<()> {
+    pub(crate) fn check_free_space(&self, bytes: u64) -> Result<()> {
         let folder = self.folder();
         let Ok(disk) = rustix::fs::statvfs(folder) else {
             return Ok(()); // the write will tell
@@ -390,7 +390,7 @@ impl<'a> Destination<'a> {
         &mut self,
         mut partial: Partial,
         sha256: Option<&str>,
-        announce: Option<&Announce>,
+        announce: Option<&BeforePublish>,
         beside: bool,
     ) -> Result<TargetState> {
         loop {
@@ -402,13 +402,14 @@ impl<'a> Destination<'a> {
             };
             let found = || std::fs::symlink_metadata(&target);
             let overwrite = self.target_options.if_exists == IfExists::Overwrite;
-            if !overwrite || !self.is_of_another(found()) {
-                self.claimed.publishes(partial.identity(), self.id.as_str());
+            if !overwrite || !self.belongs_to_another(found()) {
+                self.claimed
+                    .record_file(partial.identity(), self.id.as_str());
                 match publish(partial, &target, overwrite, announce, beside).await? {
-                    Published::Done => return Ok(TargetState::Writable),
-                    Published::Exists(back) => partial = *back,
+                    PublishEnd::Published => return Ok(TargetState::Writable),
+                    PublishEnd::TargetExists(back) => partial = *back,
                 }
-                let other = self.is_of_another(found());
+                let other = self.belongs_to_another(found());
                 if !other && matches!(self.target_options.if_exists, IfExists::Same { .. }) {
                     let there = blocking::run(move || sha256_of_file(&target)).await.ok();
                     if sha256.is_some() && sha256 == there.as_deref() {
@@ -419,7 +420,7 @@ impl<'a> Destination<'a> {
                     continue;
                 }
             }
-            match self.look() {
+            match self.choose_name() {
                 Ok(TargetState::Writable) => {}
                 Ok(TargetState::AlreadyThere) => {
                     partial.discard()?;
@@ -438,9 +439,9 @@ async fn publish(
     partial: Partial,
     target: &Path,
     overwrite: bool,
-    announce: Option<&Announce>,
+    announce: Option<&BeforePublish>,
     beside: bool,
-) -> Result<Published> {
+) -> Result<PublishEnd> {
     let (there, announce) = (target.to_path_buf(), announce.cloned());
     let beside = beside && !partial.is_in_memory();
     let publish = move || {

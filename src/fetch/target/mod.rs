@@ -1,9 +1,14 @@
 //! Which path a document is written to, and never over another document's file.
 
-pub(crate) mod claimed_paths;
+mod claimed_paths;
 #[cfg(test)]
 mod corpora;
-pub(crate) mod destination;
-pub(crate) mod name_order;
+mod destination;
+mod name_order;
 pub(crate) mod naming;
-pub(crate) mod writable;
+mod writable;
+
+pub(crate) use claimed_paths::ClaimedPaths;
+pub(crate) use destination::{BeforePublish, Destination, IfExists, TargetOptions, TargetState};
+pub(crate) use naming::Template;
+pub(crate) use writable::RenameProofs;

@@ -29,7 +29,7 @@ pub struct NameTicket<'a> {
 
 impl NameOrder {
     /// Takes the place `order`; whoever asks earlier has the smaller number, and calls this earlier.
-    pub(crate) fn take(&self, order: u64) -> NameTicket<'_> {
+    pub(crate) fn ticket(&self, order: u64) -> NameTicket<'_> {
         locked(&self.unnamed).insert(order, false);
         NameTicket {
             name_order: self,
@@ -97,7 +97,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn names_are_taken_in_order_but_for_one_that_takes_too_long() {
         let name_order = NameOrder::default();
-        let [slow, first, second, third] = [0, 1, 2, 3].map(|order| name_order.take(order));
+        let [slow, first, second, third] = [0, 1, 2, 3].map(|order| name_order.ticket(order));
         let log = RefCell::new(Vec::new());
         let go = |ticket, name: &'static str, after: u64| {
             let log = &log;
@@ -121,7 +121,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn one_that_ends_without_a_name_is_not_waited_for() {
         let name_order = NameOrder::default();
-        let (first, second) = (name_order.take(0), name_order.take(1));
+        let (first, second) = (name_order.ticket(0), name_order.ticket(1));
         drop(first);
         let waited = tokio::time::Instant::now();
         second.wait_for_earlier().await;

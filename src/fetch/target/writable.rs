@@ -15,14 +15,14 @@ use std::sync::Mutex;
 
 /// The folders in which a file of this process was renamed.
 #[derive(Debug, Default)]
-pub(crate) struct Folders(Mutex<HashSet<u128>>);
+pub(crate) struct RenameProofs(Mutex<HashSet<u128>>);
 
-impl Folders {
+impl RenameProofs {
     /// Looks whether `folder` lets files be renamed, before anything is put into it.
     ///
     /// # Errors
     /// [`Code::LocalIo`], when it does not for certain.
-    pub(crate) fn look(folder: &Path) -> Result<()> {
+    pub(crate) fn check_folder(folder: &Path) -> Result<()> {
         match attributes(folder) {
             Some((set, _, _)) if set.contains(StatxAttributes::APPEND) => {
                 let what = format!("cannot write documents into {}", folder.display());

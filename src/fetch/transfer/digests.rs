@@ -6,8 +6,8 @@
 //! time as a transfer, and goes on beside it. What is short is hashed at its end.
 
 use crate::error::{Code, Error, Result};
+use crate::fetch::entity::Entity;
 use crate::fetch::options::DigestOptions;
-use crate::fetch::partial::Entity;
 use crate::fetch::transfer::sink::Sink;
 use crate::fingerprint::hexadecimal;
 use crate::http::headers::Checksum;

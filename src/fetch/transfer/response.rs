@@ -5,8 +5,8 @@
 //! accepted. Everything else is an error, or a value that tells the engine which way to go.
 
 use crate::error::{Code, Error, Result};
+use crate::fetch::entity::{Entity, StorageNames};
 use crate::fetch::events::Watcher;
-use crate::fetch::partial::{Entity, Name};
 use crate::fetch::target::naming;
 use crate::fetch::transfer::digests::Digests;
 use crate::fetch::transfer::pace::Pace;
@@ -273,13 +273,13 @@ fn part(
 }
 
 /// The name that the storage gives the document: by `Content-Disposition`, else by its URL's path.
-fn name(reply: &Reply, url: &Url) -> Name {
+fn name(reply: &Reply, url: &Url) -> StorageNames {
     let disposition = reply.headers().get(CONTENT_DISPOSITION);
-    Name {
-        told: disposition
+    StorageNames {
+        header: disposition
             .and_then(|value| content_disposition::file_name(value.as_bytes()))
             .and_then(|name| naming::safe(&name)),
-        in_url: naming::from_url(url),
+        url: naming::from_url(url),
     }
 }
 

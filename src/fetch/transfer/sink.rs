@@ -1,7 +1,8 @@
 //! Where the bytes go: a partial, or standard output.
 
 use crate::error::{Code, Error, Result};
-use crate::fetch::partial::{Entity, Partial};
+use crate::fetch::entity::Entity;
+use crate::fetch::partial::Partial;
 use crate::fetch::transfer::stdout::Stdout;
 use std::ops::Range;
 
@@ -74,7 +75,7 @@ impl Sink {
     /// What is missing next, up to where there is something again or the end, and of what. Bytes that were
     /// refused may have been spoiled on their way: they are kept until all of them come again.
     pub(crate) fn missing(&self) -> (Range<u64>, &Entity) {
-        static ANY: Entity = Entity::ANY;
+        static ANY: Entity = Entity::UNKNOWN;
         let next = match self {
             Self::Partial(partial) if partial.refused().is_some() => return (0..u64::MAX, &ANY),
             Self::Partial(partial) => partial.next_hole(),
@@ -105,7 +106,7 @@ impl Sink {
             Self::Stdout(stream) => {
                 stream.entity = match stream.position {
                     0 => entity,
-                    _ => stream.entity.and_then(entity),
+                    _ => stream.entity.updated(entity),
                 };
                 Ok(())
             }

@@ -14,9 +14,10 @@ mod missing;
 
 use crate::active_time;
 use crate::error::{Code, Error, Result};
+use crate::fetch::entity::Entity;
 use crate::fetch::events::Watcher;
 use crate::fetch::options::Connections;
-use crate::fetch::partial::{Entity, Partial};
+use crate::fetch::partial::Partial;
 use crate::fetch::transfer::MIN_PROGRESS_BYTES;
 use crate::fetch::transfer::digests::Digests;
 use crate::fetch::transfer::pace::Pace;
@@ -386,7 +387,7 @@ impl Work<'_> {
             Ok(StorageAnswer::Body(body))
                 if body.entity.tag == self.entity.tag && body.offset == range.start =>
             {
-                self.partial.announced(body.entity.checksum.as_ref());
+                self.partial.add_checksum(body.entity.checksum.as_ref());
                 self.digests.expect_checksum_of(self.partial.entity());
                 return ControlFlow::Continue(Some(RangeStream::new(*body, range.end)));
             }
