@@ -30,7 +30,7 @@ impl Interrupt {
     /// [`Code::Unexpected`] when the signals cannot be caught.
     pub fn listen() -> Result<Self> {
         Self::catch().map_err(|error| {
-            Error::new(Code::Unexpected, "cannot listen for signals").why(error.to_string())
+            Error::new(Code::Unexpected, "cannot listen for signals").with_cause(error.to_string())
         })
     }
 

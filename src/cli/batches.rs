@@ -229,7 +229,7 @@ fn batch(provider: Provider, arguments: Fetch) -> Result<Batch> {
         }
         if origin == Origin::Stdin && origins.contains(&origin) {
             return Err(Error::new(Code::Usage, "`-` is given twice")
-                .why("standard input can be read only once"));
+                .with_cause("standard input can be read only once"));
         }
         origins.push(origin);
     }
@@ -238,7 +238,7 @@ fn batch(provider: Provider, arguments: Fetch) -> Result<Batch> {
     if stdout && batch.output_args.json {
         return Err(
             Error::new(Code::Usage, "--json cannot go with `--output -`")
-                .why("records and the document's bytes would mix on standard output"),
+                .with_cause("records and the document's bytes would mix on standard output"),
         );
     }
     if stdout
@@ -247,8 +247,8 @@ fn batch(provider: Provider, arguments: Fetch) -> Result<Batch> {
     {
         return Err(
             Error::new(Code::Usage, "--manifest is where `--output -` writes to")
-                .why("records and the document's bytes would mix on standard output")
-                .hint("give --manifest a file of its own"),
+                .with_cause("records and the document's bytes would mix on standard output")
+                .with_hint("give --manifest a file of its own"),
         );
     }
     let single = match (&output, arguments.sha256) {

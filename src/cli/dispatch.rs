@@ -41,13 +41,13 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     {
         Ok(runtime) => runtime,
         Err(error) => {
-            let error = Error::new(Code::Unexpected, "cannot start").why(error.to_string());
+            let error = Error::new(Code::Unexpected, "cannot start").with_cause(error.to_string());
             return ExitCode::from(fail(&plain_printer(), &error));
         }
     };
-    panics::be_quiet();
+    panics::silence();
     let code = panics::catch(|| runtime.block_on(dispatch(cli.command)))
-        .unwrap_or_else(|panic| fail(&plain_printer(), &panic.error()));
+        .unwrap_or_else(|panic| fail(&plain_printer(), &panic.to_error()));
     // A write to a pipe that nobody reads may still block: do not wait for it.
     runtime.shutdown_background();
     ExitCode::from(code)
@@ -81,12 +81,12 @@ fn wrong_usage(error: &clap::Error) -> Error {
     let cause = cause.or_else(|| (!listed.is_empty()).then(|| listed.join(" ")));
     let wrong = Error::new(Code::Usage, what);
     let wrong = match cause {
-        Some(cause) => wrong.why(cause),
+        Some(cause) => wrong.with_cause(cause),
         None => wrong,
     };
     match (tip, usage) {
-        (Some(tip), _) => wrong.hint(tip),
-        (None, Some(usage)) => wrong.hint(format!("{usage}; see --help")),
+        (Some(tip), _) => wrong.with_hint(tip),
+        (None, Some(usage)) => wrong.with_hint(format!("{usage}; see --help")),
         (None, None) => wrong,
     }
 }
@@ -191,7 +191,7 @@ fn choice(arguments: Forget) -> Result<Choice> {
     {
         return Err(
             Error::new(Code::Usage, format!("there is no provider {name:?}"))
-                .hint("see docfetch ledger forget --help"),
+                .with_hint("see docfetch ledger forget --help"),
         );
     }
     Ok(Choice {
@@ -232,7 +232,7 @@ pub(super) fn provider(argument: ProviderArg, resource: &ResourceArgs) -> Result
     }
     let (title, kind) = (provider.title, resource.name());
     Err(
-        Error::new(Code::Usage, format!("{title} has no {kind}")).why(format!(
+        Error::new(Code::Usage, format!("{title} has no {kind}")).with_cause(format!(
             "--resource {kind}, or its variable, is for One Codex"
         )),
     )

@@ -72,7 +72,7 @@ async fn work(
     {
         return Err(
             Error::new(Code::Usage, format!("{option} is for a single document"))
-                .why("more than one id is given"),
+                .with_cause("more than one id is given"),
         );
     }
     if !interrupt.or(ids.has(1)).await? {

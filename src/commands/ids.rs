@@ -195,7 +195,7 @@ impl Lines {
                 }
                 (None, Some(_)) => {
                     let why = "a line has more than a million characters";
-                    return Err(self.cannot(why).hint("give one id a line"));
+                    return Err(self.cannot(why).with_hint("give one id a line"));
                 }
             };
             self.next += line.len();
@@ -236,7 +236,7 @@ impl Lines {
 
     fn cannot(&self, why: impl Into<String>) -> Error {
         let what = format!("cannot read ids from {}", self.name);
-        Error::new(Code::LocalIo, what).why(why)
+        Error::new(Code::LocalIo, what).with_cause(why)
     }
 }
 
@@ -260,7 +260,7 @@ impl Read for Stdin {
 
 fn no_text(number: u64) -> Asked {
     let error = Error::new(Code::Usage, "a line is not UTF-8 text");
-    let error = error.hint("give ids, or the lines that `docfetch list --json` prints");
+    let error = error.with_hint("give ids, or the lines that `docfetch list --json` prints");
     Asked::Wrong(format!("line {number}"), error)
 }
 
@@ -274,7 +274,7 @@ fn parse(provider: &Provider, line: &str, number: u64) -> Option<Asked> {
     }
     let wrong = |what: String| {
         let error = Error::new(Code::Usage, what)
-            .hint("give ids, or the lines that `docfetch list --json` prints");
+            .with_hint("give ids, or the lines that `docfetch list --json` prints");
         Some(Asked::Wrong(format!("line {number}"), error))
     };
     let Ok(record) = serde_json::from_str::<Value>(line) else {
@@ -294,14 +294,14 @@ fn parse(provider: &Provider, line: &str, number: u64) -> Option<Asked> {
             };
             let what = format!("{id} is listed by another provider than {name}");
             let error =
-                Error::new(Code::Usage, what).hint("fetch it from the provider of its line");
+                Error::new(Code::Usage, what).with_hint("fetch it from the provider of its line");
             Some(Asked::Wrong(id.as_str().to_owned(), error))
         }
         None => match (text("resource"), provider.resource) {
             (Some(other), Some(resource)) if other != resource.name() => {
                 let what = format!("a JSON line is of {other}, not of {}", resource.name());
                 let error = Error::new(Code::Usage, what);
-                let error = error.hint(format!("add --resource {other}"));
+                let error = error.with_hint(format!("add --resource {other}"));
                 let shown = match checked(provider, id) {
                     Asked::Document(id) => id.as_str().to_owned(),
                     Asked::Wrong(shown, _) => shown,

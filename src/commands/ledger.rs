@@ -115,8 +115,8 @@ fn own_account(wanted: &Wanted) -> Option<String> {
 pub(crate) fn several(matches: &[String]) -> Error {
     let what = format!("{} records match: nothing was given up", matches.len());
     Error::new(Code::Usage, what)
-        .why("they differ in kind, API base or account")
-        .hint("run the command of one of them, with the credentials of its account")
+        .with_cause("they differ in kind, API base or account")
+        .with_hint("run the command of one of them, with the credentials of its account")
 }
 
 fn told(found: &Found, wanted: &Wanted) -> String {
@@ -138,5 +138,5 @@ fn told(found: &Found, wanted: &Wanted) -> String {
 
 fn nothing(id: &str) -> Error {
     Error::new(Code::NotFound, format!("nothing is recorded of {id:?}"))
-        .hint("`docfetch ledger list` shows what is")
+        .with_hint("`docfetch ledger list` shows what is")
 }

@@ -46,7 +46,7 @@ pub(crate) async fn run(
         None => Document::samples(),
     };
     let unexpected = |error: std::io::Error| {
-        Error::new(Code::Unexpected, "cannot start the sandbox").why(error.to_string())
+        Error::new(Code::Unexpected, "cannot start the sandbox").with_cause(error.to_string())
     };
     let mut int = signal(SignalKind::interrupt()).map_err(unexpected)?;
     let mut term = signal(SignalKind::terminate()).map_err(unexpected)?;
@@ -80,7 +80,8 @@ pub(crate) async fn run(
         .env_remove(&token_file)
         .env("PATH", path_with_own_folder());
     let child = command.spawn().map_err(|error| {
-        Error::new(Code::Usage, format!("cannot run {}", program.display())).why(error.to_string())
+        Error::new(Code::Usage, format!("cannot run {}", program.display()))
+            .with_cause(error.to_string())
     })?;
     let status = wait(child, &mut int, &mut term).await.map_err(unexpected)?;
     let exit_code = status

@@ -148,7 +148,7 @@ fn layout(provider: &Provider, name: &str) -> Result<Layout> {
             Code::Usage,
             format!("invalid value {name:?} for '--name <TEMPLATE>'"),
         )
-        .why(why)
+        .with_cause(why)
     })
 }
 

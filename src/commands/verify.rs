@@ -36,8 +36,8 @@ pub(crate) fn read(path: &Path) -> Result<Manifest> {
     let read = read.map_err(|error| Error::io("read", name, &error))?;
     let mut manifest = read.ok_or_else(|| {
         Error::new(Code::Usage, format!("{} is no manifest", name.display()))
-            .why("it holds neither JSON records of docfetch nor lines of sha256sum")
-            .hint(
+            .with_cause("it holds neither JSON records of docfetch nor lines of sha256sum")
+            .with_hint(
                 "give what --json printed, DIR/.docfetch/manifest.jsonl, or what sha256sum printed",
             )
     })?;

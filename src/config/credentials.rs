@@ -20,7 +20,7 @@ pub(crate) fn secret(variable: &str) -> Result<Option<Secret>> {
     if matches!(std::env::var(variable), Err(VarError::NotUnicode(_))) {
         return Err(
             Error::new(Code::Config, format!("{variable} cannot be a credential"))
-                .why("it is not UTF-8"),
+                .with_cause("it is not UTF-8"),
         );
     }
     if let Some(text) = value(variable) {
@@ -33,7 +33,7 @@ pub(crate) fn secret(variable: &str) -> Result<Option<Secret>> {
     // The path is not repeated: whoever put the secret itself there would find it in a log.
     let unusable = |why: String| {
         let what = format!("cannot use the file that {file_variable} names");
-        Error::new(Code::Config, what).why(why)
+        Error::new(Code::Config, what).with_cause(why)
     };
     let text = read(Path::new(&file)).map_err(|error| unusable(error.to_string()))?;
     let text = text.trim();
@@ -55,11 +55,11 @@ pub(crate) fn home_json(name: &str, pointer: &str) -> Result<Option<Secret>> {
     let text = match read(&path) {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(unusable(&path).why(error.to_string())),
+        Err(error) => return Err(unusable(&path).with_cause(error.to_string())),
     };
     // A parser's message can quote the text, which is a secret: only the place is told.
     let json: serde_json::Value = serde_json::from_str(&text)
-        .map_err(|error| unusable(&path).why(format!("no JSON at line {}", error.line())))?;
+        .map_err(|error| unusable(&path).with_cause(format!("no JSON at line {}", error.line())))?;
     match json.pointer(pointer).and_then(serde_json::Value::as_str) {
         Some(text) if !text.trim().is_empty() => {
             sendable(text.trim(), &path.display().to_string()).map(Some)
@@ -80,7 +80,7 @@ fn unusable(path: &Path) -> Error {
         Code::Config,
         format!("cannot use the credentials file {}", path.display()),
     )
-    .hint("correct or remove that file")
+    .with_hint("correct or remove that file")
 }
 
 fn sendable(text: &str, place: &str) -> Result<Secret> {
@@ -89,7 +89,7 @@ fn sendable(text: &str, place: &str) -> Result<Secret> {
             Code::Config,
             format!("the value of {place} cannot be a credential"),
         )
-        .why("it contains line breaks or other control characters"));
+        .with_cause("it contains line breaks or other control characters"));
     }
     Ok(Secret::new(text))
 }

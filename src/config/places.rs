@@ -16,8 +16,8 @@ pub(crate) fn state() -> Result<Option<PathBuf>> {
         if folder.is_relative() {
             let what = format!("{STATE_DIR} is not an absolute path");
             return Err(Error::new(Code::Config, what)
-                .why("each working folder would have a record of paid retrievals of its own")
-                .hint(format!("set {STATE_DIR} to a path that begins with /")));
+                .with_cause("each working folder would have a record of paid retrievals of its own")
+                .with_hint(format!("set {STATE_DIR} to a path that begins with /")));
         }
         return Ok(Some(folder));
     }

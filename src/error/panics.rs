@@ -1,7 +1,7 @@
-//! A panic becomes an error: that of one document, never that of a batch.
+//! A panic becomes the error of one document. The batch continues.
 //!
-//! What a panic says can hold anything, a secret too. So [`be_quiet`] keeps it from the terminal, and an
-//! error tells only where in the source it happened.
+//! A panic's message can hold any text, even a secret. So [`silence`] keeps the message from the terminal,
+//! and the error names only the place in the source.
 
 use super::{Code, Error, Result};
 use futures_util::FutureExt as _;
@@ -10,59 +10,59 @@ use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind, set_hook};
 
 thread_local! {
-    /// Where the last panic of this thread happened.
-    static PLACE: Cell<Option<String>> = const { Cell::new(None) };
+    /// The source file, line and column of the last panic in this thread.
+    static LOCATION: Cell<Option<String>> = const { Cell::new(None) };
 }
 
-/// A panic that was caught.
+/// A caught panic.
 #[derive(Debug)]
 pub(crate) struct Panic {
     payload: Box<dyn Any + Send>,
-    place: Option<String>,
+    location: Option<String>,
 }
 
 impl Panic {
     fn caught(payload: Box<dyn Any + Send>) -> Self {
-        let place = PLACE.take();
-        Self { payload, place }
+        let location = LOCATION.take();
+        Self { payload, location }
     }
 
-    /// Goes on with it in this thread.
+    /// Panics in this thread with the same payload.
     pub(crate) fn resume(self) -> ! {
-        PLACE.set(self.place);
+        LOCATION.set(self.location);
         resume_unwind(self.payload)
     }
 
-    /// The error that it is.
-    pub(crate) fn error(&self) -> Error {
-        let place = self.place.as_deref().unwrap_or("an unknown place");
+    /// An error of code [`Code::Unexpected`] that names the panic's place in the source.
+    pub(crate) fn to_error(&self) -> Error {
+        let location = self.location.as_deref().unwrap_or("an unknown place");
         Error::new(Code::Unexpected, "docfetch has a bug that ended this")
-            .why(format!("a panic at {place}"))
+            .with_cause(format!("a panic at {location}"))
     }
 }
 
-/// From now on the process prints nothing about a panic.
-pub(crate) fn be_quiet() {
+/// Makes the process print nothing about panics from now on.
+pub(crate) fn silence() {
     set_hook(Box::new(|panic| {
-        PLACE.set(panic.location().map(ToString::to_string));
+        LOCATION.set(panic.location().map(ToString::to_string));
     }));
 }
 
-/// Does `work`.
+/// Calls `work`.
 ///
 /// # Errors
-/// Its panic.
+/// The panic of `work`.
 pub(crate) fn catch<T>(work: impl FnOnce() -> T) -> Result<T, Panic> {
     catch_unwind(AssertUnwindSafe(work)).map_err(Panic::caught)
 }
 
-/// Polls `work` to its end. What it holds is dropped after a panic, as after any other end.
+/// Polls `work` to its end, and drops it after a panic, too.
 ///
 /// # Errors
-/// [`Code::Unexpected`] for its panic.
+/// [`Code::Unexpected`] when `work` panics.
 pub(crate) async fn guard<T>(work: impl Future<Output = T>) -> Result<T> {
     let caught = AssertUnwindSafe(work).catch_unwind().await;
-    caught.map_err(|payload| Panic::caught(payload).error())
+    caught.map_err(|payload| Panic::caught(payload).to_error())
 }
 
 #[cfg(test)]
@@ -82,24 +82,24 @@ mod tests {
     }
 
     #[test]
-    fn a_panic_goes_on_in_another_thread_and_says_where_it_began() {
+    fn a_panic_resumed_in_another_thread_names_where_it_began() {
         let caught = std::thread::spawn(|| catch(|| panic!("a secret")).err());
         let panic = caught.join().unwrap().unwrap();
         let again = catch(|| panic.resume()).err().unwrap();
         assert_eq!(again.payload.downcast_ref(), Some(&"a secret"));
     }
 
-    /// Run by the test below in a process of its own: what is quiet is quiet for all of a process.
+    /// The test below runs this one in a process of its own, because `silence` holds for a whole process.
     #[test]
-    #[ignore = "it is run by another test"]
+    #[ignore = "another test runs it"]
     fn panics_quietly() {
-        be_quiet();
+        silence();
         let panic = catch(|| panic!("{}", "a secret")).err().unwrap();
-        println!("{}", panic.error());
+        println!("{}", panic.to_error());
     }
 
     #[test]
-    fn what_a_panic_says_reaches_no_terminal_but_its_place_does() {
+    fn a_panics_message_reaches_no_terminal_but_its_place_does() {
         let mut again = Command::new(std::env::current_exe().unwrap());
         again.args(["--ignored", "--exact", "--nocapture"]);
         let output = again

@@ -504,14 +504,14 @@ impl<'a> Attempts<'a> {
     /// # Errors
     /// `error`, or that the document keeps changing, when there is no next one.
     async fn pause(&mut self, error: Error, state: &AttemptState) -> Result<()> {
-        if error.transient() && state.changes > CHANGES {
+        if error.is_transient() && state.changes > CHANGES {
             return Err(unstable(&error));
         }
-        if error.transient() {
+        if error.is_transient() {
             self.watcher.retrying(&error);
         }
         self.retry.pause(error).await.map_err(|error| {
-            let changing = state.flapping && error.transient();
+            let changing = state.flapping && error.is_transient();
             if changing { unstable(&error) } else { error }
         })
     }
@@ -766,7 +766,7 @@ impl<'a> Attempts<'a> {
         let now = active_time::now();
         let wait = self
             .retry
-            .wait_for_object(since, error.wait(), now, backoff::random());
+            .wait_for_object(since, error.retry_after(), now, backoff::random());
         let Some(wait) = wait else {
             return Err(error);
         };
@@ -867,7 +867,7 @@ async fn verify(
                 ..
             },
             _,
-        ) => Err(error.hint("run again; if it stays, tell the provider")),
+        ) => Err(error.with_hint("run again; if it stays, tell the provider")),
     }
 }
 
@@ -880,11 +880,11 @@ fn is_refused(error: &Error, sha256: &str) -> Error {
     };
     let hint = format!("{again}; to accept what came, give its id alone with --sha256 {sha256}");
     Error::new(Code::DigestMismatch, what)
-        .why(format!(
+        .with_cause(format!(
             "{}; the SHA-256 of what came is {sha256}",
             error.message()
         ))
-        .hint(hint)
+        .with_hint(hint)
 }
 
 /// Names the target of a file, unless it has a name, and looks whether it may be written.
@@ -906,7 +906,7 @@ fn same(body: &Body, sink: &Sink) -> bool {
 }
 
 fn refused_body(why: &str) -> Error {
-    Error::new(Code::StorageError, "a body of the storage was refused").why(why)
+    Error::new(Code::StorageError, "a body of the storage was refused").with_cause(why)
 }
 
 fn still_expired() -> Error {
@@ -914,7 +914,7 @@ fn still_expired() -> Error {
         Code::UrlExpired,
         "the presigned URL expired, and a new one is refused as well",
     )
-    .why("the storage finds it expired as soon as it is made")
+    .with_cause("the storage finds it expired as soon as it is made")
 }
 
 fn unstable(last: &Error) -> Error {
@@ -922,5 +922,5 @@ fn unstable(last: &Error) -> Error {
         Code::DocumentChanged,
         "the document kept changing and could not be fetched whole",
     )
-    .why(last.message())
+    .with_cause(last.message())
 }

@@ -476,7 +476,7 @@ impl<'a> Work<'a> {
                 let is_mirrored =
                     job.target_options.is_some() && error.code() == Code::DigestMismatch;
                 return Err(if is_mirrored {
-                    error.hint("run again; if it stays, tell the provider")
+                    error.with_hint("run again; if it stays, tell the provider")
                 } else {
                     error
                 });

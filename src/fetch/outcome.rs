@@ -146,8 +146,8 @@ impl<'a> From<&'a Error> for Failure<'a> {
         Self {
             code: error.code().as_str(),
             message: error.message(),
-            hint: error.next_step(),
-            http_status: error.status(),
+            hint: error.hint(),
+            http_status: error.http_status(),
             retryable: error.retryable(),
         }
     }
@@ -312,8 +312,8 @@ mod tests {
     #[test]
     fn records_have_their_fixed_fields() {
         let error = Error::new(Code::ChargeUnknown, "a")
-            .why("b")
-            .http_status(503);
+            .with_cause("b")
+            .with_http_status(503);
         let failed = Failed {
             provider: "onecodex",
             id: "1",

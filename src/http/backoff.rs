@@ -101,21 +101,21 @@ impl Retry {
         self.attempts += 1;
         self.failures += 1;
         let elapsed = now.saturating_duration_since(self.started);
-        if !error.transient() {
+        if !error.is_transient() {
             return Verdict::GiveUp(error);
         }
         let left = self.left_at(now);
         if self.failures > self.policy.retries || left.is_zero() {
-            return Verdict::GiveUp(error.gave_up(self.attempts, elapsed));
+            return Verdict::GiveUp(error.after_attempts(self.attempts, elapsed));
         }
-        match error.wait() {
+        match error.retry_after() {
             Some(asked) if asked > left => {
                 let then = match asked.as_secs() {
                     seconds @ ..86_400 => format!("{seconds} s"),
                     _ => short_duration(asked),
                 };
                 let hint = format!("run again in {then}, when the server is ready");
-                Verdict::GiveUp(error.gave_up(self.attempts, elapsed).hint(hint))
+                Verdict::GiveUp(error.after_attempts(self.attempts, elapsed).with_hint(hint))
             }
             // A server that names no time, or one that is over, must not be asked without a pause.
             Some(asked) => {
@@ -269,17 +269,17 @@ mod tests {
     fn retry_after_is_obeyed_and_one_past_the_deadline_ends_it_at_once() {
         let now = Instant::now();
         let mut retry = retry(5, now);
-        let asked = |wait| broken().retry_after(Some(wait));
+        let asked = |wait| broken().with_retry_after(Some(wait));
         assert_eq!(
             waits(&retry.judge(asked(7 * SECOND), now, 0.0)),
             Some(7 * SECOND)
         );
         match retry.judge(asked(3600 * SECOND), now, 0.0) {
-            Verdict::GiveUp(error) => assert!(error.next_step().contains("3600 s"), "{error:?}"),
+            Verdict::GiveUp(error) => assert!(error.hint().contains("3600 s"), "{error:?}"),
             Verdict::Wait(wait) => panic!("waits {wait:?}"),
         }
         match retry.judge(asked(Duration::MAX), now, 0.0) {
-            Verdict::GiveUp(error) => assert!(error.next_step().contains(" days"), "{error:?}"),
+            Verdict::GiveUp(error) => assert!(error.hint().contains(" days"), "{error:?}"),
             Verdict::Wait(wait) => panic!("waits {wait:?}"),
         }
     }
@@ -290,7 +290,7 @@ mod tests {
         for (random, first, second) in [(0.0, 0.25, 0.5), (1.0, 0.5, 1.0)] {
             let mut retry = retry(5, now);
             for expected in [first, second] {
-                let none = broken().retry_after(Some(Duration::ZERO));
+                let none = broken().with_retry_after(Some(Duration::ZERO));
                 let wait = waits(&retry.judge(none, now, random));
                 assert_eq!(wait, Some(Duration::from_secs_f64(expected)));
             }

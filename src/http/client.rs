@@ -104,8 +104,8 @@ impl Clients {
         let host = url.host_str().unwrap_or_default();
         let what = format!("refused plain http to {host} through a proxy");
         Err(Error::new(Code::InsecureUrl, what)
-            .why("the proxy resolves the name, so that the address may be public")
-            .hint("use https, or name the host in NO_PROXY"))
+            .with_cause("the proxy resolves the name, so that the address may be public")
+            .with_hint("use https, or name the host in NO_PROXY"))
     }
 
     /// A client for one storage, whose first connection is `spare`; none where a proxy is in between.
@@ -160,7 +160,7 @@ impl Clients {
 fn build(builder: ClientBuilder) -> Result<Client> {
     builder.build().map_err(|_| {
         Error::new(Code::Unexpected, "cannot make an HTTP client")
-            .why("the TLS settings were not taken")
+            .with_cause("the TLS settings were not taken")
     })
 }
 
@@ -276,7 +276,7 @@ fn parse_proxy(text: &str) -> Result<Url> {
             Code::Config,
             "--proxy, or the proxy of the environment, cannot be used",
         )
-        .why("it must be an http or https URL, or a host and a port")
+        .with_cause("it must be an http or https URL, or a host and a port")
     })
 }
 
@@ -329,7 +329,7 @@ fn tls(ca_cert: Option<&Path>) -> Result<rustls::ClientConfig> {
     for certificate in extra {
         roots.add(certificate).map_err(|error| {
             Error::new(Code::Config, "a certificate of --ca-cert cannot be used")
-                .why(error.to_string())
+                .with_cause(error.to_string())
         })?;
     }
     Ok(builder.with_root_certificates(roots).with_no_client_auth())
@@ -345,7 +345,8 @@ fn platform_verifier(
 }
 
 fn unusable_tls(error: &rustls::Error) -> Error {
-    Error::new(Code::Config, "cannot find out which certificates to trust").why(error.to_string())
+    Error::new(Code::Config, "cannot find out which certificates to trust")
+        .with_cause(error.to_string())
 }
 
 /// The certificates of `SSL_CERT_FILE` and `SSL_CERT_DIR`, else of the distribution's bundle; none
@@ -385,7 +386,7 @@ fn read_pem(path: &Path, setting: &str) -> Result<Vec<CertificateDer<'static>>> 
                 path.display()
             ),
         )
-        .why(why)
+        .with_cause(why)
     };
     let pem = std::fs::read(path).map_err(|error| unusable(error.to_string()))?;
     let certificates = match read_quickly(&pem) {

@@ -36,7 +36,11 @@ pub(crate) fn from_library(error: &reqwest::Error, host: &str) -> Failure {
     if let Some(why) = certificate {
         let (why, hint) = explain(why);
         let what = format!("the certificate of {host} is not trusted");
-        return Failure::unsent(Error::new(Code::Certificate, what).why(why).hint(hint));
+        return Failure::unsent(
+            Error::new(Code::Certificate, what)
+                .with_cause(why)
+                .with_hint(hint),
+        );
     }
     let is_malformed = |error: &(dyn StdError + 'static)| {
         let of_library = error.downcast_ref::<hyper::Error>();
@@ -44,7 +48,7 @@ pub(crate) fn from_library(error: &reqwest::Error, host: &str) -> Failure {
     };
     if let Some(malformed) = chain().find(|error| is_malformed(*error)) {
         let what = format!("{host} gave an answer that cannot be used");
-        let error = Error::new(Code::Protocol, what).why(malformed.to_string());
+        let error = Error::new(Code::Protocol, what).with_cause(malformed.to_string());
         return Failure { error, sent: true };
     }
     let (what, sent) = if error.is_connect() {
@@ -59,9 +63,9 @@ pub(crate) fn from_library(error: &reqwest::Error, host: &str) -> Failure {
             .last()
             .map_or_else(|| "no cause is known".to_owned(), ToString::to_string)
     };
-    let failed = Error::new(Code::Network, what).why(why);
+    let failed = Error::new(Code::Network, what).with_cause(why);
     if error.is_builder() {
-        return Failure::unsent(failed.permanent());
+        return Failure::unsent(failed.into_permanent());
     }
     Failure {
         error: failed,

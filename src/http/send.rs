@@ -187,7 +187,7 @@ impl Http {
             Blocked::Held(held) => {
                 let host = shown_host(&request.url);
                 let error = Error::new(Code::RateLimited, format!("{host} asked to slow down"));
-                Failure::unsent(error.retry_after(Some(held)))
+                Failure::unsent(error.with_retry_after(Some(held)))
             }
         })?;
         let answer = if request.charged {
@@ -365,8 +365,8 @@ impl Http {
             && let Err(why) = reply.framing()
         {
             let what = format!("{} gave an answer that cannot be used", reply.host);
-            let error = Error::new(Code::Protocol, what).http_status(reply.status());
-            let (error, sent) = (error.why(why), true);
+            let error = Error::new(Code::Protocol, what).with_http_status(reply.status());
+            let (error, sent) = (error.with_cause(why), true);
             return Err(Failure { error, sent });
         }
         Ok(reply)
@@ -422,7 +422,7 @@ impl Http {
             Ok(Err(error)) => Err(failure::from_library(&error, &host)),
             Err(_) => Err(Failure {
                 error: Error::new(Code::Stalled, format!("{host} went silent"))
-                    .why(format!("no answer for {} s", time.head.as_secs_f64())),
+                    .with_cause(format!("no answer for {} s", time.head.as_secs_f64())),
                 sent: true,
             }),
         };
@@ -478,7 +478,7 @@ pub enum End {
 
 fn stalled(host: &str, window: Duration) -> Error {
     Error::new(Code::Stalled, format!("{host} went silent"))
-        .why(format!("less than 1 KiB/s for {} s", window.as_secs_f64()))
+        .with_cause(format!("less than 1 KiB/s for {} s", window.as_secs_f64()))
 }
 
 fn endless(host: &str, whole: Duration) -> Error {
@@ -486,7 +486,7 @@ fn endless(host: &str, whole: Duration) -> Error {
         Code::Stalled,
         format!("{host} gave an answer without an end"),
     )
-    .why(format!("it was not whole after {} s", whole.as_secs_f64()))
+    .with_cause(format!("it was not whole after {} s", whole.as_secs_f64()))
 }
 
 fn without_query(url: &Url) -> String {

@@ -69,7 +69,7 @@ impl fmt::Display for Wrong {
 
 impl From<Panic> for Wrong {
     fn from(panic: Panic) -> Self {
-        Self::Unchecked(panic.error())
+        Self::Unchecked(panic.to_error())
     }
 }
 
@@ -127,7 +127,7 @@ impl CheckedFile<'_> {
         let error = Error::new(code, format!("{}: {wrong}", self.entry.path.display()));
         Some(match code {
             Code::LocalIo | Code::Unexpected => error,
-            _ => error.hint("fetch the document again"),
+            _ => error.with_hint("fetch the document again"),
         })
     }
 

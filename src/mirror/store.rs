@@ -139,8 +139,8 @@ impl Mirror {
         if own.is_symlink() {
             let what = format!("refused to use {}", own.display());
             return Err(Error::new(Code::UnsafePartial, what)
-                .why("it is a symbolic link")
-                .hint("remove it, or mirror into another folder"));
+                .with_cause("it is a symbolic link")
+                .with_hint("remove it, or mirror into another folder"));
         }
         if !look {
             make_folder(&own, 0o777)?;
@@ -426,8 +426,8 @@ impl Lines {
             if !line.starts_with(b"{") {
                 let what = format!("cannot read {}", path.display());
                 return Err(Error::new(Code::LocalIo, what)
-                    .why("a line has more than a million characters")
-                    .hint("move it away, if it is no manifest of docfetch"));
+                    .with_cause("a line has more than a million characters")
+                    .with_hint("move it away, if it is no manifest of docfetch"));
             }
             let skipped = self.0.skip_until(b'\n');
             skipped.map_err(|error| Error::io("read", path, &error))?;

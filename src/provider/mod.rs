@@ -211,8 +211,8 @@ impl Provider {
                 None => format!("`{list}` shows the ids of this account"),
             };
             Error::new(Code::Usage, format!("{shown} is not {article} {thing} id"))
-                .why(rule.to_string())
-                .hint(hint)
+                .with_cause(rule.to_string())
+                .with_hint(hint)
         })
     }
 
@@ -250,7 +250,7 @@ impl Provider {
                 Code::InsecureUrl,
                 format!("{} holds credentials", self.base_variable),
             )
-            .why("a URL ends up in logs; credentials belong into their own variables"));
+            .with_cause("a URL ends up in logs; credentials belong into their own variables"));
         }
         if base.query().is_some() || base.fragment().is_some() {
             return Err(Error::new(
@@ -326,8 +326,8 @@ impl Provider {
             Code::CredentialsMissing,
             format!("no credentials for {}", self.title),
         )
-        .why(why)
-        .hint(format!(
+        .with_cause(why)
+        .with_hint(format!(
             "set {}; variables with {} behind name files",
             self.credential_variables(),
             variables::FILE_SUFFIX
@@ -351,15 +351,11 @@ mod tests {
         let documents = one_codex(Resource::Documents);
         let error = documents.document_id("/api/v1/samples/7").unwrap_err();
         assert!(error.message().contains("is not a document id"));
-        assert_eq!(error.next_step(), "it is of --resource samples");
+        assert_eq!(error.hint(), "it is of --resource samples");
         let assets = one_codex(Resource::Assets);
         let error = assets.document_id("a/b").unwrap_err();
         assert!(error.message().contains("is not an asset id"));
-        assert!(
-            error
-                .next_step()
-                .contains("list onecodex --resource assets")
-        );
+        assert!(error.hint().contains("list onecodex --resource assets"));
         let id = assets.document_id("/api/v1/assets/7").unwrap();
         assert_eq!(id.as_str(), "7");
     }

@@ -16,7 +16,7 @@ const DETAIL: usize = 200;
 /// [`Code::Protocol`], naming who answered; the body is not repeated.
 pub(super) fn json<'a, T: Deserialize<'a>>(who: &str, body: &'a [u8]) -> Result<T> {
     serde_json::from_slice(body).map_err(|error| {
-        protocol(who).why(format!(
+        protocol(who).with_cause(format!(
             "the body is not the JSON that its API describes (line {}, column {})",
             error.line(),
             error.column()
@@ -63,26 +63,28 @@ pub(super) async fn refusal(provider: &Provider, what: &str, reply: Reply) -> Er
         ),
     };
     let transient = matches!(status, 408 | 425 | 429 | 500 | 502 | 503 | 504);
-    let mut error = Error::new(code, text).http_status(status).retry_after(wait);
+    let mut error = Error::new(code, text)
+        .with_http_status(status)
+        .with_retry_after(wait);
     let said = detail(&reply.error_body().await);
-    error = error.why(match said {
+    error = error.with_cause(match said {
         Some(said) => format!("HTTP {status}, {said:?}"),
         None => format!("HTTP {status}"),
     });
     if code == Code::CredentialsRejected {
-        error = error.hint(format!("check {}", provider.credential_variables()));
+        error = error.with_hint(format!("check {}", provider.credential_variables()));
     }
     if transient {
         return error;
     }
     if code == Code::NotFound {
         let list = provider.list_command();
-        error = error.hint(format!("check the id; `{list}` shows what there is"));
+        error = error.with_hint(format!("check the id; `{list}` shows what there is"));
     }
     if code == Code::ProviderError {
-        error = error.hint("run again with -v; if it stays, tell the provider");
+        error = error.with_hint("run again with -v; if it stays, tell the provider");
     }
-    error.permanent()
+    error.into_permanent()
 }
 
 /// The words of an error body, without secrets and control characters.

@@ -45,7 +45,7 @@ pub(super) async fn read(
     }
     Err(match (end, whole) {
         (End::Broken(error), _) | (_, Some(Err(error))) => error,
-        _ => answer::protocol(who).why(format!("it is longer than {LONGEST} bytes")),
+        _ => answer::protocol(who).with_cause(format!("it is longer than {LONGEST} bytes")),
     })
 }
 

@@ -64,7 +64,7 @@ impl Filter {
                 let title = provider.title;
                 return Err(
                     Error::new(Code::Usage, format!("{title} has no filter {option}"))
-                        .why("neither its API nor its listing knows what that asks for"),
+                        .with_cause("neither its API nor its listing knows what that asks for"),
                 );
             }
         }

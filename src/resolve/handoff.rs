@@ -51,40 +51,41 @@ impl Resolver {
         match (&self.provider.handoff, reply.status()) {
             (Handoff::Redirect { .. }, 301 | 302 | 303 | 307 | 308) => {
                 let url = headers::location(reply.headers(), asked)
-                    .map_err(|wrong| answer::protocol(title).why(wrong))?;
+                    .map_err(|wrong| answer::protocol(title).with_cause(wrong))?;
                 self.presigned(url, None, None)
             }
             (Handoff::Redirect { .. }, status @ 200..=299) => Err(answer::protocol(title)
-                .why(format!(
+                .with_cause(format!(
                     "HTTP {status} where a redirect to the document was due"
                 ))
-                .http_status(status)),
+                .with_http_status(status)),
             (Handoff::JsonField { url, hours, .. }, 200) => {
                 let date = clock::date(reply.headers());
                 let json = fields::read(title, reply, &[url], hours.as_slice()).await?;
                 let field = url.trim_start_matches('/');
                 let text = json.pointer(url).and_then(Value::as_str).ok_or_else(|| {
-                    answer::protocol(title).why(format!("{field} is missing, or is no text"))
+                    answer::protocol(title).with_cause(format!("{field} is missing, or is no text"))
                 })?;
                 // One without a host opens nothing, but for `file:`, which is refused as unsafe.
                 let opens = |url: &Url| url.has_host() || url.scheme() == "file";
                 let url = Url::parse(text).ok().filter(opens);
-                let url =
-                    url.ok_or_else(|| answer::protocol(title).why(format!("{field} is no URL")))?;
+                let url = url.ok_or_else(|| {
+                    answer::protocol(title).with_cause(format!("{field} is no URL"))
+                })?;
                 let hours = hours.and_then(|hours| json.pointer(hours)?.as_f64());
                 let told =
                     hours.and_then(|hours| SignedDuration::try_from_secs_f64(hours * 3600.0).ok());
                 self.presigned(url, told, date)
             }
             (Handoff::JsonField { .. }, status @ 200..=299) => Err(answer::protocol(title)
-                .why(format!("HTTP {status}"))
-                .http_status(status)),
+                .with_cause(format!("HTTP {status}"))
+                .with_http_status(status)),
             (Handoff::JsonField { .. }, status @ 300..=399) => Err(Error::new(
                 Code::UnsafeRedirect,
                 format!("{title} redirected the request for {}", self.thing(id)),
             )
-            .why("docfetch sends a paid request to the API itself only")
-            .http_status(status)),
+            .with_cause("docfetch sends a paid request to the API itself only")
+            .with_http_status(status)),
             _ => Err(self.refusal(&self.thing(id), reply).await),
         }
     }
@@ -102,7 +103,7 @@ impl Resolver {
     ) -> Result<PresignedUrl> {
         let length = url.as_str().len();
         if length > LONGEST_URL {
-            return Err(answer::protocol(self.provider.title).why(format!(
+            return Err(answer::protocol(self.provider.title).with_cause(format!(
                 "its presigned URL of {length} bytes cannot be sent in a request"
             )));
         }

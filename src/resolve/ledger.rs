@@ -86,7 +86,7 @@ impl Desk {
 
 /// Whether a failure says nothing about the state folder: a later moment, or more room, mends it.
 fn is_passing(error: &Error) -> bool {
-    error.is_passing() || error.code() == Code::DiskFull
+    error.is_temporary_io() || error.code() == Code::DiskFull
 }
 
 /// A delivery that a power failure takes back leaves `answered`, which permits less.
@@ -413,7 +413,9 @@ fn distrust(id: &str, untrusted: &Untrusted) -> Error {
         Fault::Open => format!("if you trust it, `chmod 600` it; else {forget}"),
         Fault::Record => forget,
     };
-    Error::new(Code::ChargeRefused, what).why(why).hint(hint)
+    Error::new(Code::ChargeRefused, what)
+        .with_cause(why)
+        .with_hint(hint)
 }
 
 #[cfg(test)]
@@ -495,7 +497,7 @@ mod tests {
         std::fs::rename(path(&id), path(&other)).unwrap();
         let error = ledger.open(&other).await.unwrap_err();
         assert_eq!(error.code(), Code::ChargeRefused);
-        assert!(error.next_step().contains("docfetch ledger forget 00f3"));
+        assert!(error.hint().contains("docfetch ledger forget 00f3"));
     }
 
     #[tokio::test]

@@ -121,7 +121,7 @@ impl<'a> Pages<'a> {
             return Ok(None);
         };
         let title = self.resolver.provider.title;
-        let endless = |why: &str| Err(answer::protocol(title).why(why));
+        let endless = |why: &str| Err(answer::protocol(title).with_cause(why));
         if locked(&self.read).repeated {
             return endless("it sends the same page again");
         }
@@ -174,12 +174,14 @@ impl<'a> Pages<'a> {
         let title = self.resolver.provider.title;
         let next = current
             .join(next)
-            .map_err(|_| answer::protocol(title).why("the URL of the next page is none"))?;
+            .map_err(|_| answer::protocol(title).with_cause("the URL of the next page is none"))?;
         let query = next.query().unwrap_or_default().to_owned();
         let mut url = current.clone();
         url.set_query(Some(&query));
         if !self.asked.insert(hash(&query)) {
-            return Err(answer::protocol(title).why("its pages lead to one another for ever"));
+            return Err(
+                answer::protocol(title).with_cause("its pages lead to one another for ever")
+            );
         }
         Ok(url)
     }

@@ -256,9 +256,11 @@ impl Resolver {
             }
             let note = "the URL was paid for, and is kept for a later run";
             let why = error.cause().map(|why| format!("{why}; {note}"));
-            let told = error.why(why.unwrap_or_else(|| note.to_owned()));
+            let told = error.with_cause(why.unwrap_or_else(|| note.to_owned()));
             match told.code() {
-                Code::InsecureUrl => told.hint(format!("tell the provider; {}", self.given_up(id))),
+                Code::InsecureUrl => {
+                    told.with_hint(format!("tell the provider; {}", self.given_up(id)))
+                }
                 _ => told,
             }
         })?;

@@ -39,7 +39,7 @@ impl PageText {
     /// # Errors
     /// [`Code::Protocol`](crate::error::Code::Protocol).
     pub(super) fn open(title: &str, body: Vec<u8>, paging: Paging) -> Result<Self> {
-        let wrong = |why: String| answer::protocol(title).why(why);
+        let wrong = |why: String| answer::protocol(title).with_cause(why);
         if body.len() >= PAGE {
             let most = PAGE >> 20;
             return Err(wrong(format!(

@@ -125,8 +125,8 @@ impl PaidRequests {
             limit => format!("this run has sent the {limit} that --max-charges permits"),
         };
         Error::new(Code::ChargeRefused, "no paid request was sent")
-            .why(why)
-            .hint("run again with a higher --max-charges to fetch it")
+            .with_cause(why)
+            .with_hint("run again with a higher --max-charges to fetch it")
     }
 
     /// How many paid requests left and were not refused.
@@ -163,7 +163,7 @@ impl PaidRequests {
         if state.stopped.is_none() {
             log::error!("no further paid request is sent in this run: {why}");
             let error = Error::new(Code::ChargeRefused, "no paid request was sent");
-            state.stopped = Some(error.why(why).not_started());
+            state.stopped = Some(error.with_cause(why).into_not_started());
         }
         drop(state);
         self.changed.notify_waiters();
@@ -179,7 +179,7 @@ impl Permit<'_> {
         let mut state = locked(&self.charges.state);
         if state.stopped.is_some() || !state.permits(self.id) {
             let error = Error::new(Code::ChargeRefused, "no paid request was sent");
-            return Err(error.why("the batch has paused").not_started());
+            return Err(error.with_cause("the batch has paused").into_not_started());
         }
         self.charged = Charged::InDoubt;
         *state.charged.entry(self.id.clone()).or_default() += 1;

@@ -40,9 +40,9 @@ enum Unpaid {
 }
 
 fn unpaid(failure: &Failure) -> Unpaid {
-    match failure.error.status() {
+    match failure.error.http_status() {
         _ if !failure.sent => Unpaid::Again,
-        Some(429) if failure.error.wait().is_some() => Unpaid::Again,
+        Some(429) if failure.error.retry_after().is_some() => Unpaid::Again,
         Some(300..=407 | 409..=499) => Unpaid::Refused,
         _ => Unpaid::InDoubt,
     }
@@ -164,8 +164,8 @@ impl Resolver {
     pub fn with_charge_hint(&self, id: &DocumentId, error: Error, resolved: bool) -> Error {
         if self.ledger.was_asking(id) {
             return error
-                .why("a paid retrieval was sent and may have been charged")
-                .hint(self.next(id));
+                .with_cause("a paid retrieval was sent and may have been charged")
+                .with_hint(self.next(id));
         }
         let told = matches!(error.code(), Code::ChargeUnknown | Code::ChargeRefused);
         if told || !resolved || !self.provider.charged {
@@ -178,15 +178,16 @@ impl Resolver {
             return error;
         }
         if error.code() == Code::StorageDenied {
-            let next = match error.status() {
+            let next = match error.http_status() {
                 Some(404) => "tell the provider",
-                _ => error.next_step(),
+                _ => error.hint(),
             };
             let hint = format!("{next}; {}", self.given_up(id));
-            return error.hint(hint);
+            return error.with_hint(hint);
         }
         if !kept {
-            return error.hint("running again may be charged: this answer could not be recorded");
+            return error
+                .with_hint("running again may be charged: this answer could not be recorded");
         }
         let now = self.http.clock().best();
         let left = record.left(now).filter(|left| left.as_secs() > 0);
@@ -201,11 +202,11 @@ impl Resolver {
             ),
             (true, None) => "run again while the paid URL lives: it is kept".to_owned(),
             (_, Some(left)) => {
-                format!("{}; the paid URL is kept for {left}", error.next_step())
+                format!("{}; the paid URL is kept for {left}", error.hint())
             }
-            (false, None) => error.next_step().to_owned(),
+            (false, None) => error.hint().to_owned(),
         };
-        error.hint(hint)
+        error.with_hint(hint)
     }
 
     /// Whether `--allow-recharge` permits another paid retrieval of a document in this run.
@@ -267,17 +268,17 @@ impl Resolver {
             ),
         };
         Error::new(Code::ChargeRefused, what)
-            .why(why)
-            .hint(self.next(id))
+            .with_cause(why)
+            .with_hint(self.next(id))
     }
 
     fn in_doubt(&self, id: &DocumentId, error: &Error) -> Error {
         let what = format!("the paid retrieval of {id} may have been charged");
         let unknown = Error::new(Code::ChargeUnknown, what)
-            .why(error.message())
-            .hint(self.next(id));
-        match error.status() {
-            Some(status) => unknown.http_status(status),
+            .with_cause(error.message())
+            .with_hint(self.next(id));
+        match error.http_status() {
+            Some(status) => unknown.with_http_status(status),
             None => unknown,
         }
     }
@@ -303,7 +304,7 @@ fn unrecorded(id: &DocumentId, error: Error) -> Error {
     match error.code() {
         code @ (Code::DiskFull | Code::LocalIo) => {
             let what = format!("no paid request was sent for {id}");
-            Error::new(code, what).why(error.message())
+            Error::new(code, what).with_cause(error.message())
         }
         _ => error,
     }
@@ -322,8 +323,8 @@ mod tests {
     #[test]
     fn what_a_paid_request_without_a_url_means() {
         let of = |sent, status: u16, wait: Option<u64>| {
-            let error = Error::new(Code::ProviderError, "x").http_status(status);
-            let error = error.retry_after(wait.map(Duration::from_secs));
+            let error = Error::new(Code::ProviderError, "x").with_http_status(status);
+            let error = error.with_retry_after(wait.map(Duration::from_secs));
             unpaid(&Failure { error, sent })
         };
         for status in [

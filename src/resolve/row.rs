@@ -49,10 +49,10 @@ impl BadRow {
     /// The failure that it is where every row is to become a file.
     pub fn error(&self, title: &str) -> Error {
         let what = format!("{title} lists a document that cannot be used");
-        let error = Error::new(Code::Protocol, what).why(&*self.why);
+        let error = Error::new(Code::Protocol, what).with_cause(&*self.why);
         error
-            .hint("tell the provider; the other documents are not concerned")
-            .permanent()
+            .with_hint("tell the provider; the other documents are not concerned")
+            .into_permanent()
     }
 }
 

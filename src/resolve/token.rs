@@ -210,12 +210,13 @@ async fn ask(
         200 => {
             let (needed, useful) = (["/access_token", "/token_type"], ["/expires_in"]);
             let granted = fields::read(title, reply, &needed, &useful).await?;
-            let granted = Granted::deserialize(granted)
-                .map_err(|_| answer::protocol(title).why("the body is not the JSON of a token"))?;
+            let granted = Granted::deserialize(granted).map_err(|_| {
+                answer::protocol(title).with_cause("the body is not the JSON of a token")
+            })?;
             let bearer = granted.token_type.eq_ignore_ascii_case("bearer");
             let value = Secret::new(granted.access_token);
             if !bearer || !sendable(&value) {
-                return Err(answer::protocol(title).why("the token is not a bearer token"));
+                return Err(answer::protocol(title).with_cause("the token is not a bearer token"));
             }
             let lifetime = Duration::from_secs(seconds(granted.expires_in.as_ref()));
             Ok(Token {
@@ -247,23 +248,23 @@ async fn ask(
                 format!("{title} does not accept the client credentials"),
             );
             Err(error
-                .why(match said {
+                .with_cause(match said {
                     Some(said) => format!("HTTP {status}, {said}"),
                     None => format!("HTTP {status}"),
                 })
-                .hint(format!(
+                .with_hint(format!(
                     "check {}",
                     resolver.provider().credential_variables()
                 ))
-                .http_status(status))
+                .with_http_status(status))
         }
         status @ (404 | 405 | 410) => {
             let provider = resolver.provider();
             let what = format!("there is no {title} API at {}", resolver.base);
             Err(Error::new(Code::Config, what)
-                .why(format!("HTTP {status} for its token route"))
-                .hint(format!("check {}", provider.base_variable))
-                .http_status(status))
+                .with_cause(format!("HTTP {status} for its token route"))
+                .with_hint(format!("check {}", provider.base_variable))
+                .with_http_status(status))
         }
         _ => Err(answer::refusal(resolver.provider(), "a token", reply).await),
     }

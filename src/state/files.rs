@@ -74,7 +74,7 @@ pub(crate) fn refused(path: &Path, why: &str) -> Error {
         Code::UnsafePartial,
         format!("refused to use {}", path.display()),
     )
-    .why(why)
+    .with_cause(why)
 }
 
 /// Why a file with another name is not used.
@@ -138,7 +138,7 @@ pub(crate) fn sync_folder(folder: &File, of: &Path) -> Result<()> {
         {
             Ok(())
         }
-        Err(error) => Err(Error::io("sync the folder of", of, &error).hint("check the disk")),
+        Err(error) => Err(Error::io("sync the folder of", of, &error).with_hint("check the disk")),
         Ok(()) => Ok(()),
     }
 }

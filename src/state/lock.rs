@@ -65,11 +65,13 @@ fn busy(path: &Path, what: &str, is_held: bool) -> Error {
     let path = path.display();
     if is_held {
         return Error::new(Code::Busy, format!("another process is {what}"))
-            .why(format!("it holds {path}"));
+            .with_cause(format!("it holds {path}"));
     }
     Error::new(Code::Busy, format!("cannot hold {path}"))
-        .why("each look finds another file there: the file system has no stable inode numbers")
-        .hint("use a folder on another file system")
+        .with_cause(
+            "each look finds another file there: the file system has no stable inode numbers",
+        )
+        .with_hint("use a folder on another file system")
 }
 
 fn open_first(places: &[&Path], names: Names) -> Result<(File, usize)> {

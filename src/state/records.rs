@@ -104,7 +104,7 @@ impl Records {
     fn folder(&self) -> Result<&Path> {
         self.folder.as_deref().ok_or_else(|| {
             Error::new(Code::LocalIo, "there is no place for the state folder")
-                .why("neither HOME nor DOCFETCH_STATE_DIR is set")
+                .with_cause("neither HOME nor DOCFETCH_STATE_DIR is set")
         })
     }
 

@@ -14,7 +14,7 @@ pub(super) fn describe(error: &Error, subject: Option<&str>, color: bool) -> Str
         .map(|id| format!("{}: ", printable(id)))
         .unwrap_or_default();
     let mut text = format!("{label} {subject}{}", printable(error.what()));
-    for (label, line) in [("why", error.cause()), ("hint", Some(error.next_step()))] {
+    for (label, line) in [("why", error.cause()), ("hint", Some(error.hint()))] {
         if let Some(line) = line {
             let label = paint(&format!("{label}:"), "\u{1b}[2m", color);
             text.push_str(&format!("\n  {label} {}", printable(line)));
@@ -94,8 +94,8 @@ mod tests {
     #[test]
     fn an_error_is_what_why_and_hint() {
         let error = Error::new(Code::NotFound, "no\u{1b}[2J such")
-            .why("HTTP 404")
-            .hint("look");
+            .with_cause("HTTP 404")
+            .with_hint("look");
         assert_eq!(
             describe(&error, None, false),
             "error: no\\u{1b}[2J such\n  why: HTTP 404\n  hint: look"

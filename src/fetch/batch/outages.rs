@@ -131,7 +131,7 @@ impl Outages {
 
 /// Whether a failure may be one of all documents. Others say something about the document itself.
 fn counts(error: &Error) -> bool {
-    let missing = matches!(error.status(), Some(404 | 410)) || error.exit_code() == 6;
+    let missing = matches!(error.http_status(), Some(404 | 410)) || error.exit_code() == 6;
     let own = matches!(
         error.code(),
         Code::Interrupted | Code::ChargeUnknown | Code::ChargeRefused | Code::TargetExists
@@ -237,7 +237,7 @@ mod tests {
             Error::new(Code::ChargeRefused, "expired"),
             Error::new(Code::TargetExists, "exists"),
             Error::new(Code::DigestMismatch, "wrong"),
-            Error::new(Code::StorageDenied, "gone").http_status(410),
+            Error::new(Code::StorageDenied, "gone").with_http_status(410),
         ] {
             for name in ["a", "b", "c", "d"] {
                 let fate = outages.failed(("h", &id(name)), &error, &charges);

@@ -140,7 +140,7 @@ async fn drive<'a, S: Source>(
     let mut each = |ended| match panics::catch(|| each(ended)) {
         Ok(flow) => flow,
         Err(panic) => {
-            broken.get_or_insert(panic.error());
+            broken.get_or_insert(panic.to_error());
             ControlFlow::Break(())
         }
     };
@@ -176,7 +176,7 @@ fn guarded(id: String, work: Result<Work<'_>, Panic>) -> Work<'_> {
     Box::pin(async move {
         let result = match work {
             Ok(work) => panics::guard(work).await,
-            Err(panic) => Err(panic.error()),
+            Err(panic) => Err(panic.to_error()),
         };
         result.unwrap_or_else(|error| {
             Some(FetchEnd {

@@ -595,7 +595,7 @@ impl Partial {
         }
         match synced {
             Err(error) if overwrite => {
-                Err(error.hint("the file is there; check the disk before you trust it"))
+                Err(error.with_hint("the file is there; check the disk before you trust it"))
             }
             // Nobody knows whether the name lasts: then it is not published.
             Err(error) => {
@@ -642,7 +642,7 @@ impl Partial {
         renamed.map_err(|error| {
             let _ = std::fs::remove_file(&spare);
             Error::io("rename or remove", &spare, &error)
-                .hint("choose a folder that lets files be renamed")
+                .with_hint("choose a folder that lets files be renamed")
         })
     }
 
@@ -693,8 +693,8 @@ impl Partial {
 
 fn taken_away(path: &Path) -> Error {
     Error::new(Code::LocalIo, format!("{} was taken away", path.display()))
-        .why("something removed or replaced it while it was being written")
-        .hint("run again, and leave .docfetch-… files alone")
+        .with_cause("something removed or replaced it while it was being written")
+        .with_hint("run again, and leave .docfetch-… files alone")
 }
 
 fn path(folder: &Path, name: &str) -> PathBuf {

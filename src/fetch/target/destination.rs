@@ -260,8 +260,8 @@ impl<'a> Destination<'a> {
         if target.file_name().is_none() || ends_like_folder(&target) {
             let what = format!("cannot write to {}", target.display());
             return Err(Error::new(Code::TargetExists, what)
-                .why("it names a folder")
-                .hint("name a file, or give the folder with --output-dir"));
+                .with_cause("it names a folder")
+                .with_hint("name a file, or give the folder with --output-dir"));
         }
         let found = match std::fs::symlink_metadata(&target) {
             Ok(found) => found,
@@ -301,7 +301,7 @@ impl<'a> Destination<'a> {
                 }
             }
             _ if !replaceable => Err(exists(&target, "it is not a plain file")
-                .hint("name another file; `-o -` writes to standard output")),
+                .with_hint("name another file; `-o -` writes to standard output")),
             IfExists::Overwrite => {
                 self.replaceable = Some(writable::look_at(&target)?);
                 Ok(TargetState::Writable)
@@ -377,7 +377,7 @@ impl<'a> Destination<'a> {
             Code::DiskFull,
             format!("no room for the document in {}", folder.display()),
         )
-        .why(format!("{bytes} bytes are needed, {free} are free")))
+        .with_cause(format!("{bytes} bytes are needed, {free} are free")))
     }
 
     /// Gives a complete partial its final name, in a thread of its own where others are `beside` it:
@@ -460,5 +460,5 @@ fn ends_like_folder(path: &Path) -> bool {
 }
 
 fn exists(path: &Path, why: &str) -> Error {
-    Error::new(Code::TargetExists, format!("{} exists", path.display())).why(why)
+    Error::new(Code::TargetExists, format!("{} exists", path.display())).with_cause(why)
 }

@@ -27,8 +27,10 @@ impl RenameProofs {
             Some((set, _, _)) if set.contains(StatxAttributes::APPEND) => {
                 let what = format!("cannot write documents into {}", folder.display());
                 Err(Error::new(Code::LocalIo, what)
-                    .why("the folder is append-only: nothing in it can be renamed or removed")
-                    .hint("choose another folder, or `chattr -a` this one"))
+                    .with_cause(
+                        "the folder is append-only: nothing in it can be renamed or removed",
+                    )
+                    .with_hint("choose another folder, or `chattr -a` this one"))
             }
             _ => Ok(()),
         }
@@ -108,8 +110,8 @@ fn irreplaceable(target: &Path, why: &str) -> Error {
         Code::LocalIo,
         format!("cannot replace {}", target.display()),
     )
-    .why(why)
-    .hint("make it replaceable, or choose another name")
+    .with_cause(why)
+    .with_hint("make it replaceable, or choose another name")
 }
 
 /// Which attributes a file has, which of them its file system knows, and its owner.

@@ -326,7 +326,7 @@ fn compare(name: &str, expected: &[u8], actual: &[u8]) -> Result<()> {
         Code::DigestMismatch,
         format!("the document does not have the expected {name}"),
     )
-    .why(format!(
+    .with_cause(format!(
         "expected {}, got {}",
         hexadecimal(expected),
         hexadecimal(actual)

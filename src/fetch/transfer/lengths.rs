@@ -25,7 +25,7 @@ impl KnownLengths {
         let mismatch = |expected: u64, source: &str| {
             let what = "the document does not have its length";
             let why = format!("{source} says {expected} bytes, {length} arrived");
-            Err(Error::new(Code::LengthMismatch, what).why(why))
+            Err(Error::new(Code::LengthMismatch, what).with_cause(why))
         };
         match (self.announced, self.metadata) {
             (Some(total), _) if total != length => mismatch(total, "the storage"),
@@ -38,8 +38,8 @@ impl KnownLengths {
                 Code::LengthMismatch,
                 "the document may not be complete",
             )
-            .why("the storage told neither its length nor where it ends")
-            .hint("give its digest with --sha256")),
+            .with_cause("the storage told neither its length nor where it ends")
+            .with_hint("give its digest with --sha256")),
             _ => Ok(()),
         }
     }

@@ -110,7 +110,7 @@ pub(crate) async fn open(
             part(reply, named, (from, tag.unwrap_or_default()), entity)
         }
         (206, None) => Err(refused(&reply)
-            .why("it sent a part of the document where the whole was asked for (HTTP 206)")),
+            .with_cause("it sent a part of the document where the whole was asked for (HTTP 206)")),
         (416, Some(Part { from, .. })) => {
             let tag = tag.unwrap_or_default();
             Ok(if is_all(reply.headers(), from, tag, entity.total) {
@@ -120,7 +120,7 @@ pub(crate) async fn open(
             })
         }
         (412, Some(_)) => Ok(other_document("the document changed")),
-        (200..=399, _) => Err(refused(&reply).why(format!("HTTP {status}"))),
+        (200..=399, _) => Err(refused(&reply).with_cause(format!("HTTP {status}"))),
         _ => refusal_of(reply, presigned, http).await,
     }
 }
@@ -138,7 +138,7 @@ pub(crate) async fn is_served(http: &Http, url: &PresignedUrl) -> Result<bool> {
     let (reply, _) = follow(http, url, Some(first)).await?;
     match reply.status() {
         200 | 206 | 416 => Ok(true), // an empty document has no first byte
-        200..=399 => Err(refused(&reply).why(format!("HTTP {}", reply.status()))),
+        200..=399 => Err(refused(&reply).with_cause(format!("HTTP {}", reply.status()))),
         _ => match refusal_of(reply, url, http).await? {
             StorageAnswer::Expired => Ok(false),
             StorageAnswer::NotFound(error) => Err(error),
@@ -169,13 +169,13 @@ async fn follow(http: &Http, url: &PresignedUrl, part: Option<Part<'_>>) -> Resu
         if !matches!(reply.status(), 301 | 302 | 303 | 307 | 308) {
             return Ok((reply, url));
         }
-        url =
-            headers::location(reply.headers(), &url).map_err(|wrong| refused(&reply).why(wrong))?;
+        url = headers::location(reply.headers(), &url)
+            .map_err(|wrong| refused(&reply).with_cause(wrong))?;
         register_url(&url);
     }
     Err(
         Error::new(Code::UnsafeRedirect, "the storage redirects without end")
-            .why(format!("more than {REDIRECTS} redirects in a row")),
+            .with_cause(format!("more than {REDIRECTS} redirects in a row")),
     )
 }
 
@@ -259,7 +259,7 @@ fn part(
         Continues::Not(why) => return Ok(useless(why)),
         Continues::Other(why) => return Ok(other_document(why)),
         Continues::Contradiction => {
-            return Err(refused(&reply).why("its Content-Length and Content-Range disagree"));
+            return Err(refused(&reply).with_cause("its Content-Length and Content-Range disagree"));
         }
     };
     let entity = Entity {
@@ -291,7 +291,7 @@ fn refused(reply: &Reply) -> Error {
             reply.host()
         ),
     )
-    .http_status(reply.status())
+    .with_http_status(reply.status())
 }
 
 /// A status that is no success: its body is read for the storage's error code, and never saved. Storages
@@ -308,9 +308,9 @@ async fn refusal_of(reply: Reply, url: &PresignedUrl, http: &Http) -> Result<Sto
     };
     let error = |code, what: String| {
         Error::new(code, what)
-            .why(why.clone())
-            .http_status(status)
-            .retry_after(wait)
+            .with_cause(why.clone())
+            .with_http_status(status)
+            .with_retry_after(wait)
     };
     match (status, meaning) {
         (408 | 425 | 429 | 500 | 502 | 503 | 504, _) => Err(error(
@@ -318,7 +318,7 @@ async fn refusal_of(reply: Reply, url: &PresignedUrl, http: &Http) -> Result<Sto
             format!("the storage {host} could not answer"),
         )),
         (500.., _) => {
-            Err(error(Code::StorageError, format!("the storage {host} failed")).permanent())
+            Err(error(Code::StorageError, format!("the storage {host} failed")).into_permanent())
         }
         (400..=499, _) if url.is_on_trial(http.clock()) => Ok(StorageAnswer::Expired),
         (404, _) => Ok(StorageAnswer::NotFound(error(
@@ -339,12 +339,12 @@ async fn refusal_of(reply: Reply, url: &PresignedUrl, http: &Http) -> Result<Sto
             Code::StorageDenied,
             format!("the storage {host} does not accept the URL's signature"),
         )
-        .hint("tell the provider: its storage expects another signature")),
+        .with_hint("tell the provider: its storage expects another signature")),
         (_, Refusal::Denied) => Err(error(
             Code::StorageDenied,
             format!("the storage {host} refuses the document"),
         )
-        .hint("ask the provider whether this account may have the document")),
+        .with_hint("ask the provider whether this account may have the document")),
     }
 }
 
@@ -409,7 +409,7 @@ impl Body {
         let host = self.reply.host();
         let what = format!("the storage {host} sent less than it announced");
         let end = self.entity.total.unwrap_or(self.end);
-        Error::new(Code::Network, what).why(format!("{position} of {end} bytes"))
+        Error::new(Code::Network, what).with_cause(format!("{position} of {end} bytes"))
     }
 
     /// A watch over its pace.

@@ -122,9 +122,9 @@ impl Sink {
                     Some(held_back) if held_back.len() + bytes.len() > HELD_BACK => {
                         let what = "what may be a web page is too long for standard output";
                         return Err(Error::new(Code::StorageError, what)
-                            .why("it cannot be verified before it is written")
-                            .hint("write to a file")
-                            .permanent());
+                            .with_cause("it cannot be verified before it is written")
+                            .with_hint("write to a file")
+                            .into_permanent());
                     }
                     Some(held_back) => held_back.extend_from_slice(bytes),
                     None => {
@@ -179,12 +179,12 @@ impl Sink {
                 };
                 let what = "the document cannot be continued on standard output";
                 Err(Error::new(code, what)
-                    .why(format!(
+                    .with_cause(format!(
                         "it broke after {} bytes, and {why}",
                         stream.position
                     ))
-                    .hint("discard what was written and run again, or write to a file")
-                    .permanent())
+                    .with_hint("discard what was written and run again, or write to a file")
+                    .into_permanent())
             }
         }
     }

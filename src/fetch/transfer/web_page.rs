@@ -183,13 +183,13 @@ fn extension(name: &str) -> String {
 pub(crate) fn refusal(host: &str, why: &str, is_named: bool) -> Error {
     let what = format!("{host} sent a web page instead of the document");
     Error::new(Code::StorageError, what)
-        .why(format!("it starts as HTML, and {why}"))
-        .hint(if is_named {
+        .with_cause(format!("it starts as HTML, and {why}"))
+        .with_hint(if is_named {
             "run again later; if the document is a web page, give its --sha256"
         } else {
             "run again later; if the document is a web page, give its --sha256 or -o NAME.html"
         })
-        .http_status(200)
+        .with_http_status(200)
 }
 
 #[cfg(test)]

@@ -150,7 +150,7 @@ impl Policy {
         if !url.username().is_empty() || url.password().is_some() {
             return Err(
                 Error::new(Code::InsecureUrl, format!("refused a URL at {host}"))
-                    .why("it holds credentials"),
+                    .with_cause("it holds credentials"),
             );
         }
         let class = url.host().and_then(|host| literal(&host));
@@ -165,8 +165,8 @@ impl Policy {
             "http" if self.allow_private && class.is_none() => Ok(()),
             "http" => Err(
                 Error::new(Code::InsecureUrl, format!("refused plain http to {host}"))
-                    .why("anybody on the way could read the document and its URL")
-                    .hint("use https; plain http is for a loopback API only"),
+                    .with_cause("anybody on the way could read the document and its URL")
+                    .with_hint("use https; plain http is for a loopback API only"),
             ),
             other => Err(Error::new(
                 Code::InsecureUrl,
@@ -180,8 +180,9 @@ impl Policy {
         let own = host == self.base_host || Some(class) == *locked(&self.base_class);
         match class {
             Class::Public => Ok(()),
-            Class::LinkLocal => Err(refused(host, class)
-                .hint("no document lives there; if the API itself answered so, tell the provider")),
+            Class::LinkLocal => Err(refused(host, class).with_hint(
+                "no document lives there; if the API itself answered so, tell the provider",
+            )),
             Class::Private | Class::Loopback if own || self.allow_private => Ok(()),
             Class::Private | Class::Loopback => Err(refused(host, class)),
         }
@@ -230,7 +231,7 @@ impl Policy {
                 Code::InsecureUrl,
                 format!("refused plain http to {name}"),
             )
-            .why("it has a public address")),
+            .with_cause("it has a public address")),
             Some(class) if admitted.is_empty() => Err(refused(name, class)),
             _ => Ok(admitted),
         }
@@ -248,7 +249,7 @@ fn refused(host: &str, class: Class) -> Error {
         Code::PrivateAddress,
         format!("refused to connect to {host}"),
     )
-    .why(format!("it is {kind} address and the API is not there"))
+    .with_cause(format!("it is {kind} address and the API is not there"))
 }
 
 #[cfg(test)]

@@ -410,7 +410,7 @@ impl Work<'_> {
             Ok(StorageAnswer::NotFound(error)) => self.stop(SegmentsEnd::NotFound(error)),
             Err(error) => {
                 // A storage that refuses has enough of us.
-                if error.status().is_some() {
+                if error.http_status().is_some() {
                     self.growth.no_more_than(others.max(1));
                 }
                 self.note(error, others);
@@ -437,7 +437,7 @@ impl Work<'_> {
             }
         }
         self.held_then = held;
-        let asked = error.wait().is_some();
+        let asked = error.retry_after().is_some();
         let verdict = match others {
             0 => None,
             _ => Some(self.retry.judge(error.clone(), now, backoff::random())),
@@ -491,9 +491,9 @@ impl Work<'_> {
             _ if self.missing.is_empty() => return Ok(SegmentsEnd::Body(BodyEnd::Complete)),
             Some(Stop::Failed(error)) => {
                 let wait = error
-                    .wait()
+                    .retry_after()
                     .max(Some(held_back).filter(|wait| !wait.is_zero()));
-                return Err(error.retry_after(wait));
+                return Err(error.with_retry_after(wait));
             }
             Some(Stop::Ended(ended)) => ended,
             None => SegmentsEnd::NoRanges,
