@@ -2,6 +2,7 @@
 #![allow(clippy::doc_markdown, reason = "the help text is plain text")]
 
 use super::values;
+use crate::config::network;
 use crate::config::settings::{Connection, RateLimit};
 use crate::config::variables::OPTION_PREFIX;
 use crate::fetch::options::Connections;
@@ -323,15 +324,15 @@ impl From<ConnectionArgs> for Connection {
     fn from(args: ConnectionArgs) -> Self {
         Self {
             ca_cert: args.ca_cert,
-            proxy: args.proxy,
+            roots: network::root_certificates(),
+            proxies: network::proxies(args.proxy),
             connect_timeout: args.connect_timeout,
             stall_timeout: args.stall_timeout,
             retries: args.retries,
             retry_max_time: args.retry_max_time,
             rate_limit: args.rate_limit,
-            allow_recharge: false, // both are flags where something can be charged
-            max_charges: None,
             allow_private: args.allow_private,
+            ..Self::default()
         }
     }
 }

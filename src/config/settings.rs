@@ -1,41 +1,86 @@
-//! Plain settings for everything that speaks to the network; flags and environment are already
-//! merged when one is made.
+//! Settings of everything that uses the network, as plain values.
 
 use crate::model::Rate;
 use crate::secret::Secret;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// How to connect, how long to try, how fast to ask.
+/// How docfetch connects, how long it tries, how fast it sends requests.
+///
+/// The default trusts the system's certificates, uses no proxy and has the limits that each field names.
+/// Nothing here is read from the environment.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Connection {
-    /// PEM file of certificates to trust on top of the system's.
+    /// A PEM file of certificates that are trusted in addition. Default: none.
     pub ca_cert: Option<PathBuf>,
-    /// Proxy instead of the environment's: a URL, or host and port. It can hold a password.
-    pub proxy: Option<Secret>,
-    /// Longest time for name resolution, connection and TLS handshake together.
+    /// Certificates that are trusted instead of the system's. Default: the system's.
+    pub roots: RootCertificates,
+    /// The proxies. Default: none. Loopback addresses never go through a proxy.
+    pub proxies: ProxySettings,
+    /// The longest time for name resolution, connection and TLS handshake together. Default: 10 s.
     pub connect_timeout: Duration,
-    /// An attempt that moved less than 1 KiB/s for this long is ended.
+    /// An attempt ends when it moved less than 1 KiB/s for this long. Default: 30 s.
     pub stall_timeout: Duration,
-    /// Further attempts in a row without progress.
+    /// How many further attempts in a row may bring no progress. Default: 5.
     pub retries: u32,
-    /// Give up when there was no progress for this long.
+    /// docfetch gives up after this long without progress. Default: 5 minutes.
     pub retry_max_time: Duration,
-    /// The rate budget, instead of the provider's.
+    /// The rate budget. Default: the provider's.
     pub rate_limit: Option<RateLimit>,
-    /// Permits another paid retrieval where the ledger refuses it.
+    /// Whether a second paid retrieval is permitted where the ledger refuses it. Default: no.
     pub allow_recharge: bool,
-    /// The most paid requests of this process that are not refused.
+    /// How many paid requests may be sent, not counting those that the provider refuses. Default: no
+    /// limit.
     pub max_charges: Option<u64>,
-    /// Lifts the rules about private and loopback addresses and about plain http to them.
+    /// Whether private and loopback addresses are permitted, and plain http to them. Default: no.
     pub allow_private: bool,
 }
 
-/// A rate budget that the user chose.
+impl Default for Connection {
+    fn default() -> Self {
+        Self {
+            ca_cert: None,
+            roots: RootCertificates::default(),
+            proxies: ProxySettings::default(),
+            connect_timeout: Duration::from_secs(10),
+            stall_timeout: Duration::from_secs(30),
+            retries: 5,
+            retry_max_time: Duration::from_mins(5),
+            rate_limit: None,
+            allow_recharge: false,
+            max_charges: None,
+            allow_private: false,
+        }
+    }
+}
+
+/// Root certificates in PEM that are trusted instead of the system's; the system's when both are empty.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RootCertificates {
+    /// One file. It must be readable and hold a certificate.
+    pub file: Option<PathBuf>,
+    /// Folders whose files hold certificates; other files in them are ignored.
+    pub folders: Vec<PathBuf>,
+}
+
+/// The proxies for http and https, each an http or https URL, or host and port. A URL may hold a password.
+#[derive(Clone, Debug, Default)]
+pub struct ProxySettings {
+    /// The proxy for `http://` URLs.
+    pub http: Option<Secret>,
+    /// The proxy for `https://` URLs.
+    pub https: Option<Secret>,
+    /// Hosts, domains and networks that no proxy serves, separated by commas, as curl reads `NO_PROXY`.
+    pub no_proxy: String,
+}
+
+/// A rate budget instead of the provider's.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum RateLimit {
     /// No budget at all.
     None,
-    /// All of these at once.
+    /// All of these rates together.
     Rates(Vec<Rate>),
 }

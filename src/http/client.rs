@@ -10,8 +10,8 @@
 //! took from its pool turned out dead, and that is a second charge. (What was still in its hands when a
 //! pooled connection turned out closed goes out on another one.)
 
-use crate::config::settings::Connection;
-use crate::config::variables::{self, ALL_PROXY, HTTP_PROXY, HTTPS_PROXY, NO_PROXY};
+use crate::config::settings::{Connection, ProxySettings, RootCertificates};
+use crate::config::variables;
 use crate::error::{Code, Error, Result};
 use crate::http::connect::addresses::{Policy, Scheme, is_localhost, is_loopback};
 use crate::http::connect::connector::{ConnectHook, Direct, HookLayer};
@@ -64,11 +64,11 @@ impl Clients {
     /// # Errors
     /// [`Code::Config`] when a certificate file or a proxy cannot be used.
     pub(crate) fn new(settings: &Connection, base: &Url) -> Result<(Self, Arc<Policy>)> {
-        let proxies = Proxies::new(settings.proxy.as_ref())?;
+        let proxies = Proxies::new(&settings.proxies)?;
         let policy = Policy::new(base, settings.allow_private, proxies.hosts());
         let policy = Arc::new(policy);
         let clients = Self {
-            tls: tls(settings.ca_cert.as_deref())?,
+            tls: tls(settings.ca_cert.as_deref(), &settings.roots)?,
             proxies: Arc::new(proxies),
             policy: Arc::clone(&policy),
             settings: settings.clone(),
@@ -208,24 +208,17 @@ impl std::fmt::Debug for Proxies {
 }
 
 impl Proxies {
-    fn new(explicit: Option<&Secret>) -> Result<Self> {
-        let overridden = explicit.is_some();
-        let all = match explicit {
-            Some(proxy) => Some(parse_proxy(proxy.expose())?),
-            None => read_proxy(&ALL_PROXY)?,
-        };
-        let of = |names: &[&str]| -> Result<Option<Url>> {
-            match if overridden { None } else { read_proxy(names)? } {
-                Some(url) => Ok(Some(url)),
-                None => Ok(all.clone()),
-            }
+    fn new(settings: &ProxySettings) -> Result<Self> {
+        let of = |proxy: &Option<Secret>| {
+            let proxy = proxy.as_ref().map(|proxy| parse_proxy(proxy.expose()));
+            proxy.transpose()
         };
         Ok(Self {
-            http: of(&HTTP_PROXY)?,
-            https: of(&HTTPS_PROXY)?,
+            http: of(&settings.http)?,
+            https: of(&settings.https)?,
             not_exempt: Matcher::builder()
                 .all("http://proxy.invalid")
-                .no(variables::first(&NO_PROXY).unwrap_or_default())
+                .no(settings.no_proxy.as_str())
                 .build(),
         })
     }
@@ -247,12 +240,6 @@ impl Proxies {
             .filter_map(|proxy| proxy.host_str().map(str::to_owned))
             .collect()
     }
-}
-
-fn read_proxy(names: &[&str]) -> Result<Option<Url>> {
-    variables::first(names)
-        .map(|text| parse_proxy(&text))
-        .transpose()
 }
 
 /// A proxy as users write it: a URL, or host and port.
@@ -311,7 +298,7 @@ fn cryptography() -> CryptoProvider {
 
 /// One PEM bundle read once is several times faster than the platform's verifier; where there is no
 /// bundle, the platform's verifier decides.
-fn tls(ca_cert: Option<&Path>) -> Result<rustls::ClientConfig> {
+fn tls(ca_cert: Option<&Path>, roots: &RootCertificates) -> Result<rustls::ClientConfig> {
     let provider = Arc::new(cryptography());
     let extra = match ca_cert {
         Some(path) => read_pem(path, "--ca-cert")?,
@@ -320,7 +307,7 @@ fn tls(ca_cert: Option<&Path>) -> Result<rustls::ClientConfig> {
     let builder = rustls::ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
         .map_err(|error| unusable_tls(&error))?;
-    let Some(mut roots) = system_roots()? else {
+    let Some(mut roots) = trusted_roots(roots)? else {
         return Ok(builder
             .dangerous() // the library's word for any verifier of one's own choice
             .with_custom_certificate_verifier(platform_verifier(extra, provider)?)
@@ -349,23 +336,21 @@ fn unusable_tls(error: &rustls::Error) -> Error {
         .with_cause(error.to_string())
 }
 
-/// The certificates of `SSL_CERT_FILE` and `SSL_CERT_DIR`, else of the distribution's bundle; none
+/// The certificates that the settings name, else those of the distribution's bundle; none
 /// where there is no bundle.
-fn system_roots() -> Result<Option<RootCertStore>> {
-    let file = variables::paths(variables::SSL_CERT_FILE);
-    let folders = variables::paths(variables::SSL_CERT_DIR);
+fn trusted_roots(settings: &RootCertificates) -> Result<Option<RootCertStore>> {
     let mut found = Vec::new();
-    if let Some(file) = &file {
-        found.extend(read_pem(Path::new(file), variables::SSL_CERT_FILE)?);
+    if let Some(file) = &settings.file {
+        found.extend(read_pem(file, variables::SSL_CERT_FILE)?);
     }
-    for folder in folders.iter().flat_map(std::env::split_paths) {
-        let files = std::fs::read_dir(&folder).into_iter().flatten().flatten();
+    for folder in &settings.folders {
+        let files = std::fs::read_dir(folder).into_iter().flatten().flatten();
         for file in files.filter(|file| file.path().is_file()) {
             // A folder of certificates holds other files, too.
             found.extend(read_pem(&file.path(), variables::SSL_CERT_DIR).unwrap_or_default());
         }
     }
-    if file.is_none() && folders.is_none() {
+    if *settings == RootCertificates::default() {
         let bundle = BUNDLES.iter().map(Path::new).find(|path| path.is_file());
         let Some(bundle) = bundle.filter(|_| cfg!(target_os = "linux")) else {
             return Ok(None);

@@ -682,16 +682,11 @@ mod tests {
 
     fn http(retry_max_time: Duration) -> Http {
         let settings = Connection {
-            ca_cert: None,
-            proxy: None,
             connect_timeout: Duration::from_secs(5),
             stall_timeout: Duration::from_secs(5),
             retries: 0,
             retry_max_time,
-            rate_limit: None,
-            allow_recharge: false,
-            max_charges: None,
-            allow_private: false,
+            ..Connection::default()
         };
         let base = Url::parse("https://api.example.com").unwrap();
         let state = StateFolder::new(None);

@@ -326,16 +326,8 @@ mod tests {
     #[tokio::test]
     async fn a_total_is_told_only_while_it_counts_what_is_listed() {
         let connection = Connection {
-            ca_cert: None,
-            proxy: None,
-            connect_timeout: Duration::from_secs(10),
-            stall_timeout: Duration::from_secs(10),
             retries: 0,
-            retry_max_time: Duration::from_secs(10),
-            rate_limit: None,
-            allow_recharge: false,
-            max_charges: None,
-            allow_private: false,
+            ..Connection::default()
         };
         let row = |id: &str, name: &str, size: u64| {
             let uri = format!("/api/v1/documents/{id}");
