@@ -93,8 +93,6 @@ pub struct Part<'a> {
 pub struct ApiRequest<'a> {
     /// Where.
     pub url: Url,
-    /// Whether it may cost money.
-    pub charged: bool,
     /// GET or POST.
     pub method: Method,
     /// Who asks.
@@ -105,8 +103,9 @@ pub struct ApiRequest<'a> {
     pub patience: Duration,
     /// How long the answer may take in all, where that is less than usual.
     pub limit: Option<Duration>,
-    /// Waited for, of a charged request, right before its first byte leaves.
-    pub before_send: &'a dyn BeforeSend,
+    /// For a request that may cost money: makes its record right before its first byte leaves. None for
+    /// a free request.
+    pub before_send: Option<&'a mut dyn BeforeSend>,
 }
 
 impl Http {
@@ -171,7 +170,7 @@ impl Http {
     ///
     /// # Errors
     /// [`Failure`], which says whether the request may have arrived.
-    pub async fn api(&self, request: ApiRequest<'_>) -> Result<Reply, Failure> {
+    pub async fn api(&self, mut request: ApiRequest<'_>) -> Result<Reply, Failure> {
         let mut value =
             HeaderValue::from_str(request.authorization.value.expose()).map_err(|_| {
                 Failure::unsent(Error::new(
@@ -190,8 +189,8 @@ impl Http {
                 Failure::unsent(error.with_retry_after(Some(held)))
             }
         })?;
-        let answer = if request.charged {
-            Box::pin(self.send_charged(&request, value, time)).await
+        let answer = if let Some(before_send) = request.before_send.take() {
+            Box::pin(self.send_charged(&request, before_send, value, time)).await
         } else {
             match self.client(&self.api, Channel::Api, self.scheme) {
                 Ok(client) => Box::pin(self.send_api(&client, &request, value, time)).await,
@@ -205,7 +204,7 @@ impl Http {
 
     /// No silence ends the wait for the answer to a paid request: its charge may depend on it.
     fn time_for(&self, request: &ApiRequest<'_>) -> Time {
-        if request.charged {
+        if request.before_send.is_some() {
             let whole = PAID_ANSWER.max(self.retry_max_time);
             // A connection that is still being made ends by its own time limit, as one that carried
             // nothing: so whatever outlasts both has been sent.
@@ -229,6 +228,7 @@ impl Http {
     async fn send_charged(
         &self,
         request: &ApiRequest<'_>,
+        before_send: &mut dyn BeforeSend,
         credential: HeaderValue,
         time: Time,
     ) -> Result<Reply, Failure> {
@@ -237,7 +237,7 @@ impl Http {
         let recorded = connection.is_some();
         if recorded {
             // Its first byte leaves as soon as the library has the request.
-            let recorded = request.before_send.record().await;
+            let recorded = before_send.record().await;
             recorded.map_err(Failure::unsent)?;
             gate.open();
             // What the server closed meanwhile is seen to be closed after this.
@@ -256,7 +256,7 @@ impl Http {
         let mut answer = if recorded {
             answer.await
         } else {
-            gate.guard(answer, request.before_send).await
+            gate.guard(answer, before_send).await
         };
         if reused && matches!(&answer, Err(failure) if failure.sent) {
             self.idle.close();
@@ -709,12 +709,11 @@ mod tests {
 
     #[test]
     fn a_paid_answer_is_waited_for_five_minutes_whatever_the_other_limits_are() {
-        use crate::http::connect::gate::no_hook;
         let minutes = |minutes| Duration::from_mins(minutes);
-        let time = |retry_max_time, charged| {
+        let time = |retry_max_time, charged: bool| {
+            let mut record = async || Ok(());
             let request = ApiRequest {
                 url: Url::parse("https://api.example.com").unwrap(),
-                charged,
                 method: Method::POST,
                 authorization: &Authorization {
                     header: header::AUTHORIZATION,
@@ -723,7 +722,7 @@ mod tests {
                 form: None,
                 patience: Duration::ZERO,
                 limit: None,
-                before_send: &no_hook,
+                before_send: charged.then_some(&mut record),
             };
             http(retry_max_time).time_for(&request)
         };

@@ -26,19 +26,17 @@ impl Resolver {
         &self,
         id: &DocumentId,
         retry: &Retry,
-        before_send: &dyn BeforeSend,
+        before_send: Option<&mut dyn BeforeSend>,
     ) -> Result<PresignedUrl, Failure> {
         let (method, path) = match self.provider.handoff {
             Handoff::Redirect { path } => (Method::GET, path),
             Handoff::JsonField { path, .. } => (Method::POST, path),
         };
         let url = self.route(path, Some(id));
-        let charged = self.provider.charged;
         let request = Ask {
-            charged,
             before_send,
             patience: retry.left(),
-            ..Ask::new(method, &url)
+            ..Ask::new(method, url.clone())
         };
         let reply = self.authorized(request).await?;
         self.read(id, &url, reply)

@@ -193,7 +193,7 @@ impl<'a> Pages<'a> {
         );
         let ask = Ask {
             patience,
-            ..Ask::new(Method::GET, url)
+            ..Ask::new(Method::GET, url.clone())
         };
         let reply = self.resolver.authorized(ask).await;
         let reply = reply.map_err(|failure| failure.error)?;

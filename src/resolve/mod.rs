@@ -23,7 +23,7 @@ use crate::config::settings::Connection;
 use crate::error::{Code, Error, Result};
 use crate::fingerprint::fingerprint;
 use crate::http::backoff::{Policy, Retry};
-use crate::http::connect::gate::{BeforeSend, no_hook};
+use crate::http::connect::gate::BeforeSend;
 use crate::http::failure::Failure;
 use crate::http::presigned::PresignedUrl;
 use crate::http::send::{ApiRequest, Authorization, Http, Reply};
@@ -72,26 +72,24 @@ pub struct Need<'a> {
 /// A request with the credential.
 struct Ask<'a> {
     method: Method,
-    url: &'a Url,
-    charged: bool,
+    url: Url,
     /// How long a hold of the rate budget may be waited for.
     patience: Duration,
     /// How long the answer may take, where that is less than usual.
     limit: Option<Duration>,
-    /// Waited for, of a charged request, right before its first byte leaves.
-    before_send: &'a dyn BeforeSend,
+    /// For a request that may be charged: makes its record right before its first byte leaves.
+    before_send: Option<&'a mut dyn BeforeSend>,
 }
 
-impl<'a> Ask<'a> {
+impl Ask<'_> {
     /// A free request.
-    fn new(method: Method, url: &'a Url) -> Self {
+    fn new(method: Method, url: Url) -> Self {
         Self {
             method,
             url,
-            charged: false,
             patience: FREE_PATIENCE,
             limit: None,
-            before_send: &no_hook,
+            before_send: None,
         }
     }
 }
@@ -206,10 +204,9 @@ impl Resolver {
     }
 
     async fn ask_metadata(&self, route: &MetadataRoute, id: &DocumentId) -> Result<Metadata> {
-        let url = self.route(route.path, Some(id));
         let ask = Ask {
             limit: Some(METADATA_TIME), // but what the rate budget asks for is waited for
-            ..Ask::new(Method::GET, &url)
+            ..Ask::new(Method::GET, self.route(route.path, Some(id)))
         };
         let reply = self.authorized(ask).await;
         let reply = reply.map_err(|failure| failure.error)?;
@@ -244,7 +241,7 @@ impl Resolver {
             self.retrieve(id, retry, need).await?
         } else {
             loop {
-                match self.hand_over(id, retry, &no_hook).await {
+                match self.hand_over(id, retry, None).await {
                     Ok(url) => break url,
                     Err(failure) => retry.pause(failure.error).await?,
                 }
@@ -280,20 +277,19 @@ impl Resolver {
 
     /// Sends a request with the credential. A token that the API refuses is dropped, and the request
     /// sent once more with a new one: a 401 is not charged.
-    async fn authorized(&self, ask: Ask<'_>) -> Result<Reply, Failure> {
+    async fn authorized(&self, mut ask: Ask<'_>) -> Result<Reply, Failure> {
         let mut renewed = false;
         loop {
             let authorization = self.authorization(ask.patience).await;
             let authorization = authorization.map_err(Failure::unsent)?;
             let request = ApiRequest {
                 url: ask.url.clone(),
-                charged: ask.charged,
                 method: ask.method.clone(),
                 authorization: &authorization,
                 form: None,
                 patience: ask.patience,
                 limit: ask.limit,
-                before_send: ask.before_send,
+                before_send: ask.before_send.as_deref_mut().map(|hook| hook as _),
             };
             let reply = self.http.api(request).await?;
             let uses_token = matches!(self.provider.auth, Auth::ClientCredentials { .. });

@@ -11,11 +11,8 @@ use crate::http::backoff::Retry;
 use crate::http::failure::Failure;
 use crate::http::presigned::PresignedUrl;
 use crate::model::DocumentId;
-use crate::mutex::locked;
 use crate::text::short_duration;
 use jiff::Timestamp;
-use std::sync::PoisonError;
-use tokio::sync::Mutex;
 
 /// What a real run would pay for a document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,52 +83,44 @@ impl Resolver {
             }
             Verdict::Refuse(state) => return Err(self.refused(id, state, asked)),
         };
-        let entry = &Mutex::new(entry);
-        let note = async |event: Event<'_>| entry.lock().await.note(event, clock.best()).await;
         loop {
             let waiting = active_time::now();
-            let permit = self.paid_requests.permit(id).await?;
+            let mut permit = self.paid_requests.permit(id).await?;
             retry.paused(active_time::since(waiting));
-            let permit = std::sync::Mutex::new(permit);
-            let before_send = async || {
-                let noted = note(Event::Sending).await;
+            let mut before_send = async || {
+                let noted = entry.note(Event::Sending, clock.best()).await;
                 noted.map_err(|error| unrecorded(id, error))?;
-                locked(&permit).leave()?;
+                permit.leave()?;
                 if let Some(notice) = &notice {
                     log::error!("{notice}");
                 }
                 Ok(())
             };
-            let handed = self.hand_over(id, retry, &before_send).await;
-            let ended = |charged| {
-                let permit = permit.into_inner().unwrap_or_else(PoisonError::into_inner);
-                permit.ended(charged);
-            };
-            let failure = match handed {
+            let failure = match self.hand_over(id, retry, Some(&mut before_send)).await {
                 Ok(url) => {
-                    ended(Charged::Yes);
+                    permit.ended(Charged::Yes);
                     self.open_meanwhile(&url);
-                    note(Event::Answered(&url)).await?;
+                    entry.note(Event::Answered(&url), clock.best()).await?;
                     return Ok(url);
                 }
                 Err(failure) => failure,
             };
             match unpaid(&failure) {
                 Unpaid::Again => {
-                    note(Event::NotCharged).await?;
-                    ended(Charged::No);
+                    entry.note(Event::NotCharged, clock.best()).await?;
+                    permit.ended(Charged::No);
                     if !failure.error.is_not_started() {
                         retry.pause(failure.error).await?;
                     }
                 }
                 Unpaid::Refused => {
-                    note(Event::NotCharged).await?;
-                    ended(Charged::No);
+                    entry.note(Event::NotCharged, clock.best()).await?;
+                    permit.ended(Charged::No);
                     return Err(failure.error);
                 }
                 Unpaid::InDoubt => {
-                    note(Event::Unanswered).await?;
-                    ended(Charged::InDoubt);
+                    entry.note(Event::Unanswered, clock.best()).await?;
+                    permit.ended(Charged::InDoubt);
                     return Err(self.in_doubt(id, &failure.error));
                 }
             }

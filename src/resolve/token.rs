@@ -4,7 +4,6 @@
 use super::{Resolver, answer, fields};
 use crate::error::{Code, Error, Result};
 use crate::fingerprint::fingerprint;
-use crate::http::connect::gate::no_hook;
 use crate::http::send::{ApiRequest, Authorization};
 use crate::provider::Credentials;
 use crate::secret::{Secret, kept};
@@ -191,13 +190,12 @@ async fn ask(
     };
     let request = ApiRequest {
         url: resolver.route(path, None),
-        charged: false,
         method: Method::POST,
         authorization: &authorization,
         form: Some("grant_type=client_credentials"),
         patience,
         limit: None,
-        before_send: &no_hook,
+        before_send: None,
     };
     let asked = Timestamp::now();
     let reply = resolver

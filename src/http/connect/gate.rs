@@ -17,22 +17,13 @@ use tokio::sync::{Notify, watch};
 /// What must happen before the first byte of a request leaves.
 pub trait BeforeSend {
     /// Makes the record of the request. The request leaves only after a success.
-    fn record(&self) -> LocalBoxFuture<'_, Result<()>>;
+    fn record(&mut self) -> LocalBoxFuture<'_, Result<()>>;
 }
 
-impl<F: AsyncFn() -> Result<()>> BeforeSend for F {
-    fn record(&self) -> LocalBoxFuture<'_, Result<()>> {
+impl<F: AsyncFnMut() -> Result<()>> BeforeSend for F {
+    fn record(&mut self) -> LocalBoxFuture<'_, Result<()>> {
         Box::pin(self())
     }
-}
-
-/// The hook of a request that needs no record.
-///
-/// # Errors
-/// None.
-#[allow(clippy::unused_async, reason = "the hook's form")]
-pub(crate) async fn no_hook() -> Result<()> {
-    Ok(())
 }
 
 /// What a connector waits at.
@@ -67,7 +58,7 @@ impl Gate {
     pub(crate) async fn guard<T>(
         &self,
         work: impl Future<Output = Result<T, Failure>>,
-        before_send: &dyn BeforeSend,
+        before_send: &mut dyn BeforeSend,
     ) -> Result<T, Failure> {
         let mut work = pin!(work);
         tokio::select! {
@@ -124,12 +115,12 @@ mod tests {
         let alone = Gate::closed();
         let waits = tokio::time::timeout(Duration::from_millis(20), alone.pass());
         assert!(waits.await.is_err());
-        let before_send = async || {
+        let mut before_send = async || {
             tokio::task::yield_now().await;
             told.set(true);
             Ok(())
         };
-        assert_eq!(gate.guard(work, &before_send).await.unwrap(), 7);
+        assert_eq!(gate.guard(work, &mut before_send).await.unwrap(), 7);
     }
 
     #[tokio::test]
@@ -141,8 +132,8 @@ mod tests {
             passed.set(true);
             Ok(())
         };
-        let before_send = async || Err(Error::new(Code::DiskFull, "no room"));
-        let failure = gate.guard(work, &before_send).await.unwrap_err();
+        let mut before_send = async || Err(Error::new(Code::DiskFull, "no room"));
+        let failure = gate.guard(work, &mut before_send).await.unwrap_err();
         assert_eq!(failure.error.code(), Code::DiskFull);
         assert!(!failure.sent && !passed.get());
     }
@@ -150,11 +141,13 @@ mod tests {
     #[tokio::test]
     async fn work_that_never_connects_tells_nothing() {
         let told = Cell::new(false);
-        let before_send = async || {
+        let mut before_send = async || {
             told.set(true);
             Ok(())
         };
-        let done = Gate::closed().guard(async { Ok(7) }, &before_send).await;
+        let done = Gate::closed()
+            .guard(async { Ok(7) }, &mut before_send)
+            .await;
         assert_eq!((done.unwrap(), told.get()), (7, false));
     }
 }
