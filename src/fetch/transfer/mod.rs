@@ -1,19 +1,23 @@
 //! The bytes of a presigned URL go into a partial or to standard output. Bytes of another
 //! representation of the document never do.
 
+mod body;
+mod continuation;
 mod digests;
 mod lengths;
 mod pace;
+mod refusal;
 mod response;
 mod segments;
 mod sink;
 mod stdout;
 pub(crate) mod web_page;
 
+pub(crate) use body::{Body, BodyEnd};
 pub(crate) use digests::{DigestReport, Digests};
 pub(crate) use lengths::KnownLengths;
 pub(crate) use pace::Pace;
-pub(crate) use response::{Body, BodyEnd, StorageAnswer, is_served, open};
+pub(crate) use response::{StorageAnswer, is_served, open};
 pub(crate) use segments::{Segments, SegmentsEnd};
 pub(crate) use sink::Sink;
 

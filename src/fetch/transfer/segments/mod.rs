@@ -19,9 +19,10 @@ use crate::fetch::events::Watcher;
 use crate::fetch::options::Connections;
 use crate::fetch::partial::Partial;
 use crate::fetch::transfer::MIN_PROGRESS_BYTES;
+use crate::fetch::transfer::body::{Body, BodyEnd};
 use crate::fetch::transfer::digests::Digests;
 use crate::fetch::transfer::pace::Pace;
-use crate::fetch::transfer::response::{self, Body, BodyEnd, StorageAnswer};
+use crate::fetch::transfer::response::{self, StorageAnswer};
 use crate::http::backoff::{self, Retry, Verdict};
 use crate::http::headers::is_strong;
 use crate::http::presigned::PresignedUrl;
@@ -372,7 +373,7 @@ impl Work<'_> {
         }
         self.missing.put_back(stream.at..stream.end);
         if stream.at < stream.end && !stream.was_cut_short() {
-            self.note(stream.body.is_short(stream.at), others);
+            self.note(stream.body.ended_early(stream.at), others);
         }
         Ok(ControlFlow::Continue(None))
     }
