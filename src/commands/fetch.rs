@@ -3,16 +3,16 @@
 use super::ids::{Asked, Ids, Origin};
 use crate::config::settings::Connection;
 use crate::error::{Code, Error, Result};
-use crate::fetch::batch::queue::{self, FetchEnd, Ran, Work};
-use crate::fetch::engine::{Fetcher, Options};
+use crate::fetch::batch::permits::BatchPermit;
+use crate::fetch::batch::queue::{self, BatchTask, FetchEnd, Ran};
+use crate::fetch::engine::{DocumentFetch, Fetcher, Options};
 use crate::fetch::events::Progress;
-use crate::fetch::outcome::Summary;
+use crate::fetch::outcome::{RequestedId, Summary};
 use crate::interrupt::Interrupt;
 use crate::manifest::ManifestAppender;
 use crate::provider::Provider;
 use crate::resolve::Resolver;
 use crate::resolve::paid_requests::PaidRequests;
-use std::future::ready;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::time::Instant;
@@ -81,14 +81,16 @@ async fn work(
     let manifest = ManifestAppender::of_run(batch.manifest.as_deref(), options.dry_run)?;
     let resolver = Resolver::new(batch.provider, &batch.connection)?;
     let fetcher = Fetcher::new(resolver, options);
-    let start = |order, asked, permit| -> Work<'_> {
-        match asked {
-            Asked::Document(id) => {
-                Box::pin(fetcher.fetch((order, permit), id.into(), progress, &interrupt))
-            }
-            Asked::Wrong(id, error) => {
-                Box::pin(ready(Some(FetchEnd::unasked(id, Err(error), charges))))
-            }
+    let start = |order, asked| match asked {
+        Asked::Document(id) => IdTask::Document(Box::new(fetcher.document(
+            order,
+            id.into(),
+            progress,
+            &interrupt,
+        ))),
+        Asked::Wrong(id, error) => {
+            let id = RequestedId::Unusable(id);
+            IdTask::Ended(FetchEnd::unasked(id, Err(error), charges))
         }
     };
     let mut unwritten = None;
@@ -107,6 +109,23 @@ async fn work(
     ran.result?;
     tally.stopped_by(interrupt.came())?;
     unwritten.map_or(Ok(()), Err)
+}
+
+/// The task of an id.
+enum IdTask<'a> {
+    /// The id ended before anything was requested.
+    Ended(FetchEnd),
+    /// The id is of a document.
+    Document(Box<DocumentFetch<'a>>),
+}
+
+impl BatchTask for IdTask<'_> {
+    async fn run(self, permit: &mut BatchPermit) -> Option<FetchEnd> {
+        match self {
+            Self::Ended(ended) => Some(ended),
+            Self::Document(document) => document.run(permit).await,
+        }
+    }
 }
 
 /// Counts what ended, and says when to stop.
@@ -159,7 +178,7 @@ impl Count {
                 false
             }
             Err(error) => {
-                self.summary.add_failure(&ended.id, error);
+                self.summary.add_failure(ended.id.as_str(), error);
                 true
             }
         };

@@ -3,6 +3,7 @@
 
 use crate::error::{Code, Error, Result};
 use crate::fetch::batch::queue::Source;
+use crate::fetch::outcome::RequestedId;
 use crate::fingerprint::digest128;
 use crate::model::DocumentId;
 use crate::provider::Provider;
@@ -141,10 +142,10 @@ impl Source for Ids {
         }
     }
 
-    fn id_of(asked: &Asked) -> &str {
+    fn id_of(asked: &Asked) -> RequestedId {
         match asked {
-            Asked::Document(id) => id.as_str(),
-            Asked::Wrong(shown, _) => shown,
+            Asked::Document(id) => RequestedId::Document(id.clone()),
+            Asked::Wrong(shown, _) => RequestedId::Unusable(shown.clone()),
         }
     }
 

@@ -4,11 +4,11 @@ use super::fetch::Count;
 use crate::config::settings::Connection;
 use crate::error::{Code, Error, Result};
 use crate::fetch::batch::permits::BatchPermit;
-use crate::fetch::batch::queue::{self, FetchEnd, Source, Work};
-use crate::fetch::engine::{Fetcher, Job, Options};
+use crate::fetch::batch::queue::{self, BatchTask, FetchEnd, Source};
+use crate::fetch::engine::{DocumentFetch, Fetcher, Job, Options};
 use crate::fetch::events::Progress;
 use crate::fetch::file_digest::sha256_of_file;
-use crate::fetch::outcome::{Outcome, Status, Summary};
+use crate::fetch::outcome::{Outcome, RequestedId, Status, Summary};
 use crate::fetch::target::{IfExists, TargetOptions, Template};
 use crate::fingerprint::digest128;
 use crate::interrupt::Interrupt;
@@ -116,7 +116,7 @@ async fn work(
         &mut rows,
         fetcher.limits(),
         &interrupt,
-        |order, row, permit| keeper.keep((order, permit), row),
+        |order, row| keeper.keep(order, row),
         |ended| {
             progress.ended();
             let noted = manifest
@@ -209,11 +209,12 @@ impl Source for Rows<'_> {
         Ok(None)
     }
 
-    fn id_of(row: &Self::Item) -> &str {
-        match row {
+    fn id_of(row: &Self::Item) -> RequestedId {
+        let shown = match row {
             Ok(row) => &row.id,
             Err(bad) => &bad.shown,
-        }
+        };
+        RequestedId::Unusable(shown.clone())
     }
 }
 
@@ -228,8 +229,8 @@ struct Keeper<'a> {
 }
 
 impl Keeper<'_> {
-    /// The work that a row is.
-    fn keep(&self, turn: (u64, BatchPermit), row: Result<Row, BadRow>) -> Work<'_> {
+    /// The task of a row.
+    fn keep(&self, order: u64, row: Result<Row, BadRow>) -> RowTask<'_> {
         let provider = self.fetcher.resolver().provider();
         let read = row.map_err(|bad| (bad.error(provider.title), bad.shown));
         let read = read.and_then(|row| match provider.document_id(&row.id) {
@@ -239,31 +240,31 @@ impl Keeper<'_> {
         let (id, row) = match read {
             Ok(read) => read,
             Err((error, shown)) => {
-                let ended = FetchEnd::unasked(shown, Err(error), provider.charges());
-                return Box::pin(std::future::ready(Some(ended)));
+                let id = RequestedId::Unusable(shown);
+                return RowTask::Ended(FetchEnd::unasked(id, Err(error), provider.charges()));
             }
         };
         let version = DocumentVersion::of(&row);
-        let Some(entry) = self.mirror.entry(provider.name, &row.id).cloned() else {
-            let target_options = self.new_place(&id, &row);
-            return self.fetch(turn, id, row, target_options, version);
-        };
-        Box::pin(async move {
-            // What was changed here is said, also where a new version replaces it.
-            let right = self.is_right(&entry, &row.id).await;
-            if right && entry.version == version {
-                let charged = provider.charges().then_some(false);
-                let skipped = entry.skipped(provider.name, &row.id, self.mirror.folder());
-                let result = Ok(Outcome { charged, ..skipped });
-                return Some(FetchEnd::unasked(row.id, result, provider.charges()));
+        match self.mirror.entry(provider.name, &row.id).cloned() {
+            Some(entry) => RowTask::Known(Box::new(KnownRow {
+                keeper: self,
+                order,
+                id,
+                row,
+                entry,
+                version,
+            })),
+            None => {
+                let target_options = self.new_place(&id, &row);
+                RowTask::New(Box::new(self.document(
+                    order,
+                    id,
+                    row,
+                    target_options,
+                    version,
+                )))
             }
-            let target_options = if self.mirror.is_direct(&entry) {
-                self.old_place(&entry)
-            } else {
-                self.new_place(&id, &row)
-            };
-            self.fetch(turn, id, row, target_options, version).await
-        })
+        }
     }
 
     async fn is_right(&self, entry: &MirrorEntry, id: &str) -> bool {
@@ -316,14 +317,14 @@ impl Keeper<'_> {
         }
     }
 
-    fn fetch(
+    fn document(
         &self,
-        turn: (u64, BatchPermit),
+        order: u64,
         id: DocumentId,
         row: Row,
         target_options: TargetOptions,
         version: DocumentVersion,
-    ) -> Work<'_> {
+    ) -> NewRow<'_> {
         let charged = self.fetcher.resolver().charges();
         let mirror = Arc::clone(&self.mirror);
         let publishing = version.clone();
@@ -340,17 +341,14 @@ impl Keeper<'_> {
                 mirror.publishing(outcome, &publishing)
             })),
         };
-        let fetching = self.fetcher.fetch(turn, job, self.progress, self.interrupt);
-        Box::pin(async move {
-            let ended = Box::pin(fetching).await?;
-            Some(FetchEnd {
-                result: match ended.result {
-                    Ok(outcome) => self.note(outcome, &version).await,
-                    Err(error) => Err(error),
-                },
-                ..ended // with its place, until its bytes were looked at
-            })
-        })
+        let document = self
+            .fetcher
+            .document(order, job, self.progress, self.interrupt);
+        NewRow {
+            keeper: self,
+            document,
+            version,
+        }
     }
 
     /// Notes what is in the mirror now.
@@ -387,5 +385,82 @@ impl Keeper<'_> {
             }
             _ => Ok(()),
         }
+    }
+}
+
+/// The task of a row of the listing.
+enum RowTask<'a> {
+    /// The row ended before anything was requested.
+    Ended(FetchEnd),
+    /// The mirror has the row's document, perhaps in another version.
+    Known(Box<KnownRow<'a>>),
+    /// The mirror does not have the row's document.
+    New(Box<NewRow<'a>>),
+}
+
+struct KnownRow<'a> {
+    keeper: &'a Keeper<'a>,
+    order: u64,
+    id: DocumentId,
+    row: Row,
+    entry: MirrorEntry,
+    version: DocumentVersion,
+}
+
+struct NewRow<'a> {
+    keeper: &'a Keeper<'a>,
+    document: DocumentFetch<'a>,
+    version: DocumentVersion,
+}
+
+impl BatchTask for RowTask<'_> {
+    async fn run(self, permit: &mut BatchPermit) -> Option<FetchEnd> {
+        match self {
+            Self::Ended(ended) => Some(ended),
+            Self::Known(row) => row.run(permit).await,
+            Self::New(row) => row.run(permit).await,
+        }
+    }
+}
+
+impl KnownRow<'_> {
+    async fn run(self, permit: &mut BatchPermit) -> Option<FetchEnd> {
+        let Self {
+            keeper,
+            order,
+            id,
+            row,
+            entry,
+            version,
+        } = self;
+        let provider = keeper.fetcher.resolver().provider();
+        // What was changed here is said, also where a new version replaces it.
+        let right = keeper.is_right(&entry, &row.id).await;
+        if right && entry.version == version {
+            let charged = provider.charges().then_some(false);
+            let skipped = entry.skipped(provider.name, id.clone(), keeper.mirror.folder());
+            let result = Ok(Outcome { charged, ..skipped });
+            return Some(FetchEnd::unasked(id.into(), result, provider.charges()));
+        }
+        let target_options = if keeper.mirror.is_direct(&entry) {
+            keeper.old_place(&entry)
+        } else {
+            keeper.new_place(&id, &row)
+        };
+        let document = keeper.document(order, id, row, target_options, version);
+        document.run(permit).await
+    }
+}
+
+impl NewRow<'_> {
+    async fn run(self, permit: &mut BatchPermit) -> Option<FetchEnd> {
+        let ended = Box::pin(self.document.run(permit)).await?;
+        Some(FetchEnd {
+            result: match ended.result {
+                Ok(outcome) => self.keeper.note(outcome, &self.version).await,
+                Err(error) => Err(error),
+            },
+            ..ended
+        })
     }
 }

@@ -1,16 +1,15 @@
 //! Resolve, transfer, and over again from where it broke, as long as the retry policy allows.
 
-use super::engine::Fetcher;
+use super::engine::Options;
 use super::entity::{Entity, StorageNames};
 use super::events::Watcher;
 use crate::active_time;
 use crate::error::{Code, Error, Result};
-use crate::fetch::batch::permits::BatchPermit;
 use crate::fetch::partial::RefusedDocument;
 use crate::fetch::target::{Destination, TargetState, naming};
 use crate::fetch::transfer::web_page::{self, ExpectedDocument, MAX_SNIFFED_BYTES, PageVerdict};
 use crate::fetch::transfer::{
-    self, Body, BodyEnd, DigestReport, Digests, KnownLengths, MIN_PROGRESS_BYTES, Segments,
+    self, Body, BodyEnd, DigestReport, Digests, KnownLengths, MIN_PROGRESS_BYTES, Pace, Segments,
     SegmentsEnd, Sink, StorageAnswer,
 };
 use crate::fingerprint::hexadecimal;
@@ -21,8 +20,8 @@ use crate::model::DocumentId;
 use crate::resolve::ledger::UnderWay;
 use crate::resolve::{Metadata, Need, Resolver};
 use std::ffi::OsStr;
+use std::ops::ControlFlow;
 use std::path::Path;
-use std::pin::pin;
 use std::time::Duration;
 
 /// So much room, in bytes, is taken to be enough for a document whose size nobody knows yet.
@@ -63,6 +62,23 @@ pub(super) struct Facts {
 #[derive(Debug)]
 pub(super) struct Prefetched {
     metadata: Option<Metadata>,
+    url: Option<PresignedUrl>,
+}
+
+impl Prefetched {
+    /// No more than `metadata`.
+    pub(super) fn of(metadata: Option<Metadata>) -> Self {
+        Self {
+            metadata,
+            url: None,
+        }
+    }
+}
+
+/// What a transfer needs.
+#[derive(Debug)]
+pub(super) struct Prepared {
+    metadata: Metadata,
     url: Option<PresignedUrl>,
 }
 
@@ -121,8 +137,9 @@ impl AttemptState {
 
 /// The attempts at one document: one budget of retries over resolve, transfer and resume.
 pub(super) struct Attempts<'a> {
-    fetcher: &'a Fetcher,
     resolver: &'a Resolver,
+    options: &'a Options,
+    pace: &'a Pace,
     id: &'a DocumentId,
     /// Who watches this document.
     pub watcher: Box<dyn Watcher + 'a>,
@@ -131,8 +148,6 @@ pub(super) struct Attempts<'a> {
     started: bool,
     /// The presigned URL, once there is one.
     url: Option<PresignedUrl>,
-    /// Its place in the batch.
-    pub permit: BatchPermit,
     /// What was learned on the way.
     pub facts: Facts,
     /// The error, unless the bytes prove to be the document: they start as HTML.
@@ -145,21 +160,21 @@ pub(super) struct Attempts<'a> {
 impl<'a> Attempts<'a> {
     /// Starts the clock.
     pub(super) fn new(
-        fetcher: &'a Fetcher,
+        resolver: &'a Resolver,
+        options: &'a Options,
+        pace: &'a Pace,
         id: &'a DocumentId,
         watcher: Box<dyn Watcher + 'a>,
-        permit: BatchPermit,
     ) -> Self {
-        let resolver = fetcher.resolver();
         Self {
-            fetcher,
             resolver,
+            options,
+            pace,
             id,
             watcher,
             retry: resolver.retry(),
             started: false,
             url: None,
-            permit,
             facts: Facts::default(),
             unproven: None,
             probes: false,
@@ -198,60 +213,36 @@ impl<'a> Attempts<'a> {
         self.resolver.delivered(self.id, self.url.as_ref()).await;
     }
 
-    /// Waits for the document's turn, and asks meanwhile for what is free and not `known`: the metadata
-    /// of what costs, else the URL. None when the batch takes up nothing more.
+    /// Requests what is free before the document's turn: the URL where resolving is free, else the
+    /// metadata, unless the caller has `metadata`.
     ///
     /// # Errors
     /// Why there is no URL.
-    pub(super) async fn turn(&mut self, metadata: Option<Metadata>) -> Result<Option<Prefetched>> {
-        let mut prefetched = Prefetched {
-            metadata,
-            url: None,
-        };
-        if !self.permit.is_admitted() {
-            let (resolver, id, retry) = (self.resolver, self.id, &mut self.retry);
-            let mut asking = pin!(async {
-                if resolver.may_prefetch_url() {
-                    prefetched.url = Some(resolver.resolve(id, retry, Need::default()).await?);
-                } else if prefetched.metadata.is_none() {
-                    prefetched.metadata = Some(resolver.metadata(id).await);
-                }
-                Ok(())
-            });
-            let asked = tokio::select! {
-                biased;
-                admitted = self.permit.admission() => {
-                    if !admitted {
-                        return Ok(None);
-                    }
-                    asking.await
-                }
-                asked = &mut asking => asked,
-            };
-            asked?;
-            let since = active_time::now();
-            if !self.permit.admission().await {
-                return Ok(None);
-            }
-            self.facts.in_line = active_time::since(since);
-            self.permit.asked();
+    pub(super) async fn prefetch(&mut self, metadata: Option<Metadata>) -> Result<Prefetched> {
+        let (resolver, id) = (self.resolver, self.id);
+        let mut prefetched = Prefetched::of(metadata);
+        if resolver.may_prefetch_url() {
+            let url = resolver.resolve(id, &mut self.retry, Need::default());
+            prefetched.url = Some(url.await?);
+        } else if prefetched.metadata.is_none() {
+            prefetched.metadata = Some(resolver.metadata(id).await);
         }
-        Ok(Some(prefetched))
+        Ok(prefetched)
     }
 
-    /// Brings all bytes into the sink, and verifies them. What is known `ahead` of the document is not
-    /// asked for again.
+    /// Requests what was not prefetched: the metadata, and the URL where resolving is free, or where the
+    /// metadata can change nothing. Breaks where no transfer is needed.
     ///
     /// # Errors
-    /// What the retries could not mend. The sink holds the bytes that arrived, unless that is wrong.
-    pub(super) async fn run(
+    /// What the retries could not mend, and what is in the way of the target.
+    pub(super) async fn prepare(
         &mut self,
         Prefetched { metadata, url }: Prefetched,
         destination: &mut Destination<'_>,
-        sink: &mut Sink,
-    ) -> Result<Download> {
+        sink: &Sink,
+    ) -> Result<ControlFlow<Download, Prepared>> {
         if let Some(download) = self.accept(destination, sink).await? {
-            return Ok(download);
+            return Ok(ControlFlow::Break(download));
         }
         // The time until the document's turn does not count.
         let mut url = url.map(|url| {
@@ -279,26 +270,41 @@ impl<'a> Attempts<'a> {
             }
             None => self.resolver.metadata(self.id).await,
         };
-        if !self.resolver.may_prefetch_url() {
-            self.permit.asked(); // the rest is not asked for ahead
-        }
-        let mut digests = Digests::new(self.fetcher.options().digests, sink);
-        if let Sink::Partial(partial) = &*sink {
-            // A name that is known before paying shows a clash before paying.
-            if metadata_first {
-                destination
-                    .name_after_metadata(metadata.name.as_deref())
-                    .await;
+        if self.resolver.may_prefetch_url() {
+            if check_target(&metadata, destination, sink)? == TargetState::AlreadyThere {
+                return Ok(ControlFlow::Break(Download::NotNeeded));
             }
-            if destination.choose_name()? == TargetState::AlreadyThere {
+            if url.is_none() {
+                url = Some(self.resolve(Need::default(), sink).await?);
+            }
+        }
+        Ok(ControlFlow::Continue(Prepared { metadata, url }))
+    }
+
+    /// Brings all bytes into the sink, and verifies them.
+    ///
+    /// # Errors
+    /// What the retries could not mend. The sink holds the bytes that arrived, unless that is wrong.
+    pub(super) async fn download(
+        &mut self,
+        Prepared { metadata, mut url }: Prepared,
+        destination: &mut Destination<'_>,
+        sink: &mut Sink,
+    ) -> Result<Download> {
+        let metadata_first = self.resolver.metadata_first();
+        if let Sink::Partial(partial) = &*sink
+            && metadata_first
+        {
+            // A name that is known before paying shows a clash before paying.
+            destination
+                .name_after_metadata(metadata.name.as_deref())
+                .await;
+            if check_target(&metadata, destination, sink)? == TargetState::AlreadyThere {
                 return Ok(Download::NotNeeded);
             }
-            if metadata_first {
-                destination.check_replaceable(partial)?;
-            }
-            let missing = metadata.size.unwrap_or(0).saturating_sub(partial.held());
-            destination.check_free_space(missing)?;
+            destination.check_replaceable(partial)?;
         }
+        let mut digests = Digests::new(self.options.digests, sink);
         self.resolver.preconnect();
         loop {
             let mut lengths = KnownLengths {
@@ -340,7 +346,7 @@ impl<'a> Attempts<'a> {
             self.retry = retry; // a web page is no progress
             self.watcher.retrying(&error);
             self.retry.pause(error).await?;
-            digests = Digests::new(self.fetcher.options().digests, sink);
+            digests = Digests::new(self.options.digests, sink);
         }
     }
 
@@ -351,7 +357,7 @@ impl<'a> Attempts<'a> {
         destination: &mut Destination<'_>,
         sink: &Sink,
     ) -> Result<Option<Download>> {
-        let wanted = self.fetcher.options().digests;
+        let wanted = self.options.digests;
         let Sink::Partial(partial) = sink else {
             return Ok(None);
         };
@@ -529,7 +535,7 @@ impl<'a> Attempts<'a> {
         {
             self.unproven = None;
             if body.starts_as_html().await? {
-                let proven = self.fetcher.options().digests.expected_sha256.is_some();
+                let proven = self.options.digests.expected_sha256.is_some();
                 let expected = ExpectedDocument {
                     name: None,
                     size: metadata.size,
@@ -590,7 +596,7 @@ impl<'a> Attempts<'a> {
         host: &str,
     ) -> Result<()> {
         let by_metadata = metadata.name.as_deref().and_then(naming::safe);
-        let file = self.fetcher.options().target_options.file.as_deref();
+        let file = self.options.target_options.file.as_deref();
         let by_user = file.and_then(Path::file_name).and_then(OsStr::to_str);
         let name = by_metadata
             .as_deref()
@@ -654,9 +660,9 @@ impl<'a> Attempts<'a> {
         sink: &mut Sink,
         digests: &mut Digests,
     ) -> Result<SegmentsEnd> {
-        let (pace, watcher) = (self.fetcher.pace(), &mut *self.watcher);
+        let (pace, watcher) = (self.pace, &mut *self.watcher);
         if let (Sink::Partial(partial), Some(url)) = (&mut *sink, segments) {
-            let options = self.fetcher.options();
+            let options = self.options;
             let segments = Segments {
                 http: self.resolver.http(),
                 url,
@@ -790,7 +796,6 @@ impl<'a> Attempts<'a> {
 
     /// Takes note of a URL.
     fn resolved(&mut self, url: PresignedUrl) -> PresignedUrl {
-        self.permit.asked();
         if url.fresh {
             self.facts.resolves += 1;
         }
@@ -885,6 +890,23 @@ fn is_refused(error: &Error, sha256: &str) -> Error {
             error.message()
         ))
         .with_hint(hint)
+}
+
+/// Checks whether the target may be written, and whether there is room for the rest of the document.
+fn check_target(
+    metadata: &Metadata,
+    destination: &mut Destination<'_>,
+    sink: &Sink,
+) -> Result<TargetState> {
+    let Sink::Partial(partial) = sink else {
+        return Ok(TargetState::Writable);
+    };
+    if destination.choose_name()? == TargetState::AlreadyThere {
+        return Ok(TargetState::AlreadyThere);
+    }
+    let missing = metadata.size.unwrap_or(0).saturating_sub(partial.held());
+    destination.check_free_space(missing)?;
+    Ok(TargetState::Writable)
 }
 
 /// Names the target of a file, unless it has a name, and looks whether it may be written.

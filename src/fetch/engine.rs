@@ -2,17 +2,18 @@
 
 use super::attempts::{Attempts, Download, Prefetched};
 use super::events::Progress;
-use super::outcome::{Outcome, Status};
+use super::outcome::{Outcome, RequestedId, Status};
 use super::partial::{Partial, Publication, remove_partial_link};
+use crate::active_time;
 use crate::error::panics;
 use crate::error::{Code, Error, Result};
 use crate::fetch::batch::outages::{AfterFailure, Outages, Probe};
 use crate::fetch::batch::permits::{BatchLimits, BatchPermit};
-use crate::fetch::batch::queue::FetchEnd;
+use crate::fetch::batch::queue::{BatchTask, FetchEnd};
 use crate::fetch::options::Connections;
 use crate::fetch::options::DigestOptions;
 use crate::fetch::target::{
-    BeforePublish, ClaimedPaths, Destination, RenameProofs, TargetOptions, TargetState,
+    BeforePublish, ClaimedPaths, Destination, NameTicket, RenameProofs, TargetOptions, TargetState,
 };
 use crate::fetch::transfer::{Pace, Sink};
 use crate::fingerprint::fingerprint;
@@ -22,6 +23,7 @@ use crate::resolve::paid_requests::PaidRequests;
 use crate::resolve::{Metadata, Resolver};
 use crate::secret::admit;
 use crate::state::files::allow_open_files;
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::pin::pin;
 use std::sync::Arc;
@@ -35,7 +37,7 @@ const OWN_FILES: usize = 96;
 const FILES_AHEAD: usize = 3;
 
 /// One document to fetch.
-pub struct Job {
+pub(crate) struct Job {
     /// Which.
     pub id: DocumentId,
     /// What is known of it already, so that nobody need be asked.
@@ -101,8 +103,7 @@ pub struct Fetcher {
     outages: Outages,
     rename_proofs: RenameProofs,
     pace: Pace,
-    /// Whether the next documents are asked for meanwhile, as far as that is free.
-    ahead: bool,
+    limits: BatchLimits,
 }
 
 impl Fetcher {
@@ -122,7 +123,7 @@ impl Fetcher {
             );
         }
         Self {
-            ahead: allowed >= files && ahead > 0,
+            limits: BatchLimits::new(options.jobs, allowed >= files && ahead > 0),
             resolver,
             pace: Pace::new(options.limit_rate),
             options,
@@ -142,22 +143,14 @@ impl Fetcher {
         &self.options
     }
 
-    /// How fast bytes may come.
-    pub(super) fn pace(&self) -> &Pace {
-        &self.pace
-    }
-
     /// The targets that are claimed.
     pub fn claimed(&self) -> &ClaimedPaths {
         &self.claimed
     }
 
     /// The places of the batch, and the documents in it that wait for others.
-    pub fn limits(&self) -> (BatchLimits, &Outages) {
-        (
-            BatchLimits::new(self.options.jobs, self.ahead),
-            &self.outages,
-        )
+    pub(crate) fn limits(&self) -> (&BatchLimits, &Outages) {
+        (&self.limits, &self.outages)
     }
 
     /// Whether the batch pays for no further document.
@@ -167,78 +160,20 @@ impl Fetcher {
             .is_some_and(PaidRequests::is_stopped)
     }
 
-    /// Fetches one document, the batch's `order`-th. Call in ascending `order`; poll the future at any
-    /// time. Everything that can fail for free is tried before the first request that may cost
-    /// something; a success means that it is on disk, or through the pipe. After a failure (any
-    /// [`Code`]) there is nothing under the final name, and the partial is kept where a later run can
-    /// use it. None when the batch stopped before the document's turn.
-    pub fn fetch<'a>(
+    /// Takes up the batch's `order`-th document. Call in ascending `order`; run the documents at any time.
+    pub(crate) fn document<'a>(
         &'a self,
-        (order, permit): (u64, BatchPermit),
+        order: u64,
         job: Job,
         progress: &'a dyn Progress,
         interrupt: &'a Interrupt,
-    ) -> impl Future<Output = Option<FetchEnd>> + 'a {
-        let ticket = self.claimed.ticket(order);
-        async move {
-            let started = Instant::now();
-            let (provider, id) = (self.resolver.provider().name, &job.id);
-            let target_options = job
-                .target_options
-                .as_ref()
-                .unwrap_or(&self.options.target_options);
-            let target_options = Arc::clone(target_options);
-            let destination = Destination::new(target_options, &self.claimed, ticket, provider, id);
-            let watcher = progress.document(id);
-            let metadata = job
-                .metadata
-                .as_ref()
-                .and_then(|metadata| metadata.name.as_deref());
-            metadata.inspect(|name| admit(name));
-            let mut work = Work {
-                fetcher: self,
-                job: &job,
-                destination,
-                attempts: Attempts::new(self, id, watcher, permit),
-                interrupt,
-            };
-            let result = work.bring_in_the_end().await;
-            let paid = self.resolver.paid_requests();
-            let charged = paid.map(|requests| requests.take_charged(id));
-            let Attempts { watcher, facts, .. } = &mut work.attempts;
-            let result = match result {
-                Ok(None) => return None,
-                Err(error) if error.is_not_started() && charged != Some(true) => return None,
-                Ok(Some(outcome)) => {
-                    match outcome.status {
-                        Status::Fetched => watcher.finished(outcome.bytes.unwrap_or_default()),
-                        Status::Skipped => watcher.skipped(),
-                        Status::Planned => {}
-                    }
-                    let elapsed = started.elapsed().saturating_sub(facts.in_line).as_millis();
-                    Ok(Outcome {
-                        path: outcome.path.filter(|_| !self.options.stdout),
-                        media_type: facts.media_type.take(),
-                        attempts: facts.requests,
-                        resolves: facts.resolves,
-                        charged,
-                        elapsed_ms: u64::try_from(elapsed).unwrap_or(u64::MAX),
-                        ..outcome
-                    })
-                }
-                Err(error) => {
-                    let resolved = work.attempts.has_url();
-                    let error = self.resolver.with_charge_hint(id, error, resolved);
-                    work.attempts.watcher.failed(&error);
-                    Err(error)
-                }
-            };
-            Some(FetchEnd {
-                id: id.as_str().to_owned(),
-                result,
-                charged,
-                permit: Some(work.attempts.permit),
-            })
+    ) -> DocumentFetch<'a> {
+        DocumentFetch {
+            fetcher: self,
+            ticket: self.claimed.ticket(order),
+            job,
+            progress,
+            interrupt,
         }
     }
 
@@ -274,6 +209,94 @@ fn within(allowed: usize, jobs: usize, connections: Connections) -> (usize, Conn
     ((rest / each).clamp(1, jobs), connections)
 }
 
+/// The fetch of one document.
+///
+/// Everything that can fail for free is tried before the first request that may be charged. After a
+/// success the document is on disk, or went through the pipe. After a failure nothing has the document's
+/// final name, and the partial is kept where a later run can use the partial.
+pub(crate) struct DocumentFetch<'a> {
+    fetcher: &'a Fetcher,
+    ticket: NameTicket<'a>,
+    job: Job,
+    progress: &'a dyn Progress,
+    interrupt: &'a Interrupt,
+}
+
+impl BatchTask for DocumentFetch<'_> {
+    async fn run(self, permit: &mut BatchPermit) -> Option<FetchEnd> {
+        let started = Instant::now();
+        let Self {
+            fetcher,
+            ticket,
+            job,
+            progress,
+            interrupt,
+        } = self;
+        let (provider, id) = (fetcher.resolver.provider().name, &job.id);
+        let target_options = job
+            .target_options
+            .as_ref()
+            .unwrap_or(&fetcher.options.target_options);
+        let target_options = Arc::clone(target_options);
+        let destination = Destination::new(target_options, &fetcher.claimed, ticket, provider, id);
+        let watcher = progress.document(id);
+        let metadata = job
+            .metadata
+            .as_ref()
+            .and_then(|metadata| metadata.name.as_deref());
+        metadata.inspect(|name| admit(name));
+        let mut work = Work {
+            fetcher,
+            job: &job,
+            destination,
+            attempts: Attempts::new(
+                &fetcher.resolver,
+                &fetcher.options,
+                &fetcher.pace,
+                id,
+                watcher,
+            ),
+            interrupt,
+        };
+        let result = work.bring_in_the_end(permit).await;
+        let paid = fetcher.resolver.paid_requests();
+        let charged = paid.map(|requests| requests.take_charged(id));
+        let Attempts { watcher, facts, .. } = &mut work.attempts;
+        let result = match result {
+            Ok(None) => return None,
+            Err(error) if error.is_not_started() && charged != Some(true) => return None,
+            Ok(Some(outcome)) => {
+                match outcome.status {
+                    Status::Fetched => watcher.finished(outcome.bytes.unwrap_or_default()),
+                    Status::Skipped => watcher.skipped(),
+                    Status::Planned => {}
+                }
+                let elapsed = started.elapsed().saturating_sub(facts.in_line).as_millis();
+                Ok(Outcome {
+                    path: outcome.path.filter(|_| !fetcher.options.stdout),
+                    media_type: facts.media_type.take(),
+                    attempts: facts.requests,
+                    resolves: facts.resolves,
+                    charged,
+                    elapsed_ms: u64::try_from(elapsed).unwrap_or(u64::MAX),
+                    ..outcome
+                })
+            }
+            Err(error) => {
+                let resolved = work.attempts.has_url();
+                let error = fetcher.resolver.with_charge_hint(id, error, resolved);
+                work.attempts.watcher.failed(&error);
+                Err(error)
+            }
+        };
+        Some(FetchEnd {
+            id: RequestedId::Document(id.clone()),
+            result,
+            charged,
+        })
+    }
+}
+
 /// One document under way.
 struct Work<'a> {
     fetcher: &'a Fetcher,
@@ -286,11 +309,11 @@ struct Work<'a> {
 impl<'a> Work<'a> {
     /// Fetches the document; once more from the beginning, where the failures of others in the batch ask
     /// for that.
-    async fn bring_in_the_end(&mut self) -> Result<Option<Outcome>> {
+    async fn bring_in_the_end(&mut self, permit: &mut BatchPermit) -> Result<Option<Outcome>> {
         let mut probe: Option<Probe<'_>> = None;
         let mut is_second = false;
         loop {
-            let result = panics::guard(pin!(self.run())).await.flatten();
+            let result = panics::guard(pin!(self.run(permit))).await.flatten();
             let Some((charges, host)) = self.paid_at() else {
                 return result;
             };
@@ -313,7 +336,6 @@ impl<'a> Work<'a> {
                         AfterFailure::Waits(again) => {
                             log::info!("{} waits for others: {}", self.job.id, error.message());
                             self.destination.release_ticket();
-                            let permit = &mut self.attempts.permit;
                             permit.give_up();
                             let again =
                                 async { Ok(again.await.is_ok() && permit.take_again().await) };
@@ -341,7 +363,7 @@ impl<'a> Work<'a> {
         ))
     }
 
-    async fn run(&mut self) -> Result<Option<Outcome>> {
+    async fn run(&mut self, permit: &mut BatchPermit) -> Result<Option<Outcome>> {
         let naming = async {
             self.destination.name_without_storage().await;
             Ok(())
@@ -359,16 +381,45 @@ impl<'a> Work<'a> {
             discard_stale(&self.destination, &key).await;
             return Ok(Some(self.outcome(Status::Skipped)));
         }
-        let turn = self.attempts.turn(self.job.metadata.clone());
-        let Some(prefetched) = self.interrupt.or(turn).await? else {
+        let interrupt = self.interrupt;
+        let Some(prefetched) = interrupt.or(self.wait_for_turn(permit)).await? else {
             return Ok(None);
         };
         let running = if options.stdout {
-            self.download_to_stdout(prefetched).await
+            self.download_to_stdout(permit, prefetched).await
         } else {
-            self.download_to_file(prefetched).await
+            self.download_to_file(permit, prefetched).await
         };
         running.map(Some)
+    }
+
+    /// Waits until the document may be transferred, and requests meanwhile what is free. None when the
+    /// batch transfers no further document.
+    async fn wait_for_turn(&mut self, permit: &mut BatchPermit) -> Result<Option<Prefetched>> {
+        let known = self.job.metadata.clone();
+        if permit.is_admitted() {
+            return Ok(Some(Prefetched::of(known)));
+        }
+        let prefetched = {
+            let mut prefetching = pin!(self.attempts.prefetch(known));
+            tokio::select! {
+                biased;
+                admitted = permit.admission() => {
+                    if !admitted {
+                        return Ok(None);
+                    }
+                    prefetching.await?
+                }
+                prefetched = &mut prefetching => prefetched?,
+            }
+        };
+        let since = active_time::now();
+        if !permit.admission().await {
+            return Ok(None);
+        }
+        self.attempts.facts.in_line = active_time::since(since);
+        permit.asked();
+        Ok(Some(prefetched))
     }
 
     /// Finishes what a process left that was killed while its document had two names, or waits for one
@@ -443,7 +494,11 @@ impl<'a> Work<'a> {
         }
     }
 
-    async fn download_to_file(&mut self, prefetched: Prefetched) -> Result<Outcome> {
+    async fn download_to_file(
+        &mut self,
+        permit: &mut BatchPermit,
+        prefetched: Prefetched,
+    ) -> Result<Outcome> {
         let Some(partial) = self.open_partial().await? else {
             return Ok(self.outcome(Status::Skipped));
         };
@@ -455,7 +510,7 @@ impl<'a> Work<'a> {
             interrupt,
         } = self;
         let mut sink = Sink::Partial(partial);
-        let running = attempts.run(prefetched, destination, &mut sink);
+        let running = download(attempts, permit, prefetched, destination, &mut sink);
         // A paid request that has left is given the time to be answered.
         let resolver = &fetcher.resolver;
         let download = interrupt
@@ -522,11 +577,14 @@ impl<'a> Work<'a> {
         })
     }
 
-    async fn download_to_stdout(&mut self, prefetched: Prefetched) -> Result<Outcome> {
+    async fn download_to_stdout(
+        &mut self,
+        permit: &mut BatchPermit,
+        prefetched: Prefetched,
+    ) -> Result<Outcome> {
         let mut sink = Sink::stdout();
-        let running = self
-            .attempts
-            .run(prefetched, &mut self.destination, &mut sink);
+        let (attempts, destination) = (&mut self.attempts, &mut self.destination);
+        let running = download(attempts, permit, prefetched, destination, &mut sink);
         let (resolver, id) = (&self.fetcher.resolver, &self.job.id);
         let running = self
             .interrupt
@@ -586,13 +644,28 @@ impl<'a> Work<'a> {
     }
 
     fn outcome(&self, status: Status) -> Outcome {
+        let provider = self.fetcher.resolver.provider().name;
         Outcome {
-            provider: self.fetcher.resolver.provider().name,
-            id: self.job.id.as_str().to_owned(),
-            status,
             path: self.destination.target().map(Path::to_path_buf),
             name: self.destination.file_name(),
-            ..Outcome::default()
+            ..Outcome::new(provider, self.job.id.clone(), status)
+        }
+    }
+}
+
+/// Brings all bytes into the sink.
+async fn download(
+    attempts: &mut Attempts<'_>,
+    permit: &mut BatchPermit,
+    prefetched: Prefetched,
+    destination: &mut Destination<'_>,
+    sink: &mut Sink,
+) -> Result<Download> {
+    match attempts.prepare(prefetched, destination, sink).await? {
+        ControlFlow::Break(download) => Ok(download),
+        ControlFlow::Continue(prepared) => {
+            permit.asked();
+            attempts.download(prepared, destination, sink).await
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What the world is told of a fetch: the JSON records, whose fields are fixed.
 
 use crate::error::{Code, Error};
+use crate::model::DocumentId;
 use crate::resolve::retrieval::Cost;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, percent_encode};
 use serde::ser::SerializeMap as _;
@@ -10,7 +11,7 @@ use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
 
 /// How a document ended.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
     /// It is on disk, or was written to standard output.
@@ -18,18 +19,18 @@ pub enum Status {
     /// It was there before.
     Skipped,
     /// It would be written (dry run).
-    #[default]
     Planned,
 }
 
 /// A document that did not fail. Unknown values are null.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "type", rename = "document")]
 pub struct Outcome {
     /// The provider's name.
     pub provider: &'static str,
     /// The document.
-    pub id: String,
+    #[serde(serialize_with = "as_text")]
+    pub id: DocumentId,
     /// How it ended.
     pub status: Status,
     /// Where it is; none on standard output, or while the name is unknown.
@@ -59,6 +60,58 @@ pub struct Outcome {
     /// What a real run would pay (dry run).
     #[serde(skip)]
     pub cost: Option<Cost>,
+}
+
+impl Outcome {
+    /// A document of `provider` of which no more than its status is known.
+    pub(crate) fn new(provider: &'static str, id: DocumentId, status: Status) -> Self {
+        Self {
+            provider,
+            id,
+            status,
+            path: None,
+            name: None,
+            bytes: None,
+            sha256: None,
+            media_type: None,
+            etag: None,
+            resumed_from: None,
+            attempts: 0,
+            resolves: 0,
+            charged: None,
+            elapsed_ms: 0,
+            cost: None,
+        }
+    }
+}
+
+/// What the user or a listing names as a document.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum RequestedId {
+    /// The id of a document.
+    Document(DocumentId),
+    /// Text that is no id, as docfetch shows it.
+    Unusable(String),
+}
+
+impl RequestedId {
+    /// The id as text.
+    pub(crate) fn as_str(&self) -> &str {
+        match self {
+            Self::Document(id) => id.as_str(),
+            Self::Unusable(text) => text,
+        }
+    }
+}
+
+impl From<DocumentId> for RequestedId {
+    fn from(id: DocumentId) -> Self {
+        Self::Document(id)
+    }
+}
+
+fn as_text<S: Serializer>(id: &DocumentId, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(id.as_str())
 }
 
 /// JSON is text: a path that is not is shown as well as it can be, and its bytes beside it,

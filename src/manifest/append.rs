@@ -116,7 +116,12 @@ impl ManifestAppender {
     pub(crate) fn note(&self, provider: &str, ended: &FetchEnd) -> Result<()> {
         match &ended.result {
             Ok(outcome) => self.append(outcome),
-            Err(error) => self.append(&Failed::new(provider, &ended.id, ended.charged, error)),
+            Err(error) => self.append(&Failed::new(
+                provider,
+                ended.id.as_str(),
+                ended.charged,
+                error,
+            )),
         }
     }
 }

@@ -12,6 +12,7 @@ use crate::fetch::outcome::{Outcome, Status};
 use crate::fetch::partial::remove_partial_link;
 use crate::fetch::target::naming;
 use crate::manifest::ManifestAppender;
+use crate::model::DocumentId;
 use crate::resolve::row::Row;
 use crate::state::blocking;
 use crate::state::files::{fresh, make_folder, open_own, remove, sync_names};
@@ -466,17 +467,14 @@ impl MirrorEntry {
     }
 
     /// The outcome of a document that is there already.
-    pub(crate) fn skipped(&self, provider: &'static str, id: &str, folder: &Path) -> Outcome {
+    pub(crate) fn skipped(&self, provider: &'static str, id: DocumentId, folder: &Path) -> Outcome {
         let name = self.path.file_name();
         Outcome {
-            provider,
-            id: id.to_owned(),
-            status: Status::Skipped,
             path: Some(folder.join(&self.path)),
             name: name.map(|name| name.to_string_lossy().into_owned()),
             bytes: Some(self.bytes),
             sha256: self.sha256.clone(),
-            ..Outcome::default()
+            ..Outcome::new(provider, id, Status::Skipped)
         }
     }
 }

@@ -122,7 +122,7 @@ impl Printer {
     /// # Errors
     /// When standard output takes no more.
     pub(crate) fn document(&self, provider: &str, ended: &FetchEnd, many: bool) -> Result<()> {
-        let id = &ended.id;
+        let id = ended.id.as_str();
         match &ended.result {
             Ok(outcome) if self.look.json => self.record(outcome),
             Ok(Outcome {
@@ -133,12 +133,14 @@ impl Printer {
                 }
                 self.line(path.as_os_str().as_bytes())
             }
-            Ok(outcome) if outcome.status == Status::Planned => self.text(&printable(&outcome.id)),
+            Ok(outcome) if outcome.status == Status::Planned => {
+                self.text(&printable(outcome.id.as_str()))
+            }
             Ok(_) => Ok(()),
             Err(error) => {
                 // One word on an interrupt is enough, but for what it may cost.
                 if !many || error.code() != Code::Interrupted || error.cause().is_some() {
-                    self.error(error, many.then_some(id.as_str()));
+                    self.error(error, many.then_some(id));
                 }
                 self.failure(provider, id, ended.charged, error)
             }

@@ -6,13 +6,13 @@ use crate::error::Result;
 use crate::error::panics::{self, Panic};
 use crate::fetch::batch::outages::Outages;
 use crate::fetch::batch::permits::{BatchLimits, BatchPermit};
-use crate::fetch::outcome::Outcome;
+use crate::fetch::outcome::{Outcome, RequestedId};
 use crate::interrupt::Interrupt;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use std::cell::Cell;
 use std::ops::ControlFlow;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::time::Duration;
 use tokio::sync::mpsc;
 
@@ -31,7 +31,7 @@ pub(crate) trait Source {
     fn next(&mut self) -> impl Future<Output = Result<Option<Self::Item>>>;
 
     /// The id of an item, as it can be shown.
-    fn id_of(item: &Self::Item) -> &str;
+    fn id_of(item: &Self::Item) -> RequestedId;
 
     /// How many more are known without reading on.
     fn known_rest(&self) -> u64 {
@@ -50,42 +50,43 @@ pub(crate) struct Ran {
 
 /// A document that ended.
 #[derive(Debug)]
-pub struct FetchEnd {
-    /// Its id, as it was asked for.
-    pub id: String,
+pub(crate) struct FetchEnd {
+    /// What the user or the listing names.
+    pub id: RequestedId,
     /// How it ended.
     pub result: Result<Outcome>,
     /// Whether a paid request of this run left for it and was not refused; none where the provider never
     /// charges.
     pub charged: Option<bool>,
-    /// Its place in the batch, given up with this.
-    pub permit: Option<BatchPermit>,
 }
 
 impl FetchEnd {
     /// A document that ended without a request for it.
-    pub fn unasked(id: String, result: Result<Outcome>, charges: bool) -> Self {
+    pub(crate) fn unasked(id: RequestedId, result: Result<Outcome>, charges: bool) -> Self {
         Self {
             id,
             result,
             charged: charges.then_some(false),
-            permit: None,
         }
     }
 }
 
-/// The work on one document; nothing where the batch ended before its transfer.
-pub(crate) type Work<'a> = Pin<Box<dyn Future<Output = Option<FetchEnd>> + 'a>>;
+/// The work on one item of a batch.
+pub(crate) trait BatchTask {
+    /// Does the work. The queue owns the permit of the item, and keeps the permit until the result was
+    /// handed on. None when the batch ended before the transfer of the document.
+    fn run(self, permit: &mut BatchPermit) -> impl Future<Output = Option<FetchEnd>>;
+}
 
-/// Works on as many items of `source` as there are `limits`. `start` is called in the order of asking,
-/// with the item's number and its place; what it returns is the work. Each document that ended goes to
+/// Works on the items of `source`, as many at a time as the `limits` allow. `start` makes the task of an
+/// item; the queue calls `start` in ascending order. Each document that ended goes to
 /// `each`, which may stop the batch: then nothing new is transferred, and what is under way is finished.
 /// When all that is under way waits for others ([`Outages`]), and none follows, they wait no longer.
-pub(crate) async fn run<'a, S: Source>(
+pub(crate) async fn run<S: Source, T: BatchTask>(
     source: &mut S,
-    (limits, outages): (BatchLimits, &Outages),
+    (limits, outages): (&BatchLimits, &Outages),
     interrupt: &Interrupt,
-    start: impl Fn(u64, S::Item, BatchPermit) -> Work<'a>,
+    start: impl Fn(u64, S::Item) -> T,
     mut each: impl FnMut(FetchEnd) -> ControlFlow<()>,
 ) -> Ran {
     let (read, mut told) = (Cell::new(0u64), 0);
@@ -107,11 +108,11 @@ pub(crate) async fn run<'a, S: Source>(
     }
 }
 
-async fn drive<'a, S: Source>(
+async fn drive<S: Source, T: BatchTask>(
     source: &mut S,
-    (limits, outages): (BatchLimits, &Outages),
+    (limits, outages): (&BatchLimits, &Outages),
     interrupt: &Interrupt,
-    start: impl Fn(u64, S::Item, BatchPermit) -> Work<'a>,
+    start: impl Fn(u64, S::Item) -> T,
     read: &Cell<u64>,
     mut each: impl FnMut(FetchEnd) -> ControlFlow<()>,
 ) -> Result<()> {
@@ -125,9 +126,10 @@ async fn drive<'a, S: Source>(
                 break;
             };
             read.set(read.get() + 1);
-            let id = S::id_of(&item).to_owned();
-            let work = panics::catch(|| start(order, item, permit));
-            if sender.send(guarded(id, work)).await.is_err() {
+            let id = S::id_of(&item);
+            let task = panics::catch(|| start(order, item));
+            let work = Box::pin(guarded(id, task, permit));
+            if sender.send(work).await.is_err() {
                 break;
             }
         }
@@ -150,11 +152,12 @@ async fn drive<'a, S: Source>(
             outages.release();
         }
         tokio::select! {
-            Some(ended) = running.next(), if !running.is_empty() => {
+            Some((ended, permit)) = running.next(), if !running.is_empty() => {
                 if let Some(ended) = ended && each(ended).is_break() {
                     limits.close();
                     open = false;
                 }
+                drop(permit);
             }
             work = started.recv(), if open => match work {
                 Some(work) => running.push(work),
@@ -171,29 +174,32 @@ async fn drive<'a, S: Source>(
     }
 }
 
-/// Work whose panic is the failure of its document.
-fn guarded(id: String, work: Result<Work<'_>, Panic>) -> Work<'_> {
-    Box::pin(async move {
-        let result = match work {
-            Ok(work) => panics::guard(work).await,
-            Err(panic) => Err(panic.to_error()),
-        };
-        result.unwrap_or_else(|error| {
-            Some(FetchEnd {
-                id,
-                result: Err(error),
-                charged: None,
-                permit: None,
-            })
+/// Runs the task of the item `id`. A panic of the task is the failure of the item.
+async fn guarded<T: BatchTask>(
+    id: RequestedId,
+    task: Result<T, Panic>,
+    mut permit: BatchPermit,
+) -> (Option<FetchEnd>, BatchPermit) {
+    let result = match task {
+        Ok(task) => panics::guard(pin!(task.run(&mut permit))).await,
+        Err(panic) => Err(panic.to_error()),
+    };
+    let ended = result.unwrap_or_else(|error| {
+        Some(FetchEnd {
+            id,
+            result: Err(error),
+            charged: None,
         })
-    })
+    });
+    (ended, permit)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::error::Code;
-    use crate::fetch::outcome::Outcome;
+    use crate::fetch::outcome::Status;
+    use crate::model::DocumentId;
 
     /// Numbers from 0 on; the last one is never read.
     struct Numbers {
@@ -211,8 +217,21 @@ mod tests {
             Ok((number < 5).then(|| number.to_string()))
         }
 
-        fn id_of(item: &String) -> &str {
-            item
+        fn id_of(item: &String) -> RequestedId {
+            DocumentId::parse(item, None).unwrap().into()
+        }
+    }
+
+    struct Number(String);
+
+    impl BatchTask for Number {
+        async fn run(self, _: &mut BatchPermit) -> Option<FetchEnd> {
+            tokio::task::yield_now().await;
+            assert_ne!(self.0, "2", "after a while");
+            tokio::task::yield_now().await;
+            let id = DocumentId::parse(&self.0, None).unwrap();
+            let outcome = Outcome::new("sm", id.clone(), Status::Fetched);
+            Some(FetchEnd::unasked(id.into(), Ok(outcome), false))
         }
     }
 
@@ -221,21 +240,11 @@ mod tests {
         let interrupt = Interrupt::listen().unwrap();
         let limits = BatchLimits::new(5, false);
         let mut source = Numbers { next: 0, panics_at };
-        let start = |_, id: String, permit| -> Work<'_> {
+        let start = |_, id: String| {
             assert_ne!(id, "1", "at once");
-            Box::pin(async move {
-                tokio::task::yield_now().await;
-                assert_ne!(id, "2", "after a while");
-                tokio::task::yield_now().await;
-                Some(FetchEnd {
-                    id,
-                    result: Ok(Outcome::default()),
-                    charged: None,
-                    permit: Some(permit),
-                })
-            })
+            Number(id)
         };
-        let stages = (limits, &Outages::default());
+        let stages = (&limits, &Outages::default());
         let ran = run(&mut source, stages, &interrupt, start, each).await;
         ran.result
     }
@@ -244,7 +253,8 @@ mod tests {
     async fn a_panic_is_the_failure_of_its_document_and_of_no_other() {
         let mut ended = Vec::new();
         let result = batch(9, |document| {
-            ended.push((document.id, document.result.err().map(|error| error.code())));
+            let code = document.result.err().map(|error| error.code());
+            ended.push((document.id.as_str().to_owned(), code));
             ControlFlow::Continue(())
         });
         result.await.unwrap();

@@ -10,5 +10,6 @@ mod writable;
 
 pub(crate) use claimed_paths::ClaimedPaths;
 pub(crate) use destination::{BeforePublish, Destination, IfExists, TargetOptions, TargetState};
+pub(crate) use name_order::NameTicket;
 pub(crate) use naming::Template;
 pub(crate) use writable::RenameProofs;
