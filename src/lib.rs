@@ -46,10 +46,12 @@ mod state;
 mod text;
 mod ui;
 
+pub use config::settings::{Connection, ProxySettings, RateLimit, RootCertificates};
 pub use error::{Code, Error, Result};
 pub use fetch::engine::{Fetcher, Options as FetchOptions};
 pub use fetch::events::{Progress, Watcher};
 pub use fetch::outcome::Outcome;
-pub use model::DocumentId;
-pub use provider::Provider;
-pub use resolve::Resolver;
+pub use model::{DocumentId, InvalidDocumentId, Rate};
+pub use provider::{Credentials, Provider};
+pub use resolve::{Resolver, ResolverBuilder};
+pub use secret::Secret;

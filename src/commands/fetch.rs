@@ -79,7 +79,7 @@ async fn work(
         return Ok(()); // nothing to do
     }
     let manifest = ManifestAppender::of_run(batch.manifest.as_deref(), options.dry_run)?;
-    let resolver = Resolver::new(batch.provider, &batch.connection)?;
+    let resolver = super::resolver(batch.provider, &batch.connection)?;
     let fetcher = Fetcher::new(resolver, options);
     let start = |order, asked| match asked {
         Asked::Document(id) => IdTask::Document(Box::new(fetcher.document(

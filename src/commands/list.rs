@@ -4,7 +4,6 @@ use crate::config::settings::Connection;
 use crate::error::Result;
 use crate::interrupt::Interrupt;
 use crate::provider::Provider;
-use crate::resolve::Resolver;
 use crate::resolve::filter::Filter;
 use crate::resolve::listing::Page;
 use crate::resolve::row::{BadRow, Row};
@@ -26,7 +25,7 @@ pub(crate) async fn run(
 ) -> Result<()> {
     filter.check(&provider)?;
     let interrupt = Interrupt::listen()?;
-    let resolver = Resolver::new(provider, connection)?;
+    let resolver = super::resolver(provider, connection)?;
     let mut pages = resolver.list(filter, limit);
     let mut left = limit.unwrap_or(usize::MAX);
     let mut printed = false;

@@ -9,3 +9,28 @@ pub(crate) mod sandbox;
 pub(crate) mod sync;
 pub(crate) mod url;
 pub(crate) mod verify;
+
+use crate::config::places;
+use crate::config::settings::Connection;
+use crate::error::Result;
+use crate::provider::Provider;
+use crate::resolve::Resolver;
+
+/// The resolver for the account that the environment names.
+///
+/// # Errors
+/// [`Code::CredentialsMissing`](crate::Code::CredentialsMissing), and what
+/// [`ResolverBuilder::build`](crate::resolve::ResolverBuilder::build) says.
+fn resolver(provider: Provider, connection: &Connection) -> Result<Resolver> {
+    let base = provider.environment_base();
+    provider.api_base(base.as_deref())?; // before the credentials are looked for
+    let credentials = provider.environment_credentials()?;
+    let mut builder = Resolver::builder(provider, credentials).connection(connection.clone());
+    if let Some(base) = base {
+        builder = builder.base(base);
+    }
+    if let Some(folder) = places::state()? {
+        builder = builder.state_folder(folder);
+    }
+    builder.build()
+}

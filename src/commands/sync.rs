@@ -16,10 +16,10 @@ use crate::manifest::ManifestAppender;
 use crate::mirror::{DocumentVersion, Layout, Mirror, MirrorEntry, Presence};
 use crate::model::DocumentId;
 use crate::provider::Provider;
+use crate::resolve::Metadata;
 use crate::resolve::filter::Filter;
 use crate::resolve::listing::{Page, Pages};
 use crate::resolve::row::{BadRow, Row};
-use crate::resolve::{Metadata, Resolver};
 use crate::state::blocking;
 use serde_json::Value;
 use std::collections::{HashSet, VecDeque};
@@ -79,7 +79,7 @@ async fn work(
     let interrupt = Interrupt::listen()?;
     let layout = layout(&plan.provider, &plan.name)?;
     plan.filter.check(&plan.provider)?;
-    let resolver = Resolver::new(plan.provider, &plan.connection)?;
+    let resolver = super::resolver(plan.provider, &plan.connection)?;
     let (provider, options) = (resolver.provider(), plan.options);
     let opening = Mirror::open(
         &plan.folder,

@@ -20,7 +20,7 @@ pub(crate) async fn run(
     print: impl FnOnce(&PresignedUrl) -> Result<()>,
 ) -> Result<()> {
     let interrupt = Interrupt::listen()?;
-    let resolver = Resolver::new(provider, connection)?;
+    let resolver = super::resolver(provider, connection)?;
     let mut url = None;
     let asking = || resolver.is_asking(id);
     let printing = interrupt.or_interrupted_after(

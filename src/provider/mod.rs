@@ -153,19 +153,20 @@ pub enum Paging {
     },
 }
 
-/// What proves who asks, as read from the environment.
+/// What proves to a provider which account sends a request.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub enum Credentials {
-    /// OAuth client credentials.
+    /// An OAuth 2.0 application (RFC 6749 section 4.4).
     Client {
         /// The client id.
         id: Secret,
         /// The client secret.
         secret: Secret,
     },
-    /// A key.
+    /// An API key.
     Key(Secret),
-    /// A bearer token.
+    /// A bearer token (RFC 6750).
     Bearer(Secret),
 }
 
@@ -229,13 +230,19 @@ impl Provider {
         }
     }
 
-    /// Where the API lives: the variable's value, or the default.
+    /// The base that the environment sets, if any, unchecked.
+    pub(crate) fn environment_base(&self) -> Option<String> {
+        variables::value(self.base_variable)
+    }
+
+    /// The URL of the API: `base`, or the default. A last path segment that the routes have already is
+    /// dropped.
     ///
     /// # Errors
-    /// [`Code::Config`] when it is no URL, [`Code::InsecureUrl`] when it holds credentials.
-    pub fn base(&self) -> Result<Url> {
-        let text = variables::value(self.base_variable);
-        let text = text.as_deref().unwrap_or(self.default_base).trim();
+    /// [`Code::Config`] when `base` is no http or https URL or has a query, [`Code::InsecureUrl`] when it
+    /// holds credentials.
+    pub(crate) fn api_base(&self, base: Option<&str>) -> Result<Url> {
+        let text = base.unwrap_or(self.default_base).trim();
         let mut base = Url::parse(text)
             .ok()
             .filter(|base| matches!(base.scheme(), "http" | "https") && base.has_host())
@@ -271,7 +278,7 @@ impl Provider {
     ///
     /// # Errors
     /// [`Code::CredentialsMissing`] naming the variables, [`Code::Config`] for unusable values.
-    pub fn credentials(&self) -> Result<Credentials> {
+    pub(crate) fn environment_credentials(&self) -> Result<Credentials> {
         match self.auth {
             Auth::ClientCredentials { id, secret, .. } => {
                 match (credentials::secret(id)?, credentials::secret(secret)?) {
@@ -303,6 +310,28 @@ impl Provider {
                 Err(self.missing(&format!("neither {key} nor {bearer} is set{file}")))
             }
         }
+    }
+
+    /// Checks that the credentials are of a kind that the provider takes.
+    ///
+    /// # Errors
+    /// [`Code::Config`].
+    pub(crate) fn check_credentials(&self, credentials: &Credentials) -> Result<()> {
+        let (fits, kind) = match self.auth {
+            Auth::ClientCredentials { .. } => (
+                matches!(credentials, Credentials::Client { .. }),
+                "a client id and a client secret",
+            ),
+            Auth::Key { .. } => (
+                !matches!(credentials, Credentials::Client { .. }),
+                "an API key or a bearer token",
+            ),
+        };
+        if fits {
+            return Ok(());
+        }
+        let what = format!("these are no credentials of {}", self.title);
+        Err(Error::new(Code::Config, what).with_cause(format!("{} takes {kind}", self.title)))
     }
 
     /// The variables that hold the credentials, for hints.

@@ -292,7 +292,8 @@ fn numbered(url: &Url, page: usize) -> Url {
 mod tests {
     use super::*;
     use crate::config::settings::Connection;
-    use crate::provider::{Auth, Provider, Resource, one_codex};
+    use crate::provider::{Credentials, Provider, Resource, one_codex};
+    use crate::secret::Secret;
     use serde_json::{Value, json};
     use std::io::{Read as _, Write as _};
     use std::net::TcpListener;
@@ -312,13 +313,6 @@ mod tests {
         });
         Provider {
             default_base: Box::leak(base.into_boxed_str()),
-            base_variable: "DOCFETCH_NO_SUCH_BASE",
-            auth: Auth::Key {
-                header: "x-api-key",
-                key: "PATH", // which is always set
-                bearer: "DOCFETCH_NO_SUCH_TOKEN",
-                home_file: None,
-            },
             ..one_codex(Resource::Documents)
         }
     }
@@ -350,7 +344,9 @@ mod tests {
         ] {
             let pages = [row("1", "a1", 5), row("2", "a2", 5)].map(|row| json!([row]));
             let provider = provider(pages.to_vec(), header);
-            let resolver = Resolver::new(provider, &connection).unwrap();
+            let credentials = Credentials::Key(Secret::unlisted("key"));
+            let resolver = Resolver::builder(provider, credentials);
+            let resolver = resolver.connection(connection.clone()).build().unwrap();
             let mut pages = resolver.list(&filter, None);
             assert_eq!(pages.total(), None);
             for total in totals {

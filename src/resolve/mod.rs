@@ -5,6 +5,7 @@
 //! repeated by the retry policy; one that may be charged is the [`ledger`]'s to permit.
 
 mod answer;
+mod builder;
 mod fields;
 pub(crate) mod filter;
 mod handoff;
@@ -18,8 +19,6 @@ pub(crate) mod row;
 mod token;
 
 use crate::active_time;
-use crate::config::places;
-use crate::config::settings::Connection;
 use crate::error::{Code, Error, Result};
 use crate::fingerprint::fingerprint;
 use crate::http::backoff::{Policy, Retry};
@@ -30,8 +29,8 @@ use crate::http::send::{ApiRequest, Authorization, Http, Reply};
 use crate::model::DocumentId;
 use crate::provider::{Auth, Credentials, MetadataRoute, Provider, Resource};
 use crate::secret::{Secret, admit};
-use crate::state::records::StateFolder;
 use crate::text::LARGEST_SIZE;
+pub use builder::ResolverBuilder;
 use ledger::Ledger;
 use paid_requests::PaidRequests;
 use prefetch::LastStorage;
@@ -109,36 +108,9 @@ pub struct Resolver {
 }
 
 impl Resolver {
-    /// Everything that can be wrong before the first request.
-    ///
-    /// # Errors
-    /// Credentials that are missing, a base or settings that cannot be used.
-    pub fn new(provider: Provider, settings: &Connection) -> Result<Self> {
-        let base = provider.base()?;
-        let credentials = provider.credentials()?;
-        let state = StateFolder::new(places::state()?);
-        let account = credentials.account();
-        let http = Http::new(settings, &base, provider.budget, &state, account)?;
-        let identity = identity(&provider, &base, account);
-        let (recharge, patience) = (settings.allow_recharge, settings.retry_max_time);
-        let about = (&provider, base.as_str().trim_end_matches('/'));
-        let ledger = Ledger::new(about, &identity, &state, recharge, patience);
-        let token = TokenCache::new(&identity, &credentials, &state);
-        let storage = LastStorage::new(&identity, &state);
-        Ok(Self {
-            http,
-            token,
-            ledger,
-            paid_requests: PaidRequests::new(settings.max_charges),
-            storage,
-            provider,
-            base,
-            credentials,
-            retry: Policy {
-                retries: settings.retries,
-                max_time: settings.retry_max_time,
-            },
-        })
+    /// A resolver for one account of `provider`.
+    pub fn builder(provider: Provider, credentials: Credentials) -> ResolverBuilder {
+        ResolverBuilder::new(provider, credentials)
     }
 
     /// The provider that is spoken to.
@@ -343,7 +315,7 @@ impl Resolver {
 /// # Errors
 /// Credentials that are missing or cannot be used, a base that is no URL.
 pub(crate) fn account_of(provider: &Provider, base: &str) -> Result<String> {
-    let credentials = provider.credentials()?;
+    let credentials = provider.environment_credentials()?;
     let base = Url::parse(base).map_err(|error| Error::new(Code::Usage, error.to_string()))?;
     let identity = identity(provider, &base, credentials.account());
     Ok(fingerprint(&identity))

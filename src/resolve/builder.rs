@@ -1,0 +1,101 @@
+//! How a [`Resolver`] is made from plain values.
+
+use super::ledger::Ledger;
+use super::paid_requests::PaidRequests;
+use super::prefetch::LastStorage;
+use super::token::TokenCache;
+use super::{Resolver, identity};
+use crate::config::settings::Connection;
+use crate::error::Result;
+use crate::http::backoff::Policy;
+use crate::http::send::Http;
+use crate::provider::{Credentials, Provider};
+use crate::state::records::StateFolder;
+use std::path::PathBuf;
+
+/// What a [`Resolver`] is made of. Nothing of it is read from the environment.
+#[derive(Debug)]
+pub struct ResolverBuilder {
+    provider: Provider,
+    credentials: Credentials,
+    base: Option<String>,
+    state_folder: Option<PathBuf>,
+    connection: Connection,
+}
+
+impl ResolverBuilder {
+    pub(super) fn new(provider: Provider, credentials: Credentials) -> Self {
+        Self {
+            provider,
+            credentials,
+            base: None,
+            state_folder: None,
+            connection: Connection::default(),
+        }
+    }
+
+    /// Sets the URL of the API, such as that of a [`Sandbox`](crate::sandbox::Sandbox). Default: the
+    /// provider's own.
+    #[must_use]
+    pub fn base(mut self, url: impl Into<String>) -> Self {
+        self.base = Some(url.into());
+        self
+    }
+
+    /// Sets the folder, an absolute path, that all processes of a user share: it holds the ledger of paid
+    /// retrievals, tokens and rate budgets, and is made when it is missing. Default: none; then a later
+    /// process knows nothing of a paid retrieval, and pays for the document again.
+    #[must_use]
+    pub fn state_folder(mut self, path: impl Into<PathBuf>) -> Self {
+        self.state_folder = Some(path.into());
+        self
+    }
+
+    /// Sets how the resolver connects, and how long it tries. Default: [`Connection::default`].
+    #[must_use]
+    pub fn connection(mut self, connection: Connection) -> Self {
+        self.connection = connection;
+        self
+    }
+
+    /// Makes the resolver. No request is sent.
+    ///
+    /// # Errors
+    /// [`Code::Config`](crate::Code::Config) for a base, a proxy or a certificate that cannot be used, and
+    /// for credentials that are not of the provider's kind;
+    /// [`Code::InsecureUrl`](crate::Code::InsecureUrl) for a base with plain http or with a password.
+    pub fn build(self) -> Result<Resolver> {
+        let Self {
+            provider,
+            credentials,
+            base,
+            state_folder,
+            connection,
+        } = self;
+        provider.check_credentials(&credentials)?;
+        let base = provider.api_base(base.as_deref())?;
+        let state = StateFolder::new(state_folder);
+        let account = credentials.account();
+        let http = Http::new(&connection, &base, provider.budget, &state, account)?;
+        let identity = identity(&provider, &base, account);
+        let (recharge, patience) = (connection.allow_recharge, connection.retry_max_time);
+        let about = (&provider, base.as_str().trim_end_matches('/'));
+        let ledger = Ledger::new(about, &identity, &state, recharge, patience);
+        let token = TokenCache::new(&identity, &credentials, &state);
+        let storage = LastStorage::new(&identity, &state);
+        Ok(Resolver {
+            http,
+            token,
+            ledger,
+            paid_requests: PaidRequests::new(connection.max_charges),
+            storage,
+            provider,
+            base,
+            credentials,
+            retry: Policy {
+                retries: connection.retries,
+                max_time: connection.retry_max_time,
+            },
+        })
+    }
+}
