@@ -4,7 +4,7 @@ use crate::support::raw::{Raw, Request, asked, both, head, reply, serve};
 use crate::support::services::Service;
 use crate::support::{World, kill, noise};
 use docfetch::sandbox::Document;
-use std::io::Write;
+use std::io::{Read as _, Write};
 use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
@@ -778,25 +778,35 @@ fn nothing_else_is_asked_for_before_the_time_that_the_storage_names() {
     }
 }
 
+/// The storage refuses one of two segments for longer than the first answer, of the whole, takes.
 #[test]
 fn what_a_segment_waits_for_comes_with_another_answer_if_that_is_sooner() {
-    let content = noise(3 * MIB);
-    let (body, came) = (content.clone(), AtomicUsize::new(0));
-    let (api, storage) = both("/x.bin", move |request, stream| {
-        if request.header("range").is_none() {
-            let mut paced = Paced(stream, Duration::from_millis(20));
-            return serve(request, &mut paced, &body, TAG);
-        }
-        match came.fetch_add(1, Ordering::SeqCst) {
-            0 => reply(stream, "503 Slow Down", &[("Retry-After", "20")], b""),
-            _ => serve(request, stream, &body, TAG),
-        }
-    });
-    let world = World::new(&api.base());
-    let took = world.run(&["sm", "a", "-c", "3"]).exits(0).elapsed;
-    assert!(took < Duration::from_secs(15), "{took:?}");
-    assert!(world.read("x.bin") == content);
-    assert_eq!(storage.seen().len(), 3);
+    for refused in [MIB, 2 * MIB] {
+        let content = noise(3 * MIB);
+        let (body, answered) = (content.clone(), AtomicUsize::new(0));
+        let (api, storage) = both("/x.bin", move |request, stream| {
+            let Some((first, _)) = asked(request, body.len()) else {
+                head(stream, "200 OK", &[("ETag", TAG)], Some(body.len()));
+                let _ = stream.write_all(&body[..MIB / 2]);
+                until(|| answered.load(Ordering::SeqCst) == 2);
+                let mut paced = Paced(stream, Duration::from_millis(20));
+                let _ = paced.write_all(&body[MIB / 2..]);
+                return;
+            };
+            if first == refused {
+                reply(stream, "503 Slow Down", &[("Retry-After", "50")], b"");
+            } else {
+                serve(request, stream, &body, TAG);
+            }
+            // docfetch closes the connection when it has read the answer.
+            let _ = stream.read(&mut [0]);
+            answered.fetch_add(1, Ordering::SeqCst);
+        });
+        let world = World::new(&api.base());
+        world.run(&["sm", "a", "-c", "3"]).exits(0);
+        assert!(world.read("x.bin") == content, "{refused}");
+        assert_eq!(storage.seen().len(), 3, "{refused}");
+    }
 }
 
 /// What is missing cannot be had: then that is what is told, and nothing is asked for in vain.

@@ -1,7 +1,7 @@
 //! What is missing of a document, and how it is shared.
 
 use std::collections::VecDeque;
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 
 /// No segment is shorter, but for the last, in bytes: a request costs a round trip.
 pub(super) const SHORTEST: u64 = 1 << 20;
@@ -46,9 +46,10 @@ impl Missing {
         self.ranges.pop_front()
     }
 
-    /// Takes the hole that begins at `start`.
-    pub(super) fn take_from(&mut self, start: u64) -> Option<Range<u64>> {
-        let at = self.ranges.iter().position(|range| range.start == start)?;
+    /// Takes the first hole that begins within `starts`.
+    pub(super) fn take_within(&mut self, starts: RangeInclusive<u64>) -> Option<Range<u64>> {
+        let mut ranges = self.ranges.iter();
+        let at = ranges.position(|range| starts.contains(&range.start))?;
         self.ranges.remove(at)
     }
 
@@ -154,8 +155,8 @@ mod tests {
     #[test]
     fn a_response_takes_what_comes_next_in_it() {
         let mut missing = Missing::new(vec![10..20, 30..40], false);
-        assert_eq!(missing.take_from(25), None);
-        assert_eq!(missing.take_from(30), Some(30..40));
+        assert_eq!(missing.take_within(25..=29), None);
+        assert_eq!(missing.take_within(25..=30), Some(30..40));
         assert_eq!(missing.first(), Some(10..20));
         assert!(missing.is_empty());
     }

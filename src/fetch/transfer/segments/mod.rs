@@ -88,6 +88,9 @@ struct RangeStream {
     at: u64,
     /// Up to here it is its own to fetch.
     end: u64,
+    /// How many bytes of the response come before `at` and are passed over: other responses brought
+    /// them.
+    passed_over: u64,
     since: Instant,
 }
 
@@ -118,6 +121,7 @@ impl RangeStream {
             piece: Bytes::new(),
             at: body.offset,
             end,
+            passed_over: 0,
             since: Instant::now(),
             body,
         })
@@ -138,6 +142,11 @@ impl RangeStream {
         Event::Moved(self, Ok(piece))
     }
 
+    /// How far its response was read.
+    fn position(&self) -> u64 {
+        self.at - self.passed_over
+    }
+
     /// Whether its response has more for it, if only its end: a connection is used again only when that
     /// was read.
     fn goes_on(&self) -> bool {
@@ -151,7 +160,9 @@ impl RangeStream {
         let rest = self.end - self.at;
         let brings = match self.since.elapsed() {
             young if young < MOMENT => u64::MAX, // who knows
-            _ => in_a_moment(self.at - self.body.offset, self.since).max(MIN_PROGRESS_BYTES),
+            _ => {
+                in_a_moment(self.position() - self.body.offset, self.since).max(MIN_PROGRESS_BYTES)
+            }
         };
         let own = match missing.share(bytes, connections) {
             Some(share) if rest >= 2 * share => share,
@@ -167,12 +178,20 @@ impl RangeStream {
         self.at == self.body.end && self.at - self.body.offset >= MIN_PROGRESS_BYTES
     }
 
-    /// Goes on with what comes next in its response and is nobody's yet.
-    fn hand_on(&mut self, missing: &mut Missing) {
-        if self.at == self.end
-            && self.at < self.body.end
-            && let Some(next) = missing.take_from(self.at)
-        {
+    /// Takes over the missing range that comes next in its response. While no request may leave for
+    /// `held_back`, that may be a later one, if the response reaches it sooner.
+    fn take_over(&mut self, missing: &mut Missing, held_back: Duration) {
+        if self.at < self.end || self.at == self.body.end {
+            return;
+        }
+        let rate = in_a_moment(self.position() - self.body.offset, self.since);
+        let reach = u128::from(rate) * held_back.as_millis() / MOMENT.as_millis();
+        let reach = self
+            .at
+            .saturating_add(u64::try_from(reach).unwrap_or(u64::MAX));
+        if let Some(next) = missing.take_within(self.at..=reach.min(self.body.end - 1)) {
+            self.passed_over += next.start - self.at;
+            self.at = next.start;
             self.end = next.end.min(self.body.end);
             missing.put_back(self.end..next.end);
         }
@@ -339,18 +358,23 @@ impl Work<'_> {
         others: usize,
     ) -> Result<ControlFlow<SegmentsEnd, Option<Box<RangeStream>>>> {
         let ended = piece.is_empty();
-        if stream.at + piece.len() as u64 > stream.body.end {
+        if stream.position() + piece.len() as u64 > stream.body.end {
             return Ok(ControlFlow::Break(SegmentsEnd::Body(BodyEnd::TooLong)));
         }
         let mut rest = piece;
+        let held_back = self.held_back();
         let writing = Instant::now();
         loop {
+            let before = usize::try_from(stream.passed_over).unwrap_or(usize::MAX);
+            let (before, wanted) = rest.split_at(rest.len().min(before));
+            stream.passed_over -= before.len() as u64;
+            rest = wanted;
             let own = usize::try_from(stream.end - stream.at).unwrap_or(usize::MAX);
             let (own, others) = rest.split_at(rest.len().min(own));
             self.partial.write_at(stream.at, own)?;
             stream.at += own.len() as u64;
             rest = others;
-            stream.hand_on(&mut self.missing);
+            stream.take_over(&mut self.missing, held_back);
             if rest.is_empty() || stream.at == stream.end {
                 break; // what is left is another one's
             }
@@ -373,7 +397,7 @@ impl Work<'_> {
         }
         self.missing.put_back(stream.at..stream.end);
         if stream.at < stream.end && !stream.was_cut_short() {
-            self.note(stream.body.ended_early(stream.at), others);
+            self.note(stream.body.ended_early(stream.position()), others);
         }
         Ok(ControlFlow::Continue(None))
     }
@@ -452,6 +476,12 @@ impl Work<'_> {
                 self.stop.get_or_insert(Stop::Failed(error));
             }
         }
+    }
+
+    /// For how long no request may leave.
+    fn held_back(&self) -> Duration {
+        self.not_before
+            .saturating_duration_since(active_time::now())
     }
 
     /// Whether more requests are likely to be answered.
