@@ -7,10 +7,10 @@ use crate::active_time;
 use crate::error::{Code, Error, Result};
 use crate::fetch::partial::RefusedDocument;
 use crate::fetch::target::{Destination, TargetState, naming};
-use crate::fetch::transfer::web_page::{self, ExpectedDocument, MAX_SNIFFED_BYTES, PageVerdict};
+use crate::fetch::transfer::web_page::{self, ExpectedDocument, PageVerdict};
 use crate::fetch::transfer::{
-    self, Body, BodyEnd, DigestReport, Digests, KnownLengths, MIN_PROGRESS_BYTES, Pace, Segments,
-    SegmentsEnd, Sink, StorageAnswer,
+    self, Body, BodyEnd, DigestReport, Digests, KnownLengths, MAX_SNIFFED_BYTES,
+    MIN_PROGRESS_BYTES, Pace, Segments, SegmentsEnd, Sink, StorageAnswer,
 };
 use crate::fingerprint::hexadecimal;
 use crate::http::backoff::{self, Retry};
@@ -563,7 +563,7 @@ impl<'a> Attempts<'a> {
         let Sink::Partial(partial) = &*sink else {
             return Ok(());
         };
-        if web_page::starts_as_html(&partial.first_bytes(MAX_SNIFFED_BYTES)?, true) != Some(true) {
+        if transfer::starts_as_html(&partial.first_bytes(MAX_SNIFFED_BYTES)?, true) != Some(true) {
             return Ok(());
         }
         let Entity { name, total, .. } = partial.entity().clone();

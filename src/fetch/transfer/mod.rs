@@ -4,8 +4,10 @@
 mod body;
 mod continuation;
 mod digests;
+mod html;
 mod lengths;
 mod pace;
+mod progress;
 mod refusal;
 mod response;
 mod segments;
@@ -15,11 +17,10 @@ pub(crate) mod web_page;
 
 pub(crate) use body::{Body, BodyEnd};
 pub(crate) use digests::{DigestReport, Digests};
+pub(crate) use html::{MAX_SNIFFED_BYTES, starts_as_html};
 pub(crate) use lengths::KnownLengths;
 pub(crate) use pace::Pace;
+pub(crate) use progress::MIN_PROGRESS_BYTES;
 pub(crate) use response::{StorageAnswer, is_served, open};
 pub(crate) use segments::{Segments, SegmentsEnd};
 pub(crate) use sink::Sink;
-
-/// An attempt that brings fewer new bytes than this makes no progress.
-pub(crate) const MIN_PROGRESS_BYTES: u64 = 16 << 10;

@@ -1,49 +1,52 @@
-//! `--limit-rate`: so many bytes a second, over all transfers of the process.
+//! `--limit-rate`: a limit of the bytes per second, over all transfers of this process.
 
 use crate::mutex::locked;
 use std::sync::Mutex;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Hands out the time that bytes take at a rate; none is no limit.
+/// Limits the bytes per second of all transfers that share it.
 #[derive(Debug)]
 pub(crate) struct Pace {
-    bytes_a_second: Option<u64>,
-    /// When everything that was handed out will have passed.
-    free: Mutex<Instant>,
+    /// `None` is no limit.
+    bytes_per_second: Option<u64>,
+    /// When the time of all bytes that any transfer has requested so far will have passed.
+    next_free: Mutex<Instant>,
 }
 
 impl Pace {
-    /// A pace of so many bytes a second.
-    pub(crate) fn new(bytes_a_second: Option<u64>) -> Self {
+    /// A limit in bytes per second; `None` is no limit.
+    pub(crate) fn new(bytes_per_second: Option<u64>) -> Self {
         Self {
-            bytes_a_second,
-            free: Mutex::new(Instant::now()),
+            bytes_per_second,
+            next_free: Mutex::new(Instant::now()),
         }
     }
 
     /// Whether there is a limit.
-    pub(crate) fn is_limited(&self) -> bool {
-        self.bytes_a_second.is_some()
+    pub(super) fn is_limited(&self) -> bool {
+        self.bytes_per_second.is_some()
     }
 
-    /// How many bytes to pass on at once: a tenth of a second's, so that the flow is even.
-    pub(crate) fn max_piece_bytes(&self) -> usize {
-        self.bytes_a_second.map_or(usize::MAX, |rate| {
+    /// How many bytes a transfer passes on at once: those of a tenth of a second, so that they flow
+    /// evenly.
+    pub(super) fn max_piece_bytes(&self) -> usize {
+        self.bytes_per_second.map_or(usize::MAX, |rate| {
             usize::try_from(rate / 10).unwrap_or(usize::MAX).max(1)
         })
     }
 
-    /// Waits until `bytes` more have had their time. Time that nobody used is not made up for.
-    pub(crate) async fn wait_for(&self, bytes: usize) {
-        let Some(rate) = self.bytes_a_second else {
+    /// Waits until `bytes` more may pass. Time in which no transfer passed bytes is lost, so that no burst
+    /// follows it.
+    pub(super) async fn wait_for(&self, bytes: usize) {
+        let Some(rate) = self.bytes_per_second else {
             return;
         };
+        let time = Duration::from_secs_f64(bytes as f64 / rate as f64);
         let until = {
-            let mut free = locked(&self.free);
-            *free =
-                (*free).max(Instant::now()) + Duration::from_secs_f64(bytes as f64 / rate as f64);
-            *free
+            let mut next_free = locked(&self.next_free);
+            *next_free = (*next_free).max(Instant::now()) + time;
+            *next_free
         };
         tokio::time::sleep_until(until).await;
     }
@@ -54,7 +57,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn all_that_pass_share_the_rate() {
+    async fn all_transfers_share_the_rate() {
         let pace = Pace::new(Some(1000));
         let begun = Instant::now();
         let one = async || {

@@ -1,22 +1,112 @@
-//! Standard output for a document's bytes: written beside the transfer, one piece after another.
+//! Standard output as a sink. A blocking thread writes, so that the transfer reads on meanwhile.
 
+use crate::error::{Code, Error, Result};
+use crate::fetch::entity::Entity;
 use crate::state::blocking::{self, Begun};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use std::io;
 
-/// Standard output.
+/// docfetch holds back at most this many bytes.
+const MAX_HELD_BACK_BYTES: usize = 16 << 20;
+
+/// Standard output, and what docfetch wrote there.
 #[derive(Debug, Default)]
-pub(crate) struct Stdout {
+pub(crate) struct StdoutStream {
+    writer: StdoutWriter,
+    /// How many bytes were written or held back.
+    position: u64,
+    entity: Entity,
+    /// Bytes that docfetch writes only after it verified the document.
+    held_back: Option<Vec<u8>>,
+}
+
+impl StdoutStream {
+    pub(super) fn hold_back(&mut self, hold: bool) {
+        let held_back = self.held_back.take().unwrap_or_default();
+        self.held_back = (hold || !held_back.is_empty()).then_some(held_back);
+    }
+
+    pub(super) fn position(&self) -> u64 {
+        self.position
+    }
+
+    pub(super) fn entity(&self) -> &Entity {
+        &self.entity
+    }
+
+    pub(super) fn begin(&mut self, entity: Entity) {
+        self.entity = match self.position {
+            0 => entity,
+            _ => self.entity.updated(entity),
+        };
+    }
+
+    /// Writes bytes, or holds them back.
+    ///
+    /// # Errors
+    /// [`Code::StorageError`], when the stream would hold back too many bytes; [`Code::LocalIo`], when
+    /// standard output did not take the bytes before these.
+    pub(super) async fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        match &mut self.held_back {
+            Some(held_back) if held_back.len() + bytes.len() > MAX_HELD_BACK_BYTES => {
+                let what = "what may be a web page is too long for standard output";
+                return Err(Error::new(Code::StorageError, what)
+                    .with_cause("it cannot be verified before it is written")
+                    .with_hint("write to a file")
+                    .into_permanent());
+            }
+            Some(held_back) => held_back.extend_from_slice(bytes),
+            None => {
+                let written = self.writer.write_all(bytes).await;
+                written.map_err(|error| Error::stdout(&error))?;
+            }
+        }
+        self.position += bytes.len() as u64;
+        Ok(())
+    }
+
+    pub(super) async fn flush(&mut self) -> Result<()> {
+        let held_back = self.held_back.take().unwrap_or_default();
+        let written = match self.writer.write_all(&held_back).await {
+            Ok(()) => self.writer.flush().await,
+            failed => failed,
+        };
+        written.map_err(|error| Error::stdout(&error))
+    }
+
+    pub(super) fn restart(&mut self, why: &str, changed: bool) -> Result<()> {
+        let held_back = self.held_back.as_ref().map_or(0, Vec::len);
+        if self.position == held_back as u64 {
+            self.position = 0;
+            self.held_back = None;
+            return Ok(());
+        }
+        let code = if changed {
+            Code::DocumentChanged
+        } else {
+            Code::Network
+        };
+        let what = "the document cannot be continued on standard output";
+        Err(Error::new(code, what)
+            .with_cause(format!("it broke after {} bytes, and {why}", self.position))
+            .with_hint("discard what was written and run again, or write to a file")
+            .into_permanent())
+    }
+}
+
+/// Writes to standard output on a blocking thread, one piece at a time.
+#[derive(Debug, Default)]
+struct StdoutWriter {
     writing: Option<Begun<io::Result<()>>>,
 }
 
-impl Stdout {
-    /// Hands bytes on, once those before are written.
+impl StdoutWriter {
+    /// Begins to write bytes, after it waited for the bytes before them.
     ///
     /// # Errors
-    /// Of the bytes before.
-    pub(crate) async fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+    /// The error of the bytes before.
+    async fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.flush().await?;
         let bytes = bytes.to_vec();
         self.writing = Some(blocking::begin(move || write_all(&bytes)));
@@ -26,8 +116,8 @@ impl Stdout {
     /// Waits until all bytes are written.
     ///
     /// # Errors
-    /// Of what was not written.
-    pub(crate) async fn flush(&mut self) -> io::Result<()> {
+    /// The system's error.
+    async fn flush(&mut self) -> io::Result<()> {
         match self.writing.take() {
             Some(writing) => writing.end().await,
             None => Ok(()),
@@ -42,7 +132,7 @@ fn write_all(mut bytes: &[u8]) -> io::Result<()> {
             Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
             Ok(written) => bytes = &bytes[written..],
             Err(Errno::INTR) => {}
-            // Somebody made it so that it does not wait.
+            // Another process that shares this pipe made it non-blocking.
             Err(Errno::AGAIN) => {
                 poll(&mut [PollFd::new(&stdout, PollFlags::OUT)], None)?;
             }
@@ -50,4 +140,44 @@ fn write_all(mut bytes: &[u8]) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn bytes_that_were_held_back_can_be_taken_back() {
+        let mut stream = StdoutStream::default();
+        stream.hold_back(true);
+        stream.write(b"<html>").await.unwrap();
+        assert_eq!(stream.position(), 6);
+        stream.hold_back(false); // those that are held back stay so
+        stream.write(b"</html>").await.unwrap();
+        stream.restart("a web page came", true).unwrap();
+        assert_eq!(stream.position(), 0);
+    }
+
+    #[tokio::test]
+    async fn only_so_many_bytes_are_held_back() {
+        let mut stream = StdoutStream::default();
+        stream.hold_back(true);
+        stream.write(&vec![0; MAX_HELD_BACK_BYTES]).await.unwrap();
+        let error = stream.write(b"x").await.unwrap_err();
+        assert_eq!(error.code(), Code::StorageError);
+    }
+
+    #[test]
+    fn bytes_that_were_written_cannot_be_taken_back() {
+        for (changed, code) in [(true, Code::DocumentChanged), (false, Code::Network)] {
+            let mut stream = StdoutStream {
+                position: 5,
+                ..StdoutStream::default()
+            };
+            let error = stream.restart("the storage sent the whole document", changed);
+            let error = error.unwrap_err();
+            assert_eq!(error.code(), code);
+            assert!(error.message().contains("after 5 bytes"), "{error}");
+        }
+    }
 }
