@@ -10,7 +10,7 @@ use crate::mirror::Layout;
 use crate::model::DocumentId;
 use crate::provider::standard_metrics;
 use crate::resolve::ledger::table::{
-    About, Event, Record, RetrievalRequest, Verdict, after, verdict,
+    Event, Record, RecordKey, RetrievalRequest, Verdict, record_after, verdict,
 };
 use crate::state::records::{Durability, StateFolder};
 use jiff::{SignedDuration, Timestamp};
@@ -128,7 +128,7 @@ pub struct LedgerRecord(Record);
 impl LedgerRecord {
     /// The record after a request was sent and answered with `url`, and the document delivered.
     pub fn delivered(id: &DocumentId, url: &Url) -> Option<Self> {
-        let about = || About {
+        let key = || RecordKey {
             provider: "onecodex",
             base: "https://app.onecodex.com",
             id,
@@ -139,7 +139,7 @@ impl LedgerRecord {
             Event::Answered(&url),
             Event::Delivered(Some(&url)),
         ];
-        let next = |record, event| after(about(), record, None, event, NOW);
+        let next = |record, event| record_after(key(), record, None, event, NOW);
         events.into_iter().fold(None, next).map(Self)
     }
 

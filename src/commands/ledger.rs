@@ -5,7 +5,7 @@ use crate::error::{Code, Error, Result};
 use crate::model::DocumentId;
 use crate::provider::{self, Provider, Resource};
 use crate::resolve;
-use crate::resolve::ledger::inspect::{self, Found, Listed, Wanted};
+use crate::resolve::ledger::inspect::{self, ListedRecord, MatchingRecord, RecordQuery};
 use crate::state::records::{StateFolder, Untrusted};
 use crate::text::{shell_argument, shell_word};
 
@@ -36,7 +36,7 @@ pub(crate) enum Forgotten {
 ///
 /// # Errors
 /// [`Code::LocalIo`] when the state folder cannot be read.
-pub(crate) async fn list() -> Result<(Vec<Listed>, Vec<Untrusted>)> {
+pub(crate) async fn list() -> Result<(Vec<ListedRecord>, Vec<Untrusted>)> {
     inspect::list(&StateFolder::new(places::state()?)).await
 }
 
@@ -53,7 +53,7 @@ pub(crate) async fn forget(choice: Choice) -> Result<Forgotten> {
     if found.len() > 1 && is_whole {
         // Only their accounts differ: the credentials that are set mean one.
         let account = own_account(&wanted);
-        let is_own = |found: &Found| Some(found.account()) == account.as_deref();
+        let is_own = |found: &MatchingRecord| Some(found.account()) == account.as_deref();
         if found.iter().filter(|found| is_own(found)).count() == 1 {
             found.retain(is_own);
         }
@@ -71,7 +71,7 @@ pub(crate) async fn forget(choice: Choice) -> Result<Forgotten> {
     }
 }
 
-fn wanted(choice: &Choice) -> Result<Wanted> {
+fn wanted(choice: &Choice) -> Result<RecordQuery> {
     let mut first_wrong = None;
     let mut resources = Vec::new();
     let mut id = None;
@@ -93,7 +93,7 @@ fn wanted(choice: &Choice) -> Result<Wanted> {
     }
     let id = id.ok_or_else(|| first_wrong.unwrap_or_else(|| nothing(&choice.id)))?;
     let base = choice.base.as_ref();
-    Ok(Wanted {
+    Ok(RecordQuery {
         id,
         provider: choice.provider.clone(),
         resources,
@@ -102,7 +102,7 @@ fn wanted(choice: &Choice) -> Result<Wanted> {
 }
 
 /// The account of the credentials that are set, for the only provider and kind that is wanted.
-fn own_account(wanted: &Wanted) -> Option<String> {
+fn own_account(wanted: &RecordQuery) -> Option<String> {
     let is_wanted = |known: &Provider| {
         Some(known.name) == wanted.provider.as_deref()
             && wanted.resources == [known.resource.unwrap_or_default()]
@@ -119,7 +119,7 @@ pub(crate) fn several(matches: &[String]) -> Error {
         .with_hint("run the command of one of them, with the credentials of its account")
 }
 
-fn told(found: &Found, wanted: &Wanted) -> String {
+fn told(found: &MatchingRecord, wanted: &RecordQuery) -> String {
     let id = shell_argument(wanted.id.as_str());
     let kind = found.resource.name();
     let account = &found.account()[..found.account().len().min(8)];
@@ -128,7 +128,7 @@ fn told(found: &Found, wanted: &Wanted) -> String {
             "docfetch ledger forget --resource {kind} --base {} {} {id}  # asked at {:.0}, record {account}",
             shell_word(&record.base),
             record.provider,
-            record.asked
+            record.requested
         ),
         None => format!(
             "docfetch ledger forget --resource {kind} {id}  # cannot be trusted, record {account}"

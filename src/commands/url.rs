@@ -22,7 +22,7 @@ pub(crate) async fn run(
     let interrupt = Interrupt::listen()?;
     let resolver = super::resolver(provider, connection)?;
     let mut url = None;
-    let asking = || resolver.is_asking(id);
+    let asking = || resolver.is_pending(id);
     let printing = interrupt.or_interrupted_after(
         async {
             if resolver.charges() {

@@ -17,7 +17,7 @@ use crate::http::backoff::{self, Retry};
 use crate::http::headers::is_strong;
 use crate::http::presigned::{PresignedUrl, shown_host};
 use crate::model::DocumentId;
-use crate::resolve::ledger::UnderWay;
+use crate::resolve::ledger::ActiveDocument;
 use crate::resolve::{Metadata, Need, Resolver};
 use std::ffi::OsStr;
 use std::ops::ControlFlow;
@@ -154,7 +154,7 @@ pub(super) struct Attempts<'a> {
     unproven: Option<Error>,
     /// Whether it is tried for all documents of its host.
     probes: bool,
-    _under_way: UnderWay<'a>,
+    _active: ActiveDocument<'a>,
 }
 
 impl<'a> Attempts<'a> {
@@ -178,7 +178,7 @@ impl<'a> Attempts<'a> {
             facts: Facts::default(),
             unproven: None,
             probes: false,
-            _under_way: resolver.under_way(),
+            _active: resolver.count_active(),
         }
     }
 

@@ -514,7 +514,7 @@ impl<'a> Work<'a> {
         // A paid request that has left is given the time to be answered.
         let resolver = &fetcher.resolver;
         let download = interrupt
-            .or_interrupted_after(running, || resolver.is_asking(&job.id))
+            .or_interrupted_after(running, || resolver.is_pending(&job.id))
             .await;
         let Sink::Partial(partial) = sink else {
             return Err(Error::new(Code::Unexpected, "the partial is gone"));
@@ -588,7 +588,7 @@ impl<'a> Work<'a> {
         let (resolver, id) = (&self.fetcher.resolver, &self.job.id);
         let running = self
             .interrupt
-            .or_interrupted_after(running, || resolver.is_asking(id));
+            .or_interrupted_after(running, || resolver.is_pending(id));
         let sha256 = match running.await? {
             Download::Complete { sha256 } => sha256,
             Download::NotNeeded => None,

@@ -79,8 +79,8 @@ impl ResolverBuilder {
         let http = Http::new(&connection, &base, provider.budget, &state, account)?;
         let identity = identity(&provider, &base, account);
         let (recharge, patience) = (connection.allow_recharge, connection.retry_max_time);
-        let about = (&provider, base.as_str().trim_end_matches('/'));
-        let ledger = Ledger::new(about, &identity, &state, recharge, patience);
+        let shown_base = base.as_str().trim_end_matches('/');
+        let ledger = Ledger::new(&provider, shown_base, &identity, &state, recharge, patience);
         let token = TokenCache::new(&identity, &credentials, &state);
         let storage = LastStorage::new(&identity, &state);
         Ok(Resolver {

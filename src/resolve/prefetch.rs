@@ -101,7 +101,7 @@ impl Resolver {
     /// The same for the storage that an answer names, where none was known: while that answer is
     /// recorded. Several documents share the connections that they make anyway.
     pub(super) fn open_meanwhile(&self, url: &PresignedUrl) {
-        if self.ledger.is_alone()
+        if self.ledger.run().has_single_document()
             && self.storage.unknown.swap(false, Ordering::Relaxed)
             && let Some(origin) = Origin::of(url.expose()).url()
         {

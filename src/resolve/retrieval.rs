@@ -1,8 +1,8 @@
 //! A retrieval that may be charged: the ledger decides whether a request is sent, and has its record
 //! before the first byte leaves.
 
-use super::ledger::UnderWay;
 use super::ledger::table::{Event, RetrievalRequest, State, Verdict};
+use super::ledger::{ActiveDocument, RecordFound};
 use super::paid_requests::{Charged, PaidRequests};
 use super::{Need, Resolver};
 use crate::active_time;
@@ -63,18 +63,18 @@ impl Resolver {
         if let Some(url) = need.expired {
             entry.note(Event::Expired(url), clock.best()).await?;
         }
-        let asked = entry.asked();
+        let asked = entry.requested();
         let request = RetrievalRequest {
             begun: need.begun,
             refused: need.refused,
             ..RetrievalRequest::default()
         };
-        let notice = match entry.verdict(request) {
-            Verdict::Ask => None,
-            Verdict::AskAnew => Some(format!(
+        let notice = match entry.decide(request) {
+            Verdict::Request => None,
+            Verdict::RequestAgain => Some(format!(
                 "{id} was delivered, or its URL printed, before: asking for a new paid retrieval"
             )),
-            Verdict::AskPermitted => Some(format!(
+            Verdict::RequestPermitted => Some(format!(
                 "asking for another paid retrieval of {id}, as --allow-recharge permits"
             )),
             Verdict::Use(url) => {
@@ -138,20 +138,20 @@ impl Resolver {
         }
     }
 
-    /// Counts a document that is fetched: records of several are written at the same time.
-    pub fn under_way(&self) -> UnderWay<'_> {
-        self.ledger.under_way()
+    /// Counts a document that this run is fetching: records of several are written at the same time.
+    pub(crate) fn count_active(&self) -> ActiveDocument<'_> {
+        self.ledger.run().count_active()
     }
 
-    /// Whether a paid request for a document has left, and is not answered.
-    pub fn is_asking(&self, id: &DocumentId) -> bool {
-        self.ledger.was_asking(id)
+    /// Whether a paid request for a document may have left and is not answered.
+    pub(crate) fn is_pending(&self, id: &DocumentId) -> bool {
+        self.ledger.run().is_pending(id)
     }
 
     /// A failure, with what running again means once a paid retrieval was requested. `resolved` when
     /// this run had its URL.
     pub fn with_charge_hint(&self, id: &DocumentId, error: Error, resolved: bool) -> Error {
-        if self.ledger.was_asking(id) {
+        if self.ledger.run().is_pending(id) {
             return error
                 .with_cause("a paid retrieval was sent and may have been charged")
                 .with_hint(self.next(id));
@@ -160,7 +160,11 @@ impl Resolver {
         if told || !resolved || !self.provider.charged {
             return error;
         }
-        let Ok((Some(record), kept)) = self.ledger.look(id) else {
+        let Ok(RecordFound {
+            record: Some(record),
+            is_on_disk,
+        }) = self.ledger.find(id)
+        else {
             return error;
         };
         if !matches!(record.state, State::Answered | State::Delivered) {
@@ -174,12 +178,12 @@ impl Resolver {
             let hint = format!("{next}; {}", self.given_up(id));
             return error.with_hint(hint);
         }
-        if !kept {
+        if !is_on_disk {
             return error
                 .with_hint("running again may be charged: this answer could not be recorded");
         }
         let now = self.http.clock().best();
-        let left = record.left(now).filter(|left| left.as_secs() > 0);
+        let left = record.url_time_left(now).filter(|left| left.as_secs() > 0);
         let left = left.map(short_duration);
         let hint = match (error.retryable() && error.code() != Code::ClockSkew, left) {
             (true, Some(left)) if !error.has_own_hint() => {
@@ -200,7 +204,7 @@ impl Resolver {
 
     /// Whether `--allow-recharge` permits another paid retrieval of a document in this run.
     pub fn may_recharge(&self, id: &DocumentId) -> bool {
-        self.provider.charged && self.ledger.may_recharge(id)
+        self.provider.charged && self.ledger.run().may_recharge(id)
     }
 
     /// The paid requests of this run; none where the provider never charges.
@@ -229,7 +233,7 @@ impl Resolver {
                 log::info!("{id} would be refused: see `docfetch ledger list`");
                 Cost::Refuse
             }
-            Verdict::Ask | Verdict::AskAnew | Verdict::AskPermitted => {
+            Verdict::Request | Verdict::RequestAgain | Verdict::RequestPermitted => {
                 log::info!("{id} would ask for a paid retrieval");
                 Cost::Charge
             }
@@ -275,7 +279,7 @@ impl Resolver {
     fn next(&self, id: &DocumentId) -> String {
         format!(
             "look at the bill; then --allow-recharge, or `docfetch ledger forget {}`",
-            self.ledger.called(id)
+            self.ledger.forget_argument(id)
         )
     }
 
@@ -283,7 +287,7 @@ impl Resolver {
     pub(super) fn given_up(&self, id: &DocumentId) -> String {
         format!(
             "--allow-recharge pays for another retrieval, `docfetch ledger forget {}` gives the paid URL up",
-            self.ledger.called(id)
+            self.ledger.forget_argument(id)
         )
     }
 }

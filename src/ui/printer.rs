@@ -11,7 +11,7 @@ use crate::fetch::events::{Progress, Unwatched};
 use crate::fetch::outcome::{Failed, Outcome, Status, Summary};
 use crate::http::presigned::PresignedUrl;
 use crate::manifest::{CheckedFile, VerifySummary};
-use crate::resolve::ledger::inspect::Listed;
+use crate::resolve::ledger::inspect::ListedRecord;
 use crate::resolve::row::Row;
 use crate::sandbox::{Document, Report};
 use crate::secret::{redact, redact_json};
@@ -223,7 +223,7 @@ impl Printer {
     ///
     /// # Errors
     /// When standard output takes no more.
-    pub(crate) fn ledger(&self, records: &[Listed], untrusted: &[Untrusted]) -> Result<()> {
+    pub(crate) fn ledger(&self, records: &[ListedRecord], untrusted: &[Untrusted]) -> Result<()> {
         for Untrusted { path, why, .. } in untrusted {
             log::error!("{} cannot be trusted: {why}", path.display());
         }

@@ -4,7 +4,7 @@ use super::diagnostics::paint;
 use crate::fetch::outcome::{Costs, Summary};
 use crate::manifest::VerifySummary;
 use crate::provider::Resource;
-use crate::resolve::ledger::inspect::Listed;
+use crate::resolve::ledger::inspect::ListedRecord;
 use crate::resolve::ledger::table::State;
 use crate::resolve::row::Row;
 use crate::sandbox::Report;
@@ -206,7 +206,7 @@ pub(super) struct LedgerRow<'a> {
 
 impl<'a> LedgerRow<'a> {
     /// What may be shown of a record.
-    pub(super) fn of(listed: &'a Listed) -> Self {
+    pub(super) fn of(listed: &'a ListedRecord) -> Self {
         let record = &listed.record;
         Self {
             provider: &record.provider,
@@ -214,7 +214,7 @@ impl<'a> LedgerRow<'a> {
             id: &record.id,
             resource: listed.resource.map(Resource::name),
             state: record.state,
-            asked: record.asked,
+            asked: record.requested,
             expires: record.expires(),
         }
     }
@@ -223,21 +223,21 @@ impl<'a> LedgerRow<'a> {
 /// Records of the ledger: a table that is `width` wide, or fields with tabs between them. What a narrow
 /// terminal has no room for is left out, the id last.
 pub(super) fn ledger(
-    records: &[Listed],
+    records: &[ListedRecord],
     now: Timestamp,
     width: Option<usize>,
     color: bool,
 ) -> Vec<String> {
     let time = |time: Timestamp| format!("{time:.0}");
-    let kind = |listed: &Listed| listed.resource.map_or("-", Resource::name);
+    let kind = |listed: &ListedRecord| listed.resource.map_or("-", Resource::name);
     let Some(width) = width else {
-        let fields = |listed: &Listed| {
+        let fields = |listed: &ListedRecord| {
             let record = &listed.record;
             let expires = record.expires().map(time).unwrap_or_default();
             let texts = [
                 &record.id,
                 state(record.state),
-                &time(record.asked),
+                &time(record.requested),
                 &expires,
                 &record.provider,
                 kind(listed),
@@ -248,12 +248,12 @@ pub(super) fn ledger(
     };
     let rows = records.iter().map(|listed| {
         let record = &listed.record;
-        let lives = match (record.expires(), record.left(now)) {
+        let lives = match (record.expires(), record.url_time_left(now)) {
             (None, _) => "-".to_owned(),
             (_, None) => "past end".to_owned(),
             (_, Some(left)) => short_duration(left),
         };
-        let asked = time(record.asked).replace('T', " ");
+        let asked = time(record.requested).replace('T', " ");
         [
             printable(&record.id).into_owned(),
             state(record.state).to_owned(),

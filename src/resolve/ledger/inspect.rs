@@ -1,68 +1,69 @@
-//! The ledger as a whole: all its records, and giving one up.
+//! The ledger as the user sees it: `docfetch ledger list` and `docfetch ledger forget`.
 
+use super::record_names::{DOING, LOCK_WAIT, account_part, invalid, is_about};
 use super::table::{Record, State};
-use super::{MOMENT, NONSENSE, of_document};
 use crate::error::{Code, Result};
 use crate::model::DocumentId;
 use crate::provider::{self, Resource};
-use crate::state::records::{Fault, LEDGER, StateFolder, Untrusted};
+use crate::state::records::{LEDGER, StateFolder, Untrusted};
 use crate::text::short_duration;
 use jiff::Timestamp;
 use std::time::Duration;
 
-/// A record of the ledger.
+/// A record of the ledger, for a list.
 #[derive(Clone, Debug)]
-pub(crate) struct Listed {
-    /// What is recorded.
+pub(crate) struct ListedRecord {
+    /// The record.
     pub record: Record,
-    /// The kind of the document; none where the provider has no kinds.
+    /// The kind of its document; none where the provider has no kinds.
     pub resource: Option<Resource>,
 }
 
-/// Which records are meant.
+/// Which records a command is about.
 #[derive(Clone, Debug)]
-pub(crate) struct Wanted {
-    /// Those of this document,
+pub(crate) struct RecordQuery {
+    /// The document's id.
     pub id: DocumentId,
-    /// of this provider, by its name,
+    /// The provider's name; none for every provider.
     pub provider: Option<String>,
-    /// of these kinds,
+    /// The kinds that the document may be of.
     pub resources: Vec<Resource>,
-    /// and of this API base, without a slash at its end.
+    /// The base URL of the API, without a slash at its end; none for every base.
     pub base: Option<String>,
 }
 
-/// A record that is meant.
+/// A record that matches a [`RecordQuery`].
 #[derive(Clone, Debug)]
-pub(crate) struct Found {
+pub(crate) struct MatchingRecord {
     /// Its name in the state folder.
     name: String,
-    /// The kind of the document.
+    /// The kind of its document.
     pub resource: Resource,
-    /// What is recorded; none where that cannot be trusted.
+    /// The record; none when it cannot be trusted.
     pub record: Option<Record>,
 }
 
-impl Found {
-    /// What tells the accounts of records apart: a fingerprint.
+impl MatchingRecord {
+    /// The fingerprint of the record's account.
     pub(crate) fn account(&self) -> &str {
-        self.name.split('-').next().unwrap_or_default()
+        account_part(&self.name)
     }
 }
 
-/// All records, of every account, the oldest first, and those that cannot be trusted.
+/// All records of every account, the oldest first, and the records that cannot be trusted. An
+/// `attempting` record that no process has locked is told as `doubtful`.
 ///
 /// # Errors
 /// [`Code::LocalIo`] when the folder cannot be read.
-pub(crate) async fn list(state: &StateFolder) -> Result<(Vec<Listed>, Vec<Untrusted>)> {
+pub(crate) async fn list(state: &StateFolder) -> Result<(Vec<ListedRecord>, Vec<Untrusted>)> {
     let records = state.records(LEDGER);
     let (mut found, mut untrusted) = (Vec::new(), Vec::new());
     for name in records.names()? {
         let mut read = records.read::<Record>(&name);
         if matches!(&read, Ok(Some(record)) if record.state == State::Attempting)
-            && let Ok(mut held) = records.hold(&name, Duration::ZERO, "asking").await
+            && let Ok(mut held) = records.hold(&name, Duration::ZERO, DOING).await
         {
-            // A process that asks holds the record: none does, and the record does not change any more.
+            // No process has the record locked, so it does not change any more.
             read = held.read::<Record>();
             if let Ok(Some(record)) = &mut read
                 && record.state == State::Attempting
@@ -71,58 +72,52 @@ pub(crate) async fn list(state: &StateFolder) -> Result<(Vec<Listed>, Vec<Untrus
             }
         }
         match read {
-            Ok(Some(record)) if !record.is_valid() => untrusted.push(Untrusted {
-                path: records.path(&name)?,
-                why: NONSENSE.to_owned(),
-                fault: Fault::Record,
-            }),
-            Ok(record) => found.extend(record.map(|record| Listed {
-                resource: resource(&name, &record),
+            Ok(Some(record)) if !record.is_valid() => {
+                untrusted.push(invalid(records.path(&name)?));
+            }
+            Ok(record) => found.extend(record.map(|record| ListedRecord {
+                resource: resource_of(&name, &record),
                 record,
             })),
             Err(wrong) => untrusted.push(wrong),
         }
     }
-    found.sort_by_key(|listed| listed.record.asked);
+    found.sort_by_key(|listed| listed.record.requested);
     Ok((found, untrusted))
 }
 
 /// The kind of a record's document, by the record's name.
-fn resource(name: &str, record: &Record) -> Option<Resource> {
+fn resource_of(name: &str, record: &Record) -> Option<Resource> {
     let id = DocumentId::parse(&record.id, None).ok()?;
     let mut kinds = provider::all().into_iter().filter_map(|known| {
         let resource = known.resource?;
         (known.name == record.provider).then_some(resource)
     });
-    kinds.find(|kind| is_of(name, *kind, &id))
+    kinds.find(|kind| is_about(name, *kind, &id))
 }
 
-fn is_of(name: &str, resource: Resource, id: &DocumentId) -> bool {
-    let document = name.split_once('-').map(|(_, document)| document);
-    document == Some(of_document(resource, id).as_str())
-}
-
-/// The records that are `wanted`. One that cannot be trusted may be of any provider and base.
+/// The records that match. A record that cannot be trusted may be of any provider and base, so it
+/// matches by its document alone.
 ///
 /// # Errors
 /// [`Code::LocalIo`] when the folder cannot be read.
-pub(crate) fn find(state: &StateFolder, wanted: &Wanted) -> Result<Vec<Found>> {
+pub(crate) fn find(state: &StateFolder, query: &RecordQuery) -> Result<Vec<MatchingRecord>> {
     let records = state.records(LEDGER);
     let mut found = Vec::new();
     for name in records.names()? {
-        let mut kinds = wanted.resources.iter().copied();
-        let Some(resource) = kinds.find(|kind| is_of(&name, *kind, &wanted.id)) else {
+        let mut kinds = query.resources.iter().copied();
+        let Some(resource) = kinds.find(|kind| is_about(&name, *kind, &query.id)) else {
             continue;
         };
         let record = records.read::<Record>(&name).ok().flatten();
         let other = record.as_ref().is_some_and(|record| {
-            let provider = wanted.provider.as_ref();
-            let base = wanted.base.as_ref();
+            let provider = query.provider.as_ref();
+            let base = query.base.as_ref();
             provider.is_some_and(|name| *name != record.provider)
                 || base.is_some_and(|base| *base != record.base)
         });
         if !other {
-            found.push(Found {
+            found.push(MatchingRecord {
                 name,
                 resource,
                 record,
@@ -132,21 +127,21 @@ pub(crate) fn find(state: &StateFolder, wanted: &Wanted) -> Result<Vec<Found>> {
     Ok(found)
 }
 
-/// Gives a record up.
+/// Removes a record, and warns when its URL is alive.
 ///
 /// # Errors
-/// [`Code::Busy`] while another process asks for the document, [`Code::LocalIo`].
-pub(crate) async fn forget(state: &StateFolder, found: &Found) -> Result<()> {
+/// [`Code::Busy`] while another process has the record locked, [`Code::LocalIo`] when it cannot be
+/// removed.
+pub(crate) async fn forget(state: &StateFolder, found: &MatchingRecord) -> Result<()> {
     let records = state.records(LEDGER);
-    let what = "asking for this document";
-    let held = records.hold(&found.name, MOMENT, what).await;
+    let held = records.hold(&found.name, LOCK_WAIT, DOING).await;
     if let Err(error) = &held
         && error.code() == Code::Busy
     {
         return Err(error.clone());
     }
     if let Ok(Some(record)) = records.read::<Record>(&found.name)
-        && let Some(left) = record.left(Timestamp::now())
+        && let Some(left) = record.url_time_left(Timestamp::now())
     {
         let left = short_duration(left);
         log::warn!("its URL, which is forgotten as well, would have lived for {left}");

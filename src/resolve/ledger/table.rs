@@ -1,26 +1,31 @@
-//! How a paid retrieval stands, what a run may do then, and what happens to it.
+//! The rules of the ledger: what a run may do with a record ([`verdict`]), and how each event changes a
+//! record ([`record_after`]).
 //!
-//! | state | what is known | it has a URL | its URL expired, or it has none |
+//! What a run may do:
+//!
+//! | state | what is known | the record has a URL | its URL expired, or it has none |
 //! | --- | --- | --- | --- |
-//! | no record | nothing was charged | | ask |
+//! | no record | nothing was charged | | request |
 //! | `attempting` | a request may have left, and its process is gone | | refuse |
-//! | `doubtful` | a request left, and was not answered with a URL | | refuse |
-//! | `answered` | a URL came, the document has not been delivered | use it | refuse |
-//! | `delivered` | the document was delivered | use it | ask, and say so: it is a new retrieval; refuse when part of it is here: that retrieval has begun |
+//! | `doubtful` | a request left, and the answer had no URL or did not come | | refuse |
+//! | `answered` | a URL came; the document was not delivered | use the URL | refuse |
+//! | `delivered` | the document was delivered | use the URL | refuse when a part of the document is on disk: a retrieval has begun; else request a new retrieval, and say so |
 //!
-//! A URL expired when the storage said so: clocks decide nothing. One that is past its end as far as
-//! clocks know is used *on trial*: the storage is asked once. A dry run asks nothing, and takes such a
-//! URL as expired. `--allow-recharge` turns *refuse* into *ask*, once a document and run; it also asks
-//! in place of a URL that the storage refused in this run. The states follow the retrieval:
+//! A URL has expired when the storage said so. Clocks decide nothing: a URL past its end is used *on
+//! trial*, with a single request to the storage. Only a dry run, which sends nothing, takes a URL past its
+//! end as expired. `--allow-recharge` turns *refuse* into *request*, once for each document and run. The
+//! flag also permits a request when the storage refused the recorded URL in this run.
 //!
-//! | event | before | after |
+//! How events change a record:
+//!
+//! | event | state before | state after |
 //! | --- | --- | --- |
-//! | about to be sent | any | `attempting`, on disk before the first byte leaves |
-//! | it never left, or was answered without a charge | `attempting` | what was there before |
-//! | not answered, or with a failure or without a URL | `attempting` | `doubtful` |
-//! | answered with a URL | `attempting` | `answered`, on disk before the document is asked for |
+//! | a request is about to leave | any | `attempting`; on disk before the first byte leaves |
+//! | the request never left, or the answer was no charge | `attempting` | the record before the request |
+//! | no answer, a failure, or an answer without a URL | `attempting` | `doubtful` |
+//! | the answer has a URL | `attempting` | `answered`; on disk before the request to the storage |
 //! | the document is published, or its URL printed | `answered` | `delivered` |
-//! | the storage says that the URL expired | `answered`, `delivered` | the same, its URL expired |
+//! | the storage says that the URL expired | `answered`, `delivered` | the same; its URL expired |
 
 use crate::http::presigned::PresignedUrl;
 use crate::model::DocumentId;
@@ -30,64 +35,65 @@ use serde::{Deserialize, Serialize};
 use std::time::Duration;
 use url::Url;
 
-/// The form of the records.
+/// The version of the records' format.
 const VERSION: u8 = 1;
 
-/// How a paid retrieval stands.
+/// The state of a paid retrieval.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum State {
-    /// A process is sending the request; when none is, that process was stopped.
+    /// A process is sending the request. When none has the record locked, that process died.
     Attempting,
-    /// A URL came; the document was not delivered yet.
+    /// A URL came; the document is not delivered yet.
     Answered,
     /// The document was delivered.
     Delivered,
-    /// It was asked for, and not answered with a URL.
+    /// The request left, and no answer brought a URL.
     Doubtful,
 }
 
-/// What is recorded of one document's retrieval.
+/// The record of one document's retrieval.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Record {
     version: u8,
     /// The provider's name.
     pub provider: String,
-    /// Where its API lives.
+    /// The base URL of its API, without a slash at its end.
     pub base: String,
-    /// The document.
+    /// The document's id.
     pub id: String,
-    /// How it stands.
+    /// The state of the retrieval.
     pub state: State,
-    /// When it was asked for, by the servers' clock.
-    pub asked: Timestamp,
-    /// What came of it.
-    answer: Option<Answer>,
+    /// When it was requested, by the servers' clock.
+    #[serde(rename = "asked")]
+    pub requested: Timestamp,
+    /// The answer, where it brought a URL.
+    answer: Option<RecordedUrl>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Answer {
+struct RecordedUrl {
     #[serde(with = "kept")]
     url: Secret,
-    /// By the servers' clock.
+    /// The end of its lifetime, by the servers' clock, where that is known.
     expires: Option<Timestamp>,
-    /// Whether the storage said that it expired.
+    /// Whether the storage said that the URL expired.
     #[serde(rename = "over")]
     expired: bool,
 }
 
-/// What happens to a retrieval.
+/// An event in a retrieval.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Event<'a> {
-    /// It is about to be sent.
+    /// The request is about to leave.
     Sending,
-    /// It never left, or was answered without a charge.
+    /// The request never left, or the answer says that the provider charged nothing.
     NotCharged,
-    /// It was not answered, or not with a URL.
+    /// The request left, and no answer brought a URL.
     Unanswered,
-    /// A URL came.
+    /// The answer brought this URL.
     Answered(&'a PresignedUrl),
-    /// The document was published, or its URL printed: by this URL, or by the one recorded.
+    /// The document was published, or its URL printed: by this URL; by the recorded one if none is given.
     Delivered(Option<&'a PresignedUrl>),
     /// The storage says that this URL expired.
     Expired(&'a PresignedUrl),
@@ -96,35 +102,35 @@ pub(crate) enum Event<'a> {
 /// What a run may do.
 #[derive(Debug)]
 pub(crate) enum Verdict {
-    /// Ask: nothing is recorded that was charged.
-    Ask,
-    /// Ask, and say so: the document was delivered before.
-    AskAnew,
-    /// Ask, and say so: the user permits another charge.
-    AskPermitted,
-    /// Use the URL of an earlier answer.
+    /// Request a retrieval: the ledger knows of no charge.
+    Request,
+    /// Request a new retrieval, and say so: the document was delivered before.
+    RequestAgain,
+    /// Request another retrieval, and say so: the user permits another charge.
+    RequestPermitted,
+    /// Use the recorded URL.
     Use(PresignedUrl),
-    /// Do not ask: this state would be charged again.
+    /// Send no request: after this state, a request may be charged a second time.
     Refuse(State),
 }
 
-/// What a run knows when it asks for a verdict.
+/// What a run knows when it needs a URL.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct RetrievalRequest<'a> {
-    /// Whether part of the document is here already.
+    /// Whether a part of the document is on disk.
     pub begun: bool,
-    /// Whether `--allow-recharge` still counts.
+    /// Whether `--allow-recharge` permits another charge for this document.
     pub permitted: bool,
-    /// A URL that the storage refused in this run, though it has not expired.
+    /// A URL that the storage refused in this run, for another reason than its end.
     pub refused: Option<&'a PresignedUrl>,
-    /// The time of a dry run: it asks no storage, and takes a URL past its end as expired.
+    /// The time of a dry run, which takes a URL past its end as expired.
     pub dry_run_at: Option<Timestamp>,
 }
 
-/// The first table.
+/// What a run may do: the first table above.
 pub(crate) fn verdict(record: Option<&Record>, request: RetrievalRequest<'_>) -> Verdict {
     let Some(record) = record else {
-        return Verdict::Ask;
+        return Verdict::Request;
     };
     let refused = request.refused.is_some_and(|url| record.has(url));
     let url = record.url();
@@ -133,46 +139,48 @@ pub(crate) fn verdict(record: Option<&Record>, request: RetrievalRequest<'_>) ->
         (State::Answered | State::Delivered, Some(url)) if !(refused && request.permitted) => {
             Verdict::Use(url)
         }
-        (State::Delivered, None) if !request.begun => Verdict::AskAnew,
-        _ if request.permitted => Verdict::AskPermitted,
+        (State::Delivered, None) if !request.begun => Verdict::RequestAgain,
+        _ if request.permitted => Verdict::RequestPermitted,
         (state, _) => Verdict::Refuse(state),
     }
 }
 
-/// What a record is about.
+/// What a record belongs to.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct About<'a> {
+pub(crate) struct RecordKey<'a> {
     /// The provider's name.
     pub provider: &'a str,
-    /// Where its API lives.
+    /// The base URL of its API, without a slash at its end.
     pub base: &'a str,
-    /// The document.
+    /// The document's id.
     pub id: &'a DocumentId,
 }
 
 impl Record {
     /// A retrieval that is about to be sent.
-    fn attempting(about: About<'_>, now: Timestamp) -> Self {
+    fn attempting(key: RecordKey<'_>, now: Timestamp) -> Self {
         Self {
             version: VERSION,
-            provider: about.provider.to_owned(),
-            base: about.base.to_owned(),
-            id: about.id.as_str().to_owned(),
+            provider: key.provider.to_owned(),
+            base: key.base.to_owned(),
+            id: key.id.as_str().to_owned(),
             state: State::Attempting,
-            asked: now,
+            requested: now,
             answer: None,
         }
     }
 
-    /// When its URL expires or was found expired, by the servers' clock.
+    /// When its URL expires, or when the storage said that the URL expired; by the servers' clock.
     pub(crate) fn expires(&self) -> Option<Timestamp> {
         self.answer.as_ref()?.expires
     }
 
-    /// Its URL, unless the storage said that it expired.
+    /// Its URL, unless the storage said that the URL expired.
     fn url(&self) -> Option<PresignedUrl> {
         let answer = self.answer.as_ref().filter(|answer| !answer.expired)?;
-        let since = Timestamp::now().duration_since(self.asked).unsigned_abs();
+        let since = Timestamp::now()
+            .duration_since(self.requested)
+            .unsigned_abs();
         let url = Url::parse(answer.url.expose()).ok()?;
         Some(PresignedUrl::recorded(url, answer.expires, since))
     }
@@ -182,13 +190,13 @@ impl Record {
         known == Some(url.expose().as_str())
     }
 
-    /// How long its URL lives at `now`, where that is known.
-    pub(crate) fn left(&self, now: Timestamp) -> Option<Duration> {
+    /// How long its URL lives on from `now`, where that is known.
+    pub(crate) fn url_time_left(&self, now: Timestamp) -> Option<Duration> {
         let left = self.expires()?.duration_since(now);
         Duration::try_from(left).ok().filter(|left| !left.is_zero())
     }
 
-    /// Whether it could have been written by this program.
+    /// Whether docfetch can have written this record.
     pub(crate) fn is_valid(&self) -> bool {
         let with_url = matches!(self.state, State::Answered | State::Delivered);
         let url = self
@@ -198,12 +206,12 @@ impl Record {
         self.version == VERSION && matches!(url, Some(Ok(_))) == with_url
     }
 
-    /// Whether it could have been written by this program for `id`.
-    pub(crate) fn makes_sense(&self, id: &DocumentId) -> bool {
+    /// Whether docfetch can have written this record for `id`.
+    pub(crate) fn is_valid_for(&self, id: &DocumentId) -> bool {
         self.is_valid() && self.id == id.as_str()
     }
 
-    fn with(self, state: State, answer: Option<Answer>) -> Self {
+    fn with(self, state: State, answer: Option<RecordedUrl>) -> Self {
         Self {
             state,
             answer,
@@ -212,23 +220,24 @@ impl Record {
     }
 }
 
-/// The second table: what becomes of `current` at `now`; `before` was there before it was asked for.
-pub(crate) fn after(
-    about: About<'_>,
+/// The record after an event at the time `now`: the second table above. `current` is the record before the
+/// event, `before` the one before the request that is under way.
+pub(crate) fn record_after(
+    key: RecordKey<'_>,
     current: Option<Record>,
     before: Option<Record>,
     event: Event<'_>,
     now: Timestamp,
 ) -> Option<Record> {
     if let Event::Sending = event {
-        return Some(Record::attempting(about, now));
+        return Some(Record::attempting(key, now));
     }
     let record = current?;
     match (event, record.state) {
         (Event::NotCharged, State::Attempting) => before,
         (Event::Unanswered, State::Attempting) => Some(record.with(State::Doubtful, None)),
         (Event::Answered(url), State::Attempting) => {
-            let answer = Answer {
+            let answer = RecordedUrl {
                 url: Secret::unlisted(url.expose().as_str()),
                 expires: url.expires,
                 expired: false,
@@ -240,7 +249,7 @@ pub(crate) fn after(
             Some(record.with(State::Delivered, answer))
         }
         (Event::Expired(url), state @ (State::Answered | State::Delivered)) if record.has(url) => {
-            let answer = record.answer.clone().map(|answer| Answer {
+            let answer = record.answer.clone().map(|answer| RecordedUrl {
                 expires: Some(answer.expires.map_or(now, |end| end.min(now))),
                 expired: true,
                 ..answer
@@ -265,8 +274,8 @@ mod tests {
         DocumentId::parse("00f2", None).unwrap()
     }
 
-    fn about(id: &DocumentId) -> About<'_> {
-        About {
+    fn key(id: &DocumentId) -> RecordKey<'_> {
+        RecordKey {
             provider: "onecodex",
             base: "https://api.example",
             id,
@@ -277,32 +286,32 @@ mod tests {
         let has_url = matches!(state, State::Answered | State::Delivered);
         Record {
             state,
-            answer: has_url.then(|| Answer {
+            answer: has_url.then(|| RecordedUrl {
                 url: Secret::new(URL),
                 expires: Some(NOW + HOUR),
                 expired,
             }),
-            ..Record::attempting(about(&id()), NOW)
+            ..Record::attempting(key(&id()), NOW)
         }
     }
 
     fn shown(verdict: &Verdict) -> &'static str {
         match verdict {
-            Verdict::Ask => "ask",
-            Verdict::AskAnew => "ask, said",
-            Verdict::AskPermitted => "ask, permitted",
+            Verdict::Request => "request",
+            Verdict::RequestAgain => "request, said",
+            Verdict::RequestPermitted => "request, permitted",
             Verdict::Use(_) => "use",
             Verdict::Refuse(_) => "refuse",
         }
     }
 
     #[test]
-    fn the_first_table() {
-        let permitted = "ask, permitted";
+    fn each_state_permits_what_the_first_table_says() {
+        let permitted = "request, permitted";
         let table = [
             // record, whether its URL expired, whether part is here: without the flag, with it
-            (None, true, false, "ask", "ask"),
-            (None, true, true, "ask", "ask"),
+            (None, true, false, "request", "request"),
+            (None, true, true, "request", "request"),
             (Some(State::Attempting), true, false, "refuse", permitted),
             (Some(State::Attempting), true, true, "refuse", permitted),
             (Some(State::Doubtful), true, false, "refuse", permitted),
@@ -317,8 +326,8 @@ mod tests {
                 Some(State::Delivered),
                 true,
                 false,
-                "ask, said",
-                "ask, said",
+                "request, said",
+                "request, said",
             ),
             (Some(State::Delivered), true, true, "refuse", permitted),
         ];
@@ -342,7 +351,10 @@ mod tests {
 
     #[test]
     fn clocks_decide_nothing_but_in_a_dry_run() {
-        for (state, planned) in [(State::Answered, "refuse"), (State::Delivered, "ask, said")] {
+        for (state, planned) in [
+            (State::Answered, "refuse"),
+            (State::Delivered, "request, said"),
+        ] {
             let record = record(state, false);
             let Verdict::Use(mut url) = verdict(Some(&record), RetrievalRequest::default()) else {
                 panic!("{state:?}");
@@ -370,7 +382,7 @@ mod tests {
         for state in [State::Answered, State::Delivered] {
             let record = record(state, false);
             for (url, permitted, then) in [
-                (&this, true, "ask, permitted"),
+                (&this, true, "request, permitted"),
                 (&this, false, "use"),
                 (&other, true, "use"),
             ] {
@@ -385,7 +397,7 @@ mod tests {
     }
 
     #[test]
-    fn the_second_table() {
+    fn each_event_changes_the_record_as_the_second_table_says() {
         let id = id();
         let presigned = |text: &str| PresignedUrl::new(Url::parse(text).unwrap(), Some(NOW + HOUR));
         let (one, other) = (presigned(URL), presigned("https://s.example/2"));
@@ -398,7 +410,7 @@ mod tests {
         ] {
             let current = from.map(|state| record(state, false));
             let before = Some(record(State::Delivered, true));
-            let to = |event| after(about(&id), current.clone(), before.clone(), event, NOW);
+            let to = |event| record_after(key(&id), current.clone(), before.clone(), event, NOW);
             let state = |event| to(event).map(|record| record.state);
             let attempting = |to| {
                 if from == Some(State::Attempting) {

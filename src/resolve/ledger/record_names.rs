@@ -1,0 +1,48 @@
+//! How the ledger's records are named, how long a process waits for one, and what an invalid one is.
+
+use crate::fingerprint::fingerprint;
+use crate::model::DocumentId;
+use crate::provider::Resource;
+use crate::state::records::{Fault, Untrusted};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// How long to wait for a lock that its holder needs for a moment only.
+pub(super) const LOCK_WAIT: Duration = Duration::from_secs(2);
+/// What a process does that has a record locked, for the error of a process that waits for it.
+pub(super) const DOING: &str = "asking for this document";
+
+/// The name of a record: the fingerprint of the account, then that of the document. So a record can be
+/// found by its document alone.
+pub(super) fn record_name(account: &str, resource: Resource, id: &DocumentId) -> String {
+    format!("{account}-{}", document_part(resource, id))
+}
+
+/// The fingerprint of the account in a record's name.
+pub(super) fn account_part(name: &str) -> &str {
+    name.split('-').next().unwrap_or_default()
+}
+
+/// Whether a record of this name is about the document `id` of this kind.
+pub(super) fn is_about(name: &str, resource: Resource, id: &DocumentId) -> bool {
+    let document = name.split_once('-').map(|(_, document)| document);
+    document == Some(document_part(resource, id).as_str())
+}
+
+/// The names of documents have no kind in them: the first version of docfetch knew documents only.
+fn document_part(resource: Resource, id: &DocumentId) -> String {
+    let id = id.as_str().as_bytes();
+    match resource {
+        Resource::Documents => fingerprint(&[id]),
+        other => fingerprint(&[other.name().as_bytes(), id]),
+    }
+}
+
+/// The record at `path` cannot have been written by docfetch.
+pub(super) fn invalid(path: PathBuf) -> Untrusted {
+    Untrusted {
+        path,
+        why: "it makes no sense".to_owned(),
+        fault: Fault::Record,
+    }
+}
