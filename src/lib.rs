@@ -21,9 +21,20 @@
 //!
 //! [`sandbox`] stands beside them and imports layer 0 only.
 
+#![cfg_attr(
+    not(feature = "cli"),
+    allow(
+        dead_code,
+        unused_imports,
+        reason = "the binary uses more of these modules than the library offers"
+    )
+)]
+
 mod active_time;
+#[cfg(feature = "cli")]
 #[doc(hidden)]
 pub mod cli;
+#[cfg(feature = "cli")]
 mod commands;
 mod config;
 mod error;
@@ -34,7 +45,9 @@ mod http;
 #[doc(hidden)]
 pub mod internals;
 mod interrupt;
+#[cfg(feature = "cli")]
 mod manifest;
+#[cfg(feature = "cli")]
 mod mirror;
 mod model;
 mod mutex;
@@ -44,6 +57,7 @@ pub mod sandbox;
 mod secret;
 mod state;
 mod text;
+#[cfg(feature = "cli")]
 mod ui;
 
 pub use config::settings::{Connection, ProxySettings, RateLimit, RootCertificates};
