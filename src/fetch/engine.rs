@@ -432,7 +432,7 @@ impl<'a> Work<'a> {
         }
         let opening = Partial::open(folder, &key, fetcher.options.patience, true);
         match self.interrupt.or(opening).await {
-            Ok(partial) if partial.published().is_some() => {
+            Ok(partial) if partial.publication().is_some() => {
                 self.is_published(&partial).await?;
                 partial.discard()
             }
@@ -449,12 +449,12 @@ impl<'a> Work<'a> {
     /// Takes note of what other processes made of the partial.
     async fn is_published(&mut self, partial: &Partial) -> Result<()> {
         let naming = async {
-            let naming = self.destination.adopt_publication(partial.published());
+            let naming = self.destination.adopt_publication(partial.publication());
             naming.await;
             Ok(())
         };
         self.interrupt.or(naming).await?;
-        if partial.published().is_some_and(Publication::is_finished) {
+        if partial.publication().is_some_and(Publication::is_finished) {
             self.attempts.delivered().await;
         }
         Ok(())

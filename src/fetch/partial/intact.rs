@@ -1,11 +1,11 @@
-//! Whether what an earlier run left is as it was written.
+//! Checks the bytes that an earlier run left against the CRCs in the sidecar.
 //!
-//! A copy of a partial can be torn, a disk can lie about what it synced, and a file can have holes. So
-//! all bytes are read and compared with their CRCs before the first of them is believed, in a thread of
-//! their own: other documents go on meanwhile.
+//! A copy of a partial can be incomplete, a disk can report a sync that it did not do, and a file can
+//! have holes. So every byte is read and compared before a run resumes the partial. A thread of its own
+//! does that, because other documents are transferred meanwhile.
 
 use crate::fetch::events::Watcher;
-use crate::fetch::partial::extents::{Extents, Noted, crc, shown};
+use crate::fetch::partial::extents::{ExtentNote, Extents, crc_text, new_crc};
 use crate::state::files::read_piece;
 use crc_fast::Digest;
 use std::fs::File;
@@ -16,108 +16,110 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::oneshot;
 
-/// So many bytes are read at once.
-const PIECE: usize = 256 << 10;
-/// No more bytes than these are read without a thread: that takes less than a millisecond.
-const FEW: u64 = 1 << 20;
-/// How often the watcher is told.
-const TELL: Duration = Duration::from_millis(200);
+/// How many bytes one read takes.
+const READ_BUFFER_BYTES: usize = 256 << 10;
+/// A check of at most so many bytes needs no thread: it takes less than a millisecond.
+const MAX_BYTES_WITHOUT_THREAD: u64 = 1 << 20;
+/// The time between two calls of the watcher.
+const WATCHER_INTERVAL: Duration = Duration::from_millis(200);
 
-/// A check under way.
+/// A check that a thread runs and its caller can cancel.
 #[derive(Debug, Default)]
 struct Check {
     /// How many bytes were read.
-    done: AtomicU64,
-    given_up: AtomicBool,
+    read: AtomicU64,
+    is_cancelled: AtomicBool,
 }
 
-/// Gives a check up when its owner does.
-struct Owner(Arc<Check>);
+/// Cancels the check when its caller is dropped.
+struct CancelOnDrop(Arc<Check>);
 
-impl Drop for Owner {
+impl Drop for CancelOnDrop {
     fn drop(&mut self) {
-        self.0.given_up.store(true, Ordering::Relaxed);
+        self.0.is_cancelled.store(true, Ordering::Relaxed);
     }
 }
 
-/// What of the `noted` extents is in `file` as it was written.
+/// Returns the extents that `notes` describe, as far as `file` holds their bytes unchanged. `watcher`
+/// sees the progress of a check that takes long.
 ///
 /// # Errors
-/// When it cannot be read.
-pub(crate) async fn intact(
+/// The system's error, when `file` cannot be read.
+pub(super) async fn intact_extents(
     file: Arc<File>,
-    noted: Vec<Noted>,
+    notes: Vec<ExtentNote>,
     watcher: &mut dyn Watcher,
 ) -> io::Result<Extents> {
-    let total = noted.iter().map(|noted| noted.end() - noted.start).sum();
+    let total = notes.iter().map(|note| note.end() - note.start).sum();
     let check = Arc::new(Check::default());
-    if total <= FEW {
-        return check.run(&file, noted);
+    if total <= MAX_BYTES_WITHOUT_THREAD {
+        return check.run(&file, notes);
     }
-    let owner = Owner(Arc::clone(&check));
-    let (sender, mut ended) = oneshot::channel();
-    let (in_thread, copy) = (Arc::clone(&file), noted.clone());
+    let caller = CancelOnDrop(Arc::clone(&check));
+    let (sender, mut result) = oneshot::channel();
+    let (file_in_thread, notes_in_thread) = (Arc::clone(&file), notes.clone());
     let run = move || {
-        let _ = sender.send(check.run(&in_thread, copy));
+        let _ = sender.send(check.run(&file_in_thread, notes_in_thread));
     };
     if std::thread::Builder::new().spawn(run).is_err() {
-        return owner.0.run(&file, noted); // no thread is left
+        return caller.0.run(&file, notes); // the system allows no further thread
     }
     loop {
-        match tokio::time::timeout(TELL, &mut ended).await {
-            Ok(ended) => {
-                let lost = |_| io::Error::other("the thread that checks it ended");
-                return ended.map_err(lost)?;
+        match tokio::time::timeout(WATCHER_INTERVAL, &mut result).await {
+            Ok(result) => {
+                let no_result = |_| io::Error::other("the thread that checks it ended");
+                return result.map_err(no_result)?;
             }
-            Err(_) => watcher.checking(owner.0.done.load(Ordering::Relaxed), total),
+            Err(_) => watcher.checking(caller.0.read.load(Ordering::Relaxed), total),
         }
     }
 }
 
 impl Check {
-    fn run(&self, file: &File, noted: Vec<Noted>) -> io::Result<Extents> {
+    fn run(&self, file: &File, notes: Vec<ExtentNote>) -> io::Result<Extents> {
         let length = file.metadata()?.len();
         let mut failed = None;
-        let extents = Extents::restore(noted, |range, noted| {
+        let extents = Extents::restore(notes, |range, expected| {
             let bytes = range.end - range.start;
-            let read = match failed {
+            let crc = match failed {
                 Some(_) => return None,
                 None if range.end > length => None,
                 None => self
-                    .read(file, range)
+                    .crc_of(file, range)
                     .map_err(|error| failed = Some(error))
                     .ok(),
             };
-            let is_right = |crc: &Digest| noted.is_none_or(|noted| noted == shown(crc.finalize()));
-            let right = read.filter(is_right);
-            if right.is_none() {
+            let is_expected =
+                |crc: &Digest| expected.is_none_or(|expected| expected == crc_text(crc.finalize()));
+            let intact = crc.filter(is_expected);
+            if intact.is_none() {
                 log::info!("{bytes} bytes of the partial are not as they were written");
             }
-            right
+            intact
         });
         failed.map_or(Ok(extents), Err)
     }
 
-    fn read(&self, file: &File, mut range: Range<u64>) -> io::Result<Digest> {
-        let mut buffer = vec![0; PIECE];
-        let mut crc = crc();
+    fn crc_of(&self, file: &File, mut range: Range<u64>) -> io::Result<Digest> {
+        let mut buffer = vec![0; READ_BUFFER_BYTES];
+        let mut crc = new_crc();
         while range.start < range.end {
-            if self.given_up.load(Ordering::Relaxed) {
+            if self.is_cancelled.load(Ordering::Relaxed) {
                 return Err(io::ErrorKind::Interrupted.into());
             }
-            let piece = read_piece(file, range.clone(), &mut buffer)?;
-            crc.update(piece);
-            range.start += piece.len() as u64;
-            self.done.fetch_add(piece.len() as u64, Ordering::Relaxed);
+            let bytes = read_piece(file, range.clone(), &mut buffer)?;
+            crc.update(bytes);
+            range.start += bytes.len() as u64;
+            self.read.fetch_add(bytes.len() as u64, Ordering::Relaxed);
         }
         Ok(crc)
     }
 }
 
-/// The CRC of these bytes of a file.
+/// Reads `range` of `file` and returns its CRC.
 ///
 /// # Errors
-/// When they cannot be read.
-pub(crate) fn crc_of(file: &File, range: Range<u64>) -> io::Result<u64> {
-    Ok(Check::default().read(file, range)?.finalize())
+/// The system's error, when the range cannot be read.
+pub(super) fn crc_of(file: &File, range: Range<u64>) -> io::Result<u64> {
+    Ok(Check::default().crc_of(file, range)?.finalize())
 }

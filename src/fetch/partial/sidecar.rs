@@ -1,12 +1,12 @@
-//! The sidecar of a partial: which representation its bytes belong to, and which of them are there. It
-//! never holds a URL.
+//! The sidecar of a partial: which representation its bytes belong to, and which bytes there are. A
+//! sidecar never holds a URL.
 //!
-//! It is written in one of two places of its file in turn, each sealed by a CRC, so that one that is
-//! torn by a power failure leaves the other one.
+//! The file has two slots of a fixed size. Each version of the sidecar goes into the slot that the
+//! version before did not use, with a CRC. So a power failure during a write leaves the other version.
 
 use crate::error::{Error, Result};
 use crate::fetch::entity::StorageNames;
-use crate::fetch::partial::extents::{self, Noted};
+use crate::fetch::partial::extents::{ExtentNote, crc_text, new_crc};
 use crate::http::headers::{Checksum, is_strong};
 use crate::state::files::{open_own, write_record};
 use crate::state::records::Durability;
@@ -19,111 +19,116 @@ use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
-/// A sidecar is never longer, in bytes; the next one stands that far behind.
-const PLACE: u64 = 32 << 10;
+/// The size of a slot, in bytes: the longest sidecar.
+const SLOT_BYTES: u64 = 32 << 10;
 
 /// What a sidecar says.
 #[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct Sidecar {
-    /// What is there.
-    pub extents: Vec<Noted>,
-    /// The entity tag, a strong one; of refused bytes any, or an empty one.
+pub(super) struct Sidecar {
+    /// Which bytes there are.
+    pub extents: Vec<ExtentNote>,
+    /// The entity tag. It is strong, unless the bytes were refused; empty when these have none.
     pub etag: String,
-    /// The length of the whole in bytes.
+    /// The length of the whole document in bytes.
     pub total: Option<u64>,
-    /// How the storage names it.
+    /// The file names that the storage gave.
     pub name: StorageNames,
-    /// The checksum of the whole that the storage announced.
+    /// The algorithm and the value of the checksum that the storage announced for the whole document.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub checksum: Option<(Checksum, Vec<u8>)>,
-    /// Set when all bytes are here, and that checksum is not theirs.
+    /// Set when every byte arrived, and the checksum of the storage is not that of the bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refused: Option<RefusedDocument>,
 }
 
-/// Bytes that are complete, and are published only when the user gives their SHA-256.
+/// A complete document whose bytes do not have the checksum that the storage announced. docfetch
+/// publishes it when the user gives the SHA-256 of these bytes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct RefusedDocument {
-    /// Their SHA-256 in hexadecimal.
+    /// The SHA-256 of the bytes in hexadecimal.
     pub sha256: String,
     /// The document's safe name.
     pub name: String,
 }
 
-/// A sidecar as it is written.
+/// A version of a sidecar as it is written.
 #[derive(Debug, Serialize, Deserialize)]
-struct Sealed {
-    /// Of two, the later one counts.
-    turn: u64,
-    /// The text of a [`Sidecar`].
+struct SealedSidecar {
+    /// Which version this is: the higher of two counts.
+    #[serde(rename = "turn")]
+    version: u64,
+    /// The JSON of a [`Sidecar`].
     sidecar: Box<RawValue>,
-    /// CRC-64/NVME of the turn and of that text, in hexadecimal.
-    seal: String,
+    /// CRC-64/NVME of the version number and of that JSON, in hexadecimal.
+    #[serde(rename = "seal")]
+    crc: String,
 }
 
-/// The file of a sidecar that is being written.
+/// The open file of a sidecar.
 #[derive(Debug)]
-pub(crate) struct SidecarFile {
+pub(super) struct SidecarFile {
     file: Arc<File>,
-    turn: u64,
+    /// The version that was written last.
+    version: u64,
 }
 
 impl Sidecar {
-    /// Reads the one at `path`; none where there is none that can be trusted.
+    /// Reads the sidecar at `path`; none when there is none, or none that is intact.
     ///
     /// # Errors
-    /// [`Code::UnsafePartial`](crate::error::Code::UnsafePartial) when something else has its name.
-    pub(crate) fn read(path: &Path) -> Result<Option<Self>> {
+    /// [`Code::UnsafePartial`](crate::error::Code::UnsafePartial) when `path` is not a plain file of this
+    /// user.
+    pub(super) fn read(path: &Path) -> Result<Option<Self>> {
         if std::fs::symlink_metadata(path).is_err() {
             return Ok(None);
         }
         let mut text = Vec::new();
         let read = open_own(path, OFlags::RDONLY)?
-            .take(2 * PLACE)
+            .take(2 * SLOT_BYTES)
             .read_to_end(&mut text);
-        let place = usize::try_from(PLACE).unwrap_or(usize::MAX);
-        let (first, second) = text.split_at(text.len().min(place));
-        let places = [first, second].into_iter().filter_map(Sealed::read);
-        let sealed = places.max_by_key(|sealed| sealed.turn);
-        let sidecar = read.ok().and(sealed).and_then(|sealed| sealed.open());
-        Ok(sidecar.filter(Sidecar::makes_sense))
+        let slot_bytes = usize::try_from(SLOT_BYTES).unwrap_or(usize::MAX);
+        let (first, second) = text.split_at(text.len().min(slot_bytes));
+        let versions = [first, second].into_iter().filter_map(SealedSidecar::parse);
+        let latest = versions.max_by_key(|sealed| sealed.version);
+        let sidecar = read.ok().and(latest).and_then(|sealed| sealed.open());
+        Ok(sidecar.filter(Sidecar::is_consistent))
     }
 
-    fn makes_sense(&self) -> bool {
+    fn is_consistent(&self) -> bool {
         let total = self.total.unwrap_or(u64::MAX);
-        let mut behind = 0;
+        let mut previous_end = 0;
         (is_strong(&self.etag) || self.refused.is_some())
             && self.extents.iter().all(|extent| {
-                let in_order = behind <= extent.start && extent.makes_sense();
-                behind = extent.end();
-                in_order && behind <= total
+                let in_order = previous_end <= extent.start && extent.is_consistent();
+                previous_end = extent.end();
+                in_order && previous_end <= total
             })
     }
 }
 
-impl Sealed {
-    fn new(turn: u64, sidecar: &Sidecar) -> io::Result<Self> {
+impl SealedSidecar {
+    fn new(version: u64, sidecar: &Sidecar) -> io::Result<Self> {
         let sidecar = to_raw_value(sidecar)?;
-        let seal = Self::seal(turn, &sidecar);
+        let crc = Self::crc(version, &sidecar);
         Ok(Self {
-            turn,
+            version,
             sidecar,
-            seal,
+            crc,
         })
     }
 
-    fn seal(turn: u64, sidecar: &RawValue) -> String {
-        let mut crc = extents::crc();
-        crc.update(&turn.to_be_bytes());
+    fn crc(version: u64, sidecar: &RawValue) -> String {
+        let mut crc = new_crc();
+        crc.update(&version.to_be_bytes());
         crc.update(sidecar.get().as_bytes());
-        extents::shown(crc.finalize())
+        crc_text(crc.finalize())
     }
 
-    /// What is written at one of the places.
-    fn read(text: &[u8]) -> Option<Self> {
-        let line = text.split(|byte| matches!(byte, b'\n' | 0)).next()?;
+    /// Parses what a slot holds; none unless it is intact.
+    fn parse(slot: &[u8]) -> Option<Self> {
+        let line = slot.split(|byte| matches!(byte, b'\n' | 0)).next()?;
         let sealed: Self = serde_json::from_slice(line).ok()?;
-        (sealed.seal == Self::seal(sealed.turn, &sealed.sidecar)).then_some(sealed)
+        (sealed.crc == Self::crc(sealed.version, &sealed.sidecar)).then_some(sealed)
     }
 
     fn open(&self) -> Option<Sidecar> {
@@ -132,32 +137,34 @@ impl Sealed {
 }
 
 impl SidecarFile {
-    /// Writes a new one in place of whatever is at `path`.
+    /// Writes the first version of a sidecar to a new file, which replaces anything at `path`.
     ///
     /// # Errors
     /// [`Code::LocalIo`](crate::error::Code::LocalIo), [`Code::DiskFull`](crate::error::Code::DiskFull).
-    pub(crate) fn create(path: &Path, sidecar: &Sidecar, durability: Durability) -> Result<Self> {
-        let sealed = Sealed::new(0, sidecar).map_err(|error| Error::io("write", path, &error))?;
+    pub(super) fn create(path: &Path, sidecar: &Sidecar, durability: Durability) -> Result<Self> {
+        let sealed =
+            SealedSidecar::new(0, sidecar).map_err(|error| Error::io("write", path, &error))?;
         let file = Arc::new(write_record(path, &sealed, durability)?);
-        Ok(Self { file, turn: 0 })
+        Ok(Self { file, version: 0 })
     }
 
-    /// Writes the next one.
+    /// Writes the next version.
     ///
     /// # Errors
-    /// When it cannot be written, or is too long; then the one before counts.
-    pub(crate) fn write(&mut self, sidecar: &Sidecar) -> io::Result<()> {
-        self.turn += 1;
-        let mut text = serde_json::to_vec(&Sealed::new(self.turn, sidecar)?)?;
-        text.push(b'\n'); // whatever is left of a longer one does not count
-        if text.len() as u64 > PLACE {
+    /// The system's error, or [`io::ErrorKind::FileTooLarge`] when the sidecar is longer than a slot. The
+    /// version before counts then.
+    pub(super) fn write(&mut self, sidecar: &Sidecar) -> io::Result<()> {
+        self.version += 1;
+        let mut text = serde_json::to_vec(&SealedSidecar::new(self.version, sidecar)?)?;
+        text.push(b'\n'); // ends the line where the slot holds the rest of a longer version
+        if text.len() as u64 > SLOT_BYTES {
             return Err(io::ErrorKind::FileTooLarge.into());
         }
-        self.file.write_all_at(&text, self.turn % 2 * PLACE)
+        self.file.write_all_at(&text, self.version % 2 * SLOT_BYTES)
     }
 
-    /// The file, to be synced.
-    pub(crate) fn file(&self) -> Arc<File> {
+    /// The file, for a sync.
+    pub(super) fn file(&self) -> Arc<File> {
         Arc::clone(&self.file)
     }
 }
@@ -178,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sidecar_with_any_other_byte_leaves_the_other_one() {
+    fn a_sidecar_with_any_changed_byte_leaves_the_other_version() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("x.json");
         let total = || Sidecar::read(&path).unwrap().and_then(|found| found.total);
@@ -194,10 +201,37 @@ mod tests {
             }
             let other = [if byte == b'7' { b'8' } else { b'7' }];
             writer.write_all_at(&other, at).unwrap();
-            let left = if at < PLACE { 20 } else { 10 };
+            let left = if at < SLOT_BYTES { 20 } else { 10 };
             assert_eq!(total(), Some(left), "{at}");
             writer.write_all_at(&[byte], at).unwrap();
         }
         assert_eq!(total(), Some(20));
+    }
+
+    #[test]
+    fn the_json_of_a_sidecar_stays_as_earlier_versions_wrote_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.json");
+        let mut sidecar = of(10);
+        sidecar.name.header = Some("a.pdf".to_owned());
+        let block = |end| super::super::extents::BlockNote {
+            end,
+            crc: "00".to_owned(),
+        };
+        sidecar.extents = vec![ExtentNote {
+            start: 0,
+            synced: 4,
+            synced_blocks: vec![block(4)],
+            unsynced_blocks: vec![block(6)],
+        }];
+        sidecar.checksum = Some((Checksum::Crc32c, vec![1, 2]));
+        sidecar.refused = Some(RefusedDocument {
+            sha256: "ab".to_owned(),
+            name: "a.pdf".to_owned(),
+        });
+        SidecarFile::create(&path, &sidecar, Durability::Buffered).unwrap();
+        let text = std::fs::read_to_string(&path).unwrap();
+        let json = r#"{"turn":0,"sidecar":{"extents":[{"start":0,"synced":4,"pieces":[{"end":4,"crc":"00"}],"written":[{"end":6,"crc":"00"}]}],"etag":"\"v1\"","total":10,"name":{"told":"a.pdf","in_url":null},"checksum":["crc32c",[1,2]],"refused":{"sha256":"ab","name":"a.pdf"}},"seal":""#;
+        assert!(text.starts_with(json), "{text}");
     }
 }

@@ -166,7 +166,7 @@ impl<'a> Destination<'a> {
     /// document is there. A target that has no name yet is the file whose publication was finished.
     pub(crate) async fn adopt_publication(&mut self, publication: Option<&Publication>) {
         self.published_meanwhile = publication.map(|publication| publication.file);
-        let finished = publication.and_then(|publication| publication.finished.as_ref());
+        let finished = publication.and_then(|publication| publication.finished_as.as_ref());
         if self.target.is_none()
             && let Some(name) = finished
         {

@@ -1,0 +1,279 @@
+//! A partial that this process holds: what it is, and what becomes of it after a failure.
+
+use crate::error::{Code, Error, Result};
+use crate::fetch::entity::Entity;
+use crate::fetch::partial::background_sync::BackgroundSync;
+use crate::fetch::partial::extents::Extents;
+use crate::fetch::partial::intact::crc_of;
+use crate::fetch::partial::publication::Publication;
+use crate::fetch::partial::sidecar::{RefusedDocument, Sidecar};
+use crate::fetch::partial::sidecar_writer::SidecarWriter;
+use crate::http::headers::is_strong;
+use crate::state::files::{
+    FileIdentity, fresh, is_in_memory, names, open_own, remove, sync_folder,
+};
+use rustix::fs::{Mode, OFlags};
+use std::fs::File;
+use std::ops::Range;
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// How many bytes of the partial are given up for the sidecar where the disk is full.
+const SIDECAR_RESERVE_BYTES: u64 = 64 << 10;
+
+/// A document whose bytes have not all arrived, or that has no name yet. One process holds it.
+#[derive(Debug)]
+pub(crate) struct Partial {
+    pub(super) path: PathBuf,
+    /// The folder of the partial, open before the transfer: so a folder that cannot be synced is found
+    /// out first.
+    pub(super) folder: Arc<File>,
+    pub(super) file: Arc<File>,
+    pub(super) extents: Extents,
+    pub(super) entity: Entity,
+    pub(super) sidecar: SidecarWriter,
+    pub(super) background_sync: BackgroundSync,
+    /// Set when a sync failed: it is unknown which bytes are on disk.
+    pub(super) is_doubtful: bool,
+    pub(super) resumed_from: u64,
+    /// Set when every byte arrived, and the checksum of the storage is not that of the bytes.
+    pub(super) refused: Option<RefusedDocument>,
+    /// The sidecar of an earlier run, until [`Partial::resume`] checks the bytes.
+    pub(super) earlier: Option<Box<Sidecar>>,
+    pub(super) publication: Option<Publication>,
+}
+
+impl Partial {
+    /// How many bytes it holds from the document's first byte to the first hole.
+    pub(crate) fn position(&self) -> u64 {
+        self.extents.prefix()
+    }
+
+    /// How many bytes it holds.
+    pub(crate) fn held(&self) -> u64 {
+        self.extents.held()
+    }
+
+    /// The first hole that has bytes behind it.
+    pub(crate) fn next_hole(&self) -> Option<Range<u64>> {
+        let holes = self.extents.holes(self.extents.end());
+        holes.into_iter().next()
+    }
+
+    /// Forgets the bytes behind the first hole: a body that cannot stop at the hole's end overwrites
+    /// them.
+    pub(crate) fn forget_behind_holes(&mut self) {
+        self.extents.keep_prefix();
+    }
+
+    /// The ranges that are missing of a document of `total` bytes.
+    pub(crate) fn holes(&self, total: u64) -> Vec<Range<u64>> {
+        self.extents.holes(total)
+    }
+
+    /// The partial's path.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The partial's file, to read its bytes.
+    pub(crate) fn file(&self) -> Arc<File> {
+        Arc::clone(&self.file)
+    }
+
+    /// Whether the file is in a file system in memory.
+    pub(crate) fn is_in_memory(&self) -> bool {
+        is_in_memory(&self.file)
+    }
+
+    /// Which file the partial is, and stays after it is renamed; none when the system does not tell.
+    pub(crate) fn identity(&self) -> Option<FileIdentity> {
+        let metadata = self.file.metadata().ok()?;
+        Some(FileIdentity::of(&metadata))
+    }
+
+    /// The entity that the bytes belong to.
+    pub(crate) fn entity(&self) -> &Entity {
+        &self.entity
+    }
+
+    /// Whether it holds as many bytes as the storage announced, and they were not refused.
+    pub(crate) fn is_complete(&self) -> bool {
+        let position = self.position();
+        position > 0 && self.entity.total == Some(position) && self.refused.is_none()
+    }
+
+    /// The complete document that was refused because of the storage's checksum.
+    pub(crate) fn refused(&self) -> Option<&RefusedDocument> {
+        self.refused.as_ref()
+    }
+
+    /// Marks the bytes, which are complete, as refused. They are kept for a run whose user gives their
+    /// SHA-256.
+    pub(crate) fn refuse(&mut self, refused: RefusedDocument) {
+        self.entity.total = Some(self.position());
+        self.refused = Some(refused);
+    }
+
+    /// How many bytes of an earlier run it kept.
+    pub(crate) fn resumed_from(&self) -> u64 {
+        self.resumed_from
+    }
+
+    /// The file that another process made of its partial of this document, while this process waited
+    /// for the lock, or before it was killed.
+    pub(crate) fn publication(&self) -> Option<&Publication> {
+        self.publication.as_ref()
+    }
+
+    /// The first bytes of the document: `max_bytes`, or as many as there are.
+    ///
+    /// # Errors
+    /// [`Code::LocalIo`] when they cannot be read.
+    pub(crate) fn first_bytes(&self, max_bytes: usize) -> Result<Vec<u8>> {
+        let length = usize::try_from(self.position()).unwrap_or(usize::MAX);
+        let mut bytes = vec![0; max_bytes.min(length)];
+        let read = self.file.read_exact_at(&mut bytes, 0);
+        read.map_err(|error| Error::io("read", &self.path, &error))?;
+        Ok(bytes)
+    }
+
+    /// Discards the bytes, and keeps the partial.
+    ///
+    /// # Errors
+    /// [`Code::LocalIo`] when a sync that was under way failed, or when the file cannot be emptied or its
+    /// sidecar removed.
+    pub(crate) fn restart(&mut self) -> Result<()> {
+        self.finish_background_sync()?;
+        self.remove_sidecar_durably()?;
+        self.extents = Extents::default();
+        self.resumed_from = 0;
+        self.entity = Entity::default();
+        self.refused = None;
+        self.truncate_file()
+    }
+
+    /// Keeps the bytes for a later run, if a later run can resume them; else removes the partial. Bytes
+    /// that could not be synced are not kept.
+    ///
+    /// # Errors
+    /// [`Code::LocalIo`], [`Code::DiskFull`] when the sidecar cannot be written, or the partial cannot be
+    /// removed.
+    pub(crate) fn keep(mut self) -> Result<()> {
+        if self.earlier.is_some() {
+            return Ok(()); // nothing was changed
+        }
+        let etag = match (self.entity.tag.clone(), &self.refused) {
+            (Some(tag), _) if is_strong(&tag) => tag,
+            (tag, Some(_)) => tag.unwrap_or_default(),
+            _ => return self.discard(),
+        };
+        // Truncating also frees the space that was reserved for the rest: the next run may never come.
+        let is_on_disk = self.finish_background_sync().is_ok()
+            && !self.is_doubtful
+            && self.truncate_file().is_ok()
+            && self.sync().is_ok();
+        if self.held() == 0 || !is_on_disk {
+            return self.discard();
+        }
+        if !names(&self.path, &self.file) {
+            return Err(taken_away(&self.path));
+        }
+        let sidecar = self.describe(etag.clone());
+        let written = self.sidecar.create_synced(&sidecar);
+        if !matches!(&written, Err(error) if error.code() == Code::DiskFull) {
+            return written;
+        }
+        // The partial fills the disk: a little of it makes room for the sidecar.
+        let length = self.extents.end().saturating_sub(SIDECAR_RESERVE_BYTES);
+        let file = &self.file;
+        let truncated = self.extents.truncate(length, |range| crc_of(file, range));
+        truncated.map_err(|error| Error::io("read", &self.path, &error))?;
+        self.truncate_file()?;
+        if self.held() == 0 {
+            return self.discard();
+        }
+        let sidecar = self.describe(etag);
+        self.sidecar.create_synced(&sidecar)
+    }
+
+    /// Removes the partial and its sidecar, unless another file has its name by now.
+    ///
+    /// # Errors
+    /// [`Code::LocalIo`] when one of them cannot be removed.
+    pub(crate) fn discard(mut self) -> Result<()> {
+        if !names(&self.path, &self.file) {
+            return Ok(());
+        }
+        self.sidecar.remove()?;
+        remove(&self.path).map(drop)
+    }
+
+    /// Renames a file of its own in its folder, to prove that the folder lets files be renamed.
+    ///
+    /// # Errors
+    /// [`Code::LocalIo`] when it does not, [`Code::DiskFull`].
+    pub(crate) fn try_rename(&mut self) -> Result<()> {
+        if let Some(etag) = self.entity.tag.clone().filter(|_| self.held() > 0) {
+            let sidecar = self.describe(etag);
+            return self.sidecar.create(&sidecar); // renames a temporary file
+        }
+        self.sidecar.remove()?; // it would describe bytes that there are not
+        let (spare, path) = (self.spare_path(), self.sidecar.path());
+        drop(open_own(&spare, OFlags::CREATE | OFlags::RDWR)?);
+        // Not by a hard link: a kill would leave it.
+        let renamed = std::fs::rename(&spare, path).and_then(|()| std::fs::remove_file(path));
+        renamed.map_err(|error| {
+            let _ = std::fs::remove_file(&spare);
+            Error::io("rename or remove", &spare, &error)
+                .with_hint("choose a folder that lets files be renamed")
+        })
+    }
+
+    /// A path in its folder that no other process uses while this one holds the partial.
+    pub(crate) fn spare_path(&self) -> PathBuf {
+        fresh(self.sidecar.path())
+    }
+
+    /// What the sidecar says now.
+    pub(super) fn describe(&self, etag: String) -> Sidecar {
+        Sidecar {
+            extents: self.extents.notes(),
+            etag,
+            total: self.entity.total,
+            name: self.entity.name.clone(),
+            checksum: self.entity.checksum.clone(),
+            refused: self.refused.clone(),
+        }
+    }
+
+    pub(super) fn set_mode(&self, mode: u32) -> Result<()> {
+        rustix::fs::fchmod(&self.file, Mode::from_raw_mode(mode))
+            .map_err(|errno| Error::io("set the permissions of", &self.path, &errno.into()))
+    }
+
+    /// Removes the sidecar, and syncs the folder: after a power failure the sidecar must not describe
+    /// other bytes.
+    pub(super) fn remove_sidecar_durably(&mut self) -> Result<()> {
+        self.sidecar.start_new_file();
+        if self.sidecar.remove()? {
+            sync_folder(&self.folder, &self.path)?;
+        }
+        Ok(())
+    }
+
+    /// Makes the file end behind the last byte that it holds.
+    pub(super) fn truncate_file(&self) -> Result<()> {
+        self.file
+            .set_len(self.extents.end())
+            .map_err(|error| Error::io("write", &self.path, &error))
+    }
+}
+
+/// The error of a partial whose name another process removed, or gave to another file.
+pub(super) fn taken_away(path: &Path) -> Error {
+    Error::new(Code::LocalIo, format!("{} was taken away", path.display()))
+        .with_cause("something removed or replaced it while it was being written")
+        .with_hint("run again, and leave .docfetch-… files alone")
+}
