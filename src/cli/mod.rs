@@ -1,8 +1,13 @@
 //! The command line: clap lives here and nowhere else.
 
 mod args;
-mod batches;
+mod choices;
+mod command_line;
+mod common;
 mod dispatch;
+mod fetch_commands;
+mod options;
+mod usage;
 mod values;
 
 pub use dispatch::run;

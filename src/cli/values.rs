@@ -1,16 +1,19 @@
 //! Value parsers: text on the command line or in a variable to a value, or a sentence that says what
 //! was expected.
 
+use crate::commands::sync;
 use crate::config::settings::RateLimit;
 use crate::fetch::options::Connections;
 use crate::fetch::target::Template;
+use crate::mirror::Layout;
 use crate::model::{MOST_REQUESTS, Rate};
+use crate::provider;
 use crate::secret::Secret;
 use crate::text::{parse_duration, parse_size};
-use clap::builder::RangedI64ValueParser;
 use jiff::Timestamp;
 use jiff::civil::{Date, Time};
 use jiff::tz::TimeZone;
+use std::str::FromStr;
 use std::time::Duration;
 
 const DAY: Duration = Duration::from_hours(24);
@@ -95,8 +98,29 @@ pub(super) fn rate_limit(text: &str) -> Result<RateLimit, String> {
 }
 
 /// How many documents at the same time.
-pub(super) fn jobs() -> RangedI64ValueParser<u16> {
-    RangedI64ValueParser::new().range(1..=256)
+pub(super) fn jobs(text: &str) -> Result<u16, String> {
+    let jobs = text.parse().ok();
+    jobs.filter(|jobs| (1..=256).contains(jobs))
+        .ok_or_else(|| "a number from 1 to 256 is expected".to_owned())
+}
+
+/// A whole number from 0 on.
+pub(super) fn count<T: FromStr>(text: &str) -> Result<T, String> {
+    let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let number = text.parse().ok().filter(|_| is_number);
+    number.ok_or_else(|| match is_number {
+        true => "a smaller number is expected".to_owned(),
+        false => "a whole number such as 0 or 5 is expected".to_owned(),
+    })
+}
+
+/// Whether an option is on: `1` or `0`, `true` or `false`, `yes` or `no`, `on` or `off`.
+pub(super) fn switch(text: &str) -> Result<bool, String> {
+    match text.to_ascii_lowercase().as_str() {
+        "1" | "true" | "t" | "yes" | "y" | "on" => Ok(true),
+        "0" | "false" | "f" | "no" | "n" | "off" => Ok(false),
+        _ => Err("1 or 0, true or false, yes or no is expected".to_owned()),
+    }
 }
 
 /// How many connections for one document.
@@ -137,6 +161,29 @@ pub(super) fn template(text: &str) -> Result<Template, String> {
     Template::parse(text)
 }
 
+/// Which commands can use a template.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum TemplateUse {
+    /// Only `sync` knows this field of the template.
+    SyncOnly {
+        /// The field, without braces.
+        field: &'static str,
+    },
+    /// Every command can use the template, or none can.
+    Other,
+}
+
+/// Tells which commands can use a template, of whatever provider.
+pub(super) fn template_use(text: &str) -> TemplateUse {
+    let providers = provider::all();
+    let fields: Vec<&str> = providers.iter().flat_map(sync::fields).collect();
+    let is_used = |field: &&&str| text.contains(&format!("{{{field}}}"));
+    match fields.iter().find(is_used) {
+        Some(field) if Layout::parse(text, &fields).is_ok() => TemplateUse::SyncOnly { field },
+        _ => TemplateUse::Other,
+    }
+}
+
 /// A URL that may hold a password. It is read later, and its password is a secret from then on.
 #[allow(clippy::unnecessary_wraps, reason = "the form of a value parser")]
 pub(super) fn secret(text: &str) -> Result<Secret, String> {
@@ -146,6 +193,35 @@ pub(super) fn secret(text: &str) -> Result<Secret, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn numbers_are_read_within_their_range() {
+        assert_eq!((jobs("1"), jobs("256")), (Ok(1), Ok(256)));
+        for wrong in ["0", "257", "-1", "many", ""] {
+            assert!(jobs(wrong).unwrap_err().contains("1 to 256"), "{wrong}");
+        }
+        assert_eq!(count::<u32>("0"), Ok(0));
+        for wrong in ["-1", "+1", "many", "", "4294967296"] {
+            assert!(count::<u32>(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_template_with_a_field_of_any_listing_is_for_sync() {
+        let used = |text| template_use(text);
+        let field = |field| TemplateUse::SyncOnly { field };
+        assert_eq!(used("{company_id}/{name}"), field("company_id"));
+        assert_eq!(used("{modified}-{name}"), field("modified"));
+        for other in [
+            "{name}",
+            "a/{name}",
+            "{nothing}",
+            "{company_id}{nothing}",
+            "{",
+        ] {
+            assert_eq!(used(other), TemplateUse::Other, "{other}");
+        }
+    }
 
     #[test]
     fn rates_are_read() {

@@ -137,13 +137,14 @@ async fn work(
     unwritten.map_or(Ok(()), Err)
 }
 
-/// Fields of a row beside the provider's own that a template may use.
-const FIELDS: [&str; 2] = ["modified", "size"];
+/// The fields of a row of `provider` that a template may use.
+pub(crate) fn fields(provider: &Provider) -> Vec<&'static str> {
+    let own = provider.listing.fields.iter().copied();
+    own.chain(["modified", "size"]).collect()
+}
 
 fn layout(provider: &Provider, name: &str) -> Result<Layout> {
-    let mut fields = provider.listing.fields.to_vec();
-    fields.extend(FIELDS);
-    Layout::parse(name, &fields).map_err(|why| {
+    Layout::parse(name, &fields(provider)).map_err(|why| {
         Error::new(
             Code::Usage,
             format!("invalid value {name:?} for '--name <TEMPLATE>'"),

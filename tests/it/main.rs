@@ -29,6 +29,7 @@ mod expiry;
 mod faults;
 mod fetch;
 mod framing;
+mod help;
 mod interrupt;
 mod kills;
 mod layers;

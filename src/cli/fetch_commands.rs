@@ -1,7 +1,11 @@
-//! Fetches and mirrors: arguments to plans, results to words and an exit code.
+//! The commands that fetch: `sm`, `onecodex` and `sync`. From arguments to settings, and from results to
+//! output and an exit code.
 
-use super::args::{BatchArgs, ChargeArgs, ConnectionArgs, Fetch, ProviderArg, Sync};
-use super::dispatch::{fail, look, provider};
+use super::args::{Fetch, Sync};
+use super::choices::ProviderArg;
+use super::command_line::Variables;
+use super::common::{Terminal, connection, look, provider};
+use super::options::BatchArgs;
 use crate::commands;
 use crate::commands::fetch::Batch;
 use crate::commands::ids::Origin;
@@ -14,7 +18,7 @@ use crate::fetch::outcome::Summary;
 use crate::fetch::target::Template;
 use crate::fetch::target::{IfExists, TargetOptions};
 use crate::provider::Provider;
-use crate::ui::{Look, Printer};
+use crate::ui::Look;
 use rustix::fs::FileType;
 use std::collections::HashSet;
 use std::io::IsTerminal as _;
@@ -23,32 +27,33 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// `docfetch sm` and `docfetch onecodex`.
-pub(super) async fn fetch(from: ProviderArg, arguments: Fetch) -> u8 {
-    let printer = Printer::new(look_of_batch(&arguments.batch));
+pub(super) async fn fetch(from: ProviderArg, arguments: Fetch, variables: Variables) -> u8 {
+    let terminal = Terminal::new(look_of_batch(&arguments.batch), variables);
     let provider = match provider(from, &arguments.batch.resource) {
         Ok(provider) => provider,
-        Err(error) => return fail(&printer, &error),
+        Err(error) => return terminal.fail(error),
     };
     let (name, charges) = (provider.name, provider.charges());
     let batch = match batch(provider, arguments) {
         Ok(batch) => batch,
-        Err(error) => return fail(&printer, &error),
+        Err(error) => return terminal.fail(error),
     };
     let given = batch.origins.clone();
     let many = !matches!(given.as_slice(), [Origin::Id(_)]);
-    let progress = printer.watcher();
-    let mut told = Told::new(&printer, name, many);
+    let progress = terminal.printer.watcher();
+    let mut told = Told::new(&terminal, name, many);
     let (mut summary, result) =
         commands::fetch::run(batch, progress.as_ref(), |ended| told.document(ended)).await;
     drop(progress);
+    let result = match result {
+        Err(error) if told.nothing() && error.code() == Code::Usage => return terminal.fail(error),
+        result => result.map_err(|error| terminal.with_variable(error)),
+    };
     if let Err(error) = &result
         && told.nothing()
         && error.code() != Code::Interrupted
     {
-        if error.code() == Code::Usage {
-            return fail(&printer, error);
-        }
-        // Nothing was begun: that is the failure of each document that was asked for.
+        // The batch failed before its first document: every document on the command line failed.
         for origin in &given {
             if let Origin::Id(id) = origin {
                 summary.failed += 1;
@@ -60,8 +65,8 @@ pub(super) async fn fetch(from: ProviderArg, arguments: Fetch) -> u8 {
 }
 
 /// `docfetch sync`.
-pub(super) async fn sync(arguments: Sync) -> u8 {
-    let printer = Printer::new(look_of_batch(&arguments.batch));
+pub(super) async fn sync(arguments: Sync, variables: Variables) -> u8 {
+    let terminal = Terminal::new(look_of_batch(&arguments.batch), variables);
     let Sync {
         provider: from,
         dir,
@@ -72,7 +77,7 @@ pub(super) async fn sync(arguments: Sync) -> u8 {
     } = arguments;
     let provider = match provider(from, &batch.resource) {
         Ok(provider) => provider,
-        Err(error) => return fail(&printer, &error),
+        Err(error) => return terminal.fail(error),
     };
     let limit = filters.limit;
     let connection = connection(batch.connection.clone(), &batch.charges);
@@ -82,8 +87,8 @@ pub(super) async fn sync(arguments: Sync) -> u8 {
         template: Template::default(),
         if_exists: IfExists::Fail,
     };
-    let progress = printer.watcher();
-    let mut told = Told::new(&printer, provider.name, true);
+    let progress = terminal.printer.watcher();
+    let mut told = Told::new(&terminal, provider.name, true);
     let plan = commands::sync::Plan {
         provider,
         folder: dir,
@@ -105,8 +110,11 @@ pub(super) async fn sync(arguments: Sync) -> u8 {
     let (summary, result) = Box::pin(syncing).await;
     drop(progress);
     match result {
-        Err(error) if told.nothing() && error.code() == Code::Usage => fail(&printer, &error),
-        result => told.end(&summary, result),
+        Err(error) if told.nothing() && error.code() == Code::Usage => terminal.fail(error),
+        result => told.end(
+            &summary,
+            result.map_err(|error| terminal.with_variable(error)),
+        ),
     }
 }
 
@@ -132,7 +140,7 @@ fn options(batch: &BatchArgs, target_options: TargetOptions, connection: &Connec
 
 /// What was told of a batch.
 struct Told<'a> {
-    printer: &'a Printer,
+    terminal: &'a Terminal,
     provider: &'static str,
     many: bool,
     documents: u64,
@@ -143,9 +151,9 @@ struct Told<'a> {
 }
 
 impl<'a> Told<'a> {
-    fn new(printer: &'a Printer, provider: &'static str, many: bool) -> Self {
+    fn new(terminal: &'a Terminal, provider: &'static str, many: bool) -> Self {
         Self {
-            printer,
+            terminal,
             provider,
             many,
             documents: 0,
@@ -167,7 +175,10 @@ impl<'a> Told<'a> {
             self.interrupted = Some(error.clone());
         }
         if self.closed.is_none() {
-            let told = self.printer.document(self.provider, ended, self.many);
+            let told = self
+                .terminal
+                .printer
+                .document(self.provider, ended, self.many);
             self.closed = told.err();
         }
         match self.closed {
@@ -178,7 +189,10 @@ impl<'a> Told<'a> {
 
     fn failure(&mut self, id: &str, charged: Option<bool>, error: &Error) {
         if self.closed.is_none() {
-            let told = self.printer.failure(self.provider, id, charged, error);
+            let told = self
+                .terminal
+                .printer
+                .failure(self.provider, id, charged, error);
             self.closed = told.err();
         }
     }
@@ -191,17 +205,18 @@ impl<'a> Told<'a> {
             .err()
             .filter(|error| self.documents == 0 || !told(error));
         if let Some(error) = error.or(self.interrupted) {
-            self.printer.error(&error, None);
+            self.terminal.printer.error(&error, None);
         }
         if let Some(error) = self.closed {
-            return fail(self.printer, &error);
+            return self.terminal.fail(error);
         }
         match self
+            .terminal
             .printer
             .summary(summary, self.many && self.documents > 0)
         {
             Ok(()) => summary.exit_code,
-            Err(error) => fail(self.printer, &error),
+            Err(error) => self.terminal.fail(error),
         }
     }
 }
@@ -278,15 +293,6 @@ fn batch(provider: Provider, arguments: Fetch) -> Result<Batch> {
         manifest: batch.manifest,
         single,
     })
-}
-
-/// How to connect; what may be paid is said by flags of their own.
-pub(super) fn connection(arguments: ConnectionArgs, charges: &ChargeArgs) -> Connection {
-    Connection {
-        allow_recharge: charges.allow_recharge,
-        max_charges: charges.max_charges,
-        ..arguments.into()
-    }
 }
 
 /// Whether a path leads to what standard output is, whatever it is called; what is thrown away mixes with

@@ -1,0 +1,151 @@
+//! Options whose values are a few words. The doc comments are the help text.
+#![allow(clippy::doc_markdown, reason = "the help text is plain text")]
+
+use crate::fetch::target::IfExists;
+use crate::provider::{Provider, Resource, one_codex, standard_metrics};
+use crate::ui::{Color, ProgressKind};
+use clap::ValueEnum;
+
+/// The word that stands for `value` on the command line.
+pub(super) fn value_name(value: &impl ValueEnum) -> String {
+    let name = value.to_possible_value();
+    name.map_or_else(String::new, |value| value.get_name().to_owned())
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum ProviderArg {
+    /// Standard Metrics
+    Sm,
+    /// One Codex
+    Onecodex,
+}
+
+impl ProviderArg {
+    /// The provider, for things of the kind `resource` where it has several kinds.
+    pub(super) fn provider(self, resource: Resource) -> Provider {
+        match self {
+            Self::Sm => standard_metrics(),
+            Self::Onecodex => one_codex(resource),
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(super) enum FormatArg {
+    /// One line for each file that is wrong; with --json, a record for each file
+    #[default]
+    Auto,
+    /// A list for `sha256sum -c`, from a manifest of JSON lines; --json does not change that, and standard
+    /// error tells what is wrong. A manifest of sha256sum is checked as with auto
+    Sha256sum,
+}
+
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+pub(super) enum ResourceArg {
+    /// Documents
+    #[default]
+    Documents,
+    /// Samples
+    Samples,
+    /// Assets
+    Assets,
+}
+
+impl From<ResourceArg> for Resource {
+    fn from(arg: ResourceArg) -> Self {
+        match arg {
+            ResourceArg::Documents => Self::Documents,
+            ResourceArg::Samples => Self::Samples,
+            ResourceArg::Assets => Self::Assets,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum SourceArg {
+    InformationRequest,
+    Implementation,
+    Upload,
+    Email,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum ParseStateArg {
+    NotStarted,
+    InProgress,
+    Completed,
+    NeedsInput,
+    NotParseable,
+}
+
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+pub(super) enum ExistsArg {
+    /// The document fails
+    #[default]
+    Fail,
+    /// The existing file stays, and the document is skipped
+    Skip,
+    /// The document replaces the existing file once it is complete
+    Overwrite,
+    /// The document becomes `name (2).ext`
+    Rename,
+}
+
+impl From<ExistsArg> for IfExists {
+    fn from(arg: ExistsArg) -> Self {
+        match arg {
+            ExistsArg::Fail => Self::Fail,
+            ExistsArg::Skip => Self::Skip,
+            ExistsArg::Overwrite => Self::Overwrite,
+            ExistsArg::Rename => Self::Rename,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+pub(super) enum ProgressArg {
+    /// Bars on a terminal, else plain
+    #[default]
+    Auto,
+    /// Bars
+    Bar,
+    /// Lines of text
+    Plain,
+    /// JSON lines
+    Json,
+    /// No progress
+    None,
+}
+
+impl From<ProgressArg> for ProgressKind {
+    fn from(arg: ProgressArg) -> Self {
+        match arg {
+            ProgressArg::Auto => Self::Auto,
+            ProgressArg::Bar => Self::Bar,
+            ProgressArg::Plain => Self::Plain,
+            ProgressArg::Json => Self::Json,
+            ProgressArg::None => Self::None,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+pub(super) enum ColorArg {
+    /// On a terminal; docfetch obeys NO_COLOR and CLICOLOR_FORCE
+    #[default]
+    Auto,
+    /// Always
+    Always,
+    /// Never
+    Never,
+}
+
+impl From<ColorArg> for Color {
+    fn from(arg: ColorArg) -> Self {
+        match arg {
+            ColorArg::Auto => Self::Auto,
+            ColorArg::Always => Self::Always,
+            ColorArg::Never => Self::Never,
+        }
+    }
+}

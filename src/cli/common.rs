@@ -1,0 +1,104 @@
+//! What every command needs of the command line: its provider, its settings, and a terminal for its errors.
+
+use super::choices::ProviderArg;
+use super::command_line::Variables;
+use super::options::{ChargeArgs, ConnectionArgs, OutputArgs, ResourceArgs, VerbosityArgs};
+use crate::config::settings::Connection;
+use crate::error::{Code, Error, Result};
+use crate::provider::{Provider, Resource};
+use crate::ui::{Color, Look, Printer, ProgressKind};
+
+/// The terminal of a run.
+pub(super) struct Terminal {
+    /// Writes results and errors.
+    pub printer: Printer,
+    variables: Variables,
+}
+
+impl Terminal {
+    /// Sets up the terminal, and tells which variable docfetch ignores.
+    pub(super) fn new(look: Look, variables: Variables) -> Self {
+        let printer = Printer::new(look);
+        if let Some(ignored) = &variables.ignored {
+            log::info!("{ignored}");
+        }
+        Self { printer, variables }
+    }
+
+    /// The terminal without any option.
+    pub(super) fn plain() -> Self {
+        Self::new(look_plain(&VerbosityArgs::default()), Variables::default())
+    }
+
+    /// Names the variable that set the option in an error about a setting.
+    pub(super) fn with_variable(&self, error: Error) -> Error {
+        if !matches!(error.code(), Code::Usage | Code::Config) {
+            return error;
+        }
+        let Some(variable) = self.variables.named_in(&error.message()) else {
+            return error;
+        };
+        let place = format!("the value comes from {variable}");
+        let why = match error.cause() {
+            Some(cause) => format!("{cause}; {place}"),
+            None => place,
+        };
+        error.with_cause(why)
+    }
+
+    /// Prints why the command failed, and returns the exit code of the process.
+    pub(super) fn fail(&self, error: Error) -> u8 {
+        let error = self.with_variable(error);
+        self.printer.error(&error, None);
+        error.exit_code()
+    }
+
+    /// Prints a failure, if there is one, and returns the exit code of the process.
+    pub(super) fn end(&self, result: Result<()>) -> u8 {
+        result.map_or_else(|error| self.fail(error), |()| 0)
+    }
+}
+
+/// The provider that the user names.
+///
+/// # Errors
+/// [`Code::Usage`] for a kind of things that the provider does not have.
+pub(super) fn provider(argument: ProviderArg, resource: &ResourceArgs) -> Result<Provider> {
+    let resource = Resource::from(resource.resource);
+    let provider = argument.provider(resource);
+    if provider.resource.unwrap_or_default() == resource {
+        return Ok(provider);
+    }
+    let (title, kind) = (provider.title, resource.name());
+    let what = format!("{title} has no {kind}");
+    Err(Error::new(Code::Usage, what).with_cause(format!("--resource {kind} is for One Codex")))
+}
+
+/// How to connect, and what docfetch may pay.
+pub(super) fn connection(arguments: ConnectionArgs, charges: &ChargeArgs) -> Connection {
+    Connection {
+        allow_recharge: charges.allow_recharge,
+        max_charges: charges.max_charges,
+        ..arguments.into()
+    }
+}
+
+/// How the output of a command looks.
+pub(super) fn look(arguments: &OutputArgs, progress: ProgressKind) -> Look {
+    Look {
+        json: arguments.json,
+        progress,
+        ..look_plain(&arguments.verbosity)
+    }
+}
+
+/// How the output of a command without records and progress looks.
+pub(super) fn look_plain(verbosity: &VerbosityArgs) -> Look {
+    Look {
+        json: false,
+        progress: ProgressKind::None,
+        quiet: verbosity.quiet,
+        verbose: verbosity.verbose,
+        color: Color::from(verbosity.color),
+    }
+}

@@ -1,0 +1,238 @@
+//! Groups of options that several commands have. The doc comments are the help text.
+#![allow(clippy::doc_markdown, reason = "the help text is plain text")]
+
+use super::choices::{ColorArg, ParseStateArg, ProgressArg, ResourceArg, SourceArg, value_name};
+use super::values;
+use crate::config::network;
+use crate::config::settings::{Connection, RateLimit};
+use crate::fetch::options::Connections;
+use crate::resolve::filter::Filter;
+use crate::secret::Secret;
+use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
+use jiff::Timestamp;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// The options of `sm`, `onecodex` and `sync`.
+#[derive(Debug, Args)]
+pub(super) struct BatchArgs {
+    #[command(flatten)]
+    pub resource: ResourceArgs,
+
+    /// Print what docfetch would write; send no request that may cost money
+    #[arg(long, value_parser = values::switch, help_heading = "Files")]
+    pub dry_run: bool,
+
+    /// Discard the partial file of an earlier run, and start from the beginning
+    #[arg(long, value_parser = values::switch, help_heading = "Files")]
+    pub no_resume: bool,
+
+    /// Append one JSON line for each document to FILE, for `docfetch verify`
+    #[arg(long, value_name = "FILE", help_heading = "Files")]
+    pub manifest: Option<PathBuf>,
+
+    /// Transfer N documents at the same time, 1 to 256
+    #[arg(short, long, value_name = "N", default_value_t = 4, allow_negative_numbers = true, value_parser = values::jobs, help_heading = "Batches")]
+    pub jobs: u16,
+
+    /// Send N range requests at the same time for one document, 1 to 32; auto: as many as make it faster
+    #[arg(short, long, value_name = "N|auto", default_value = "auto", allow_negative_numbers = true, value_parser = values::connections, help_heading = "Connection")]
+    pub connections: Connections,
+
+    /// Start no further transfer after the first failure
+    #[arg(long, value_parser = values::switch, help_heading = "Batches")]
+    pub fail_fast: bool,
+
+    /// Transfer at most BYTES per second, over all documents together: 512K, 2M
+    #[arg(long, value_name = "BYTES", value_parser = values::rate, help_heading = "Connection")]
+    pub limit_rate: Option<u64>,
+
+    #[command(flatten)]
+    pub charges: ChargeArgs,
+
+    #[command(flatten)]
+    pub connection: ConnectionArgs,
+
+    /// How to show progress on standard error
+    #[arg(
+        long,
+        value_name = "KIND",
+        value_enum,
+        default_value_t,
+        help_heading = "Output"
+    )]
+    pub progress: ProgressArg,
+
+    #[command(flatten)]
+    pub output_args: OutputArgs,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(super) struct ConnectionArgs {
+    /// Make at most N further attempts in a row without progress; 0: a single attempt
+    #[arg(long, value_name = "N", default_value_t = 5, allow_negative_numbers = true, value_parser = values::count::<u32>, help_heading = "Connection")]
+    pub retries: u32,
+
+    /// Give up after DUR without progress: 500ms, 30s, 5m
+    #[arg(long, value_name = "DUR", default_value = "5m", value_parser = values::duration, help_heading = "Connection")]
+    pub retry_max_time: Duration,
+
+    /// Wait at most DUR for a connection, its TLS handshake included
+    #[arg(long, value_name = "DUR", default_value = "10s", value_parser = values::time_limit, help_heading = "Connection")]
+    pub connect_timeout: Duration,
+
+    /// End an attempt that moves less than 1 KiB per second for DUR
+    #[arg(long, value_name = "DUR", default_value = "30s", value_parser = values::time_limit, help_heading = "Connection")]
+    pub stall_timeout: Duration,
+
+    /// Keep API requests within RATES instead of the provider's limits, as in 120/1m,30/10s; none: no limit
+    #[arg(long, value_name = "RATES", value_parser = values::rate_limit, help_heading = "Connection")]
+    pub rate_limit: Option<RateLimit>,
+
+    /// Trust the certificates in the PEM file FILE, in addition to the system's
+    #[arg(long, value_name = "FILE", help_heading = "Connection")]
+    pub ca_cert: Option<PathBuf>,
+
+    /// Use the proxy at URL instead of the environment's; loopback addresses never use a proxy
+    #[arg(long, value_name = "URL", value_parser = values::secret, help_heading = "Connection")]
+    pub proxy: Option<Secret>,
+
+    /// Allow private and loopback addresses, and plain http to them
+    #[arg(long, value_parser = values::switch, help_heading = "Connection")]
+    pub allow_private: bool,
+}
+
+impl From<ConnectionArgs> for Connection {
+    fn from(args: ConnectionArgs) -> Self {
+        Self {
+            ca_cert: args.ca_cert,
+            roots: network::root_certificates(),
+            proxies: network::proxies(args.proxy),
+            connect_timeout: args.connect_timeout,
+            stall_timeout: args.stall_timeout,
+            retries: args.retries,
+            retry_max_time: args.retry_max_time,
+            rate_limit: args.rate_limit,
+            allow_private: args.allow_private,
+            ..Self::default() // `ChargeArgs` has the others
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ResourceArgs {
+    /// The kind of things to list or fetch (One Codex only)
+    #[arg(
+        long,
+        value_name = "KIND",
+        value_enum,
+        default_value_t,
+        help_heading = "Connection"
+    )]
+    pub resource: ResourceArg,
+}
+
+/// Which documents of a listing. A filter has no variable.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Filters")]
+pub(super) struct FilterArgs {
+    /// Only documents with TEXT in the name, in upper or lower case
+    #[arg(long = "match", id = "match", value_name = "TEXT", value_parser = NonEmptyStringValueParser::new())]
+    pub name: Option<String>,
+
+    /// Only documents that changed at DATE or later: YYYY-MM-DD (UTC), or RFC 3339
+    #[arg(long, value_name = "DATE", value_parser = values::since)]
+    pub since: Option<Timestamp>,
+
+    /// Only documents that changed at DATE or earlier; a day counts to its end
+    #[arg(long, value_name = "DATE", value_parser = values::until)]
+    pub until: Option<Timestamp>,
+
+    /// At most N documents that match
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = values::count::<usize>)]
+    pub limit: Option<usize>,
+
+    /// Only documents of the company with this id
+    #[arg(long, value_name = "ID", help_heading = "Filters of Standard Metrics", value_parser = NonEmptyStringValueParser::new())]
+    pub company: Option<String>,
+
+    /// Only documents that came from SOURCE
+    #[arg(
+        long,
+        value_name = "SOURCE",
+        value_enum,
+        help_heading = "Filters of Standard Metrics"
+    )]
+    pub source: Option<SourceArg>,
+
+    /// Only documents whose parsing is in STATE
+    #[arg(
+        long,
+        value_name = "STATE",
+        value_enum,
+        help_heading = "Filters of Standard Metrics"
+    )]
+    pub parse_state: Option<ParseStateArg>,
+
+    /// Only documents of more than SIZE bytes: 1000, 512K, 2M, 1G
+    #[arg(long, value_name = "SIZE", help_heading = "Filters of One Codex", value_parser = values::size)]
+    pub larger_than: Option<u64>,
+}
+
+impl From<FilterArgs> for Filter {
+    fn from(args: FilterArgs) -> Self {
+        Self {
+            name: args.name,
+            since: args.since,
+            until: args.until,
+            company: args.company,
+            source: args.source.as_ref().map(value_name),
+            parse_state: args.parse_state.as_ref().map(value_name),
+            larger_than: args.larger_than,
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ChargeArgs {
+    /// Permit a second paid retrieval of a document whose first retrieval is in doubt, or whose URL expired or
+    /// was refused. docfetch still uses a URL that is valid
+    #[arg(long, help_heading = "Charges")]
+    pub allow_recharge: bool,
+
+    /// Send at most N paid requests, not counting those that the provider refuses; 0: send none
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = values::count::<u64>, help_heading = "Charges")]
+    pub max_charges: Option<u64>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct OutputArgs {
+    /// Print JSON lines to standard output
+    #[arg(long, value_parser = values::switch, help_heading = "Output")]
+    pub json: bool,
+
+    #[command(flatten)]
+    pub verbosity: VerbosityArgs,
+}
+
+#[derive(Debug, Default, Args)]
+pub(super) struct VerbosityArgs {
+    /// Print errors only, and charges
+    #[arg(short, long, value_parser = values::switch, help_heading = "Output")]
+    pub quiet: bool,
+
+    /// Print requests, attempts and decisions too, without secrets
+    #[arg(short, long, value_parser = values::switch, help_heading = "Output")]
+    pub verbose: bool,
+
+    /// When to use colours
+    #[arg(
+        long,
+        value_name = "WHEN",
+        value_enum,
+        default_value_t,
+        help_heading = "Output"
+    )]
+    pub color: ColorArg,
+}

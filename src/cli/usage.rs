@@ -1,0 +1,271 @@
+//! What clap says about wrong usage, in the three lines of every other error.
+
+use super::choices::ProviderArg;
+use super::command_line::{variable, without_variables};
+use crate::error::{Code, Error};
+use crate::provider::Resource;
+use clap::ValueEnum as _;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use std::ffi::OsString;
+
+/// The error for what clap says about `arguments`: what is wrong, what docfetch expects, and what to do next.
+pub(super) fn wrong_usage(error: &clap::Error, arguments: &[OsString]) -> Error {
+    let command = Path::of(arguments);
+    match error.kind() {
+        ErrorKind::InvalidSubcommand => unknown_command(error, &command),
+        ErrorKind::UnknownArgument => unknown_option(error, &command),
+        ErrorKind::InvalidValue | ErrorKind::ValueValidation => {
+            wrong_value(error, &command, arguments)
+        }
+        _ => other(error, &command),
+    }
+}
+
+/// The command that `arguments` name.
+struct Path {
+    names: Vec<String>,
+    command: clap::Command,
+}
+
+impl Path {
+    fn of(arguments: &[OsString]) -> Self {
+        let mut command = without_variables();
+        command.build();
+        let mut names = vec!["docfetch".to_owned()];
+        for argument in arguments.iter().skip(1) {
+            let Some(found) = argument
+                .to_str()
+                .and_then(|name| command.find_subcommand(name))
+            else {
+                break;
+            };
+            names.push(found.get_name().to_owned());
+            command = found.clone();
+        }
+        Self { names, command }
+    }
+
+    /// Where the user reads on.
+    fn see_help(&self) -> String {
+        format!("see {} --help", self.names.join(" "))
+    }
+}
+
+/// `'standard-metrics'`, `'frobnicate'`
+fn unknown_command(error: &clap::Error, command: &Path) -> Error {
+    let name = text_of(error, ContextKind::InvalidSubcommand).unwrap_or_default();
+    let names = command
+        .command
+        .get_subcommands()
+        .map(clap::Command::get_name);
+    let is_provider = |name: &&str| ProviderArg::from_str(name, false).is_ok();
+    let (providers, commands): (Vec<&str>, Vec<&str>) = names.partition(is_provider);
+    let commands = listed(&commands, "and");
+    let why = if providers.is_empty() {
+        format!("the commands are {commands}")
+    } else {
+        let providers = listed(&providers, "and");
+        format!("the providers are {providers}; the other commands are {commands}")
+    };
+    let wrong =
+        Error::new(Code::Usage, format!("docfetch has no command '{name}'")).with_cause(why);
+    match (
+        provider_meant(&name),
+        suggested(error, ContextKind::SuggestedSubcommand),
+    ) {
+        (Some(meant), _) if !providers.is_empty() => wrong.with_hint(meant),
+        (_, Some(similar)) => wrong.with_hint(format!("a similar command is '{similar}'")),
+        (_, None) => wrong.with_hint(command.see_help()),
+    }
+}
+
+/// The provider that another spelling of its name means, as a hint: `standard-metrics`, `OneCodex`, `codex`.
+fn provider_meant(name: &str) -> Option<String> {
+    let letters = |text: &str| {
+        let kept = text.chars().filter(|c| c.is_alphanumeric());
+        kept.collect::<String>().to_lowercase()
+    };
+    let given = letters(name);
+    ProviderArg::value_variants().iter().find_map(|known| {
+        let provider = known.provider(Resource::default());
+        let mut words = provider.title.split(' ').map(letters);
+        let is_meant = given == letters(provider.title)
+            || given == letters(provider.name)
+            || words.any(|word| word == given);
+        is_meant.then(|| format!("use '{}' for {}", provider.name, provider.title))
+    })
+}
+
+/// `--dryrun`, `-x`. The hint never turns the option into the value of something else.
+fn unknown_option(error: &clap::Error, command: &Path) -> Error {
+    let given = text_of(error, ContextKind::InvalidArg).unwrap_or_default();
+    let name = command.names.join(" ");
+    if !given.starts_with('-') {
+        let wrong = Error::new(Code::Usage, format!("unexpected argument '{given}'"));
+        return wrong.with_hint(usage_or_help(error, command));
+    }
+    let wrong = Error::new(Code::Usage, format!("{name} has no option '{given}'"));
+    let similar = suggested(error, ContextKind::SuggestedArg);
+    if let Some(similar) = similar.filter(|similar| !is_opposite(&given, similar)) {
+        return wrong.with_hint(format!("a similar option is '{similar}'"));
+    }
+    let long = given.trim_start_matches("--");
+    let has = |other: &&clap::Command| {
+        other
+            .get_arguments()
+            .any(|arg| arg.get_long() == Some(long))
+    };
+    let root = without_variables();
+    let others = root.get_subcommands().filter(has);
+    let others: Vec<&str> = others.map(clap::Command::get_name).collect();
+    match others.as_slice() {
+        [] => wrong.with_hint(command.see_help()),
+        [first, ..] if command.names.len() == 1 => wrong.with_hint(format!(
+            "write it behind the command, as in docfetch {first} {given}"
+        )),
+        others => wrong
+            .with_cause(format!("it is an option of {}", listed(others, "and")))
+            .with_hint(command.see_help()),
+    }
+}
+
+/// Whether one option is the negation of the other: `--resume` and `--no-resume`.
+fn is_opposite(one: &str, other: &str) -> bool {
+    one.starts_with("--no-") != other.starts_with("--no-")
+}
+
+/// A value that docfetch cannot use, from the command line or from a variable.
+fn wrong_value(error: &clap::Error, command: &Path, arguments: &[OsString]) -> Error {
+    if let Some(own) = source(error).and_then(|source| source.downcast_ref::<Error>()) {
+        return own.clone();
+    }
+    let argument = text_of(error, ContextKind::InvalidArg).unwrap_or_default();
+    let value = text_of(error, ContextKind::InvalidValue).unwrap_or_default();
+    if value.is_empty() && error.kind() == ErrorKind::InvalidValue {
+        let what = format!("'{argument}' has no value");
+        return Error::new(Code::Usage, what).with_hint(command.see_help());
+    }
+    let valid = texts_of(error, ContextKind::ValidValue);
+    let expected = match source(error) {
+        Some(source) => source.to_string(),
+        None => format!("{} is expected", listed(&valid, "or")),
+    };
+    let (place, hint) = match variable_of(&argument, error, arguments) {
+        Some(variable) => {
+            let hint = format!("correct or unset {variable}");
+            (format!("{variable}, the variable of '{argument}'"), hint)
+        }
+        None => (format!("'{argument}'"), command.see_help()),
+    };
+    let wrong = Error::new(Code::Usage, format!("invalid value '{value}' for {place}"));
+    let wrong = wrong.with_cause(expected);
+    match (
+        provider_meant(&value),
+        suggested(error, ContextKind::SuggestedValue),
+    ) {
+        (Some(meant), _) if argument == "<PROVIDER>" => wrong.with_hint(meant),
+        (_, Some(similar)) => wrong.with_hint(format!("a similar value is '{similar}'")),
+        (_, None) => wrong.with_hint(hint),
+    }
+}
+
+/// The variable that the wrong value of `argument` comes from: without variables, clap does not find it.
+fn variable_of(argument: &str, error: &clap::Error, arguments: &[OsString]) -> Option<String> {
+    let long = argument.strip_prefix("--")?.split(' ').next()?;
+    let parsed = without_variables().try_get_matches_from(arguments);
+    let is_same = parsed.is_err_and(|other| {
+        let same = |kind| other.get(kind) == error.get(kind);
+        same(ContextKind::InvalidArg) && same(ContextKind::InvalidValue)
+    });
+    (!is_same).then(|| variable(long))
+}
+
+/// A missing argument, an option that is given twice and the like, in clap's own words.
+fn other(error: &clap::Error, command: &Path) -> Error {
+    let text = error.render().to_string();
+    let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let what = lines.next().unwrap_or("wrong usage");
+    let what = what.trim_start_matches("error: ").trim_end_matches(':');
+    let ends_list = |line: &&str| {
+        let ends = ["tip: ", "Usage: ", "For more"];
+        ends.iter().any(|start| line.starts_with(start))
+    };
+    let listed: Vec<&str> = lines.take_while(|line| !ends_list(line)).collect();
+    let wrong = Error::new(Code::Usage, what).with_hint(usage_or_help(error, command));
+    if listed.is_empty() {
+        wrong
+    } else {
+        wrong.with_cause(listed.join(" "))
+    }
+}
+
+fn usage_or_help(error: &clap::Error, command: &Path) -> String {
+    let text = error.render().to_string();
+    let usage = text.lines().find_map(|line| line.strip_prefix("Usage: "));
+    let see_help = command.see_help();
+    usage.map_or_else(|| see_help.clone(), |usage| format!("{usage}; {see_help}"))
+}
+
+fn source(error: &clap::Error) -> Option<&(dyn std::error::Error + 'static)> {
+    std::error::Error::source(error)
+}
+
+fn text_of(error: &clap::Error, kind: ContextKind) -> Option<String> {
+    match error.get(kind)? {
+        ContextValue::String(text) => Some(text.clone()),
+        _ => None,
+    }
+}
+
+fn texts_of(error: &clap::Error, kind: ContextKind) -> Vec<&str> {
+    match error.get(kind) {
+        Some(ContextValue::Strings(texts)) => texts.iter().map(String::as_str).collect(),
+        Some(ContextValue::String(text)) => vec![text],
+        _ => Vec::new(),
+    }
+}
+
+/// The best of what clap finds similar.
+fn suggested(error: &clap::Error, kind: ContextKind) -> Option<String> {
+    texts_of(error, kind).last().map(|&text| text.to_owned())
+}
+
+/// `a, b and c`
+fn listed(words: &[&str], joining: &str) -> String {
+    match words {
+        [] => String::new(),
+        [one] => (*one).to_owned(),
+        [all @ .., last] => format!("{} {joining} {last}", all.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn other_spellings_of_a_provider_mean_it() {
+        for (name, meant) in [
+            ("standard-metrics", "sm"),
+            ("StandardMetrics", "sm"),
+            ("metrics", "sm"),
+            ("SM", "sm"),
+            ("one_codex", "onecodex"),
+            ("codex", "onecodex"),
+        ] {
+            let hint = provider_meant(name).unwrap_or_default();
+            assert!(
+                hint.starts_with(&format!("use '{meant}' for ")),
+                "{name}: {hint}"
+            );
+        }
+        assert_eq!(provider_meant("list"), None);
+        assert_eq!(provider_meant(""), None);
+    }
+
+    #[test]
+    fn words_are_listed_as_in_a_sentence() {
+        assert_eq!(listed(&["a"], "or"), "a");
+        assert_eq!(listed(&["a", "b", "c"], "or"), "a, b or c");
+    }
+}
