@@ -2,40 +2,40 @@
 
 use std::ffi::OsString;
 
-/// Before the capitals of a long option: `DOCFETCH_RETRIES` is `--retries`.
+/// The begin of the variable of a long option: `DOCFETCH_RETRIES` is `--retries`.
 pub(crate) const OPTION_PREFIX: &str = "DOCFETCH_";
-/// After the name of any secret's variable: names a file that holds the value.
+/// The end of the variable that names a file with a secret: `ONE_CODEX_API_KEY_FILE`.
 pub(crate) const FILE_SUFFIX: &str = "_FILE";
 
-/// The folder where docfetch remembers between runs, instead of the XDG place.
+/// The state folder, an absolute path. Default: `docfetch` in `$XDG_STATE_HOME` or `~/.local/state`.
 pub(crate) const STATE_DIR: &str = "DOCFETCH_STATE_DIR";
 
-/// OAuth application of Standard Metrics.
+/// The client id of an OAuth application at Standard Metrics.
 pub(crate) const STANDARD_METRICS_CLIENT_ID: &str = "STANDARD_METRICS_CLIENT_ID";
-/// Its secret.
+/// The client secret of that OAuth application.
 pub(crate) const STANDARD_METRICS_CLIENT_SECRET: &str = "STANDARD_METRICS_CLIENT_SECRET";
-/// Another base than `https://api.standardmetrics.io`.
+/// The base of the Standard Metrics API. Default: `https://api.standardmetrics.io`.
 pub(crate) const STANDARD_METRICS_API_BASE: &str = "STANDARD_METRICS_API_BASE";
 
-/// API key of One Codex.
+/// The API key of a One Codex account. Default: the key in `~/.onecodex`.
 pub(crate) const ONE_CODEX_API_KEY: &str = "ONE_CODEX_API_KEY";
-/// Bearer token of One Codex; wins over the key.
+/// A bearer token of a One Codex account. docfetch prefers the token to the key.
 pub(crate) const ONE_CODEX_BEARER_TOKEN: &str = "ONE_CODEX_BEARER_TOKEN";
-/// Another base than `https://app.onecodex.com`.
+/// The base of the One Codex API. Default: `https://app.onecodex.com`.
 pub(crate) const ONE_CODEX_API_BASE: &str = "ONE_CODEX_API_BASE";
 
-/// A PEM file of trusted certificates, instead of the system's.
+/// A PEM file of root certificates that docfetch trusts instead of the system's.
 pub(crate) const SSL_CERT_FILE: &str = "SSL_CERT_FILE";
-/// Folders (separated as in `PATH`) of trusted certificates, instead of the system's.
+/// Folders of root certificates that docfetch trusts instead of the system's, separated by colons.
 pub(crate) const SSL_CERT_DIR: &str = "SSL_CERT_DIR";
 
-/// Proxies for https, http and both, and the hosts that go past them, in the order of reading.
+/// The proxy for https. docfetch reads the names in this order.
 pub(crate) const HTTPS_PROXY: [&str; 2] = ["https_proxy", "HTTPS_PROXY"];
-/// Only the lower-case form, as in curl: `HTTP_PROXY` can be set by a request in a CGI program.
+/// The proxy for http. As in curl, docfetch does not read `HTTP_PROXY`, which a request can set in a CGI program.
 pub(crate) const HTTP_PROXY: [&str; 1] = ["http_proxy"];
-/// A proxy for both.
+/// The proxy for https and http, where the variable of the scheme is not set.
 pub(crate) const ALL_PROXY: [&str; 2] = ["all_proxy", "ALL_PROXY"];
-/// Hosts that go past the proxy.
+/// Hosts that no proxy serves, separated by commas, as curl reads the list.
 pub(crate) const NO_PROXY: [&str; 2] = ["no_proxy", "NO_PROXY"];
 
 /// The first of `names` that is set and not empty.

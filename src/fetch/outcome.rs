@@ -26,36 +26,36 @@ pub enum Status {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "type", rename = "document")]
 pub struct Outcome {
-    /// The provider's name.
+    /// The provider's name on the command line: `sm` or `onecodex`.
     pub provider: &'static str,
-    /// The document.
+    /// The id of the document.
     #[serde(serialize_with = "as_text")]
     pub id: DocumentId,
-    /// How it ended.
+    /// `fetched`, `skipped` or `planned`.
     pub status: Status,
-    /// Where it is; none on standard output, or while the name is unknown.
+    /// The path of the file; null for standard output, and in a dry run while the name is unknown.
     #[serde(flatten, serialize_with = "with_bytes")]
     pub path: Option<PathBuf>,
-    /// Its file name.
+    /// The name of the file.
     pub name: Option<String>,
-    /// Its length in bytes.
+    /// The length of the document in bytes.
     pub bytes: Option<u64>,
-    /// Its SHA-256 in hexadecimal, where it was computed.
+    /// The SHA-256 of the document in hexadecimal; null where docfetch did not compute it.
     pub sha256: Option<String>,
-    /// The media type that the storage told.
+    /// The media type that the storage sent.
     pub media_type: Option<String>,
-    /// The entity tag, as it came.
+    /// The entity tag as the storage sent it.
     pub etag: Option<String>,
-    /// How many bytes an earlier run had left.
+    /// How many bytes of the document an earlier run had fetched.
     pub resumed_from: Option<u64>,
-    /// Requests to the storage.
+    /// How many requests the storage received for this document.
     pub attempts: u32,
-    /// Presigned URLs asked for.
+    /// How many presigned URLs docfetch requested for this document.
     pub resolves: u32,
-    /// Whether a paid request of this run left and was not refused; none where the provider never
-    /// charges.
+    /// Whether this run sent a paid request for the document that the provider did not refuse; null where the
+    /// provider never charges.
     pub charged: Option<bool>,
-    /// From start to end.
+    /// The time from the start of the document to its end, in milliseconds.
     pub elapsed_ms: u64,
     /// What a real run would pay (dry run).
     #[serde(skip)]
@@ -148,16 +148,16 @@ pub(crate) fn path_of_bytes(encoded: &str) -> PathBuf {
 #[derive(Debug, Serialize)]
 #[serde(tag = "type", rename = "document")]
 pub(crate) struct Failed<'a> {
-    /// The provider's name.
+    /// The provider's name on the command line.
     pub provider: &'a str,
-    /// The document.
+    /// The id of the document, or the text that is not an id.
     pub id: &'a str,
     /// Always `failed`.
     pub status: &'static str,
-    /// Whether a paid request of this run left and was not refused; none where the provider never
-    /// charges.
+    /// Whether this run sent a paid request for the document that the provider did not refuse; null where the
+    /// provider never charges.
     pub charged: Option<bool>,
-    /// Why.
+    /// What failed.
     pub error: Failure<'a>,
 }
 
@@ -182,15 +182,15 @@ impl<'a> Failed<'a> {
 /// An error as scripts see it.
 #[derive(Debug, Serialize)]
 pub(crate) struct Failure<'a> {
-    /// One of the fixed codes.
+    /// One of the error codes.
     pub code: &'static str,
-    /// What failed and why.
+    /// What failed and why, in one line.
     pub message: String,
-    /// What to do next.
+    /// What the user can do, in one line.
     pub hint: &'a str,
-    /// The HTTP status that told of it.
+    /// The HTTP status of the answer that caused the failure.
     pub http_status: Option<u16>,
-    /// Whether running again may help.
+    /// Whether the same command may succeed in a later run.
     pub retryable: bool,
 }
 
@@ -210,24 +210,24 @@ impl<'a> From<&'a Error> for Failure<'a> {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(tag = "type", rename = "summary")]
 pub(crate) struct Summary {
-    /// Documents fetched.
+    /// How many documents the run fetched.
     pub fetched: u64,
-    /// Documents that were there before.
+    /// How many documents the run skipped, because their files exist.
     pub skipped: u64,
-    /// Documents that failed.
+    /// How many documents failed.
     pub failed: u64,
-    /// Documents that were read or known, and not taken up.
+    /// How many documents the run read or knew, and did not start.
     pub not_started: u64,
-    /// What a real run would do (dry run).
+    /// What a real run would do; none in a real run.
     #[serde(flatten)]
     pub plan: Option<Planned>,
-    /// Paid requests of this run that left and were not refused; none where the provider never charges.
+    /// How many paid requests the run sent that the provider did not refuse; null where the provider never charges.
     pub charges: Option<u64>,
-    /// Bytes of the documents fetched; in a dry run of those planned, as far as they are known.
+    /// The length of all fetched documents in bytes; in a dry run, of all planned documents whose length is known.
     pub bytes: u64,
-    /// From start to end.
+    /// The time from the start of the run to its end, in milliseconds.
     pub elapsed_ms: u64,
-    /// What the process exits with.
+    /// The exit code of the process.
     pub exit_code: u8,
     /// The first failures once more: the document, and what failed.
     #[serde(skip)]
@@ -240,9 +240,9 @@ pub(crate) struct Summary {
 /// What a real run would do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct Planned {
-    /// Documents that it would fetch.
+    /// How many documents a real run would fetch. Only in a dry run.
     pub planned: u64,
-    /// What it would pay; none where the provider never charges.
+    /// What a real run would pay.
     #[serde(flatten)]
     pub costs: Costs,
 }
@@ -254,11 +254,11 @@ pub(crate) struct Planned {
     reason = "the names of fields in JSON records"
 )]
 pub(crate) struct Costs {
-    /// Those that it would pay for.
+    /// How many documents a real run would pay for; null where the provider never charges. Only in a dry run.
     pub would_charge: Option<u64>,
-    /// Those whose recorded URL would serve again.
+    /// How many documents a real run would fetch from a recorded URL. Only in a dry run.
     pub would_reuse: Option<u64>,
-    /// Those that the ledger or `--max-charges` would refuse.
+    /// How many documents the ledger or `--max-charges` would refuse. Only in a dry run.
     pub would_refuse: Option<u64>,
 }
 

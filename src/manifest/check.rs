@@ -160,21 +160,26 @@ impl CheckedFile<'_> {
     }
 }
 
-/// The record of a file that was looked at. Unknown values are null.
+/// The record of a file that docfetch checked. Unknown values are null.
 #[derive(Debug, Serialize)]
 #[serde(tag = "type", rename = "document")]
 pub(crate) struct CheckRecord<'a> {
+    /// The provider of the document, as the manifest says.
     provider: Option<&'a str>,
+    /// The id of the document, as the manifest says.
     id: Option<&'a str>,
     /// `verified` or `failed`.
     status: &'static str,
+    /// The path of the file.
     #[serde(flatten, serialize_with = "with_bytes")]
     path: Option<PathBuf>,
+    /// The name of the document, as the manifest says.
     name: Option<&'a str>,
-    /// What the file has; what it must have when it is wrong.
+    /// The length of the file in bytes; the length that the manifest says when the file is wrong.
     bytes: Option<u64>,
-    /// What it must have.
+    /// The SHA-256 that the manifest says.
     sha256: Option<&'a str>,
+    /// What is wrong with the file. Absent for a file that is right.
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<Failure<'a>>,
 }
@@ -183,15 +188,15 @@ pub(crate) struct CheckRecord<'a> {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(tag = "type", rename = "summary")]
 pub(crate) struct VerifySummary {
-    /// Files that are what the manifest says.
+    /// How many files are what the manifest says.
     pub verified: u64,
-    /// Files that are not, and lines of the manifest that cannot be read.
+    /// How many files are not, and how many lines of the manifest cannot be read.
     pub failed: u64,
-    /// Bytes of the files verified.
+    /// The length of all verified files in bytes.
     pub bytes: u64,
-    /// From start to end.
+    /// The time from the start of the run to its end, in milliseconds.
     pub elapsed_ms: u64,
-    /// What the process exits with.
+    /// The exit code of the process.
     pub exit_code: u8,
 }
 

@@ -21,17 +21,17 @@ const SHOWN: usize = 60;
 /// A document that can be fetched.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Row {
-    /// The provider's name.
+    /// The provider's name on the command line.
     pub provider: &'static str,
-    /// The id to fetch it by.
+    /// The id of the document.
     pub id: String,
-    /// Its file name.
+    /// The file name of the document.
     pub name: Option<String>,
-    /// Its size in bytes.
+    /// The length of the document in bytes.
     pub size: Option<u64>,
-    /// When it was last changed, as the provider writes it (ISO 8601).
+    /// When the document last changed, as the provider writes the time (ISO 8601).
     pub modified: Option<String>,
-    /// The provider's own fields.
+    /// Further fields of the provider, such as `company_id`.
     #[serde(flatten)]
     pub fields: Map<String, Value>,
 }

@@ -193,14 +193,19 @@ impl Table {
 /// A record of the ledger, as scripts see it; its URL is not for them.
 #[derive(Debug, Serialize)]
 pub(super) struct LedgerRow<'a> {
+    /// The provider's name on the command line.
     provider: &'a str,
+    /// The base of the provider's API.
     base: &'a str,
+    /// The id of the document.
     id: &'a str,
-    /// The kind; null where the provider has no kinds.
+    /// The kind of the document; null where the provider has one kind only.
     resource: Option<&'a str>,
+    /// `attempting`, `answered`, `delivered` or `doubtful`.
     state: State,
+    /// When docfetch sent the request, in RFC 3339, by the clock of the servers.
     asked: Timestamp,
-    /// When the URL expires; null where there is none, or where it is not known.
+    /// When the URL expires, in RFC 3339; null where no URL is recorded, or where its expiry is not known.
     expires: Option<Timestamp>,
 }
 
