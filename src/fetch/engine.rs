@@ -13,7 +13,8 @@ use crate::fetch::batch::queue::{BatchTask, FetchEnd};
 use crate::fetch::options::Connections;
 use crate::fetch::options::DigestOptions;
 use crate::fetch::target::{
-    BeforePublish, ClaimedPaths, Destination, NameTicket, RenameProofs, TargetOptions, TargetState,
+    BeforePublish, ClaimedPaths, Destination, NameTicket, RenameProofs, TargetEnd, TargetOptions,
+    TargetState,
 };
 use crate::fetch::transfer::{Pace, Sink};
 use crate::fingerprint::fingerprint;
@@ -144,7 +145,7 @@ impl Fetcher {
     }
 
     /// The targets that are claimed.
-    pub fn claimed(&self) -> &ClaimedPaths {
+    pub(crate) fn claimed(&self) -> &ClaimedPaths {
         &self.claimed
     }
 
@@ -565,8 +566,8 @@ impl<'a> Work<'a> {
             .destination
             .publish(partial, sha256, announce.as_ref(), beside);
         let status = match publishing.await? {
-            TargetState::AlreadyThere => return Ok(self.outcome(Status::Skipped)),
-            TargetState::Writable => Status::Fetched,
+            TargetEnd::AlreadyThere => return Ok(self.outcome(Status::Skipped)),
+            TargetEnd::Published => Status::Fetched,
         };
         self.attempts.delivered().await;
         let Outcome { path, name, .. } = self.outcome(status); // the target may have changed

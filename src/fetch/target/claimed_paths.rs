@@ -1,4 +1,5 @@
-//! Which paths the documents of a batch have claimed, as far as any disk can tell paths apart.
+//! The paths that the documents of a batch have claimed: two documents never share a file, however a file
+//! system compares names.
 
 use crate::fetch::target::name_order::{NameOrder, NameTicket};
 use crate::fingerprint::digest128;
@@ -13,61 +14,66 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::sync::Mutex;
 
-/// Targets that documents of this batch have claimed: two never share a file. Paths and ids are kept as
-/// hashes: there may be many.
+/// The targets of a batch. Paths and ids are kept as hashes, because there may be many.
 #[derive(Debug, Default)]
-pub struct ClaimedPaths {
+pub(crate) struct ClaimedPaths {
+    /// The document of each path.
     owners: Mutex<HashMap<u64, u64>>,
-    /// Files of this batch, for disks that compare names in yet another way.
+    /// The document of each published file, for file systems that compare names in another way than
+    /// [`folded`].
     files: Mutex<HashMap<FileIdentity, u64>>,
     name_order: NameOrder,
 }
 
 impl ClaimedPaths {
-    /// Takes `path` for the document `id`, unless another one has it. Compared as disks compare names.
-    pub fn claim(&self, path: &Path, id: &str) -> bool {
+    /// Claims `path` for the document `id`. Returns false when another document has claimed a path that
+    /// some file system takes for the same.
+    pub(crate) fn claim(&self, path: &Path, id: &str) -> bool {
         let path = path.to_string_lossy();
         let (path, id) = (short_hash(&folded(&path)), short_hash(id));
         *locked(&self.owners).entry(path).or_insert(id) == id
     }
 
-    /// Notes that the document `id` becomes this file.
-    pub fn record_file(&self, file: Option<FileIdentity>, id: &str) {
+    /// Records that `file` becomes the file of the document `id`.
+    pub(crate) fn record_file(&self, file: Option<FileIdentity>, id: &str) {
         if let Some(file) = file {
             locked(&self.files).insert(file, short_hash(id));
         }
     }
 
-    /// Takes a file that was found for the document `id`, unless it is another one's.
-    pub fn claim_file(&self, found: &Metadata, id: &str) -> bool {
+    /// Claims an existing file, whose metadata is `found`, for the document `id`. Returns false when it is
+    /// the file of another document.
+    pub(crate) fn claim_file(&self, found: &Metadata, id: &str) -> bool {
         let (file, id) = (FileIdentity::of(found), short_hash(id));
         found.nlink() > 1 || *locked(&self.files).entry(file).or_insert(id) == id
     }
 
-    /// Whether another document than `id` became the file that was found. A file with several names is
-    /// nobody's: whoever saves room by hard links knows that the bytes are the same.
-    pub fn belongs_to_another(&self, found: &Metadata, id: &str) -> bool {
+    /// Whether the existing file whose metadata is `found` is that of another document than `id`. A file
+    /// with several names (hard links) belongs to no document: tools that save disk space link files of
+    /// equal content.
+    pub(crate) fn belongs_to_another(&self, found: &Metadata, id: &str) -> bool {
         let file = FileIdentity::of(found);
         let owner = locked(&self.files).get(&file).copied();
         found.nlink() == 1 && owner.is_some_and(|owner| owner != short_hash(id))
     }
 
-    /// A document's turn to take a name; to be called in the order of asking.
-    pub fn ticket(&self, order: u64) -> NameTicket<'_> {
+    /// The ticket of the batch's document at the place `order`. Call in ascending `order`.
+    pub(crate) fn ticket(&self, order: u64) -> NameTicket<'_> {
         self.name_order.ticket(order)
     }
 }
 
-/// Should two paths ever share one, the later document gets its id into its name.
+/// Half of a fingerprint. If two paths have the same one, the later document gets its id into its name.
 fn short_hash(text: &str) -> u64 {
     #[allow(clippy::cast_possible_truncation, reason = "half of it is enough")]
     let half = digest128(&[text.as_bytes()]) as u64;
     half
 }
 
-/// The same for all names that some disk takes for one. APFS, HFS+, NTFS and ext4 folders with casefolding
-/// compare them without case, in a Unicode normal form, or both. NFC of the full case folding (Unicode section
-/// 3.13.5, canonical caseless matching), without characters that HFS+ and ext4 pass over.
+/// A text that is equal for all names that some file system takes for the same. APFS, HFS+, NTFS and ext4
+/// folders with casefolding compare names without case, in a Unicode normal form, or both. The text is NFC
+/// of the full case folding (Unicode section 3.13.5, canonical caseless matching), without the characters
+/// that HFS+ and ext4 ignore.
 fn folded(name: &str) -> Cow<'_, str> {
     if name.is_ascii() {
         return if name.bytes().any(|byte| byte.is_ascii_uppercase()) {

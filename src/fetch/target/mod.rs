@@ -1,15 +1,27 @@
-//! Which path a document is written to, and never over another document's file.
+//! Which path a document is written to. docfetch never writes over another document's file.
+//!
+//! A document's target gets its name once, as soon as a safe name is known, and in the order of the batch.
+//! [`Destination`] is the target of one document; [`ClaimedPaths`] keeps the targets of a batch apart.
 
+mod check;
 mod claimed_paths;
 #[cfg(test)]
 mod corpora;
 mod destination;
 mod name_order;
 pub(crate) mod naming;
+mod options;
+mod publish;
+mod template;
+#[cfg(test)]
+mod tests;
 mod writable;
 
+pub(crate) use check::TargetState;
 pub(crate) use claimed_paths::ClaimedPaths;
-pub(crate) use destination::{BeforePublish, Destination, IfExists, TargetOptions, TargetState};
+pub(crate) use destination::Destination;
 pub(crate) use name_order::NameTicket;
-pub(crate) use naming::Template;
+pub(crate) use options::{IfExists, TargetOptions};
+pub(crate) use publish::{BeforePublish, TargetEnd};
+pub(crate) use template::Template;
 pub(crate) use writable::RenameProofs;

@@ -1,7 +1,8 @@
-//! Who names itself first: documents of one batch take their names in the order of asking, however
-//! late each of them learns its name, so that of two with the same name always the later one gets
-//! another. One that takes long to learn it (it is being tried again, say) is waited for once, and then
-//! lets the others pass.
+//! The order in which the documents of a batch take their names.
+//!
+//! Documents learn their names at different times. They take them in the order of the batch, so that
+//! every run gives the same one of two documents with the same name another name. A document that does
+//! not know its name for long, for example while it is retried, holds the others up only once.
 
 use crate::mutex::locked;
 use std::collections::BTreeMap;
@@ -9,28 +10,37 @@ use std::sync::Mutex;
 use std::time::Duration;
 use tokio::sync::Notify;
 
-/// How long the others wait for one that does not know its name.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a document waits for earlier documents that do not know their names.
+const MAX_WAIT_FOR_NAMES: Duration = Duration::from_secs(5);
 
-/// Documents under way that have no name yet.
+/// The documents of a batch that were taken up and have no name yet.
 #[derive(Debug, Default)]
-pub(crate) struct NameOrder {
-    /// By their order; whether they know their name, and wait for others.
-    unnamed: Mutex<BTreeMap<u64, bool>>,
+pub(super) struct NameOrder {
+    /// By their place in the batch.
+    unnamed: Mutex<BTreeMap<u64, Unnamed>>,
     changed: Notify,
 }
 
-/// A document's place among them; given up when it is dropped.
+/// A document without a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Unnamed {
+    /// It does not know its name.
+    Unaware,
+    /// It knows its name, and waits for earlier documents.
+    Waiting,
+}
+
+/// A document's place in the order. The place is given up when the ticket is dropped.
 #[derive(Debug)]
-pub struct NameTicket<'a> {
+pub(crate) struct NameTicket<'a> {
     name_order: &'a NameOrder,
     order: u64,
 }
 
 impl NameOrder {
-    /// Takes the place `order`; whoever asks earlier has the smaller number, and calls this earlier.
-    pub(crate) fn ticket(&self, order: u64) -> NameTicket<'_> {
-        locked(&self.unnamed).insert(order, false);
+    /// Takes the place `order`. Call in ascending `order`.
+    pub(super) fn ticket(&self, order: u64) -> NameTicket<'_> {
+        locked(&self.unnamed).insert(order, Unnamed::Unaware);
         NameTicket {
             name_order: self,
             order,
@@ -39,22 +49,23 @@ impl NameOrder {
 }
 
 impl NameTicket<'_> {
-    /// Waits until all earlier ones have their names.
-    pub async fn wait_for_earlier(&self) {
-        if let Some(waits) = locked(&self.name_order.unnamed).get_mut(&self.order) {
-            *waits = true;
+    /// Waits until all earlier documents have their names. After 5 s, earlier documents that do not know
+    /// their names lose their places.
+    pub(crate) async fn wait_for_earlier(&self) {
+        let NameOrder { unnamed, changed } = self.name_order;
+        if let Some(state) = locked(unnamed).get_mut(&self.order) {
+            *state = Unnamed::Waiting;
         }
-        if tokio::time::timeout(PATIENCE, self.all_before())
-            .await
-            .is_err()
-        {
-            locked(&self.name_order.unnamed).retain(|order, waits| *order >= self.order || *waits);
-            self.name_order.changed.notify_waiters();
-            self.all_before().await;
+        let waiting = tokio::time::timeout(MAX_WAIT_FOR_NAMES, self.all_earlier_named());
+        if waiting.await.is_err() {
+            locked(unnamed)
+                .retain(|order, state| *order >= self.order || *state == Unnamed::Waiting);
+            changed.notify_waiters();
+            self.all_earlier_named().await;
         }
     }
 
-    async fn all_before(&self) {
+    async fn all_earlier_named(&self) {
         loop {
             let changed = self.name_order.changed.notified();
             if self.is_first() {
@@ -72,8 +83,8 @@ impl NameTicket<'_> {
             .is_none_or(|first| *first >= self.order)
     }
 
-    /// Lets the later ones pass: this one has its name, or will have none.
-    pub fn release(&self) {
+    /// Gives the place up: the document has its name, or needs none.
+    pub(crate) fn release(&self) {
         if locked(&self.name_order.unnamed)
             .remove(&self.order)
             .is_some()

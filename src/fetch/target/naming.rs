@@ -1,7 +1,8 @@
 //! File names: where they come from, and how they are made safe.
 //!
-//! Whatever a server sends, what comes out is one component of a path that works on every common
-//! file system, hides nothing from the eye, and is no option, dotfile or home folder to a shell.
+//! A safe name is one component of a path that every common file system accepts. It shows every
+//! character that it has, and is neither a hidden file, nor an option or a home folder for a shell, whatever
+//! the server sent.
 
 use crate::model::DocumentId;
 use crate::secret::{self, path_opens};
@@ -9,23 +10,23 @@ use crate::text::is_removed_from_names;
 use percent_encoding::percent_decode_str;
 use url::Url;
 
-/// The longest name that common file systems take, in bytes.
-const LONGEST: usize = 255;
-/// What follows the last dot and is longer than this is no extension.
-const LONGEST_EXTENSION: usize = 32;
+/// The longest name that common file systems accept, in bytes.
+const MAX_NAME_BYTES: usize = 255;
+/// The longest text behind the last dot that counts as an extension, in bytes.
+const MAX_EXTENSION_BYTES: usize = 32;
 
-/// `name` made safe; none when nothing is left of it, or when it holds a secret.
+/// Makes `name` a safe name; none when no character is left, or when the name holds a secret.
 pub(crate) fn safe(name: &str) -> Option<String> {
     if secret::is_in(name) {
         return None;
     }
-    // What was invisible may have hidden one.
+    // Removed characters may have split a secret.
     made_safe(name).filter(|safe| safe == name || !secret::is_in(safe))
 }
 
-/// Whether a part of a path is such a name, as far as it may do harm: blanks and dots at its end do none.
-pub(crate) fn is_safe(part: &str) -> bool {
-    made_safe(part).is_some_and(|safe| safe == trim_end(part))
+/// Whether a component of a path is a safe name, apart from blanks and dots at its end, which do no harm.
+pub(crate) fn is_safe(component: &str) -> bool {
+    made_safe(component).is_some_and(|safe| safe == trim_end(component))
 }
 
 fn made_safe(name: &str) -> Option<String> {
@@ -37,7 +38,7 @@ fn made_safe(name: &str) -> Option<String> {
     let visible: String = component
         .chars()
         .filter(|c| !is_removed_from_names(*c))
-        .map(|c| if c == ':' { '_' } else { c }) // else a stream of its own on NTFS
+        .map(|c| if c == ':' { '_' } else { c }) // NTFS: a colon names a stream of a file
         .collect();
     let visible = trim_end(visible.trim_start_matches(|c: char| c == '.' || c.is_whitespace()));
     let mut name = match visible.chars().next()? {
@@ -45,27 +46,28 @@ fn made_safe(name: &str) -> Option<String> {
         '-' => format!("_{visible}"),
         _ => visible.to_owned(),
     };
-    if reserved(&name) {
+    if is_device_name(&name) {
         name.insert(0, '_');
     }
-    Some(cut(&name, LONGEST))
+    Some(shortened(&name, MAX_NAME_BYTES))
 }
 
-/// `suffix` before the extension, the whole still a safe name.
-pub(crate) fn with_suffix(name: &str, suffix: &str) -> String {
+/// Puts `suffix` before the extension of `name`. The result is a safe name.
+pub(super) fn with_suffix(name: &str, suffix: &str) -> String {
     let (stem, extension) = split(name);
     let dotted = if extension.is_empty() {
         String::new()
     } else {
         format!(".{extension}")
     };
-    let room = LONGEST.saturating_sub(suffix.len() + dotted.len());
-    let name = format!("{}{suffix}{dotted}", cut_at(stem, room));
-    // Whatever the suffix is made of: every name ends in the same last check.
+    let max_stem_bytes = MAX_NAME_BYTES.saturating_sub(suffix.len() + dotted.len());
+    let name = format!("{}{suffix}{dotted}", truncated(stem, max_stem_bytes));
+    // A suffix may end in a blank or a dot.
     safe(&name).unwrap_or(name)
 }
 
-/// The last segment of a URL's path, decoded once; none where the path is what opens the document.
+/// The safe name in the last segment of a URL's path, percent-decoded once; none when the path is a secret
+/// that opens the document.
 pub(crate) fn from_url(url: &Url) -> Option<String> {
     if path_opens(url) {
         return None;
@@ -75,27 +77,28 @@ pub(crate) fn from_url(url: &Url) -> Option<String> {
     safe(decoded.as_deref().unwrap_or(segment))
 }
 
-/// The id, with the extension that its media type usually has.
+/// A safe name that consists of the id, and the usual extension of the media type.
 pub(crate) fn from_id(id: &DocumentId, media_type: Option<&str>) -> String {
-    let stem = safe(&one_component(id.as_str())).unwrap_or_else(|| "document".to_owned());
+    let stem = safe(&as_component(id.as_str())).unwrap_or_else(|| "document".to_owned());
     match media_type.and_then(mime2ext::mime2ext) {
         Some(extension) => with_suffix(&format!("{stem}.{extension}"), ""),
         None => stem,
     }
 }
 
-/// Stem and extension: what follows the last dot, unless nothing precedes it or it is too long to
-/// be one.
-fn split(name: &str) -> (&str, &str) {
+/// Splits a name into stem and extension: at the last dot, unless no character precedes it, or too many
+/// follow it.
+pub(super) fn split(name: &str) -> (&str, &str) {
     match name.rsplit_once('.') {
-        Some((stem, extension)) if !stem.is_empty() && extension.len() <= LONGEST_EXTENSION => {
+        Some((stem, extension)) if !stem.is_empty() && extension.len() <= MAX_EXTENSION_BYTES => {
             (stem, extension)
         }
         _ => (name, ""),
     }
 }
 
-fn one_component(text: &str) -> String {
+/// `text` with an underscore for each path separator.
+pub(super) fn as_component(text: &str) -> String {
     text.replace(['/', '\\'], "_")
 }
 
@@ -103,8 +106,8 @@ fn trim_end(name: &str) -> &str {
     name.trim_end_matches(|c: char| c == '.' || c.is_whitespace())
 }
 
-/// The device names of Windows, with or without an extension.
-fn reserved(name: &str) -> bool {
+/// Whether a name is that of a device on Windows, with or without an extension.
+fn is_device_name(name: &str) -> bool {
     let stem = name
         .split('.')
         .next()
@@ -124,140 +127,25 @@ fn reserved(name: &str) -> bool {
     }
 }
 
-/// At most `bytes` of UTF-8, the extension kept where it is one.
-fn cut(name: &str, bytes: usize) -> String {
-    if name.len() <= bytes {
+/// At most `max_bytes` of a name, with its extension.
+fn shortened(name: &str, max_bytes: usize) -> String {
+    if name.len() <= max_bytes {
         return name.to_owned();
     }
     let (stem, extension) = split(name);
     if extension.is_empty() {
-        return cut_at(name, bytes).to_owned();
+        return truncated(name, max_bytes).to_owned();
     }
-    format!("{}.{extension}", cut_at(stem, bytes - extension.len() - 1))
+    let max_stem_bytes = max_bytes - extension.len() - 1;
+    format!("{}.{extension}", truncated(stem, max_stem_bytes))
 }
 
-fn cut_at(text: &str, bytes: usize) -> &str {
-    if text.len() <= bytes {
+/// At most `max_bytes` of a text, without blanks and dots at the cut.
+fn truncated(text: &str, max_bytes: usize) -> &str {
+    if text.len() <= max_bytes {
         return text;
     }
-    trim_end(&text[..text.floor_char_boundary(bytes)])
-}
-
-/// How a file is named: `{id}` `{name}` `{stem}` `{ext}` `{provider}` and text.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Template(Vec<Piece>);
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Piece {
-    Text(String),
-    Id,
-    Name,
-    Stem,
-    Ext,
-    Provider,
-    /// What the row of a listing says.
-    Field(String),
-}
-
-impl Default for Template {
-    /// The document's own name.
-    fn default() -> Self {
-        Self(vec![Piece::Name])
-    }
-}
-
-/// What a template can hold, for messages.
-const FIELDS: &str = "{id} {name} {stem} {ext} {provider}";
-
-impl Template {
-    /// Reads a template.
-    ///
-    /// # Errors
-    /// A sentence that says what is wrong with it.
-    pub fn parse(text: &str) -> Result<Self, String> {
-        Self::parse_with(text, &[])
-    }
-
-    /// The same with further `fields`, for [`Template::with`].
-    ///
-    /// # Errors
-    /// As [`Template::parse`].
-    pub fn parse_with(text: &str, fields: &[&str]) -> Result<Self, String> {
-        if text.is_empty() {
-            return Err("it is empty".into());
-        }
-        if text.contains(['/', '\\']) {
-            return Err("it contains a path separator; folders are named with --output-dir".into());
-        }
-        let known = fields.iter().map(|field| format!(" {{{field}}}"));
-        let known: String = std::iter::once(FIELDS.to_owned()).chain(known).collect();
-        let mut pieces = Vec::new();
-        let mut rest = text;
-        while let Some(at) = rest.find(['{', '}']) {
-            if at > 0 {
-                pieces.push(Piece::Text(rest[..at].to_owned()));
-            }
-            let Some(end) = rest[at..].find('}').filter(|end| *end > 0) else {
-                return Err(format!("a brace has no partner; fields are {known}"));
-            };
-            pieces.push(match &rest[at + 1..at + end] {
-                "id" => Piece::Id,
-                "name" => Piece::Name,
-                "stem" => Piece::Stem,
-                "ext" => Piece::Ext,
-                "provider" => Piece::Provider,
-                other if fields.contains(&other) => Piece::Field(other.to_owned()),
-                other => return Err(format!("{{{other}}} is no field; fields are {known}")),
-            });
-            rest = &rest[at + end + 1..];
-        }
-        if !rest.is_empty() {
-            pieces.push(Piece::Text(rest.to_owned()));
-        }
-        Ok(Self(pieces))
-    }
-
-    /// Whether the name of the document changes what comes out.
-    pub fn needs_name(&self) -> bool {
-        self.0
-            .iter()
-            .any(|piece| matches!(piece, Piece::Name | Piece::Stem | Piece::Ext))
-    }
-
-    /// The same template with what a row says in place of its further fields.
-    #[must_use]
-    pub fn with(&self, values: &dyn Fn(&str) -> String) -> Self {
-        let fill = |piece: &Piece| match piece {
-            Piece::Field(field) => Piece::Text(one_component(&values(field))),
-            piece => piece.clone(),
-        };
-        Self(self.0.iter().map(fill).collect())
-    }
-
-    /// The file name of a document whose own safe name is `name`.
-    pub fn file_name(&self, id: &DocumentId, name: &str, provider: &str) -> String {
-        let filled = self.fill(id, name, provider);
-        filled.unwrap_or_else(|| from_id(id, None))
-    }
-
-    /// The same; none when nothing safe comes out.
-    pub fn fill(&self, id: &DocumentId, name: &str, provider: &str) -> Option<String> {
-        let (stem, extension) = split(name);
-        let filled: String = self
-            .0
-            .iter()
-            .map(|piece| match piece {
-                Piece::Text(text) => text.clone(),
-                Piece::Id => one_component(id.as_str()),
-                Piece::Name => name.to_owned(),
-                Piece::Stem => stem.to_owned(),
-                Piece::Ext => extension.to_owned(),
-                Piece::Provider => provider.to_owned(),
-                Piece::Field(_) => String::new(), // no row has filled it
-            })
-            .collect();
-        safe(&filled)
-    }
+    trim_end(&text[..text.floor_char_boundary(max_bytes)])
 }
 
 #[cfg(test)]
@@ -273,7 +161,7 @@ mod tests {
     fn a_cut_name_keeps_its_extension() {
         let name = safe(&format!("{}.pdf", "\u{e4}".repeat(300))).unwrap();
         assert!(
-            name.len() <= LONGEST && name.ends_with("\u{e4}.pdf"),
+            name.len() <= MAX_NAME_BYTES && name.ends_with("\u{e4}.pdf"),
             "{name}"
         );
     }
@@ -286,7 +174,7 @@ mod tests {
         assert_eq!(with_suffix("a", "--7. ."), "a--7");
         let long = with_suffix(&format!("{}.pdf", "a".repeat(251)), " (10)");
         assert!(
-            long.len() == LONGEST && long.ends_with("a (10).pdf"),
+            long.len() == MAX_NAME_BYTES && long.ends_with("a (10).pdf"),
             "{long}"
         );
     }
@@ -319,34 +207,13 @@ mod tests {
         assert_eq!(from_id(&id("..."), None), "document");
     }
 
-    #[test]
-    fn templates_fill_fields_and_refuse_what_they_do_not_know() {
-        let template = Template::parse("{provider}-{stem}-{id}.{ext}").unwrap();
-        assert_eq!(
-            template.file_name(&id("7"), "a.b.pdf", "sm"),
-            "sm-a.b-7.pdf"
-        );
-        assert_eq!(template.file_name(&id("7"), "plain", "sm"), "sm-plain-7");
-        for wrong in [
-            "",
-            "{company}",
-            "a/{name}",
-            "a\\{name}",
-            "{name",
-            "name}",
-            "{}",
-        ] {
-            assert!(Template::parse(wrong).is_err(), "{wrong:?}");
-        }
-    }
-
     proptest! {
         #[test]
         fn any_text_becomes_a_safe_name_or_none(text in any::<String>(), extension in "[a-z.~ -]{0,40}") {
             for text in [format!("{text}{extension}"), format!("{extension}{text}"), text] {
                 if let Some(name) = safe(&text) {
                     prop_assert!(is_safe(&name) && is_safe(&with_suffix(&name, &extension)));
-                    prop_assert!(!name.is_empty() && name.len() <= LONGEST);
+                    prop_assert!(!name.is_empty() && name.len() <= MAX_NAME_BYTES);
                     prop_assert!(!name.contains(['/', '\\', ':', '\0']));
                     prop_assert!(!name.chars().any(is_removed_from_names));
                     prop_assert!(!name.starts_with(['.', '-', '~', ' ']));

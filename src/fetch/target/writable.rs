@@ -1,5 +1,5 @@
-//! Whether a document can get its name, found out before anything is paid for: a folder may take new
-//! files and let none be renamed, and a file may be one that nothing can replace.
+//! Whether the file system lets a document get its name, checked before a request that may be charged.
+//! Some folders take new files and let no file be renamed; some files cannot be replaced.
 
 use crate::error::{Code, Error, Result};
 use crate::fetch::partial::Partial;
@@ -13,18 +13,18 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::sync::Mutex;
 
-/// The folders in which a file of this process was renamed.
+/// The folders in which this process has renamed a file.
 #[derive(Debug, Default)]
 pub(crate) struct RenameProofs(Mutex<HashSet<u128>>);
 
 impl RenameProofs {
-    /// Looks whether `folder` lets files be renamed, before anything is put into it.
+    /// Checks that `folder` is not append-only, before a file is created in it.
     ///
     /// # Errors
-    /// [`Code::LocalIo`], when it does not for certain.
+    /// [`Code::LocalIo`] when it is.
     pub(crate) fn check_folder(folder: &Path) -> Result<()> {
         match attributes(folder) {
-            Some((set, _, _)) if set.contains(StatxAttributes::APPEND) => {
+            Some(found) if found.set.contains(StatxAttributes::APPEND) => {
                 let what = format!("cannot write documents into {}", folder.display());
                 Err(Error::new(Code::LocalIo, what)
                     .with_cause(
@@ -36,10 +36,10 @@ impl RenameProofs {
         }
     }
 
-    /// Renames a file of ours in the `folder` of `partial`, unless one was before.
+    /// Renames a file in `folder`, the folder of `partial`, unless this process has done that before.
     ///
     /// # Errors
-    /// [`Code::LocalIo`], [`Code::DiskFull`].
+    /// [`Code::LocalIo`] when the folder lets no file be renamed, [`Code::DiskFull`].
     pub(crate) fn prove(&self, folder: &Path, partial: &mut Partial) -> Result<()> {
         let folder = digest128(&[folder.as_os_str().as_bytes()]);
         if !locked(&self.0).contains(&folder) {
@@ -50,51 +50,52 @@ impl RenameProofs {
     }
 }
 
-/// Whether the file at `target` can be replaced, as far as a look tells.
+/// Whether a file can be replaced, as far as its attributes tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Replaceable {
+pub(super) enum Replaceable {
     /// It can.
     Yes,
-    /// [`try_to_replace`] tells.
-    Unsure,
+    /// [`try_to_replace`] finds out.
+    Unknown,
 }
 
-/// Looks whether the file at `target` can be replaced.
+/// Checks by its attributes whether the file at `target` can be replaced.
 ///
 /// # Errors
-/// [`Code::LocalIo`], when it cannot.
-pub(crate) fn look_at(target: &Path) -> Result<Replaceable> {
-    let Some((set, known, owner)) = attributes(target) else {
-        return Ok(Replaceable::Unsure);
+/// [`Code::LocalIo`] when it cannot.
+pub(super) fn check_file(target: &Path) -> Result<Replaceable> {
+    let Some(found) = attributes(target) else {
+        return Ok(Replaceable::Unknown);
     };
-    for (attribute, why) in [
+    for (attribute, cause) in [
         (StatxAttributes::IMMUTABLE, "the file is immutable"),
         (StatxAttributes::APPEND, "the file is append-only"),
         (StatxAttributes::MOUNT_ROOT, "something is mounted on it"),
     ] {
-        if set.contains(attribute) {
-            return Err(irreplaceable(target, why));
+        if found.set.contains(attribute) {
+            return Err(irreplaceable(target, cause));
         }
     }
-    let is_own = owner == rustix::process::geteuid().as_raw();
+    let is_own = found.owner == rustix::process::geteuid().as_raw();
     let all = StatxAttributes::IMMUTABLE | StatxAttributes::APPEND;
-    Ok(if is_own && known.contains(all) {
+    Ok(if is_own && found.supported.contains(all) {
         Replaceable::Yes
     } else {
-        Replaceable::Unsure
+        Replaceable::Unknown
     })
 }
 
-/// Asks the system whether the file at `target` can be replaced, by what it never does: an empty folder,
-/// made at `spare`, takes the place of no file. Whether the user may replace it is checked first.
+/// Finds out whether the file at `target` can be replaced: makes an empty folder at `spare`, and renames
+/// it to `target`. The system never lets a folder replace a file, but checks first whether the user may
+/// replace that file.
 ///
 /// # Errors
-/// [`Code::LocalIo`], when it cannot.
-pub(crate) fn try_to_replace(target: &Path, spare: &Path) -> Result<()> {
+/// [`Code::LocalIo`] when the file cannot be replaced.
+pub(super) fn try_to_replace(target: &Path, spare: &Path) -> Result<()> {
     remove(spare)?;
     std::fs::create_dir(spare).map_err(|error| Error::io("create", spare, &error))?;
     let renamed = rustix::fs::rename(spare, target);
-    // The target was removed meanwhile: its name is given back.
+    // The rename succeeds when the target was removed since: then the folder is at the target.
     remove(if renamed.is_ok() { target } else { spare })?;
     match renamed {
         Err(Errno::PERM | Errno::ACCESS) => {
@@ -105,22 +106,32 @@ pub(crate) fn try_to_replace(target: &Path, spare: &Path) -> Result<()> {
     }
 }
 
-fn irreplaceable(target: &Path, why: &str) -> Error {
+fn irreplaceable(target: &Path, cause: &str) -> Error {
     Error::new(
         Code::LocalIo,
         format!("cannot replace {}", target.display()),
     )
-    .with_cause(why)
+    .with_cause(cause)
     .with_hint("make it replaceable, or choose another name")
 }
 
-/// Which attributes a file has, which of them its file system knows, and its owner.
-fn attributes(path: &Path) -> Option<(StatxAttributes, StatxAttributes, u32)> {
+/// The attributes and the owner of a file.
+struct Attributes {
+    set: StatxAttributes,
+    /// The attributes that the file system supports.
+    supported: StatxAttributes,
+    /// The owner's user id.
+    owner: u32,
+}
+
+/// The attributes of the file at `path`, not of one that a link leads to; none when the system does not
+/// tell.
+fn attributes(path: &Path) -> Option<Attributes> {
     let flags = AtFlags::SYMLINK_NOFOLLOW;
     let found = rustix::fs::statx(CWD, path, flags, StatxFlags::UID).ok()?;
-    Some((
-        found.stx_attributes,
-        found.stx_attributes_mask,
-        found.stx_uid,
-    ))
+    Some(Attributes {
+        set: found.stx_attributes,
+        supported: found.stx_attributes_mask,
+        owner: found.stx_uid,
+    })
 }

@@ -1,0 +1,126 @@
+//! Whether a document may be written to its target. A check changes nothing.
+
+use crate::error::{Code, Error, Result};
+use crate::fetch::target::claimed_paths::ClaimedPaths;
+use crate::fetch::target::options::IfExists;
+use crate::fetch::target::writable::{self, Replaceable};
+use crate::model::DocumentId;
+use crate::state::files::FileIdentity;
+use std::fs::Metadata;
+use std::path::Path;
+
+/// Whether a document must be fetched to its target.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum TargetState {
+    /// The document can be written there.
+    Writable,
+    /// A file is there that counts as the document.
+    AlreadyThere,
+}
+
+/// What a check finds.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Finding {
+    /// No file is in the way. A file that is to be compared with the document is not in the way.
+    Free,
+    /// The document replaces the file that is there.
+    Replaces(Replaceable),
+    /// A file is there that counts as the document.
+    AlreadyThere,
+    /// The file of another document, or one with other content, is there: the document's name needs the
+    /// document's id.
+    NeedsId,
+    /// A file is there: the document's name needs a number.
+    NeedsNumber,
+}
+
+/// A document and its target, for a check.
+#[derive(Debug)]
+pub(super) struct TargetCheck<'a> {
+    pub target: &'a Path,
+    pub id: &'a DocumentId,
+    pub if_exists: IfExists,
+    /// Whether docfetch made the target's name, not the user.
+    pub is_named_by_template: bool,
+    /// The targets of the batch.
+    pub claimed: &'a ClaimedPaths,
+    /// The file that another process made of this document.
+    pub published: Option<FileIdentity>,
+}
+
+impl TargetCheck<'_> {
+    /// Checks the target.
+    ///
+    /// # Errors
+    /// [`Code::TargetExists`] when the user's options allow no other name, [`Code::LocalIo`] when the
+    /// system tells nothing of the target, or lets no file replace it.
+    pub(super) fn run(&self) -> Result<Finding> {
+        if self.target.file_name().is_none() || ends_with_slash(self.target) {
+            return Err(names_a_folder(self.target));
+        }
+        let found = match std::fs::symlink_metadata(self.target) {
+            Ok(found) => found,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Ok(Finding::Free);
+            }
+            Err(error) => return Err(Error::io("look at", self.target, &error)),
+        };
+        if self.published == Some(FileIdentity::of(&found)) {
+            return Ok(Finding::AlreadyThere);
+        }
+        if self.claimed.belongs_to_another(&found, self.id.as_str()) {
+            // The file system takes the names of two documents of the batch for one.
+            return Ok(Finding::NeedsId);
+        }
+        self.of_existing(found)
+    }
+
+    fn of_existing(&self, found: Metadata) -> Result<Finding> {
+        // The document replaces a link, and not the file that the link leads to. But a link to a folder
+        // or a device is treated as these.
+        let behind = std::fs::metadata(self.target).unwrap_or(found);
+        match self.if_exists {
+            IfExists::Rename => Ok(Finding::NeedsNumber),
+            IfExists::Same { length } if self.is_named_by_template => {
+                Ok(same_document(&behind, length))
+            }
+            _ if !(behind.is_file() || behind.is_symlink()) => {
+                Err(target_exists(self.target, "it is not a plain file")
+                    .with_hint("name another file; `-o -` writes to standard output"))
+            }
+            IfExists::Overwrite => writable::check_file(self.target).map(Finding::Replaces),
+            IfExists::Skip => Ok(Finding::AlreadyThere),
+            IfExists::Fail | IfExists::Same { .. } => Err(target_exists(
+                self.target,
+                "nothing is overwritten without being asked",
+            )),
+        }
+    }
+}
+
+/// Whether a file of a mirror's folder can be the document, whose `length` is given when its content must
+/// not be fetched only for a comparison.
+fn same_document(found: &Metadata, length: Option<u64>) -> Finding {
+    match length {
+        _ if !found.is_file() => Finding::NeedsId,
+        None => Finding::Free, // the publication compares the content
+        Some(length) if length == found.len() => Finding::AlreadyThere,
+        Some(_) => Finding::NeedsId,
+    }
+}
+
+fn ends_with_slash(path: &Path) -> bool {
+    path.as_os_str().as_encoded_bytes().ends_with(b"/")
+}
+
+fn names_a_folder(path: &Path) -> Error {
+    let what = format!("cannot write to {}", path.display());
+    Error::new(Code::TargetExists, what)
+        .with_cause("it names a folder")
+        .with_hint("name a file, or give the folder with --output-dir")
+}
+
+/// The error of a target that exists.
+pub(super) fn target_exists(path: &Path, cause: &str) -> Error {
+    Error::new(Code::TargetExists, format!("{} exists", path.display())).with_cause(cause)
+}

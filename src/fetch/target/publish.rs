@@ -1,0 +1,116 @@
+//! Publishing a document: its partial gets the target's name, and never replaces another document's file.
+
+use crate::error::{Code, Error, Result};
+use crate::fetch::file_digest::sha256_of_file;
+use crate::fetch::partial::{Partial, PublishEnd};
+use crate::fetch::target::check::TargetState;
+use crate::fetch::target::destination::Destination;
+use crate::fetch::target::options::IfExists;
+use crate::state::blocking;
+use std::path::Path;
+use std::sync::Arc;
+
+/// A hook that is called with the target right before the document gets its name. An error of the hook
+/// keeps the document from being published.
+pub(crate) type BeforePublish = Arc<dyn Fn(&Path) -> Result<()> + Send + Sync>;
+
+/// How a publication ended that did not fail.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum TargetEnd {
+    /// The document has its name.
+    Published,
+    /// A file is there that counts as the document. The partial is removed.
+    AlreadyThere,
+}
+
+impl Destination<'_> {
+    /// Gives a complete partial its name. A file that appeared at the target since the last check counts
+    /// as any other. `sha256` is that of the document in hexadecimal, where it is known.
+    ///
+    /// With `in_thread`, the publication runs in a thread, so that those of several documents wait for the
+    /// disk at the same time.
+    ///
+    /// # Errors
+    /// [`Code::TargetExists`]; [`Code::LocalIo`] when the file system fails; the error of `before`. The
+    /// partial is kept where a later run can resume it.
+    pub(crate) async fn publish(
+        &mut self,
+        mut partial: Partial,
+        sha256: Option<&str>,
+        before: Option<&BeforePublish>,
+        in_thread: bool,
+    ) -> Result<TargetEnd> {
+        let if_exists = self.options.if_exists;
+        let overwrite = if_exists == IfExists::Overwrite;
+        loop {
+            let target = self.target.clone().ok_or_else(unnamed)?;
+            if !overwrite || !self.has_file_of_another(&target) {
+                self.claimed
+                    .record_file(partial.identity(), self.id.as_str());
+                match publish(partial, &target, overwrite, before, in_thread).await? {
+                    PublishEnd::Published => return Ok(TargetEnd::Published),
+                    PublishEnd::TargetExists(back) => partial = *back,
+                }
+                let is_compared = matches!(if_exists, IfExists::Same { .. });
+                if is_compared && !self.has_file_of_another(&target) {
+                    if has_sha256(target, sha256).await {
+                        partial.discard()?;
+                        return Ok(TargetEnd::AlreadyThere);
+                    }
+                    self.add_id()?;
+                    continue;
+                }
+            }
+            match self.choose_name() {
+                Ok(TargetState::Writable) => {}
+                Ok(TargetState::AlreadyThere) => {
+                    partial.discard()?;
+                    return Ok(TargetEnd::AlreadyThere);
+                }
+                Err(error) => {
+                    partial.keep()?;
+                    return Err(error);
+                }
+            }
+        }
+    }
+
+    /// Whether the file at `target` is that of another document of the batch.
+    fn has_file_of_another(&self, target: &Path) -> bool {
+        std::fs::symlink_metadata(target)
+            .is_ok_and(|found| self.claimed.belongs_to_another(&found, self.id.as_str()))
+    }
+}
+
+async fn has_sha256(target: std::path::PathBuf, sha256: Option<&str>) -> bool {
+    let found = blocking::run(move || sha256_of_file(&target)).await.ok();
+    sha256.is_some() && sha256 == found.as_deref()
+}
+
+async fn publish(
+    partial: Partial,
+    target: &Path,
+    overwrite: bool,
+    before: Option<&BeforePublish>,
+    in_thread: bool,
+) -> Result<PublishEnd> {
+    let in_thread = in_thread && !partial.is_in_memory();
+    let (target, before) = (target.to_path_buf(), before.cloned());
+    let publish = move || {
+        partial.publish(&target, overwrite, || {
+            before.map_or(Ok(()), |before| before(&target))
+        })
+    };
+    if in_thread {
+        blocking::run(publish).await
+    } else {
+        publish()
+    }
+}
+
+fn unnamed() -> Error {
+    Error::new(
+        Code::Unexpected,
+        "a document without a name was to be published",
+    )
+}
