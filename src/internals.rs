@@ -3,8 +3,9 @@
 use crate::commands::ids::{Ids, Origin};
 use crate::fetch::batch::queue::Source as _;
 use crate::fetch::target::{Template, naming};
-use crate::http::presigned::PresignedUrl;
-use crate::http::{content_disposition, expiry, headers};
+use crate::http;
+use crate::http::PresignedUrl;
+use crate::http::headers::{self, content_disposition};
 use crate::manifest;
 use crate::mirror::Layout;
 use crate::model::DocumentId;
@@ -55,7 +56,7 @@ pub fn entity(response: &HeaderMap) {
 
 /// Finds the expiry of a presigned URL.
 pub fn expiry_of_url(url: &Url) {
-    black_box(expiry::of_url(url));
+    black_box(http::expiry_of(url));
 }
 
 /// Makes a file name safe.

@@ -3,7 +3,7 @@
 use crate::config::settings::Connection;
 use crate::error::Result;
 use crate::fetch::is_served;
-use crate::http::presigned::PresignedUrl;
+use crate::http::PresignedUrl;
 use crate::interrupt::Interrupt;
 use crate::model::DocumentId;
 use crate::provider::Provider;
@@ -53,7 +53,7 @@ async fn resolve<'a>(
 ) -> Result<&'a PresignedUrl> {
     let mut retry = resolver.retry();
     let mut found = resolver.resolve(id, &mut retry, Need::default()).await?;
-    while found.is_on_trial(resolver.http().clock()) {
+    while found.is_tried_once(resolver.http().clock()) {
         *url = Some(found.clone());
         let need = match is_served(resolver.http(), &found).await {
             Ok(true) => break,

@@ -13,9 +13,9 @@ use crate::fetch::transfer::{
     MIN_PROGRESS_BYTES, Pace, Segments, SegmentsEnd, Sink, StorageAnswer,
 };
 use crate::fingerprint::hexadecimal;
-use crate::http::backoff::{self, Retry};
+use crate::http::backoff::{self, RetryContext};
 use crate::http::headers::is_strong;
-use crate::http::presigned::{PresignedUrl, shown_host};
+use crate::http::{PresignedUrl, shown_host};
 use crate::model::DocumentId;
 use crate::resolve::ledger::ActiveDocument;
 use crate::resolve::{Metadata, Need, Resolver};
@@ -123,10 +123,10 @@ impl AttemptState {
     }
 
     /// An attempt ended with `held` bytes here: enough that is new is progress, unless it `stalled`.
-    fn moved_to(&mut self, held: u64, retry: &mut Retry, stalled: bool) {
+    fn moved_to(&mut self, held: u64, retry: &mut RetryContext, stalled: bool) {
         let is_new = held.saturating_sub(self.farthest) >= MIN_PROGRESS_BYTES;
         if is_new && stalled {
-            retry.stalled(active_time::now());
+            retry.stalled_after_progress(active_time::now());
         } else if is_new {
             retry.progressed(active_time::now());
             (self.renewed, self.flapping) = (false, false);
@@ -143,7 +143,7 @@ pub(super) struct Attempts<'a> {
     id: &'a DocumentId,
     /// Who watches this document.
     pub watcher: Box<dyn Watcher + 'a>,
-    retry: Retry,
+    retry: RetryContext,
     /// Whether the watcher was told of a start.
     started: bool,
     /// The presigned URL, once there is one.
@@ -187,7 +187,7 @@ impl<'a> Attempts<'a> {
         self.url.is_some()
     }
 
-    fn retry_anew(&self) -> Retry {
+    fn retry_anew(&self) -> RetryContext {
         let retry = self.resolver.retry();
         if self.probes {
             return retry.without_jitter();
@@ -246,7 +246,7 @@ impl<'a> Attempts<'a> {
         }
         // The time until the document's turn does not count.
         let mut url = url.map(|url| {
-            self.retry.paused(url.age());
+            self.retry.exclude(url.age());
             self.resolved(url)
         });
         if url.is_none() {
@@ -345,7 +345,7 @@ impl<'a> Attempts<'a> {
             }
             self.retry = retry; // a web page is no progress
             self.watcher.retrying(&error);
-            self.retry.pause(error).await?;
+            self.retry.wait_after(error).await?;
             digests = Digests::new(self.options.digests, sink);
         }
     }
@@ -425,8 +425,7 @@ impl<'a> Attempts<'a> {
         };
         loop {
             let http = self.resolver.http();
-            if used && self.resolver.may_request_again() && url.is_about_to_end(http.clock().now())
-            {
+            if used && self.resolver.may_request_again() && url.expires_soon(http.clock().now()) {
                 log::info!("the URL is about to expire; asking for a new one");
                 url = self.resolve(Need::default(), sink).await?;
             }
@@ -436,7 +435,7 @@ impl<'a> Attempts<'a> {
             let opened = transfer::open(http, &url, &missing, entity).await;
             let opened = self.screen(opened, &url, metadata).await;
             if let Ok(StorageAnswer::NothingMissing | StorageAnswer::Body(_)) = &opened {
-                url.proven = true;
+                url.mark_served();
             }
             let error = match opened {
                 Ok(StorageAnswer::NothingMissing) => {
@@ -495,7 +494,7 @@ impl<'a> Attempts<'a> {
             };
             let stalled = error.code() == Code::Stalled;
             state.moved_to(sink.held(), &mut self.retry, stalled);
-            let on_trial = url.is_on_trial(self.resolver.http().clock());
+            let on_trial = url.is_tried_once(self.resolver.http().clock());
             if on_trial || error.code() == Code::StorageDenied {
                 url = self.recharge(&url, error, sink).await?;
                 used = false;
@@ -516,7 +515,7 @@ impl<'a> Attempts<'a> {
         if error.is_transient() {
             self.watcher.retrying(&error);
         }
-        self.retry.pause(error).await.map_err(|error| {
+        self.retry.wait_after(error).await.map_err(|error| {
             let changing = state.flapping && error.is_transient();
             if changing { unstable(&error) } else { error }
         })
@@ -770,15 +769,15 @@ impl<'a> Attempts<'a> {
     async fn wait_for_object(&mut self, url: &PresignedUrl, error: Error) -> Result<()> {
         let since = url.age();
         let now = active_time::now();
-        let wait = self
-            .retry
-            .wait_for_object(since, error.retry_after(), now, backoff::random());
+        let wait =
+            self.retry
+                .wait_for_new_document(since, error.retry_after(), now, backoff::random());
         let Some(wait) = wait else {
             return Err(error);
         };
         let seconds = wait.as_secs_f64();
         log::log!(
-            backoff::notice(wait),
+            backoff::wait_level(wait),
             "the storage does not show the document yet; looking again in {seconds:.1} s"
         );
         active_time::sleep(wait).await;
@@ -796,7 +795,7 @@ impl<'a> Attempts<'a> {
 
     /// Takes note of a URL.
     fn resolved(&mut self, url: PresignedUrl) -> PresignedUrl {
-        if url.fresh {
+        if !url.is_recorded() {
             self.facts.resolves += 1;
         }
         log::info!("resolved {} to {url:?}", self.id);

@@ -1,162 +1,178 @@
 //! The retry policy.
 //!
-//! One [`Retry`] accompanies one document through resolve, transfer and resume, so that attempts and
-//! deadline are one budget: at most `retries` further attempts in a row without progress, and no
-//! longer than `retry_max_time` without progress. Between attempts it waits with full jitter, from
-//! 0.5 s doubling to 30 s, or longer where the server's `Retry-After` asks for it. A wait that would pass
-//! the deadline ends the run at once instead. Progress, told by whoever moves bytes, starts both anew.
-//! Only [transient](Error::transient) failures are waited for at all.
+//! One [`RetryContext`] accompanies one document through resolving, transfer and resumption, so that all
+//! attempts share one limit and one deadline.
+//!
+//! *What is retried.* Only [transient](Error::is_transient) failures: broken connections, stalls, status 408,
+//! 425, 429 and most 5xx. Every other failure ends the work at once. Paid requests have stricter rules of
+//! their own (`resolve/retrieval.rs`).
+//!
+//! *How often.* At most `retries` attempts follow the first one, and docfetch tries for at most `max_time`.
+//! New bytes of the document reset both limits. An attempt that brought new bytes and then stalled resets
+//! only the deadline.
+//!
+//! *How long docfetch waits.* A random part of an interval that starts at 0.5 s and doubles with every
+//! failure up to 30 s ("full jitter"). When the server sends `Retry-After` (RFC 9110 section 10.2.3),
+//! docfetch waits that long, but at least half of the interval. A `Retry-After` past the deadline ends the
+//! work at once, and the error says when to run docfetch again.
+//!
+//! *New documents.* A storage may answer 404 for a document that was stored a moment ago. docfetch repeats
+//! such requests for 30 s after resolving, whatever `retries` is.
 
 use crate::active_time;
 use crate::error::Error;
 use crate::text::short_duration;
 use std::time::{Duration, Instant};
 
-const FIRST: Duration = Duration::from_millis(500);
-const LONGEST: Duration = Duration::from_secs(30);
-/// How long an object that was just stored may stay invisible.
-const NOT_SEEN: Duration = Duration::from_secs(30);
+/// The interval of the first wait.
+const FIRST_INTERVAL: Duration = Duration::from_millis(500);
+/// No interval is longer.
+const MAX_INTERVAL: Duration = Duration::from_secs(30);
+/// How long a storage may answer 404 for a new document.
+const MAX_INVISIBLE_TIME: Duration = Duration::from_secs(30);
+/// Shorter waits are logged at a lower level.
+const NOTICEABLE_WAIT: Duration = Duration::from_secs(2);
 
-/// How often and how long to try.
+/// How often and how long docfetch tries.
 #[derive(Clone, Copy, Debug)]
-pub struct Policy {
-    /// Further attempts in a row without progress; 0 is a single attempt.
+pub(crate) struct RetryPolicy {
+    /// How many attempts without progress may follow the first one; 0 for a single attempt.
     pub retries: u32,
     /// The longest time without progress.
     pub max_time: Duration,
 }
 
-/// What is to be done after a failure.
+/// What follows a failed attempt.
 #[derive(Debug)]
-pub enum Verdict {
-    /// Wait this long, then try again.
+pub(crate) enum RetryDecision {
+    /// Wait this long, and try again.
     Wait(Duration),
-    /// Say this and stop.
+    /// Give up with this error.
     GiveUp(Error),
 }
 
-/// Attempts and deadline of one document.
+/// The attempts and the deadline of one document.
 #[derive(Clone, Debug)]
-pub struct Retry {
-    policy: Policy,
+pub(crate) struct RetryContext {
+    policy: RetryPolicy,
     started: Instant,
+    /// The last progress, from which the deadline counts.
     progress: Instant,
     attempts: u32,
+    /// Failed attempts since the last progress.
     failures: u32,
-    not_seen: u32,
-    /// Whether every wait takes all of its interval.
-    unhurried: bool,
+    /// Answers of status 404 for a new document.
+    invisible: u32,
+    jitter: bool,
 }
 
-impl Retry {
-    /// Starts the clock.
-    pub fn new(policy: Policy, now: Instant) -> Self {
+impl RetryContext {
+    /// Starts at `now`, an instant of [`active_time`].
+    pub(crate) fn new(policy: RetryPolicy, now: Instant) -> Self {
         Self {
             policy,
             started: now,
             progress: now,
             attempts: 0,
             failures: 0,
-            not_seen: 0,
-            unhurried: false,
+            invisible: 0,
+            jitter: true,
         }
     }
 
-    /// Bytes arrived that had not been there before.
-    pub fn progressed(&mut self, now: Instant) {
+    /// Notes that new bytes of the document arrived. Attempts and deadline start anew.
+    pub(crate) fn progressed(&mut self, now: Instant) {
         self.progress = now;
         self.failures = 0;
     }
 
-    /// New bytes arrived before an attempt stalled: it counts as failed all the same, but the deadline
-    /// is that of the silence, and not of all that went well before.
-    pub fn stalled(&mut self, now: Instant) {
+    /// Notes that new bytes arrived in an attempt that then stalled. The deadline starts anew, but the
+    /// attempt counts as failed.
+    pub(crate) fn stalled_after_progress(&mut self, now: Instant) {
         self.progress = now;
     }
 
-    /// Makes every wait as long as its interval: jitter spreads many clients, and this is one.
+    /// Makes every wait as long as its interval. Jitter spreads the retries of many clients; a single
+    /// client needs none.
     #[must_use]
-    pub fn without_jitter(mut self) -> Self {
-        self.unhurried = true;
+    pub(crate) fn without_jitter(mut self) -> Self {
+        self.jitter = false;
         self
     }
 
-    /// So much time was spent waiting for others, and counts for nothing.
-    pub fn paused(&mut self, time: Duration) {
+    /// Excludes `time` from the deadline, such as a wait for other documents.
+    pub(crate) fn exclude(&mut self, time: Duration) {
         self.started += time;
         self.progress += time;
     }
 
-    /// How long a wait may still be.
-    pub fn left(&self) -> Duration {
-        self.left_at(active_time::now())
+    /// The time until the deadline.
+    pub(crate) fn time_left(&self) -> Duration {
+        self.time_left_at(active_time::now())
     }
 
-    fn left_at(&self, now: Instant) -> Duration {
+    fn time_left_at(&self, now: Instant) -> Duration {
         (self.progress + self.policy.max_time).saturating_duration_since(now)
     }
 
-    /// An attempt ended with `error`; `random` is uniform in 0..1.
-    pub fn judge(&mut self, error: Error, now: Instant, random: f64) -> Verdict {
+    /// Decides what follows an attempt that failed with `error` at `now`. `random` is uniform in 0..1.
+    pub(crate) fn decide(&mut self, error: Error, now: Instant, random: f64) -> RetryDecision {
         self.attempts += 1;
         self.failures += 1;
-        let elapsed = now.saturating_duration_since(self.started);
         if !error.is_transient() {
-            return Verdict::GiveUp(error);
+            return RetryDecision::GiveUp(error);
         }
-        let left = self.left_at(now);
+        let elapsed = now.saturating_duration_since(self.started);
+        let left = self.time_left_at(now);
         if self.failures > self.policy.retries || left.is_zero() {
-            return Verdict::GiveUp(error.after_attempts(self.attempts, elapsed));
+            return RetryDecision::GiveUp(error.after_attempts(self.attempts, elapsed));
         }
         match error.retry_after() {
             Some(asked) if asked > left => {
-                let then = match asked.as_secs() {
-                    seconds @ ..86_400 => format!("{seconds} s"),
-                    _ => short_duration(asked),
-                };
-                let hint = format!("run again in {then}, when the server is ready");
-                Verdict::GiveUp(error.after_attempts(self.attempts, elapsed).with_hint(hint))
+                let hint = format!("run again in {}, when the server is ready", shown(asked));
+                let error = error.after_attempts(self.attempts, elapsed);
+                RetryDecision::GiveUp(error.with_hint(hint))
             }
-            // A server that names no time, or one that is over, must not be asked without a pause.
+            // A `Retry-After` of zero must not cause a request without any wait.
             Some(asked) => {
-                let least = halfway(self.failures, random).min(left);
-                Verdict::Wait(asked.max(least))
+                let least = half_to_full(self.failures, random).min(left);
+                RetryDecision::Wait(asked.max(least))
             }
-            None => Verdict::Wait(jittered(self.failures, random).min(left)),
+            None => RetryDecision::Wait(zero_to_full(self.failures, random).min(left)),
         }
     }
 
-    /// How long to wait for an object that was just stored and is not seen yet: none when it should
-    /// be there `since` that long, or when the deadline comes first. Attempts do not count here.
-    pub fn wait_for_object(
+    /// How long to wait before the next request for a new document that the storage answered with 404.
+    /// `None` to give up: the document was resolved `age` ago, which is too long, or the deadline comes
+    /// first. These requests do not count as attempts.
+    pub(crate) fn wait_for_new_document(
         &mut self,
-        since: Duration,
+        age: Duration,
         asked: Option<Duration>,
         now: Instant,
         random: f64,
     ) -> Option<Duration> {
-        self.not_seen += 1;
-        let jittered = FIRST / 2 + jittered(self.not_seen, random);
+        self.invisible += 1;
+        let jittered = FIRST_INTERVAL / 2 + zero_to_full(self.invisible, random);
         let wait = asked.map_or(jittered, |asked| asked.max(jittered));
-        let left = self.left_at(now);
-        (since.saturating_add(wait) <= NOT_SEEN && wait <= left).then_some(wait)
+        let is_allowed = age.saturating_add(wait) <= MAX_INVISIBLE_TIME;
+        (is_allowed && wait <= self.time_left_at(now)).then_some(wait)
     }
 
-    /// Judges and waits.
+    /// Waits after an attempt that failed with `error`.
     ///
     /// # Errors
-    /// The error itself, when it ends the run.
-    pub async fn pause(&mut self, error: Error) -> Result<(), Error> {
+    /// `error` itself, when no attempt may follow.
+    pub(crate) async fn wait_after(&mut self, error: Error) -> Result<(), Error> {
         let message = error.message();
-        let random = if self.unhurried { 1.0 } else { random() };
-        match self.judge(error, active_time::now(), random) {
-            Verdict::GiveUp(error) => Err(error),
-            Verdict::Wait(wait) => {
-                let level = notice(wait);
+        let random = if self.jitter { random() } else { 1.0 };
+        match self.decide(error, active_time::now(), random) {
+            RetryDecision::GiveUp(error) => Err(error),
+            RetryDecision::Wait(wait) => {
+                let seconds = wait.as_secs_f64();
                 log::log!(
-                    level,
-                    "{message}; trying again in {:.1} s",
-                    wait.as_secs_f64()
+                    wait_level(wait),
+                    "{message}; trying again in {seconds:.1} s"
                 );
                 active_time::sleep(wait).await;
                 Ok(())
@@ -165,27 +181,39 @@ impl Retry {
     }
 }
 
-/// How loud to be about a wait: a person notices two seconds.
-pub(crate) fn notice(wait: Duration) -> log::Level {
-    if wait < Duration::from_secs(2) {
+/// The log level for a wait: warnings only for waits that a person notices.
+pub(crate) fn wait_level(wait: Duration) -> log::Level {
+    if wait < NOTICEABLE_WAIT {
         log::Level::Info
     } else {
         log::Level::Warn
     }
 }
 
-/// Full jitter: uniform between nothing and the exponential bound of the `failures`-th wait.
-fn jittered(failures: u32, random: f64) -> Duration {
+/// The interval of the wait after so many failures.
+fn interval(failures: u32) -> Duration {
     let doublings = failures.saturating_sub(1).min(10);
-    (FIRST * 2u32.pow(doublings)).min(LONGEST).mul_f64(random)
+    (FIRST_INTERVAL * 2u32.pow(doublings)).min(MAX_INTERVAL)
 }
 
-/// Uniform between half of that bound and all of it.
-fn halfway(failures: u32, random: f64) -> Duration {
-    jittered(failures, 0.5 + random / 2.0)
+/// Full jitter: uniform between zero and the interval.
+fn zero_to_full(failures: u32, random: f64) -> Duration {
+    interval(failures).mul_f64(random)
 }
 
-/// Uniform in 0..1, from the system's source; the middle where that fails.
+/// Uniform between half of the interval and the interval.
+fn half_to_full(failures: u32, random: f64) -> Duration {
+    zero_to_full(failures, 0.5 + random / 2.0)
+}
+
+fn shown(wait: Duration) -> String {
+    match wait.as_secs() {
+        seconds @ ..86_400 => format!("{seconds} s"),
+        _ => short_duration(wait),
+    }
+}
+
+/// A random number, uniform in 0..1, from the system; 0.5 where the system has none.
 pub(crate) fn random() -> f64 {
     use ring::rand::SecureRandom;
     let mut bytes = [0; 4];
@@ -202,22 +230,22 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    fn retry(retries: u32, now: Instant) -> Retry {
-        let policy = Policy {
+    fn retry(retries: u32, now: Instant) -> RetryContext {
+        let policy = RetryPolicy {
             retries,
             max_time: 300 * SECOND,
         };
-        Retry::new(policy, now)
+        RetryContext::new(policy, now)
     }
 
     fn broken() -> Error {
         Error::new(Code::Network, "broken")
     }
 
-    fn waits(verdict: &Verdict) -> Option<Duration> {
-        match verdict {
-            Verdict::Wait(wait) => Some(*wait),
-            Verdict::GiveUp(_) => None,
+    fn waits(decision: &RetryDecision) -> Option<Duration> {
+        match decision {
+            RetryDecision::Wait(wait) => Some(*wait),
+            RetryDecision::GiveUp(_) => None,
         }
     }
 
@@ -226,7 +254,7 @@ mod tests {
         let now = Instant::now();
         let mut retry = retry(9, now);
         let waits: Vec<_> = (0..10)
-            .map(|_| waits(&retry.judge(broken(), now, 1.0)).map(|wait| wait.as_secs_f64()))
+            .map(|_| waits(&retry.decide(broken(), now, 1.0)).map(|wait| wait.as_secs_f64()))
             .collect();
         let expected = [0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0, 30.0].map(Some);
         assert_eq!(waits[..9], expected);
@@ -235,14 +263,14 @@ mod tests {
 
     #[test]
     fn jitter_takes_all_of_the_interval() {
-        assert_eq!(jittered(3, 0.0), Duration::ZERO);
-        assert_eq!(jittered(3, 0.5), SECOND);
+        assert_eq!(zero_to_full(3, 0.0), Duration::ZERO);
+        assert_eq!(zero_to_full(3, 0.5), SECOND);
     }
 
     #[test]
     fn no_retries_is_a_single_attempt() {
         let now = Instant::now();
-        assert!(waits(&retry(0, now).judge(broken(), now, 1.0)).is_none());
+        assert!(waits(&retry(0, now).decide(broken(), now, 1.0)).is_none());
     }
 
     #[test]
@@ -251,18 +279,18 @@ mod tests {
         let mut retry = retry(1, now);
         for _ in 0..50 {
             now += 299 * SECOND;
-            assert!(waits(&retry.judge(broken(), now, 1.0)).is_some());
+            assert!(waits(&retry.decide(broken(), now, 1.0)).is_some());
             retry.progressed(now);
         }
-        assert!(waits(&retry.judge(broken(), now, 1.0)).is_some());
-        assert!(waits(&retry.judge(broken(), now, 1.0)).is_none());
+        assert!(waits(&retry.decide(broken(), now, 1.0)).is_some());
+        assert!(waits(&retry.decide(broken(), now, 1.0)).is_none());
     }
 
     #[test]
-    fn the_deadline_ends_it_whatever_attempts_are_left() {
+    fn the_deadline_ends_the_work_whatever_attempts_are_left() {
         let now = Instant::now();
         let mut retry = retry(100, now);
-        assert!(waits(&retry.judge(broken(), now + 300 * SECOND, 1.0)).is_none());
+        assert!(waits(&retry.decide(broken(), now + 300 * SECOND, 1.0)).is_none());
     }
 
     #[test]
@@ -271,54 +299,57 @@ mod tests {
         let mut retry = retry(5, now);
         let asked = |wait| broken().with_retry_after(Some(wait));
         assert_eq!(
-            waits(&retry.judge(asked(7 * SECOND), now, 0.0)),
+            waits(&retry.decide(asked(7 * SECOND), now, 0.0)),
             Some(7 * SECOND)
         );
-        match retry.judge(asked(3600 * SECOND), now, 0.0) {
-            Verdict::GiveUp(error) => assert!(error.hint().contains("3600 s"), "{error:?}"),
-            Verdict::Wait(wait) => panic!("waits {wait:?}"),
+        match retry.decide(asked(3600 * SECOND), now, 0.0) {
+            RetryDecision::GiveUp(error) => assert!(error.hint().contains("3600 s"), "{error:?}"),
+            RetryDecision::Wait(wait) => panic!("waits {wait:?}"),
         }
-        match retry.judge(asked(Duration::MAX), now, 0.0) {
-            Verdict::GiveUp(error) => assert!(error.hint().contains(" days"), "{error:?}"),
-            Verdict::Wait(wait) => panic!("waits {wait:?}"),
+        match retry.decide(asked(Duration::MAX), now, 0.0) {
+            RetryDecision::GiveUp(error) => assert!(error.hint().contains(" days"), "{error:?}"),
+            RetryDecision::Wait(wait) => panic!("waits {wait:?}"),
         }
     }
 
     #[test]
-    fn a_server_that_names_no_time_is_given_half_of_the_usual_wait_at_least() {
+    fn a_retry_after_of_zero_still_waits_half_of_the_interval() {
         let now = Instant::now();
         for (random, first, second) in [(0.0, 0.25, 0.5), (1.0, 0.5, 1.0)] {
             let mut retry = retry(5, now);
             for expected in [first, second] {
                 let none = broken().with_retry_after(Some(Duration::ZERO));
-                let wait = waits(&retry.judge(none, now, random));
+                let wait = waits(&retry.decide(none, now, random));
                 assert_eq!(wait, Some(Duration::from_secs_f64(expected)));
             }
         }
     }
 
     #[test]
-    fn an_object_is_waited_for_up_to_thirty_seconds_or_the_deadline() {
+    fn a_new_document_is_waited_for_up_to_thirty_seconds_or_the_deadline() {
         let now = Instant::now();
         let mut patient = retry(0, now);
         let waits: Vec<_> = (0..4)
-            .map(|_| patient.wait_for_object(SECOND, None, now, 1.0))
+            .map(|_| patient.wait_for_new_document(SECOND, None, now, 1.0))
             .collect();
         let seconds = [0.75, 1.25, 2.25, 4.25].map(|s| Some(Duration::from_secs_f64(s)));
         assert_eq!(waits, seconds);
-        assert_eq!(patient.wait_for_object(29 * SECOND, None, now, 1.0), None);
         assert_eq!(
-            patient.wait_for_object(SECOND, Some(20 * SECOND), now, 0.0),
+            patient.wait_for_new_document(29 * SECOND, None, now, 1.0),
+            None
+        );
+        assert_eq!(
+            patient.wait_for_new_document(SECOND, Some(20 * SECOND), now, 0.0),
             Some(20 * SECOND)
         );
         let late = now + 300 * SECOND;
-        assert_eq!(patient.wait_for_object(SECOND, None, late, 1.0), None);
+        assert_eq!(patient.wait_for_new_document(SECOND, None, late, 1.0), None);
     }
 
     #[test]
-    fn what_cannot_help_is_not_tried_again() {
+    fn a_permanent_failure_is_not_retried() {
         let now = Instant::now();
         let refused = Error::new(Code::Certificate, "expired");
-        assert!(waits(&retry(5, now).judge(refused, now, 0.0)).is_none());
+        assert!(waits(&retry(5, now).decide(refused, now, 0.0)).is_none());
     }
 }

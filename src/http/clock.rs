@@ -1,56 +1,52 @@
-//! The time by the servers' clock. This machine's can be hours off; what expires is judged by whoever
-//! made it.
+//! The time by the servers' clock.
+//!
+//! The clock of this machine can be wrong by hours. The server that issues a URL decides when the URL
+//! expires, so docfetch compares expiry times with the server's clock.
 
 use super::headers;
 use crate::mutex::locked;
 use jiff::{SignedDuration, Timestamp};
-use reqwest::header::{DATE, HeaderMap};
+use reqwest::header::HeaderMap;
 use std::sync::Mutex;
 
-/// How far this machine's clock is off, as the last answer's `Date` (RFC 9110 section 6.6.1) told.
+/// The difference between the servers' clock and this machine's, from the `Date` (RFC 9110 section 6.6.1)
+/// of the last answer.
 #[derive(Debug, Default)]
-pub struct Clock(Mutex<Option<SignedDuration>>);
+pub(crate) struct ServerClock(Mutex<Option<SignedDuration>>);
 
-impl Clock {
-    /// Takes the `Date` of an answer that came `now`.
-    pub fn learn(&self, headers: &HeaderMap, now: Timestamp) {
-        if let Some(date) = date(headers) {
-            let ahead = date.duration_since(now);
-            *locked(&self.0) = Some(ahead);
+impl ServerClock {
+    /// Reads the `Date` of an answer that arrived at `now`, by this machine's clock.
+    pub(super) fn learn(&self, headers: &HeaderMap, now: Timestamp) {
+        if let Some(date) = headers::date(headers) {
+            *locked(&self.0) = Some(date.duration_since(now));
         }
     }
 
-    /// The servers' time; none before an answer told it.
-    pub fn now(&self) -> Option<Timestamp> {
-        let ahead = (*locked(&self.0))?;
-        Timestamp::now().checked_add(ahead).ok()
+    /// The servers' time; `None` before the first answer with a `Date`.
+    pub(crate) fn now(&self) -> Option<Timestamp> {
+        let difference = (*locked(&self.0))?;
+        Timestamp::now().checked_add(difference).ok()
     }
 
-    /// The servers' time, or this machine's as long as no answer told it.
-    pub fn best(&self) -> Timestamp {
+    /// The servers' time, or this machine's time before the first answer with a `Date`.
+    pub(crate) fn best(&self) -> Timestamp {
         self.now().unwrap_or_else(Timestamp::now)
     }
 
-    /// The earlier one of the servers' time and this machine's.
-    pub fn earliest(&self) -> Timestamp {
+    /// The earlier one of the servers' time and this machine's time.
+    pub(crate) fn earliest(&self) -> Timestamp {
         self.best().min(Timestamp::now())
     }
-}
-
-/// The `Date` of an answer.
-pub(crate) fn date(headers: &HeaderMap) -> Option<Timestamp> {
-    let date = httpdate::parse_http_date(headers::text(headers, DATE)?).ok()?;
-    Timestamp::try_from(date).ok()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use reqwest::header::HeaderValue;
+    use reqwest::header::{DATE, HeaderValue};
 
     #[test]
     fn the_servers_date_corrects_a_wrong_clock() {
-        let clock = Clock::default();
+        let clock = ServerClock::default();
         assert_eq!(clock.now(), None);
         let mut headers = HeaderMap::new();
         headers.insert(DATE, HeaderValue::from_static("nonsense"));

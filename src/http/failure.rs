@@ -1,33 +1,42 @@
-//! What a failed request means. The HTTP library's own errors print whole URLs, signatures and all:
-//! they end here, and only the innermost cause, which knows no URL, is told.
+//! What a failed request means.
+//!
+//! The errors of reqwest print whole URLs, with their signatures. This file is the only one that reads them.
+//! Our own errors repeat only the innermost cause, which holds no URL.
 
 use crate::error::{Code, Error};
 use rustls::CertificateError;
 use std::error::Error as StdError;
 use std::io;
 
-/// A request that brought no answer.
+/// A request without an answer.
 #[derive(Debug)]
-pub struct Failure {
-    /// What to tell.
+pub(crate) struct Failure {
+    /// What failed.
     pub error: Error,
-    /// Whether anything of the request may have reached the server. False only when it provably
-    /// did not: name resolution, connection or TLS handshake failed.
+    /// Whether any byte of the request may have reached the server. `false` only when that is impossible,
+    /// because name resolution, connection or TLS handshake failed.
     pub sent: bool,
 }
 
 impl Failure {
-    /// Before anything of the request was sent.
-    pub fn unsent(error: Error) -> Self {
+    /// A failure before any byte of the request was sent.
+    pub(crate) fn unsent(error: Error) -> Self {
         Self { error, sent: false }
     }
 }
 
-/// Reads the library's error about `host`.
-pub(crate) fn from_library(error: &reqwest::Error, host: &str) -> Failure {
+impl From<Error> for Failure {
+    /// Errors of our own happen before any byte of the request is sent.
+    fn from(error: Error) -> Self {
+        Self::unsent(error)
+    }
+}
+
+/// Translates reqwest's error of a request to `host`.
+pub(super) fn from_reqwest(error: &reqwest::Error, host: &str) -> Failure {
     let chain = || causes(error);
     if let Some(refusal) = chain().find_map(|error| error.downcast_ref::<Error>()) {
-        return Failure::unsent(refusal.clone()); // of our own name resolution
+        return Failure::unsent(refusal.clone()); // from our own name resolution
     }
     let certificate = chain().find_map(|error| match error.downcast_ref::<rustls::Error>()? {
         rustls::Error::InvalidCertificate(why) => Some(why),
@@ -43,11 +52,11 @@ pub(crate) fn from_library(error: &reqwest::Error, host: &str) -> Failure {
         );
     }
     let is_malformed = |error: &(dyn StdError + 'static)| {
-        let of_library = error.downcast_ref::<hyper::Error>();
-        of_library.is_some_and(|error| error.is_parse() && !error.is_parse_too_large())
+        let by_hyper = error.downcast_ref::<hyper::Error>();
+        by_hyper.is_some_and(|error| error.is_parse() && !error.is_parse_too_large())
     };
     if let Some(malformed) = chain().find(|error| is_malformed(*error)) {
-        let what = format!("{host} gave an answer that cannot be used");
+        let what = format!("{host} sent an answer that breaks HTTP's rules");
         let error = Error::new(Code::Protocol, what).with_cause(malformed.to_string());
         return Failure { error, sent: true };
     }
@@ -61,7 +70,7 @@ pub(crate) fn from_library(error: &reqwest::Error, host: &str) -> Failure {
     } else {
         chain()
             .last()
-            .map_or_else(|| "no cause is known".to_owned(), ToString::to_string)
+            .map_or_else(|| "the cause is unknown".to_owned(), ToString::to_string)
     };
     let failed = Error::new(Code::Network, what).with_cause(why);
     if error.is_builder() {
@@ -83,7 +92,7 @@ fn causes(error: &reqwest::Error) -> impl Iterator<Item = &(dyn StdError + 'stat
     .flat_map(inner)
 }
 
-/// An error, and what `io::Error` hides inside itself rather than behind `source`.
+/// An error, and the errors inside an `io::Error`, which its `source` does not return.
 fn inner<'a>(error: &'a (dyn StdError + 'static)) -> Vec<&'a (dyn StdError + 'static)> {
     let mut found = vec![error];
     let mut next = error
@@ -98,11 +107,11 @@ fn inner<'a>(error: &'a (dyn StdError + 'static)) -> Vec<&'a (dyn StdError + 'st
     found
 }
 
-/// Why a certificate is not trusted, and what to do.
+/// Why a certificate is not trusted, and what the user should do.
 fn explain(why: &CertificateError) -> (String, &'static str) {
     const CLOCK: &str = "set this machine's clock if it is wrong; else tell the provider";
-    const TELL: &str = "check the address; if it is right, tell the provider";
-    const TRUST: &str = "pass a private authority's certificate with --ca-cert";
+    const ADDRESS: &str = "check the address; if it is right, tell the provider";
+    const AUTHORITY: &str = "pass a private authority's certificate with --ca-cert";
     let (why, hint) = match why {
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
             ("it has expired", CLOCK)
@@ -111,17 +120,17 @@ fn explain(why: &CertificateError) -> (String, &'static str) {
             ("it is not valid yet", CLOCK)
         }
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
-            ("it is for another host", TELL)
+            ("it is for another host", ADDRESS)
         }
-        CertificateError::UnknownIssuer => ("no trusted authority issued it", TRUST),
-        CertificateError::Revoked => ("it was revoked", TELL),
-        CertificateError::BadSignature => ("its signature is wrong", TRUST),
+        CertificateError::UnknownIssuer => ("no trusted authority issued it", AUTHORITY),
+        CertificateError::Revoked => ("it was revoked", ADDRESS),
+        CertificateError::BadSignature => ("its signature is wrong", AUTHORITY),
         CertificateError::Other(other) if format!("{other:?}").contains("CaUsedAsEndEntity") => {
-            ("it is an authority's certificate, not a server's", TELL)
+            ("it is an authority's certificate, not a server's", ADDRESS)
         }
         other => {
             let other: String = format!("{other:?}").chars().take(120).collect();
-            return (other, TELL);
+            return (other, ADDRESS);
         }
     };
     (why.to_owned(), hint)

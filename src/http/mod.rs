@@ -1,14 +1,33 @@
-//! Requests that may fail: whom they are sent to, how often, how patiently, and what an answer means.
+//! Requests that may fail: to the API of a provider, and to the storages that the API names.
+//!
+//! [`Http`] sends them. It keeps the rate budget, the address rules and the time limits, and its errors show
+//! no URL. A request is sent once: [`backoff`] decides about retries, and the caller repeats the request.
 
+mod api;
 pub(crate) mod backoff;
-pub(crate) mod budget;
-pub(crate) mod client;
-pub(crate) mod clock;
-pub(crate) mod connect;
-pub(crate) mod content_disposition;
-pub(crate) mod expiry;
-pub(crate) mod failure;
+mod budget;
+mod client;
+mod clock;
+mod connect;
+mod failure;
 pub(crate) mod headers;
-pub(crate) mod presigned;
-pub(crate) mod send;
-pub(crate) mod stall;
+mod presigned;
+mod reply;
+mod send;
+mod service;
+mod shown_url;
+mod stall;
+mod storage;
+mod time_limits;
+
+pub(crate) use api::{ApiRequest, Authorization};
+#[cfg(test)]
+pub(crate) use clock::ServerClock;
+pub(crate) use connect::BeforeSend;
+pub(crate) use failure::Failure;
+pub(crate) use presigned::{PresignedUrl, Refusal, expiry_of, refusal};
+pub(crate) use reply::{ReadEnd, Reply};
+pub(crate) use service::Http;
+pub(crate) use shown_url::shown_host;
+pub(crate) use stall::StallWatch;
+pub(crate) use storage::RangeRequest;

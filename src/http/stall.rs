@@ -1,68 +1,80 @@
 //! When a transfer counts as stalled.
 //!
-//! Only time spent waiting for the network counts ([`crate::active_time`]): a slow disk or a paused reader of
-//! standard output is not the server's fault.
+//! Only time in which docfetch waits for the network counts ([`crate::active_time`]). A slow disk, or a
+//! reader of standard output that pauses, causes no stall.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
-/// Bytes a second below which a transfer does not count as moving.
-const FLOOR: u64 = 1024;
-/// Marks in a window: the verdict is at most this fraction late.
-const MARKS: u32 = 16;
+/// A transfer that moves fewer bytes a second is stalled.
+const MIN_BYTES_PER_SECOND: u64 = 1024;
+/// How many marks a window has. A stall is noticed late by at most one mark's distance.
+const MARKS_PER_WINDOW: u32 = 16;
 
-/// Watches that at least 1 KiB/s arrive over any window of waiting.
+/// Watches that at least 1 KiB/s arrives over any window of waiting time.
 #[derive(Debug)]
-pub struct StallWatch {
+pub(crate) struct StallWatch {
     window: Duration,
+    now: Mark,
+    /// Past marks. The first one is the newest that is a whole window old.
+    marks: VecDeque<Mark>,
+}
+
+/// How far a transfer was at one moment.
+#[derive(Clone, Copy, Debug, Default)]
+struct Mark {
+    /// The waiting time until then.
     waited: Duration,
+    /// The bytes that had arrived.
     moved: u64,
-    /// (waited, moved) at past moments; the first is the newest that is a whole window old.
-    marks: VecDeque<(Duration, u64)>,
 }
 
 impl StallWatch {
-    /// A watch that gives up after `window` of too little.
-    pub fn new(window: Duration) -> Self {
+    /// A watch over windows of this length.
+    pub(crate) fn new(window: Duration) -> Self {
         Self {
             window,
-            waited: Duration::ZERO,
-            moved: 0,
-            marks: VecDeque::from([(Duration::ZERO, 0)]),
+            now: Mark::default(),
+            marks: VecDeque::from([Mark::default()]),
         }
     }
 
-    /// How long the next wait may last before the watch must be asked again.
-    pub fn patience(&self) -> Duration {
-        let age = self.waited.saturating_sub(self.marks[0].0);
-        (self.window.saturating_sub(age)).max(self.window / MARKS)
+    /// How long the caller may wait before it must check [`StallWatch::is_stalled`] again.
+    pub(super) fn max_wait(&self) -> Duration {
+        let age = self.waited_since(self.marks[0]);
+        self.window.saturating_sub(age).max(self.mark_distance())
     }
 
-    /// Notes a wait of `waited` that brought `bytes`.
-    pub fn note(&mut self, waited: Duration, bytes: u64) {
-        let step = self.window / MARKS;
-        if waited >= step {
-            self.marks.push_back((self.waited, self.moved)); // what was before does not count for it
+    /// Records a wait that took `waited` and brought `bytes`.
+    pub(super) fn record(&mut self, waited: Duration, bytes: u64) {
+        if waited >= self.mark_distance() {
+            // The window of a long wait starts with the wait, not before.
+            self.marks.push_back(self.now);
         }
-        self.waited += waited;
-        self.moved += bytes;
-        if self
-            .marks
-            .back()
-            .is_none_or(|(at, _)| self.waited.saturating_sub(*at) >= step)
-        {
-            self.marks.push_back((self.waited, self.moved));
+        self.now.waited += waited;
+        self.now.moved += bytes;
+        let last = self.marks.back();
+        if last.is_none_or(|last| self.waited_since(*last) >= self.mark_distance()) {
+            self.marks.push_back(self.now);
         }
-        while self.marks.len() > 1 && self.waited.saturating_sub(self.marks[1].0) >= self.window {
+        while self.marks.len() > 1 && self.waited_since(self.marks[1]) >= self.window {
             self.marks.pop_front();
         }
     }
 
-    /// Whether too little moved over the last window.
-    pub fn stalled(&self) -> bool {
-        let (at, moved) = self.marks[0];
-        let least = u128::from(FLOOR) * self.window.as_millis() / 1000;
-        self.waited.saturating_sub(at) >= self.window && u128::from(self.moved - moved) < least
+    /// Whether less than 1 KiB/s arrived over the last window.
+    pub(super) fn is_stalled(&self) -> bool {
+        let start = self.marks[0];
+        let least = u128::from(MIN_BYTES_PER_SECOND) * self.window.as_millis() / 1000;
+        self.waited_since(start) >= self.window && u128::from(self.now.moved - start.moved) < least
+    }
+
+    fn waited_since(&self, mark: Mark) -> Duration {
+        self.now.waited.saturating_sub(mark.waited)
+    }
+
+    fn mark_distance(&self) -> Duration {
+        self.window / MARKS_PER_WINDOW
     }
 }
 
@@ -73,8 +85,8 @@ mod tests {
 
     fn run(watch: &mut StallWatch, seconds: u32, bytes_a_second: u64) -> Option<u32> {
         (0..seconds).find(|_| {
-            watch.note(SECOND, bytes_a_second);
-            watch.stalled()
+            watch.record(SECOND, bytes_a_second);
+            watch.is_stalled()
         })
     }
 
@@ -100,12 +112,12 @@ mod tests {
     #[test]
     fn one_long_silence_after_speed_is_seen_as_soon() {
         let mut watch = StallWatch::new(30 * SECOND);
-        watch.note(SECOND / 10, 1 << 20);
+        watch.record(SECOND / 10, 1 << 20);
         let mut silence = Duration::ZERO;
-        while !watch.stalled() {
-            let patience = watch.patience();
-            watch.note(patience, 0);
-            silence += patience;
+        while !watch.is_stalled() {
+            let wait = watch.max_wait();
+            watch.record(wait, 0);
+            silence += wait;
         }
         assert!(silence < 33 * SECOND, "{silence:?}");
     }
@@ -113,8 +125,8 @@ mod tests {
     #[test]
     fn waits_are_never_longer_than_the_window() {
         let mut watch = StallWatch::new(30 * SECOND);
-        assert_eq!(watch.patience(), 30 * SECOND);
-        watch.note(29 * SECOND, 0);
-        assert!(watch.patience() < 2 * SECOND);
+        assert_eq!(watch.max_wait(), 30 * SECOND);
+        watch.record(29 * SECOND, 0);
+        assert!(watch.max_wait() < 2 * SECOND);
     }
 }

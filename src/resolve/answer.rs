@@ -1,7 +1,7 @@
 //! What the API's answers mean.
 
 use crate::error::{Code, Error, Result};
-use crate::http::send::Reply;
+use crate::http::Reply;
 use crate::provider::Provider;
 use crate::secret::scrub;
 use crate::text::is_control_or_reordering;

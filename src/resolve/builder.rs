@@ -7,8 +7,8 @@ use super::token::TokenCache;
 use super::{Resolver, identity};
 use crate::config::settings::Connection;
 use crate::error::Result;
-use crate::http::backoff::Policy;
-use crate::http::send::Http;
+use crate::http::Http;
+use crate::http::backoff::RetryPolicy;
 use crate::provider::{Credentials, Provider};
 use crate::state::records::StateFolder;
 use std::path::PathBuf;
@@ -92,7 +92,7 @@ impl ResolverBuilder {
             provider,
             base,
             credentials,
-            retry: Policy {
+            retry: RetryPolicy {
                 retries: connection.retries,
                 max_time: connection.retry_max_time,
             },

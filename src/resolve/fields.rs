@@ -6,7 +6,7 @@
 
 use super::answer;
 use crate::error::Result;
-use crate::http::send::{End, Reply};
+use crate::http::{ReadEnd, Reply};
 use serde::Deserializer as _;
 use serde::de::{Error as _, IgnoredAny, MapAccess, Visitor};
 use serde_json::{Map, Value};
@@ -29,11 +29,11 @@ pub(super) async fn read(
 ) -> Result<Value> {
     let all = [needed, useful].concat();
     let (body, end) = reply
-        .read(LONGEST, |body| holds(&beginning(body, &all), &all))
+        .read_until(LONGEST, |body| holds(&beginning(body, &all), &all))
         .await;
     let whole = match end {
-        End::Whole => Some(answer::json(who, &body)),
-        End::Cut | End::Broken(_) => None,
+        ReadEnd::Complete => Some(answer::json(who, &body)),
+        ReadEnd::Cut | ReadEnd::Broken(_) => None,
     };
     if let Some(Ok(json)) = whole {
         return Ok(json);
@@ -44,7 +44,7 @@ pub(super) async fn read(
         return Ok(Value::Object(found));
     }
     Err(match (end, whole) {
-        (End::Broken(error), _) | (_, Some(Err(error))) => error,
+        (ReadEnd::Broken(error), _) | (_, Some(Err(error))) => error,
         _ => answer::protocol(who).with_cause(format!("it is longer than {LONGEST} bytes")),
     })
 }

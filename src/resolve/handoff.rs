@@ -2,13 +2,8 @@
 
 use super::{Ask, Resolver, answer, fields};
 use crate::error::{Code, Error, Result};
-use crate::http::backoff::Retry;
-use crate::http::connect::gate::BeforeSend;
-use crate::http::failure::Failure;
-use crate::http::headers;
-use crate::http::presigned::PresignedUrl;
-use crate::http::send::Reply;
-use crate::http::{clock, expiry};
+use crate::http::backoff::RetryContext;
+use crate::http::{BeforeSend, Failure, PresignedUrl, Reply, expiry_of, headers};
 use crate::model::DocumentId;
 use crate::provider::Handoff;
 use jiff::{SignedDuration, Timestamp};
@@ -25,7 +20,7 @@ impl Resolver {
     pub(super) async fn hand_over(
         &self,
         id: &DocumentId,
-        retry: &Retry,
+        retry: &RetryContext,
         before_send: Option<&mut dyn BeforeSend>,
     ) -> Result<PresignedUrl, Failure> {
         let (method, path) = match self.provider.handoff {
@@ -35,7 +30,7 @@ impl Resolver {
         let url = self.route(path, Some(id));
         let request = Ask {
             before_send,
-            patience: retry.left(),
+            patience: retry.time_left(),
             ..Ask::new(method, url.clone())
         };
         let reply = self.authorized(request).await?;
@@ -58,7 +53,7 @@ impl Resolver {
                 ))
                 .with_http_status(status)),
             (Handoff::JsonField { url, hours, .. }, 200) => {
-                let date = clock::date(reply.headers());
+                let date = headers::date(reply.headers());
                 let json = fields::read(title, reply, &[url], hours.as_slice()).await?;
                 let field = url.trim_start_matches('/');
                 let text = json.pointer(url).and_then(Value::as_str).ok_or_else(|| {
@@ -107,7 +102,7 @@ impl Resolver {
         }
         let now = date.unwrap_or_else(|| self.http.clock().best());
         let told = told.and_then(|told| now.checked_add(told).ok());
-        let ends = [told, expiry::of_url(&url)].into_iter().flatten();
+        let ends = [told, expiry_of(&url)].into_iter().flatten();
         Ok(PresignedUrl::new(url, ends.min()))
     }
 }

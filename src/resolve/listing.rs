@@ -6,8 +6,7 @@ use super::row::{self, BadRow, Row};
 use super::{Ask, PAGE, Resolver, answer};
 use crate::error::{Error, Result};
 use crate::fingerprint::digest128;
-use crate::http::headers;
-use crate::http::send::Reply;
+use crate::http::{Reply, headers};
 use crate::mutex::locked;
 use crate::provider::Paging;
 use crate::state::blocking;
@@ -127,9 +126,9 @@ impl<'a> Pages<'a> {
         }
         let mut retry = self.resolver.retry();
         let text = loop {
-            match self.ask(&url, retry.left()).await {
+            match self.ask(&url, retry.time_left()).await {
                 Ok(text) => break text,
-                Err(error) => retry.pause(error).await?,
+                Err(error) => retry.wait_after(error).await?,
             }
         };
         let number = self.seen + 1;

@@ -21,11 +21,8 @@ mod token;
 use crate::active_time;
 use crate::error::{Code, Error, Result};
 use crate::fingerprint::fingerprint;
-use crate::http::backoff::{Policy, Retry};
-use crate::http::connect::gate::BeforeSend;
-use crate::http::failure::Failure;
-use crate::http::presigned::PresignedUrl;
-use crate::http::send::{ApiRequest, Authorization, Http, Reply};
+use crate::http::backoff::{RetryContext, RetryPolicy};
+use crate::http::{ApiRequest, Authorization, BeforeSend, Failure, Http, PresignedUrl, Reply};
 use crate::model::DocumentId;
 use crate::provider::{Auth, Credentials, MetadataRoute, Provider, Resource};
 use crate::secret::{Secret, admit};
@@ -58,7 +55,7 @@ pub struct Metadata {
 
 /// Why a URL is needed.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Need<'a> {
+pub(crate) struct Need<'a> {
     /// The URL before, of which the storage says that it expired.
     pub expired: Option<&'a PresignedUrl>,
     /// The URL before, which the storage refuses though it has not expired. Only `--allow-recharge`
@@ -104,7 +101,7 @@ pub struct Resolver {
     ledger: Ledger,
     paid_requests: PaidRequests,
     storage: LastStorage,
-    retry: Policy,
+    retry: RetryPolicy,
 }
 
 impl Resolver {
@@ -119,13 +116,13 @@ impl Resolver {
     }
 
     /// The way to the provider and its storages.
-    pub fn http(&self) -> &Http {
+    pub(crate) fn http(&self) -> &Http {
         &self.http
     }
 
     /// Attempts and deadline for one document.
-    pub fn retry(&self) -> Retry {
-        Retry::new(self.retry, active_time::now())
+    pub(crate) fn retry(&self) -> RetryContext {
+        RetryContext::new(self.retry, active_time::now())
     }
 
     /// What makes documents of this provider, kind, base and account different from all others: for
@@ -202,10 +199,10 @@ impl Resolver {
     /// [`ChargeUnknown`](Code::ChargeUnknown) when a paid request was sent and not
     /// answered, [`ChargeRefused`](Code::ChargeRefused) when the ledger does not permit
     /// another one, and every code of a refused or failing API.
-    pub async fn resolve(
+    pub(crate) async fn resolve(
         &self,
         id: &DocumentId,
-        retry: &mut Retry,
+        retry: &mut RetryContext,
         need: Need<'_>,
     ) -> Result<PresignedUrl> {
         admit(id.as_str());
@@ -215,11 +212,11 @@ impl Resolver {
             loop {
                 match self.hand_over(id, retry, None).await {
                     Ok(url) => break url,
-                    Err(failure) => retry.pause(failure.error).await?,
+                    Err(failure) => retry.wait_after(failure.error).await?,
                 }
             }
         };
-        self.http.check(url.expose()).map_err(|error| {
+        self.http.check_url(url.expose()).map_err(|error| {
             if !self.provider.charged {
                 return error;
             }
@@ -259,8 +256,8 @@ impl Resolver {
                 method: ask.method.clone(),
                 authorization: &authorization,
                 form: None,
-                patience: ask.patience,
-                limit: ask.limit,
+                max_hold: ask.patience,
+                answer_limit: ask.limit,
                 before_send: ask.before_send.as_deref_mut().map(|hook| hook as _),
             };
             let reply = self.http.api(request).await?;

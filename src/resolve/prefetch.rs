@@ -1,7 +1,7 @@
 //! The storage of last time: where the next document of the same account most likely is.
 
 use crate::fingerprint::fingerprint;
-use crate::http::presigned::PresignedUrl;
+use crate::http::PresignedUrl;
 use crate::mutex::locked;
 use crate::resolve::Resolver;
 use crate::state::records::{Durability, ORIGINS, Records, StateFolder};

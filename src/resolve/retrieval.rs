@@ -7,9 +7,8 @@ use super::paid_requests::{Charged, PaidRequests};
 use super::{Need, Resolver};
 use crate::active_time;
 use crate::error::{Code, Error, Result};
-use crate::http::backoff::Retry;
-use crate::http::failure::Failure;
-use crate::http::presigned::PresignedUrl;
+use crate::http::backoff::RetryContext;
+use crate::http::{Failure, PresignedUrl};
 use crate::model::DocumentId;
 use crate::text::short_duration;
 use jiff::Timestamp;
@@ -54,7 +53,7 @@ impl Resolver {
     pub(super) async fn retrieve(
         &self,
         id: &DocumentId,
-        retry: &mut Retry,
+        retry: &mut RetryContext,
         need: Need<'_>,
     ) -> Result<PresignedUrl> {
         let clock = self.http.clock();
@@ -86,7 +85,7 @@ impl Resolver {
         loop {
             let waiting = active_time::now();
             let mut permit = self.paid_requests.permit(id).await?;
-            retry.paused(active_time::since(waiting));
+            retry.exclude(active_time::since(waiting));
             let mut before_send = async || {
                 let noted = entry.note(Event::Sending, clock.best()).await;
                 noted.map_err(|error| unrecorded(id, error))?;
@@ -110,7 +109,7 @@ impl Resolver {
                     entry.note(Event::NotCharged, clock.best()).await?;
                     permit.ended(Charged::No);
                     if !failure.error.is_not_started() {
-                        retry.pause(failure.error).await?;
+                        retry.wait_after(failure.error).await?;
                     }
                 }
                 Unpaid::Refused => {
@@ -129,7 +128,7 @@ impl Resolver {
 
     /// Notes that a document was delivered, published or its URL printed: by `url`, or by whatever
     /// was recorded before this run.
-    pub async fn delivered(&self, id: &DocumentId, url: Option<&PresignedUrl>) {
+    pub(crate) async fn delivered(&self, id: &DocumentId, url: Option<&PresignedUrl>) {
         if self.provider.charged {
             self.ledger.delivered(id, url).await;
         }

@@ -4,7 +4,7 @@
 use super::{Resolver, answer, fields};
 use crate::error::{Code, Error, Result};
 use crate::fingerprint::fingerprint;
-use crate::http::send::{ApiRequest, Authorization};
+use crate::http::{ApiRequest, Authorization};
 use crate::provider::Credentials;
 use crate::secret::{Secret, kept};
 use crate::state::records::{Durability, Records, StateFolder, TOKENS};
@@ -193,8 +193,8 @@ async fn ask(
         method: Method::POST,
         authorization: &authorization,
         form: Some("grant_type=client_credentials"),
-        patience,
-        limit: None,
+        max_hold: patience,
+        answer_limit: None,
         before_send: None,
     };
     let asked = Timestamp::now();

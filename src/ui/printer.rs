@@ -9,7 +9,7 @@ use crate::error::{Code, Error, Result};
 use crate::fetch::batch::queue::FetchEnd;
 use crate::fetch::events::{Progress, Unwatched};
 use crate::fetch::outcome::{Failed, Outcome, Status, Summary};
-use crate::http::presigned::PresignedUrl;
+use crate::http::PresignedUrl;
 use crate::manifest::{CheckedFile, VerifySummary};
 use crate::resolve::ledger::inspect::ListedRecord;
 use crate::resolve::row::Row;

@@ -1,7 +1,7 @@
 //! Real headers and hostile names: the tables in `tests/data`.
 
 use super::naming;
-use crate::http::content_disposition;
+use crate::http::headers::content_disposition;
 use serde::Deserialize;
 
 #[allow(unreachable_pub, reason = "the integration tests use this file, too")]

@@ -7,9 +7,7 @@ use crate::fetch::transfer::digests::Digests;
 use crate::fetch::transfer::html::{MAX_SNIFFED_BYTES, starts_as_html};
 use crate::fetch::transfer::pace::Pace;
 use crate::fetch::transfer::sink::Sink;
-use crate::http::headers;
-use crate::http::send::Reply;
-use crate::http::stall::StallWatch;
+use crate::http::{Reply, StallWatch, headers};
 use bytes::Bytes;
 use std::collections::VecDeque;
 

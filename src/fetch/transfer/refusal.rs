@@ -1,8 +1,7 @@
 //! What a storage means by an error status.
 
 use crate::error::{Code, Error};
-use crate::http::presigned::{PresignedUrl, Refusal, refusal};
-use crate::http::send::{Http, Reply};
+use crate::http::{Http, PresignedUrl, Refusal, Reply, refusal};
 use std::time::Duration;
 
 /// A storage's refusal to send the document.
@@ -22,7 +21,7 @@ struct UrlState {
     /// Whether the URL is past its expiry, as far as the clocks tell.
     is_expired: bool,
     /// Whether the URL is from an earlier run, is past its expiry, and was not served in this run.
-    is_on_trial: bool,
+    is_tried_once: bool,
 }
 
 /// A response with an error status.
@@ -43,8 +42,8 @@ pub(super) async fn refusal_of(reply: Reply, url: &PresignedUrl, http: &Http) ->
     let (code, meaning) = refusal(&reply.error_body().await);
     let clock = http.clock();
     let url = UrlState {
-        is_expired: url.is_expired(url.judged_at(clock)),
-        is_on_trial: url.is_on_trial(clock),
+        is_expired: url.is_expired(clock),
+        is_tried_once: url.is_tried_once(clock),
     };
     let response = ErrorResponse {
         host,
@@ -70,7 +69,7 @@ impl ErrorResponse {
                 let failed = format!("the storage {host} failed");
                 StorageRefusal::Other(self.error(Code::StorageError, failed).into_permanent())
             }
-            (400..=499, _) if url.is_on_trial => StorageRefusal::Expired,
+            (400..=499, _) if url.is_tried_once => StorageRefusal::Expired,
             (404, _) => StorageRefusal::NotFound(self.error(
                 Code::StorageDenied,
                 format!("the storage {host} does not have the document"),
@@ -121,15 +120,15 @@ mod tests {
     fn an_error_status_means_what_the_storage_and_the_age_of_the_url_say() {
         const VALID: UrlState = UrlState {
             is_expired: false,
-            is_on_trial: false,
+            is_tried_once: false,
         };
         const EXPIRED: UrlState = UrlState {
             is_expired: true,
-            is_on_trial: false,
+            is_tried_once: false,
         };
         const ON_TRIAL: UrlState = UrlState {
             is_expired: true,
-            is_on_trial: true,
+            is_tried_once: true,
         };
         let judged = |status, meaning, url| {
             let response = ErrorResponse {

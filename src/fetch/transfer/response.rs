@@ -9,10 +9,8 @@ use crate::fetch::target::naming;
 use crate::fetch::transfer::body::Body;
 use crate::fetch::transfer::continuation::{Continues, continues, is_whole};
 use crate::fetch::transfer::refusal::{StorageRefusal, refusal_of};
-use crate::http::content_disposition;
-use crate::http::headers;
-use crate::http::presigned::PresignedUrl;
-use crate::http::send::{Http, Part, Reply};
+use crate::http::headers::content_disposition;
+use crate::http::{Http, PresignedUrl, RangeRequest, Reply, headers};
 use crate::secret::{path_opens, register_url};
 use reqwest::header::CONTENT_DISPOSITION;
 use std::ops::Range;
@@ -71,7 +69,7 @@ pub(crate) async fn open(
     let range = match tag {
         _ if whole => None,
         None => return Ok(cannot_continue("it has no strong entity tag")),
-        Some(tag) => Some(Part {
+        Some(tag) => Some(RangeRequest {
             from: missing.start,
             to: Some(missing.end).filter(|end| entity.total.is_some_and(|total| *end < total)),
             tag: Some(tag),
@@ -110,7 +108,7 @@ pub(crate) async fn open(
 /// [`Code::Protocol`], [`Code::StorageError`], [`Code::StorageDenied`], [`Code::ClockSkew`], and the errors
 /// of [`Http::storage`], when the storage does not tell.
 pub(crate) async fn is_served(http: &Http, url: &PresignedUrl) -> Result<bool> {
-    let first_byte = Part {
+    let first_byte = RangeRequest {
         from: 0,
         to: Some(1),
         tag: None,
@@ -138,8 +136,12 @@ fn changed(why: &'static str) -> StorageAnswer {
 
 /// Follows the storage's redirects. Checks each URL before docfetch sends a request there. Returns the last
 /// reply and its URL.
-async fn follow(http: &Http, url: &PresignedUrl, range: Option<Part<'_>>) -> Result<(Reply, Url)> {
-    let on_trial = url.is_on_trial(http.clock());
+async fn follow(
+    http: &Http,
+    url: &PresignedUrl,
+    range: Option<RangeRequest<'_>>,
+) -> Result<(Reply, Url)> {
+    let on_trial = url.is_tried_once(http.clock());
     let timeout = on_trial.then_some(EXPIRED_URL_TIMEOUT);
     let mut url = url.expose().clone();
     for _ in 0..=MAX_REDIRECTS {

@@ -1,5 +1,8 @@
-//! Connectors that do something about each connection that they make: the library takes such a one as a
-//! layer around its own.
+//! Hooks into how reqwest makes connections.
+//!
+//! reqwest accepts a `tower` layer around its connector. [`HookLayer`] is such a layer: it passes each
+//! connection attempt through a [`ConnectHook`], and ends the attempt after a time limit. reqwest's own
+//! connect timeout is not used, because that one also counts time in which this process was stopped.
 
 use crate::active_time;
 use std::io;
@@ -9,12 +12,12 @@ use std::time::Duration;
 use tower_layer::Layer;
 use tower_service::Service;
 
-/// A connection that is being made.
-pub(crate) type Connecting<T, E> = Pin<Box<dyn Future<Output = Result<T, E>> + Send>>;
+/// A connection attempt in progress.
+pub(super) type Connecting<T, E> = Pin<Box<dyn Future<Output = Result<T, E>> + Send>>;
 
-/// What is done about each connection.
+/// Changes how a client makes its connections.
 pub(crate) trait ConnectHook: Clone {
-    /// Leads to the connection that `connecting` makes, or to another one.
+    /// Returns a future of the connection that `connecting` makes, or of another connection in its place.
     fn connect<C, T, E>(&self, connecting: C) -> Connecting<T, E>
     where
         C: Future<Output = Result<T, E>> + Send + 'static,
@@ -22,7 +25,7 @@ pub(crate) trait ConnectHook: Clone {
         E: Send + 'static;
 }
 
-/// The connection as it is made.
+/// A hook that changes nothing.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Direct;
 
@@ -37,39 +40,40 @@ impl ConnectHook for Direct {
     }
 }
 
-/// Lays a way around a connector, whose connections are made within a time limit. (The library's own
-/// limit would count the time in which the process did not run.)
+/// Wraps a connector so that its connections pass through a hook.
 #[derive(Clone, Debug)]
-pub(crate) struct HookLayer<W>(pub W, pub Duration);
+pub(crate) struct HookLayer<H> {
+    /// The hook of every connection.
+    pub hook: H,
+    /// The longest time for name resolution, connection and TLS handshake together.
+    pub connect_timeout: Duration,
+}
 
-impl<S, W: ConnectHook> Layer<S> for HookLayer<W> {
-    type Service = HookedConnector<S, W>;
+impl<S, H: ConnectHook> Layer<S> for HookLayer<H> {
+    type Service = HookedConnector<S, H>;
 
-    fn layer(&self, connector: S) -> HookedConnector<S, W> {
-        let Self(hook, limit) = self.clone();
+    fn layer(&self, connector: S) -> HookedConnector<S, H> {
         HookedConnector {
             connector,
-            hook,
-            limit,
+            layer: self.clone(),
         }
     }
 }
 
-/// A connector whose connections go their way.
+/// A connector whose connections pass through a hook.
 #[derive(Clone, Debug)]
-pub(crate) struct HookedConnector<S, W> {
+pub(crate) struct HookedConnector<S, H> {
     connector: S,
-    hook: W,
-    limit: Duration,
+    layer: HookLayer<H>,
 }
 
-impl<S, R, W> Service<R> for HookedConnector<S, W>
+impl<S, R, H> Service<R> for HookedConnector<S, H>
 where
     S: Service<R>,
     S::Future: Send + 'static,
     S::Response: Send + 'static,
     S::Error: From<io::Error> + Send + 'static,
-    W: ConnectHook,
+    H: ConnectHook,
 {
     type Response = S::Response;
     type Error = S::Error;
@@ -80,8 +84,9 @@ where
     }
 
     fn call(&mut self, request: R) -> Self::Future {
-        let (limit, connecting) = (self.limit, self.connector.call(request));
-        self.hook.connect(async move {
+        let limit = self.layer.connect_timeout;
+        let connecting = self.connector.call(request);
+        self.layer.hook.connect(async move {
             let connected = active_time::timeout(limit, pin!(connecting)).await;
             connected.unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut).into()))
         })

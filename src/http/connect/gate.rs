@@ -1,22 +1,26 @@
-//! The moment between a connection and the first byte on it.
+//! The gate between a connection and the first byte of a paid request on it.
 //!
-//! A request that may cost money is recorded before anything of it leaves, and not earlier: a run that
-//! is stopped while a connection is still being made has asked for nothing. So the connector of such
-//! a request stops at a [`Gate`] once its connection stands (name resolution, proxy and TLS handshake
-//! done), and goes on when the record is made. (A connection that is used again ([`crate::http::connect::idle`]) stops
-//! nowhere: there the record is made first.)
+//! docfetch records a paid request before any byte of the request leaves, and not earlier: a run that is
+//! stopped while the connection is still being made has requested nothing. Therefore the connector of a paid
+//! request waits at a [`Gate`] when the connection is ready (name resolution, proxy and TLS handshake are
+//! done), and continues when the record is on disk.
+//!
+//! A reused connection ([`IdleConnections`](super::IdleConnections)) passes no gate. There, docfetch writes
+//! the record before it hands the request to the connection.
 
-use crate::error::Result;
-use crate::http::connect::connector::{ConnectHook, Connecting};
-use crate::http::failure::Failure;
+use super::connector::{ConnectHook, Connecting};
+use crate::error::{Error, Result};
 use futures_util::future::LocalBoxFuture;
 use std::pin::pin;
 use std::sync::Arc;
 use tokio::sync::{Notify, watch};
 
-/// What must happen before the first byte of a request leaves.
-pub trait BeforeSend {
-    /// Makes the record of the request. The request leaves only after a success.
+/// What must succeed before the first byte of a request leaves.
+pub(crate) trait BeforeSend {
+    /// Records the request. The request leaves only after a success.
+    ///
+    /// # Errors
+    /// Any error of the hook. Then nothing is sent.
     fn record(&mut self) -> LocalBoxFuture<'_, Result<()>>;
 }
 
@@ -26,56 +30,57 @@ impl<F: AsyncFnMut() -> Result<()>> BeforeSend for F {
     }
 }
 
-/// What a connector waits at.
+/// Stops connections until the gate is open. Clones share one gate.
 #[derive(Clone, Debug)]
-pub(crate) struct Gate(Arc<Inner>);
+pub(crate) struct Gate(Arc<Signals>);
 
 #[derive(Debug)]
-struct Inner {
+struct Signals {
+    /// A connection is ready and waits.
     arrived: Notify,
-    open: watch::Sender<bool>,
+    is_open: watch::Sender<bool>,
 }
 
 impl Gate {
-    /// A closed one.
+    /// A closed gate.
     pub(crate) fn closed() -> Self {
-        Self(Arc::new(Inner {
+        Self(Arc::new(Signals {
             arrived: Notify::new(),
-            open: watch::Sender::new(false),
+            is_open: watch::Sender::new(false),
         }))
     }
 
-    /// Lets everything pass from now on.
+    /// Lets every connection pass from now on.
     pub(crate) fn open(&self) {
-        self.0.open.send_replace(true);
+        self.0.is_open.send_replace(true);
     }
 
-    /// Does `work`, whose connection passes here; once that stands, waits for `before_send`, and lets
-    /// it pass.
+    /// Runs `work`, whose connection stops at this gate. When the connection is ready, records the request
+    /// and opens the gate. Work that ends without a connection is not recorded.
     ///
     /// # Errors
-    /// Those of `work`; the hook's, after which nothing was sent.
-    pub(crate) async fn guard<T>(
+    /// The errors of `work`, and that of the hook, after which nothing was sent.
+    pub(crate) async fn guard<T, E: From<Error>>(
         &self,
-        work: impl Future<Output = Result<T, Failure>>,
+        work: impl Future<Output = Result<T, E>>,
         before_send: &mut dyn BeforeSend,
-    ) -> Result<T, Failure> {
+    ) -> Result<T, E> {
         let mut work = pin!(work);
         tokio::select! {
             biased;
             done = &mut work => return done,
             () = self.0.arrived.notified() => {}
         }
-        before_send.record().await.map_err(Failure::unsent)?;
+        before_send.record().await?;
         self.open();
         work.await
     }
 
     async fn pass(&self) {
         self.0.arrived.notify_one();
-        let mut open = self.0.open.subscribe();
-        // It cannot be closed: this gate holds its other end.
-        let _ = open.wait_for(|open| *open).await;
+        let mut is_open = self.0.is_open.subscribe();
+        // The channel stays open, because this gate holds its sender.
+        let _ = is_open.wait_for(|open| *open).await;
     }
 }
 
@@ -98,17 +103,17 @@ impl ConnectHook for Gate {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::{Code, Error};
+    use crate::error::Code;
     use std::cell::Cell;
     use std::time::Duration;
 
     #[tokio::test]
-    async fn nothing_passes_before_it_is_told_and_everything_after() {
+    async fn nothing_passes_before_its_record_and_everything_after() {
         let gate = Gate::closed();
-        let told = Cell::new(false);
+        let recorded = Cell::new(false);
         let work = async {
             gate.pass().await;
-            assert!(told.get());
+            assert!(recorded.get());
             gate.pass().await; // another connection of the same request
             Ok(7)
         };
@@ -117,10 +122,11 @@ mod tests {
         assert!(waits.await.is_err());
         let mut before_send = async || {
             tokio::task::yield_now().await;
-            told.set(true);
+            recorded.set(true);
             Ok(())
         };
-        assert_eq!(gate.guard(work, &mut before_send).await.unwrap(), 7);
+        let done: Result<u8> = gate.guard(work, &mut before_send).await;
+        assert_eq!(done.unwrap(), 7);
     }
 
     #[tokio::test]
@@ -133,21 +139,21 @@ mod tests {
             Ok(())
         };
         let mut before_send = async || Err(Error::new(Code::DiskFull, "no room"));
-        let failure = gate.guard(work, &mut before_send).await.unwrap_err();
-        assert_eq!(failure.error.code(), Code::DiskFull);
-        assert!(!failure.sent && !passed.get());
+        let error: Error = gate.guard(work, &mut before_send).await.unwrap_err();
+        assert_eq!(error.code(), Code::DiskFull);
+        assert!(!passed.get());
     }
 
     #[tokio::test]
-    async fn work_that_never_connects_tells_nothing() {
-        let told = Cell::new(false);
+    async fn work_that_never_connects_is_not_recorded() {
+        let recorded = Cell::new(false);
         let mut before_send = async || {
-            told.set(true);
+            recorded.set(true);
             Ok(())
         };
-        let done = Gate::closed()
+        let done: Result<u8> = Gate::closed()
             .guard(async { Ok(7) }, &mut before_send)
             .await;
-        assert_eq!((done.unwrap(), told.get()), (7, false));
+        assert_eq!((done.unwrap(), recorded.get()), (7, false));
     }
 }

@@ -1,22 +1,24 @@
-//! Connections that carried a request that may cost money, and may carry another one.
+//! Idle connections that may carry another paid request.
 //!
-//! Such a request must not find its connection dead: it might have arrived, and nobody would ever know.
-//! So it goes out on a connection of its own, a fresh one, or one that nobody else uses and that was
-//! answered on, to the last byte, a moment ago. Servers keep idle connections for seconds at least:
-//! within `FRESH` such a connection is as safe as one that has only just been made, and saves its
-//! handshake. What fails on it unanswered is as much in doubt as on any other. Some servers and balancers
-//! close idle connections at once and say nothing: after the first request that a used connection left
-//! unanswered, all further ones of this process go out on fresh connections.
+//! A paid request must not go out on a dead connection: docfetch could not tell whether the request arrived.
+//! Therefore each paid request has a connection for itself: a new one, or one whose last answer was read
+//! whole less than [`MAX_IDLE_TIME`] ago. Servers keep idle connections open for some seconds, so that such
+//! a connection is as safe as a new one, and saves the handshake. A request that fails on it unanswered is
+//! in doubt, as on any other connection.
+//!
+//! Some servers and load balancers close idle connections at once and without notice. After the first
+//! request that a reused connection left unanswered, this process uses only new connections.
 
 use crate::mutex::locked;
 use reqwest::Client;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-/// How long a connection may have been idle.
-const FRESH: Duration = Duration::from_secs(1);
+/// The longest time that a connection may have been idle when it is reused.
+const MAX_IDLE_TIME: Duration = Duration::from_secs(1);
 
-/// Idle connections, the one that was used last on top; none once they are [closed](IdleConnections::close).
+/// The idle connections of one API; the most recently used is last. `None` after
+/// [`IdleConnections::disable`].
 #[derive(Debug)]
 pub(crate) struct IdleConnections(Mutex<Option<Vec<IdleConnection>>>);
 
@@ -26,23 +28,23 @@ impl Default for IdleConnections {
     }
 }
 
-/// A client that keeps one connection.
+/// A client with one idle connection.
 #[derive(Debug)]
 pub(crate) struct IdleConnection {
-    /// The client; the gate of its connections is open.
+    /// The client. Its gate is open.
     pub client: Client,
     idle_since: Instant,
 }
 
 impl IdleConnection {
-    /// Whether it was used a moment ago.
+    /// Whether the connection was used less than [`MAX_IDLE_TIME`] ago.
     pub(crate) fn is_fresh(&self) -> bool {
-        self.idle_since.elapsed() < FRESH
+        self.idle_since.elapsed() < MAX_IDLE_TIME
     }
 }
 
 impl IdleConnections {
-    /// The connection that was used last, unless that is too long ago. Those below are older.
+    /// Takes the most recently used connection, when it is fresh. All others are older.
     pub(crate) fn take(&self) -> Option<IdleConnection> {
         let mut idle = locked(&self.0);
         let idle = idle.as_mut()?;
@@ -53,7 +55,7 @@ impl IdleConnections {
         connection
     }
 
-    /// Takes the client of a request whose answer was read whole.
+    /// Keeps the connection of `client`, whose last answer was read whole just now.
     pub(crate) fn give_back(&self, client: Client) {
         if let Some(idle) = locked(&self.0).as_mut() {
             idle.push(IdleConnection {
@@ -63,8 +65,8 @@ impl IdleConnections {
         }
     }
 
-    /// Keeps no connection from now on: one of them did not answer.
-    pub(crate) fn close(&self) {
+    /// Drops all connections, and keeps none from now on.
+    pub(crate) fn disable(&self) {
         *locked(&self.0) = None;
     }
 }

@@ -1,7 +1,21 @@
-//! How a connection is made.
+//! How a connection is made: trusted certificates, proxies, permitted addresses, the gate of paid requests,
+//! and connections that are kept or opened early.
 
-pub(crate) mod addresses;
-pub(crate) mod connector;
-pub(crate) mod gate;
-pub(crate) mod idle;
-pub(crate) mod preconnect;
+mod address_class;
+mod address_policy;
+mod connector;
+mod gate;
+mod idle;
+mod preconnect;
+mod proxy;
+mod resolver;
+pub(super) mod tls;
+
+pub(super) use address_policy::{AddressPolicy, Scheme};
+pub(super) use connector::{ConnectHook, Direct, HookLayer};
+pub(crate) use gate::BeforeSend;
+pub(super) use gate::Gate;
+pub(super) use idle::{IdleConnection, IdleConnections};
+pub(super) use preconnect::SpareConnection;
+pub(super) use proxy::Proxies;
+pub(super) use resolver::DnsResolver;

@@ -1,12 +1,12 @@
-//! A connection that is opened before anybody knows what to ask for on it.
+//! A connection that is opened before the first request for it is known.
 //!
-//! While an API is still being asked, the connection to the storage of last time can be made already.
-//! The library has no call for that, so a request that is never sent starts it: the connector of the
-//! client passes through a [`Spare`], which keeps the first connection for whoever connects next.
-//! Nothing is sent on it but the TLS handshake, and where it fails nobody is told: then the
-//! connection is made when it is needed, as ever.
+//! While the API resolves a document id, docfetch can already connect to the storage that served the last
+//! document. reqwest has no call for that. Instead, docfetch starts a request on a client whose connector
+//! passes through a [`SpareConnection`], and drops the request once its connection attempt has started. The
+//! spare keeps that first connection for the client's next request. Nothing but the TLS handshake is sent. A
+//! failed attempt has no effect: the next request then makes its own connection.
 
-use crate::http::connect::connector::{ConnectHook, Connecting};
+use super::connector::{ConnectHook, Connecting};
 use crate::mutex::locked;
 use std::any::Any;
 use std::sync::{Arc, Mutex};
@@ -14,65 +14,71 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
-/// A spare connection is not used when it is older: the server may be about to close it.
-const YOUNG: Duration = Duration::from_secs(5);
+/// The longest time between the start of a spare connection and its use: an older one may be about to be
+/// closed by the server.
+const MAX_SPARE_AGE: Duration = Duration::from_secs(5);
 
-/// Keeps the first connection of a client for the second who asks for one.
+/// Keeps the first connection of a client for the client's second connection attempt.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Spare(Arc<Inner>);
+pub(crate) struct SpareConnection(Arc<Shared>);
 
 #[derive(Debug, Default)]
-struct Inner {
-    kept: Mutex<Kept>,
+struct Shared {
+    state: Mutex<SpareState>,
     started: Notify,
 }
 
-/// A connection, once it stands; the library's type for it has no name.
-type Connection = Box<dyn Any + Send>;
+/// A connection. The type that reqwest has for it is private.
+type AnyConnection = Box<dyn Any + Send>;
 
 #[derive(Debug, Default)]
-enum Kept {
+enum SpareState {
     #[default]
     NotStarted,
-    Started(Instant, JoinHandle<Option<Connection>>),
+    Started(Instant, JoinHandle<Option<AnyConnection>>),
     Taken,
 }
 
-impl Spare {
-    /// Waits until the first connection is being made.
+impl SpareConnection {
+    /// Waits until the first connection attempt has started.
     pub(crate) async fn started(&self) {
         self.0.started.notified().await;
     }
 
-    /// Takes what is kept, unless it is too old.
-    fn take(&self) -> Option<JoinHandle<Option<Connection>>> {
-        let mut kept = locked(&self.0.kept);
-        match std::mem::replace(&mut *kept, Kept::Taken) {
-            Kept::Started(since, connecting) if since.elapsed() < YOUNG => Some(connecting),
+    /// Takes the first connection, unless it is too old.
+    fn take(&self) -> Option<JoinHandle<Option<AnyConnection>>> {
+        let mut state = locked(&self.0.state);
+        match std::mem::replace(&mut *state, SpareState::Taken) {
+            SpareState::Started(since, connecting) if since.elapsed() < MAX_SPARE_AGE => {
+                Some(connecting)
+            }
             _ => None,
         }
     }
 }
 
-impl ConnectHook for Spare {
+impl ConnectHook for SpareConnection {
     fn connect<C, T, E>(&self, connecting: C) -> Connecting<T, E>
     where
         C: Future<Output = Result<T, E>> + Send + 'static,
         T: Send + 'static,
         E: Send + 'static,
     {
-        let mut kept = locked(&self.0.kept);
-        if matches!(*kept, Kept::NotStarted) {
-            // Whoever asked goes away; the connection stays.
-            let making = async {
-                let made = tokio::time::timeout(YOUNG, connecting).await;
-                made.ok()?.ok().map(|made| Box::new(made) as Connection)
+        let mut state = locked(&self.0.state);
+        if matches!(*state, SpareState::NotStarted) {
+            // A task of its own: the request that starts the connection is dropped.
+            let connecting = async {
+                let connected = tokio::time::timeout(MAX_SPARE_AGE, connecting).await;
+                connected
+                    .ok()?
+                    .ok()
+                    .map(|connection| Box::new(connection) as AnyConnection)
             };
-            *kept = Kept::Started(Instant::now(), tokio::spawn(making));
+            *state = SpareState::Started(Instant::now(), tokio::spawn(connecting));
             self.0.started.notify_one();
             return Box::pin(std::future::pending());
         }
-        drop(kept);
+        drop(state);
         let spare = self.take();
         Box::pin(async move {
             if let Some(spare) = spare

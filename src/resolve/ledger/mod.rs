@@ -17,7 +17,7 @@ pub(crate) mod table;
 
 use crate::error::{Code, Error, Result};
 use crate::fingerprint::fingerprint;
-use crate::http::presigned::PresignedUrl;
+use crate::http::PresignedUrl;
 use crate::model::DocumentId;
 use crate::provider::{Provider, Resource};
 use crate::state::records::{Fault, LEDGER, Records, StateFolder, Untrusted};

@@ -27,7 +27,7 @@
 //! | the document is published, or its URL printed | `answered` | `delivered` |
 //! | the storage says that the URL expired | `answered`, `delivered` | the same; its URL expired |
 
-use crate::http::presigned::PresignedUrl;
+use crate::http::PresignedUrl;
 use crate::model::DocumentId;
 use crate::secret::{Secret, kept};
 use jiff::Timestamp;
@@ -134,7 +134,7 @@ pub(crate) fn verdict(record: Option<&Record>, request: RetrievalRequest<'_>) ->
     };
     let refused = request.refused.is_some_and(|url| record.has(url));
     let url = record.url();
-    let url = url.filter(|url| !request.dry_run_at.is_some_and(|now| url.is_expired(now)));
+    let url = url.filter(|url| !request.dry_run_at.is_some_and(|now| url.is_expired_at(now)));
     match (record.state, url) {
         (State::Answered | State::Delivered, Some(url)) if !(refused && request.permitted) => {
             Verdict::Use(url)
@@ -239,7 +239,7 @@ pub(crate) fn record_after(
         (Event::Answered(url), State::Attempting) => {
             let answer = RecordedUrl {
                 url: Secret::unlisted(url.expose().as_str()),
-                expires: url.expires,
+                expires: url.expires(),
                 expired: false,
             };
             Some(record.with(State::Answered, Some(answer)))
@@ -263,7 +263,7 @@ pub(crate) fn record_after(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::clock::Clock;
+    use crate::http::ServerClock;
     use jiff::SignedDuration;
 
     const NOW: Timestamp = Timestamp::UNIX_EPOCH;
@@ -360,7 +360,7 @@ mod tests {
                 panic!("{state:?}");
             };
             for (now, past_end) in [(NOW, false), (NOW + HOUR, true)] {
-                assert_eq!(url.is_expired(now), past_end);
+                assert_eq!(url.is_expired_at(now), past_end);
                 let request = RetrievalRequest {
                     dry_run_at: Some(now),
                     ..RetrievalRequest::default()
@@ -369,9 +369,9 @@ mod tests {
                 assert_eq!(shown(&verdict(Some(&record), request)), expected);
             }
             // This machine's clock says so as well: the end was decades ago.
-            assert!(url.is_on_trial(&Clock::default()));
-            url.proven = true;
-            assert!(!url.is_on_trial(&Clock::default()));
+            assert!(url.is_tried_once(&ServerClock::default()));
+            url.mark_served();
+            assert!(!url.is_tried_once(&ServerClock::default()));
         }
     }
 

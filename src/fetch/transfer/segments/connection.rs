@@ -5,7 +5,7 @@ use crate::fetch::transfer::body::Body;
 use crate::fetch::transfer::pace::Pace;
 use crate::fetch::transfer::response::StorageAnswer;
 use crate::fetch::transfer::segments::assignment::Assignment;
-use crate::http::stall::StallWatch;
+use crate::http::StallWatch;
 use bytes::Bytes;
 use std::ops::Range;
 use std::time::{Duration, Instant};

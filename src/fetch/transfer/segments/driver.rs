@@ -11,7 +11,7 @@ use crate::fetch::transfer::response;
 use crate::fetch::transfer::segments::connection::{ConnectionEvent, NextAction};
 use crate::fetch::transfer::segments::state::SegmentsState;
 use crate::fetch::transfer::segments::{Segments, SegmentsEnd};
-use crate::http::backoff::Retry;
+use crate::http::backoff::RetryContext;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use std::ops::ControlFlow;
@@ -35,7 +35,7 @@ impl Segments<'_> {
     pub(crate) async fn copy(
         &self,
         first: Body,
-        retry: &Retry,
+        retry: &RetryContext,
         partial: &mut Partial,
         digests: &mut Digests,
         watcher: &mut dyn Watcher,

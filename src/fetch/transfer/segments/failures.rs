@@ -2,14 +2,14 @@
 
 use crate::error::{Code, Error};
 use crate::fetch::transfer::progress::MIN_PROGRESS_BYTES;
-use crate::http::backoff::{Retry, Verdict};
+use crate::http::backoff::{RetryContext, RetryDecision};
 use std::time::{Duration, Instant};
 
 /// When the connections of a document may request again after failures. The document's own attempts are not
 /// spent on these failures.
 #[derive(Debug)]
 pub(super) struct Failures {
-    retry: Retry,
+    retry: RetryContext,
     /// How many bytes the partial held at the last failure.
     held_at_last: u64,
     /// How long the next free connection pauses before its request.
@@ -20,7 +20,7 @@ pub(super) struct Failures {
 
 impl Failures {
     /// No failure so far. `retry` says how often to retry; the partial holds `held` bytes.
-    pub(super) fn new(retry: Retry, held: u64, now: Instant) -> Self {
+    pub(super) fn new(retry: RetryContext, held: u64, now: Instant) -> Self {
         Self {
             retry,
             held_at_last: held,
@@ -43,7 +43,7 @@ impl Failures {
         log::info!("a segment broke: {}", error.message());
         if held >= self.held_at_last + MIN_PROGRESS_BYTES {
             match error.code() {
-                Code::Stalled => self.retry.stalled(now),
+                Code::Stalled => self.retry.stalled_after_progress(now),
                 _ => self.retry.progressed(now),
             }
         }
@@ -52,16 +52,16 @@ impl Failures {
             return Some(error);
         }
         let storage_asked = error.retry_after().is_some();
-        match self.retry.judge(error.clone(), now, random) {
-            Verdict::Wait(wait) if storage_asked => {
+        match self.retry.decide(error.clone(), now, random) {
+            RetryDecision::Wait(wait) if storage_asked => {
                 self.not_before = self.not_before.max(now + wait);
                 None
             }
-            Verdict::Wait(wait) => {
+            RetryDecision::Wait(wait) => {
                 self.pause = wait;
                 None
             }
-            Verdict::GiveUp(_) => Some(error),
+            RetryDecision::GiveUp(_) => Some(error),
         }
     }
 
@@ -80,16 +80,16 @@ impl Failures {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::backoff::Policy;
+    use crate::http::backoff::RetryPolicy;
 
     const SECOND: Duration = Duration::from_secs(1);
 
     fn failures(retries: u32, now: Instant) -> Failures {
-        let policy = Policy {
+        let policy = RetryPolicy {
             retries,
             max_time: 60 * SECOND,
         };
-        Failures::new(Retry::new(policy, now), 0, now)
+        Failures::new(RetryContext::new(policy, now), 0, now)
     }
 
     fn broken() -> Error {

@@ -24,8 +24,7 @@ use crate::fetch::partial::Partial;
 use crate::fetch::transfer::body::{Body, BodyEnd};
 use crate::fetch::transfer::pace::Pace;
 use crate::http::headers::is_strong;
-use crate::http::presigned::PresignedUrl;
-use crate::http::send::Http;
+use crate::http::{Http, PresignedUrl};
 use missing::MIN_SEGMENT_BYTES;
 
 /// Where the segments of a document come from, and how many connections fetch them.

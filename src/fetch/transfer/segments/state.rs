@@ -15,7 +15,7 @@ use crate::fetch::transfer::segments::failures::Failures;
 use crate::fetch::transfer::segments::growth::{Growth, processor_time};
 use crate::fetch::transfer::segments::missing::Missing;
 use crate::fetch::transfer::segments::{Segments, SegmentsEnd};
-use crate::http::backoff::{self, Retry};
+use crate::http::backoff::{self, RetryContext};
 use std::ops::{ControlFlow, Range};
 use std::time::Instant;
 
@@ -58,7 +58,7 @@ impl<'a> SegmentsState<'a> {
         segments: &'a Segments<'a>,
         entity: &'a Entity,
         total: u64,
-        retry: &Retry,
+        retry: &RetryContext,
         partial: &'a mut Partial,
         digests: &'a mut Digests,
         watcher: &'a mut dyn Watcher,
@@ -255,7 +255,7 @@ impl<'a> SegmentsState<'a> {
         let Segments {
             url, http, charged, ..
         } = self.segments;
-        self.stop.is_none() && !(*charged && url.is_about_to_end(http.clock().now()))
+        self.stop.is_none() && !(*charged && url.expires_soon(http.clock().now()))
     }
 
     /// What a further connection does while `busy` connections work or pause; `None` when there is nothing

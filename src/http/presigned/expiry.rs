@@ -1,4 +1,4 @@
-//! When a presigned URL dies: what its own query says of it.
+//! When a presigned URL expires, by its own query.
 //!
 //! Sources: Amazon S3 "Authenticating requests: using query parameters" (`X-Amz-Date`,
 //! `X-Amz-Expires`; before Signature Version 4, `Expires`), Google Cloud Storage "Signed URLs"
@@ -13,8 +13,8 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use url::Url;
 
-/// When the URL dies, as its query says; the earliest where it says several things.
-pub(crate) fn of_url(url: &Url) -> Option<Timestamp> {
+/// The earliest expiry that the query of a URL names; `None` when it names none.
+pub(crate) fn expiry_of(url: &Url) -> Option<Timestamp> {
     let value = |name: &str| {
         let mut pairs = url.query_pairs();
         pairs
@@ -38,12 +38,12 @@ pub(crate) fn of_url(url: &Url) -> Option<Timestamp> {
     found.into_iter().flatten().min()
 }
 
-/// Seconds since 1970.
+/// Parses seconds since 1970.
 fn epoch(text: &str) -> Option<Timestamp> {
     Timestamp::from_second(text.parse().ok()?).ok()
 }
 
-/// ISO 8601 in the forms that the services use; without a zone it is UTC.
+/// Parses ISO 8601 in the forms that the services use. A time without a zone is UTC.
 fn time(text: &str) -> Option<Timestamp> {
     let civil = |time: DateTime| time.to_zoned(TimeZone::UTC).ok();
     text.parse()
@@ -59,7 +59,8 @@ fn time(text: &str) -> Option<Timestamp> {
         })
 }
 
-/// The end of a `CloudFront` policy: JSON in base64, some of its characters exchanged.
+/// The expiry in a `CloudFront` policy. The policy is JSON in base64, with `-`, `_` and `~` in place of `+`,
+/// `=` and `/`.
 fn policy(text: &str) -> Option<Timestamp> {
     let text = text.replace('-', "+").replace('_', "=").replace('~', "/");
     let json: serde_json::Value = serde_json::from_slice(&STANDARD.decode(text).ok()?).ok()?;
@@ -73,11 +74,11 @@ mod tests {
 
     fn of(query: &str) -> Option<String> {
         let url = Url::parse(&format!("https://s.example/x?{query}")).unwrap();
-        of_url(&url).map(|time| time.to_string())
+        expiry_of(&url).map(|time| time.to_string())
     }
 
     #[test]
-    fn every_service_says_it_in_its_own_way() {
+    fn every_services_form_of_an_expiry_is_read() {
         let nine = Some("2026-11-21T09:00:00Z".to_owned());
         for query in [
             "X-Amz-Date=20261121T080000Z&X-Amz-Expires=3600",
@@ -99,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn what_makes_no_sense_says_nothing() {
+    fn nonsense_names_no_expiry() {
         for query in [
             "",
             "X-Amz-Expires=3600",

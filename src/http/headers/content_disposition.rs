@@ -1,15 +1,14 @@
 //! The file name in a `Content-Disposition` header: RFC 6266, with RFC 8187 for `filename*`.
 //!
-//! Lenient where servers are careless and the meaning is plain (no disposition type, blanks or
-//! commas in an unquoted name, raw UTF-8 or ISO-8859-1 bytes); where the meaning is not plain, there
-//! is no name rather than a guessed one. What comes out is the server's wish, not yet a safe name.
+//! The parser accepts what servers often send in violation of the standard, when it has only one meaning: no
+//! disposition type, blanks or commas in an unquoted name, raw UTF-8 or ISO-8859-1 bytes. A header with more
+//! than one meaning has no name. The name is not yet safe to use on disk.
 
 use crate::text::is_control_or_reordering;
 use percent_encoding::percent_decode_str;
 
-/// The name that the header asks for: `filename*` where it is valid, else `filename`.
-///
-/// A name with control or bidirectional-override characters is no name.
+/// The file name of the header: `filename*` where that is valid, else `filename`. `None` for a name with
+/// control characters or characters that reorder text.
 pub(crate) fn file_name(header: &[u8]) -> Option<String> {
     let header = text(header);
     let mut plain: Option<Option<String>> = None;
@@ -17,14 +16,14 @@ pub(crate) fn file_name(header: &[u8]) -> Option<String> {
     for (position, segment) in segments(&header).enumerate() {
         let segment = segment.trim();
         let Some((name, value)) = split_parameter(segment) else {
-            // The disposition type comes first; anything else without a value makes what follows
-            // ambiguous.
+            // Only the disposition type, which comes first, has no value. Any other segment without a
+            // value makes the rest ambiguous.
             if segment.starts_with('"') || (position > 0 && !segment.is_empty()) {
                 break;
             }
             continue;
         };
-        // The first of its kind decides.
+        // The first of two parameters with the same name counts.
         if name.eq_ignore_ascii_case("filename") {
             plain.get_or_insert_with(|| plain_value(value));
         } else if name.eq_ignore_ascii_case("filename*") {
@@ -39,7 +38,7 @@ pub(crate) fn file_name(header: &[u8]) -> Option<String> {
         .or_else(|| plain.flatten().filter(usable))
 }
 
-/// UTF-8 where it is that, else ISO-8859-1.
+/// Decodes bytes as UTF-8 where they are valid, else as ISO-8859-1.
 fn text(bytes: &[u8]) -> String {
     match std::str::from_utf8(bytes) {
         Ok(text) => text.to_owned(),
@@ -51,7 +50,7 @@ fn latin1(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| char::from(*byte)).collect()
 }
 
-/// Splits at `;`, but not inside quotes. Only a value that starts with a quote is quoted.
+/// Splits a header at `;`, but not inside quotes. Only a value that starts with a quote is quoted.
 fn segments(header: &str) -> impl Iterator<Item = &str> {
     let mut rest = Some(header);
     std::iter::from_fn(move || {
@@ -76,7 +75,7 @@ fn segments(header: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// `name = value`; none when there is no `=`, or it stands inside a quoted string.
+/// Splits `name = value`; `None` without a `=`, or when the segment starts with a quoted string.
 fn split_parameter(segment: &str) -> Option<(&str, &str)> {
     if segment.starts_with('"') {
         return None;
@@ -85,10 +84,11 @@ fn split_parameter(segment: &str) -> Option<(&str, &str)> {
     Some((name.trim(), value.trim()))
 }
 
-/// A token or quoted string (RFC 9110 section 5.6.4), or what servers write instead of a token.
+/// Decodes a quoted string (RFC 9110 section 5.6.4), a token, or the text that servers send in place of a
+/// token.
 fn plain_value(value: &str) -> Option<String> {
     let Some(quoted) = value.strip_prefix('"') else {
-        // A quote, a second `=` or a joined second header inside it: more than one reading.
+        // With a quote, a second `=` or a second header after a comma, the value has more than one meaning.
         let ambiguous = value.contains(['"', '=']) || value.contains(", ");
         return (!value.is_empty() && !ambiguous).then(|| value.to_owned());
     };
@@ -103,7 +103,7 @@ fn plain_value(value: &str) -> Option<String> {
     }
 }
 
-/// An `ext-value` (RFC 8187 section 3.2): charset, language and percent-encoded bytes.
+/// Decodes an `ext-value` (RFC 8187 section 3.2): charset, language and percent-encoded bytes.
 fn extended_value(value: &str) -> Option<String> {
     let mut parts = value.splitn(3, '\'');
     let (charset, _language, encoded) = (parts.next()?, parts.next()?, parts.next()?);
@@ -118,7 +118,7 @@ fn extended_value(value: &str) -> Option<String> {
     }
 }
 
-/// Only `attr-char` and well-formed percent triplets.
+/// Whether a text holds only `attr-char` and percent-encoded bytes (RFC 8187 section 3.2).
 fn is_extended(encoded: &str) -> bool {
     let mut bytes = encoded.bytes();
     while let Some(byte) = bytes.next() {

@@ -1,56 +1,62 @@
-//! What response headers say: ranges, entity tags, waits, checksums.
+//! What response headers say: ranges, lengths, entity tags, waiting times, checksums, file names.
+
+mod checksum;
+pub(crate) mod content_disposition;
+
+pub(crate) use checksum::{Checksum, checksum};
 
 use crate::secret;
 use crate::text::{LARGEST_SIZE, LONGEST_TIME};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use jiff::Timestamp;
 use reqwest::Version;
 use reqwest::header::{self, HeaderMap};
-use serde::{Deserialize, Serialize};
 use std::time::{Duration, SystemTime};
 use url::Url;
 
-/// A `Content-Range` (RFC 9110 section 14.4) of bytes.
+/// A `Content-Range` of bytes (RFC 9110 section 14.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ContentRange {
     /// `bytes first-last/total`.
     Part {
-        /// Offset of the first byte.
+        /// The offset of the first byte.
         first: u64,
-        /// Offset of the last byte.
+        /// The offset of the last byte.
         last: u64,
-        /// Length of the whole, unless it is `*`.
+        /// The length of the whole document; `None` for `*`.
         total: Option<u64>,
     },
-    /// `bytes */total`, of a 416.
+    /// `bytes */total`, in an answer with status 416.
     Unsatisfied {
-        /// Length of the whole.
+        /// The length of the whole document.
         total: u64,
     },
 }
 
-/// The header's text, where it is text.
+/// The text of a header, without blanks around it; `None` when it is missing or not ASCII.
 pub(crate) fn text(headers: &HeaderMap, name: impl header::AsHeaderName) -> Option<&str> {
     headers.get(name)?.to_str().ok().map(str::trim)
 }
 
-/// The `Location` (RFC 9110 section 10.2.2) relative to `url`. Servers send raw UTF-8 as well, which
-/// becomes percent-encoded here, as in every browser.
+/// The target of a redirect from `url` (`Location`, RFC 9110 section 10.2.2). Raw UTF-8 becomes
+/// percent-encoded, as in browsers.
 ///
 /// # Errors
-/// What is wrong with it.
+/// What is wrong with the header.
 pub(crate) fn location(headers: &HeaderMap, url: &Url) -> Result<Url, &'static str> {
     let value = headers
         .get(header::LOCATION)
         .filter(|value| !value.is_empty());
-    let bytes = value.ok_or("its redirect has no Location")?.as_bytes();
+    let bytes = value
+        .ok_or("its redirect has no Location header")?
+        .as_bytes();
     std::str::from_utf8(bytes)
         .ok()
         .and_then(|text| url.join(text.trim()).ok())
         .ok_or("its redirect's Location is no URL")
 }
 
-/// The `Content-Range`, when there is one and it makes sense.
+/// The range of the document that the body holds; `None` when the header is missing, or its numbers
+/// contradict one another.
 pub(crate) fn content_range(headers: &HeaderMap) -> Option<ContentRange> {
     let value = text(headers, header::CONTENT_RANGE)?;
     let (unit, rest) = value.split_once(' ')?;
@@ -77,7 +83,7 @@ pub(crate) fn content_range(headers: &HeaderMap) -> Option<ContentRange> {
     })
 }
 
-/// Digits only: `parse` alone would take a sign. No position is beyond [`LARGEST_SIZE`].
+/// Parses a number of digits only: `parse` alone accepts a sign. `None` above [`LARGEST_SIZE`].
 fn number(text: &str) -> Option<u64> {
     let number = are_digits(text).then(|| text.parse().ok())?;
     number.filter(|number| *number <= LARGEST_SIZE)
@@ -87,7 +93,7 @@ fn are_digits(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit())
 }
 
-/// Seconds, with a fraction or without; at most [`LONGEST_TIME`].
+/// Parses seconds, with or without a fraction. Longer times become [`LONGEST_TIME`].
 fn seconds(text: &str) -> Option<Duration> {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
     let is_number = are_digits(whole) && are_digits(fraction);
@@ -96,12 +102,12 @@ fn seconds(text: &str) -> Option<Duration> {
     Some(seconds.min(LONGEST_TIME))
 }
 
-/// How many things a header counts.
+/// The number in a header that holds a count.
 pub(crate) fn count(headers: &HeaderMap, name: impl header::AsHeaderName) -> Option<u64> {
     number(text(headers, name)?)
 }
 
-/// The announced length of a body (RFC 9110 section 8.6), in bytes. Several must say the same.
+/// The announced length of a body, in bytes (RFC 9110 section 8.6); `None` when several lengths differ.
 pub(crate) fn content_length(headers: &HeaderMap) -> Option<u64> {
     let mut lengths = Vec::new();
     for value in headers.get_all(header::CONTENT_LENGTH) {
@@ -116,12 +122,11 @@ pub(crate) fn content_length(headers: &HeaderMap) -> Option<u64> {
     Some(length)
 }
 
-/// Whether the end of a body can be told from a broken connection (RFC 9112 section 6.3): by its length,
-/// the last chunk, or the end of an HTTP/2 stream. A recipient that understands only one of several
-/// announcements takes something else for the body: only what is unambiguous counts.
+/// Whether the end of a body differs from a broken connection (RFC 9112 section 6.3). A length, the last
+/// chunk, or the end of an HTTP/2 stream marks the end.
 ///
 /// # Errors
-/// What is ambiguous.
+/// What is ambiguous. Two recipients could take different bytes for the body.
 pub(crate) fn end_is_marked(version: Version, headers: &HeaderMap) -> Result<bool, &'static str> {
     if version >= Version::HTTP_2 {
         return Ok(true);
@@ -130,7 +135,7 @@ pub(crate) fn end_is_marked(version: Version, headers: &HeaderMap) -> Result<boo
     let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
     match (codings.next(), codings.next()) {
         (None, _) if has_length && content_length(headers).is_none() => {
-            Err("its Content-Length is no length")
+            Err("its Content-Length is not a length")
         }
         (None, _) => Ok(has_length),
         (Some(_), _) if has_length => Err("it has a Transfer-Encoding and a Content-Length"),
@@ -143,23 +148,23 @@ pub(crate) fn end_is_marked(version: Version, headers: &HeaderMap) -> Result<boo
         {
             Ok(true)
         }
-        _ => Err("its Transfer-Encoding is another one than `chunked`"),
+        _ => Err("its Transfer-Encoding is not `chunked`"),
     }
 }
 
-/// A longer entity tag, in bytes, is none: a sidecar has no room for it.
-const LONGEST_TAG: usize = 1024;
+/// The longest entity tag that a sidecar stores.
+const MAX_ENTITY_TAG_BYTES: usize = 1024;
 
-/// The entity tag (RFC 9110 section 8.8.3), quotes and all, as it came. One that holds a secret is none:
-/// it would go into records and sidecars.
+/// The entity tag with its quotes (RFC 9110 section 8.8.3); `None` when it is too long for a sidecar, or
+/// holds a secret.
 pub(crate) fn entity_tag(headers: &HeaderMap) -> Option<String> {
     text(headers, header::ETAG)
-        .filter(|tag| !tag.is_empty() && tag.len() <= LONGEST_TAG && !secret::is_in(tag))
+        .filter(|tag| !tag.is_empty() && tag.len() <= MAX_ENTITY_TAG_BYTES && !secret::is_in(tag))
         .map(str::to_owned)
 }
 
-/// Whether an entity tag is strong: only such a tag may join parts of a body (section 13.1.5). Some
-/// storages (Swift) send it without its quotes.
+/// Whether an entity tag is strong (RFC 9110 section 8.8.1): only then may parts of two answers with this
+/// tag be joined. A tag without quotes, as Swift sends it, counts as strong.
 pub(crate) fn is_strong(tag: &str) -> bool {
     let is_weak = tag
         .get(..2)
@@ -172,7 +177,8 @@ pub(crate) fn is_quoted(tag: &str) -> bool {
     tag.len() >= 2 && tag.starts_with('"') && tag.ends_with('"')
 }
 
-/// The media type without its parameters. One that holds a secret is none.
+/// The media type in lower case, without its parameters (RFC 9110 section 8.3); `None` when it holds a
+/// secret.
 pub(crate) fn media_type(headers: &HeaderMap) -> Option<String> {
     let essence = text(headers, header::CONTENT_TYPE)?
         .split(';')
@@ -181,9 +187,11 @@ pub(crate) fn media_type(headers: &HeaderMap) -> Option<String> {
     (!essence.is_empty() && !secret::is_in(essence)).then(|| essence.to_ascii_lowercase())
 }
 
-/// How long `Retry-After` (RFC 9110 section 10.2.3) asks to wait, in either of its forms: at most
-/// [`LONGEST_TIME`]. Some servers send a fraction. A date is read against the server's own `Date` where
-/// it has one, so that a wrong clock here does not matter.
+/// How long the server asks the client to wait (`Retry-After`, RFC 9110 section 10.2.3), at most
+/// [`LONGEST_TIME`].
+///
+/// The header holds seconds, with or without a fraction, or a date. A date is compared with the answer's
+/// own `Date`, so that a wrong clock of this machine has no effect; without a `Date`, with `now`.
 pub(crate) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let value = text(headers, header::RETRY_AFTER)?;
     if let Some(seconds) = seconds(value) {
@@ -197,118 +205,10 @@ pub(crate) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Durati
     Some(wait.min(LONGEST_TIME))
 }
 
-/// A checksum algorithm that servers send.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum Checksum {
-    /// SHA-256.
-    Sha256,
-    /// SHA-512.
-    Sha512,
-    /// SHA-1.
-    Sha1,
-    /// MD5.
-    Md5,
-    /// CRC-64/NVME.
-    Crc64Nvme,
-    /// CRC-32C (Castagnoli).
-    Crc32c,
-    /// CRC-32 (ISO-HDLC).
-    Crc32,
-}
-
-impl Checksum {
-    /// Its name in messages.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Sha256 => "SHA-256",
-            Self::Sha512 => "SHA-512",
-            Self::Sha1 => "SHA-1",
-            Self::Md5 => "MD5",
-            Self::Crc64Nvme => "CRC-64/NVME",
-            Self::Crc32c => "CRC-32C",
-            Self::Crc32 => "CRC-32",
-        }
-    }
-
-    fn bytes(self) -> usize {
-        match self {
-            Self::Sha256 => 32,
-            Self::Sha512 => 64,
-            Self::Sha1 => 20,
-            Self::Md5 => 16,
-            Self::Crc64Nvme => 8,
-            Self::Crc32c | Self::Crc32 => 4,
-        }
-    }
-}
-
-/// The strongest checksum that covers the whole object as it is stored, with its value.
-///
-/// Sources: S3's `x-amz-checksum-*`, Google's `x-goog-hash`, `Repr-Digest` (RFC 9530), `Digest`
-/// (RFC 3230) and `Content-MD5` (RFC 1864). Of S3's and the last only those of a `whole` body count:
-/// of a range they can be of a part. A composite value (`…-N`, of parts) is passed over, and so is Google's when the object
-/// was decompressed on its way.
-pub(crate) fn checksum(headers: &HeaderMap, whole: bool) -> Option<(Checksum, Vec<u8>)> {
-    let mut found: Vec<(Checksum, &str)> = Vec::new();
-    let composite = text(headers, "x-amz-checksum-type")
-        .is_some_and(|kind| kind.eq_ignore_ascii_case("COMPOSITE"));
-    // Of a range, S3 may send the checksum of the part that it is aligned with.
-    if whole && !composite {
-        for (name, algorithm) in [
-            ("x-amz-checksum-sha256", Checksum::Sha256),
-            ("x-amz-checksum-sha1", Checksum::Sha1),
-            ("x-amz-checksum-crc64nvme", Checksum::Crc64Nvme),
-            ("x-amz-checksum-crc32c", Checksum::Crc32c),
-            ("x-amz-checksum-crc32", Checksum::Crc32),
-        ] {
-            found.extend(text(headers, name).map(|value| (algorithm, value)));
-        }
-    }
-    for name in ["repr-digest", "digest"] {
-        for (algorithm, value) in text(headers, name).into_iter().flat_map(pairs) {
-            let algorithm = match algorithm.to_ascii_lowercase().as_str() {
-                "sha-256" => Checksum::Sha256,
-                "sha-512" => Checksum::Sha512,
-                "sha" => Checksum::Sha1,
-                "md5" => Checksum::Md5,
-                _ => continue,
-            };
-            // RFC 9530 puts the value between colons, RFC 3230 does not.
-            found.push((algorithm, value.trim_matches(':')));
-        }
-    }
-    let decompressed = text(headers, "x-goog-stored-content-encoding")
-        .is_some_and(|stored| stored != "identity")
-        && !headers.contains_key(header::CONTENT_ENCODING);
-    if !decompressed {
-        for value in headers.get_all("x-goog-hash") {
-            for (algorithm, value) in value.to_str().into_iter().flat_map(pairs) {
-                match algorithm {
-                    "crc32c" => found.push((Checksum::Crc32c, value)),
-                    "md5" => found.push((Checksum::Md5, value)),
-                    _ => {}
-                }
-            }
-        }
-    }
-    if whole {
-        found.extend(text(headers, "content-md5").map(|value| (Checksum::Md5, value)));
-    }
-    found
-        .into_iter()
-        .filter_map(|(algorithm, value)| {
-            let value = STANDARD.decode(value).ok()?;
-            (value.len() == algorithm.bytes()).then_some((algorithm, value))
-        })
-        .min_by_key(|(algorithm, _)| *algorithm as u8)
-}
-
-/// `a=x, b=y`: the value is everything after the first `=`, for base64 ends in some.
-fn pairs(value: &str) -> impl Iterator<Item = (&str, &str)> {
-    value
-        .split(',')
-        .filter_map(|pair| pair.trim().split_once('='))
+/// The time at which the server made the answer (`Date`, RFC 9110 section 6.6.1).
+pub(crate) fn date(headers: &HeaderMap) -> Option<Timestamp> {
+    let date = httpdate::parse_http_date(text(headers, header::DATE)?).ok()?;
+    Timestamp::try_from(date).ok()
 }
 
 #[cfg(test)]
@@ -424,7 +324,7 @@ mod tests {
     #[test]
     fn a_tag_that_no_sidecar_can_hold_is_none() {
         let of = |length: usize| entity_tag(&headers(&[("etag", &"t".repeat(length))])).is_some();
-        assert!(of(LONGEST_TAG) && !of(LONGEST_TAG + 1) && !of(0));
+        assert!(of(MAX_ENTITY_TAG_BYTES) && !of(MAX_ENTITY_TAG_BYTES + 1) && !of(0));
     }
 
     #[test]
@@ -435,39 +335,6 @@ mod tests {
         for other in ["", "\"", "\"abc", "abc\"", "W/abc", "w/abc", "W/"] {
             assert!(!is_strong(other), "{other}");
         }
-    }
-
-    #[test]
-    fn the_strongest_checksum_of_the_whole_object_is_taken() {
-        let md5 = ("content-md5", "1B2M2Y8AsgTpgAmY7PhCfg==");
-        let crc = ("x-amz-checksum-crc32c", "AAAAAA==");
-        let sha = (
-            "repr-digest",
-            "sha-256=:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=:, md5=:xxxx:",
-        );
-        let of = |pairs: &[_], whole| checksum(&headers(pairs), whole).map(|(kind, _)| kind);
-        assert_eq!(of(&[md5, crc, sha], true), Some(Checksum::Sha256));
-        assert_eq!(of(&[md5, crc], true), Some(Checksum::Md5));
-        assert_eq!(of(&[md5, crc], false), None);
-        assert_eq!(of(&[md5, crc, sha], false), Some(Checksum::Sha256));
-        let goog = (
-            "x-goog-hash",
-            "crc32c=AAAAAA==,md5=1B2M2Y8AsgTpgAmY7PhCfg==",
-        );
-        assert_eq!(of(&[goog], false), Some(Checksum::Md5));
-        assert_eq!(
-            of(&[goog, ("x-goog-stored-content-encoding", "gzip")], true),
-            None
-        );
-    }
-
-    #[test]
-    fn composite_and_malformed_checksums_are_passed_over() {
-        let of = |pairs: &[_]| checksum(&headers(pairs), true).map(|(kind, _)| kind);
-        assert_eq!(of(&[("x-amz-checksum-crc32c", "AAAAAA==-3")]), None);
-        let crc = ("x-amz-checksum-crc32c", "AAAAAA==");
-        assert_eq!(of(&[crc, ("x-amz-checksum-type", "COMPOSITE")]), None);
-        assert_eq!(of(&[("content-md5", "AAAA")]), None);
     }
 
     /// Positions within a document, and beyond all documents.

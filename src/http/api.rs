@@ -1,0 +1,190 @@
+//! Requests to the API: inside the rate budget, and recorded before they leave when they are paid.
+
+use super::budget::{Blocked, Budget};
+use super::client::ClientKind;
+use super::connect::{BeforeSend, Gate, IdleConnection, IdleConnections, Scheme};
+use super::failure::Failure;
+use super::reply::Reply;
+use super::send::Sender;
+use super::shown_url::shown_host;
+use super::time_limits::TimeLimits;
+use crate::error::{Code, Error};
+use crate::secret::Secret;
+use reqwest::header::{self, HeaderName, HeaderValue};
+use reqwest::{Client, Method};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+use url::Url;
+
+/// A header that carries the credential.
+#[derive(Clone, Debug)]
+pub(crate) struct Authorization {
+    /// `Authorization`, or a header of the provider's own.
+    pub header: HeaderName,
+    /// The header's value.
+    pub value: Secret,
+}
+
+/// A request to an API.
+pub(crate) struct ApiRequest<'a> {
+    /// The URL, on the API's host.
+    pub url: Url,
+    /// GET or POST.
+    pub method: Method,
+    /// The credential.
+    pub authorization: &'a Authorization,
+    /// A body of type `application/x-www-form-urlencoded`.
+    pub form: Option<&'static str>,
+    /// How long the request may wait while a `Retry-After` of the API holds all requests.
+    pub max_hold: Duration,
+    /// How long the whole answer to a free request may take, where that is less than usual.
+    pub answer_limit: Option<Duration>,
+    /// For a paid request: the hook that must succeed right before the first byte of the request leaves.
+    /// `None` for a free request.
+    pub before_send: Option<&'a mut dyn BeforeSend>,
+}
+
+/// Sends the requests to one API.
+#[derive(Debug)]
+pub(super) struct ApiChannel {
+    scheme: Scheme,
+    /// The client of free requests.
+    client: OnceLock<Client>,
+    /// The connections of paid requests.
+    idle: Arc<IdleConnections>,
+    budget: Budget,
+}
+
+impl ApiChannel {
+    /// A channel to an API at `base`, with its rate budget.
+    pub(super) fn new(base: &Url, budget: Budget) -> Self {
+        Self {
+            scheme: Scheme::of(base),
+            client: OnceLock::new(),
+            idle: Arc::default(),
+            budget,
+        }
+    }
+
+    /// Whether a rate budget can make a request wait.
+    pub(super) fn is_limited(&self) -> bool {
+        self.budget.is_limited()
+    }
+
+    /// Waits for a slot of the budget, and sends a request. An answer of any status is a success. Its
+    /// `Retry-After` holds the budget of all processes.
+    ///
+    /// # Errors
+    /// [`Failure`], which says whether the request may have arrived.
+    pub(super) async fn send(
+        &self,
+        sender: &Sender,
+        mut request: ApiRequest<'_>,
+    ) -> Result<Reply, Failure> {
+        let mut credential = HeaderValue::from_str(request.authorization.value.expose())
+            .map_err(|_| Error::new(Code::Config, "cannot send a credential in a header"))?;
+        credential.set_sensitive(true);
+        let before_send = request.before_send.take();
+        let limits = if before_send.is_some() {
+            sender.times.of_paid_request()
+        } else {
+            sender.times.of_free_request(request.answer_limit)
+        };
+        let slot = self.budget.slot(limits.head, request.max_hold).await;
+        let slot = slot.map_err(|blocked| match blocked {
+            Blocked::Busy(error) => error,
+            Blocked::Held(hold) => {
+                let host = shown_host(&request.url);
+                Error::new(Code::RateLimited, format!("{host} asked to slow down"))
+                    .with_retry_after(Some(hold))
+            }
+        })?;
+        let answer = match before_send {
+            Some(hook) => {
+                Box::pin(self.send_charged(sender, &request, hook, credential, limits)).await
+            }
+            None => Box::pin(self.send_free(sender, &request, credential, limits)).await,
+        };
+        let hold = answer.as_ref().ok().and_then(Reply::retry_after);
+        self.budget.answered(slot, hold).await;
+        answer
+    }
+
+    async fn send_free(
+        &self,
+        sender: &Sender,
+        request: &ApiRequest<'_>,
+        credential: HeaderValue,
+        limits: TimeLimits,
+    ) -> Result<Reply, Failure> {
+        let client = sender.client_in(&self.client, ClientKind::Api, self.scheme)?;
+        send_on(&client, sender, request, credential, limits).await
+    }
+
+    /// Sends a paid request on a connection that was used a moment ago, or on a new one.
+    async fn send_charged(
+        &self,
+        sender: &Sender,
+        request: &ApiRequest<'_>,
+        before_send: &mut dyn BeforeSend,
+        credential: HeaderValue,
+        limits: TimeLimits,
+    ) -> Result<Reply, Failure> {
+        let gate = Gate::closed();
+        let connection = self.idle.take();
+        let recorded = connection.is_some();
+        if recorded {
+            // On a reused connection, the first byte leaves as soon as reqwest has the request.
+            before_send.record().await?;
+            gate.open();
+            // reqwest notices here that the server has closed the connection.
+            tokio::task::yield_now().await;
+        }
+        let connection = connection.filter(IdleConnection::is_fresh);
+        let reused = connection.is_some();
+        let client = match connection {
+            Some(connection) => connection.client,
+            None => sender.clients.charged(&gate, self.scheme)?,
+        };
+        let answer = send_on(&client, sender, request, credential, limits);
+        let mut answer = if recorded {
+            answer.await
+        } else {
+            gate.guard(answer, before_send).await
+        };
+        if reused && matches!(&answer, Err(failure) if failure.sent) {
+            self.idle.disable();
+        }
+        if let Ok(reply) = &mut answer {
+            reply.reuse_connection(client, &self.idle);
+        }
+        answer
+    }
+}
+
+async fn send_on(
+    client: &Client,
+    sender: &Sender,
+    request: &ApiRequest<'_>,
+    credential: HeaderValue,
+    limits: TimeLimits,
+) -> Result<Reply, Failure> {
+    let mut builder = client
+        .request(request.method.clone(), request.url.clone())
+        .header(header::ACCEPT, "application/json")
+        .header(&request.authorization.header, credential);
+    if let Some(form) = request.form {
+        builder = builder
+            .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .header(header::CACHE_CONTROL, "no-cache")
+            .body(form);
+    }
+    let shown = format!("{} {}", request.method, without_query(&request.url));
+    sender.send(builder, limits, &request.url, &shown).await
+}
+
+fn without_query(url: &Url) -> String {
+    let mut url = url.clone();
+    url.set_query(None);
+    url.to_string()
+}

@@ -1,0 +1,273 @@
+//! An answer: its head, and its body while the body arrives.
+
+use super::connect::IdleConnections;
+use super::failure;
+use super::headers;
+use super::stall::StallWatch;
+use crate::active_time::{self, Wait};
+use crate::error::{Code, Error, Result};
+use bytes::Bytes;
+use reqwest::header::{self, HeaderMap, HeaderName};
+use reqwest::{Client, Response, Version};
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+/// How much of an error's body is read, in bytes.
+const MAX_ERROR_BODY_BYTES: usize = 4096;
+/// How long the body of an error may take.
+const MAX_ERROR_BODY_TIME: Duration = Duration::from_secs(10);
+/// How often a reader checks whether the received part of a body suffices.
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
+/// A connection that the server closes sooner is not reused.
+const MIN_KEEP_ALIVE_SECONDS: u32 = 3;
+
+/// How the reading of a body ended.
+#[derive(Debug)]
+pub(crate) enum ReadEnd {
+    /// The body was read whole.
+    Complete,
+    /// The rest of the body was not read.
+    Cut,
+    /// The connection broke, or the body stalled.
+    Broken(Error),
+}
+
+/// An answer whose body is still to be read.
+///
+/// The type has no `Debug`, because that of reqwest's response shows the URL.
+pub(crate) struct Reply {
+    response: Response,
+    host: String,
+    stall_timeout: Duration,
+    deadline: Option<BodyDeadline>,
+    reuse: Option<Reuse>,
+}
+
+/// When a body must be complete.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct BodyDeadline {
+    /// The instant, by the clock of [`active_time`].
+    pub at: Instant,
+    /// The time from the request to that instant.
+    pub limit: Duration,
+}
+
+/// What becomes of the client of a paid request when the body was read whole.
+struct Reuse {
+    client: Client,
+    idle: Arc<IdleConnections>,
+}
+
+/// What a wait for the next part of a body brought.
+enum BodyEvent {
+    Bytes(Bytes),
+    End,
+    Nothing,
+}
+
+impl Reply {
+    /// An answer of `host` whose body may move less than 1 KiB/s for `stall_timeout`.
+    pub(super) fn new(
+        response: Response,
+        host: String,
+        stall_timeout: Duration,
+        deadline: Option<BodyDeadline>,
+    ) -> Self {
+        Self {
+            response,
+            host,
+            stall_timeout,
+            deadline,
+            reuse: None,
+        }
+    }
+
+    /// Gives the connection of `client` to `idle` after the body, if the connection stays open.
+    pub(super) fn reuse_connection(&mut self, client: Client, idle: &Arc<IdleConnections>) {
+        self.reuse = self.keeps_alive().then(|| Reuse {
+            client,
+            idle: Arc::clone(idle),
+        });
+    }
+
+    /// The status code.
+    pub(crate) fn status(&self) -> u16 {
+        self.response.status().as_u16()
+    }
+
+    /// The headers.
+    pub(crate) fn headers(&self) -> &HeaderMap {
+        self.response.headers()
+    }
+
+    /// The host that answered, with its port where that is not the default.
+    pub(crate) fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// How long the server asks the client to wait (RFC 9110 section 10.2.3).
+    pub(crate) fn retry_after(&self) -> Option<Duration> {
+        headers::retry_after(self.headers(), SystemTime::now())
+    }
+
+    /// The announced length of this body, in bytes (RFC 9110 section 8.6).
+    pub(crate) fn content_length(&self) -> Option<u64> {
+        headers::content_length(self.headers())
+    }
+
+    /// Whether the end of this body differs from a broken connection; `false` for ambiguous headers, too.
+    pub(crate) fn end_is_marked(&self) -> bool {
+        self.framing() == Ok(true)
+    }
+
+    /// Whether the end of this body differs from a broken connection.
+    ///
+    /// # Errors
+    /// Which headers are ambiguous.
+    pub(super) fn framing(&self) -> Result<bool, &'static str> {
+        headers::end_is_marked(self.response.version(), self.headers())
+    }
+
+    /// Whether the connection stays open after the body (RFC 9112 section 9.3), and for how long, where the
+    /// server says so in `Keep-Alive` (RFC 2068 section 19.7.1.1).
+    fn keeps_alive(&self) -> bool {
+        let keep_alive = headers::text(self.headers(), HeaderName::from_static("keep-alive"));
+        let closes_soon = keep_alive.is_some_and(|keep_alive| {
+            let seconds = keep_alive.split(',').filter_map(|part| {
+                let part = part.trim().strip_prefix("timeout=")?;
+                part.parse::<u32>().ok()
+            });
+            seconds
+                .min()
+                .is_some_and(|seconds| seconds < MIN_KEEP_ALIVE_SECONDS)
+        });
+        self.response.version() == Version::HTTP_11
+            && self.end_is_marked()
+            && !closes_soon
+            && !headers::text(self.headers(), header::CONNECTION)
+                .is_some_and(|options| options.to_ascii_lowercase().contains("close"))
+    }
+
+    /// A stall watch with the time limit of this body.
+    pub(crate) fn stall_watch(&self) -> StallWatch {
+        StallWatch::new(self.stall_timeout)
+    }
+
+    /// The next piece of the body; `None` at its end.
+    ///
+    /// # Errors
+    /// [`Code::Network`] when the connection broke, [`Code::Stalled`] when too little arrived.
+    pub(crate) async fn chunk(&mut self, watch: &mut StallWatch) -> Result<Option<Bytes>> {
+        loop {
+            match self.next_event(watch, Duration::MAX).await? {
+                BodyEvent::Bytes(piece) => return Ok(Some(piece)),
+                BodyEvent::End => return Ok(None),
+                BodyEvent::Nothing => {}
+            }
+        }
+    }
+
+    /// Waits for the next piece of the body, for `max_wait` at most.
+    ///
+    /// # Errors
+    /// As [`Reply::chunk`].
+    async fn next_event(
+        &mut self,
+        watch: &mut StallWatch,
+        max_wait: Duration,
+    ) -> Result<BodyEvent> {
+        loop {
+            let waiting = Wait::begin();
+            let left = self.deadline.map_or(Duration::MAX, |deadline| {
+                deadline.at.saturating_duration_since(active_time::now())
+            });
+            let limit = watch.max_wait().min(left).min(max_wait);
+            let piece = active_time::timeout(limit, pin!(self.response.chunk())).await;
+            let moved = match &piece {
+                Ok(Ok(Some(bytes))) => bytes.len() as u64,
+                _ => 0,
+            };
+            watch.record(waiting.took(), moved);
+            match (piece, self.deadline) {
+                (Ok(Ok(None)), _) => {
+                    if let Some(Reuse { client, idle }) = self.reuse.take() {
+                        idle.give_back(client);
+                    }
+                    return Ok(BodyEvent::End);
+                }
+                (Ok(Err(error)), _) => {
+                    return Err(failure::from_reqwest(&error, &self.host).error);
+                }
+                (Err(_), Some(deadline)) if active_time::now() >= deadline.at => {
+                    return Err(self.is_late(deadline));
+                }
+                _ if watch.is_stalled() => return Err(self.is_stalled()),
+                (Ok(Ok(Some(bytes))), _) => return Ok(BodyEvent::Bytes(bytes)),
+                (Err(_), _) if limit == max_wait => return Ok(BodyEvent::Nothing),
+                (Err(_), _) => {}
+            }
+        }
+    }
+
+    fn is_late(&self, deadline: BodyDeadline) -> Error {
+        let what = format!("{} did not finish its answer", self.host);
+        let seconds = deadline.limit.as_secs_f64();
+        Error::new(Code::Stalled, what)
+            .with_cause(format!("the answer was not whole after {seconds} s"))
+    }
+
+    fn is_stalled(&self) -> Error {
+        let seconds = self.stall_timeout.as_secs_f64();
+        Error::new(Code::Stalled, format!("{} went silent", self.host))
+            .with_cause(format!("less than 1 KiB/s for {seconds} s"))
+    }
+
+    /// Reads the body up to `limit` bytes. The rest is not read.
+    ///
+    /// # Errors
+    /// As [`Reply::chunk`].
+    pub(crate) async fn body(self, limit: usize) -> Result<Vec<u8>> {
+        match self.read_until(limit, |_| false).await {
+            (_, ReadEnd::Broken(error)) => Err(error),
+            (body, ReadEnd::Complete | ReadEnd::Cut) => Ok(body),
+        }
+    }
+
+    /// Reads the body up to `limit` bytes, or as much of it as arrives. Every second, the reading stops
+    /// early if `suffices` accepts the part that is here.
+    pub(crate) async fn read_until(
+        mut self,
+        limit: usize,
+        suffices: impl Fn(&[u8]) -> bool,
+    ) -> (Vec<u8>, ReadEnd) {
+        let mut watch = self.stall_watch();
+        let mut body = Vec::new();
+        let mut checked = active_time::now();
+        loop {
+            match self.next_event(&mut watch, CHECK_INTERVAL).await {
+                Ok(BodyEvent::End) => return (body, ReadEnd::Complete),
+                Ok(BodyEvent::Bytes(piece)) => body.extend_from_slice(&piece),
+                Ok(BodyEvent::Nothing) => {}
+                Err(error) => return (body, ReadEnd::Broken(error)),
+            }
+            if body.len() > limit {
+                body.truncate(limit);
+                return (body, ReadEnd::Cut);
+            }
+            if active_time::since(checked) >= CHECK_INTERVAL {
+                if suffices(&body) {
+                    return (body, ReadEnd::Cut);
+                }
+                checked = active_time::now();
+            }
+        }
+    }
+
+    /// The first 4 KiB of an error's body; empty when the body breaks or takes longer than 10 s.
+    pub(crate) async fn error_body(self) -> Vec<u8> {
+        let body = self.body(MAX_ERROR_BODY_BYTES);
+        let body = active_time::timeout(MAX_ERROR_BODY_TIME, pin!(body)).await;
+        body.unwrap_or_else(|_| Ok(Vec::new())).unwrap_or_default()
+    }
+}
