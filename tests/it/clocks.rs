@@ -1,12 +1,12 @@
 //! Clocks decide nothing about charges: the storage says whether a paid URL expired.
 
 use crate::support::raw::{Raw, api, presigned, reply, serve};
-use crate::support::{Run, World, noise};
+use crate::support::{Run, SILENCE, World, each_at_once, noise};
 use serde_json::Value;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 const TAG: (&str, &str) = ("ETag", "\"v1\"");
 const DAY: Duration = Duration::from_hours(24);
@@ -102,13 +102,14 @@ fn a_storage_that_still_serves_a_url_past_its_end_goes_on_as_ever() {
 
 #[test]
 fn a_4xx_for_a_url_past_its_end_says_that_it_expired() {
-    for status in [
+    let statuses = [
         "401 No",
         "403 Forbidden",
         "404 Not Found",
         "410 Gone",
         "400 Bad",
-    ] {
+    ];
+    each_at_once(statuses, |status| {
         let (world, api, storage) = delivered((status, DENIED));
         // Delivered, and expired: a new retrieval, which is said.
         let run = world.run(&["onecodex", "a", "-o", "second", "--retries", "0", "--json"]);
@@ -124,7 +125,7 @@ fn a_4xx_for_a_url_past_its_end_says_that_it_expired() {
         assert_eq!(run.exits(8).error_code(), "charge_refused", "{status}");
         run.says("--allow-recharge");
         assert_eq!(posts(&api), 2, "{status}");
-    }
+    });
 }
 
 #[test]
@@ -166,16 +167,9 @@ fn a_storage_that_decides_nothing_is_asked_once_and_nothing_is_paid() {
     });
     let world = World::new(&api.base());
     world.run(&["onecodex", "b", "--retries", "0"]).exits(5);
-    let started = Instant::now();
-    world
-        .run(&["onecodex", "b"])
-        .exits(5)
-        .says("cannot connect")
-        .says("--allow-recharge");
-    assert!(
-        started.elapsed() < Duration::from_secs(2),
-        "it was tried again"
-    );
+    let run = world.run(&["onecodex", "b"]);
+    run.exits(5).says("cannot connect").says("--allow-recharge");
+    assert!(!run.stderr.contains("gave up after"), "{run:#?}");
     assert_eq!(posts(&api), 1);
 }
 
@@ -183,14 +177,14 @@ fn a_storage_that_decides_nothing_is_asked_once_and_nothing_is_paid() {
 fn a_silent_storage_is_given_ten_seconds_for_a_url_past_its_end() {
     let storage = Raw::start(|request, stream| match request.before {
         0 => reply(stream, "200 OK", &[TAG], b"content"),
-        _ => std::thread::sleep(Duration::from_secs(20)),
+        _ => std::thread::sleep(SILENCE),
     });
     let api = charging(storage.base(), -3);
     let world = World::new(&api.base());
     world.run(&["onecodex", "a", "-o", "first"]).exits(0);
     let run = world.run(&["onecodex", "a", "-o", "second"]);
-    run.exits(5).says("no answer for 10 s");
-    assert!(run.elapsed > Duration::from_secs(9) && run.elapsed < Duration::from_secs(15));
+    run.is_prompt().exits(5).says("no answer for 10 s");
+    assert!(run.elapsed > Duration::from_secs(9), "{:?}", run.elapsed);
     assert_eq!((posts(&api), storage.seen().len()), (1, 2));
 }
 
@@ -273,19 +267,20 @@ fn refused_as(status: &'static str, body: &'static [u8], ends_in: i64) -> (Run, 
 
 #[test]
 fn a_storage_says_in_its_own_way_that_a_url_expired() {
-    for (status, ends_in) in [
+    let answers = [
         ("401 Unauthorized", 1),
         ("403 Forbidden", 1),
         ("410 Gone", 1),
         // A second before it was handed over.
         ("410 Gone", -1),
         ("401 Unauthorized", -1),
-    ] {
+    ];
+    each_at_once(answers, |(status, ends_in)| {
         let (free, paid) = refused_as(status, b"no XML", ends_in);
         assert_eq!(free.exits(0).records()[0]["resolves"], 2, "{status}");
         assert_eq!(paid.exits(8).error_code(), "charge_refused", "{status}");
         paid.says("--allow-recharge");
-    }
+    });
 }
 
 #[test]

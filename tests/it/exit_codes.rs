@@ -232,14 +232,12 @@ fn retry_after_is_obeyed_and_an_hour_ends_the_run_at_once() {
     let world = World::new(&hour.base());
     let run = world.run(&["sm", "a", "--json"]);
     assert_eq!(run.exits(5).error_code(), "rate_limited");
-    run.says("3600 s");
-    assert!(run.elapsed < Duration::from_secs(5));
-    // It holds for every later process, too: nothing is sent, and nobody waits for it.
+    run.is_prompt().says("3600 s");
+    // The wait holds for every later process, too: docfetch sends nothing, and ends.
     let before = hour.count("GET", "/download/");
     let run = world.run(&["sm", "a", "b", "--json"]);
-    run.exits(5);
+    run.is_prompt().exits(5);
     assert_eq!(hour.count("GET", "/download/"), before);
-    assert!(run.elapsed < Duration::from_secs(5));
     let storage = Raw::start(|_, stream| reply(stream, "200 OK", &[], b"x"));
     let url = presigned(&storage.base(), "/x.txt");
     let date = httpdate::fmt_http_date(std::time::UNIX_EPOCH + Duration::from_secs(1_000_002));
@@ -440,8 +438,7 @@ fn free_metadata_that_asks_to_wait_holds_nothing() {
         _ => api(request, stream, &url),
     });
     let run = World::new(&server.base()).run(&["onecodex", "a"]);
-    run.exits(0);
-    assert!(run.elapsed < Duration::from_secs(5));
+    run.is_prompt().exits(0);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use crate::support::raw::{Raw, Request, api, reply};
 use crate::support::services::Service;
-use crate::support::{World, send};
+use crate::support::{SILENCE, World, exit_code_unread, send};
 use rustix::process::{Pid, Signal, kill_process};
 use std::time::{Duration, Instant};
 
@@ -13,10 +13,8 @@ fn an_interrupt_keeps_the_partial_and_the_next_run_goes_on() {
         let world = service.world();
         let child = world.command(&["sm", "doc1", "--json"]).spawn().unwrap();
         world.wait_for_partial(150_000);
-        let sent = Instant::now();
         send(&child, signal);
         let run = world.finish(child, Instant::now());
-        assert!(sent.elapsed() < Duration::from_secs(1));
         assert_eq!(run.exits(code).error_code(), "interrupted");
         run.says("run again to go on");
         assert_eq!(run.records().last().unwrap()["exit_code"], code);
@@ -34,7 +32,7 @@ fn an_interrupt_keeps_the_partial_and_the_next_run_goes_on() {
 fn an_interrupt_ends_a_backoff_and_a_wait_for_the_budget() {
     let server = Raw::start(|request, stream| match request.path() {
         path if path.ends_with("/download/") => {
-            reply(stream, "429 Slow", &[("Retry-After", "60")], b"")
+            reply(stream, "429 Slow", &[("Retry-After", "120")], b"")
         }
         _ => api(request, stream, ""),
     });
@@ -42,10 +40,9 @@ fn an_interrupt_ends_a_backoff_and_a_wait_for_the_budget() {
     for arguments in [&["sm", "a"][..], &["sm", "a", "b", "--rate-limit", "1/10m"]] {
         let child = world.command(arguments).spawn().unwrap();
         std::thread::sleep(Duration::from_millis(300));
-        let sent = Instant::now();
         send(&child, Signal::INT);
         let run = world.finish(child, Instant::now());
-        assert!(sent.elapsed() < Duration::from_secs(1), "{arguments:?}");
+        run.is_prompt();
         let told = run.exits(130).stderr.matches("error: interrupted").count();
         assert_eq!(told, 1, "{run:#?}");
         assert!(world.files().is_empty());
@@ -71,7 +68,7 @@ fn an_interrupt_after_a_paid_answer_says_how_long_it_is_kept() {
 fn a_listing_and_a_url_are_interrupted_as_well() {
     let server = Raw::start(|request, stream| match request.path() {
         "/v1/documents/" | "/api/v1/documents/a/download_uri" => {
-            std::thread::sleep(Duration::from_secs(5));
+            std::thread::sleep(SILENCE);
         }
         _ => api(request, stream, ""),
     });
@@ -87,7 +84,8 @@ fn a_listing_and_a_url_are_interrupted_as_well() {
         };
         world.wait_until("a request", || server.seen()[before..].iter().any(last));
         send(&child, Signal::TERM);
-        world.finish(child, Instant::now()).exits(143).says(said);
+        let run = world.finish(child, Instant::now());
+        run.is_prompt().exits(143).says(said);
     }
 }
 
@@ -95,21 +93,19 @@ fn a_listing_and_a_url_are_interrupted_as_well() {
 fn a_second_interrupt_ends_at_once_even_while_a_write_blocks() {
     let (service, _) = Service::with("x.bin", 8 << 20, &[]);
     let world = service.world();
-    // Nobody reads standard output.
-    let child = world.command(&["sm", "doc1", "-o", "-"]).spawn().unwrap();
+    // The test does not read standard output.
+    let mut child = world.command(&["sm", "doc1", "-o", "-"]).spawn().unwrap();
     world.wait_until("a transfer", || service.report().storage_requests > 0);
     std::thread::sleep(Duration::from_millis(200)); // until the pipe is full
     send(&child, Signal::INT);
-    let sent = Instant::now();
     std::thread::sleep(Duration::from_millis(50));
     let _ = kill_process(Pid::from_child(&child), Signal::INT);
-    world.finish(child, Instant::now()).exits(130);
-    assert!(sent.elapsed() < Duration::from_secs(1));
+    assert_eq!(exit_code_unread(&mut child), Some(130));
 }
 
 #[test]
 fn a_second_interrupt_ends_a_process_that_is_blocked() {
-    // Nobody reads standard error: the process is stuck in a write to it.
+    // The test does not read standard error: the process blocks in a write to it.
     let server = Raw::start(|_, stream| reply(stream, "404 Not Found", &[], b"{}"));
     let world = World::new(&server.base());
     let ids: Vec<String> = (0..2000).map(|number| number.to_string()).collect();
@@ -127,18 +123,8 @@ fn a_second_interrupt_ends_a_process_that_is_blocked() {
         send(&child, Signal::INT);
         std::thread::sleep(Duration::from_millis(100));
     }
-    let sent = Instant::now();
-    let status = loop {
-        if let Some(status) = child.try_wait().unwrap() {
-            break status;
-        }
-        if sent.elapsed() > Duration::from_secs(2) {
-            child.kill().unwrap();
-        }
-        std::thread::sleep(Duration::from_millis(10));
-    };
+    assert_eq!(exit_code_unread(&mut child), Some(130));
     drop(stderr);
-    assert_eq!(status.code(), Some(130));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use crate::support::raw::{Raw, Request, api, both, head, presigned, reply};
 use crate::support::services::Service;
 use crate::support::tools::{mounts, skip, strace};
-use crate::support::{Run, World, kill, noise, send};
+use crate::support::{Run, SILENCE, World, kill, noise, send};
 use rustix::process::Signal;
 use serde_json::Value;
 use std::fs;
@@ -273,7 +273,7 @@ fn what_the_ledger_says_is_on_disk_before_the_next_request_leaves() {
 #[test]
 fn a_process_that_is_killed_before_the_answer_leaves_a_doubt() {
     let server = Raw::start(|request, stream| match request.method.as_str() {
-        "POST" => std::thread::sleep(Duration::from_secs(10)),
+        "POST" => std::thread::sleep(SILENCE),
         _ => api(request, stream, ""),
     });
     let world = World::new(&server.base());
@@ -293,17 +293,15 @@ fn a_process_that_is_killed_before_the_answer_leaves_a_doubt() {
 #[test]
 fn an_interrupt_while_the_answer_is_awaited_leaves_a_doubt() {
     let server = Raw::start(|request, stream| match request.method.as_str() {
-        "POST" => std::thread::sleep(Duration::from_secs(2)),
+        "POST" => std::thread::sleep(SILENCE),
         _ => api(request, stream, ""),
     });
     let world = World::new(&server.base());
     let child = world.command(&["onecodex", "a"]).spawn().unwrap();
     world.wait_until("a POST", || posts(&server) == 1);
     send(&child, Signal::INT);
-    world
-        .finish(child, Instant::now())
-        .exits(130)
-        .says("may have been charged");
+    let run = world.finish(child, Instant::now());
+    run.is_prompt().exits(130).says("may have been charged");
     world.run(&["onecodex", "a"]).exits(8);
     assert_eq!(posts(&server), 1);
 }
@@ -325,11 +323,8 @@ fn an_interrupt_gives_a_paid_request_the_time_to_be_answered() {
     let world = World::new(&server.base());
     let child = world.command(&["onecodex", "a"]).spawn().unwrap();
     world.wait_until("a POST", || posts(&server) == 1);
-    let asked = Instant::now();
     send(&child, Signal::INT);
-    let run = world.finish(child, asked);
-    run.exits(130);
-    assert!(run.elapsed < Duration::from_secs(1), "{:?}", run.elapsed);
+    world.finish(child, Instant::now()).exits(130);
     // The document may even arrive before the process looks whether it may stop.
     let state = state(&world);
     assert!(

@@ -221,7 +221,7 @@ fn certificates_that_are_not_trusted_are_refused_at_once_with_their_cause() {
             "{leaf:?}: {run:?}"
         );
         run.says(said).says(hint);
-        assert!(run.elapsed < Duration::from_secs(2));
+        assert!(!run.stderr.contains("gave up after"), "{run:#?}");
     }
     assert!(server.seen().is_empty());
 }

@@ -2,7 +2,7 @@
 
 use crate::support::raw::{Raw, Request, asked, both, head, reply, serve};
 use crate::support::services::Service;
-use crate::support::{World, kill, noise};
+use crate::support::{World, each_at_once, kill, noise};
 use docfetch::sandbox::Document;
 use std::io::{Read as _, Write};
 use std::net::TcpStream;
@@ -82,13 +82,8 @@ fn a_large_document_has_as_many_requests_at_the_same_time_as_asked_for() {
 fn connections_are_added_while_they_help() {
     let (service, content) = Service::with("x.bin", 12 * MIB, &["throttle=1M"]);
     let world = service.world();
-    let run = world.run(&["sm", "doc1"]);
-    let took = run.exits(0).elapsed;
+    world.run(&["sm", "doc1"]).exits(0);
     assert!(world.read("x.bin") == content);
-    assert!(
-        took < Duration::from_secs(8),
-        "{took:?}: one connection takes 12 s"
-    );
     assert!(service.report().storage_most_at_once > 4);
 }
 
@@ -113,13 +108,7 @@ fn the_digest_is_of_the_document_in_its_order() {
     let run = world.run(&["sm", "doc1", "-c", "8", "--json"]);
     let sha256 = run.exits(0).records()[0]["sha256"].clone();
     let sha256 = sha256.as_str().unwrap();
-    let digest = ring::digest::digest(&ring::digest::SHA256, &content);
-    let hexadecimal: String = digest
-        .as_ref()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
-    assert_eq!(sha256, hexadecimal);
+    assert_eq!(sha256, crate::support::sha256(&content));
     let right = ["sm", "doc1", "-c", "8", "-o", "right", "--sha256", sha256];
     world.run(&right).exits(0);
     let wrong = "0".repeat(64);
@@ -134,7 +123,7 @@ fn the_digest_is_of_the_document_in_its_order() {
 #[test]
 fn whatever_breaks_the_document_is_whole() {
     let of = |fault: &str| vec![fault.to_owned(), "throttle=8M".to_owned()];
-    for faults in [
+    let all = [
         of("reset-every=700K"),
         of("truncate=1M"),
         of("ignore-range"),
@@ -142,7 +131,8 @@ fn whatever_breaks_the_document_is_whole() {
         of("status=503x3"),
         of("expire-after=700ms"),
         of("stall-after=1M"),
-    ] {
+    ];
+    each_at_once(all, |faults| {
         let names: Vec<&str> = faults.iter().map(String::as_str).collect();
         let (service, content) = Service::with("x.bin", 8 * MIB, &names);
         let world = service.world();
@@ -164,7 +154,7 @@ fn whatever_breaks_the_document_is_whole() {
         let wasted = service.report().storage_bytes > 12 * MIB as u64;
         let no_ranges = matches!(names[0], "ignore-range" | "wrong-range");
         assert!(!wasted || no_ranges, "{faults:?}: {:?}", service.report());
-    }
+    });
 }
 
 #[test]
@@ -339,31 +329,28 @@ fn one_slow_connection_does_not_keep_the_others_waiting() {
         }
         serve(
             request,
-            &mut Paced(stream, Duration::from_millis(1000)),
+            &mut Paced(stream, Duration::from_secs(4)),
             &body,
             TAG,
         );
     });
     let world = World::new(&api.base());
+    // The slow one takes two minutes for its first segment.
     let run = world.run(&["sm", "a", "-c", "4"]);
-    let took = run.exits(0).elapsed;
-    assert!(
-        took < Duration::from_secs(15),
-        "{took:?}: that one takes 48 s"
-    );
+    run.is_prompt().exits(0);
     assert!(world.read("x.bin") == content);
 }
 
 #[test]
 fn a_paid_url_that_ends_under_way_is_enough_for_what_it_was_asked_for() {
-    for connections in ["1", "4", "auto"] {
+    each_at_once(["1", "4", "auto"], |connections| {
         let faults = ["expire-after=1s", "throttle=2M"];
-        let (service, content) = Service::with("x.bin", 12 * MIB, &faults);
+        let (service, content) = Service::with("x.bin", 8 * MIB, &faults);
         let world = service.world();
         world.run(&["onecodex", "doc1", "-c", connections]).exits(0);
         assert!(world.read("x.bin") == content, "{connections}");
         assert_eq!(service.charges(), 1);
-    }
+    });
 }
 
 /// What is paid for does not depend on more requests than it has to.
@@ -394,8 +381,9 @@ fn short_answers_that_bring_something_are_no_failures() {
         part(stream, Some(TAG), &range, &body[first..=last]);
     });
     let world = World::new(&api.base());
-    let run = world.run(&["sm", "a", "-c", "4", "--retries", "0"]);
-    assert!(run.exits(0).elapsed < Duration::from_secs(5), "{run:?}");
+    world
+        .run(&["sm", "a", "-c", "4", "--retries", "0"])
+        .exits(0);
     assert!(world.read("x.bin") == content);
     assert!(storage.seen().len() > 4);
 }
@@ -403,17 +391,24 @@ fn short_answers_that_bring_something_are_no_failures() {
 #[test]
 fn a_sidecar_that_was_torn_leaves_the_one_before() {
     // Its two places: one of them is spoilt, or both.
-    for (spoilt, kept) in [(&[0][..], true), (&[1], true), (&[0, 1], false)] {
+    let cases = [(&[0][..], true), (&[1], true), (&[0, 1], false)];
+    each_at_once(cases, |(spoilt, kept)| {
         let (service, content) = Service::with("x.bin", 16 * MIB, &["throttle=1M"]);
         let world = service.world();
         let child = world.command(&["sm", "doc1", "-c", "8"]).spawn().unwrap();
-        std::thread::sleep(Duration::from_millis(1200));
+        let sidecar = || {
+            let mut names = world.files().into_iter();
+            let name = names.find(|name| name.ends_with(".json"))?;
+            Some(world.out().join(name))
+        };
+        world.wait_until("both places are written", || {
+            let metadata = sidecar().and_then(|path| path.metadata().ok());
+            metadata.is_some_and(|metadata| metadata.len() > 32 << 10)
+        });
+        // Both tell of bytes.
+        std::thread::sleep(Duration::from_millis(500));
         kill(child);
-        let sidecar = world
-            .files()
-            .into_iter()
-            .find(|name| name.ends_with(".json"));
-        let sidecar = world.out().join(sidecar.unwrap());
+        let sidecar = sidecar().unwrap();
         let file = std::fs::OpenOptions::new()
             .write(true)
             .open(&sidecar)
@@ -436,7 +431,7 @@ fn a_sidecar_that_was_torn_leaves_the_one_before() {
         let resumed = run.exits(0).records()[0]["resumed_from"].as_u64().unwrap();
         assert_eq!(resumed > 0, kept, "{spoilt:?}: {resumed}");
         assert!(world.read("x.bin") == content, "{spoilt:?}");
-    }
+    });
 }
 
 #[test]
@@ -469,19 +464,19 @@ fn a_storage_that_wants_fewer_connections_gets_fewer() {
 
 #[test]
 fn what_a_killed_process_had_in_several_places_is_not_asked_for_again() {
-    for connections in ["8", "1", "auto"] {
+    each_at_once(["8", "1", "auto"], |connections| {
         let (service, content) = Service::with("x.bin", 16 * MIB, &["throttle=1M"]);
         let world = service.world();
         let mut child = world
             .command(&["onecodex", "doc1", "-c", "8"])
             .spawn()
             .unwrap();
-        std::thread::sleep(Duration::from_millis(1000));
+        world.wait_until("a good part has come", || {
+            service.report().storage_bytes > 7 * MIB as u64
+        });
         assert!(child.try_wait().unwrap().is_none());
         kill(child);
         let before = service.report().storage_bytes;
-        assert!(before > 4 * MIB as u64, "{before}");
-        // What is left takes a single connection less than this only where the holes are filled.
         let run = world.run(&["onecodex", "doc1", "-c", connections, "--json"]);
         let resumed = run.exits(0).records()[0]["resumed_from"].as_u64().unwrap();
         assert!(resumed > before / 2, "{resumed} of {before}");
@@ -490,7 +485,7 @@ fn what_a_killed_process_had_in_several_places_is_not_asked_for_again() {
         let moved = service.report().storage_bytes;
         assert!(moved < 24 * MIB as u64, "{connections}: {moved}");
         assert_eq!(service.charges(), 1);
-    }
+    });
 }
 
 #[test]
@@ -522,10 +517,11 @@ fn an_interrupted_document_goes_on_from_what_it_had_in_several_places() {
     let (service, content) = Service::with("x.bin", 16 * MIB, &["throttle=1M"]);
     let world = service.world();
     let child = world.command(&["sm", "doc1", "-c", "8"]).spawn().unwrap();
-    std::thread::sleep(Duration::from_millis(1000));
+    world.wait_until("a good part has come", || {
+        service.report().storage_bytes > 7 * MIB as u64
+    });
     crate::support::send(&child, rustix::process::Signal::INT);
-    let run = world.finish(child, Instant::now());
-    assert!(run.exits(130).elapsed < Duration::from_secs(1), "{run:?}");
+    world.finish(child, Instant::now()).exits(130);
     let run = world.run(&["sm", "doc1", "--json"]);
     let resumed = run.exits(0).records()[0]["resumed_from"].as_u64().unwrap();
     assert!(resumed > 3 * MIB as u64, "{resumed}");
@@ -966,31 +962,34 @@ fn a_disk_that_takes_its_time_is_no_silence_of_the_storage() {
 
 #[test]
 fn the_deadline_is_that_of_the_silence_and_not_of_all_that_went_well_before() {
-    for (connections, pace, attempts) in [("1", 30, 2), ("4", 120, 1)] {
-        let content = noise(4 * MIB);
-        let body = content.clone();
-        let first = AtomicBool::new(true);
-        let (api, _storage) = both("/x.bin", move |request, stream| {
-            if first.swap(false, Ordering::SeqCst) {
-                head(stream, "200 OK", &[("ETag", TAG)], Some(body.len()));
-                let mut paced = Paced(stream, Duration::from_millis(150));
-                let _ = paced.write_all(&body[..MIB / 2]); // in some two and a half seconds
-                return std::thread::sleep(Duration::from_secs(3));
-            }
-            serve(
-                request,
-                &mut Paced(stream, Duration::from_millis(pace)),
-                &body,
-                TAG,
-            );
-        });
-        let world = World::new(&api.base());
-        let times = ["--stall-timeout", "1s", "--retry-max-time", "2s"];
-        let run =
-            world.run(&[&["sm", "a", "-c", connections, "-v", "--json"][..], &times].concat());
-        run.exits(0).says("went silent");
-        // Beside others it is asked for again without another attempt at the document.
-        assert_eq!(run.records()[0]["attempts"], attempts);
-        assert!(world.read("x.bin") == content);
-    }
+    each_at_once(
+        [("1", 30, 2), ("4", 120, 1)],
+        |(connections, pace, attempts)| {
+            let content = noise(4 * MIB);
+            let body = content.clone();
+            let first = AtomicBool::new(true);
+            let (api, _storage) = both("/x.bin", move |request, stream| {
+                if first.swap(false, Ordering::SeqCst) {
+                    head(stream, "200 OK", &[("ETag", TAG)], Some(body.len()));
+                    let mut paced = Paced(stream, Duration::from_millis(150));
+                    let _ = paced.write_all(&body[..MIB / 2]); // in some two and a half seconds
+                    return std::thread::sleep(Duration::from_secs(3));
+                }
+                serve(
+                    request,
+                    &mut Paced(stream, Duration::from_millis(pace)),
+                    &body,
+                    TAG,
+                );
+            });
+            let world = World::new(&api.base());
+            let times = ["--stall-timeout", "1s", "--retry-max-time", "2s"];
+            let run =
+                world.run(&[&["sm", "a", "-c", connections, "-v", "--json"][..], &times].concat());
+            run.exits(0).says("went silent");
+            // Beside others it is asked for again without another attempt at the document.
+            assert_eq!(run.records()[0]["attempts"], attempts);
+            assert!(world.read("x.bin") == content);
+        },
+    );
 }

@@ -50,7 +50,7 @@ impl Services {
                 wait_for(&may_hand_over);
             }
             if id.starts_with("busy") {
-                let wait = [("Retry-After", "30")];
+                let wait = [("Retry-After", "120")];
                 return reply(stream, "503 Service Unavailable", &wait, b"{}");
             }
             if id.starts_with("none") {
@@ -216,8 +216,7 @@ fn nobody_waits_for_what_is_only_asked_for_when_a_batch_stops() {
     std::thread::sleep(AFTER_THE_FAILURE);
     services.open();
     let run = world.finish(child, started);
-    let records = run.exits(4).records();
-    assert!(run.elapsed < Duration::from_secs(5), "{:?}", run.elapsed);
+    let records = run.is_prompt().exits(4).records();
     assert_eq!(records.last().unwrap()["failed"], 1, "{records:#?}");
 }
 
@@ -281,11 +280,13 @@ fn waiting_for_a_transfer_is_nobodys_failure() {
     let started = Instant::now();
     let child = world.command(&arguments).spawn().unwrap();
     services.have_resolved(&world, 3);
-    std::thread::sleep(Duration::from_millis(1500));
+    let waiting = Instant::now();
+    std::thread::sleep(Duration::from_secs(3));
+    let waiting = waiting.elapsed().as_millis();
     services.open();
     let run = world.finish(child, started);
     let records = run.exits(0).records();
     let waited = records.iter().find(|record| record["id"] == "weak3");
     let elapsed = waited.unwrap()["elapsed_ms"].as_u64().unwrap();
-    assert!(elapsed < 1400, "{elapsed}: it waited for others");
+    assert!(u128::from(elapsed) < waiting, "{elapsed} ms");
 }

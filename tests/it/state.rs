@@ -258,10 +258,7 @@ fn a_slot_of_a_process_that_was_killed_is_free_again_in_time() {
     kill(child);
     let run = world.run(&["list", "onecodex", "--rate-limit", "1/2s"]);
     // One second for the answer, two for the window, and the latency of its own.
-    assert!(
-        run.exits(0).elapsed < Duration::from_millis(8500),
-        "{run:?}"
-    );
+    run.is_prompt().exits(0);
     assert!(run.elapsed > Duration::from_millis(5000), "{run:?}");
 }
 
@@ -279,13 +276,10 @@ fn a_stopped_process_that_keeps_the_budget_makes_the_others_wait() {
     let run = world.run(&["sm", "doc1", "-o", "y", "--retry-max-time", "1s", "--json"]);
     assert_eq!(run.exits(7).error_code(), "busy");
     assert_eq!(service.report().downloads, 1);
-    let child = world.command(&["sm", "doc1", "-o", "y"]).spawn().unwrap();
-    std::thread::sleep(Duration::from_millis(800));
+    let (child, log) = world.spawn_logging(&["sm", "doc1", "-o", "y"]);
+    world.wait_for_text(&log, "another process is counting its requests");
     drop(held);
-    world
-        .finish(child, Instant::now())
-        .exits(0)
-        .says("another process is counting its requests");
+    world.finish(child, Instant::now()).exits(0);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use crate::support::raw::{Raw, Request, api, head, presigned, reply, serve};
 use crate::support::tls::{Authority, Leaf, front};
-use crate::support::{Run, World, send};
+use crate::support::{Run, SILENCE, World, send};
 use rustix::process::Signal;
 use std::io::Write as _;
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -12,10 +12,10 @@ use std::time::{Duration, Instant};
 const SERVICES: [&str; 2] = ["sm", "onecodex"];
 const SIZE: usize = 100_000;
 /// Stops that are longer than all limits, and begin before one is over.
-const LIMITS: [&str; 4] = ["--stall-timeout", "1s", "--connect-timeout", "1s"];
+const LIMITS: [&str; 4] = ["--stall-timeout", "2s", "--connect-timeout", "2s"];
 const BEFORE: Duration = Duration::from_millis(300);
 const ANSWER: Duration = Duration::from_millis(600);
-const STOP: Duration = Duration::from_millis(2500);
+const STOP: Duration = Duration::from_millis(3500);
 
 /// Runs docfetch, and stops it for a while once `began` says so.
 fn stopped(world: &World, arguments: &[&str], began: &Receiver<()>) -> Run {
@@ -111,7 +111,7 @@ fn metadata_that_came_while_the_process_was_stopped_names_the_document() {
     let server = Raw::start(move |request, stream| {
         if request.method == "GET" && request.path().starts_with("/api/") {
             let _ = tell.send(());
-            std::thread::sleep(Duration::from_secs(4));
+            std::thread::sleep(Duration::from_secs(1));
         }
         both(request, stream, Duration::ZERO);
     });
@@ -121,7 +121,7 @@ fn metadata_that_came_while_the_process_was_stopped_names_the_document() {
     began.recv().unwrap();
     std::thread::sleep(BEFORE);
     send(&child, Signal::STOP);
-    std::thread::sleep(Duration::from_secs(6));
+    std::thread::sleep(Duration::from_millis(5500));
     send(&child, Signal::CONT);
     let run = world.finish(child, started);
     assert_eq!(run.exits(0).stdout, "told.bin\n");
@@ -179,7 +179,7 @@ fn a_stop_uses_up_no_time_of_the_retries() {
         both(request, stream, Duration::ZERO);
     });
     let world = World::new(&server.base());
-    let arguments = ["sm", "a", "--retry-max-time", "2s"];
+    let arguments = ["sm", "a", "--retry-max-time", "3s"];
     stopped(&world, &arguments, &began).exits(0);
     assert_eq!(server.count("GET", "/stored.bin"), 2);
 }
@@ -189,7 +189,7 @@ fn trickle(stream: &mut TcpStream, first: &str, for_ever: &[u8]) {
     head(stream, "200 OK", &[], Some(50_000_000));
     let _ = stream.write_all(first.as_bytes());
     let began = Instant::now();
-    while began.elapsed() < Duration::from_secs(40) && stream.write_all(for_ever).is_ok() {
+    while began.elapsed() < SILENCE && stream.write_all(for_ever).is_ok() {
         std::thread::sleep(Duration::from_millis(20));
     }
 }
@@ -212,8 +212,7 @@ fn an_answer_of_an_api_ends_in_time_however_it_trickles() {
         } else {
             "protocol"
         };
-        assert_eq!(run.exits(5).error_code(), code, "{run:#?}");
-        assert!(run.elapsed < Duration::from_secs(12), "{run:#?}");
+        assert_eq!(run.is_prompt().exits(5).error_code(), code, "{run:#?}");
     }
 }
 
@@ -248,8 +247,7 @@ fn an_answer_without_an_end_is_used_when_it_holds_what_is_needed() {
             });
             let world = World::new(&server.base());
             let run = world.run(&[service, "a"]);
-            run.exits(0);
-            assert!(run.elapsed < Duration::from_secs(20), "{run:#?}");
+            run.is_prompt().exits(0);
             let posts = if service == "sm" {
                 "/o/token/"
             } else {

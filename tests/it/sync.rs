@@ -3,7 +3,7 @@
 use crate::support::raw::{Raw, api, presigned, reply};
 use crate::support::services::Service;
 use crate::support::tools::strace;
-use crate::support::{Run, World, kill, noise, send};
+use crate::support::{Run, World, each_at_once, kill, noise, send};
 use docfetch::sandbox::{Document, Report};
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -257,7 +257,6 @@ fn a_paid_mirror_that_is_stopped_again_and_again_pays_once() {
         send(&child, Signal::TERM);
         let run = world.finish(child, Instant::now());
         assert!(matches!(run.code, 143 | 0), "{run:#?}");
-        assert!(run.elapsed < Duration::from_secs(1), "{:?}", run.elapsed);
     }
     world.run(&arguments).exits(0);
     holds_all(&world.out().join("mirror"), &portfolio);
@@ -272,7 +271,7 @@ fn a_document_is_known_whenever_the_process_was_killed() {
         return;
     }
     let portfolio = portfolio(3, 1000);
-    for provider in ["sm", "onecodex"] {
+    each_at_once(["sm", "onecodex"], |provider| {
         let some = || [1, 2, 3, 5, 8, 13, 21].to_vec();
         for (call, numbers) in [
             ("write", some()),
@@ -291,7 +290,9 @@ fn a_document_is_known_whenever_the_process_was_killed() {
                 let mut arguments = vec!["-f", "-qq", "-o", "/dev/null", "-e", &inject, binary];
                 arguments.extend(sync);
                 let child = world.command_of("strace", &arguments).spawn().unwrap();
-                world.finish(child, Instant::now());
+                if world.finish(child, Instant::now()).code == 0 {
+                    break; // it makes fewer calls
+                }
                 let run = world.run(&sync);
                 let charges = service.report().charges;
                 assert!(charges.values().all(|times| *times == 1), "{call} {number}");
@@ -320,7 +321,7 @@ fn a_document_is_known_whenever_the_process_was_killed() {
                 );
             }
         }
-    }
+    });
 }
 
 /// When a document was uploaded, and what it holds.

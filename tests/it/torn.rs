@@ -151,17 +151,10 @@ fn a_long_check_is_shown_and_an_interrupt_ends_it_at_once() {
         "extents": extents, "etag": TAG, "total": total, "name": {"told": null, "in_url": "x.bin"},
     });
     write_sidecar(&sidecar, &large);
-    let started = Instant::now();
-    let child = world
-        .command(&["sm", "a", "--progress", "json"])
-        .spawn()
-        .unwrap();
-    std::thread::sleep(Duration::from_millis(700));
+    let (child, log) = world.spawn_logging(&["sm", "a", "--progress", "json"]);
+    world.wait_for_text(&log, r#""event":"checking""#);
     send(&child, Signal::INT);
-    let told = Instant::now();
-    let run = world.finish(child, started);
-    assert!(told.elapsed() < Duration::from_secs(1), "{run:#?}");
-    run.exits(130).says(r#""event":"checking""#);
+    world.finish(child, Instant::now()).is_prompt().exits(130);
     assert_eq!(file.metadata().unwrap().len(), total);
     assert!(path.exists() && sidecar.exists());
 }

@@ -20,7 +20,12 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// No test waits longer for a process.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(180);
+/// A server that docfetch must not wait for stays silent for this time.
+pub const SILENCE: Duration = Duration::from_secs(120);
+/// docfetch ends within this time when it waits for no server, on a busy machine, too. Shorter than
+/// `SILENCE` by far.
+pub const PROMPT: Duration = Duration::from_secs(40);
 
 /// Credentials for servers that are not the sandbox.
 pub const CLIENT_ID: &str = "client-7f3a";
@@ -188,6 +193,22 @@ impl World {
         Self::wait(self.command(arguments).spawn().unwrap(), Instant::now())
     }
 
+    /// Starts docfetch with its standard error in a file; the second value is the path of that file.
+    pub fn spawn_logging(&self, arguments: &[&str]) -> (Child, PathBuf) {
+        let path = self.home().join("stderr.txt");
+        let file = fs::File::create(&path).unwrap();
+        let child = self.command(arguments).stderr(file).spawn().unwrap();
+        (child, path)
+    }
+
+    /// Waits until a file holds `text`.
+    #[track_caller]
+    pub fn wait_for_text(&self, path: &Path, text: &str) {
+        self.wait_until(text, || {
+            fs::read_to_string(path).is_ok_and(|found| found.contains(text))
+        });
+    }
+
     /// Waits for a process and looks for secrets.
     pub fn finish(&self, child: Child, started: Instant) -> Run {
         let run = Self::wait(child, started);
@@ -224,7 +245,7 @@ impl World {
 
     fn wait(mut child: Child, started: Instant) -> Run {
         let mut stdout = child.stdout.take().unwrap();
-        let mut stderr = child.stderr.take().unwrap();
+        let stderr = child.stderr.take();
         let out = std::thread::spawn(move || {
             let mut bytes = Vec::new();
             let _ = stdout.read_to_end(&mut bytes);
@@ -232,7 +253,9 @@ impl World {
         });
         let err = std::thread::spawn(move || {
             let mut bytes = Vec::new();
-            let _ = stderr.read_to_end(&mut bytes);
+            if let Some(mut stderr) = stderr {
+                let _ = stderr.read_to_end(&mut bytes);
+            }
             bytes
         });
         let status = loop {
@@ -304,6 +327,13 @@ impl World {
 }
 
 impl Run {
+    /// Fails if it waited for a server that is silent, or for a time of minutes.
+    #[track_caller]
+    pub fn is_prompt(&self) -> &Self {
+        assert!(self.elapsed < PROMPT, "{self:#?}");
+        self
+    }
+
     /// Fails unless it ended with `code`.
     #[track_caller]
     pub fn exits(&self, code: i32) -> &Self {
@@ -348,6 +378,16 @@ fn assert_private(path: &Path) {
     assert_eq!(mode & 0o077, 0, "{} is open to others", path.display());
 }
 
+/// Runs a test with each of these values, all at the same time: most of its time it waits.
+pub fn each_at_once<T: Send>(values: impl IntoIterator<Item = T>, test: impl Fn(T) + Sync) {
+    std::thread::scope(|scope| {
+        for value in values {
+            let test = &test;
+            scope.spawn(move || test(value));
+        }
+    });
+}
+
 /// `length` pseudorandom bytes, the same in every call.
 pub fn noise(length: usize) -> Vec<u8> {
     let mut state = 0x2545_f491_4f6c_dd1d_u64;
@@ -372,6 +412,32 @@ pub fn sha256(bytes: &[u8]) -> String {
 /// Sends a signal.
 pub fn send(child: &Child, signal: Signal) {
     kill_process(Pid::from_child(child), signal).unwrap();
+}
+
+/// Waits for a process whose output stays unread; returns none when a signal ended it.
+#[track_caller]
+pub fn exit_code_unread(child: &mut Child) -> Option<i32> {
+    let started = Instant::now();
+    loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            return status.code();
+        }
+        if started.elapsed() > PROMPT {
+            child.kill().unwrap();
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// How much processor time a process has used; none after its end.
+pub fn processor_time(id: u32) -> Option<Duration> {
+    let stat = fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
+    // proc_pid_stat(5): behind the name, the 12th and the 13th field are ticks.
+    let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
+    let ticks = |at: usize| fields.get(at)?.parse::<u32>().ok();
+    let ticks = ticks(11)? + ticks(12)?;
+    let per_second = u32::try_from(rustix::param::clock_ticks_per_second()).ok()?;
+    Some(Duration::from_secs(1) * ticks / per_second)
 }
 
 /// Ends a process as a crash does.
