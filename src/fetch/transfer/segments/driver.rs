@@ -17,7 +17,7 @@ use futures_util::stream::FuturesUnordered;
 use std::ops::ControlFlow;
 use std::pin::Pin;
 
-type Connection<'a> = Pin<Box<dyn Future<Output = ConnectionEvent> + 'a>>;
+type ConnectionFuture<'a> = Pin<Box<dyn Future<Output = ConnectionEvent> + 'a>>;
 
 impl Segments<'_> {
     /// Fetches the missing bytes into the partial. The first connection reads them from `first`, further
@@ -43,7 +43,7 @@ impl Segments<'_> {
         let entity = &first.entity.clone();
         let total = entity.total.unwrap_or(first.end);
         let mut state = SegmentsState::new(self, entity, total, retry, partial, digests, watcher);
-        let mut connections: FuturesUnordered<Connection<'_>> = FuturesUnordered::new();
+        let mut connections: FuturesUnordered<ConnectionFuture<'_>> = FuturesUnordered::new();
         let first = state.first_stream(first);
         connections.push(Box::pin(first.next(self.pace)));
         while let Some(event) = connections.next().await {
