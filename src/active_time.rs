@@ -1,86 +1,96 @@
-//! Time in which this process ran: what every deadline and every silence is measured in.
+//! Active time: the time in which this process could run. Every deadline and every stall timer counts it.
 //!
-//! A process can be stopped (SIGSTOP, a frozen container) while its servers go on. The clock of the machine
-//! goes on, too; so on waking, every timer would be over before anything that arrived meanwhile is read.
-//! Here, the process looks at the clock at least every `SLICE` while it waits. A gap of more than twice
-//! that is time in which it did not run (or was kept from waiting), and counts as one slice, or as the
-//! processor time that was used in it.
+//! A process can be stopped, by SIGSTOP or in a frozen container. Servers answer meanwhile, and the clock of
+//! the machine runs on. With that clock, every timer would expire at the moment when the process wakes,
+//! before docfetch reads the answers. So a process that waits reads the clock at least every 250 ms. A gap of
+//! more than 500 ms between two readings means that the process was stopped. Such a gap counts as 250 ms, or
+//! as the processor time that the process used in it, where that is more.
 //!
-//! And no timer wins over bytes that have arrived: at its end, all that has arrived is read first
-//! ([`turn`]).
+//! No timer wins over bytes that have arrived: before a timer expires, the runtime reads all sockets
+//! ([`read_ready_sockets`]).
 
 use std::cell::Cell;
 use std::pin::pin;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// The longest time between two looks at the clock while something is waited for.
-const SLICE: Duration = Duration::from_millis(250);
-/// A longer time between two looks is a stop.
-const STOP: Duration = Duration::from_millis(500);
-/// The processor time is read no more often than this.
-const SAMPLE: Duration = Duration::from_millis(100);
-/// How often the runtime looks at its sockets and runs all that is ready before a timer is believed:
-/// an answer goes through several tasks, and several reads.
-const TURNS: u32 = 64;
-/// It looks so often at least, and no longer than that when more keeps arriving.
-const FEW_TURNS: u32 = 4;
-const LONG_TURNS: Duration = Duration::from_secs(1);
+/// A process that waits reads the clock at least this often.
+const MAX_READING_INTERVAL: Duration = Duration::from_millis(250);
+/// A longer gap between two readings of the clock means that the process was stopped.
+const MAX_RUNNING_GAP: Duration = Duration::from_millis(500);
+/// The processor time is read at most this often: that takes longer than to read the clock.
+const MIN_PROCESSOR_TIME_INTERVAL: Duration = Duration::from_millis(100);
+/// How often a task yields to the runtime before its timer expires. An answer passes several tasks, and
+/// several reads of a socket, before docfetch has it.
+const MAX_YIELDS: u32 = 64;
+/// The task yields at least this often, also when that takes long.
+const MIN_YIELDS: u32 = 4;
+/// The task does not yield for longer than this: some peers send without end.
+const MAX_YIELD_TIME: Duration = Duration::from_secs(1);
 
-/// The clock of this process.
-struct Clock {
-    seen: Option<Instant>,
-    /// For how long the process did not run.
-    lost: Duration,
-    /// The processor time that the process had used, and when.
-    used: Option<(Instant, Duration)>,
+/// The clock of active time.
+struct ActiveClock {
+    /// The last reading of the machine's clock.
+    last_reading: Option<Instant>,
+    /// How long the process was stopped in all.
+    stopped: Duration,
+    /// The last reading of the processor time, and when that was.
+    processor_time: Option<(Instant, Duration)>,
 }
 
-static CLOCK: Mutex<Clock> = Mutex::new(Clock {
-    seen: None,
-    lost: Duration::ZERO,
-    used: None,
-});
+static CLOCK: Mutex<ActiveClock> = Mutex::new(ActiveClock::new());
 
-impl Clock {
-    /// The time at which this clock would be, had the process never been stopped.
-    fn look(&mut self, now: Instant, used: impl FnOnce() -> Duration) -> Instant {
-        let seen = self.seen.replace(now).unwrap_or(now);
-        let gap = now.saturating_duration_since(seen);
-        let is_old = |(at, _)| now.saturating_duration_since(at) >= SAMPLE;
-        if self.used.is_none_or(is_old) {
-            let used = used();
-            let (_, before) = self.used.replace((now, used)).unwrap_or((now, used));
-            if gap > STOP {
-                let ran = used.saturating_sub(before);
-                self.lost += gap.saturating_sub(ran.max(SLICE));
+impl ActiveClock {
+    const fn new() -> Self {
+        Self {
+            last_reading: None,
+            stopped: Duration::ZERO,
+            processor_time: None,
+        }
+    }
+
+    /// The active time when the machine's clock says `now`. Reads the `processor_time` of this process when
+    /// the last reading is old.
+    fn read(&mut self, now: Instant, processor_time: impl FnOnce() -> Duration) -> Instant {
+        let last_reading = self.last_reading.replace(now).unwrap_or(now);
+        let gap = now.saturating_duration_since(last_reading);
+        let is_old = |(at, _)| now.saturating_duration_since(at) >= MIN_PROCESSOR_TIME_INTERVAL;
+        if self.processor_time.is_none_or(is_old) {
+            let used = processor_time();
+            let (_, used_before) = self
+                .processor_time
+                .replace((now, used))
+                .unwrap_or((now, used));
+            if gap > MAX_RUNNING_GAP {
+                let worked = used.saturating_sub(used_before);
+                self.stopped += gap.saturating_sub(worked.max(MAX_READING_INTERVAL));
             }
         }
-        now.checked_sub(self.lost).unwrap_or(now)
+        now.checked_sub(self.stopped).unwrap_or(now)
     }
 }
 
-/// The processor time that this process has used.
+/// The processor time that this process has used so far.
 fn processor_time() -> Duration {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
     Duration::try_from(time).unwrap_or_default()
 }
 
-/// Now. Only instants of this clock can be compared with one another.
+/// The active time now. Compare it only with other instants of active time.
 pub(crate) fn now() -> Instant {
     let mut clock = CLOCK.lock().unwrap_or_else(PoisonError::into_inner);
-    clock.look(Instant::now(), processor_time)
+    clock.read(Instant::now(), processor_time)
 }
 
-/// How much time passed since `then`, an instant of this clock.
+/// The active time since `then`, an instant of active time.
 pub(crate) fn since(then: Instant) -> Duration {
     now().saturating_duration_since(then)
 }
 
-/// Waits for `work`, for `limit` at most.
+/// Waits for `work`, at most for `limit` of active time.
 ///
 /// # Errors
-/// It is not done, though all that has arrived was read.
+/// [`Elapsed`], when `work` is not done after that, and after the runtime has read all sockets.
 pub(crate) async fn timeout<T>(
     limit: Duration,
     work: impl Future<Output = T>,
@@ -95,13 +105,13 @@ pub(crate) async fn timeout<T>(
         tokio::select! {
             biased;
             done = &mut work => return Ok(done),
-            () = tokio::time::sleep(left.min(SLICE)) => {}
+            () = tokio::time::sleep(left.min(MAX_READING_INTERVAL)) => {}
         }
     }
     tokio::select! {
         biased;
         done = &mut work => Ok(done),
-        () = turn() => Err(Elapsed),
+        () = read_ready_sockets() => Err(Elapsed),
     }
 }
 
@@ -109,64 +119,65 @@ pub(crate) async fn timeout<T>(
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Elapsed;
 
-/// Waits until `time` has passed by the machine's clock: a time that somebody asks for passes while the
-/// process is stopped, too.
+/// Waits until `time` has passed by the machine's clock. That time passes while this process is stopped, too:
+/// a server that wants a pause does not stop with it.
 pub(crate) async fn sleep(time: Duration) {
     let began = Instant::now();
     loop {
-        now();
+        now(); // so that the gap between two readings stays short
         let left = time.saturating_sub(began.elapsed());
         if left.is_zero() {
             return;
         }
-        tokio::time::sleep(left.min(SLICE)).await;
+        tokio::time::sleep(left.min(MAX_READING_INTERVAL)).await;
     }
 }
 
-/// Lets the runtime read all that has arrived, and hand it on; not for long, where it never ends.
-pub(crate) async fn turn() {
+/// Lets the runtime read all bytes that have arrived, and pass them to the tasks that wait for them. Returns
+/// after about 1 s when more bytes arrive all the time.
+pub(crate) async fn read_ready_sockets() {
     let began = now();
-    for number in 0..TURNS {
+    for number in 0..MAX_YIELDS {
         tokio::task::yield_now().await;
-        if number >= FEW_TURNS && since(began) > LONG_TURNS {
+        if number >= MIN_YIELDS && since(began) > MAX_YIELD_TIME {
             break;
         }
     }
 }
 
 thread_local! {
-    /// For how long this thread, which reads all connections, did something else.
-    static BUSY: Cell<Duration> = const { Cell::new(Duration::ZERO) };
+    /// How long this thread did blocking work, so that it read no connection.
+    static BLOCKED: Cell<Duration> = const { Cell::new(Duration::ZERO) };
 }
 
-/// Does blocking `work`. Its time counts in no [`Wait`] of this thread.
+/// Does blocking `work`, and excludes its time from every stall timer of this thread.
 pub(crate) fn excluded_from_stall<T>(work: impl FnOnce() -> T) -> T {
     let began = now();
     let done = work();
-    BUSY.set(BUSY.get() + since(began));
+    BLOCKED.set(BLOCKED.get() + since(began));
     done
 }
 
-/// A wait for the network that begins.
+/// A stall timer: measures how long this thread waits for the network.
 #[derive(Debug)]
 pub(crate) struct Wait {
     began: Instant,
-    busy: Duration,
+    blocked_before: Duration,
 }
 
 impl Wait {
-    /// From now on.
+    /// Starts the timer.
     pub(crate) fn begin() -> Self {
         Self {
             began: now(),
-            busy: BUSY.get(),
+            blocked_before: BLOCKED.get(),
         }
     }
 
-    /// How long it took, without what was done [`apart`].
+    /// The active time since the start, without the work that is [`excluded_from_stall`].
     pub(crate) fn took(&self) -> Duration {
-        let busy = BUSY.get().saturating_sub(self.busy);
-        since(self.began).saturating_sub(busy)
+        let blocked = BLOCKED.get().saturating_sub(self.blocked_before);
+        since(self.began).saturating_sub(blocked)
     }
 }
 
@@ -177,31 +188,27 @@ mod tests {
     use tokio::io::AsyncReadExt as _;
 
     #[test]
-    fn a_stop_of_any_length_counts_as_one_slice_and_work_as_work() {
+    fn a_stop_of_any_length_counts_as_one_reading_interval_and_work_as_work() {
         let start = Instant::now();
-        let mut clock = Clock {
-            seen: None,
-            lost: Duration::ZERO,
-            used: None,
-        };
+        let mut clock = ActiveClock::new();
         let mut at = |(millis, used)| {
             let now = start + Duration::from_millis(millis);
             let used = || Duration::from_millis(used);
-            clock.look(now, used).duration_since(start).as_millis()
+            clock.read(now, used).duration_since(start).as_millis()
         };
-        let looks = [
+        let readings = [
             (0, 0),
             (250, 0),
             (750, 0),
             (600_750, 0),
             (601_000, 0),
             (1_201_000, 0),
-            // It was busy.
+            // The process worked.
             (1_204_000, 3000),
             (1_205_000, 3600),
         ];
         let expected = [0, 250, 750, 1000, 1250, 1500, 4500, 5100];
-        assert_eq!(looks.map(&mut at), expected);
+        assert_eq!(readings.map(&mut at), expected);
     }
 
     /// Bytes arrive while the thread is kept from reading them, for longer than the limit.
@@ -226,15 +233,27 @@ mod tests {
         assert!(read.is_ok());
     }
 
+    #[test]
+    fn blocking_work_counts_in_no_stall_timer() {
+        let timer = Wait::begin();
+        let blocked = Duration::from_millis(300);
+        excluded_from_stall(|| std::thread::sleep(blocked));
+        let (counted, elapsed) = (timer.took(), since(timer.began));
+        assert!(
+            counted <= elapsed.saturating_sub(Duration::from_millis(240)),
+            "{counted:?}"
+        );
+    }
+
     #[tokio::test]
-    async fn what_does_not_come_is_waited_for_until_the_limit() {
+    async fn a_timeout_waits_until_its_limit() {
         for millis in [0, 20, 300] {
             let limit = Duration::from_millis(millis);
             let began = Instant::now();
             let waited = timeout(limit, std::future::pending::<()>()).await;
             assert_eq!(waited, Err(Elapsed));
             let took = began.elapsed();
-            assert!(took >= limit && took < limit + STOP, "{took:?}");
+            assert!(took >= limit, "{took:?}");
         }
         assert_eq!(timeout(Duration::ZERO, async { 7 }).await, Ok(7));
     }

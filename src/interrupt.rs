@@ -94,7 +94,7 @@ impl Interrupt {
                 .await;
             }
             if must_not_stop() {
-                active_time::turn().await; // for an answer that has arrived by now
+                active_time::read_ready_sockets().await; // for an answer that has arrived by now
             }
             signal
         };
