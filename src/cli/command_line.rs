@@ -126,7 +126,7 @@ fn with_variables(command: clap::Command) -> clap::Command {
 
 /// Whether a variable can set the option. `--ids`, `--verify`, `--format` and the filters belong to a single
 /// call; the user permits a second paid retrieval each time.
-fn has_variable(arg: &clap::Arg) -> bool {
+pub(super) fn has_variable(arg: &clap::Arg) -> bool {
     let is_filter = arg
         .get_help_heading()
         .is_some_and(|heading| heading.starts_with("Filters"));

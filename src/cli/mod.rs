@@ -7,6 +7,8 @@ mod common;
 mod dispatch;
 mod fetch_commands;
 mod options;
+#[cfg(test)]
+mod reference;
 mod usage;
 mod values;
 
