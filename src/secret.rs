@@ -1,16 +1,19 @@
-//! Values that must never be seen: keys, tokens, secrets, presigned URLs.
+//! Values that must never be shown: keys, tokens, presigned URLs.
 //!
 //! A [`Secret`] can be sent but not shown: it has no `Display`, and its `Debug` is a placeholder. Servers
-//! echo what they are sent, in error texts, file names, entity tags or rows. So the process remembers
-//! every secret that it knows ([`register_url`], [`Secret::new`]), and whatever leaves it as text goes
-//! through [`redact`] or [`redact_json`]. A name or a tag for which [`is_in`] holds is not used at all.
+//! echo what they receive in error texts, file names, entity tags and rows. So the process registers every
+//! secret ([`Secret::new`], [`register_url`]), and all text that leaves the process passes [`redact`] or
+//! [`redact_json`]. docfetch does not use a name or an entity tag at all when [`contains_secret`] is true.
 
-mod known;
+mod decoding;
+mod filter;
 mod parameters;
+mod registry;
 
-pub(crate) use known::PLACEHOLDER;
-use known::{Known, decoded};
-pub(crate) use parameters::path_opens;
+use decoding::decoded;
+pub(crate) use parameters::has_secret_path;
+pub(crate) use registry::PLACEHOLDER;
+use registry::Registry;
 use serde_json::Value;
 use std::borrow::Cow;
 use std::fmt;
@@ -18,39 +21,40 @@ use std::sync::{LazyLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard
 use url::Url;
 
 /// The secrets of this process.
-static KNOWN: LazyLock<RwLock<Known>> = LazyLock::new(RwLock::default);
+static REGISTRY: LazyLock<RwLock<Registry>> = LazyLock::new(RwLock::default);
 
-fn known() -> RwLockReadGuard<'static, Known> {
-    KNOWN.read().unwrap_or_else(PoisonError::into_inner)
+fn registry() -> RwLockReadGuard<'static, Registry> {
+    REGISTRY.read().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn known_mut() -> RwLockWriteGuard<'static, Known> {
-    KNOWN.write().unwrap_or_else(PoisonError::into_inner)
+fn registry_mut() -> RwLockWriteGuard<'static, Registry> {
+    REGISTRY.write().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A string that is never printed.
+/// A string that is sent, and never shown.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
 impl Secret {
-    /// Wraps a credential. From here on no text that leaves the process shows it.
+    /// Wraps a credential and registers it: from then on docfetch redacts the credential in all text that it
+    /// prints, logs or records.
     pub fn new(value: impl Into<String>) -> Self {
-        let secret = Self::unlisted(value);
+        let secret = Self::unregistered(value);
         secret.register();
         secret
     }
 
-    /// Wraps a value that is not looked for in texts: it is made of secrets that are, or of none.
-    pub fn unlisted(value: impl Into<String>) -> Self {
+    /// Wraps a value without registering it, since its parts are registered or are no secrets.
+    pub(crate) fn unregistered(value: impl Into<String>) -> Self {
         Self(value.into())
     }
 
-    /// Sees to it that no text that leaves the process shows it.
-    pub fn register(&self) {
-        known_mut().add_credential(&self.0);
+    /// Registers the value, so that docfetch redacts it in all text.
+    pub(crate) fn register(&self) {
+        registry_mut().add_credential(&self.0);
     }
 
-    /// The value itself, for the one place that sends it.
+    /// The value itself, for the code that sends it.
     pub fn expose(&self) -> &str {
         &self.0
     }
@@ -62,9 +66,8 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// How a secret is written into a record of the state folder, and read from it: for
-/// `#[serde(with = "kept")]` there, and nowhere else.
-pub(crate) mod kept {
+/// How records of the state folder hold a secret: `#[serde(with = "stored")]`.
+pub(crate) mod stored {
     use super::Secret;
     use serde::{Deserialize as _, Deserializer, Serializer};
 
@@ -84,27 +87,27 @@ pub(crate) mod kept {
     }
 }
 
-/// Sees to it that no text that leaves the process shows what makes this URL open its document.
+/// Registers the secrets of a presigned URL, so that docfetch redacts them in all text.
 pub(crate) fn register_url(url: &Url) {
-    let openers = parameters::openers(url);
-    known_mut().add_url(&openers);
+    let secrets = parameters::url_secrets(url);
+    registry_mut().add_url_secrets(&secrets);
 }
 
-/// Says that a text is the id or the name of a document, or of a part of it: where a URL has it as the
-/// value of a parameter, that value is no secret.
-pub(crate) fn admit(text: &str) {
-    known_mut().admit(text);
+/// Registers the id or the name of a document, which is no secret: an equal value in a URL is none either,
+/// unless the name of its parameter says that it is one.
+pub(crate) fn register_public(text: &str) {
+    registry_mut().register_public(text);
 }
 
-/// `text` without any secret that this process knows, and without the parameters of presigned URLs.
+/// `text` with a placeholder for every registered secret and for the secret parameters of presigned URLs.
 pub(crate) fn redact(text: &str) -> Cow<'_, str> {
-    known().redact(text, true)
+    registry().redact(text, true)
 }
 
-/// The same for a line of JSON: its strings lose their secrets, and it stays JSON.
+/// Does the same to the strings in a line of JSON, which stays valid JSON.
 pub(crate) fn redact_json(line: &str) -> Cow<'_, str> {
-    // An escaped character may hide a secret: such a line is read.
-    if !line.contains('\\') && matches!(known().redact(line, true), Cow::Borrowed(_)) {
+    // An escaped character may hide a secret, so that such a line must be parsed.
+    if !line.contains('\\') && matches!(registry().redact(line, true), Cow::Borrowed(_)) {
         return Cow::Borrowed(line);
     }
     let Ok(mut value) = serde_json::from_str(line) else {
@@ -114,12 +117,12 @@ pub(crate) fn redact_json(line: &str) -> Cow<'_, str> {
     Cow::Owned(value.to_string())
 }
 
-/// Takes the secrets out of every string of a JSON value. Those of less than 8 bytes are looked for in
-/// sentences only: they may be part of an id or a name by chance.
+/// Redacts every string of a JSON value. Secrets of less than 8 bytes are redacted in sentences only, since
+/// an id or a name may contain them by chance.
 pub(crate) fn redact_value(value: &mut Value, is_sentence: bool) {
     match value {
         Value::String(text) => {
-            if let Cow::Owned(clean) = known().redact(text, is_sentence) {
+            if let Cow::Owned(clean) = registry().redact(text, is_sentence) {
                 *text = clean;
             }
         }
@@ -140,18 +143,18 @@ pub(crate) fn redact_value(value: &mut Value, is_sentence: bool) {
     }
 }
 
-/// Whether a name, an entity tag or another short text of a server holds a secret: then it is not used.
-/// One of less than 8 bytes does not count: it may be there by chance.
-pub(crate) fn is_in(text: &str) -> bool {
-    known().is_in(text)
+/// Whether a name, an entity tag or another short text of a server contains a registered secret of at least
+/// 8 bytes. docfetch does not use such a text.
+pub(crate) fn contains_secret(text: &str) -> bool {
+    registry().contains_secret(text)
 }
 
-/// A server's own words without anything that looks like a URL or a part of a presigned one, whoever
-/// made it, and without secrets.
+/// A message of a server without URLs, without anything like a part of a presigned URL, and without
+/// registered secrets.
 pub(crate) fn scrub(text: &str) -> String {
     let shown = |word: &str| {
         let plain = decoded(word);
-        if plain.contains("://") || parameters::has_secret(&plain) {
+        if plain.contains("://") || parameters::mentions_secret(&plain) {
             PLACEHOLDER.to_owned()
         } else {
             word.to_owned()
@@ -166,8 +169,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_secret_shows_nothing_of_itself() {
-        let secret = Secret::unlisted("hunter2");
+    fn a_secret_is_not_shown() {
+        let secret = Secret::unregistered("hunter2");
         assert_eq!(format!("{secret:?}"), PLACEHOLDER);
     }
 

@@ -187,7 +187,7 @@ pub(super) fn template_use(text: &str) -> TemplateUse {
 /// A URL that may hold a password. It is read later, and its password is a secret from then on.
 #[allow(clippy::unnecessary_wraps, reason = "the form of a value parser")]
 pub(super) fn secret(text: &str) -> Result<Secret, String> {
-    Ok(Secret::unlisted(text))
+    Ok(Secret::unregistered(text))
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! `docfetch ledger`: what is recorded of paid retrievals.
 
-use crate::config::places;
+use crate::config::folders;
 use crate::error::{Code, Error, Result};
 use crate::model::DocumentId;
 use crate::provider::{self, Provider, Resource};
@@ -37,7 +37,7 @@ pub(crate) enum Forgotten {
 /// # Errors
 /// [`Code::LocalIo`] when the state folder cannot be read.
 pub(crate) async fn list() -> Result<(Vec<ListedRecord>, Vec<Untrusted>)> {
-    inspect::list(&StateFolder::new(places::state()?)).await
+    inspect::list(&StateFolder::new(folders::state()?)).await
 }
 
 /// Gives up the record of a document, if `choice` means one.
@@ -47,7 +47,7 @@ pub(crate) async fn list() -> Result<(Vec<ListedRecord>, Vec<Untrusted>)> {
 /// [`Code::Busy`] while another process asks for the document.
 pub(crate) async fn forget(choice: Choice) -> Result<Forgotten> {
     let wanted = wanted(&choice)?;
-    let state = StateFolder::new(places::state()?);
+    let state = StateFolder::new(folders::state()?);
     let mut found = inspect::find(&state, &wanted)?;
     let is_whole = choice.provider.is_some() && choice.resource.is_some() && choice.base.is_some();
     if found.len() > 1 && is_whole {

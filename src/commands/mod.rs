@@ -10,7 +10,7 @@ pub(crate) mod sync;
 pub(crate) mod url;
 pub(crate) mod verify;
 
-use crate::config::places;
+use crate::config::folders;
 use crate::config::settings::Connection;
 use crate::error::Result;
 use crate::provider::Provider;
@@ -29,7 +29,7 @@ fn resolver(provider: Provider, connection: &Connection) -> Result<Resolver> {
     if let Some(base) = base {
         builder = builder.base(base);
     }
-    if let Some(folder) = places::state()? {
+    if let Some(folder) = folders::state()? {
         builder = builder.state_folder(folder);
     }
     builder.build()

@@ -1,5 +1,5 @@
-//! Where secrets are read from: a variable, the file that `<VARIABLE>_FILE` names, or a file that
-//! another tool made. Never a flag.
+//! Reads secrets from a variable, from the file that `<VARIABLE>_FILE` names, or from a file that the
+//! service's own tool made. No flag holds a secret.
 
 use super::variables::{FILE_SUFFIX, value};
 use crate::error::{Code, Error, Result};
@@ -9,10 +9,10 @@ use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-/// No file with a credential is longer, in bytes.
-const LONGEST: u64 = 64 << 10;
+/// docfetch reads at most this many bytes of a file with a credential.
+const MAX_CREDENTIAL_FILE_BYTES: u64 = 64 << 10;
 
-/// The secret in `variable`, else in the file that `<variable>_FILE` names, else none.
+/// The secret in `variable`, else in the file that `<variable>_FILE` names. None where neither is set.
 ///
 /// # Errors
 /// [`Code::Config`] when the file cannot be read, or the value cannot be sent in a header.
@@ -30,7 +30,7 @@ pub(crate) fn secret(variable: &str) -> Result<Option<Secret>> {
     let Some(file) = value(&file_variable) else {
         return Ok(None);
     };
-    // The path is not repeated: whoever put the secret itself there would find it in a log.
+    // The message does not repeat the path: a user may have set the variable to the secret itself.
     let unusable = |why: String| {
         let what = format!("cannot use the file that {file_variable} names");
         Error::new(Code::Config, what).with_cause(why)
@@ -43,10 +43,12 @@ pub(crate) fn secret(variable: &str) -> Result<Option<Secret>> {
     sendable(text, &file_variable).map(Some)
 }
 
-/// The text at `pointer` (RFC 6901) of the JSON file `name` in the home folder, when there is one.
+/// The secret at `pointer` (RFC 6901) in the JSON file `name` of the home folder. None where there is no such
+/// file or no such text.
 ///
 /// # Errors
-/// [`Code::Config`] when the file is there and cannot be used.
+/// [`Code::Config`] when the file exists and cannot be read, is no JSON, or holds a value that cannot be sent
+/// in a header.
 pub(crate) fn home_json(name: &str, pointer: &str) -> Result<Option<Secret>> {
     let Some(home) = value("HOME") else {
         return Ok(None);
@@ -57,7 +59,7 @@ pub(crate) fn home_json(name: &str, pointer: &str) -> Result<Option<Secret>> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(unusable(&path).with_cause(error.to_string())),
     };
-    // A parser's message can quote the text, which is a secret: only the place is told.
+    // A parser's message can quote the text, which is a secret, so that docfetch names only the line.
     let json: serde_json::Value = serde_json::from_str(&text)
         .map_err(|error| unusable(&path).with_cause(format!("no JSON at line {}", error.line())))?;
     match json.pointer(pointer).and_then(serde_json::Value::as_str) {
@@ -68,10 +70,12 @@ pub(crate) fn home_json(name: &str, pointer: &str) -> Result<Option<Secret>> {
     }
 }
 
-/// The text of a file that is no longer than such files are.
+/// The first [`MAX_CREDENTIAL_FILE_BYTES`] bytes of a file.
 fn read(path: &Path) -> std::io::Result<String> {
     let mut text = String::new();
-    File::open(path)?.take(LONGEST).read_to_string(&mut text)?;
+    File::open(path)?
+        .take(MAX_CREDENTIAL_FILE_BYTES)
+        .read_to_string(&mut text)?;
     Ok(text)
 }
 

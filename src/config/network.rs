@@ -13,7 +13,7 @@ pub(crate) fn proxies(proxy: Option<Secret>) -> ProxySettings {
     let of = |names: &[&str]| {
         first(names)
             .or_else(|| first(&ALL_PROXY))
-            .map(Secret::unlisted)
+            .map(Secret::unregistered)
     };
     let (http, https) = match proxy {
         Some(proxy) => (Some(proxy.clone()), Some(proxy)),

@@ -22,7 +22,7 @@ use crate::interrupt::Interrupt;
 use crate::model::DocumentId;
 use crate::resolve::paid_requests::PaidRequests;
 use crate::resolve::{Metadata, Resolver};
-use crate::secret::admit;
+use crate::secret::register_public;
 use crate::state::files::allow_open_files;
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -245,7 +245,7 @@ impl BatchTask for DocumentFetch<'_> {
             .metadata
             .as_ref()
             .and_then(|metadata| metadata.name.as_deref());
-        metadata.inspect(|name| admit(name));
+        metadata.inspect(|name| register_public(name));
         let mut work = Work {
             fetcher,
             job: &job,

@@ -343,7 +343,7 @@ mod tests {
         ] {
             let pages = [row("1", "a1", 5), row("2", "a2", 5)].map(|row| json!([row]));
             let provider = provider(pages.to_vec(), header);
-            let credentials = Credentials::Key(Secret::unlisted("key"));
+            let credentials = Credentials::Key(Secret::unregistered("key"));
             let resolver = Resolver::builder(provider, credentials);
             let resolver = resolver.connection(connection.clone()).build().unwrap();
             let mut pages = resolver.list(&filter, None);

@@ -25,7 +25,7 @@ use crate::http::backoff::{RetryContext, RetryPolicy};
 use crate::http::{ApiRequest, Authorization, BeforeSend, Failure, Http, PresignedUrl, Reply};
 use crate::model::DocumentId;
 use crate::provider::{Auth, Credentials, MetadataRoute, Provider, Resource};
-use crate::secret::{Secret, admit};
+use crate::secret::{Secret, register_public};
 use crate::text::LARGEST_SIZE;
 pub use builder::ResolverBuilder;
 use ledger::Ledger;
@@ -185,7 +185,7 @@ impl Resolver {
         let wanted = [route.name, route.size];
         let json = fields::read(self.provider.title, reply, &wanted, &[]).await?;
         let name = json.pointer(route.name).and_then(serde_json::Value::as_str);
-        name.inspect(|name| admit(name));
+        name.inspect(|name| register_public(name));
         let size = json.pointer(route.size).and_then(serde_json::Value::as_u64);
         Ok(Metadata {
             name: name.map(str::to_owned),
@@ -205,7 +205,7 @@ impl Resolver {
         retry: &mut RetryContext,
         need: Need<'_>,
     ) -> Result<PresignedUrl> {
-        admit(id.as_str());
+        register_public(id.as_str());
         let url = if self.provider.charged {
             self.retrieve(id, retry, need).await?
         } else {

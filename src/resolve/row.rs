@@ -5,7 +5,7 @@ use super::page::{pick, text_of};
 use crate::error::{Code, Error};
 use crate::model::DocumentId;
 use crate::provider::Provider;
-use crate::secret::{is_in, redact, redact_value};
+use crate::secret::{contains_secret, redact, redact_value};
 use crate::text::LARGEST_SIZE;
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -71,7 +71,9 @@ pub(crate) fn read(json: &str, number: u64, provider: &Provider) -> Result<Row, 
     };
     let id = raw(listing.id).and_then(|id| text_of(id, LONGEST_ID));
     let bad = |why: String| {
-        let id = id.as_deref().filter(|id| !id.is_empty() && !is_in(id));
+        let id = id
+            .as_deref()
+            .filter(|id| !id.is_empty() && !contains_secret(id));
         let shown = id.map_or_else(
             || format!("row {number}"),
             |id| id.chars().take(SHOWN).collect(),
@@ -89,7 +91,7 @@ pub(crate) fn read(json: &str, number: u64, provider: &Provider) -> Result<Row, 
     };
     let document = DocumentId::parse(text, provider.id_uri_prefix)
         .map_err(|rule| bad(format!("a row's {} is no id: {rule}", listing.id)))?;
-    if is_in(document.as_str()) {
+    if contains_secret(document.as_str()) {
         return Err(bad(format!("a row's {} holds a secret", listing.id)));
     }
     // What has another type is as good as missing; what is too long is not.
@@ -126,7 +128,7 @@ pub(crate) fn read(json: &str, number: u64, provider: &Provider) -> Result<Row, 
         .and_then(|size| size.parse().ok());
     Ok(Row {
         provider: provider.name,
-        name: name.filter(|name| !is_in(name)),
+        name: name.filter(|name| !contains_secret(name)),
         size: size.filter(|size| *size <= LARGEST_SIZE),
         modified: text(listing.modified)?.map(|text| redact(&text).into_owned()),
         fields,

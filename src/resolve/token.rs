@@ -6,7 +6,7 @@ use crate::error::{Code, Error, Result};
 use crate::fingerprint::fingerprint;
 use crate::http::{ApiRequest, Authorization};
 use crate::provider::Credentials;
-use crate::secret::{Secret, kept};
+use crate::secret::{Secret, stored};
 use crate::state::records::{Durability, Records, StateFolder, TOKENS};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -44,7 +44,7 @@ struct Memory {
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Token {
-    #[serde(with = "kept")]
+    #[serde(with = "stored")]
     value: Secret,
     /// By this machine's clock. One that is wrong here shows when the API refuses the token.
     good_until: Timestamp,
@@ -174,7 +174,7 @@ pub(super) fn basic(id: &Secret, secret: &Secret) -> Secret {
 
 /// The credential that a token is (RFC 6750 section 2.1).
 pub(super) fn bearer(token: &Secret) -> Secret {
-    Secret::unlisted(format!("Bearer {}", token.expose()))
+    Secret::unregistered(format!("Bearer {}", token.expose()))
 }
 
 async fn ask(
@@ -186,7 +186,7 @@ async fn ask(
     let basic = basic(id, secret);
     let authorization = Authorization {
         header: AUTHORIZATION,
-        value: Secret::unlisted(format!("Basic {}", basic.expose())),
+        value: Secret::unregistered(format!("Basic {}", basic.expose())),
     };
     let request = ApiRequest {
         url: resolver.route(path, None),

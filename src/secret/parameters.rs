@@ -1,18 +1,18 @@
-//! Which parts of a URL make it open a document.
+//! Which parts of a URL are secrets: a reader of such a part can fetch the document.
 
 use percent_encoding::percent_decode_str;
 use std::borrow::Cow;
 use url::Url;
 
-/// A value that is shorter, in bytes, opens nothing.
-const SHORTEST: usize = 8;
-/// A value that is this long, in bytes, may open something, whatever its parameter is called.
-const LONG: usize = 20;
-/// So is a segment of the path, where no parameter opens the document.
-const LONG_SEGMENT: usize = 16;
+/// A shorter value, in bytes, is no secret.
+const MIN_SECRET_BYTES: usize = 8;
+/// A value of this length may be a secret, whatever the name of its parameter.
+const MIN_UNNAMED_SECRET_BYTES: usize = 20;
+/// A segment of the path of this length may be a secret, where no parameter is one.
+const MIN_PATH_SECRET_BYTES: usize = 16;
 
-/// Parameters that only presigned URLs have, in any text.
-const SIGNED: [&str; 17] = [
+/// Parameters of presigned URLs that are secrets in any text, in lower case.
+const SIGNATURE_PARAMETERS: [&str; 17] = [
     "awsaccesskeyid",
     "googleaccessid",
     "key-pair-id",
@@ -32,8 +32,8 @@ const SIGNED: [&str; 17] = [
     "x-oss-signature",
 ];
 
-/// Words of a parameter's name whose value opens something.
-const WORDS: [&str; 23] = [
+/// Words within the name of a parameter whose value is a secret.
+const SECRET_WORDS: [&str; 23] = [
     "ak",
     "auth",
     "authorization",
@@ -58,8 +58,8 @@ const WORDS: [&str; 23] = [
     "signature",
     "ticket",
 ];
-/// The same inside a word.
-const INSIDE: [&str; 8] = [
+/// Parts of such words.
+const SECRET_PARTS: [&str; 8] = [
     "accessid",
     "accesskey",
     "apikey",
@@ -70,74 +70,78 @@ const INSIDE: [&str; 8] = [
     "token",
 ];
 
-/// Parameters that say how the answer looks, not who may have it.
-fn is_harmless(name: &str) -> bool {
+/// Whether a parameter says how the response looks, and not who may read it.
+fn describes_response(name: &str) -> bool {
     name.starts_with("response-") || matches!(name, "rscd" | "rsct" | "filename" | "etag")
 }
 
-/// Whether the value of the parameter `name`, in lower case, opens something.
-fn opens(name: &str) -> bool {
+/// Whether the value of the parameter `name`, in lower case, is a secret.
+fn is_secret_name(name: &str) -> bool {
     let mut words = name.split(|c: char| !c.is_ascii_alphanumeric());
-    words.any(|word| WORDS.contains(&word)) || INSIDE.iter().any(|part| name.contains(part))
+    words.any(|word| SECRET_WORDS.contains(&word))
+        || SECRET_PARTS.iter().any(|part| name.contains(part))
 }
 
-/// Whether a parameter of this name, in lower case, is of a presigned URL wherever it stands.
-pub(super) fn is_signed(name: &[u8]) -> bool {
-    SIGNED.iter().any(|signed| signed.as_bytes() == name)
+/// Whether `name`, in lower case, is a parameter of presigned URLs only.
+pub(super) fn is_signature_parameter(name: &[u8]) -> bool {
+    SIGNATURE_PARAMETERS
+        .iter()
+        .any(|signed| signed.as_bytes() == name)
 }
 
-/// Whether it is a part of its path that makes a URL open a document. Such a path names no file.
-pub(crate) fn path_opens(url: &Url) -> bool {
+/// Whether the secret of a URL is a part of its path. Such a path gives no file name.
+pub(crate) fn has_secret_path(url: &Url) -> bool {
     let path = percent_decode_str(url.path()).decode_utf8_lossy();
-    open_parts(url, &path).next().is_some()
+    secret_parts(url, &path).next().is_some()
 }
 
-/// The parts of a URL's `path` that may open a document, where no parameter does.
-fn open_parts<'a>(url: &Url, path: &'a str) -> impl Iterator<Item = &'a str> {
+/// The parts of a URL's `path` that may be secrets, where no parameter is one.
+fn secret_parts<'a>(url: &Url, path: &'a str) -> impl Iterator<Item = &'a str> {
     let parts = path.split('/').filter(|part| {
         let stem = part.rsplit_once('.').map_or(*part, |(stem, _)| stem);
         let digits = stem.bytes().any(|byte| byte.is_ascii_digit());
-        stem.len() >= LONG_SEGMENT && digits && !stem.contains(' ')
+        stem.len() >= MIN_PATH_SECRET_BYTES && digits && !stem.contains(' ')
     });
-    parts.filter(|_| !has_opener(url))
+    parts.filter(|_| !has_secret_parameter(url))
 }
 
-fn has_opener(url: &Url) -> bool {
+fn has_secret_parameter(url: &Url) -> bool {
     url.query_pairs().any(|(name, value)| {
         let name = name.to_ascii_lowercase();
-        value.len() >= SHORTEST && !is_harmless(&name) && opens(&name)
+        value.len() >= MIN_SECRET_BYTES && !describes_response(&name) && is_secret_name(&name)
     })
 }
 
-/// What makes a URL open its document.
+/// A secret of a URL.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Opener {
+pub(super) struct UrlSecret {
     /// A value of its query, or a part of its path.
     pub value: String,
-    /// Whether that is sure, also where an id or a name reads the same.
-    pub sure: bool,
+    /// Whether the value is a secret even where an id or a name is equal to it.
+    pub certain: bool,
 }
 
-/// What makes a URL open its document: values of its query, or parts of its path.
-pub(super) fn openers(url: &Url) -> Vec<Opener> {
+/// The secrets of a URL: values of its query, parts of its path, its user name and password.
+pub(super) fn url_secrets(url: &Url) -> Vec<UrlSecret> {
     let path = percent_decode_str(url.path()).decode_utf8_lossy();
     let mut found = Vec::new();
-    let mut add = |value: &str, sure| {
-        if value.len() >= SHORTEST {
+    let mut add = |value: &str, certain| {
+        if value.len() >= MIN_SECRET_BYTES {
             let value = value.to_owned();
-            found.push(Opener { value, sure });
+            found.push(UrlSecret { value, certain });
         }
     };
     for (name, value) in url.query_pairs() {
         let name = name.to_ascii_lowercase();
-        let may_open = opens(&name) || value.len() >= LONG && !is_time(&value);
-        if is_harmless(&name) || !may_open {
+        let may_be_secret =
+            is_secret_name(&name) || value.len() >= MIN_UNNAMED_SECRET_BYTES && !is_time(&value);
+        if describes_response(&name) || !may_be_secret {
             continue;
         }
-        // The key of an object opens nothing.
-        let sure = opens(&name) && name != "key";
-        if sure || !path.ends_with(&*value) {
-            add(&value, sure);
+        // The parameter `key` may be the key of an object.
+        let certain = is_secret_name(&name) && name != "key";
+        if certain || !path.ends_with(&*value) {
+            add(&value, certain);
         }
         // The first part of a credential is the id of a key.
         if let Some((id, _)) = value.split_once('/')
@@ -146,7 +150,7 @@ pub(super) fn openers(url: &Url) -> Vec<Opener> {
             add(id, true);
         }
     }
-    for part in open_parts(url, &path) {
+    for part in secret_parts(url, &path) {
         add(part.rsplit_once('.').map_or(part, |(stem, _)| stem), false);
     }
     for part in [Some(url.username()), url.password()].into_iter().flatten() {
@@ -155,21 +159,23 @@ pub(super) fn openers(url: &Url) -> Vec<Opener> {
     found
 }
 
-/// A moment or a span, in digits.
+/// Whether a value is a time or a duration in digits.
 fn is_time(value: &str) -> bool {
     let digits = |byte: u8| byte.is_ascii_digit() || b"-:;.TZ+ ".contains(&byte);
     value.contains([':', ';']) && value.bytes().all(digits)
 }
 
-/// Whether a server's own words hold a parameter whose value may open something.
-pub(super) fn has_secret(text: &str) -> bool {
+/// Whether a message of a server mentions a parameter whose value may be a secret.
+pub(super) fn mentions_secret(text: &str) -> bool {
     let lower: Cow<'_, str> = text.to_ascii_lowercase().into();
     let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     lower.match_indices('=').any(|(at, _)| {
         let before = &lower[..at];
         let name = &before[before.trim_end_matches(is_name).len()..];
         let value = lower[at + 1..].split(['&', '"', ')', '>', ';']).next();
-        !name.is_empty() && opens(name) && value.is_some_and(|value| value.len() >= SHORTEST)
+        !name.is_empty()
+            && is_secret_name(name)
+            && value.is_some_and(|value| value.len() >= MIN_SECRET_BYTES)
     })
 }
 
@@ -178,12 +184,12 @@ mod tests {
     use super::*;
 
     fn of(url: &str) -> Vec<String> {
-        let found = openers(&Url::parse(url).unwrap()).into_iter();
+        let found = url_secrets(&Url::parse(url).unwrap()).into_iter();
         found.map(|opener| opener.value).collect()
     }
 
     #[test]
-    fn what_opens_a_document_is_told_from_what_describes_it() {
+    fn secrets_of_urls_are_told_from_descriptions() {
         let aws = "https://b.example/k/report.pdf?X-Amz-Algorithm=AWS4-HMAC-SHA256\
             &X-Amz-Credential=AKIAEXAMPLE%2F20261001%2Fus-east-1%2Fs3%2Faws4_request\
             &X-Amz-Date=20261001T083000Z&X-Amz-Expires=600&X-Amz-Signature=0123abcd\
@@ -230,8 +236,8 @@ mod tests {
     }
 
     #[test]
-    fn a_path_opens_where_no_parameter_does() {
-        let of = |url: &str| path_opens(&Url::parse(url).unwrap());
+    fn a_path_is_secret_where_no_parameter_is() {
+        let of = |url: &str| has_secret_path(&Url::parse(url).unwrap());
         assert!(of("https://h/dl/5igned-and-secret"));
         assert!(of(
             "https://h/5igned-and-secret/x.pdf?response-content-type=application/pdf&v=1"

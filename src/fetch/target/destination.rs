@@ -9,7 +9,7 @@ use crate::fetch::target::naming;
 use crate::fetch::target::options::TargetOptions;
 use crate::fetch::target::writable::{self, Replaceable};
 use crate::model::DocumentId;
-use crate::secret::is_in;
+use crate::secret::contains_secret;
 use crate::state::files::{self, FileIdentity};
 use std::ffi::OsStr;
 use std::os::unix::fs::MetadataExt as _;
@@ -126,7 +126,7 @@ impl<'a> Destination<'a> {
     /// A name that holds a secret, which docfetch learned after it gave the name, is replaced by the id.
     pub(crate) async fn name_after(&mut self, safe_name: &str) -> bool {
         match &self.base_name {
-            Some(name) if is_in(name) => {
+            Some(name) if contains_secret(name) => {
                 self.set_name(naming::from_id(self.id, None));
                 return true;
             }

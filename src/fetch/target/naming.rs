@@ -5,7 +5,7 @@
 //! the server sent.
 
 use crate::model::DocumentId;
-use crate::secret::{self, path_opens};
+use crate::secret::{self, has_secret_path};
 use crate::text::is_removed_from_names;
 use percent_encoding::percent_decode_str;
 use url::Url;
@@ -17,11 +17,11 @@ const MAX_EXTENSION_BYTES: usize = 32;
 
 /// Makes `name` a safe name; none when no character is left, or when the name holds a secret.
 pub(crate) fn safe(name: &str) -> Option<String> {
-    if secret::is_in(name) {
+    if secret::contains_secret(name) {
         return None;
     }
     // Removed characters may have split a secret.
-    made_safe(name).filter(|safe| safe == name || !secret::is_in(safe))
+    made_safe(name).filter(|safe| safe == name || !secret::contains_secret(safe))
 }
 
 /// Whether a component of a path is a safe name, apart from blanks and dots at its end, which do no harm.
@@ -69,7 +69,7 @@ pub(super) fn with_suffix(name: &str, suffix: &str) -> String {
 /// The safe name in the last segment of a URL's path, percent-decoded once; none when the path is a secret
 /// that opens the document.
 pub(crate) fn from_url(url: &Url) -> Option<String> {
-    if path_opens(url) {
+    if has_secret_path(url) {
         return None;
     }
     let segment = url.path_segments()?.next_back()?;

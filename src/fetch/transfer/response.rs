@@ -11,7 +11,7 @@ use crate::fetch::transfer::continuation::{Continues, continues, is_whole};
 use crate::fetch::transfer::refusal::{StorageRefusal, refusal_of};
 use crate::http::headers::content_disposition;
 use crate::http::{Http, PresignedUrl, RangeRequest, Reply, headers};
-use crate::secret::{path_opens, register_url};
+use crate::secret::{has_secret_path, register_url};
 use reqwest::header::CONTENT_DISPOSITION;
 use std::ops::Range;
 use std::time::Duration;
@@ -77,7 +77,7 @@ pub(crate) async fn open(
     };
     let tag = tag.unwrap_or_default();
     let (reply, last_url) = follow(http, url, range).await?;
-    let naming_url = if path_opens(&last_url) {
+    let naming_url = if has_secret_path(&last_url) {
         url.expose()
     } else {
         &last_url

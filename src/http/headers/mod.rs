@@ -159,7 +159,9 @@ const MAX_ENTITY_TAG_BYTES: usize = 1024;
 /// holds a secret.
 pub(crate) fn entity_tag(headers: &HeaderMap) -> Option<String> {
     text(headers, header::ETAG)
-        .filter(|tag| !tag.is_empty() && tag.len() <= MAX_ENTITY_TAG_BYTES && !secret::is_in(tag))
+        .filter(|tag| {
+            !tag.is_empty() && tag.len() <= MAX_ENTITY_TAG_BYTES && !secret::contains_secret(tag)
+        })
         .map(str::to_owned)
 }
 
@@ -184,7 +186,7 @@ pub(crate) fn media_type(headers: &HeaderMap) -> Option<String> {
         .split(';')
         .next()?
         .trim();
-    (!essence.is_empty() && !secret::is_in(essence)).then(|| essence.to_ascii_lowercase())
+    (!essence.is_empty() && !secret::contains_secret(essence)).then(|| essence.to_ascii_lowercase())
 }
 
 /// How long the server asks the client to wait (`Retry-After`, RFC 9110 section 10.2.3), at most

@@ -29,7 +29,7 @@
 
 use crate::http::PresignedUrl;
 use crate::model::DocumentId;
-use crate::secret::{Secret, kept};
+use crate::secret::{Secret, stored};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -73,7 +73,7 @@ pub(crate) struct Record {
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct RecordedUrl {
-    #[serde(with = "kept")]
+    #[serde(with = "stored")]
     url: Secret,
     /// The end of its lifetime, by the servers' clock, where that is known.
     expires: Option<Timestamp>,
@@ -238,7 +238,7 @@ pub(crate) fn record_after(
         (Event::Unanswered, State::Attempting) => Some(record.with(State::Doubtful, None)),
         (Event::Answered(url), State::Attempting) => {
             let answer = RecordedUrl {
-                url: Secret::unlisted(url.expose().as_str()),
+                url: Secret::unregistered(url.expose().as_str()),
                 expires: url.expires(),
                 expired: false,
             };

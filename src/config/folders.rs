@@ -1,16 +1,16 @@
-//! Folders of docfetch's own.
+//! The folders where docfetch keeps what later runs need.
 
 use super::variables::{STATE_DIR, paths};
 use crate::error::{Code, Error, Result};
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
-/// Where docfetch remembers between runs: `DOCFETCH_STATE_DIR`, else `docfetch` in
-/// `$XDG_STATE_HOME` or `~/.local/state` (XDG Base Directory Specification); none where neither is
-/// known.
+/// The state folder: `DOCFETCH_STATE_DIR`, else `docfetch` in `$XDG_STATE_HOME`, else `docfetch` in
+/// `~/.local/state` (XDG Base Directory Specification). None where the environment names no home folder.
 ///
 /// # Errors
-/// [`Code::Config`] for a relative `DOCFETCH_STATE_DIR`: each working folder would have a ledger of its own.
+/// [`Code::Config`] for a relative `DOCFETCH_STATE_DIR`, with which every working folder would have its own
+/// ledger.
 pub(crate) fn state() -> Result<Option<PathBuf>> {
     if let Some(folder) = paths(STATE_DIR).map(PathBuf::from) {
         if folder.is_relative() {
@@ -21,7 +21,7 @@ pub(crate) fn state() -> Result<Option<PathBuf>> {
         }
         return Ok(Some(folder));
     }
-    // A relative path there is invalid, says the specification, and to be ignored.
+    // The specification calls relative paths here invalid, and says to ignore them.
     let absolute = |folder: &PathBuf| folder.is_absolute();
     let home = || paths("HOME").map(PathBuf::from).filter(absolute);
     let given = paths("XDG_STATE_HOME").map(PathBuf::from).filter(absolute);
