@@ -8,6 +8,10 @@ use std::ops::Range;
 
 /// Where the bytes of a document go.
 #[derive(Debug)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "a document has one sink, in one place"
+)]
 pub(crate) enum Sink {
     /// Into a file, which docfetch publishes when it is complete.
     Partial(Partial),

@@ -83,23 +83,23 @@ impl Goal {
 
     /// Hashes the file as far as the goal allows, until the goal is final or dropped.
     fn follow(&self, file: &File, mut hasher: Hasher) -> io::Result<Hasher> {
-        let mut hashed = 0;
+        let mut offset = 0;
         let mut buffer = vec![0; READ_BUFFER_BYTES];
         loop {
-            let goal = self.wait_beyond(hashed);
-            if goal.is_dropped || (goal.is_final && hashed >= goal.position) {
+            let goal = self.wait_beyond(offset);
+            if goal.is_dropped || (goal.is_final && offset >= goal.position) {
                 return Ok(hasher);
             }
-            let piece = read_piece(file, hashed..goal.position, &mut buffer)?;
+            let piece = read_piece(file, offset..goal.position, &mut buffer)?;
             hasher.update(piece);
-            hashed += piece.len() as u64;
+            offset += piece.len() as u64;
         }
     }
 
-    /// Waits until the goal is beyond `hashed`, final, or dropped.
-    fn wait_beyond(&self, hashed: u64) -> GoalState {
+    /// Waits until the goal is beyond `offset`, final, or dropped.
+    fn wait_beyond(&self, offset: u64) -> GoalState {
         let must_wait =
-            |goal: &mut GoalState| goal.position <= hashed && !goal.is_final && !goal.is_dropped;
+            |goal: &mut GoalState| goal.position <= offset && !goal.is_final && !goal.is_dropped;
         let goal = self.changed.wait_while(locked(&self.state), must_wait);
         *goal.unwrap_or_else(PoisonError::into_inner)
     }
@@ -111,11 +111,11 @@ impl Goal {
 /// The system's error when the file cannot be read.
 pub(super) fn hash_file(file: &File, hasher: &mut Hasher, length: u64) -> io::Result<()> {
     let mut buffer = vec![0; READ_BUFFER_BYTES];
-    let mut hashed = 0;
-    while hashed < length {
-        let piece = read_piece(file, hashed..length, &mut buffer)?;
+    let mut offset = 0;
+    while offset < length {
+        let piece = read_piece(file, offset..length, &mut buffer)?;
         hasher.update(piece);
-        hashed += piece.len() as u64;
+        offset += piece.len() as u64;
     }
     Ok(())
 }

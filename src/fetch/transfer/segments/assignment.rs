@@ -167,6 +167,10 @@ mod tests {
     const MIB: u64 = 1 << 20;
     const SECOND: Duration = Duration::from_secs(1);
 
+    fn missing(hole: Range<u64>) -> Missing {
+        Missing::new(Vec::from([hole]), false)
+    }
+
     fn never() -> Duration {
         Duration::ZERO
     }
@@ -174,7 +178,7 @@ mod tests {
     #[test]
     fn a_connection_writes_its_own_bytes_and_then_the_missing_ones_behind_them() {
         let now = Instant::now();
-        let mut missing = Missing::new(vec![14..30], false);
+        let mut missing = missing(14..30);
         let mut assignment = Assignment::new(0..20, 4, now);
         let mut piece: &[u8] = b"0123456789";
         assert_eq!(assignment.take(&mut piece), b"0123");
@@ -199,7 +203,7 @@ mod tests {
     #[test]
     fn a_range_that_a_request_reaches_sooner_is_left_to_the_request() {
         let now = Instant::now();
-        let mut missing = Missing::new(vec![14..20], false);
+        let mut missing = missing(14..20);
         let mut assignment = Assignment::new(0..20, 4, now);
         assignment.wrote(4); // 4 bytes per second
         assignment.take_over(&mut missing, || 2 * SECOND, now + SECOND);
