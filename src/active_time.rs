@@ -158,16 +158,16 @@ pub(crate) fn excluded_from_stall<T>(work: impl FnOnce() -> T) -> T {
     done
 }
 
-/// A stall timer: measures how long this thread waits for the network.
+/// Measures how long this thread waits for the network.
 #[derive(Debug)]
-pub(crate) struct Wait {
+pub(crate) struct StallTimer {
     began: Instant,
     blocked_before: Duration,
 }
 
-impl Wait {
+impl StallTimer {
     /// Starts the timer.
-    pub(crate) fn begin() -> Self {
+    pub(crate) fn start() -> Self {
         Self {
             began: now(),
             blocked_before: BLOCKED.get(),
@@ -175,7 +175,7 @@ impl Wait {
     }
 
     /// The active time since the start, without the work that is [`excluded_from_stall`].
-    pub(crate) fn took(&self) -> Duration {
+    pub(crate) fn elapsed(&self) -> Duration {
         let blocked = BLOCKED.get().saturating_sub(self.blocked_before);
         since(self.began).saturating_sub(blocked)
     }
@@ -235,10 +235,10 @@ mod tests {
 
     #[test]
     fn blocking_work_counts_in_no_stall_timer() {
-        let timer = Wait::begin();
+        let timer = StallTimer::start();
         let blocked = Duration::from_millis(300);
         excluded_from_stall(|| std::thread::sleep(blocked));
-        let (counted, elapsed) = (timer.took(), since(timer.began));
+        let (counted, elapsed) = (timer.elapsed(), since(timer.began));
         assert!(
             counted <= elapsed.saturating_sub(Duration::from_millis(240)),
             "{counted:?}"

@@ -4,7 +4,7 @@ use super::connect::IdleConnections;
 use super::failure;
 use super::headers;
 use super::stall::StallWatch;
-use crate::active_time::{self, Wait};
+use crate::active_time::{self, StallTimer};
 use crate::error::{Code, Error, Result};
 use bytes::Bytes;
 use reqwest::header::{self, HeaderMap, HeaderName};
@@ -178,7 +178,7 @@ impl Reply {
         max_wait: Duration,
     ) -> Result<BodyEvent> {
         loop {
-            let waiting = Wait::begin();
+            let waiting = StallTimer::start();
             let left = self.deadline.map_or(Duration::MAX, |deadline| {
                 deadline.at.saturating_duration_since(active_time::now())
             });
@@ -188,7 +188,7 @@ impl Reply {
                 Ok(Ok(Some(bytes))) => bytes.len() as u64,
                 _ => 0,
             };
-            watch.record(waiting.took(), moved);
+            watch.record(waiting.elapsed(), moved);
             match (piece, self.deadline) {
                 (Ok(Ok(None)), _) => {
                     if let Some(Reuse { client, idle }) = self.reuse.take() {
