@@ -1,7 +1,7 @@
-//! Writing manifests: a line of JSON for each document, as `--json` prints them.
+//! Writing a manifest: one line of JSON for each document, as `--json` prints it.
 //!
-//! Lines are appended whole, each by a single write, so that a run that is killed leaves a manifest
-//! that can be read, and processes may share one.
+//! Each line is appended by one write. So a run that is killed leaves a manifest that can be read, and
+//! several processes may append to one manifest.
 
 use crate::error::{Error, Result};
 use crate::fetch::batch::queue::FetchEnd;
@@ -16,17 +16,17 @@ use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// A manifest that lines are appended to.
+/// Appends lines to a manifest.
 #[derive(Debug)]
 pub(crate) struct ManifestAppender {
     path: PathBuf,
     file: File,
-    /// Whether the last line could not be written whole.
-    torn: AtomicBool,
+    /// Whether a line was written in part only.
+    is_torn: AtomicBool,
 }
 
 impl ManifestAppender {
-    /// The manifest that a run was given, if it was given one and is more than a plan.
+    /// Opens the manifest at `path` for a run; none without a path, and in a dry run.
     ///
     /// # Errors
     /// As [`ManifestAppender::append_to`].
@@ -35,10 +35,10 @@ impl ManifestAppender {
         path.map(Self::append_to).transpose()
     }
 
-    /// Opens or makes the manifest at `path`. A last line that a crash tore is ended first.
+    /// Opens or creates the manifest at `path`. If its last line has no end, a line end is appended.
     ///
     /// # Errors
-    /// [`Code::LocalIo`](crate::error::Code::LocalIo), when it cannot be read or written.
+    /// [`Code::LocalIo`](crate::error::Code::LocalIo) when the file cannot be read or written.
     pub(crate) fn append_to(path: &Path) -> Result<Self> {
         let mut options = File::options();
         options.read(true).append(true).create(true);
@@ -49,10 +49,11 @@ impl ManifestAppender {
         )
     }
 
-    /// The same for a file of docfetch's own, which is no link.
+    /// As [`ManifestAppender::append_to`], for a file of docfetch's own.
     ///
     /// # Errors
-    /// As [`ManifestAppender::append_to`]; [`Code::UnsafePartial`](crate::error::Code::UnsafePartial).
+    /// As [`ManifestAppender::append_to`], and
+    /// [`Code::UnsafePartial`](crate::error::Code::UnsafePartial) when it is not a plain file of this user.
     pub(crate) fn own(path: &Path) -> Result<Self> {
         let file = open_own(path, OFlags::CREATE | OFlags::RDWR | OFlags::APPEND)?;
         Self::of(path, file)
@@ -74,11 +75,11 @@ impl ManifestAppender {
         Ok(Self {
             path: path.to_path_buf(),
             file,
-            torn: AtomicBool::new(false),
+            is_torn: AtomicBool::new(false),
         })
     }
 
-    /// Makes everything that was appended last.
+    /// Syncs all lines to disk.
     ///
     /// # Errors
     /// As [`ManifestAppender::append`].
@@ -98,18 +99,18 @@ impl ManifestAppender {
             .and_then(|line| {
                 let mut line = redact_json(&line).into_owned().into_bytes();
                 line.push(b'\n');
-                if self.torn.swap(false, Ordering::Relaxed) {
-                    line.insert(0, b'\n'); // nothing is joined to what a full disk cut off
+                if self.is_torn.swap(false, Ordering::Relaxed) {
+                    line.insert(0, b'\n'); // a full disk cut the line before off
                 }
                 (&self.file).write_all(&line)
             });
         if written.is_err() {
-            self.torn.store(true, Ordering::Relaxed);
+            self.is_torn.store(true, Ordering::Relaxed);
         }
         written.map_err(|error| Error::io("write", &self.path, &error))
     }
 
-    /// Appends the line of a document of `provider` that ended.
+    /// Appends the line of a document of `provider` whose fetch ended.
     ///
     /// # Errors
     /// As [`ManifestAppender::append`].

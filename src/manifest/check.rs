@@ -1,57 +1,58 @@
-//! Whether a file is still what a manifest says of it.
+//! Whether a file is what a manifest says of it.
 
 use crate::error::panics::Panic;
 use crate::error::{Code, Error};
 use crate::fetch::file_digest::sha256_of_file_while;
 use crate::fetch::outcome::{Failure, with_bytes};
-use crate::manifest::read::{ManifestEntry, sha256sum_line};
+use crate::manifest::entry::ManifestEntry;
+use crate::manifest::sha256sum;
 use serde::Serialize;
 use std::fmt;
 use std::fs;
 use std::io;
 use std::path::PathBuf;
 
-/// A file that was looked at.
+/// A file that was checked.
 #[derive(Debug)]
 pub(crate) struct CheckedFile<'a> {
-    /// What the manifest says; its path can be opened from the current folder.
+    /// What the manifest says. The path is relative to the current folder.
     pub entry: &'a ManifestEntry,
-    /// What was found.
-    pub result: Result<MatchingFile, Wrong>,
+    /// What the check found.
+    pub result: Result<MatchingFile, FileMismatch>,
 }
 
-/// A file that is what its entry says.
+/// A file that is what the manifest says.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct MatchingFile {
-    /// Its length in bytes.
+    /// The file's length in bytes.
     pub bytes: u64,
-    /// Its SHA-256 in hexadecimal, where it was computed.
+    /// The file's SHA-256 in hexadecimal; none unless the check computed it.
     pub sha256: Option<String>,
 }
 
-/// What is wrong with a file; shown behind its path.
+/// How a file differs from what the manifest says. Messages show it behind the file's path.
 #[derive(Debug)]
-pub(crate) enum Wrong {
-    /// Nothing has this name.
+pub(crate) enum FileMismatch {
+    /// There is no file.
     Missing,
-    /// A folder, a device, a pipe…
+    /// A folder, a device or a pipe.
     NoPlainFile,
-    /// It has another length, in bytes.
+    /// The file has another length, in bytes.
     Length {
-        /// What it has.
+        /// The file's length.
         found: u64,
-        /// What it must have.
+        /// The length that the manifest says.
         expected: u64,
     },
-    /// It has another SHA-256.
+    /// The file has another SHA-256.
     Digest,
-    /// The system refuses to open or to read it.
+    /// The system does not let docfetch read the file.
     Unreadable(io::Error),
-    /// docfetch made a mistake while it read it.
+    /// docfetch panicked while it read the file.
     Unchecked(Error),
 }
 
-impl fmt::Display for Wrong {
+impl fmt::Display for FileMismatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Missing => f.write_str("is missing"),
@@ -67,13 +68,13 @@ impl fmt::Display for Wrong {
     }
 }
 
-impl From<Panic> for Wrong {
+impl From<Panic> for FileMismatch {
     fn from(panic: Panic) -> Self {
         Self::Unchecked(panic.to_error())
     }
 }
 
-impl From<io::Error> for Wrong {
+impl From<io::Error> for FileMismatch {
     fn from(error: io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Self::Missing,
@@ -82,47 +83,48 @@ impl From<io::Error> for Wrong {
     }
 }
 
-/// Looks at the file of an entry: its length first, then its SHA-256, when the entry has one or
-/// `digest` asks for it. `goes_on` is asked before each read; a check that ends early has no meaning.
+/// Compares a file with its entry: the length, and then the SHA-256, when the entry has one. With
+/// `compute_sha256`, the SHA-256 is computed in any case. Reads through `buffer`, and stops before the next
+/// read once `keep_reading` returns false; the result is then of no use.
 ///
 /// # Errors
-/// What is wrong with the file.
+/// The difference.
 pub(crate) fn check_file(
     entry: &ManifestEntry,
-    digest: bool,
+    compute_sha256: bool,
     buffer: &mut [u8],
-    goes_on: impl Fn() -> bool,
-) -> Result<MatchingFile, Wrong> {
+    keep_reading: impl Fn() -> bool,
+) -> Result<MatchingFile, FileMismatch> {
     let metadata = fs::metadata(&entry.path)?;
     if !metadata.is_file() {
-        return Err(Wrong::NoPlainFile);
+        return Err(FileMismatch::NoPlainFile);
     }
     let bytes = metadata.len();
     if let Some(expected) = entry.bytes.filter(|expected| *expected != bytes) {
         let found = bytes;
-        return Err(Wrong::Length { found, expected });
+        return Err(FileMismatch::Length { found, expected });
     }
-    if !digest && entry.sha256.is_none() {
+    if !compute_sha256 && entry.sha256.is_none() {
         let sha256 = None;
         return Ok(MatchingFile { bytes, sha256 });
     }
-    let sha256 = sha256_of_file_while(&entry.path, buffer, goes_on)?;
+    let sha256 = sha256_of_file_while(&entry.path, buffer, keep_reading)?;
     if entry.sha256.as_ref().is_some_and(|known| *known != sha256) {
-        return Err(Wrong::Digest);
+        return Err(FileMismatch::Digest);
     }
     let sha256 = Some(sha256);
     Ok(MatchingFile { bytes, sha256 })
 }
 
 impl CheckedFile<'_> {
-    /// What is wrong, as an error of the house.
+    /// The difference as an error; none when there is none.
     pub(crate) fn error(&self) -> Option<Error> {
         let wrong = self.result.as_ref().err()?;
         let code = match wrong {
-            Wrong::Missing | Wrong::Length { .. } => Code::LengthMismatch,
-            Wrong::Digest => Code::DigestMismatch,
-            Wrong::NoPlainFile | Wrong::Unreadable(_) => Code::LocalIo,
-            Wrong::Unchecked(_) => Code::Unexpected,
+            FileMismatch::Missing | FileMismatch::Length { .. } => Code::LengthMismatch,
+            FileMismatch::Digest => Code::DigestMismatch,
+            FileMismatch::NoPlainFile | FileMismatch::Unreadable(_) => Code::LocalIo,
+            FileMismatch::Unchecked(_) => Code::Unexpected,
         };
         let error = Error::new(code, format!("{}: {wrong}", self.entry.path.display()));
         Some(match code {
@@ -131,16 +133,16 @@ impl CheckedFile<'_> {
         })
     }
 
-    /// Its line in the form of sha256sum: with the digest that it must have, else with the one that it
-    /// has. None when neither is known.
+    /// The file's line in the form of sha256sum, without its end: with the SHA-256 of the manifest, or else
+    /// that of the file. None when neither is known.
     pub(crate) fn sha256sum(&self) -> Option<Vec<u8>> {
         let found = self.result.as_ref().ok();
         let found = found.and_then(|found| found.sha256.as_ref());
         let sha256 = self.entry.sha256.as_ref().or(found)?;
-        Some(sha256sum_line(sha256, &self.entry.path))
+        Some(sha256sum::line(sha256, &self.entry.path))
     }
 
-    /// As scripts see it; `error` is [`CheckedFile::error`].
+    /// The JSON record. `error` is that of [`CheckedFile::error`].
     pub(crate) fn record<'a>(&'a self, error: Option<&'a Error>) -> CheckRecord<'a> {
         let found = self.result.as_ref().ok();
         CheckRecord {
@@ -212,7 +214,7 @@ impl VerifySummary {
         }
     }
 
-    /// Counts what is wrong, whatever it is: the files are not those of the manifest.
+    /// Counts files or lines that are not as they must be.
     pub(crate) fn add_wrong(&mut self, count: u64) {
         self.failed += count;
         if count > 0 {

@@ -2,8 +2,12 @@
 
 mod append;
 mod check;
+mod entry;
 mod read;
+mod record;
+mod sha256sum;
 
 pub(crate) use append::ManifestAppender;
 pub(crate) use check::{CheckedFile, MatchingFile, VerifySummary, check_file};
-pub(crate) use read::{Manifest, ManifestEntry, ManifestForm, read};
+pub(crate) use entry::ManifestEntry;
+pub(crate) use read::{Manifest, ManifestForm, read};

@@ -1,290 +1,142 @@
-//! Manifests: which files runs left, and what must be in them.
+//! Reading a manifest: which files it names, and what it says of them.
 //!
-//! Two forms are read: the JSON lines of docfetch, and the lines of GNU sha256sum. Nothing here looks at
-//! the files.
+//! A manifest has one of two forms: the JSON lines of docfetch, or the lines of GNU sha256sum. Nothing
+//! here opens the files that it names.
 
-use crate::fetch::outcome::path_of_bytes;
-use serde::Deserialize;
-use serde::de::IgnoredAny;
+use crate::manifest::entry::{ManifestEntry, UnreadableLine};
+use crate::manifest::{record, sha256sum};
 use std::collections::HashMap;
-use std::ffi::OsString;
 use std::io::{self, BufRead, Read as _};
-use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-/// A record that is longer, in bytes, is passed over: it is not read into memory.
-const LONGEST_LINE: usize = 1 << 20;
+/// A longer line is not read into memory, in bytes with its end.
+const MAX_LINE_BYTES: usize = 1 << 20;
 
-/// A file that a manifest tells of.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct ManifestEntry {
-    /// The provider's name.
-    pub provider: Option<String>,
-    /// The document.
-    pub id: Option<String>,
-    /// Where the file is: never empty, and without a NUL.
-    pub path: PathBuf,
-    /// Its file name.
-    pub name: Option<String>,
-    /// Its length in bytes.
-    pub bytes: Option<u64>,
-    /// Its SHA-256, in lower-case hexadecimal.
-    pub sha256: Option<String>,
-}
-
-/// How a manifest is written.
+/// The form of a manifest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ManifestForm {
     /// JSON lines, as docfetch writes them.
     Records,
-    /// As GNU sha256sum writes it.
+    /// Lines as GNU sha256sum writes them.
     Sha256sum,
 }
 
 /// What a manifest says.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Manifest {
-    /// How it is written; none when nothing is in it.
+    /// The form; none when the manifest has no line.
     pub form: Option<ManifestForm>,
-    /// Its files. Of JSON lines, the last one of a path wins, but one without a SHA-256 does not hide an
-    /// earlier one with it. Of sha256sum every line counts, as it does there.
+    /// The files. The last record of a path counts; but a record without a SHA-256 does not replace an
+    /// earlier one with a SHA-256. Of sha256sum, every line counts.
     pub entries: Vec<ManifestEntry>,
-    /// Numbers of the lines that cannot be read, from 1 on.
+    /// The numbers, from 1 on, of the lines that are not of the manifest's form.
     pub unreadable: Vec<usize>,
-    /// Numbers of the lines that a kill cut off: a last one that cannot be read, and a record that ends
-    /// too early, wherever it stands, since later runs append behind it.
+    /// The numbers of the lines that a killed process did not write to their ends: a last line that is not
+    /// of the manifest's form, and incomplete records, since later runs append lines.
     pub torn: Vec<usize>,
-    /// Numbers of the lines that are passed over because no line of docfetch's is that long.
+    /// The numbers of the lines that are longer than any line of docfetch.
     pub too_long: Vec<usize>,
 }
 
-/// Reads a manifest; none when its first line is of neither form.
+/// Reads a manifest. None when its first line is of neither form.
 ///
 /// # Errors
-/// What `input` fails at.
+/// The error of `input`.
 pub(crate) fn read(mut input: impl BufRead) -> io::Result<Option<Manifest>> {
-    let mut manifest = Manifest::default();
-    let mut places = HashMap::new();
-    let mut buffer = Vec::new();
+    let mut reading = Reading::default();
+    let mut line = Vec::new();
     for number in 1.. {
-        buffer.clear();
-        let room = LONGEST_LINE as u64 + 1;
-        if input.by_ref().take(room).read_until(b'\n', &mut buffer)? == 0 {
+        line.clear();
+        let max = MAX_LINE_BYTES as u64 + 1;
+        if input.by_ref().take(max).read_until(b'\n', &mut line)? == 0 {
             break;
         }
-        if buffer.len() > LONGEST_LINE {
-            if !buffer.starts_with(b"{") {
+        if line.len() <= MAX_LINE_BYTES {
+            if reading.add(number, &line).is_err() {
                 return Ok(None);
             }
-            if !buffer.ends_with(b"\n") {
-                input.skip_until(b'\n')?;
-            }
-            manifest.too_long.push(number);
             continue;
         }
-        let ended = buffer.ends_with(b"\n");
-        let line = buffer.strip_suffix(b"\n").unwrap_or(&buffer);
-        let line = line.strip_suffix(b"\r").unwrap_or(line);
-        // sha256sum passes over comments.
-        let comment = line.starts_with(b"#") && manifest.form != Some(ManifestForm::Records);
-        if comment || line.trim_ascii().is_empty() {
-            continue;
-        }
-        let Some(form) = manifest.form.or_else(|| form_of(line)) else {
+        if !line.starts_with(b"{") {
             return Ok(None);
-        };
+        }
+        if !line.ends_with(b"\n") {
+            input.skip_until(b'\n')?;
+        }
+        reading.manifest.too_long.push(number);
+    }
+    let manifest = reading.manifest;
+    let is_unknown = manifest.form.is_none() && !manifest.too_long.is_empty();
+    Ok((!is_unknown).then_some(manifest))
+}
+
+/// A manifest whose lines are being read.
+#[derive(Default)]
+struct Reading {
+    manifest: Manifest,
+    /// For the path of each record, its place among the entries.
+    places: HashMap<PathBuf, usize>,
+}
+
+/// The first line is of neither form.
+struct UnknownForm;
+
+impl Reading {
+    /// Adds the line with this number, with its end.
+    fn add(&mut self, number: usize, line: &[u8]) -> Result<(), UnknownForm> {
+        let manifest = &mut self.manifest;
+        let has_end = line.ends_with(b"\n");
+        let line = line.strip_suffix(b"\n").unwrap_or(line);
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        // sha256sum ignores comments.
+        let is_comment = line.starts_with(b"#") && manifest.form != Some(ManifestForm::Records);
+        if is_comment || line.trim_ascii().is_empty() {
+            return Ok(());
+        }
+        let form = manifest.form.or_else(|| form_of(line)).ok_or(UnknownForm)?;
         manifest.form = Some(form);
-        let read = match form {
-            ManifestForm::Records => record(line),
-            ManifestForm::Sha256sum => sum(line).map(Some),
-        };
-        match read {
-            Ok(None) => {}
-            Ok(Some(entry)) if form == ManifestForm::Records => {
-                keep(entry, &mut manifest.entries, &mut places);
+        match form {
+            ManifestForm::Records => match record::parse(line) {
+                Ok(Some(entry)) => self.keep(entry),
+                Ok(None) => {}
+                Err(UnreadableLine) if has_end && !record::is_torn(line) => {
+                    manifest.unreadable.push(number);
+                }
+                Err(UnreadableLine) => manifest.torn.push(number),
+            },
+            ManifestForm::Sha256sum => match sha256sum::parse(line) {
+                Ok(entry) => manifest.entries.push(entry),
+                Err(UnreadableLine) if has_end => manifest.unreadable.push(number),
+                Err(UnreadableLine) => manifest.torn.push(number),
+            },
+        }
+        Ok(())
+    }
+
+    /// Adds what a record says, or replaces what an earlier record says of the same path.
+    fn keep(&mut self, entry: ManifestEntry) {
+        let entries = &mut self.manifest.entries;
+        // `./a` is the path `a`.
+        let path = entry.path.strip_prefix(".").unwrap_or(&entry.path);
+        let known = self.places.get(path).copied();
+        match known.and_then(|place| entries.get_mut(place)) {
+            Some(earlier) if entry.sha256.is_none() && earlier.sha256.is_some() => {}
+            Some(earlier) => *earlier = entry,
+            None => {
+                self.places.insert(path.to_owned(), entries.len());
+                entries.push(entry);
             }
-            Ok(Some(entry)) => manifest.entries.push(entry),
-            Err(Unreadable) if ended && !(form == ManifestForm::Records && is_cut_off(line)) => {
-                manifest.unreadable.push(number);
-            }
-            Err(Unreadable) => manifest.torn.push(number),
         }
     }
-    let is_none = manifest.form.is_none() && !manifest.too_long.is_empty();
-    Ok((!is_none).then_some(manifest))
 }
 
-/// A line of sha256sum, without its end: `sha256sum -c` finds the same file by it, whatever its name is.
-pub(crate) fn sha256sum_line(sha256: &str, path: &Path) -> Vec<u8> {
-    let name = path.as_os_str().as_bytes();
-    let mut line = Vec::with_capacity(sha256.len() + name.len() + 4);
-    if name
-        .iter()
-        .any(|byte| matches!(byte, b'\\' | b'\n' | b'\r'))
-    {
-        line.push(b'\\');
-    }
-    line.extend_from_slice(sha256.as_bytes());
-    line.extend_from_slice(b"  ");
-    if name == b"-" {
-        line.extend_from_slice(b"./"); // alone it means standard input there
-    }
-    for byte in name {
-        match byte {
-            b'\\' => line.extend_from_slice(b"\\\\"),
-            b'\n' => line.extend_from_slice(b"\\n"),
-            b'\r' => line.extend_from_slice(b"\\r"),
-            byte => line.push(*byte),
-        }
-    }
-    line
-}
-
-/// A line that is not of its manifest's form.
-#[derive(Debug, PartialEq, Eq)]
-struct Unreadable;
-
-/// The form whose first line this can be. A record that a kill cut off is one, too.
+/// The form of a manifest that begins with `line`. An incomplete record is a record.
 fn form_of(line: &[u8]) -> Option<ManifestForm> {
-    if record(line).is_ok() || is_cut_off(line) {
+    if record::parse(line).is_ok() || record::is_torn(line) {
         Some(ManifestForm::Records)
     } else {
-        sum(line).ok().map(|_| ManifestForm::Sha256sum)
+        sha256sum::parse(line).ok().map(|_| ManifestForm::Sha256sum)
     }
-}
-
-/// Whether a line is the beginning of a record.
-fn is_cut_off(line: &[u8]) -> bool {
-    let read = serde_json::from_slice::<IgnoredAny>(line);
-    line.starts_with(b"{") && read.is_err_and(|error| error.is_eof())
-}
-
-/// Takes in what a record says of a path.
-fn keep(
-    entry: ManifestEntry,
-    entries: &mut Vec<ManifestEntry>,
-    places: &mut HashMap<PathBuf, usize>,
-) {
-    // `./a` is `a`.
-    let path = entry.path.strip_prefix(".").unwrap_or(&entry.path);
-    let known = places.get(path).copied();
-    match known.and_then(|place| entries.get_mut(place)) {
-        Some(earlier) if entry.sha256.is_none() && earlier.sha256.is_some() => {}
-        Some(earlier) => *earlier = entry,
-        None => {
-            places.insert(path.to_owned(), entries.len());
-            entries.push(entry);
-        }
-    }
-}
-
-#[derive(Deserialize)]
-struct Kind {
-    #[serde(rename = "type")]
-    kind: String,
-}
-
-#[derive(Deserialize)]
-struct Document {
-    provider: Option<String>,
-    id: Option<String>,
-    status: String,
-    path: Option<PathBuf>,
-    /// Of a path that is no text.
-    path_bytes: Option<String>,
-    name: Option<String>,
-    bytes: Option<u64>,
-    sha256: Option<String>,
-}
-
-/// A line of JSON; none when it tells of no file that must be there.
-fn record(line: &[u8]) -> Result<Option<ManifestEntry>, Unreadable> {
-    if !line.trim_ascii_start().starts_with(b"{") {
-        return Err(Unreadable); // an array would do for serde
-    }
-    let kind: Kind = serde_json::from_slice(line).map_err(|_| Unreadable)?;
-    if kind.kind != "document" {
-        return Ok(None);
-    }
-    let document: Document = serde_json::from_slice(line).map_err(|_| Unreadable)?;
-    if !matches!(document.status.as_str(), "fetched" | "skipped") {
-        return Ok(None);
-    }
-    let bytes = document.path_bytes.as_deref().map(path_of_bytes);
-    let Some(path) = bytes.or(document.path) else {
-        return Ok(None); // it went to standard output
-    };
-    let sha256 = match document.sha256 {
-        Some(text) => Some(digest(text.as_bytes())?),
-        None => None,
-    };
-    Ok(Some(ManifestEntry {
-        provider: document.provider,
-        id: document.id,
-        path: checked(path)?,
-        name: document.name,
-        bytes: document.bytes,
-        sha256,
-    }))
-}
-
-/// A line of sha256sum: `<hex>  name` (text) or `<hex> *name` (binary), with a backslash before it where
-/// characters of the name are escaped.
-fn sum(line: &[u8]) -> Result<ManifestEntry, Unreadable> {
-    let line = line.trim_ascii_start();
-    let (escaped, line) = match line.strip_prefix(b"\\") {
-        Some(rest) => (true, rest),
-        None => (false, line),
-    };
-    let (sha256, rest) = line.split_at_checked(64).ok_or(Unreadable)?;
-    let name = rest
-        .strip_prefix(b"  ")
-        .or_else(|| rest.strip_prefix(b" *"))
-        .ok_or(Unreadable)?;
-    let name = if escaped {
-        unescaped(name)?
-    } else {
-        name.to_vec()
-    };
-    Ok(ManifestEntry {
-        path: checked(OsString::from_vec(name).into())?,
-        sha256: Some(digest(sha256)?),
-        ..ManifestEntry::default()
-    })
-}
-
-fn unescaped(name: &[u8]) -> Result<Vec<u8>, Unreadable> {
-    let mut plain = Vec::with_capacity(name.len());
-    let mut bytes = name.iter();
-    while let Some(byte) = bytes.next() {
-        plain.push(match byte {
-            b'\\' => match bytes.next() {
-                Some(b'\\') => b'\\',
-                Some(b'n') => b'\n',
-                Some(b'r') => b'\r',
-                _ => return Err(Unreadable),
-            },
-            byte => *byte,
-        });
-    }
-    Ok(plain)
-}
-
-/// A path that a file can have.
-fn checked(path: PathBuf) -> Result<PathBuf, Unreadable> {
-    let bytes = path.as_os_str().as_bytes();
-    if bytes.is_empty() || bytes.contains(&0) {
-        return Err(Unreadable);
-    }
-    Ok(path)
-}
-
-fn digest(text: &[u8]) -> Result<String, Unreadable> {
-    if text.len() != 64 || !text.iter().all(u8::is_ascii_hexdigit) {
-        return Err(Unreadable);
-    }
-    let text = String::from_utf8_lossy(text);
-    Ok(text.to_ascii_lowercase())
 }
 
 #[cfg(test)]
@@ -429,9 +281,9 @@ mod tests {
             "# title\nwords\n".to_owned(),
             "docu".to_owned(),
             format!("{A} a\n"),
-            format!("{A}  {}\n", "a".repeat(LONGEST_LINE)),
-            format!("{A}  a\n{}", "\0".repeat(LONGEST_LINE + 1)),
-            format!("{{{}\n", " ".repeat(LONGEST_LINE + 1)),
+            format!("{A}  {}\n", "a".repeat(MAX_LINE_BYTES)),
+            format!("{A}  a\n{}", "\0".repeat(MAX_LINE_BYTES + 1)),
+            format!("{{{}\n", " ".repeat(MAX_LINE_BYTES + 1)),
         ] {
             let found = read(text.as_bytes()).unwrap();
             assert_eq!(found, None, "{}", &text[..text.len().min(80)]);
@@ -440,7 +292,7 @@ mod tests {
 
     #[test]
     fn a_line_that_is_too_long_is_passed_over() {
-        let long = format!("{{{}\n", " ".repeat(LONGEST_LINE + 1));
+        let long = format!("{{{}\n", " ".repeat(MAX_LINE_BYTES + 1));
         let good = line("a", 1, None);
         let found = manifest(&format!("{long}{good}{long}{}{long}", line("b", 1, None)));
         assert_eq!(paths(&found), ["a", "b"]);
@@ -448,31 +300,7 @@ mod tests {
         assert!(found.unreadable.is_empty() && found.torn.is_empty());
     }
 
-    #[test]
-    fn a_file_called_dash_is_not_standard_input() {
-        let line = sha256sum_line(A, Path::new("-"));
-        assert_eq!(line, format!("{A}  ./-").into_bytes());
-    }
-
     proptest! {
-        #[test]
-        fn any_name_survives_a_line_of_sha256sum(
-            name in proptest::collection::vec(
-                prop_oneof![1_u8.., Just(b'\\'), Just(b'\n'), Just(b'\r'), Just(b'n')], 1..40,
-            ),
-        ) {
-            prop_assume!(name != b"-");
-            let path = PathBuf::from(OsString::from_vec(name));
-            let line = sha256sum_line(A, &path);
-            prop_assert!(!line.contains(&b'\n'));
-            for end in [&b""[..], b"\n", b"\r\n"] {
-                let text = [&line[..], end].concat();
-                let found = read(&text[..]).unwrap().unwrap();
-                prop_assert_eq!(&found.entries[0].path, &path);
-                prop_assert_eq!(found.entries.len(), 1);
-            }
-        }
-
         #[test]
         fn no_manifest_is_a_panic(text in proptest::collection::vec(any::<u8>(), 0..200)) {
             let _ = read(&text[..]);

@@ -1,13 +1,13 @@
-//! Where in a mirror a document goes: a template with folders, filled from the row that lists it.
+//! The paths of documents in a mirror: a template with folders, which the rows of the listing fill.
 
 use crate::fetch::target::{Template, naming};
 use crate::model::DocumentId;
 use std::path::PathBuf;
 
-/// What a row says of a document, by field.
-pub(crate) type Values<'a> = &'a dyn Fn(&str) -> String;
+/// Returns what a row says in a field.
+type RowValues<'a> = &'a dyn Fn(&str) -> String;
 
-/// A path below the mirror's folder.
+/// A template for paths below the mirror's folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Layout {
     folders: Vec<Template>,
@@ -15,36 +15,36 @@ pub(crate) struct Layout {
 }
 
 impl Layout {
-    /// Reads a template such as `{company_id}/{name}`; beside the fields of every template it may use
-    /// `fields`.
+    /// Parses a template such as `{company_id}/{name}`. It may have the fields of every template, and those
+    /// in `row_fields`.
     ///
     /// # Errors
-    /// A sentence that says what is wrong with it.
-    pub(crate) fn parse(text: &str, fields: &[&str]) -> Result<Self, String> {
+    /// A sentence that says what is wrong with the text.
+    pub(crate) fn parse(text: &str, row_fields: &[&str]) -> Result<Self, String> {
         let parts = text.split('/').map(|part| match part {
             "" => Err("a folder or the file has no name".to_owned()),
             "." | ".." => Err(format!("{part} is no name")),
-            part => Template::parse_with(part, fields),
+            part => Template::parse_with(part, row_fields),
         });
         let mut folders: Vec<Template> = parts.collect::<Result<_, _>>()?;
         let file = folders.pop().ok_or("it is empty")?;
         Ok(Self { folders, file })
     }
 
-    /// The folder of a document, and how its file is named there. Folders are named after the row's
-    /// `name`; the file may get another one from the storage.
+    /// The folder of the document `id`, relative to the mirror's, and the template of its file name. Folders
+    /// are named after the `name` in the row; the file may be named after a name from the storage.
     pub(crate) fn place(
         &self,
         id: &DocumentId,
         name: Option<&str>,
         provider: &str,
-        values: Values<'_>,
+        values: RowValues<'_>,
     ) -> (PathBuf, Template) {
         let name = name.and_then(naming::safe);
         let name = name.unwrap_or_else(|| naming::from_id(id, None));
         let folders = self.folders.iter().map(|folder| {
             let filled = folder.with(values).fill(id, &name, provider);
-            // A field without a value must not move a document into another folder.
+            // An empty field must not move the document into the folder above.
             filled.unwrap_or_else(|| "_".to_owned())
         });
         (folders.collect(), self.file.with(values))

@@ -1,95 +1,28 @@
-//! A mirror: a folder that holds the documents of a listing, and what is known of them.
+//! The folder of a mirror, while a run brings it up to date.
 //!
-//! `.docfetch/manifest.jsonl` in it has a line for each document that ended there, with paths relative
-//! to the folder; the last one of a document counts. Right before a document gets its name, a line of
-//! type `publishing` is on disk: when the process ends between the two, the next run finds by its digest
-//! what became of it. So every file of the mirror is known, whenever it was killed, and nothing that is
-//! there is fetched again.
+//! `.docfetch/manifest.jsonl` in the folder has a line for each document that was written, with its path
+//! relative to the folder. The last line of a document counts. Right before a document gets its name, a
+//! line of the type `publishing` is synced to disk. If the process ends between the two lines, the next run
+//! finds out by the file's SHA-256 whether the document got its name. So a run that is killed loses no
+//! document, and the next run fetches no document twice.
 
 use crate::error::{Code, Error, Result};
-use crate::fetch::file_digest::sha256_of_file;
-use crate::fetch::outcome::{Outcome, Status};
-use crate::fetch::partial::remove_partial_link;
-use crate::fetch::target::naming;
+use crate::fetch::outcome::Outcome;
 use crate::manifest::ManifestAppender;
-use crate::model::DocumentId;
-use crate::resolve::row::Row;
-use crate::state::blocking;
-use crate::state::files::{fresh, make_folder, open_own, remove, sync_names};
+use crate::mirror::entry::{DocumentVersion, MirrorEntry, Presence};
+use crate::mirror::index::{DocumentKey, MirrorIndex, OWN_FOLDER, PUBLISHING};
+use crate::state::files::{make_folder, sync_names};
 use crate::state::lock::Lock;
-use rustix::fs::OFlags;
-use serde::{Deserialize, Serialize};
-use std::collections::{HashMap, HashSet};
-use std::fs::File;
-use std::io::{self, BufRead as _, BufReader, BufWriter, Read as _, Write as _};
-use std::path::{Component, Path, PathBuf};
+use serde::Serialize;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// The folder below a mirror's that is docfetch's.
-const OWN: &str = ".docfetch";
-const MANIFEST: &str = "manifest.jsonl";
-/// A manifest is written anew once it has so many lines more than twice the documents.
-const SURPLUS: usize = 200;
-
-/// What tells one version of a document from another, as its row says.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct DocumentVersion {
-    /// When it was changed.
-    #[serde(default)]
-    pub modified: Option<String>,
-    /// Its length in bytes, where rows have it.
-    #[serde(default)]
-    pub size: Option<u64>,
-}
-
-impl DocumentVersion {
-    /// A text that other versions do not have.
-    pub(crate) fn identity(&self) -> String {
-        let modified = self.modified.as_deref().unwrap_or_default();
-        format!("{modified}\n{}", self.size.unwrap_or_default())
-    }
-
-    /// The version that a row lists.
-    pub(crate) fn of(row: &Row) -> Self {
-        Self {
-            modified: row.modified.clone(),
-            size: row.size,
-        }
-    }
-}
-
-/// A document of the mirror.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct MirrorEntry {
-    /// Where it is, relative to the mirror's folder.
-    pub path: PathBuf,
-    /// Its length.
-    pub bytes: u64,
-    /// Its SHA-256 in hexadecimal; none of a file that was taken for the document by its length.
-    pub sha256: Option<String>,
-    /// Which version it is.
-    pub version: DocumentVersion,
-}
-
-/// A line of the manifest, as far as it is read back.
-#[derive(Deserialize)]
-struct Line {
-    r#type: String,
-    provider: Option<String>,
-    id: Option<String>,
-    #[serde(default)]
-    resource: Option<String>,
-    status: Option<String>,
-    path: Option<PathBuf>,
-    bytes: Option<u64>,
-    sha256: Option<String>,
-    #[serde(flatten)]
-    version: DocumentVersion,
-}
+/// The manifest's name in docfetch's own folder.
+const MANIFEST_NAME: &str = "manifest.jsonl";
 
 /// A line of the manifest, as it is written.
 #[derive(Serialize)]
-struct Written<'a> {
+struct MirrorLine<'a> {
     #[serde(flatten)]
     outcome: &'a Outcome,
     resource: &'a str,
@@ -97,125 +30,96 @@ struct Written<'a> {
     version: &'a DocumentVersion,
 }
 
-/// Provider, kind of resource, id.
-type Key = (String, String, String);
-
-/// What the manifest says.
-#[derive(Debug, Default)]
-struct Known {
-    entries: HashMap<Key, (MirrorEntry, usize)>,
-    /// About to be published when the process ended.
-    pending: HashMap<Key, MirrorEntry>,
-    lines: usize,
-    /// How many entries are not believed for their paths, and the first of these.
-    unsafe_paths: (usize, Option<PathBuf>),
-}
-
-/// A mirror that is being brought up to date.
+/// A mirror that a run brings up to date. One process at a time holds it.
 #[derive(Debug)]
 pub(crate) struct Mirror {
     folder: PathBuf,
     resource: &'static str,
-    entries: HashMap<Key, (MirrorEntry, usize)>,
+    index: MirrorIndex,
     /// None in a dry run.
     manifest: Option<ManifestAppender>,
     _lock: Option<Lock>,
 }
 
 impl Mirror {
-    /// Opens the mirror in `folder`, for documents of the kind `resource`; waits up to `patience` for
-    /// another process that works on it. A dry run (`look` only) touches nothing.
+    /// Opens the mirror in `folder`, for documents of the kind `resource`, and locks it. Waits up to
+    /// `patience` while another process holds the lock. A dry run neither locks nor writes.
     ///
     /// # Errors
-    /// [`Code::Busy`], and what keeps its manifest from being read or written.
+    /// [`Code::Busy`] when another process holds the lock for longer than `patience`;
+    /// [`Code::UnsafePartial`] when docfetch's own folder or the manifest is a link or another user's;
+    /// [`Code::LocalIo`], [`Code::DiskFull`] when the manifest cannot be read or written.
     pub(crate) async fn open(
         folder: &Path,
         resource: &'static str,
         patience: Duration,
-        look: bool,
+        dry_run: bool,
     ) -> Result<Self> {
-        let own = folder.join(OWN);
-        let path = own.join(MANIFEST);
-        let mut held = None;
-        if own.is_symlink() {
-            let what = format!("refused to use {}", own.display());
-            return Err(Error::new(Code::UnsafePartial, what)
-                .with_cause("it is a symbolic link")
-                .with_hint("remove it, or mirror into another folder"));
+        let own_folder = folder.join(OWN_FOLDER);
+        if own_folder.is_symlink() {
+            return Err(is_a_link(&own_folder));
         }
-        if !look {
-            make_folder(&own, 0o777)?;
-            let what = "mirroring into this folder";
-            held = Some(Lock::take(own.join("lock"), patience, what).await?);
+        let mut lock = None;
+        if !dry_run {
+            make_folder(&own_folder, 0o777)?;
+            let activity = "mirroring into this folder";
+            lock = Some(Lock::take(own_folder.join("lock"), patience, activity).await?);
         }
-        let mut known = Known::read(&path)?;
-        let settled = known.settle(folder).await;
+        let path = own_folder.join(MANIFEST_NAME);
+        let mut index = MirrorIndex::read(&path)?;
+        let missing_lines = index.settle_pending(folder).await;
         let mut manifest = None;
-        if !look {
+        if !dry_run {
             let appender = ManifestAppender::own(&path)?;
-            for line in settled {
+            for line in missing_lines {
                 appender.append(&line)?;
             }
-            known.compact(&path)?;
-            manifest = Some(ManifestAppender::own(&path)?); // it may be another file by now
-            sync_names(&own)?;
+            index.compact(&path)?;
+            manifest = Some(ManifestAppender::own(&path)?); // compacting may have replaced the file
+            sync_names(&own_folder)?;
         }
         Ok(Self {
             folder: folder.to_path_buf(),
             resource,
-            entries: known.entries,
+            index,
             manifest,
-            _lock: held,
+            _lock: lock,
         })
     }
 
-    /// The folder.
+    /// The mirror's folder.
     pub(crate) fn folder(&self) -> &Path {
         &self.folder
     }
 
-    /// What is known of a document.
+    /// What the manifest says of the document `id` of `provider`.
     pub(crate) fn entry(&self, provider: &str, id: &str) -> Option<&MirrorEntry> {
-        let key = (provider.to_owned(), self.resource.to_owned(), id.to_owned());
-        self.entries.get(&key).map(|(entry, _)| entry)
+        self.index.get(&DocumentKey {
+            provider: provider.to_owned(),
+            resource: self.resource.to_owned(),
+            id: id.to_owned(),
+        })
     }
 
-    /// Every path of the mirror, with the id of its document; of a document of another provider or kind
-    /// with more than that.
+    /// The path of every document, with a text that tells the document apart: the id, or for a document
+    /// that is not of this `provider` and this mirror's kind of resource, all three.
     pub(crate) fn claimed(&self, provider: &str) -> impl Iterator<Item = (PathBuf, String)> {
-        self.entries.iter().map(move |(key, (entry, _))| {
-            let (of, resource, id) = key;
-            let own = of == provider && resource == self.resource;
-            let id = if own {
-                id.clone()
+        self.index.iter().map(move |(key, entry)| {
+            let id = if key.provider == provider && key.resource == self.resource {
+                key.id.clone()
             } else {
-                format!("{of}\n{resource}\n{id}")
+                format!("{}\n{}\n{}", key.provider, key.resource, key.id)
             };
             (self.folder.join(&entry.path), id)
         })
     }
 
-    /// Whether a document is there as it was written: its length, and its digest where `digest` is
-    /// wanted.
-    pub(crate) fn holds(&self, entry: &MirrorEntry, digest: bool) -> Presence {
-        let path = self.folder.join(&entry.path);
-        if std::fs::symlink_metadata(&path).is_err() {
-            return Presence::Missing;
-        }
-        let right = if digest {
-            entry.is_at(&path)
-        } else {
-            has_length(&path, entry.bytes)
-        };
-        if right {
-            Presence::Right
-        } else {
-            Presence::Wrong
-        }
+    /// What became of a document's file: compares its length, and with `compare_sha256` its content.
+    pub(crate) fn holds(&self, entry: &MirrorEntry, compare_sha256: bool) -> Presence {
+        entry.presence(&self.folder.join(&entry.path), compare_sha256)
     }
 
-    /// Whether a document's file is in the mirror itself, and not behind a link in it, which may lead to
-    /// anything.
+    /// Whether a document's file is in the mirror's folder itself. A link to a folder may lead elsewhere.
     pub(crate) fn is_direct(&self, entry: &MirrorEntry) -> bool {
         let above = entry.path.ancestors().skip(1);
         above
@@ -224,25 +128,25 @@ impl Mirror {
             .all(|folder| !folder.is_symlink())
     }
 
-    /// Notes a document that is about to get its name; that lasts.
+    /// Appends the line of a document that is about to get its name, and syncs the manifest.
     ///
     /// # Errors
-    /// What keeps the line from being written.
+    /// [`Code::LocalIo`], [`Code::DiskFull`].
     pub(crate) fn publishing(&self, outcome: &Outcome, version: &DocumentVersion) -> Result<()> {
         let Some(manifest) = &self.manifest else {
             return Ok(());
         };
         let mut line = serde_json::to_value(self.line(&self.relative(outcome), version))
             .map_err(|error| Error::io("write", &self.folder, &error.into()))?;
-        line["type"] = "publishing".into();
+        line["type"] = PUBLISHING.into();
         manifest.append(&line)?;
         manifest.sync()
     }
 
-    /// Notes a document that ended here.
+    /// Appends the line of a document that is in the mirror now.
     ///
     /// # Errors
-    /// What keeps the line from being written.
+    /// [`Code::LocalIo`], [`Code::DiskFull`].
     pub(crate) fn note(&self, outcome: &Outcome, version: &DocumentVersion) -> Result<()> {
         match &self.manifest {
             Some(manifest) => manifest.append(&self.line(&self.relative(outcome), version)),
@@ -250,19 +154,20 @@ impl Mirror {
         }
     }
 
-    /// What is appended for documents that failed.
+    /// The manifest, for lines of documents that failed; none in a dry run.
     pub(crate) fn manifest(&self) -> Option<&ManifestAppender> {
         self.manifest.as_ref()
     }
 
-    fn line<'a>(&self, outcome: &'a Outcome, version: &'a DocumentVersion) -> Written<'a> {
-        Written {
+    fn line<'a>(&self, outcome: &'a Outcome, version: &'a DocumentVersion) -> MirrorLine<'a> {
+        MirrorLine {
             outcome,
             resource: self.resource,
             version,
         }
     }
 
+    /// The outcome with its path relative to the mirror's folder.
     fn relative(&self, outcome: &Outcome) -> Outcome {
         let path = outcome.path.as_deref();
         let path = path.map(|path| {
@@ -277,206 +182,11 @@ impl Mirror {
     }
 }
 
-/// How a document of the mirror is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Presence {
-    /// As it was written.
-    Right,
-    /// Changed since.
-    Wrong,
-    /// Not there.
-    Missing,
-}
-
-impl Known {
-    fn read(path: &Path) -> Result<Self> {
-        let mut known = Self::default();
-        if std::fs::symlink_metadata(path).is_err() {
-            return Ok(known);
-        }
-        let mut unreadable = 0;
-        let mut lines = lines(path)?;
-        while let Some(line) = lines.next(path)? {
-            known.lines += 1;
-            if !line.is_empty() && known.claim(&line).is_none() {
-                unreadable += 1;
-            }
-        }
-        if unreadable > 0 {
-            log::warn!("{unreadable} lines of {} cannot be read", path.display());
-        }
-        if let (count, Some(first)) = &known.unsafe_paths {
-            log::warn!(
-                "{count} lines of {} are ignored: docfetch makes no such path as {}",
-                path.display(),
-                first.display()
-            );
-        }
-        Ok(known)
-    }
-
-    /// Takes in a line; none when it cannot be one.
-    fn claim(&mut self, line: &[u8]) -> Option<()> {
-        let line: Line = serde_json::from_slice(line).ok()?;
-        let (Some(provider), Some(id)) = (line.provider, line.id) else {
-            return Some(());
-        };
-        let key = (provider, line.resource.unwrap_or_default(), id);
-        let there = matches!(line.status.as_deref(), Some("fetched" | "skipped"));
-        let (Some(path), Some(bytes), true) = (line.path, line.bytes, there) else {
-            return Some(());
-        };
-        // Whoever made the manifest: nothing is touched because of it that docfetch would not have made.
-        if !is_inside(&path) {
-            return None;
-        }
-        if !is_safe(&path) {
-            self.unsafe_paths.0 += 1;
-            self.unsafe_paths.1.get_or_insert(path);
-            return Some(());
-        }
-        let entry = MirrorEntry {
-            path,
-            bytes,
-            sha256: line.sha256,
-            version: line.version,
-        };
-        if line.r#type == "publishing" {
-            self.pending.insert(key, entry);
-        } else {
-            self.pending.remove(&key);
-            self.entries.insert(key, (entry, self.lines));
-        }
-        Some(())
-    }
-
-    /// Finds out which documents got their names before the process that gave them ended; returns the
-    /// lines that are missing.
-    async fn settle(&mut self, folder: &Path) -> Vec<serde_json::Value> {
-        let mut missing = Vec::new();
-        for (key, entry) in std::mem::take(&mut self.pending) {
-            let (path, sought) = (folder.join(&entry.path), entry.clone());
-            let looking = blocking::run(move || {
-                let is_there = sought.is_at(&path);
-                if is_there && let Err(error) = remove_partial_link(&path) {
-                    log::warn!("a stale partial stays: {}", error.message());
-                }
-                is_there
-            });
-            if !looking.await {
-                continue;
-            }
-            let (provider, resource, id) = &key;
-            missing.push(serde_json::json!({
-                "type": "document", "provider": provider, "id": id, "status": "fetched",
-                "path": entry.path, "bytes": entry.bytes, "sha256": entry.sha256,
-                "resource": resource, "modified": entry.version.modified, "size": entry.version.size,
-            }));
-            self.lines += 1;
-            self.entries.insert(key, (entry, self.lines));
-        }
-        missing
-    }
-
-    /// Writes the manifest anew without the lines that count no more, once there are many.
-    fn compact(&mut self, path: &Path) -> Result<()> {
-        if self.lines <= 2 * self.entries.len() + SURPLUS {
-            return Ok(());
-        }
-        let keep: HashSet<usize> = self.entries.values().map(|(_, line)| *line).collect();
-        let fresh = fresh(path);
-        remove(&fresh)?;
-        let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDWR;
-        let mut written = BufWriter::new(open_own(&fresh, flags)?);
-        let mut lines = lines(path)?;
-        let mut number = 0;
-        let failed = |error: io::Error| Error::io("write", &fresh, &error);
-        while let Some(mut line) = lines.next(path)? {
-            number += 1;
-            if keep.contains(&number) {
-                line.push(b'\n');
-                written.write_all(&line).map_err(failed)?;
-            }
-        }
-        let file = written.into_inner().map_err(|error| failed(error.into()))?;
-        std::fs::metadata(path)
-            .and_then(|old| file.set_permissions(old.permissions()))
-            .and_then(|()| file.sync_all())
-            .and_then(|()| std::fs::rename(&fresh, path))
-            .map_err(failed)
-    }
-}
-
-/// A record of a manifest that is longer, in bytes, is passed over: it is not read into memory.
-const LONGEST: u64 = 1 << 20;
-
-/// The lines of a manifest.
-struct Lines(BufReader<File>);
-
-/// The lines of the manifest at `path`, which is a plain file of this user's and no link.
-fn lines(path: &Path) -> Result<Lines> {
-    Ok(Lines(BufReader::new(open_own(path, OFlags::RDONLY)?)))
-}
-
-impl Lines {
-    fn next(&mut self, path: &Path) -> Result<Option<Vec<u8>>> {
-        let mut line = Vec::new();
-        let read = self.0.by_ref().take(LONGEST).read_until(b'\n', &mut line);
-        let read = read.map_err(|error| Error::io("read", path, &error))?;
-        if read as u64 == LONGEST && !line.ends_with(b"\n") {
-            if !line.starts_with(b"{") {
-                let what = format!("cannot read {}", path.display());
-                return Err(Error::new(Code::LocalIo, what)
-                    .with_cause("a line has more than a million characters")
-                    .with_hint("move it away, if it is no manifest of docfetch"));
-            }
-            let skipped = self.0.skip_until(b'\n');
-            skipped.map_err(|error| Error::io("read", path, &error))?;
-            line = b"too long".to_vec(); // it cannot be read, and counts as such
-        }
-        if line.last() == Some(&b'\n') {
-            line.pop();
-        }
-        Ok((read > 0).then_some(line))
-    }
-}
-
-fn has_length(path: &Path, bytes: u64) -> bool {
-    std::fs::metadata(path).is_ok_and(|found| found.is_file() && found.len() == bytes)
-}
-
-/// Whether a path stays below the folder that it is relative to, and is none of docfetch's own.
-fn is_inside(path: &Path) -> bool {
-    let mut parts = path.components().peekable();
-    parts.peek().is_some_and(|first| first.as_os_str() != OWN)
-        && parts.all(|part| matches!(part, Component::Normal(_)))
-}
-
-/// Whether each part of a path is a safe name.
-fn is_safe(path: &Path) -> bool {
-    let mut parts = path.iter();
-    parts.all(|part| part.to_str().is_some_and(naming::is_safe))
-}
-
-impl MirrorEntry {
-    /// Whether the document is in the file at `path`, as far as its length and its digest tell.
-    fn is_at(&self, path: &Path) -> bool {
-        let wanted = self.sha256.as_deref();
-        has_length(path, self.bytes)
-            && wanted.is_none_or(|wanted| sha256_of_file(path).is_ok_and(|found| found == wanted))
-    }
-
-    /// The outcome of a document that is there already.
-    pub(crate) fn skipped(&self, provider: &'static str, id: DocumentId, folder: &Path) -> Outcome {
-        let name = self.path.file_name();
-        Outcome {
-            path: Some(folder.join(&self.path)),
-            name: name.map(|name| name.to_string_lossy().into_owned()),
-            bytes: Some(self.bytes),
-            sha256: self.sha256.clone(),
-            ..Outcome::new(provider, id, Status::Skipped)
-        }
-    }
+fn is_a_link(folder: &Path) -> Error {
+    let what = format!("refused to use {}", folder.display());
+    Error::new(Code::UnsafePartial, what)
+        .with_cause("it is a symbolic link")
+        .with_hint("remove it, or mirror into another folder")
 }
 
 #[cfg(test)]
@@ -500,8 +210,8 @@ mod tests {
     }
 
     fn written(folder: &Path, lines: &[String]) {
-        std::fs::create_dir_all(folder.join(OWN)).unwrap();
-        std::fs::write(folder.join(OWN).join(MANIFEST), lines.concat()).unwrap();
+        std::fs::create_dir_all(folder.join(OWN_FOLDER)).unwrap();
+        std::fs::write(folder.join(OWN_FOLDER).join(MANIFEST_NAME), lines.concat()).unwrap();
     }
 
     #[tokio::test]
@@ -590,7 +300,8 @@ mod tests {
             assert_eq!(modified.as_deref(), Some("299"));
             assert!(mirror.entry("sm", "2").is_some());
         }
-        let text = std::fs::read_to_string(folder.path().join(OWN).join(MANIFEST)).unwrap();
+        let text =
+            std::fs::read_to_string(folder.path().join(OWN_FOLDER).join(MANIFEST_NAME)).unwrap();
         assert_eq!(text.lines().count(), 2);
     }
 }
