@@ -26,7 +26,7 @@ pub(crate) struct ManifestAppender {
 }
 
 impl ManifestAppender {
-    /// Opens the manifest at `path` for a run; none without a path, and in a dry run.
+    /// Opens the manifest at `path` for a run. `None` without a path, and in a dry run.
     ///
     /// # Errors
     /// As [`ManifestAppender::append_to`].

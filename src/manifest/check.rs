@@ -26,14 +26,14 @@ pub(crate) struct CheckedFile<'a> {
 pub(crate) struct MatchingFile {
     /// The file's length in bytes.
     pub bytes: u64,
-    /// The file's SHA-256 in hexadecimal; none unless the check computed it.
+    /// The file's SHA-256 in hexadecimal, if the check computed it.
     pub sha256: Option<String>,
 }
 
 /// How a file differs from what the manifest says. Messages show it behind the file's path.
 #[derive(Debug)]
 pub(crate) enum FileMismatch {
-    /// There is no file.
+    /// The file does not exist.
     Missing,
     /// A folder, a device or a pipe.
     NoPlainFile,
@@ -117,7 +117,7 @@ pub(crate) fn check_file(
 }
 
 impl CheckedFile<'_> {
-    /// The difference as an error; none when there is none.
+    /// The difference as an error, if the file differs.
     pub(crate) fn error(&self) -> Option<Error> {
         let wrong = self.result.as_ref().err()?;
         let code = match wrong {
@@ -134,7 +134,7 @@ impl CheckedFile<'_> {
     }
 
     /// The file's line in the form of sha256sum, without its end: with the SHA-256 of the manifest, or else
-    /// that of the file. None when neither is known.
+    /// that of the file. `None` if neither is known.
     pub(crate) fn sha256sum(&self) -> Option<Vec<u8>> {
         let found = self.result.as_ref().ok();
         let found = found.and_then(|found| found.sha256.as_ref());

@@ -24,7 +24,7 @@ pub(crate) enum ManifestForm {
 /// What a manifest says.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Manifest {
-    /// The form; none when the manifest has no line.
+    /// The form. `None` if the manifest has no line.
     pub form: Option<ManifestForm>,
     /// The files. The last record of a path counts; but a record without a SHA-256 does not replace an
     /// earlier one with a SHA-256. Of sha256sum, every line counts.
@@ -38,7 +38,7 @@ pub(crate) struct Manifest {
     pub too_long: Vec<usize>,
 }
 
-/// Reads a manifest. None when its first line is of neither form.
+/// Reads a manifest. `None` if its first line is of neither form.
 ///
 /// # Errors
 /// The error of `input`.

@@ -26,7 +26,7 @@ struct DocumentRecord {
     sha256: Option<String>,
 }
 
-/// Parses a record. None when the record names no file that a run wrote or found.
+/// Parses a record. `None` if the record names no file that a run wrote or found.
 ///
 /// # Errors
 /// The line is no record.

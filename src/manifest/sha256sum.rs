@@ -12,7 +12,7 @@ const DIGEST_CHARACTERS: usize = 64;
 /// at the beginning says that characters of the name are escaped.
 ///
 /// # Errors
-/// The line is none of sha256sum.
+/// The line does not have the form of sha256sum.
 pub(super) fn parse(line: &[u8]) -> Result<ManifestEntry, UnreadableLine> {
     let line = line.trim_ascii_start();
     let (is_escaped, line) = match line.strip_prefix(b"\\") {

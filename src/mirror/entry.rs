@@ -13,7 +13,7 @@ pub(crate) struct DocumentVersion {
     /// When the document was changed last, as the provider writes times.
     #[serde(default)]
     pub modified: Option<String>,
-    /// The length in bytes; none where rows have no length.
+    /// The length in bytes, if rows have one.
     #[serde(default)]
     pub size: Option<u64>,
 }
@@ -41,8 +41,8 @@ pub(crate) struct MirrorEntry {
     pub path: PathBuf,
     /// The file's length in bytes.
     pub bytes: u64,
-    /// The file's SHA-256 in hexadecimal; none when an existing file counts as the document because of
-    /// its length.
+    /// The file's SHA-256 in hexadecimal. `None` if an existing file counts as the document because of its
+    /// length.
     pub sha256: Option<String>,
     /// The version that the file is.
     pub version: DocumentVersion,
@@ -55,7 +55,7 @@ pub(crate) enum Presence {
     Right,
     /// The file was changed.
     Wrong,
-    /// No file is there.
+    /// The file does not exist.
     Missing,
 }
 

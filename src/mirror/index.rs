@@ -48,7 +48,7 @@ pub(super) struct MirrorIndex {
     /// Documents whose last line says that their publication was about to begin.
     pending: HashMap<DocumentKey, MirrorEntry>,
     line_count: usize,
-    /// The paths that are ignored, because docfetch makes no such paths.
+    /// The paths that are ignored, because docfetch never makes such paths.
     unsafe_paths: UnsafePaths,
 }
 
@@ -78,7 +78,7 @@ struct ManifestLine {
 struct NotAManifestLine;
 
 impl MirrorIndex {
-    /// Reads the manifest at `path`; an empty index when there is none.
+    /// Reads the manifest at `path`. Returns an empty index if the file does not exist.
     ///
     /// # Errors
     /// [`Code::LocalIo`] when the manifest cannot be read, or is not a manifest of docfetch;
@@ -168,8 +168,8 @@ impl MirrorIndex {
         self.entries.insert(key, IndexedEntry { entry, line });
     }
 
-    /// Finds out by their digests which of the pending documents got their names in `folder`. Returns the
-    /// lines that the manifest lacks for these.
+    /// Finds out by their SHA-256 which of the pending documents got their names in `folder`. Returns the
+    /// lines that the manifest lacks for them.
     pub(super) async fn settle_pending(&mut self, folder: &Path) -> Vec<serde_json::Value> {
         let mut missing_lines = Vec::new();
         for (key, entry) in std::mem::take(&mut self.pending) {
@@ -241,7 +241,7 @@ impl<'a> LineReader<'a> {
         Ok(Self { path, file })
     }
 
-    /// The next line without its end; none at the end of the manifest. A line that is too long comes as a
+    /// The next line without its end. `None` at the end of the manifest. A line that is too long comes as a
     /// text that is no line of a manifest.
     fn next(&mut self) -> Result<Option<Vec<u8>>> {
         let failed = |error: io::Error| Error::io("read", self.path, &error);

@@ -36,7 +36,7 @@ pub(crate) struct Mirror {
     folder: PathBuf,
     resource: &'static str,
     index: MirrorIndex,
-    /// None in a dry run.
+    /// `None` in a dry run.
     manifest: Option<ManifestAppender>,
     _lock: Option<Lock>,
 }
@@ -154,7 +154,7 @@ impl Mirror {
         }
     }
 
-    /// The manifest, for lines of documents that failed; none in a dry run.
+    /// The manifest, for lines of documents that failed. `None` in a dry run.
     pub(crate) fn manifest(&self) -> Option<&ManifestAppender> {
         self.manifest.as_ref()
     }

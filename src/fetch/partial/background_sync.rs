@@ -59,7 +59,7 @@ impl BackgroundSync {
         self.result = Some(result);
     }
 
-    /// The result of the sync that was under way; none while it runs, and when there is none.
+    /// The result of a sync that has ended. `None` while it runs, or if no sync was begun.
     pub(super) fn poll(&mut self) -> Option<io::Result<()>> {
         let result = match self.result.as_ref()?.try_recv() {
             Err(TryRecvError::Empty) => return None,
@@ -70,7 +70,7 @@ impl BackgroundSync {
         Some(result)
     }
 
-    /// Waits for the sync that is under way, and returns its result; none when there is none.
+    /// Waits for the sync that is under way, and returns its result. `None` if no sync is under way.
     pub(super) fn wait(&mut self) -> Option<io::Result<()>> {
         let result = self.result.take()?;
         Some(result.recv().unwrap_or_else(|_| Err(no_result())))

@@ -1,4 +1,4 @@
-//! Which bytes of a document a partial holds, and which of these are synced to disk.
+//! Which bytes of a document a partial holds, and which of them are synced to disk.
 //!
 //! An extent is a run of bytes without a gap. Segments of a transfer fill several extents at the same
 //! time. CRCs cover every byte of an extent, in blocks, so that a later run can tell whether the file
@@ -184,9 +184,8 @@ impl Extent {
 }
 
 impl Extents {
-    /// The extents that `notes` describe, without the blocks that are not in the file. `read_crc` returns
-    /// the CRC of a range of the file, and none unless the CRC is the given one; of a range without a
-    /// given CRC it returns the CRC.
+    /// The extents that `notes` describe, without the blocks that the file no longer holds. `read_crc` reads
+    /// a range of the file and returns its CRC, or `None` if another CRC is expected.
     pub(super) fn restore(
         notes: Vec<ExtentNote>,
         mut read_crc: impl FnMut(Range<u64>, Option<&str>) -> Option<Digest>,
@@ -268,7 +267,7 @@ impl Extents {
     }
 
     /// Adds bytes that were written at `offset`, where a hole begins or is. The bytes may reach into the
-    /// extents behind the hole: these are removed, because the file no longer holds their bytes.
+    /// extents behind the hole. Such extents are removed, because the file no longer holds their bytes.
     pub(super) fn add(&mut self, offset: u64, bytes: &[u8]) {
         if bytes.is_empty() {
             return;

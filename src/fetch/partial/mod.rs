@@ -4,7 +4,7 @@
 //! arrived. The file has the permissions 0600, and one process at a time holds its lock. The sidecar,
 //! `.docfetch-<hash>.json` in the same folder, says which representation the bytes belong to (entity tag,
 //! length), and which bytes the file holds, with CRCs. A later run resumes there. It uses only bytes that
-//! still have these CRCs, so that neither a kill nor a power failure spoils a document. A sidecar never
+//! still have their CRCs, so that neither a kill nor a power failure spoils a document. A sidecar never
 //! holds a URL.
 //!
 //! docfetch follows no link at either name, and refuses anything but a plain file of this user.

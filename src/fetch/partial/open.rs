@@ -116,7 +116,7 @@ impl Partial {
     }
 
     /// Whether a file exists at the path of the partial `name` in `folder`, of its sidecar, or of a
-    /// temporary file of these.
+    /// temporary file of the sidecar.
     pub(crate) fn exists(folder: &Path, name: &str) -> bool {
         let path = partial_path(folder, name);
         let sidecar = path.with_extension("json");

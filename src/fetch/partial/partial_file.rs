@@ -19,7 +19,7 @@ use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// How many bytes of the partial are given up for the sidecar where the disk is full.
+/// How many bytes of the partial docfetch removes to make space for the sidecar on a full disk.
 const SIDECAR_RESERVE_BYTES: u64 = 64 << 10;
 
 /// A document whose bytes have not all arrived, or that has no name yet. One process holds it.
@@ -87,7 +87,7 @@ impl Partial {
         is_in_memory(&self.file)
     }
 
-    /// Which file the partial is, and stays after it is renamed; none when the system does not tell.
+    /// The identity of the partial's file, which a rename does not change. `None` if the system does not tell.
     pub(crate) fn identity(&self) -> Option<FileIdentity> {
         let metadata = self.file.metadata().ok()?;
         Some(FileIdentity::of(&metadata))
@@ -185,7 +185,7 @@ impl Partial {
         if !matches!(&written, Err(error) if error.code() == Code::DiskFull) {
             return written;
         }
-        // The partial fills the disk: a little of it makes room for the sidecar.
+        // The partial fills the disk: its last bytes make space for the sidecar.
         let length = self.extents.end().saturating_sub(SIDECAR_RESERVE_BYTES);
         let file = &self.file;
         let truncated = self.extents.truncate(length, |range| crc_of(file, range));

@@ -2,9 +2,9 @@
 //!
 //! Where a file system cannot rename without replacing a file, docfetch publishes by a hard link: the
 //! partial gets the target's name as a second name, and then loses its own. A process that is killed in
-//! between leaves one file with both names. So a note of the target is on disk meanwhile, at the name
+//! between leaves one file with both names. So docfetch writes a note of the target first, at the name
 //! for a new sidecar. The next process that opens the partial finishes a publication that the note
-//! proves. It refuses a file of two names without such a note: another user may have planted it.
+//! proves. docfetch refuses a file of two names without a note: another user may have created it.
 
 use crate::error::{Error, Result};
 use crate::state::files::{
@@ -28,13 +28,13 @@ const MAX_NOTE_BYTES: u64 = 1 << 10;
 pub(crate) struct Publication {
     /// The published file.
     pub file: FileIdentity,
-    /// The file's name in the partial's folder; none unless this process finished the publication of
-    /// a process that was killed.
+    /// The file's name in the partial's folder. `None`, unless this process finished the publication of a
+    /// process that was killed.
     pub finished_as: Option<OsString>,
 }
 
 impl Publication {
-    /// The publication of the file that another process `held` as the partial at `partial`; none unless
+    /// The publication of the file that another process `held` as the partial at `partial`. `None`, unless
     /// the file has another name now.
     pub(super) fn of_renamed(held: Option<File>, partial: &Path) -> Option<Self> {
         let held = held?;
@@ -82,8 +82,8 @@ pub(super) fn write_note(partial: &Path, target: &Path) -> Result<()> {
 }
 
 /// Finishes the publication of the file at `partial`, whose metadata is `found` and whose folder is
-/// `folder`: makes the target's name durable, and removes the partial's. Returns the target's name; none
-/// when no note proves that docfetch gave the file that name.
+/// `folder`: makes the target's name durable, and removes the partial's. Returns the target's name, or
+/// `None` if no note proves that docfetch gave the file that name.
 ///
 /// # Errors
 /// [`Code::LocalIo`](crate::error::Code::LocalIo).
@@ -105,7 +105,7 @@ pub(super) fn finish(partial: &Path, found: &Metadata, folder: &File) -> Result<
     Ok(Some(name))
 }
 
-/// Removes the partial's name of the published file at `target`, where the file has both names.
+/// Removes the partial's name of the published file at `target`, if the file has both names.
 ///
 /// # Errors
 /// [`Code::LocalIo`](crate::error::Code::LocalIo).
@@ -147,7 +147,7 @@ fn is_named(file: &Metadata, path: &Path) -> bool {
         .is_ok_and(|named| FileIdentity::of(&named) == FileIdentity::of(file))
 }
 
-/// The name in the note at `path`; none unless it is one component of a path.
+/// The name in the note at `path`. `None` if it is not exactly one component of a path.
 fn read_note(path: &Path) -> Result<Option<OsString>> {
     let Some(file) = open_own_if_there(path, OFlags::RDONLY)? else {
         return Ok(None);

@@ -27,7 +27,7 @@ const SLOT_BYTES: u64 = 32 << 10;
 pub(super) struct Sidecar {
     /// Which bytes there are.
     pub extents: Vec<ExtentNote>,
-    /// The entity tag. It is strong, unless the bytes were refused; empty when these have none.
+    /// The entity tag, a strong one. Bytes that were refused may have a weak one, or an empty text for none.
     pub etag: String,
     /// The length of the whole document in bytes.
     pub total: Option<u64>,
@@ -42,7 +42,7 @@ pub(super) struct Sidecar {
 }
 
 /// A complete document whose bytes do not have the checksum that the storage announced. docfetch
-/// publishes it when the user gives the SHA-256 of these bytes.
+/// publishes the document when the user gives the SHA-256 of its bytes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct RefusedDocument {
     /// The SHA-256 of the bytes in hexadecimal.
@@ -73,7 +73,7 @@ pub(super) struct SidecarFile {
 }
 
 impl Sidecar {
-    /// Reads the sidecar at `path`; none when there is none, or none that is intact.
+    /// Reads the sidecar at `path`. `None` if the file does not exist, or no version in it is intact.
     ///
     /// # Errors
     /// [`Code::UnsafePartial`](crate::error::Code::UnsafePartial) when `path` is not a plain file of this
@@ -124,7 +124,7 @@ impl SealedSidecar {
         crc_text(crc.finalize())
     }
 
-    /// Parses what a slot holds; none unless it is intact.
+    /// Parses the version in a slot. `None` if it is not intact.
     fn parse(slot: &[u8]) -> Option<Self> {
         let line = slot.split(|byte| matches!(byte, b'\n' | 0)).next()?;
         let sealed: Self = serde_json::from_slice(line).ok()?;
@@ -156,7 +156,7 @@ impl SidecarFile {
     pub(super) fn write(&mut self, sidecar: &Sidecar) -> io::Result<()> {
         self.version += 1;
         let mut text = serde_json::to_vec(&SealedSidecar::new(self.version, sidecar)?)?;
-        text.push(b'\n'); // ends the line where the slot holds the rest of a longer version
+        text.push(b'\n'); // the slot may hold the rest of a longer version behind it
         if text.len() as u64 > SLOT_BYTES {
             return Err(io::ErrorKind::FileTooLarge.into());
         }

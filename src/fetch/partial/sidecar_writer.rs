@@ -45,7 +45,7 @@ impl SidecarWriter {
         &self.path
     }
 
-    /// The sidecar's file, for a sync; none unless this process has written it.
+    /// The sidecar's file, for a sync. `None` if this process has not written the sidecar.
     pub(super) fn file(&self) -> Option<Arc<File>> {
         self.file.as_ref().map(SidecarFile::file)
     }

@@ -33,7 +33,9 @@ async fn begun(folder: &Path) -> Partial {
     let mut partial = open(folder).await;
     partial.begin(entity("\"v1\"")).unwrap();
     let late = Instant::now() + Duration::from_secs(1);
-    partial.write_with_clock(0, &[1; BLOCK], || late).unwrap();
+    partial
+        .write_with_clock(0, &vec![1; BLOCK], || late)
+        .unwrap();
     partial
 }
 
@@ -52,7 +54,9 @@ async fn a_later_run_resumes_the_bytes_that_the_sidecar_describes() {
     let mut partial = begun(folder.path()).await;
     // Too soon for another version of the sidecar: a kill loses these bytes.
     let (at, soon) = (BLOCK as u64, Instant::now());
-    partial.write_with_clock(at, &[2; BLOCK], || soon).unwrap();
+    partial
+        .write_with_clock(at, &vec![2; BLOCK], || soon)
+        .unwrap();
     assert_eq!(partial.held(), 2 * at);
     drop(partial); // as a kill does
     let partial = open(folder.path()).await;
@@ -100,7 +104,9 @@ async fn without_a_strong_entity_tag_nothing_is_kept() {
         let mut partial = open(folder.path()).await;
         partial.begin(entity(tag)).unwrap();
         let late = Instant::now() + Duration::from_secs(1);
-        partial.write_with_clock(0, &[1; BLOCK], || late).unwrap();
+        partial
+            .write_with_clock(0, &vec![1; BLOCK], || late)
+            .unwrap();
         assert_eq!(files(folder.path()).len(), 1, "{tag}: no sidecar");
         partial.keep().unwrap();
         assert!(!Partial::exists(folder.path(), "x"), "{tag}");
@@ -164,7 +170,7 @@ async fn a_published_partial_leaves_the_target_and_nothing_else() {
     assert!(matches!(end, Ok(PublishEnd::Published)));
     assert!(was_called, "before the target is there");
     assert_eq!(files(folder.path()), [Path::new("a.pdf")]);
-    assert_eq!(fs::read(&target).unwrap(), [1; BLOCK]);
+    assert_eq!(fs::read(&target).unwrap(), vec![1; BLOCK]);
     let metadata = fs::metadata(&target).unwrap();
     assert_ne!(metadata.permissions().mode() & 0o777, 0);
     let published = crate::state::files::FileIdentity::of(&metadata);
@@ -187,7 +193,7 @@ async fn a_target_that_exists_is_replaced_only_on_request() {
     assert_eq!(mode & 0o777, 0o600);
     let end = partial.publish(&target, true, || Ok(())).unwrap();
     assert!(matches!(end, PublishEnd::Published));
-    assert_eq!(fs::read(&target).unwrap(), [1; BLOCK]);
+    assert_eq!(fs::read(&target).unwrap(), vec![1; BLOCK]);
 }
 
 #[tokio::test]
@@ -236,7 +242,7 @@ async fn a_process_that_waited_learns_what_the_other_one_published() {
         tokio::task::yield_now().await; // the other one finds the lock held
         first.publish(&target, false, || Ok(())).unwrap();
     };
-    let patience = Duration::from_secs(60);
+    let patience = Duration::from_mins(1);
     let waiting = Partial::open(folder.path(), "x", patience, true);
     let (second, ()) = tokio::join!(waiting, publish);
     let second = second.unwrap();
@@ -251,7 +257,7 @@ async fn bytes_behind_a_hole_count_until_they_are_forgotten() {
     let folder = tempfile::tempdir().unwrap();
     let mut partial = begun(folder.path()).await;
     let at = BLOCK as u64;
-    partial.write_at(2 * at, &[3; BLOCK]).unwrap();
+    partial.write_at(2 * at, &vec![3; BLOCK]).unwrap();
     assert_eq!((partial.position(), partial.held()), (at, 2 * at));
     assert_eq!(partial.next_hole(), Some(at..2 * at));
     assert_eq!(partial.holes(4 * at), [at..2 * at, 3 * at..4 * at]);

@@ -44,10 +44,10 @@ impl Partial {
         }
     }
 
-    /// Reserves disk space for the `missing` bytes from `position` on, where the file system can.
+    /// Reserves disk space for the `missing` bytes from `position` on, if the file system can.
     fn reserve(&self, position: u64, missing: u64) -> Result<(), Errno> {
         if self.is_in_memory() {
-            // A reservation there takes as long as writing. Enough free memory must do.
+            // A reservation takes as long as writing there. So docfetch only checks the free memory.
             let disk = rustix::fs::fstatvfs(&self.file)?;
             let free = disk.f_bavail.saturating_mul(disk.f_frsize);
             return if free < missing {

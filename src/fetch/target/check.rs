@@ -12,25 +12,25 @@ use std::path::Path;
 /// Whether a document must be fetched to its target.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum TargetState {
-    /// The document can be written there.
+    /// The document can be written to the target.
     Writable,
-    /// A file is there that counts as the document.
+    /// The file at the target counts as the document.
     AlreadyThere,
 }
 
 /// What a check finds.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Finding {
-    /// No file is in the way. A file that is to be compared with the document is not in the way.
+    /// No file exists at the target, or one that docfetch compares with the document after the transfer.
     Free,
-    /// The document replaces the file that is there.
+    /// The document replaces the file at the target.
     Replaces(Replaceable),
-    /// A file is there that counts as the document.
+    /// The file at the target counts as the document.
     AlreadyThere,
-    /// The file of another document, or one with other content, is there: the document's name needs the
+    /// The file at the target is another document's, or has other content: the target's name needs the
     /// document's id.
     NeedsId,
-    /// A file is there: the document's name needs a number.
+    /// The target's name needs a number, because a file exists there.
     NeedsNumber,
 }
 
@@ -76,8 +76,8 @@ impl TargetCheck<'_> {
     }
 
     fn of_existing(&self, found: Metadata) -> Result<Finding> {
-        // The document replaces a link, and not the file that the link leads to. But a link to a folder
-        // or a device is treated as these.
+        // docfetch replaces a link, and not the file that the link leads to. But it treats a link to a
+        // folder or a device as the folder or the device.
         let behind = std::fs::metadata(self.target).unwrap_or(found);
         match self.if_exists {
             IfExists::Rename => Ok(Finding::NeedsNumber),
@@ -98,8 +98,8 @@ impl TargetCheck<'_> {
     }
 }
 
-/// Whether a file of a mirror's folder can be the document, whose `length` is given when its content must
-/// not be fetched only for a comparison.
+/// Whether the file `found` can be the document. `length` is given if the document's content must not be
+/// fetched only for a comparison.
 fn same_document(found: &Metadata, length: Option<u64>) -> Finding {
     match length {
         _ if !found.is_file() => Finding::NeedsId,

@@ -1,4 +1,4 @@
-//! Real headers and hostile names: the tables in `tests/data`.
+//! Tests with the tables of real headers and hostile names in `tests/data`.
 
 use super::naming;
 use crate::http::headers::content_disposition;
@@ -19,7 +19,7 @@ struct Case {
     accept: Vec<Option<String>>,
 }
 
-/// The name that docfetch derives from a header, none when it falls back to the URL's.
+/// The name that docfetch derives from a header. `None` if docfetch uses the URL's name instead.
 fn derived(header: &[u8]) -> Option<String> {
     content_disposition::file_name(header).and_then(|name| naming::safe(&name))
 }

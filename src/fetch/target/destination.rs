@@ -31,7 +31,7 @@ pub(crate) struct Destination<'a> {
     provider: &'a str,
     /// The target's path, once it is known.
     pub(super) target: Option<PathBuf>,
-    /// The target's name without an id; none while the user's own name is the target's.
+    /// The target's name without an id. `None` if the target has the user's name, or none yet.
     base_name: Option<String>,
     /// How many names with the id were tried.
     names_with_id: u32,
@@ -167,8 +167,8 @@ impl<'a> Destination<'a> {
         }
     }
 
-    /// Checks the target, if it has a name, and changes the name where the user's options say so, until
-    /// the document can be written there or is there.
+    /// Checks the target, if it has a name. Changes the name as the user's options say, until the document
+    /// can be written to the target, or the file at the target counts as the document.
     ///
     /// # Errors
     /// [`Code::TargetExists`] when the options allow no other name, or too many names are taken;
@@ -210,7 +210,7 @@ impl<'a> Destination<'a> {
     /// Gives the target the next name with the id.
     ///
     /// # Errors
-    /// [`Code::TargetExists`] after very many such names.
+    /// [`Code::TargetExists`] after 10,000 names with the id.
     pub(super) fn add_id(&mut self) -> Result<()> {
         if let Some(target) = self.target.as_deref()
             && self.names_with_id >= MAX_NAMES
@@ -249,7 +249,7 @@ impl<'a> Destination<'a> {
     /// Gives the target the first free number.
     ///
     /// # Errors
-    /// [`Code::TargetExists`] when very many numbers are taken.
+    /// [`Code::TargetExists`] if files with all numbers below 10,000 exist.
     fn add_number(&mut self) -> Result<()> {
         let Some(target) = self.target.clone() else {
             return Ok(());
@@ -296,14 +296,14 @@ impl<'a> Destination<'a> {
         files::make_folder(self.folder(), 0o777)
     }
 
-    /// Checks that the disk has room for `bytes` more bytes, if the system tells.
+    /// Checks that the disk has `bytes` free bytes, if the system tells.
     ///
     /// # Errors
-    /// [`Code::DiskFull`] when it has not.
+    /// [`Code::DiskFull`] if it has fewer.
     pub(crate) fn check_free_space(&self, bytes: u64) -> Result<()> {
         let folder = self.folder();
         let Ok(disk) = rustix::fs::statvfs(folder) else {
-            return Ok(()); // the writes fail, if there is no room
+            return Ok(()); // a write fails later, if the disk is full
         };
         let free = disk.f_bavail.saturating_mul(disk.f_frsize);
         if bytes <= free {

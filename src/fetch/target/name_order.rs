@@ -13,7 +13,7 @@ use tokio::sync::Notify;
 /// How long a document waits for earlier documents that do not know their names.
 const MAX_WAIT_FOR_NAMES: Duration = Duration::from_secs(5);
 
-/// The documents of a batch that were taken up and have no name yet.
+/// The documents of a batch whose work has begun and that have no name yet.
 #[derive(Debug, Default)]
 pub(super) struct NameOrder {
     /// By their place in the batch.

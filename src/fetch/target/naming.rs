@@ -15,7 +15,7 @@ const MAX_NAME_BYTES: usize = 255;
 /// The longest text behind the last dot that counts as an extension, in bytes.
 const MAX_EXTENSION_BYTES: usize = 32;
 
-/// Makes `name` a safe name; none when no character is left, or when the name holds a secret.
+/// Makes `name` a safe name. `None` if no character is left, or the name holds a secret.
 pub(crate) fn safe(name: &str) -> Option<String> {
     if secret::contains_secret(name) {
         return None;
@@ -66,7 +66,7 @@ pub(super) fn with_suffix(name: &str, suffix: &str) -> String {
     safe(&name).unwrap_or(name)
 }
 
-/// The safe name in the last segment of a URL's path, percent-decoded once; none when the path is a secret
+/// The safe name in the last segment of a URL's path, percent-decoded once. `None` if the path is a secret
 /// that opens the document.
 pub(crate) fn from_url(url: &Url) -> Option<String> {
     if has_secret_path(url) {

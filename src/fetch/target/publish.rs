@@ -19,20 +19,20 @@ pub(crate) type BeforePublish = Arc<dyn Fn(&Path) -> Result<()> + Send + Sync>;
 pub(crate) enum TargetEnd {
     /// The document has its name.
     Published,
-    /// A file is there that counts as the document. The partial is removed.
+    /// The file at the target counts as the document. The partial is removed.
     AlreadyThere,
 }
 
 impl Destination<'_> {
-    /// Gives a complete partial its name. A file that appeared at the target since the last check counts
-    /// as any other. `sha256` is that of the document in hexadecimal, where it is known.
+    /// Gives a complete partial its name. Checks a file that appeared at the target since the last check.
+    /// `sha256` is the document's SHA-256 in hexadecimal, if it is known.
     ///
     /// With `in_thread`, the publication runs in a thread, so that those of several documents wait for the
     /// disk at the same time.
     ///
     /// # Errors
     /// [`Code::TargetExists`]; [`Code::LocalIo`] when the file system fails; the error of `before`. The
-    /// partial is kept where a later run can resume it.
+    /// partial is kept, if a later run can resume it.
     pub(crate) async fn publish(
         &mut self,
         mut partial: Partial,

@@ -107,7 +107,7 @@ impl Template {
         filled.unwrap_or_else(|| from_id(id, None))
     }
 
-    /// The filled template as a safe name; none when there is none.
+    /// The filled template as a safe name. `None` if no character of it is left.
     pub fn fill(&self, id: &DocumentId, name: &str, provider: &str) -> Option<String> {
         let (stem, extension) = split(name);
         let filled: String = self

@@ -124,8 +124,7 @@ struct Attributes {
     owner: u32,
 }
 
-/// The attributes of the file at `path`, not of one that a link leads to; none when the system does not
-/// tell.
+/// The attributes of the file at `path`; of a link, its own. `None` if the system does not tell.
 fn attributes(path: &Path) -> Option<Attributes> {
     let flags = AtFlags::SYMLINK_NOFOLLOW;
     let found = rustix::fs::statx(CWD, path, flags, StatxFlags::UID).ok()?;
