@@ -108,7 +108,8 @@ fn own_account(wanted: &RecordQuery) -> Option<String> {
             && wanted.resources == [known.resource.unwrap_or_default()]
     };
     let provider = provider::all().into_iter().find(is_wanted)?;
-    resolve::account_of(&provider, wanted.base.as_deref()?).ok()
+    let credentials = provider.environment_credentials().ok()?;
+    resolve::account_fingerprint(&provider, &credentials, wanted.base.as_deref()?).ok()
 }
 
 /// The error of a command that means several records.

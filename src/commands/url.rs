@@ -7,7 +7,7 @@ use crate::http::PresignedUrl;
 use crate::interrupt::Interrupt;
 use crate::model::DocumentId;
 use crate::provider::Provider;
-use crate::resolve::{Need, Resolver};
+use crate::resolve::{ResolveRequest, Resolver};
 
 /// Resolves a document and hands its URL to `print`.
 ///
@@ -52,25 +52,27 @@ async fn resolve<'a>(
     url: &'a mut Option<PresignedUrl>,
 ) -> Result<&'a PresignedUrl> {
     let mut retry = resolver.retry();
-    let mut found = resolver.resolve(id, &mut retry, Need::default()).await?;
+    let mut found = resolver
+        .resolve_within(id, &mut retry, ResolveRequest::default())
+        .await?;
     while found.is_tried_once(resolver.http().clock()) {
         *url = Some(found.clone());
-        let need = match is_served(resolver.http(), &found).await {
+        let request = match is_served(resolver.http(), &found).await {
             Ok(true) => break,
-            Ok(false) => Need {
+            Ok(false) => ResolveRequest {
                 expired: Some(&found),
-                ..Need::default()
+                ..ResolveRequest::default()
             },
             Err(error) if !resolver.may_recharge(id) => return Err(error),
             Err(error) => {
                 log::info!("the recorded URL is of no use: {}", error.message());
-                Need {
+                ResolveRequest {
                     refused: Some(&found),
-                    ..Need::default()
+                    ..ResolveRequest::default()
                 }
             }
         };
-        found = resolver.resolve(id, &mut retry, need).await?;
+        found = resolver.resolve_within(id, &mut retry, request).await?;
     }
     Ok(url.insert(found))
 }

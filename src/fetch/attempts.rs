@@ -18,7 +18,7 @@ use crate::http::headers::is_strong;
 use crate::http::{PresignedUrl, shown_host};
 use crate::model::DocumentId;
 use crate::resolve::ledger::ActiveDocument;
-use crate::resolve::{Metadata, Need, Resolver};
+use crate::resolve::{Metadata, ResolveRequest, Resolver};
 use std::ffi::OsStr;
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -222,7 +222,7 @@ impl<'a> Attempts<'a> {
         let (resolver, id) = (self.resolver, self.id);
         let mut prefetched = Prefetched::of(metadata);
         if resolver.may_prefetch_url() {
-            let url = resolver.resolve(id, &mut self.retry, Need::default());
+            let url = resolver.resolve_within(id, &mut self.retry, ResolveRequest::default());
             prefetched.url = Some(url.await?);
         } else if prefetched.metadata.is_none() {
             prefetched.metadata = Some(resolver.metadata(id).await);
@@ -262,7 +262,7 @@ impl<'a> Attempts<'a> {
             None if named && url.is_none() && self.may_ask_at_once(destination, sink) => {
                 let (resolver, id) = (self.resolver, self.id);
                 // Both to their end: a paid request that is dropped is a paid request in doubt.
-                let resolving = self.resolve(Need::default(), sink);
+                let resolving = self.resolve(ResolveRequest::default(), sink);
                 let both = async { tokio::join!(resolver.metadata(id), resolving) };
                 let (metadata, both) = Box::pin(both).await;
                 url = Some(both?);
@@ -275,7 +275,7 @@ impl<'a> Attempts<'a> {
                 return Ok(ControlFlow::Break(Download::NotNeeded));
             }
             if url.is_none() {
-                url = Some(self.resolve(Need::default(), sink).await?);
+                url = Some(self.resolve(ResolveRequest::default(), sink).await?);
             }
         }
         Ok(ControlFlow::Continue(Prepared { metadata, url }))
@@ -414,7 +414,7 @@ impl<'a> Attempts<'a> {
         }
         let mut url = match resolved.take() {
             Some(url) => url,
-            None => self.resolve(Need::default(), sink).await?,
+            None => self.resolve(ResolveRequest::default(), sink).await?,
         };
         // A URL that has only just come is used, however short it lives.
         let mut used = url.age() >= NEW;
@@ -427,7 +427,7 @@ impl<'a> Attempts<'a> {
             let http = self.resolver.http();
             if used && self.resolver.may_request_again() && url.expires_soon(http.clock().now()) {
                 log::info!("the URL is about to expire; asking for a new one");
-                url = self.resolve(Need::default(), sink).await?;
+                url = self.resolve(ResolveRequest::default(), sink).await?;
             }
             used = true;
             self.facts.requests += 1;
@@ -693,9 +693,9 @@ impl<'a> Attempts<'a> {
         }
         log::info!("the URL expired; asking for a new one");
         state.renewed = true;
-        let need = Need {
+        let need = ResolveRequest {
             expired: Some(expired),
-            ..Need::default()
+            ..ResolveRequest::default()
         };
         self.resolve(need, sink).await
     }
@@ -715,9 +715,9 @@ impl<'a> Attempts<'a> {
             return Err(error);
         }
         log::info!("the paid URL is of no use: {}", error.message());
-        let need = Need {
+        let need = ResolveRequest {
             refused: Some(refused),
-            ..Need::default()
+            ..ResolveRequest::default()
         };
         match self.resolve(need, sink).await {
             Err(stopped) if stopped.is_not_started() => Err(error),
@@ -785,10 +785,10 @@ impl<'a> Attempts<'a> {
     }
 
     /// A URL: for free, or as the ledger permits.
-    async fn resolve(&mut self, need: Need<'_>, sink: &Sink) -> Result<PresignedUrl> {
+    async fn resolve(&mut self, need: ResolveRequest<'_>, sink: &Sink) -> Result<PresignedUrl> {
         let begun = sink.held() > 0;
-        let need = Need { begun, ..need };
-        let resolving = self.resolver.resolve(self.id, &mut self.retry, need);
+        let need = ResolveRequest { begun, ..need };
+        let resolving = self.resolver.resolve_within(self.id, &mut self.retry, need);
         let url = resolving.await?;
         Ok(self.resolved(url))
     }

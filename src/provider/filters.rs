@@ -1,29 +1,29 @@
-//! What a listing can be narrowed by, and how its server is asked to.
+//! The filters of a listing, and how its server applies them.
 
-/// How the server is asked for each filter; none where it cannot be.
+/// How a request applies each filter at the server; none where the server has no such filter.
 ///
-/// Name, size and time are in the rows where [`Listing`](super::Listing) names their fields: what the
-/// server cannot be asked, or does not obey, is filtered by those.
+/// docfetch filters the rows itself as well, by the fields that [`Listing`](super::Listing) names: for
+/// filters that the server does not have, and for a server that ignores one.
 #[derive(Debug)]
 pub struct Filters {
-    /// A part of the name, without case.
-    pub name: Option<Asked>,
-    /// Not changed before this time.
-    pub since: Option<Asked>,
-    /// Not changed after this time.
-    pub until: Option<Asked>,
-    /// At least this size in bytes.
-    pub size: Option<Asked>,
-    /// The company that it belongs to.
-    pub company: Option<Own>,
-    /// How it came in.
-    pub source: Option<Own>,
-    /// How far its parsing is.
-    pub parse_state: Option<Own>,
+    /// A part of the name; upper and lower case are the same.
+    pub name: Option<ServerFilter>,
+    /// The earliest time of the last change.
+    pub since: Option<ServerFilter>,
+    /// The latest time of the last change.
+    pub until: Option<ServerFilter>,
+    /// The least size in bytes.
+    pub size: Option<ServerFilter>,
+    /// The company that a document belongs to.
+    pub company: Option<OwnField>,
+    /// How a document reached the provider.
+    pub source: Option<OwnField>,
+    /// How far the provider has parsed a document.
+    pub parse_state: Option<OwnField>,
 }
 
 impl Filters {
-    /// A server that cannot be asked for less than everything.
+    /// A server without filters.
     pub const NONE: Self = Self {
         name: None,
         since: None,
@@ -35,22 +35,22 @@ impl Filters {
     };
 }
 
-/// A filter by one of the provider's own fields.
+/// A field of the provider's own that a filter compares.
 #[derive(Clone, Copy, Debug)]
-pub struct Own {
-    /// The rows' field; one of [`Listing::fields`](super::Listing::fields).
+pub struct OwnField {
+    /// The field of the rows; one of [`Listing::fields`](super::Listing::fields).
     pub field: &'static str,
-    /// How the server is asked.
-    pub asked: Option<Asked>,
+    /// How a request applies the filter at the server.
+    pub server: Option<ServerFilter>,
 }
 
-/// How the server is asked for some of the rows only.
+/// How a request applies a filter at the server.
 #[derive(Clone, Copy, Debug)]
-pub enum Asked {
-    /// By a query parameter of its own. Times are RFC 3339.
+pub enum ServerFilter {
+    /// A query parameter. Times are RFC 3339.
     Parameter(&'static str),
-    /// By a field of the JSON object in a query parameter, with one operator: a second filter on the
-    /// same field is not asked for.
+    /// A field of the JSON object in a query parameter. The server takes one operator for a field, so
+    /// docfetch applies a second filter of the same field itself.
     Field {
         /// The query parameter.
         parameter: &'static str,

@@ -12,7 +12,7 @@ use crate::model::{DocumentId, Rate};
 use crate::secret::Secret;
 use url::Url;
 
-pub(crate) use filters::{Asked, Filters, Own};
+pub(crate) use filters::{Filters, OwnField, ServerFilter};
 pub(crate) use one_codex::one_codex;
 pub(crate) use resource::Resource;
 pub(crate) use standard_metrics::standard_metrics;

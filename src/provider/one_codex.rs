@@ -3,15 +3,17 @@
 //! Source: the API's page "Downloading documents" and its `OpenAPI` description of documents. Samples
 //! and assets have routes of the same shape.
 
-use super::{Asked, Auth, Filters, Handoff, Listing, MetadataRoute, Paging, Provider, Resource};
+use super::{
+    Auth, Filters, Handoff, Listing, MetadataRoute, Paging, Provider, Resource, ServerFilter,
+};
 use crate::config::variables;
 
 /// The service takes one operator a field, and has none for "more than" that it documents.
 const FILTERS: Filters = Filters {
-    name: Some(asked("filename", "$icontains")),
-    since: Some(asked("created_at", "$gte")),
-    until: Some(asked("created_at", "$lte")),
-    size: Some(asked("size", "$gte")),
+    name: Some(operator("filename", "$icontains")),
+    since: Some(operator("created_at", "$gte")),
+    until: Some(operator("created_at", "$lte")),
+    size: Some(operator("size", "$gte")),
     ..Filters::NONE
 };
 
@@ -90,8 +92,8 @@ pub(crate) fn one_codex(resource: Resource) -> Provider {
     }
 }
 
-const fn asked(field: &'static str, operator: &'static str) -> Asked {
-    Asked::Field {
+const fn operator(field: &'static str, operator: &'static str) -> ServerFilter {
+    ServerFilter::Field {
         parameter: "where",
         field,
         operator,

@@ -2,7 +2,7 @@
 //!
 //! Source: the API's pages "Download document", "Get API access token" and "Documents".
 
-use super::{Asked, Auth, Filters, Handoff, Listing, Own, Paging, Provider};
+use super::{Auth, Filters, Handoff, Listing, OwnField, Paging, Provider, ServerFilter};
 use crate::config::variables;
 use crate::model::Rate;
 use std::time::Duration;
@@ -21,8 +21,8 @@ const BUDGET: [Rate; 2] = [
 
 /// The name is in the rows only.
 const FILTERS: Filters = Filters {
-    since: Some(Asked::Parameter("from")),
-    until: Some(Asked::Parameter("to")),
+    since: Some(ServerFilter::Parameter("from")),
+    until: Some(ServerFilter::Parameter("to")),
     company: Some(own("company_id")),
     source: Some(own("source")),
     parse_state: Some(own("parse_state")),
@@ -80,9 +80,9 @@ pub(crate) fn standard_metrics() -> Provider {
 }
 
 /// A field that is a query parameter of the same name.
-const fn own(field: &'static str) -> Own {
-    Own {
+const fn own(field: &'static str) -> OwnField {
+    OwnField {
         field,
-        asked: Some(Asked::Parameter(field)),
+        server: Some(ServerFilter::Parameter(field)),
     }
 }

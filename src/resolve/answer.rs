@@ -1,4 +1,4 @@
-//! What the API's answers mean.
+//! What an API's answers mean when they are no success.
 
 use crate::error::{Code, Error, Result};
 use crate::http::Reply;
@@ -7,13 +7,13 @@ use crate::secret::scrub;
 use crate::text::is_control_or_reordering;
 use serde::Deserialize;
 
-/// Longest text of a server's own that is repeated.
-const DETAIL: usize = 200;
+/// How many characters of an error body are shown.
+const MAX_DETAIL_CHARACTERS: usize = 200;
 
-/// The body as JSON.
+/// Parses the JSON body of an answer from `who`.
 ///
 /// # Errors
-/// [`Code::Protocol`], naming who answered; the body is not repeated.
+/// [`Code::Protocol`], without any text of the body.
 pub(super) fn json<'a, T: Deserialize<'a>>(who: &str, body: &'a [u8]) -> Result<T> {
     serde_json::from_slice(body).map_err(|error| {
         protocol(who).with_cause(format!(
@@ -24,7 +24,7 @@ pub(super) fn json<'a, T: Deserialize<'a>>(who: &str, body: &'a [u8]) -> Result<
     })
 }
 
-/// An answer of `who` that does not follow the API's description.
+/// The error of an answer from `who` that does not follow the API's description.
 pub(super) fn protocol(who: &str) -> Error {
     Error::new(
         Code::Protocol,
@@ -32,7 +32,7 @@ pub(super) fn protocol(who: &str) -> Error {
     )
 }
 
-/// Maps a status that is no success; `what` is what was asked for.
+/// The error of an answer whose status is no success. `what` names what was requested.
 pub(super) async fn refusal(provider: &Provider, what: &str, reply: Reply) -> Error {
     let status = reply.status();
     let wait = reply.retry_after();
@@ -87,7 +87,7 @@ pub(super) async fn refusal(provider: &Provider, what: &str, reply: Reply) -> Er
     error.into_permanent()
 }
 
-/// The words of an error body, without secrets and control characters.
+/// The message in an error body, without secrets and control characters.
 fn detail(body: &[u8]) -> Option<String> {
     let json: serde_json::Value = serde_json::from_slice(body).ok()?;
     let said = ["detail", "message", "error_description", "error"]
@@ -98,7 +98,7 @@ fn detail(body: &[u8]) -> Option<String> {
         .chars()
         .filter(|c| !is_control_or_reordering(*c))
         .collect();
-    let said: String = scrub(&said).chars().take(DETAIL).collect();
+    let said: String = scrub(&said).chars().take(MAX_DETAIL_CHARACTERS).collect();
     (!said.is_empty()).then_some(said)
 }
 

@@ -1,10 +1,12 @@
 //! How a [`Resolver`] is made from plain values.
 
+use super::account::identity;
+use super::api::Api;
+use super::last_storage::LastStorage;
 use super::ledger::Ledger;
 use super::paid_requests::PaidRequests;
-use super::prefetch::LastStorage;
-use super::token::TokenCache;
-use super::{Resolver, identity};
+use super::resolver::Resolver;
+use super::retrieval::PaidRetrievals;
 use crate::config::settings::Connection;
 use crate::error::Result;
 use crate::http::Http;
@@ -24,16 +26,6 @@ pub struct ResolverBuilder {
 }
 
 impl ResolverBuilder {
-    pub(super) fn new(provider: Provider, credentials: Credentials) -> Self {
-        Self {
-            provider,
-            credentials,
-            base: None,
-            state_folder: None,
-            connection: Connection::default(),
-        }
-    }
-
     /// Sets the URL of the API, such as that of a [`Sandbox`](crate::sandbox::Sandbox). Default: the
     /// provider's own.
     #[must_use]
@@ -77,25 +69,41 @@ impl ResolverBuilder {
         let state = StateFolder::new(state_folder);
         let account = credentials.account();
         let http = Http::new(&connection, &base, provider.budget, &state, account)?;
-        let identity = identity(&provider, &base, account);
-        let (recharge, patience) = (connection.allow_recharge, connection.retry_max_time);
         let shown_base = base.as_str().trim_end_matches('/');
-        let ledger = Ledger::new(&provider, shown_base, &identity, &state, recharge, patience);
-        let token = TokenCache::new(&identity, &credentials, &state);
-        let storage = LastStorage::new(&identity, &state);
+        let identity = identity(&provider, &base, account);
+        let ledger = Ledger::new(
+            &provider,
+            shown_base,
+            &identity,
+            &state,
+            connection.allow_recharge,
+            connection.retry_max_time,
+        );
+        let last_storage = LastStorage::new(&identity, &state);
         Ok(Resolver {
-            http,
-            token,
-            ledger,
-            paid_requests: PaidRequests::new(connection.max_charges),
-            storage,
-            provider,
-            base,
-            credentials,
+            api: Api::new(provider, base, http, &credentials, &state),
+            paid: PaidRetrievals {
+                ledger,
+                requests: PaidRequests::new(connection.max_charges),
+            },
+            last_storage,
             retry: RetryPolicy {
                 retries: connection.retries,
                 max_time: connection.retry_max_time,
             },
         })
+    }
+}
+
+impl Resolver {
+    /// A resolver for one account of `provider`.
+    pub fn builder(provider: Provider, credentials: Credentials) -> ResolverBuilder {
+        ResolverBuilder {
+            provider,
+            credentials,
+            base: None,
+            state_folder: None,
+            connection: Connection::default(),
+        }
     }
 }

@@ -1,8 +1,7 @@
-//! The few fields that are needed of an API's answer, also of one that has no end.
+//! The few fields that docfetch needs of an API's answer, also of an answer that is cut off.
 //!
-//! An answer is a JSON object. What comes whole is read as a whole. Of what is too long, breaks off or
-//! takes too long, the part that came is enough when it holds the needed fields: an answer may have been
-//! paid for.
+//! An answer is a JSON object. When it is too long, breaks off or takes too long, docfetch uses the part
+//! that arrived, if that has the needed fields: the answer may have been paid for.
 
 use super::answer;
 use crate::error::Result;
@@ -12,15 +11,15 @@ use serde::de::{Error as _, IgnoredAny, MapAccess, Visitor};
 use serde_json::{Map, Value};
 use std::fmt;
 
-/// No such answer is read any further, in bytes.
-const LONGEST: usize = 1 << 20;
+/// How many bytes of an answer are read.
+const MAX_ANSWER_BYTES: usize = 1 << 20;
 
-/// The body of `who`'s answer, as far as it is known: all of it, or what came of the fields that the
-/// pointers (RFC 6901) `needed` and `useful` lead into.
+/// Reads the body of an answer from `who`. The result is the whole body; for a body that is cut off, it is
+/// those fields that arrived and that the pointers (RFC 6901) `needed` and `useful` lead into.
 ///
 /// # Errors
-/// [`Code::Protocol`](crate::error::Code::Protocol) for what is no JSON, and for an answer that is too
-/// long; what broke it. Never when all that is needed came.
+/// None when every needed field arrived. [`Code::Protocol`](crate::error::Code::Protocol) for a body that
+/// is no JSON or too long; else the error that cut the body off.
 pub(super) async fn read(
     who: &str,
     reply: Reply,
@@ -29,7 +28,7 @@ pub(super) async fn read(
 ) -> Result<Value> {
     let all = [needed, useful].concat();
     let (body, end) = reply
-        .read_until(LONGEST, |body| holds(&beginning(body, &all), &all))
+        .read_until(MAX_ANSWER_BYTES, |body| holds(&beginning(body, &all), &all))
         .await;
     let whole = match end {
         ReadEnd::Complete => Some(answer::json(who, &body)),
@@ -45,7 +44,9 @@ pub(super) async fn read(
     }
     Err(match (end, whole) {
         (ReadEnd::Broken(error), _) | (_, Some(Err(error))) => error,
-        _ => answer::protocol(who).with_cause(format!("it is longer than {LONGEST} bytes")),
+        _ => {
+            answer::protocol(who).with_cause(format!("it is longer than {MAX_ANSWER_BYTES} bytes"))
+        }
     })
 }
 
@@ -61,28 +62,28 @@ fn holds(found: &Map<String, Value>, pointers: &[&str]) -> bool {
         .all(|pointer| found.contains_key(field(pointer)))
 }
 
-/// What the beginning of an object says of some fields.
+/// The fields, of those that the pointers lead into, that the beginning of a JSON object has whole.
 fn beginning(body: &[u8], pointers: &[&str]) -> Map<String, Value> {
     let mut found = Map::new();
-    let fields = Fields {
+    let fields = FieldCollector {
         pointers,
         found: &mut found,
     };
     let mut body = body.trim_ascii_end().to_vec();
     if let Some(last) = body.last_mut().filter(|last| **last == b',') {
-        *last = b'}'; // what is before it is whole
+        *last = b'}'; // the value before the comma is whole
     }
-    // Where it ends, or is no JSON any more, does not matter to what came before.
+    // An error further on does not matter to the fields before it.
     let _ = serde_json::Deserializer::from_slice(&body).deserialize_map(fields);
     found
 }
 
-struct Fields<'a> {
+struct FieldCollector<'a> {
     pointers: &'a [&'a str],
     found: &'a mut Map<String, Value>,
 }
 
-impl<'de> Visitor<'de> for Fields<'_> {
+impl<'de> Visitor<'de> for FieldCollector<'_> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -103,7 +104,7 @@ impl<'de> Visitor<'de> for Fields<'_> {
                 return Err(A::Error::custom("a field comes twice"));
             }
             if value.is_number() {
-                // Only what follows it tells that it has no more digits.
+                // Only the text after a number tells that the number has no more digits.
                 next = object.next_key()?;
                 self.found.insert(name, value);
             } else {

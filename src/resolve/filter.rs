@@ -1,52 +1,52 @@
-//! Which rows of a listing are wanted.
+//! Which rows of a listing the user wants.
 //!
-//! The server is asked for what it can filter. Whatever it was asked, each row is looked at here as
-//! well: a server that does not obey, or not exactly, makes no difference.
+//! A request has every filter that the server knows. docfetch also compares each row itself, so a server
+//! that ignores a filter, or applies it differently, changes nothing.
 
 use super::row::Row;
 use crate::error::{Code, Error, Result};
-use crate::provider::{Asked, Listing, Own, Provider};
+use crate::provider::{Listing, OwnField, Provider, ServerFilter};
 use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
-/// What a row must be like; nothing set is every row. A row that does not tell what is asked for does
-/// not match.
+/// What a row must have. The default matches every row. A row does not match a filter of a field that
+/// the row does not have.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Filter {
-    /// This is in its name, in upper or lower case.
+pub(crate) struct Filter {
+    /// A part of its name; upper and lower case are the same.
     pub name: Option<String>,
-    /// Last changed at this moment or later.
+    /// The earliest time of its last change.
     pub since: Option<Timestamp>,
-    /// Last changed at this moment or earlier.
+    /// The latest time of its last change.
     pub until: Option<Timestamp>,
-    /// It belongs to this company.
+    /// The company that it belongs to.
     pub company: Option<String>,
-    /// It came in this way.
+    /// How it reached the provider.
     pub source: Option<String>,
-    /// Its parsing is this far.
+    /// How far the provider has parsed it.
     pub parse_state: Option<String>,
-    /// It has more bytes than this.
+    /// A number of bytes that its size exceeds.
     pub larger_than: Option<u64>,
 }
 
-/// What the server is asked.
+/// The filters of a request.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Question {
+pub(super) struct FilterQuery {
     /// Query parameters.
-    pub pairs: Vec<(&'static str, String)>,
-    /// Whether a server that obeys leaves nothing to filter here.
-    pub exact: bool,
+    pub(super) pairs: Vec<(&'static str, String)>,
+    /// Whether a server that applies these parameters sends only rows that match.
+    pub(super) is_exact: bool,
 }
 
 impl Filter {
-    /// Checks that the provider's server or its rows know all that is asked for.
+    /// Checks that the provider's server or its rows have every field that this filter compares.
     ///
     /// # Errors
-    /// [`Code::Usage`], naming the provider and the option that it has no filter for.
-    pub fn check(&self, provider: &Provider) -> Result<()> {
+    /// [`Code::Usage`], with the provider and the option that it has no filter for.
+    pub(crate) fn check(&self, provider: &Provider) -> Result<()> {
         let listing = &provider.listing;
         let known = &listing.filters;
         let size = listing.size.is_some() || known.size.is_some();
@@ -71,38 +71,38 @@ impl Filter {
         Ok(())
     }
 
-    /// The filters that the server knows.
-    pub(super) fn question(&self, listing: &Listing) -> Question {
+    /// The parameters for the filters that the server has.
+    pub(super) fn query(&self, listing: &Listing) -> FilterQuery {
         let known = &listing.filters;
         let text = |text: &Option<String>| text.clone().map(Value::String);
         let time = |time: Option<Timestamp>| time.map(|time| Value::String(rfc3339(time)));
-        let asked = |own: Option<Own>| own.and_then(|own| own.asked);
-        let wishes = [
+        let server = |own: Option<OwnField>| own.and_then(|own| own.server);
+        let filters = [
             (text(&self.name), known.name),
             (time(self.since), known.since),
             (time(self.until), known.until),
-            (text(&self.company), asked(known.company)),
-            (text(&self.source), asked(known.source)),
-            (text(&self.parse_state), asked(known.parse_state)),
+            (text(&self.company), server(known.company)),
+            (text(&self.source), server(known.source)),
+            (text(&self.parse_state), server(known.parse_state)),
             (self.larger_than.map(Value::from), known.size),
         ];
         let mut pairs = Vec::new();
         let mut objects: BTreeMap<&str, Map<String, Value>> = BTreeMap::new();
-        // The server is asked for this size, too.
-        let mut exact = self.larger_than.is_none();
-        for (value, asked) in wishes {
-            match (value, asked) {
+        // The server's least size includes documents of that size.
+        let mut is_exact = self.larger_than.is_none();
+        for (value, server) in filters {
+            match (value, server) {
                 (None, _) => {}
-                (Some(_), None) => exact = false,
-                (Some(Value::String(text)), Some(Asked::Parameter(name))) => {
+                (Some(_), None) => is_exact = false,
+                (Some(Value::String(text)), Some(ServerFilter::Parameter(name))) => {
                     pairs.push((name, text));
                 }
-                (Some(value), Some(Asked::Parameter(name))) => {
+                (Some(value), Some(ServerFilter::Parameter(name))) => {
                     pairs.push((name, value.to_string()));
                 }
                 (
                     Some(value),
-                    Some(Asked::Field {
+                    Some(ServerFilter::Field {
                         parameter,
                         field,
                         operator,
@@ -110,7 +110,7 @@ impl Filter {
                 ) => {
                     let object = objects.entry(parameter).or_default();
                     if object.contains_key(field) {
-                        exact = false;
+                        is_exact = false;
                     } else {
                         let one = Map::from_iter([(operator.to_owned(), value)]);
                         object.insert(field.to_owned(), Value::Object(one));
@@ -121,10 +121,10 @@ impl Filter {
         for (parameter, object) in objects {
             pairs.push((parameter, Value::Object(object).to_string()));
         }
-        Question { pairs, exact }
+        FilterQuery { pairs, is_exact }
     }
 
-    /// Whether a row is wanted.
+    /// Whether a row matches.
     pub(super) fn matches(&self, row: &Row, listing: &Listing) -> bool {
         let name = self.name.as_ref().is_none_or(|part| {
             let name = row.name.as_ref().map(|name| name.to_lowercase());
@@ -132,14 +132,18 @@ impl Filter {
         });
         let dated = self.since.is_some() || self.until.is_some();
         let time = !dated
-            || row.modified.as_deref().and_then(moment).is_some_and(|at| {
-                self.since.is_none_or(|since| at >= since)
-                    && self.until.is_none_or(|until| at <= until)
-            });
+            || row
+                .modified
+                .as_deref()
+                .and_then(parse_time)
+                .is_some_and(|at| {
+                    self.since.is_none_or(|since| at >= since)
+                        && self.until.is_none_or(|until| at <= until)
+                });
         let size = self.larger_than.is_none_or(|size| {
             listing.size.is_none() || row.size.is_some_and(|bytes| bytes > size)
         });
-        let is = |wanted: &Option<String>, own: Option<Own>| match (wanted, own) {
+        let is = |wanted: &Option<String>, own: Option<OwnField>| match (wanted, own) {
             (Some(wanted), Some(own)) => match row.fields.get(own.field) {
                 Some(Value::String(text)) => text == wanted,
                 Some(Value::Number(number)) => number.to_string() == *wanted,
@@ -156,7 +160,7 @@ impl Filter {
     }
 }
 
-/// A time as servers are asked for it: to the microsecond, which is all that they keep.
+/// A time for a query: to the microsecond, the precision of the servers.
 fn rfc3339(time: Timestamp) -> String {
     match time.subsec_nanosecond() % 1000 {
         0 => time.to_string(),
@@ -164,8 +168,8 @@ fn rfc3339(time: Timestamp) -> String {
     }
 }
 
-/// A time as servers write it (ISO 8601); without an offset it is UTC.
-fn moment(text: &str) -> Option<Timestamp> {
+/// Reads a time as servers write it (ISO 8601). A time without an offset is UTC.
+fn parse_time(text: &str) -> Option<Timestamp> {
     let utc = |time: DateTime| time.to_zoned(TimeZone::UTC).ok();
     let civil = || utc(text.parse().ok()?).map(|time| time.timestamp());
     text.parse().ok().or_else(civil)
@@ -182,12 +186,12 @@ mod tests {
     }
 
     fn asked(filter: &Filter, provider: &Provider) -> (String, bool) {
-        let Question { pairs, exact } = filter.question(&provider.listing);
+        let FilterQuery { pairs, is_exact } = filter.query(&provider.listing);
         let pairs: Vec<_> = pairs
             .iter()
             .map(|(name, value)| format!("{name}={value}"))
             .collect();
-        (pairs.join(" "), exact)
+        (pairs.join(" "), is_exact)
     }
 
     fn row(fields: &Value) -> Row {
@@ -280,7 +284,7 @@ mod tests {
         let error = size.check(&sm).unwrap_err();
         assert_eq!(error.what(), "Standard Metrics has no filter --larger-than");
         for provider in all() {
-            let known = |own: &Own| provider.listing.fields.contains(&own.field);
+            let known = |own: &OwnField| provider.listing.fields.contains(&own.field);
             let Filters {
                 company,
                 source,
@@ -360,9 +364,9 @@ mod tests {
             "2026-10-01T08:30:00",
             "2026-10-01 08:30:00",
         ] {
-            assert_eq!(moment(text), Some(at("2026-10-01T08:30:00Z")), "{text}");
+            assert_eq!(parse_time(text), Some(at("2026-10-01T08:30:00Z")), "{text}");
         }
-        assert_eq!(moment("2026-10-01"), Some(at("2026-10-01T00:00:00Z")));
-        assert_eq!(moment("yesterday"), None);
+        assert_eq!(parse_time("2026-10-01"), Some(at("2026-10-01T00:00:00Z")));
+        assert_eq!(parse_time("yesterday"), None);
     }
 }

@@ -1,9 +1,16 @@
-//! How the presigned URL is handed over: by a redirect that is not followed, or in a JSON field.
+//! How the provider hands a presigned URL over: by a redirect, which docfetch does not follow, or in a
+//! JSON field.
 
-use super::{Ask, Resolver, answer, fields};
+use super::api::{Api, ApiCall};
+use super::{answer, fields};
 use crate::error::{Code, Error, Result};
+use crate::http::BeforeSend;
+use crate::http::Failure;
+use crate::http::PresignedUrl;
+use crate::http::Reply;
 use crate::http::backoff::RetryContext;
-use crate::http::{BeforeSend, Failure, PresignedUrl, Reply, expiry_of, headers};
+use crate::http::expiry_of;
+use crate::http::headers;
 use crate::model::DocumentId;
 use crate::provider::Handoff;
 use jiff::{SignedDuration, Timestamp};
@@ -11,12 +18,16 @@ use reqwest::Method;
 use serde_json::Value;
 use url::Url;
 
-/// The longest URL that the HTTP library takes, in bytes (`http::Uri`).
-const LONGEST_URL: usize = 65_534;
+/// The longest URL in bytes that a request can carry (a limit of `http::Uri`).
+const MAX_URL_BYTES: usize = 65_534;
 
-impl Resolver {
-    /// Asks once, without regard to cost; `before_send` is waited for right before a charged request
-    /// leaves. (A token that the API refuses is replaced, and the request sent with the new one.)
+impl Api {
+    /// Sends one request for the URL of a document. Where the provider charges, `before_send` makes the
+    /// record of the request, and the request leaves only after that.
+    ///
+    /// # Errors
+    /// [`Failure`], which says whether the request may have arrived. Its error has every code of an API
+    /// that refuses or fails, and those of `before_send`.
     pub(super) async fn hand_over(
         &self,
         id: &DocumentId,
@@ -28,81 +39,99 @@ impl Resolver {
             Handoff::JsonField { path, .. } => (Method::POST, path),
         };
         let url = self.route(path, Some(id));
-        let request = Ask {
+        let call = ApiCall {
             before_send,
-            patience: retry.time_left(),
-            ..Ask::new(method, url.clone())
+            max_budget_wait: retry.time_left(),
+            ..ApiCall::new(method, url.clone())
         };
-        let reply = self.authorized(request).await?;
-        self.read(id, &url, reply)
+        let reply = self.send(call).await?;
+        self.presigned_url(id, &url, reply)
             .await
             .map_err(|error| Failure { error, sent: true })
     }
 
-    async fn read(&self, id: &DocumentId, asked: &Url, reply: Reply) -> Result<PresignedUrl> {
-        let title = self.provider.title;
+    /// Reads the URL from the answer to a request to `requested`.
+    async fn presigned_url(
+        &self,
+        id: &DocumentId,
+        requested: &Url,
+        reply: Reply,
+    ) -> Result<PresignedUrl> {
+        let wrong = || answer::protocol(self.provider.title);
         match (&self.provider.handoff, reply.status()) {
             (Handoff::Redirect { .. }, 301 | 302 | 303 | 307 | 308) => {
-                let url = headers::location(reply.headers(), asked)
-                    .map_err(|wrong| answer::protocol(title).with_cause(wrong))?;
-                self.presigned(url, None, None)
+                let url = headers::location(reply.headers(), requested)
+                    .map_err(|why| wrong().with_cause(why))?;
+                self.checked(url, None, None)
             }
-            (Handoff::Redirect { .. }, status @ 200..=299) => Err(answer::protocol(title)
+            (Handoff::Redirect { .. }, status @ 200..=299) => Err(wrong()
                 .with_cause(format!(
                     "HTTP {status} where a redirect to the document was due"
                 ))
                 .with_http_status(status)),
             (Handoff::JsonField { url, hours, .. }, 200) => {
-                let date = headers::date(reply.headers());
-                let json = fields::read(title, reply, &[url], hours.as_slice()).await?;
-                let field = url.trim_start_matches('/');
-                let text = json.pointer(url).and_then(Value::as_str).ok_or_else(|| {
-                    answer::protocol(title).with_cause(format!("{field} is missing, or is no text"))
-                })?;
-                // One without a host opens nothing, but for `file:`, which is refused as unsafe.
-                let opens = |url: &Url| url.has_host() || url.scheme() == "file";
-                let url = Url::parse(text).ok().filter(opens);
-                let url = url.ok_or_else(|| {
-                    answer::protocol(title).with_cause(format!("{field} is no URL"))
-                })?;
-                let hours = hours.and_then(|hours| json.pointer(hours)?.as_f64());
-                let told =
-                    hours.and_then(|hours| SignedDuration::try_from_secs_f64(hours * 3600.0).ok());
-                self.presigned(url, told, date)
+                self.read_json(reply, url, *hours).await
             }
-            (Handoff::JsonField { .. }, status @ 200..=299) => Err(answer::protocol(title)
+            (Handoff::JsonField { .. }, status @ 200..=299) => Err(wrong()
                 .with_cause(format!("HTTP {status}"))
                 .with_http_status(status)),
-            (Handoff::JsonField { .. }, status @ 300..=399) => Err(Error::new(
-                Code::UnsafeRedirect,
-                format!("{title} redirected the request for {}", self.thing(id)),
-            )
-            .with_cause("docfetch sends a paid request to the API itself only")
-            .with_http_status(status)),
-            _ => Err(self.refusal(&self.thing(id), reply).await),
+            (Handoff::JsonField { .. }, status @ 300..=399) => {
+                let title = self.provider.title;
+                let what = format!("{title} redirected the request for {}", self.described(id));
+                Err(Error::new(Code::UnsafeRedirect, what)
+                    .with_cause("docfetch sends a paid request to the API itself only")
+                    .with_http_status(status))
+            }
+            _ => Err(self.refusal(&self.described(id), reply).await),
         }
     }
 
-    /// A URL that was handed over just now, with the earlier of two ends: the answer's, as `told` from its
-    /// `date` on, and the URL's own.
+    /// Reads the URL from JSON: its text is at the pointer `url`, its lifetime in hours at `hours`.
+    async fn read_json(
+        &self,
+        reply: Reply,
+        url: &str,
+        hours: Option<&str>,
+    ) -> Result<PresignedUrl> {
+        let title = self.provider.title;
+        let wrong = |why: &str| {
+            let field = url.trim_start_matches('/');
+            answer::protocol(title).with_cause(format!("{field} {why}"))
+        };
+        let date = headers::date(reply.headers());
+        let json = fields::read(title, reply, &[url], hours.as_slice()).await?;
+        let text = json.pointer(url).and_then(Value::as_str);
+        let text = text.ok_or_else(|| wrong("is missing, or is no text"))?;
+        // A URL without a host opens nothing. A `file:` URL passes here: the address rules refuse it.
+        let opens = |url: &Url| url.has_host() || url.scheme() == "file";
+        let url = Url::parse(text).ok().filter(opens);
+        let url = url.ok_or_else(|| wrong("is no URL"))?;
+        let hours = hours.and_then(|hours| json.pointer(hours)?.as_f64());
+        let lifetime =
+            hours.and_then(|hours| SignedDuration::try_from_secs_f64(hours * 3600.0).ok());
+        self.checked(url, lifetime, date)
+    }
+
+    /// A URL that the provider handed over just now. The URL expires at the earlier of two times: after
+    /// `lifetime` from the answer's `date` on, and when the URL itself says.
     ///
     /// # Errors
-    /// [`Code::Protocol`] for one that no request can carry.
-    fn presigned(
+    /// [`Code::Protocol`] for a URL that no request can carry.
+    fn checked(
         &self,
         url: Url,
-        told: Option<SignedDuration>,
+        lifetime: Option<SignedDuration>,
         date: Option<Timestamp>,
     ) -> Result<PresignedUrl> {
         let length = url.as_str().len();
-        if length > LONGEST_URL {
+        if length > MAX_URL_BYTES {
             return Err(answer::protocol(self.provider.title).with_cause(format!(
                 "its presigned URL of {length} bytes cannot be sent in a request"
             )));
         }
         let now = date.unwrap_or_else(|| self.http.clock().best());
-        let told = told.and_then(|told| now.checked_add(told).ok());
-        let ends = [told, expiry_of(&url)].into_iter().flatten();
+        let end = lifetime.and_then(|lifetime| now.checked_add(lifetime).ok());
+        let ends = [end, expiry_of(&url)].into_iter().flatten();
         Ok(PresignedUrl::new(url, ends.min()))
     }
 }

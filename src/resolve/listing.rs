@@ -1,14 +1,20 @@
-//! Pages of documents, one after another.
+//! Lists of documents: the pages of a listing, one after another.
+//!
+//! A server may be wrong in many ways. A listing ends, with [`Code::Protocol`](crate::error::Code), when
+//! the server sends the same page again, sends 100 empty pages in a row, or links pages in a circle.
 
+use super::answer;
+use super::api::{Api, ApiCall};
 use super::filter::Filter;
-use super::page::{LONG_PAGE, PageText};
+use super::page::{LARGE_PAGE_BYTES, MAX_PAGE_BYTES, PageText};
 use super::row::{self, BadRow, Row};
-use super::{Ask, PAGE, Resolver, answer};
+use crate::active_time;
 use crate::error::{Error, Result};
 use crate::fingerprint::digest128;
-use crate::http::{Reply, headers};
+use crate::http::backoff::{RetryContext, RetryPolicy};
+use crate::http::headers;
 use crate::mutex::locked;
-use crate::provider::Paging;
+use crate::provider::{Paging, Provider};
 use crate::state::blocking;
 use reqwest::Method;
 use std::collections::HashSet;
@@ -16,117 +22,126 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use url::Url;
 
-/// So many rows are handed out at once, and the bytes that they have in the page at most.
-const HANDFUL: (usize, usize) = (1000, 256 << 10);
-/// So many rows that are no documents are told one by one.
-const BAD_ROWS: u64 = 1000;
-/// So many pages in a row bring no row.
-const EMPTY_PAGES: u32 = 100;
+/// How many rows [`Page::rows`] returns at once.
+const MAX_ROWS_AT_ONCE: usize = 1000;
+/// How many bytes of a page [`Page::rows`] reads at once: it stops after the row that exceeds them.
+const MAX_ROW_BYTES_AT_ONCE: usize = 256 << 10;
+/// How many rows that are no documents a listing returns; it counts the others.
+const MAX_BAD_ROWS: u64 = 1000;
+/// How many pages in a row may have no row.
+const MAX_EMPTY_PAGES: u32 = 100;
 
 /// The pages of one listing.
 #[derive(Debug)]
-pub struct Pages<'a> {
-    resolver: &'a Resolver,
+pub(crate) struct Pages<'a> {
+    api: &'a Api,
+    retry: RetryPolicy,
     filter: &'a Filter,
+    /// The URL of the next page.
     next: Option<Url>,
+    /// The number of the next page.
     page: usize,
+    /// How many rows the pages so far had.
     seen: u64,
-    /// Rows in all, as the server says.
+    /// How many rows there are in all, as the server says.
     total: Option<u64>,
-    /// Hashes of the queries that were asked: they lead to an end.
-    asked: HashSet<u128>,
+    /// Hashes of the queries that were sent: a server that links to one of them again never ends.
+    queries: HashSet<u128>,
     /// The hash of the page before.
-    last: u128,
-    /// Pages in a row without any row.
-    empty: u32,
-    read: Arc<Mutex<Read>>,
+    last_digest: u128,
+    /// How many pages in a row had no row.
+    empty_in_a_row: u32,
+    read: Arc<Mutex<RowsRead>>,
 }
 
-/// A page of a listing, whose rows are read when they are wanted.
+/// A page of a listing. Its rows are read as the caller needs them.
 #[derive(Debug)]
-pub struct Page<'a> {
+pub(crate) struct Page<'a> {
     text: PageText,
-    resolver: &'a Resolver,
+    provider: &'a Provider,
     filter: &'a Filter,
     /// The number of the next row in the listing.
     number: u64,
     is_last: bool,
-    /// The hash of its ids so far.
+    /// The hash of the page's ids so far.
     ids: Option<u128>,
-    read: Arc<Mutex<Read>>,
+    read: Arc<Mutex<RowsRead>>,
 }
 
-/// What the rows of a listing were, as far as they were read.
+/// What is known of the rows of a listing that were read so far.
 #[derive(Debug)]
-struct Read {
-    /// Whether the server was asked for everything that is filtered, and has obeyed so far.
-    exact: bool,
+struct RowsRead {
+    /// Whether the request has every filter, and all rows so far match.
+    is_filtered_by_server: bool,
     /// Hashes of the ids on each page.
     pages: HashSet<u128>,
     /// Whether a page had the ids of an earlier one.
-    repeated: bool,
-    /// Rows that are no documents.
+    is_repeated: bool,
+    /// How many rows are no documents.
     bad: u64,
 }
 
-impl Resolver {
-    /// Starts a listing of what matches `filter`, which is one that [`Filter::check`] takes; `most`
-    /// rows are all that will be wanted.
-    pub fn list<'a>(&'a self, filter: &'a Filter, most: Option<usize>) -> Pages<'a> {
-        let listing = &self.provider.listing;
-        let question = filter.question(listing);
-        let mut url = self.route(listing.path, None);
-        let most = most.filter(|_| question.exact).unwrap_or(usize::MAX);
-        let rows = most.clamp(1, listing.page_rows);
-        url.query_pairs_mut()
-            .extend_pairs(listing.query)
-            .extend_pairs(&question.pairs)
-            .append_pair("page", "1")
-            .append_pair(listing.page_size, &rows.to_string());
-        Pages {
-            resolver: self,
-            filter,
-            total: None,
-            asked: HashSet::from([hash(url.query().unwrap_or_default())]),
-            last: 0,
-            empty: 0,
-            read: Arc::new(Mutex::new(Read {
-                exact: question.exact,
-                pages: HashSet::new(),
-                repeated: false,
-                bad: 0,
-            })),
-            next: Some(url),
-            page: 1,
-            seen: 0,
-        }
+/// Starts a list of the documents that match `filter`, which [`Filter::check`] accepts. `limit` is the
+/// number of rows that the caller needs at most. Each page is requested with the retries of `retry`.
+pub(super) fn list<'a>(
+    api: &'a Api,
+    retry: RetryPolicy,
+    filter: &'a Filter,
+    limit: Option<usize>,
+) -> Pages<'a> {
+    let listing = &api.provider.listing;
+    let query = filter.query(listing);
+    let mut url = api.route(listing.path, None);
+    let limit = limit.filter(|_| query.is_exact).unwrap_or(usize::MAX);
+    let page_rows = limit.clamp(1, listing.page_rows);
+    url.query_pairs_mut()
+        .extend_pairs(listing.query)
+        .extend_pairs(&query.pairs)
+        .append_pair("page", "1")
+        .append_pair(listing.page_size, &page_rows.to_string());
+    Pages {
+        api,
+        retry,
+        filter,
+        queries: HashSet::from([hash(url.query().unwrap_or_default())]),
+        next: Some(url),
+        page: 1,
+        seen: 0,
+        total: None,
+        last_digest: 0,
+        empty_in_a_row: 0,
+        read: Arc::new(Mutex::new(RowsRead {
+            is_filtered_by_server: query.is_exact,
+            pages: HashSet::new(),
+            is_repeated: false,
+            bad: 0,
+        })),
     }
 }
 
 impl<'a> Pages<'a> {
-    /// How many rows there are in all, as the server said with the latest page; none where it does not
-    /// say, and where rows are filtered here that it counts.
-    pub fn total(&self) -> Option<u64> {
-        self.total.filter(|_| locked(&self.read).exact)
+    /// How many rows there are in all, as the server said with the latest page. None where the server
+    /// does not say, and where it counts rows that the filter drops here.
+    pub(crate) fn total(&self) -> Option<u64> {
+        self.total
+            .filter(|_| locked(&self.read).is_filtered_by_server)
     }
 
-    /// The next page; none after the last one.
+    /// Requests the next page; none after the last one.
     ///
     /// # Errors
-    /// Every code of a refused or failing API; [`Code::Protocol`](crate::error::Code::Protocol) for an
-    /// answer that is no page.
-    pub async fn next(&mut self) -> Result<Option<Page<'a>>> {
+    /// [`Code::Protocol`](crate::error::Code::Protocol) for an answer that is no page and for pages without
+    /// end; every code of an API that refuses or cannot be reached in time.
+    pub(crate) async fn next(&mut self) -> Result<Option<Page<'a>>> {
         let Some(url) = self.next.take() else {
             return Ok(None);
         };
-        let title = self.resolver.provider.title;
-        let endless = |why: &str| Err(answer::protocol(title).with_cause(why));
-        if locked(&self.read).repeated {
-            return endless("it sends the same page again");
+        if locked(&self.read).is_repeated {
+            return Err(self.endless("it sends the same page again"));
         }
-        let mut retry = self.resolver.retry();
+        let mut retry = RetryContext::new(self.retry, active_time::now());
         let text = loop {
-            match self.ask(&url, retry.time_left()).await {
+            match self.request(&url, retry.time_left()).await {
                 Ok(text) => break text,
                 Err(error) => retry.wait_after(error).await?,
             }
@@ -135,30 +150,11 @@ impl<'a> Pages<'a> {
         self.seen += text.rows;
         self.page += 1;
         self.total = text.total;
-        let goes_on = self.total.is_none_or(|total| self.seen < total);
-        let paging = self.resolver.provider.listing.paging;
-        self.next = match (paging, &text.next) {
-            (Paging::NextField { .. }, Some(next)) => Some(self.follow(&url, next)?),
-            (Paging::TotalHeader { .. }, _) if text.rows > 0 && goes_on => {
-                Some(numbered(&url, self.page))
-            }
-            _ => None,
-        };
-        self.empty = if text.rows == 0 { self.empty + 1 } else { 0 };
-        let same = std::mem::replace(&mut self.last, text.digest) == text.digest;
-        if self.next.is_some() {
-            if same && text.rows > 0 {
-                return endless("it sends the same page again");
-            }
-            if self.empty > EMPTY_PAGES {
-                return endless("it sends empty pages without end");
-            }
-        } else if goes_on && let Some(total) = self.total {
-            log::warn!("the list ended early: {} of {total} rows", self.seen);
-        }
+        self.next = self.after(&url, &text)?;
+        self.check_progress(&text)?;
         Ok(Some(Page {
             text,
-            resolver: self.resolver,
+            provider: &self.api.provider,
             filter: self.filter,
             number,
             is_last: self.next.is_none(),
@@ -167,89 +163,122 @@ impl<'a> Pages<'a> {
         }))
     }
 
-    /// Only the query of a `next` link counts: the credential goes to no host that an answer names,
-    /// and a scheme that a proxy in front of the API got wrong does no harm.
+    /// The URL of the page after `text`, which came from `current`.
+    fn after(&mut self, current: &Url, text: &PageText) -> Result<Option<Url>> {
+        Ok(match (self.api.provider.listing.paging, &text.next) {
+            (Paging::NextField { .. }, Some(next)) => Some(self.follow(current, next)?),
+            (Paging::TotalHeader { .. }, _) if text.rows > 0 && self.has_more() => {
+                Some(numbered(current, self.page))
+            }
+            _ => None,
+        })
+    }
+
+    fn has_more(&self) -> bool {
+        self.total.is_none_or(|total| self.seen < total)
+    }
+
+    /// Refuses pages without end, and warns of a list that ends early.
+    fn check_progress(&mut self, text: &PageText) -> Result<()> {
+        self.empty_in_a_row = if text.rows == 0 {
+            self.empty_in_a_row + 1
+        } else {
+            0
+        };
+        let last_digest = std::mem::replace(&mut self.last_digest, text.digest);
+        if self.next.is_some() {
+            if last_digest == text.digest && text.rows > 0 {
+                return Err(self.endless("it sends the same page again"));
+            }
+            if self.empty_in_a_row > MAX_EMPTY_PAGES {
+                return Err(self.endless("it sends empty pages without end"));
+            }
+        } else if self.has_more()
+            && let Some(total) = self.total
+        {
+            log::warn!("the list ended early: {} of {total} rows", self.seen);
+        }
+        Ok(())
+    }
+
+    fn endless(&self, why: &str) -> Error {
+        answer::protocol(self.api.provider.title).with_cause(why)
+    }
+
+    /// The URL of a `next` link. Only the link's query counts. So the credential goes to no host that an
+    /// answer names, and a scheme that a proxy in front of the API got wrong does no harm.
     fn follow(&mut self, current: &Url, next: &str) -> Result<Url> {
-        let title = self.resolver.provider.title;
+        let title = self.api.provider.title;
         let next = current
             .join(next)
             .map_err(|_| answer::protocol(title).with_cause("the URL of the next page is none"))?;
         let query = next.query().unwrap_or_default().to_owned();
         let mut url = current.clone();
         url.set_query(Some(&query));
-        if !self.asked.insert(hash(&query)) {
-            return Err(
-                answer::protocol(title).with_cause("its pages lead to one another for ever")
-            );
+        if !self.queries.insert(hash(&query)) {
+            return Err(self.endless("its pages lead to one another for ever"));
         }
         Ok(url)
     }
 
-    async fn ask(&self, url: &Url, patience: Duration) -> Result<PageText> {
-        let (title, paging) = (
-            self.resolver.provider.title,
-            self.resolver.provider.listing.paging,
-        );
-        let ask = Ask {
-            patience,
-            ..Ask::new(Method::GET, url.clone())
+    /// Requests a page once.
+    async fn request(&self, url: &Url, max_budget_wait: Duration) -> Result<PageText> {
+        let provider = &self.api.provider;
+        let (title, paging) = (provider.title, provider.listing.paging);
+        let call = ApiCall {
+            max_budget_wait,
+            ..ApiCall::new(Method::GET, url.clone())
         };
-        let reply = self.resolver.authorized(ask).await;
-        let reply = reply.map_err(|failure| failure.error)?;
+        let reply = self.api.send(call).await.map_err(|failure| failure.error)?;
         if reply.status() != 200 {
-            return Err(self.refusal(reply).await);
+            let what = format!("the list of {}s", provider.thing());
+            return Err(self.api.refusal(&what, reply).await);
         }
         let total = match paging {
             Paging::NextField { .. } => None,
             Paging::TotalHeader { total } => headers::count(reply.headers(), total),
         };
-        let body = reply.body(PAGE).await?;
-        let mut page = if body.len() > LONG_PAGE {
-            blocking::run(move || PageText::open(title, body, paging)).await?
+        let body = reply.body(MAX_PAGE_BYTES).await?;
+        let mut page = if body.len() > LARGE_PAGE_BYTES {
+            blocking::run(move || PageText::parse(title, body, paging)).await?
         } else {
-            PageText::open(title, body, paging)?
+            PageText::parse(title, body, paging)?
         };
         page.total = total.or(page.total);
         Ok(page)
     }
-
-    async fn refusal(&self, reply: Reply) -> Error {
-        let what = format!("the list of {}s", self.resolver.provider.thing());
-        self.resolver.refusal(&what, reply).await
-    }
 }
 
 impl Page<'_> {
-    /// How many rows it has, whether they match or not.
-    pub fn row_count(&self) -> u64 {
+    /// How many rows the page has, whether they match or not.
+    pub(crate) fn row_count(&self) -> u64 {
         self.text.rows
     }
 
-    /// The next rows that match, which may be none of them; none after the last one. Rows that are no
-    /// documents are among them.
-    pub fn rows(&mut self) -> Option<Vec<Result<Row, BadRow>>> {
-        let provider = &self.resolver.provider;
+    /// The next rows that match, and rows that are no documents: 1000 at most, and possibly none of them.
+    /// None after the last row of the page.
+    pub(crate) fn rows(&mut self) -> Option<Vec<Result<Row, BadRow>>> {
         let mut read = locked(&self.read);
         let (mut found, mut rows, mut bytes) = (Vec::new(), 0, 0);
-        while rows < HANDFUL.0 && bytes < HANDFUL.1 {
+        while rows < MAX_ROWS_AT_ONCE && bytes < MAX_ROW_BYTES_AT_ONCE {
             let Some(json) = self.text.next_row() else {
                 break;
             };
             rows += 1;
             bytes += json.len();
-            match row::read(json, self.number, provider) {
+            match row::read(json, self.number, self.provider) {
                 Ok(row) => {
                     let before = self.ids.unwrap_or_default().to_le_bytes();
                     self.ids = Some(digest128(&[&before, row.id.as_bytes()]));
-                    if self.filter.matches(&row, &provider.listing) {
+                    if self.filter.matches(&row, &self.provider.listing) {
                         found.push(Ok(row));
                     } else {
-                        read.exact = false;
+                        read.is_filtered_by_server = false;
                     }
                 }
                 Err(bad) => {
                     read.bad += 1;
-                    if read.bad <= BAD_ROWS {
+                    if read.bad <= MAX_BAD_ROWS {
                         found.push(Err(bad));
                     }
                 }
@@ -260,9 +289,9 @@ impl Page<'_> {
             return Some(found);
         }
         if let Some(ids) = self.ids.take() {
-            read.repeated |= !read.pages.insert(ids);
+            read.is_repeated |= !read.pages.insert(ids);
         }
-        let more = read.bad.saturating_sub(BAD_ROWS);
+        let more = read.bad.saturating_sub(MAX_BAD_ROWS);
         (std::mem::take(&mut self.is_last) && more > 0).then(|| {
             let (shown, why) = (format!("{more} more rows"), "they are no documents".into());
             vec![Err(BadRow { shown, why })]
@@ -274,6 +303,7 @@ fn hash(text: &str) -> u128 {
     digest128(&[text.as_bytes()])
 }
 
+/// The URL of the page with this number.
 fn numbered(url: &Url, page: usize) -> Url {
     let pairs: Vec<(String, String)> = url
         .query_pairs()
@@ -288,71 +318,4 @@ fn numbered(url: &Url, page: usize) -> Url {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::config::settings::Connection;
-    use crate::provider::{Credentials, Provider, Resource, one_codex};
-    use crate::secret::Secret;
-    use serde_json::{Value, json};
-    use std::io::{Read as _, Write as _};
-    use std::net::TcpListener;
-
-    /// A provider whose server gives each request the next of these pages.
-    fn provider(pages: Vec<Value>, total: &'static str) -> Provider {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let base = format!("http://{}", listener.local_addr().unwrap());
-        std::thread::spawn(move || {
-            for page in pages {
-                let (mut stream, _) = listener.accept().unwrap();
-                let _ = stream.read(&mut [0; 4096]).unwrap();
-                let (page, close) = (page.to_string(), "Connection: close\r\n");
-                let head = format!("Content-Length: {}\r\n{total}{close}", page.len());
-                write!(stream, "HTTP/1.1 200 OK\r\n{head}\r\n{page}").unwrap();
-            }
-        });
-        Provider {
-            default_base: Box::leak(base.into_boxed_str()),
-            ..one_codex(Resource::Documents)
-        }
-    }
-
-    #[tokio::test]
-    async fn a_total_is_told_only_while_it_counts_what_is_listed() {
-        let connection = Connection {
-            retries: 0,
-            ..Connection::default()
-        };
-        let row = |id: &str, name: &str, size: u64| {
-            let uri = format!("/api/v1/documents/{id}");
-            json!({"$uri": uri, "filename": name, "size": size})
-        };
-        let filter = |name: Option<&str>, larger_than| Filter {
-            name: name.map(str::to_owned),
-            larger_than,
-            ..Filter::default()
-        };
-        let counted = "X-Total-Count: 2\r\n";
-        for (filter, header, totals) in [
-            (filter(None, None), counted, [Some(2), Some(2)]),
-            (filter(None, None), "", [None, None]),
-            (filter(Some("a"), None), counted, [Some(2), Some(2)]),
-            // The second row shows that the server does not obey.
-            (filter(Some("1"), None), counted, [Some(2), None]),
-            // It counts those of this size, too.
-            (filter(None, Some(1)), counted, [None, None]),
-        ] {
-            let pages = [row("1", "a1", 5), row("2", "a2", 5)].map(|row| json!([row]));
-            let provider = provider(pages.to_vec(), header);
-            let credentials = Credentials::Key(Secret::unregistered("key"));
-            let resolver = Resolver::builder(provider, credentials);
-            let resolver = resolver.connection(connection.clone()).build().unwrap();
-            let mut pages = resolver.list(&filter, None);
-            assert_eq!(pages.total(), None);
-            for total in totals {
-                let mut page = pages.next().await.unwrap().unwrap();
-                while page.rows().is_some() {}
-                assert_eq!(pages.total(), total, "{filter:?}");
-            }
-        }
-    }
-}
+mod tests;

@@ -1,7 +1,7 @@
-//! One page of a listing, as text: its rows are read one after another, so that whatever a server sends,
-//! a page takes little more memory than its bytes.
+//! One page of a listing, as text. The rows are read one after another, so that a page takes little more
+//! memory than its bytes.
 
-use super::{PAGE, answer};
+use super::answer;
 use crate::error::Result;
 use crate::fingerprint::digest128;
 use crate::provider::Paging;
@@ -12,20 +12,22 @@ use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::fmt;
 
-/// The URL of the next page is never longer, in bytes.
-const LONGEST_NEXT: usize = 8 << 10;
-/// A page that is longer is not checked in the thread that hears signals.
-pub(super) const LONG_PAGE: usize = 256 << 10;
+/// The longest page in bytes.
+pub(super) const MAX_PAGE_BYTES: usize = 16 << 20;
+/// The longest URL of a next page in bytes.
+const MAX_NEXT_URL_BYTES: usize = 8 << 10;
+/// A page of more bytes is checked in a thread of its own, so that signals are handled meanwhile.
+pub(super) const LARGE_PAGE_BYTES: usize = 256 << 10;
 
 /// A page that is being read.
 #[derive(Debug)]
 pub(super) struct PageText {
     text: String,
-    /// Where the next row is, or the end of the rows.
+    /// The offset of the next row, or of the end of the rows.
     at: usize,
-    /// How many rows it has.
+    /// How many rows the page has.
     pub rows: u64,
-    /// A hash of them.
+    /// A hash of the rows.
     pub digest: u128,
     /// How many rows there are in all, where the page tells.
     pub total: Option<u64>,
@@ -34,14 +36,14 @@ pub(super) struct PageText {
 }
 
 impl PageText {
-    /// Checks that `body` is a page of `title`.
+    /// Checks that `body` is a page of the provider with this `title`.
     ///
     /// # Errors
-    /// [`Code::Protocol`](crate::error::Code::Protocol).
-    pub(super) fn open(title: &str, body: Vec<u8>, paging: Paging) -> Result<Self> {
+    /// [`Code::Protocol`](crate::error::Code::Protocol) when it is none.
+    pub(super) fn parse(title: &str, body: Vec<u8>, paging: Paging) -> Result<Self> {
         let wrong = |why: String| answer::protocol(title).with_cause(why);
-        if body.len() >= PAGE {
-            let most = PAGE >> 20;
+        if body.len() >= MAX_PAGE_BYTES {
+            let most = MAX_PAGE_BYTES >> 20;
             return Err(wrong(format!(
                 "a page of its list is longer than {most} MiB"
             )));
@@ -63,15 +65,16 @@ impl PageText {
                 Paging::TotalHeader { .. } => wrong("a page is no list".into()),
             });
         }
-        let next = match (next.map(RawValue::get), paging) {
-            (None | Some("null"), _) => None,
-            (Some(text), paging) => {
-                Some(text_of(text, LONGEST_NEXT).ok_or_else(|| match paging {
-                    Paging::NextField { next, .. } => wrong(format!("{next} is no URL")),
-                    Paging::TotalHeader { .. } => wrong("its next page is no URL".into()),
-                })?)
-            }
-        };
+        let next =
+            match (next.map(RawValue::get), paging) {
+                (None | Some("null"), _) => None,
+                (Some(text), paging) => Some(text_of(text, MAX_NEXT_URL_BYTES).ok_or_else(
+                    || match paging {
+                        Paging::NextField { next, .. } => wrong(format!("{next} is no URL")),
+                        Paging::TotalHeader { .. } => wrong("its next page is no URL".into()),
+                    },
+                )?),
+            };
         let total = count.and_then(|count| count.get().parse().ok());
         // The rows are a part of the text.
         let at = rows.as_ptr().addr() - text.as_ptr().addr() + 1;
@@ -105,8 +108,7 @@ impl PageText {
     }
 }
 
-/// The length of the JSON value at the start of a text that is known to be JSON: up to what ends it among
-/// others of an array.
+/// The length of the JSON value at the start of `text`, which is known to be the rest of a JSON array.
 fn length_of_value(text: &[u8]) -> usize {
     let (mut depth, mut quoted, mut escaped) = (0_usize, false, false);
     for (at, byte) in text.iter().enumerate() {
@@ -124,28 +126,28 @@ fn length_of_value(text: &[u8]) -> usize {
     text.len()
 }
 
-/// A JSON string of at most so many bytes.
-pub(super) fn text_of(json: &str, longest: usize) -> Option<String> {
-    // A byte is written as six at most.
-    if json.len() > 6 * longest + 2 {
+/// The text of a JSON string; none for other JSON, and for a text of more than `max_bytes`.
+pub(super) fn text_of(json: &str, max_bytes: usize) -> Option<String> {
+    // JSON writes a byte as six at most (\u0041).
+    if json.len() > 6 * max_bytes + 2 {
         return None;
     }
     let text: String = serde_json::from_str(json).ok()?;
-    (text.len() <= longest).then_some(text)
+    (text.len() <= max_bytes).then_some(text)
 }
 
-/// The values of these fields of a JSON object, as they are written; none where it is no object.
+/// The JSON text of these fields of a JSON object; none for other JSON.
 pub(super) fn pick<'a>(json: &'a str, fields: &[&str]) -> Option<Vec<Option<&'a RawValue>>> {
-    let picked = serde_json::Deserializer::from_str(json).deserialize_map(Picker(fields));
+    let picked = serde_json::Deserializer::from_str(json).deserialize_map(PickFields(fields));
     picked.ok()
 }
 
-struct Picker<'f>(&'f [&'f str]);
+struct PickFields<'f>(&'f [&'f str]);
 
 #[derive(Deserialize)]
-struct Field<'a>(#[serde(borrow)] Cow<'a, str>);
+struct FieldName<'a>(#[serde(borrow)] Cow<'a, str>);
 
-impl<'a> Visitor<'a> for Picker<'_> {
+impl<'a> Visitor<'a> for PickFields<'_> {
     type Value = Vec<Option<&'a RawValue>>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -154,7 +156,7 @@ impl<'a> Visitor<'a> for Picker<'_> {
 
     fn visit_map<A: MapAccess<'a>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut found = vec![None; self.0.len()];
-        while let Some(Field(name)) = map.next_key()? {
+        while let Some(FieldName(name)) = map.next_key()? {
             match self.0.iter().position(|field| *field == name) {
                 Some(place) => found[place] = Some(map.next_value()?),
                 None => {
@@ -178,7 +180,7 @@ mod tests {
     const HEADER: Paging = Paging::TotalHeader { total: "x-total" };
 
     fn open(text: &str, paging: Paging) -> Result<PageText> {
-        PageText::open("X", text.as_bytes().to_vec(), paging)
+        PageText::parse("X", text.as_bytes().to_vec(), paging)
     }
 
     #[test]
@@ -228,9 +230,9 @@ mod tests {
         }
         let next = format!(
             r#"{{"results":[],"next":"{}"}}"#,
-            "x".repeat(LONGEST_NEXT + 1)
+            "x".repeat(MAX_NEXT_URL_BYTES + 1)
         );
         assert!(open(&next, FIELD).is_err());
-        assert!(PageText::open("X", vec![b' '; PAGE], HEADER).is_err());
+        assert!(PageText::parse("X", vec![b' '; MAX_PAGE_BYTES], HEADER).is_err());
     }
 }

@@ -1,8 +1,12 @@
 //! How many paid requests this process may send, and how many it sent.
 //!
-//! A paid request needs a [`Permit`]. `--max-charges` limits the permits; a refused request gives its
-//! permit back. After three paid requests in a row that ended in doubt there are no more permits, and
-//! none while the batch finds out whether any document can come ([`PaidRequests::pause`]).
+//! The policy: each paid request needs a [`ChargePermit`].
+//!
+//! - `--max-charges` limits the permits. A request that the provider refused gives its permit back, so a
+//!   document waits for the requests under way before it fails at that limit.
+//! - After three paid requests in a row that ended in doubt, this process sends no further paid request.
+//! - While the batch finds out whether a storage works ([`PaidRequests::pause`]), only the document that
+//!   the batch tries gets permits.
 
 use crate::error::{Code, Error, Result};
 use crate::model::DocumentId;
@@ -11,36 +15,36 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Mutex;
 use tokio::sync::Notify;
 
-/// After so many paid requests in a row that ended in doubt, no further one is sent.
-const DOUBTS: u32 = 3;
+/// How many paid requests in a row may end in doubt.
+const MAX_DOUBTS_IN_A_ROW: u32 = 3;
 
 /// The paid requests of this process.
 #[derive(Debug)]
-pub struct PaidRequests {
-    /// The most that may be sent and not refused.
+pub(crate) struct PaidRequests {
+    /// How many may be sent, not counting refused requests.
     limit: Option<u64>,
-    state: Mutex<State>,
+    counts: Mutex<Counts>,
     changed: Notify,
 }
 
 #[derive(Debug, Default)]
-struct State {
-    /// Requests that were permitted and not given back.
+struct Counts {
+    /// How many permits were given and not given back.
     permitted: u64,
-    /// Those of them that have not ended.
+    /// How many of those requests have not ended.
     under_way: u64,
-    /// How many ended in doubt since the last answer.
+    /// How many requests ended in doubt since the last answer with a URL.
     doubts: u32,
-    /// While there are any, only these documents are paid for.
+    /// While this is not empty, only these documents get permits.
     probes: HashSet<DocumentId>,
-    /// Why no further request is sent.
+    /// Why this process sends no further paid request.
     stopped: Option<Error>,
-    /// How many requests left and were not refused for documents under way.
+    /// How many requests left and were not refused, for each document that has not ended.
     charged: HashMap<DocumentId, u32>,
 }
 
-impl State {
-    /// Takes back what [`Permit::leave`] noted.
+impl Counts {
+    /// Undoes what [`ChargePermit::leave`] noted.
     fn give_back(&mut self, id: &DocumentId) {
         if let Some(count) = self.charged.get_mut(id) {
             *count -= 1;
@@ -50,24 +54,24 @@ impl State {
         }
     }
 
-    /// Whether no pause keeps a document from being paid for.
+    /// Whether a pause leaves permits for this document.
     fn permits(&self, id: &DocumentId) -> bool {
         self.probes.is_empty() || self.probes.contains(id)
     }
 }
 
-/// The permission to send one paid request. One that is dropped after its request left counts as in
+/// The permission to send one paid request. A permit that is dropped after its request left counts as in
 /// doubt.
 #[derive(Debug)]
-pub struct Permit<'a> {
-    charges: &'a PaidRequests,
+pub(crate) struct ChargePermit<'a> {
+    requests: &'a PaidRequests,
     id: &'a DocumentId,
     charged: Charged,
 }
 
 /// Whether a paid request was charged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Charged {
+pub(crate) enum Charged {
     /// The provider answered with a URL.
     Yes,
     /// The request never left, or the provider refused it.
@@ -77,38 +81,38 @@ pub enum Charged {
 }
 
 impl PaidRequests {
-    /// At most `limit` paid requests that are not refused.
-    pub fn new(limit: Option<u64>) -> Self {
+    /// `limit` is the value of `--max-charges`; none is no limit.
+    pub(crate) fn new(limit: Option<u64>) -> Self {
         Self {
             limit,
-            state: Mutex::default(),
+            counts: Mutex::default(),
             changed: Notify::new(),
         }
     }
 
     /// Permits a paid request for a document. Waits while the batch has paused, and while a request
-    /// under way may still give its permit back.
+    /// under way may give its permit back.
     ///
     /// # Errors
-    /// [`Code::ChargeRefused`] when the limit is reached; an error that is
-    /// [not started](Error::is_not_started) when no further request is sent in this run.
-    pub async fn permit<'a>(&'a self, id: &'a DocumentId) -> Result<Permit<'a>> {
+    /// [`Code::ChargeRefused`]: the limit is reached; or this process sends no further paid request, then
+    /// the error [is not started](Error::is_not_started).
+    pub(crate) async fn permit<'a>(&'a self, id: &'a DocumentId) -> Result<ChargePermit<'a>> {
         loop {
             let changed = self.changed.notified();
             {
-                let mut state = locked(&self.state);
-                if let Some(error) = &state.stopped {
+                let mut counts = locked(&self.counts);
+                if let Some(error) = &counts.stopped {
                     return Err(error.clone());
                 }
-                let full = self.limit.is_some_and(|limit| state.permitted >= limit);
-                if full && state.under_way == 0 {
+                let full = self.limit.is_some_and(|limit| counts.permitted >= limit);
+                if full && counts.under_way == 0 {
                     return Err(self.used_up());
                 }
-                if !full && state.permits(id) {
-                    state.permitted += 1;
-                    state.under_way += 1;
-                    return Ok(Permit {
-                        charges: self,
+                if !full && counts.permits(id) {
+                    counts.permitted += 1;
+                    counts.under_way += 1;
+                    return Ok(ChargePermit {
+                        requests: self,
                         id,
                         charged: Charged::No,
                     });
@@ -129,93 +133,97 @@ impl PaidRequests {
             .with_hint("run again with a higher --max-charges to fetch it")
     }
 
-    /// How many paid requests left and were not refused.
-    pub fn count(&self) -> u64 {
-        let state = locked(&self.state);
-        state.permitted
+    /// How many paid requests of this process left, or are about to leave, and were not refused.
+    pub(crate) fn count(&self) -> u64 {
+        let counts = locked(&self.counts);
+        counts.permitted
     }
 
-    /// Whether a paid request for a document left in this run and was not refused. Asked once, when the
-    /// document ends.
-    pub fn take_charged(&self, id: &DocumentId) -> bool {
-        locked(&self.state).charged.remove(id).is_some()
+    /// Whether a paid request for a document left in this run and was not refused. Forgets the document:
+    /// call this once, when the document ends.
+    pub(crate) fn take_charged(&self, id: &DocumentId) -> bool {
+        locked(&self.counts).charged.remove(id).is_some()
     }
 
-    /// Whether no further paid request is sent in this run.
-    pub fn is_stopped(&self) -> bool {
-        locked(&self.state).stopped.is_some()
+    /// Whether this process sends no further paid request.
+    pub(crate) fn is_stopped(&self) -> bool {
+        locked(&self.counts).stopped.is_some()
     }
 
-    /// Sends no paid request but for the document `probe`, until [`PaidRequests::resume`].
-    pub fn pause(&self, probe: &DocumentId) {
-        locked(&self.state).probes.insert(probe.clone());
+    /// Permits paid requests only for the document `probe`, until [`PaidRequests::resume`]. Several pauses
+    /// may hold at the same time.
+    pub(crate) fn pause(&self, probe: &DocumentId) {
+        locked(&self.counts).probes.insert(probe.clone());
     }
 
     /// Ends the pause for `probe`.
-    pub fn resume(&self, probe: &DocumentId) {
-        locked(&self.state).probes.remove(probe);
+    pub(crate) fn resume(&self, probe: &DocumentId) {
+        locked(&self.counts).probes.remove(probe);
         self.changed.notify_waiters();
     }
 
-    /// Sends no further paid request in this run.
-    pub fn stop(&self, why: &str) {
-        let mut state = locked(&self.state);
-        if state.stopped.is_none() {
+    /// Permits no further paid request in this process.
+    pub(crate) fn stop(&self, why: &str) {
+        let mut counts = locked(&self.counts);
+        if counts.stopped.is_none() {
             log::error!("no further paid request is sent in this run: {why}");
             let error = Error::new(Code::ChargeRefused, "no paid request was sent");
-            state.stopped = Some(error.with_cause(why).into_not_started());
+            counts.stopped = Some(error.with_cause(why).into_not_started());
         }
-        drop(state);
+        drop(counts);
         self.changed.notify_waiters();
     }
 }
 
-impl Permit<'_> {
+impl ChargePermit<'_> {
     /// Notes that the request is about to leave.
     ///
     /// # Errors
-    /// One that is [not started](Error::is_not_started) when the batch has paused or stopped since.
-    pub fn leave(&mut self) -> Result<()> {
-        let mut state = locked(&self.charges.state);
-        if state.stopped.is_some() || !state.permits(self.id) {
+    /// [`Code::ChargeRefused`], an error that [is not started](Error::is_not_started), when the batch has
+    /// paused or stopped since the permit was given. The request must not leave.
+    pub(crate) fn leave(&mut self) -> Result<()> {
+        let mut counts = locked(&self.requests.counts);
+        if counts.stopped.is_some() || !counts.permits(self.id) {
             let error = Error::new(Code::ChargeRefused, "no paid request was sent");
             return Err(error.with_cause("the batch has paused").into_not_started());
         }
         self.charged = Charged::InDoubt;
-        *state.charged.entry(self.id.clone()).or_default() += 1;
+        *counts.charged.entry(self.id.clone()).or_default() += 1;
         Ok(())
     }
 
-    /// Notes what came of the request.
-    pub fn ended(mut self, charged: Charged) {
-        let mut state = locked(&self.charges.state);
+    /// Notes the end of the request.
+    pub(crate) fn ended(mut self, charged: Charged) {
+        let mut counts = locked(&self.requests.counts);
         if self.charged == Charged::InDoubt && charged == Charged::No {
-            state.give_back(self.id);
+            counts.give_back(self.id);
         }
         self.charged = charged;
         match charged {
-            Charged::Yes => state.doubts = 0,
-            Charged::InDoubt => state.doubts += 1,
+            Charged::Yes => counts.doubts = 0,
+            Charged::InDoubt => counts.doubts += 1,
             Charged::No => {}
         }
-        let stop = state.doubts >= DOUBTS;
-        drop(state);
+        let stop = counts.doubts >= MAX_DOUBTS_IN_A_ROW;
+        drop(counts);
         if stop {
-            let why = format!("{DOUBTS} paid requests in a row were not answered with a URL");
-            self.charges.stop(&why);
+            let why = format!(
+                "{MAX_DOUBTS_IN_A_ROW} paid requests in a row were not answered with a URL"
+            );
+            self.requests.stop(&why);
         }
     }
 }
 
-impl Drop for Permit<'_> {
+impl Drop for ChargePermit<'_> {
     fn drop(&mut self) {
-        let mut state = locked(&self.charges.state);
-        state.under_way -= 1;
+        let mut counts = locked(&self.requests.counts);
+        counts.under_way -= 1;
         if self.charged == Charged::No {
-            state.permitted -= 1;
+            counts.permitted -= 1;
         }
-        drop(state);
-        self.charges.changed.notify_waiters();
+        drop(counts);
+        self.requests.changed.notify_waiters();
     }
 }
 
@@ -228,7 +236,10 @@ mod tests {
         DocumentId::parse("00f2", None).unwrap()
     }
 
-    fn permit<'a>(charges: &'a PaidRequests, id: &'a DocumentId) -> Option<Result<Permit<'a>>> {
+    fn permit<'a>(
+        charges: &'a PaidRequests,
+        id: &'a DocumentId,
+    ) -> Option<Result<ChargePermit<'a>>> {
         charges.permit(id).now_or_never()
     }
 

@@ -1,5 +1,5 @@
-//! A row of a listing becomes a document that can be fetched. Its fields are bounded when they are read:
-//! what a server says goes into records and manifests, and must be read back from there.
+//! A row of a listing becomes a document that can be fetched. The length of each field is limited, since
+//! docfetch writes the fields into manifests and must be able to read them back.
 
 use super::page::{pick, text_of};
 use crate::error::{Code, Error};
@@ -11,16 +11,16 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-/// No id is longer, in bytes.
-const LONGEST_ID: usize = 1 << 10;
-/// Nor is any other field.
-const LONGEST_FIELD: usize = 4 << 10;
-/// So much of what is no id is shown, in characters.
-const SHOWN: usize = 60;
+/// The longest id in bytes.
+const MAX_ID_BYTES: usize = 1 << 10;
+/// The longest text or JSON of any other field in bytes.
+const MAX_FIELD_BYTES: usize = 4 << 10;
+/// How many characters of a bad row's id are shown.
+const MAX_SHOWN_CHARACTERS: usize = 60;
 
 /// A document that can be fetched.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Row {
+pub(crate) struct Row {
     /// The provider's name on the command line.
     pub provider: &'static str,
     /// The id of the document.
@@ -36,18 +36,18 @@ pub struct Row {
     pub fields: Map<String, Value>,
 }
 
-/// A row that is no document.
+/// A row that cannot be used as a document.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BadRow {
-    /// What it is called in messages.
+pub(crate) struct BadRow {
+    /// What messages call it: its id, or its number in the listing.
     pub shown: String,
-    /// What is wrong with it.
+    /// What is wrong with the row.
     pub why: String,
 }
 
 impl BadRow {
-    /// The failure that it is where every row is to become a file.
-    pub fn error(&self, title: &str) -> Error {
+    /// The failure of the document that this row should be; `title` is the provider's.
+    pub(crate) fn error(&self, title: &str) -> Error {
         let what = format!("{title} lists a document that cannot be used");
         let error = Error::new(Code::Protocol, what).with_cause(&*self.why);
         error
@@ -56,7 +56,10 @@ impl BadRow {
     }
 }
 
-/// Reads a row from its JSON text; `number` counts the rows of the listing.
+/// Reads a row from its JSON text. `number` is the row's number in the listing.
+///
+/// # Errors
+/// [`BadRow`] for a row that is no JSON object, without a usable id, or with a field that is too long.
 pub(crate) fn read(json: &str, number: u64, provider: &Provider) -> Result<Row, BadRow> {
     let listing = &provider.listing;
     let mut names = vec![listing.id, listing.modified];
@@ -69,14 +72,14 @@ pub(crate) fn read(json: &str, number: u64, provider: &Provider) -> Result<Row, 
         let value: Option<&RawValue> = *found.as_ref()?.get(place)?;
         value.map(RawValue::get)
     };
-    let id = raw(listing.id).and_then(|id| text_of(id, LONGEST_ID));
+    let id = raw(listing.id).and_then(|id| text_of(id, MAX_ID_BYTES));
     let bad = |why: String| {
         let id = id
             .as_deref()
             .filter(|id| !id.is_empty() && !contains_secret(id));
         let shown = id.map_or_else(
             || format!("row {number}"),
-            |id| id.chars().take(SHOWN).collect(),
+            |id| id.chars().take(MAX_SHOWN_CHARACTERS).collect(),
         );
         BadRow { shown, why }
     };
@@ -94,10 +97,10 @@ pub(crate) fn read(json: &str, number: u64, provider: &Provider) -> Result<Row, 
     if contains_secret(document.as_str()) {
         return Err(bad(format!("a row's {} holds a secret", listing.id)));
     }
-    // What has another type is as good as missing; what is too long is not.
+    // A field of another type counts as missing. A field that is too long makes the row bad.
     let text = |name: &str| -> Result<Option<String>, BadRow> {
         match raw(name) {
-            Some(json) if json.starts_with('"') => match text_of(json, LONGEST_FIELD) {
+            Some(json) if json.starts_with('"') => match text_of(json, MAX_FIELD_BYTES) {
                 None => Err(bad(too_long(name))),
                 text => Ok(text),
             },
@@ -114,7 +117,7 @@ pub(crate) fn read(json: &str, number: u64, provider: &Provider) -> Result<Row, 
     for field in listing.fields {
         let mut value = match (text(field)?, raw(field)) {
             (Some(text), _) => text.into(),
-            (None, Some(json)) if json.len() > LONGEST_FIELD => return Err(bad(too_long(field))),
+            (None, Some(json)) if json.len() > MAX_FIELD_BYTES => return Err(bad(too_long(field))),
             (None, json) => json.map_or(Value::Null, |json| {
                 serde_json::from_str(json).unwrap_or(Value::Null)
             }),
@@ -137,5 +140,5 @@ pub(crate) fn read(json: &str, number: u64, provider: &Provider) -> Result<Row, 
 }
 
 fn too_long(field: &str) -> String {
-    format!("a row's {field} has more than {LONGEST_FIELD} bytes")
+    format!("a row's {field} has more than {MAX_FIELD_BYTES} bytes")
 }

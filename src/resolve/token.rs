@@ -1,11 +1,14 @@
-//! The OAuth access token (RFC 6749 section 4.4): asked for once by all
-//! processes of a user, used until 60 s before it expires.
+//! The OAuth 2.0 access token (RFC 6749 section 4.4).
+//!
+//! All processes of a user share one token through the state folder: the first process that needs the
+//! token requests it, the others wait for that answer. docfetch requests a new token 60 s before the
+//! present one expires, and when the API refuses the present one.
 
-use super::{Resolver, answer, fields};
+use super::{answer, fields};
 use crate::error::{Code, Error, Result};
 use crate::fingerprint::fingerprint;
-use crate::http::{ApiRequest, Authorization};
-use crate::provider::Credentials;
+use crate::http::{ApiRequest, Authorization, Http, Reply};
+use crate::provider::Provider;
 use crate::secret::{Secret, stored};
 use crate::state::records::{Durability, Records, StateFolder, TOKENS};
 use base64::Engine as _;
@@ -17,28 +20,50 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::time::Duration;
 use tokio::sync::Mutex;
+use url::Url;
 use url::form_urlencoded::byte_serialize;
 
-/// A token this close to its end is not used for a new request.
-const MARGIN: Duration = Duration::from_mins(1);
-/// Seconds that a token is used for when its answer does not tell.
-const UNKNOWN: u64 = 360;
-/// The longest wait for another process that asks for the same token.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// No new request uses a token in its last minute.
+const LAST_MINUTE: Duration = Duration::from_mins(1);
+/// The lifetime of a token in seconds where the answer does not tell it.
+const DEFAULT_LIFETIME_SECONDS: u64 = 360;
+/// The longest wait for another process that requests the same token.
+const MAX_LOCK_WAIT: Duration = Duration::from_secs(30);
+/// The error codes of RFC 6749 section 5.2.
+const TOKEN_ERROR_CODES: [&str; 6] = [
+    "invalid_client",
+    "unauthorized_client",
+    "invalid_grant",
+    "invalid_scope",
+    "invalid_request",
+    "unsupported_grant_type",
+];
 
-/// The token of one client, for all its processes. Whoever needs it while another asks for it waits
-/// for that answer.
+/// Who requests tokens, and where.
 #[derive(Debug)]
-pub(super) struct TokenCache {
-    records: Records,
-    name: String,
-    memory: Mutex<Memory>,
+pub(super) struct TokenClient {
+    pub(super) provider: Provider,
+    /// The base URL of the API, for error texts.
+    pub(super) base: Url,
+    pub(super) token_url: Url,
+    pub(super) id: Secret,
+    pub(super) secret: Secret,
 }
 
+/// The access token of one client, shared by all its processes.
+#[derive(Debug)]
+pub(super) struct TokenCache {
+    client: TokenClient,
+    records: Records,
+    name: String,
+    memory: Mutex<TokenMemory>,
+}
+
+/// What this process knows of the token. Its lock also makes all tasks wait for one token request.
 #[derive(Debug, Default)]
-struct Memory {
+struct TokenMemory {
     token: Option<Token>,
-    /// What the API refused: a record that still holds it is out of date.
+    /// The token that the API refused: a record that holds it is out of date.
     refused: Option<Secret>,
 }
 
@@ -46,104 +71,90 @@ struct Memory {
 struct Token {
     #[serde(with = "stored")]
     value: Secret,
-    /// By this machine's clock. One that is wrong here shows when the API refuses the token.
+    /// By this machine's clock. When that clock is wrong, the API refuses the token.
     good_until: Timestamp,
 }
 
-/// RFC 6749 section 5.1.
+/// The answer to a token request (RFC 6749 section 5.1).
 #[derive(Deserialize)]
-struct Granted {
+struct TokenAnswer {
     access_token: String,
     /// Recommended, not required.
     expires_in: Option<Value>,
     token_type: String,
 }
 
-/// A number of seconds, which some servers write as a text or with a fraction.
-fn seconds(told: Option<&Value>) -> u64 {
-    let number = match told {
-        Some(Value::String(text)) => text.trim().parse::<f64>().ok(),
-        Some(value) => value.as_f64(),
-        None => None,
-    };
-    #[allow(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "it saturates, and that is right"
-    )]
-    number
-        .map_or(UNKNOWN, |seconds| seconds as u64)
-        .min(u64::from(u32::MAX))
-}
-
-/// RFC 6749 section 5.2.
+/// The answer that refuses a token request (RFC 6749 section 5.2).
 #[derive(Deserialize)]
-struct Denied {
+struct TokenError {
     error: String,
 }
 
 impl TokenCache {
-    /// The token of a client, which is told apart by its `identity` and secret.
-    pub(super) fn new(identity: &[&[u8]], credentials: &Credentials, state: &StateFolder) -> Self {
+    /// The token of `client`. `identity` and the client's secret name its record.
+    pub(super) fn new(client: TokenClient, identity: &[&[u8]], state: &StateFolder) -> Self {
         let mut parts = identity.to_vec();
-        if let Credentials::Client { secret, .. } = credentials {
-            parts.push(secret.expose().as_bytes());
-        }
+        parts.push(client.secret.expose().as_bytes());
         Self {
             records: state.records(TOKENS),
             name: fingerprint(&parts),
             memory: Mutex::default(),
+            client,
         }
     }
 
-    /// The token, asked for if there is none that lives.
-    pub(super) async fn get(
-        &self,
-        resolver: &Resolver,
-        (path, patience): (&str, Duration),
-        id: &Secret,
-        secret: &Secret,
-    ) -> Result<Secret> {
+    /// The token; a new one when none is known that lives. A token request may wait `max_budget_wait` for
+    /// the rate budget, and for another process at most that long.
+    ///
+    /// # Errors
+    /// [`Code::CredentialsRejected`] when the API refuses the client, [`Code::Config`] when the base has
+    /// no token route, [`Code::Protocol`] for an answer without a token, and the codes of a request that
+    /// fails.
+    pub(super) async fn get(&self, http: &Http, max_budget_wait: Duration) -> Result<Secret> {
         let mut memory = self.memory.lock().await;
         if let Some(token) = memory.token.as_ref().filter(|token| token.lives()) {
             return Ok(token.value.clone());
         }
-        if let Some(token) = self.kept(&memory) {
+        if let Some(token) = self.recorded(&memory) {
             return Ok(memory.token.insert(token).value.clone());
         }
+        let wait = max_budget_wait.min(MAX_LOCK_WAIT);
         let lock = self
             .records
-            .lock(&self.name, patience.min(PATIENCE), "asking for a token")
+            .lock(&self.name, wait, "asking for a token")
             .await;
-        // Whoever held the lock until now has asked for it.
-        if let Some(token) = self.kept(&memory) {
+        // The process that had the lock until now has recorded its token.
+        if let Some(token) = self.recorded(&memory) {
             return Ok(memory.token.insert(token).value.clone());
         }
-        let token = ask(resolver, (path, patience), id, secret).await?;
-        let kept = match &lock {
+        let token = self.client.request(http, max_budget_wait).await?;
+        let written = match &lock {
             Ok(_) => self.records.write(&self.name, &token, Durability::Buffered),
-            Err(error) if error.code() == Code::Busy => Ok(()), // its own will be kept
+            Err(error) if error.code() == Code::Busy => Ok(()), // the other process records its own
             Err(error) => Err(error.clone()),
         };
-        if let Err(error) = kept {
+        if let Err(error) = written {
             self.records.cannot_keep(&error);
         }
         Ok(memory.token.insert(token).value.clone())
     }
 
-    /// A token that this or another process asked for, and that still lives. A record that cannot be
-    /// trusted is none.
-    fn kept(&self, memory: &Memory) -> Option<Token> {
-        let kept: Option<Token> = self.records.read(&self.name).ok().flatten();
-        if let Some(token) = &kept {
+    /// The recorded token, if it lives and the API has not refused it. A record that cannot be trusted
+    /// counts as none.
+    fn recorded(&self, memory: &TokenMemory) -> Option<Token> {
+        let token: Option<Token> = self.records.read(&self.name).ok().flatten();
+        if let Some(token) = &token {
             token.value.register();
         }
-        kept.filter(|token| {
-            token.lives() && sendable(&token.value) && memory.refused.as_ref() != Some(&token.value)
+        token.filter(|token| {
+            token.lives()
+                && is_sendable(&token.value)
+                && memory.refused.as_ref() != Some(&token.value)
         })
     }
 
-    /// Drops the token of an `Authorization` that the API refused, unless there is another one by now.
+    /// Forgets the token of an `Authorization` header that the API refused, unless the cache has another
+    /// token by now.
     pub(super) async fn refuse(&self, authorization: &Secret) {
         let mut memory = self.memory.lock().await;
         let refused = memory
@@ -159,113 +170,120 @@ impl Token {
     }
 }
 
+impl TokenClient {
+    /// Requests a token.
+    async fn request(&self, http: &Http, max_budget_wait: Duration) -> Result<Token> {
+        let authorization = Authorization {
+            header: AUTHORIZATION,
+            value: basic(&self.id, &self.secret),
+        };
+        let request = ApiRequest {
+            url: self.token_url.clone(),
+            method: Method::POST,
+            authorization: &authorization,
+            form: Some("grant_type=client_credentials"),
+            max_hold: max_budget_wait,
+            answer_limit: None,
+            before_send: None,
+        };
+        let requested = Timestamp::now();
+        let reply = http.api(request).await.map_err(|failure| failure.error)?;
+        match reply.status() {
+            200 => self.read(reply, requested).await,
+            400 | 401 | 403 => Err(self.rejected(reply).await),
+            404 | 405 | 410 => Err(self.no_token_route(reply.status())),
+            _ => Err(answer::refusal(&self.provider, "a token", reply).await),
+        }
+    }
+
+    /// Reads the token from an answer to a request that was sent at the time `requested`.
+    async fn read(&self, reply: Reply, requested: Timestamp) -> Result<Token> {
+        let title = self.provider.title;
+        let (needed, useful) = (["/access_token", "/token_type"], ["/expires_in"]);
+        let json = fields::read(title, reply, &needed, &useful).await?;
+        let answer = TokenAnswer::deserialize(json).map_err(|_| {
+            answer::protocol(title).with_cause("the body is not the JSON of a token")
+        })?;
+        let is_bearer = answer.token_type.eq_ignore_ascii_case("bearer");
+        let value = Secret::new(answer.access_token);
+        if !is_bearer || !is_sendable(&value) {
+            return Err(answer::protocol(title).with_cause("the token is not a bearer token"));
+        }
+        let lifetime = Duration::from_secs(seconds(answer.expires_in.as_ref()));
+        Ok(Token {
+            value,
+            good_until: requested
+                .checked_add(lifetime.saturating_sub(LAST_MINUTE))
+                .unwrap_or(requested),
+        })
+    }
+
+    async fn rejected(&self, reply: Reply) -> Error {
+        let status = reply.status();
+        let body = reply.error_body().await;
+        // Only codes of the standard are repeated: any other text may echo a secret.
+        let code = serde_json::from_slice::<TokenError>(&body)
+            .ok()
+            .and_then(|answer| {
+                TOKEN_ERROR_CODES
+                    .into_iter()
+                    .find(|code| *code == answer.error)
+            });
+        let title = self.provider.title;
+        let what = format!("{title} does not accept the client credentials");
+        Error::new(Code::CredentialsRejected, what)
+            .with_cause(match code {
+                Some(code) => format!("HTTP {status}, {code}"),
+                None => format!("HTTP {status}"),
+            })
+            .with_hint(format!("check {}", self.provider.credential_variables()))
+            .with_http_status(status)
+    }
+
+    fn no_token_route(&self, status: u16) -> Error {
+        let what = format!("there is no {} API at {}", self.provider.title, self.base);
+        Error::new(Code::Config, what)
+            .with_cause(format!("HTTP {status} for its token route"))
+            .with_hint(format!("check {}", self.provider.base_variable))
+            .with_http_status(status)
+    }
+}
+
 /// Whether a token can be sent in a header (RFC 6750 section 2.1).
-fn sendable(token: &Secret) -> bool {
+fn is_sendable(token: &Secret) -> bool {
     let token = token.expose();
     !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
-/// The Basic credential (RFC 7617) of a client, each part form-encoded first (RFC 6749 section
-/// 2.3.1).
-pub(super) fn basic(id: &Secret, secret: &Secret) -> Secret {
+/// The value of an `Authorization` header for a client (RFC 7617). Id and secret are form-encoded first
+/// (RFC 6749 section 2.3.1).
+fn basic(id: &Secret, secret: &Secret) -> Secret {
     let encode = |part: &Secret| byte_serialize(part.expose().as_bytes()).collect::<String>();
-    Secret::new(STANDARD.encode(format!("{}:{}", encode(id), encode(secret))))
+    let encoded = STANDARD.encode(format!("{}:{}", encode(id), encode(secret)));
+    let credential = Secret::new(encoded); // servers may echo it
+    Secret::unregistered(format!("Basic {}", credential.expose()))
 }
 
-/// The credential that a token is (RFC 6750 section 2.1).
+/// The value of an `Authorization` header for a token (RFC 6750 section 2.1).
 pub(super) fn bearer(token: &Secret) -> Secret {
     Secret::unregistered(format!("Bearer {}", token.expose()))
 }
 
-async fn ask(
-    resolver: &Resolver,
-    (path, patience): (&str, Duration),
-    id: &Secret,
-    secret: &Secret,
-) -> Result<Token> {
-    let basic = basic(id, secret);
-    let authorization = Authorization {
-        header: AUTHORIZATION,
-        value: Secret::unregistered(format!("Basic {}", basic.expose())),
+/// A number of seconds. Some servers write it as text or with a fraction.
+fn seconds(value: Option<&Value>) -> u64 {
+    let number = match value {
+        Some(Value::String(text)) => text.trim().parse::<f64>().ok(),
+        Some(value) => value.as_f64(),
+        None => None,
     };
-    let request = ApiRequest {
-        url: resolver.route(path, None),
-        method: Method::POST,
-        authorization: &authorization,
-        form: Some("grant_type=client_credentials"),
-        max_hold: patience,
-        answer_limit: None,
-        before_send: None,
-    };
-    let asked = Timestamp::now();
-    let reply = resolver
-        .http()
-        .api(request)
-        .await
-        .map_err(|failure| failure.error)?;
-    let title = resolver.provider().title;
-    match reply.status() {
-        200 => {
-            let (needed, useful) = (["/access_token", "/token_type"], ["/expires_in"]);
-            let granted = fields::read(title, reply, &needed, &useful).await?;
-            let granted = Granted::deserialize(granted).map_err(|_| {
-                answer::protocol(title).with_cause("the body is not the JSON of a token")
-            })?;
-            let bearer = granted.token_type.eq_ignore_ascii_case("bearer");
-            let value = Secret::new(granted.access_token);
-            if !bearer || !sendable(&value) {
-                return Err(answer::protocol(title).with_cause("the token is not a bearer token"));
-            }
-            let lifetime = Duration::from_secs(seconds(granted.expires_in.as_ref()));
-            Ok(Token {
-                value,
-                good_until: asked
-                    .checked_add(lifetime.saturating_sub(MARGIN))
-                    .unwrap_or(asked),
-            })
-        }
-        status @ (400 | 401 | 403) => {
-            let body = reply.error_body().await;
-            // Only words from the standard's own list: anything else could be an echo.
-            let said = serde_json::from_slice::<Denied>(&body)
-                .ok()
-                .and_then(|denied| {
-                    [
-                        "invalid_client",
-                        "unauthorized_client",
-                        "invalid_grant",
-                        "invalid_scope",
-                        "invalid_request",
-                        "unsupported_grant_type",
-                    ]
-                    .into_iter()
-                    .find(|known| *known == denied.error)
-                });
-            let error = Error::new(
-                Code::CredentialsRejected,
-                format!("{title} does not accept the client credentials"),
-            );
-            Err(error
-                .with_cause(match said {
-                    Some(said) => format!("HTTP {status}, {said}"),
-                    None => format!("HTTP {status}"),
-                })
-                .with_hint(format!(
-                    "check {}",
-                    resolver.provider().credential_variables()
-                ))
-                .with_http_status(status))
-        }
-        status @ (404 | 405 | 410) => {
-            let provider = resolver.provider();
-            let what = format!("there is no {title} API at {}", resolver.base);
-            Err(Error::new(Code::Config, what)
-                .with_cause(format!("HTTP {status} for its token route"))
-                .with_hint(format!("check {}", provider.base_variable))
-                .with_http_status(status))
-        }
-        _ => Err(answer::refusal(resolver.provider(), "a token", reply).await),
-    }
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "the cast saturates"
+    )]
+    number
+        .map_or(DEFAULT_LIFETIME_SECONDS, |seconds| seconds as u64)
+        .min(u64::from(u32::MAX))
 }
 
 #[cfg(test)]
@@ -276,13 +294,17 @@ mod tests {
     fn a_lifetime_is_read_in_every_way_that_servers_write_it() {
         let of = |text: &str| seconds(serde_json::from_str(text).ok().as_ref());
         assert_eq!([of("3600"), of("\"3600\""), of("3600.5")], [3600; 3]);
-        assert_eq!([of("null"), of("{}"), of("")], [UNKNOWN; 3]);
+        assert_eq!(
+            [of("null"), of("{}"), of("")],
+            [DEFAULT_LIFETIME_SECONDS; 3]
+        );
         assert_eq!([of("-5"), of("1e300")], [0, u64::from(u32::MAX)]);
     }
 
     #[test]
     fn client_credentials_are_form_encoded_before_they_are_joined() {
         let basic = basic(&Secret::new("a:b"), &Secret::new("p w%\u{e4}"));
-        assert_eq!(basic.expose(), STANDARD.encode("a%3Ab:p+w%25%C3%A4"));
+        let credential = STANDARD.encode("a%3Ab:p+w%25%C3%A4");
+        assert_eq!(basic.expose(), format!("Basic {credential}"));
     }
 }

@@ -1,0 +1,184 @@
+//! Requests to a provider's API, with the credential of one account.
+
+use super::account::identity;
+use super::answer;
+use super::token::{self, TokenCache, TokenClient};
+use crate::error::Error;
+use crate::http::BeforeSend;
+use crate::http::Failure;
+use crate::http::{ApiRequest, Authorization, Http, Reply};
+use crate::model::DocumentId;
+use crate::provider::{Auth, Credentials, Provider};
+use crate::secret::Secret;
+use crate::state::records::StateFolder;
+use reqwest::Method;
+use reqwest::header::{AUTHORIZATION, HeaderName};
+use std::time::Duration;
+use url::Url;
+
+/// How long a free request waits for the rate budget where no deadline limits the wait.
+const MAX_BUDGET_WAIT: Duration = Duration::from_mins(5);
+
+/// A provider's API as one account sees it.
+#[derive(Debug)]
+pub(super) struct Api {
+    pub(super) provider: Provider,
+    pub(super) base: Url,
+    pub(super) http: Http,
+    pub(super) account: Secret,
+    credential: Credential,
+}
+
+/// Where the header comes from that proves which account sends a request.
+#[derive(Debug)]
+enum Credential {
+    /// An access token, which expires.
+    Token(Box<TokenCache>),
+    /// A key or a token that the user gave.
+    Fixed(Authorization),
+}
+
+/// A request to the API.
+pub(super) struct ApiCall<'a> {
+    pub(super) method: Method,
+    pub(super) url: Url,
+    /// How long the request may wait for the rate budget.
+    pub(super) max_budget_wait: Duration,
+    /// How long the answer may take, where that is less than usual.
+    pub(super) max_answer_time: Option<Duration>,
+    /// For a request that may be charged: makes its record right before the first byte leaves.
+    pub(super) before_send: Option<&'a mut dyn BeforeSend>,
+}
+
+impl ApiCall<'_> {
+    /// A free request.
+    pub(super) fn new(method: Method, url: Url) -> Self {
+        Self {
+            method,
+            url,
+            max_budget_wait: MAX_BUDGET_WAIT,
+            max_answer_time: None,
+            before_send: None,
+        }
+    }
+}
+
+impl Api {
+    /// The API at `base` as the account of `credentials` sees it. All processes that use `state` share
+    /// the account's access token.
+    pub(super) fn new(
+        provider: Provider,
+        base: Url,
+        http: Http,
+        credentials: &Credentials,
+        state: &StateFolder,
+    ) -> Self {
+        let account = credentials.account();
+        let credential = match (&provider.auth, credentials) {
+            (Auth::ClientCredentials { token_path, .. }, Credentials::Client { id, secret }) => {
+                let client = TokenClient {
+                    provider: provider.clone(),
+                    base: base.clone(),
+                    token_url: route(&base, token_path),
+                    id: id.clone(),
+                    secret: secret.clone(),
+                };
+                let identity = identity(&provider, &base, account);
+                Credential::Token(Box::new(TokenCache::new(client, &identity, state)))
+            }
+            (Auth::Key { header, .. }, Credentials::Key(key)) => Credential::Fixed(Authorization {
+                header: HeaderName::from_static(header),
+                value: key.clone(),
+            }),
+            _ => Credential::Fixed(bearer(account)),
+        };
+        Self {
+            account: account.clone(),
+            provider,
+            base,
+            http,
+            credential,
+        }
+    }
+
+    /// The URL of a route. `{id}` in its path is the document.
+    pub(super) fn route(&self, path: &str, id: Option<&DocumentId>) -> Url {
+        let path = match id {
+            Some(id) => path.replace("{id}", &id.path_segment()),
+            None => path.to_owned(),
+        };
+        route(&self.base, &path)
+    }
+
+    /// Sends a request with the credential. When the API refuses an access token, the request is sent
+    /// once more with a new token: an answer of 401 is not charged.
+    ///
+    /// # Errors
+    /// [`Failure`], which says whether the request may have arrived.
+    pub(super) async fn send(&self, mut call: ApiCall<'_>) -> Result<Reply, Failure> {
+        let tokens = match &self.credential {
+            Credential::Fixed(authorization) => return self.send_as(authorization, call).await,
+            Credential::Token(tokens) => tokens,
+        };
+        let mut is_renewed = false;
+        loop {
+            let token = tokens.get(&self.http, call.max_budget_wait).await;
+            let authorization = bearer(&token.map_err(Failure::unsent)?);
+            let again = ApiCall {
+                method: call.method.clone(),
+                url: call.url.clone(),
+                before_send: call.before_send.as_deref_mut().map(|hook| hook as _),
+                ..call
+            };
+            let reply = self.send_as(&authorization, again).await?;
+            if reply.status() != 401 || is_renewed {
+                return Ok(reply);
+            }
+            let title = self.provider.title;
+            log::info!("{title} refused the token; requesting a new one");
+            tokens.refuse(&authorization.value).await;
+            is_renewed = true;
+        }
+    }
+
+    async fn send_as(
+        &self,
+        authorization: &Authorization,
+        call: ApiCall<'_>,
+    ) -> Result<Reply, Failure> {
+        let request = ApiRequest {
+            url: call.url,
+            method: call.method,
+            authorization,
+            form: None,
+            max_hold: call.max_budget_wait,
+            answer_limit: call.max_answer_time,
+            before_send: call.before_send.map(|hook| hook as _),
+        };
+        self.http.api(request).await
+    }
+
+    /// A document in a sentence: its kind and id.
+    pub(super) fn described(&self, id: &DocumentId) -> String {
+        format!("{} {id}", self.provider.thing())
+    }
+
+    /// The error of an answer whose status is no success; `what` names what was requested.
+    pub(super) async fn refusal(&self, what: &str, reply: Reply) -> Error {
+        answer::refusal(&self.provider, what, reply).await
+    }
+}
+
+/// The URL of a path below the base.
+fn route(base: &Url, path: &str) -> Url {
+    let mut url = base.clone();
+    url.set_path(&format!("{}{path}", base.path().trim_end_matches('/')));
+    url
+}
+
+fn bearer(token: &Secret) -> Authorization {
+    Authorization {
+        header: AUTHORIZATION,
+        value: token::bearer(token),
+    }
+}

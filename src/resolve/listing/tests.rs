@@ -1,0 +1,70 @@
+use super::*;
+use crate::config::settings::Connection;
+use crate::http::Http;
+use crate::provider::{Credentials, Provider, Resource, one_codex};
+use crate::secret::Secret;
+use crate::state::records::StateFolder;
+use serde_json::{Value, json};
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
+
+/// A provider whose server gives each request the next of these pages.
+fn provider(pages: Vec<Value>, total: &'static str) -> Provider {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let base = format!("http://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for page in pages {
+            let (mut stream, _) = listener.accept().unwrap();
+            let _ = stream.read(&mut [0; 4096]).unwrap();
+            let (page, close) = (page.to_string(), "Connection: close\r\n");
+            let head = format!("Content-Length: {}\r\n{total}{close}", page.len());
+            write!(stream, "HTTP/1.1 200 OK\r\n{head}\r\n{page}").unwrap();
+        }
+    });
+    Provider {
+        default_base: Box::leak(base.into_boxed_str()),
+        ..one_codex(Resource::Documents)
+    }
+}
+
+#[tokio::test]
+async fn a_total_is_told_only_while_it_counts_what_is_listed() {
+    let retry = RetryPolicy {
+        retries: 0,
+        max_time: Duration::from_secs(10),
+    };
+    let row = |id: &str, name: &str, size: u64| {
+        let uri = format!("/api/v1/documents/{id}");
+        json!({"$uri": uri, "filename": name, "size": size})
+    };
+    let filter = |name: Option<&str>, larger_than| Filter {
+        name: name.map(str::to_owned),
+        larger_than,
+        ..Filter::default()
+    };
+    let counted = "X-Total-Count: 2\r\n";
+    for (filter, header, totals) in [
+        (filter(None, None), counted, [Some(2), Some(2)]),
+        (filter(None, None), "", [None, None]),
+        (filter(Some("a"), None), counted, [Some(2), Some(2)]),
+        // The second row shows that the server ignores the filter.
+        (filter(Some("1"), None), counted, [Some(2), None]),
+        // The server also counts documents of exactly this size.
+        (filter(None, Some(1)), counted, [None, None]),
+    ] {
+        let pages = [row("1", "a1", 5), row("2", "a2", 5)].map(|row| json!([row]));
+        let provider = provider(pages.to_vec(), header);
+        let credentials = Credentials::Key(Secret::unregistered("key"));
+        let (base, state) = (provider.api_base(None).unwrap(), StateFolder::new(None));
+        let account = credentials.account();
+        let http = Http::new(&Connection::default(), &base, &[], &state, account).unwrap();
+        let api = Api::new(provider, base, http, &credentials, &state);
+        let mut pages = list(&api, retry, &filter, None);
+        assert_eq!(pages.total(), None);
+        for total in totals {
+            let mut page = pages.next().await.unwrap().unwrap();
+            while page.rows().is_some() {}
+            assert_eq!(pages.total(), total, "{filter:?}");
+        }
+    }
+}

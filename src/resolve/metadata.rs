@@ -1,0 +1,55 @@
+//! Name and size of a document, by the free route that some providers have for them.
+
+use super::api::{Api, ApiCall};
+use super::fields;
+use crate::error::Result;
+use crate::model::DocumentId;
+use crate::provider::MetadataRoute;
+use crate::secret::register_public;
+use crate::text::LARGEST_SIZE;
+use reqwest::Method;
+use serde_json::Value;
+use std::time::Duration;
+
+/// How long the answer may take: docfetch can do without it.
+const MAX_ANSWER_TIME: Duration = Duration::from_secs(5);
+
+/// What a provider tells of a document for free.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Metadata {
+    /// Its file name.
+    pub name: Option<String>,
+    /// Its size in bytes.
+    pub size: Option<u64>,
+}
+
+/// Requests the metadata once, with at most 5 s for the answer. A failure leaves both unknown, as does a
+/// provider without such a route.
+pub(super) async fn metadata(api: &Api, id: &DocumentId) -> Metadata {
+    let Some(route) = &api.provider.metadata else {
+        return Metadata::default();
+    };
+    request(api, route, id).await.unwrap_or_else(|error| {
+        log::info!("no metadata for {id}: {}", error.message());
+        Metadata::default()
+    })
+}
+
+async fn request(api: &Api, route: &MetadataRoute, id: &DocumentId) -> Result<Metadata> {
+    let call = ApiCall {
+        max_answer_time: Some(MAX_ANSWER_TIME), // the wait for the rate budget is not part of it
+        ..ApiCall::new(Method::GET, api.route(route.path, Some(id)))
+    };
+    let reply = api.send(call).await.map_err(|failure| failure.error)?;
+    if reply.status() != 200 {
+        return Err(api.refusal(&api.described(id), reply).await);
+    }
+    let json = fields::read(api.provider.title, reply, &[route.name, route.size], &[]).await?;
+    let name = json.pointer(route.name).and_then(Value::as_str);
+    name.inspect(|name| register_public(name));
+    let size = json.pointer(route.size).and_then(Value::as_u64);
+    Ok(Metadata {
+        name: name.map(str::to_owned),
+        size: size.filter(|size| *size <= LARGEST_SIZE),
+    })
+}

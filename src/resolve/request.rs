@@ -1,0 +1,15 @@
+//! What a caller says when it needs a URL.
+
+use crate::http::PresignedUrl;
+
+/// What a caller knows when it needs the URL of a document.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct ResolveRequest<'a> {
+    /// The URL before, of which the storage says that it expired.
+    pub expired: Option<&'a PresignedUrl>,
+    /// The URL before, which the storage refuses for another reason than its end. Only
+    /// `--allow-recharge` permits a new one in place of a paid URL.
+    pub refused: Option<&'a PresignedUrl>,
+    /// Whether a part of the document is on disk.
+    pub begun: bool,
+}

@@ -1,0 +1,242 @@
+//! [`Resolver`]: what the layers above may request from a provider.
+
+use super::account::identity;
+use super::api::Api;
+use super::filter::Filter;
+use super::last_storage::LastStorage;
+use super::ledger::ActiveDocument;
+use super::listing::{self, Pages};
+use super::metadata::{self, Metadata};
+use super::paid_errors;
+use super::paid_requests::PaidRequests;
+use super::request::ResolveRequest;
+use super::retrieval::{Cost, PaidRetrievals};
+use crate::active_time;
+use crate::error::Error;
+use crate::error::Result;
+use crate::http::Http;
+use crate::http::PresignedUrl;
+use crate::http::backoff::{RetryContext, RetryPolicy};
+use crate::model::DocumentId;
+use crate::provider::{Provider, Resource};
+use crate::secret::register_public;
+
+/// Turns document ids into presigned URLs, at one provider and for one account.
+///
+/// A resolver sends the requests to the provider's API: for an access token, for a document's name and
+/// size, for its URL, and for lists of documents. The resolver retries a free request as
+/// [`Connection`](crate::Connection) says, and keeps to the provider's rate budget.
+///
+/// At a provider that charges, a resolver sends one paid request for a document, and records that request
+/// in the state folder before the first byte leaves. All resolvers of one account that use the same state
+/// folder, also those of other processes, share that record.
+#[derive(Debug)]
+pub struct Resolver {
+    pub(super) api: Api,
+    pub(super) paid: PaidRetrievals,
+    pub(super) last_storage: LastStorage,
+    pub(super) retry: RetryPolicy,
+}
+
+impl Resolver {
+    /// The provider.
+    pub fn provider(&self) -> &Provider {
+        &self.api.provider
+    }
+
+    /// Requests the presigned URL of a document.
+    ///
+    /// At a provider that charges, this costs one paid retrieval, unless the state folder has the URL of an
+    /// earlier one: then the resolver returns that URL, even past its end, since only the storage knows
+    /// whether the URL expired. Give such a URL to [`Resolver::resolve_again`]. Call
+    /// [`Resolver::delivered`] when the document is complete.
+    ///
+    /// # Errors
+    /// [`Code::ChargeUnknown`](crate::Code::ChargeUnknown) when a paid request left and no answer brought a
+    /// URL. [`Code::ChargeRefused`](crate::Code::ChargeRefused) when the ledger permits no request.
+    /// Otherwise every code of exit codes 3, 4, 5, 7 and 9: the API refuses, cannot be reached in time, or
+    /// hands over an unsafe URL.
+    pub async fn resolve(&self, id: &DocumentId) -> Result<PresignedUrl> {
+        let request = ResolveRequest::default();
+        self.resolve_within(id, &mut self.retry(), request).await
+    }
+
+    /// Requests a new URL of a document, because the storage says that the URL `expired` expired.
+    ///
+    /// At a provider that charges, this is another paid retrieval. The resolver requests one only when the
+    /// document was [delivered](Resolver::delivered), or
+    /// [`Connection::allow_recharge`](crate::Connection) permits that.
+    ///
+    /// # Errors
+    /// As [`Resolver::resolve`].
+    pub async fn resolve_again(
+        &self,
+        id: &DocumentId,
+        expired: &PresignedUrl,
+    ) -> Result<PresignedUrl> {
+        let request = ResolveRequest {
+            expired: Some(expired),
+            ..ResolveRequest::default()
+        };
+        self.resolve_within(id, &mut self.retry(), request).await
+    }
+
+    /// Records that a document is complete, by `url`; by the recorded URL if that is none. At a provider
+    /// that charges, a later run may then pay for the document anew.
+    pub async fn delivered(&self, id: &DocumentId, url: Option<&PresignedUrl>) {
+        if self.charges() {
+            self.paid.ledger.delivered(id, url).await;
+        }
+        if let Some(url) = url {
+            self.last_storage.record(url).await;
+        }
+    }
+
+    /// [`Resolver::resolve`], as a part of what `retry` counts.
+    ///
+    /// # Errors
+    /// As [`Resolver::resolve`].
+    pub(crate) async fn resolve_within(
+        &self,
+        id: &DocumentId,
+        retry: &mut RetryContext,
+        request: ResolveRequest<'_>,
+    ) -> Result<PresignedUrl> {
+        register_public(id.as_str());
+        let (api, ledger) = (&self.api, &self.paid.ledger);
+        if !self.charges() {
+            let url = loop {
+                match api.hand_over(id, retry, None).await {
+                    Ok(url) => break url,
+                    Err(failure) => retry.wait_after(failure.error).await?,
+                }
+            };
+            api.http.check_url(url.expose())?;
+            return Ok(url);
+        }
+        let preconnect = |url: &PresignedUrl| {
+            // Several documents share the connections that they make anyway.
+            if ledger.run().has_single_document() {
+                self.last_storage.preconnect_unknown(&api.http, url);
+            }
+        };
+        let url = self
+            .paid
+            .resolve(api, id, retry, request, preconnect)
+            .await?;
+        let checked = api.http.check_url(url.expose());
+        checked.map_err(|error| paid_errors::unusable_url(ledger, id, error))?;
+        Ok(url)
+    }
+
+    /// Name and size of a document where the provider has a free route for them: one request of 5 s at
+    /// most. A failure leaves both unknown.
+    pub(crate) async fn metadata(&self, id: &DocumentId) -> Metadata {
+        metadata::metadata(&self.api, id).await
+    }
+
+    /// Starts a list of the documents that match `filter`, which [`Filter::check`] accepts. `limit` is the
+    /// number of rows that the caller needs at most.
+    pub(crate) fn list<'a>(&'a self, filter: &'a Filter, limit: Option<usize>) -> Pages<'a> {
+        listing::list(&self.api, self.retry, filter, limit)
+    }
+
+    /// Connects to the storage that this account used last, once in a run. Nothing is sent on that
+    /// connection, and a failure has no effect. Does nothing where a proxy serves that storage, or the
+    /// address rules forbid it.
+    pub(crate) fn preconnect(&self) {
+        self.last_storage.preconnect(&self.api.http);
+    }
+}
+
+/// What may be done, and what a document would cost.
+impl Resolver {
+    /// Whether the provider may charge for a URL.
+    pub(crate) fn charges(&self) -> bool {
+        self.provider().charges()
+    }
+
+    /// Whether a document's name and size must be known before its URL is requested, so that a name that
+    /// is taken, or too little room, shows before the provider charges.
+    pub(crate) fn metadata_first(&self) -> bool {
+        self.charges()
+    }
+
+    /// Whether a URL may be requested before the document's turn: only where URLs are free.
+    pub(crate) fn may_prefetch_url(&self) -> bool {
+        !self.charges()
+    }
+
+    /// Whether a new URL may be requested while the storage still takes the present one: only where URLs
+    /// are free.
+    pub(crate) fn may_request_again(&self) -> bool {
+        !self.charges()
+    }
+
+    /// Whether a document's metadata and its URL may be requested at the same time: only where the
+    /// metadata is of a document, and no rate budget makes one request wait for the other.
+    pub(crate) fn may_request_with_metadata(&self) -> bool {
+        let provider = self.provider();
+        let is_document = provider.resource.unwrap_or_default() == Resource::Documents;
+        provider.metadata.is_some() && is_document && !self.http().is_limited()
+    }
+
+    /// Whether `--allow-recharge` permits another paid retrieval of a document in this run.
+    pub(crate) fn may_recharge(&self, id: &DocumentId) -> bool {
+        self.charges() && self.paid.ledger.run().may_recharge(id)
+    }
+
+    /// What a real run would pay for a document; `begun` when a part of the document is on disk. None where
+    /// the provider never charges.
+    ///
+    /// # Errors
+    /// [`Code::ChargeRefused`](crate::Code::ChargeRefused) when the record cannot be trusted.
+    pub(crate) fn foresee(&self, id: &DocumentId, begun: bool) -> Result<Option<Cost>> {
+        let cost = || self.paid.foresee(&self.api, id, begun);
+        self.charges().then(cost).transpose()
+    }
+}
+
+/// What the layers above share with the resolver.
+impl Resolver {
+    /// The way to the provider and its storages.
+    pub(crate) fn http(&self) -> &Http {
+        &self.api.http
+    }
+
+    /// The attempts and the deadline of one document, which start now.
+    pub(crate) fn retry(&self) -> RetryContext {
+        RetryContext::new(self.retry, active_time::now())
+    }
+
+    /// What tells the documents of this provider, kind, API base and account from all others. Only a
+    /// fingerprint of these is stored; they are never shown.
+    pub(crate) fn identity(&self) -> [&[u8]; 3] {
+        identity(&self.api.provider, &self.api.base, &self.api.account)
+    }
+
+    /// The paid requests of this run; none where the provider never charges.
+    pub(crate) fn paid_requests(&self) -> Option<&PaidRequests> {
+        self.charges().then_some(&self.paid.requests)
+    }
+
+    /// Counts a document that this run is fetching: records of several are written at the same time.
+    pub(crate) fn count_active(&self) -> ActiveDocument<'_> {
+        self.paid.ledger.run().count_active()
+    }
+
+    /// Whether a paid request for a document may have left and is not answered.
+    pub(crate) fn is_pending(&self, id: &DocumentId) -> bool {
+        self.paid.ledger.run().is_pending(id)
+    }
+
+    /// The failure of a document with a hint about its paid retrieval, if it has one. `resolved` when this
+    /// run had a URL of the document.
+    pub(crate) fn with_charge_hint(&self, id: &DocumentId, error: Error, resolved: bool) -> Error {
+        if !self.charges() {
+            return error;
+        }
+        let now = self.http().clock().best();
+        paid_errors::with_charge_hint(&self.paid.ledger, id, error, resolved, now)
+    }
+}
