@@ -30,7 +30,7 @@ pub(super) struct PaidRetrievals {
 
 /// What a real run would pay for a document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Cost {
+pub enum Cost {
     /// A paid retrieval.
     Charge,
     /// Nothing: the run would use a recorded URL.
