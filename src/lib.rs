@@ -65,6 +65,7 @@ pub use error::{Code, Error, Result};
 pub use fetch::engine::{Fetcher, Options as FetchOptions};
 pub use fetch::events::{Progress, Watcher};
 pub use fetch::outcome::Outcome;
+pub use http::PresignedUrl;
 pub use model::{DocumentId, InvalidDocumentId, Rate};
 pub use provider::{Credentials, Provider};
 pub use resolve::{Resolver, ResolverBuilder};

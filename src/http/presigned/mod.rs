@@ -5,5 +5,5 @@ mod presigned_url;
 mod refusal;
 
 pub(crate) use expiry::expiry_of;
-pub(crate) use presigned_url::PresignedUrl;
+pub use presigned_url::PresignedUrl;
 pub(crate) use refusal::{Refusal, refusal};

@@ -16,7 +16,7 @@ const MIN_REMAINING_TIME: SignedDuration = SignedDuration::from_mins(1);
 ///
 /// `Debug` shows only the scheme and the host.
 #[derive(Clone)]
-pub(crate) struct PresignedUrl {
+pub struct PresignedUrl {
     url: Url,
     resolved_at: Instant,
     expires: Option<Timestamp>,
@@ -109,7 +109,7 @@ impl PresignedUrl {
     }
 
     /// The URL itself, for the request and for `docfetch url`.
-    pub(crate) fn expose(&self) -> &Url {
+    pub fn expose(&self) -> &Url {
         &self.url
     }
 }
