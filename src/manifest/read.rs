@@ -143,6 +143,7 @@ fn form_of(line: &[u8]) -> Option<ManifestForm> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use std::os::unix::ffi::OsStringExt as _;
 
     const A: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
     const B: &str = "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb";
@@ -301,6 +302,24 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn any_name_survives_a_line_of_sha256sum(
+            name in proptest::collection::vec(
+                prop_oneof![1_u8.., Just(b'\\'), Just(b'\n'), Just(b'\r'), Just(b'n')], 1..40,
+            ),
+        ) {
+            prop_assume!(name != b"-");
+            let path = PathBuf::from(std::ffi::OsString::from_vec(name));
+            let line = sha256sum::line(A, &path);
+            prop_assert!(!line.contains(&b'\n'));
+            for end in [&b""[..], b"\n", b"\r\n"] {
+                let text = [&line[..], end].concat();
+                let found = read(&text[..]).unwrap().unwrap();
+                prop_assert_eq!(&found.entries[0].path, &path);
+                prop_assert_eq!(found.entries.len(), 1);
+            }
+        }
+
         #[test]
         fn no_manifest_is_a_panic(text in proptest::collection::vec(any::<u8>(), 0..200)) {
             let _ = read(&text[..]);

@@ -105,7 +105,7 @@ impl MirrorIndex {
         } = &index.unsafe_paths
         {
             log::warn!(
-                "{count} lines of {} are ignored: docfetch makes no such path as {}",
+                "{count} lines of {} are ignored: docfetch never makes a path such as {}",
                 path.display(),
                 first.display()
             );
@@ -269,7 +269,7 @@ impl<'a> LineReader<'a> {
 fn not_a_manifest(path: &Path) -> Error {
     Error::new(Code::LocalIo, format!("cannot read {}", path.display()))
         .with_cause("a line has more than a million characters")
-        .with_hint("move it away, if it is no manifest of docfetch")
+        .with_hint("move the file away, unless it is a manifest of docfetch")
 }
 
 /// Whether a relative path stays in its folder, and leads into no folder of docfetch's own.

@@ -23,7 +23,7 @@ impl Layout {
     pub(crate) fn parse(text: &str, row_fields: &[&str]) -> Result<Self, String> {
         let parts = text.split('/').map(|part| match part {
             "" => Err("a folder or the file has no name".to_owned()),
-            "." | ".." => Err(format!("{part} is no name")),
+            "." | ".." => Err(format!("{part} is not a name")),
             part => Template::parse_with(part, row_fields),
         });
         let mut folders: Vec<Template> = parts.collect::<Result<_, _>>()?;

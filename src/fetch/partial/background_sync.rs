@@ -78,7 +78,7 @@ impl BackgroundSync {
 }
 
 fn no_result() -> io::Error {
-    io::Error::other("it did not run")
+    io::Error::other("the thread of the sync ended early")
 }
 
 #[cfg(test)]

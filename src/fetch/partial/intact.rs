@@ -67,7 +67,7 @@ pub(super) async fn intact_extents(
     loop {
         match tokio::time::timeout(WATCHER_INTERVAL, &mut result).await {
             Ok(result) => {
-                let no_result = |_| io::Error::other("the thread that checks it ended");
+                let no_result = |_| io::Error::other("the thread of the check ended early");
                 return result.map_err(no_result)?;
             }
             Err(_) => watcher.checking(caller.0.read.load(Ordering::Relaxed), total),

@@ -92,7 +92,7 @@ impl TargetCheck<'_> {
             IfExists::Skip => Ok(Finding::AlreadyThere),
             IfExists::Fail | IfExists::Same { .. } => Err(target_exists(
                 self.target,
-                "nothing is overwritten without being asked",
+                "docfetch replaces a file only on request",
             )),
         }
     }

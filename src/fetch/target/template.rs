@@ -61,7 +61,9 @@ impl Template {
                 parts.push(TemplatePart::Text(rest[..at].to_owned()));
             }
             let Some(end) = rest[at..].find('}').filter(|end| *end > 0) else {
-                return Err(format!("a brace has no partner; fields are {fields}"));
+                return Err(format!(
+                    "a brace has no matching brace; fields are {fields}"
+                ));
             };
             parts.push(match &rest[at + 1..at + end] {
                 "id" => TemplatePart::Id,
