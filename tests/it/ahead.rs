@@ -1,5 +1,5 @@
-//! What is done while an answer is still awaited: the storage of last time is connected to, and a
-//! document is asked for beside its metadata.
+//! What docfetch does while it awaits an answer: it connects to the storage of last time, and sends the
+//! paid request beside the metadata request.
 
 use crate::support::raw::{Raw, Request, api, keeping, presigned, read, reply};
 use crate::support::tools::{mounts, skip, strace};
@@ -147,7 +147,7 @@ fn a_storage_that_went_away_costs_nothing() {
 }
 
 #[test]
-fn a_storage_that_drops_who_says_nothing_costs_no_attempt() {
+fn a_storage_that_closes_silent_connections_costs_no_attempt() {
     let dropped = Arc::new(Mutex::new(0));
     let count = Arc::clone(&dropped);
     let base = keeping(move |_, mut stream| {
@@ -266,7 +266,7 @@ fn what_fetches_nothing_connects_to_no_storage() {
 }
 
 #[test]
-fn a_document_is_asked_for_beside_its_metadata_where_that_can_decide_nothing() {
+fn the_paid_request_leaves_beside_the_metadata_request_where_metadata_decides_nothing() {
     let free = rustix::fs::statvfs(std::env::temp_dir()).unwrap();
     if free.f_bavail * free.f_frsize < 17 << 30 {
         skip("less than 17 GiB are free");

@@ -115,7 +115,7 @@ fn options_for_a_single_document_take_a_single_line() {
 }
 
 #[test]
-fn so_many_are_under_way_as_was_said_over_few_connections() {
+fn jobs_says_how_many_transfers_run_at_once_over_few_connections() {
     let cases = [
         ("onecodex", 8, "latency=150ms"),
         ("sm", 3, "latency=100ms"),
@@ -150,7 +150,7 @@ fn so_many_are_under_way_as_was_said_over_few_connections() {
 }
 
 #[test]
-fn a_url_is_asked_for_when_it_is_used() {
+fn a_url_is_resolved_when_its_transfer_begins() {
     // Each URL lives for less time than all transfers take.
     each_at_once(["onecodex", "sm"], |provider| {
         let (service, contents) = many(6, 100_000, &["throttle=80K", "expire-after=1s"]);
@@ -168,7 +168,7 @@ fn a_url_is_asked_for_when_it_is_used() {
 }
 
 #[test]
-fn a_url_that_lives_shortly_is_asked_for_once_all_the_same() {
+fn a_url_of_a_short_life_is_resolved_once() {
     let (service, contents) = many(8, 1000, &["expire-after=30s"]);
     let world = service.world();
     let run = world.run_with_input(&["sm", "-", "-j", "2"], &lines(&contents));
@@ -198,7 +198,7 @@ fn results_are_told_as_they_end_and_failures_once_more_at_the_end() {
 }
 
 #[test]
-fn after_a_failure_nothing_is_taken_up_where_that_is_wished() {
+fn fail_fast_starts_no_document_after_a_failure() {
     let (service, contents) = many(6, 10, &[]);
     let world = service.world();
     let ids = format!("id0000\ngone\n{}", lines(&contents[1..]));

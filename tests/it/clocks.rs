@@ -77,7 +77,7 @@ fn a_clock_that_is_off_anywhere_pays_for_nothing_again() {
 }
 
 #[test]
-fn a_storage_that_still_serves_a_url_past_its_end_goes_on_as_ever() {
+fn a_url_past_its_end_is_used_while_the_storage_serves_it() {
     let content = noise(400_000);
     let (whole, first) = (content.clone(), Arc::new(AtomicBool::new(true)));
     let storage = Raw::start(move |request, stream| {

@@ -227,7 +227,7 @@ fn the_tasks_of_a_slurm_array_share_the_work() {
 
 /// The second array has another size: other tasks, and so other nodes, take the work over.
 #[test]
-fn a_slurm_array_goes_on_where_killed_tasks_stopped() {
+fn a_slurm_array_resumes_where_killed_tasks_stopped() {
     let Some(script) = recipe("slurm-array.sh") else {
         return;
     };
@@ -386,7 +386,7 @@ fn the_pods_of_a_kubernetes_job_share_the_work() {
 }
 
 #[test]
-fn a_pod_that_was_killed_is_replaced_by_one_that_goes_on() {
+fn a_pod_that_was_killed_is_replaced_by_one_that_resumes() {
     let Some(path) = recipe("kubernetes-job.yaml") else {
         return;
     };
@@ -475,11 +475,11 @@ fn the_jobs_of_snakemake_pay_once_and_what_was_paid_for_stays() {
     let record = record.lines().next().unwrap();
     let record: serde_json::Value = serde_json::from_str(record).unwrap();
     assert_eq!(record["path"], "documents/id05");
-    assert_eq!(record["status"], "skipped", "it was asked for again");
+    assert_eq!(record["status"], "skipped", "docfetch requested it again");
 }
 
 #[test]
-fn a_job_of_snakemake_that_was_killed_goes_on_in_the_next_run() {
+fn a_job_of_snakemake_that_was_killed_resumes_in_the_next_run() {
     let Some(snakemake) = snakemake() else { return };
     let cluster = Cluster::new(2, 600_000, &["throttle=256K"]);
     let Some(mut first) = workflow(&cluster, &snakemake, &[]) else {
@@ -500,7 +500,7 @@ fn a_job_of_snakemake_that_was_killed_goes_on_in_the_next_run() {
 
 /// The whole machine is lost: Snakemake, its shells, docfetch.
 #[test]
-fn a_workflow_that_was_killed_goes_on_in_the_next_run() {
+fn a_workflow_that_was_killed_resumes_in_the_next_run() {
     let Some(snakemake) = snakemake() else { return };
     let cluster = Cluster::new(2, 600_000, &["throttle=256K"]);
     let Some(mut first) = workflow(&cluster, &snakemake, &[]) else {

@@ -261,7 +261,7 @@ fn without_resume_nothing_of_an_earlier_run_is_used() {
 }
 
 #[test]
-fn a_partial_that_was_taken_away_is_not_published_and_nobody_elses_is() {
+fn a_partial_that_was_taken_away_is_not_published_and_neither_is_one_in_its_place() {
     let (service, content) = Service::with("x.bin", 1 << 20, &["throttle=1M"]);
     let world = service.world();
     let first = world.command(&["sm", "doc1", "--json"]).spawn().unwrap();
@@ -587,7 +587,7 @@ fn an_interrupt_ends_a_wait_for_another_process() {
 }
 
 #[test]
-fn a_clock_that_is_hours_off_expires_nothing_and_asks_for_nothing_again() {
+fn a_clock_that_is_hours_off_expires_nothing_and_requests_nothing_again() {
     if !faketime() {
         return;
     }
@@ -617,7 +617,7 @@ fn a_clock_that_is_hours_off_expires_nothing_and_asks_for_nothing_again() {
 }
 
 #[test]
-fn a_sidecar_holds_no_url_and_nobody_else_can_read_it() {
+fn a_sidecar_holds_no_url_and_only_its_owner_can_read_it() {
     use std::os::unix::fs::PermissionsExt as _;
     let (api, _storage) = both("/x.bin", |_, stream| {
         use std::io::Write as _;

@@ -338,7 +338,7 @@ fn a_second_name_that_no_note_explains_is_dropped_where_it_is_the_targets() {
 }
 
 #[test]
-fn who_looks_while_a_document_has_two_names_waits_and_finds_it() {
+fn a_process_that_looks_while_a_document_has_two_names_waits_and_finds_it() {
     if !strace() {
         return;
     }
@@ -391,7 +391,7 @@ fn a_partial_whose_name_cannot_be_removed_spoils_no_published_document() {
 }
 
 #[test]
-fn a_mirror_that_is_killed_while_a_document_has_two_names_goes_on() {
+fn a_mirror_that_is_killed_while_a_document_has_two_names_resumes() {
     if !strace() {
         return;
     }

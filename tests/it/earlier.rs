@@ -134,7 +134,7 @@ fn a_doubt_and_an_expired_url_refuse() {
 }
 
 #[test]
-fn a_partial_goes_on_where_it_stopped() {
+fn a_partial_is_resumed_where_it_stopped() {
     let content = noise(300_000);
     for (held, synced) in [(200_000, 0), (200_000, 200_000), (200_000, 65_536)] {
         let storage = storage(content.clone());

@@ -356,7 +356,7 @@ fn nothing_that_rows_echo_is_listed_or_mirrored() {
 }
 
 #[test]
-fn a_url_that_is_asked_for_is_shown_and_nothing_else() {
+fn the_url_command_shows_the_url_and_no_other_secret() {
     for provider in ["sm", "onecodex"] {
         let (world, server) = world(provider);
         let run = world.run_showing(&["url", provider, "d0", "-v"]);

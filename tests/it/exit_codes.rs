@@ -127,7 +127,7 @@ fn refused_credentials_exit_3() {
 }
 
 #[test]
-fn a_token_that_is_refused_is_asked_for_once_more() {
+fn a_token_that_is_refused_is_requested_once_more() {
     let revoked = Raw::start(|request, stream| match request.path() {
         path if path.ends_with("/download/") => {
             reply(
@@ -600,7 +600,7 @@ fn an_address_that_is_refused_is_not_asked_of_a_proxy_either() {
 }
 
 #[test]
-fn a_redirected_paid_post_asks_nobody_else() {
+fn a_redirected_paid_post_is_sent_to_no_other_server() {
     let other = Raw::start(|_, stream| reply(stream, "200 OK", &[], b"{}"));
     for status in ["301 Moved", "302 Found", "307 Temporary", "308 Permanent"] {
         let elsewhere = format!("{}/x", other.base());

@@ -68,7 +68,7 @@ fn a_body_that_never_moves_ends_after_bounded_attempts() {
 }
 
 #[test]
-fn the_next_run_goes_on_where_this_one_stopped() {
+fn the_next_run_resumes_where_this_one_stopped() {
     let content = noise(SIZE);
     let body = content.clone();
     let (api, storage) = both("/x.bin", move |request, stream| match request.before {
@@ -394,7 +394,7 @@ fn a_silent_or_dribbling_storage_is_left_within_the_stall_timeout() {
 }
 
 #[test]
-fn a_stalled_transfer_goes_on_in_the_next_attempt() {
+fn a_stalled_transfer_resumes_in_the_next_attempt() {
     let (service, content) = Service::with("x.bin", SIZE, &["stall-after=200K"]);
     let world = service.world();
     let run = world.run(&["sm", "doc1", "--stall-timeout", "500ms"]);

@@ -7,7 +7,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use std::time::{Duration, Instant};
 
 #[test]
-fn an_interrupt_keeps_the_partial_and_the_next_run_goes_on() {
+fn an_interrupt_keeps_the_partial_and_the_next_run_resumes() {
     for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143)] {
         let (service, content) = Service::with("x.bin", 1 << 20, &["throttle=1M"]);
         let world = service.world();

@@ -35,7 +35,7 @@ fn pause(milliseconds: Range<u64>) {
     std::thread::sleep(Duration::from_millis(random(milliseconds)));
 }
 
-/// The time by a clock that nobody should believe.
+/// The time by a clock that is off by up to two days.
 fn date() -> String {
     let past = SystemTime::now() - Duration::from_secs(OFF);
     httpdate::fmt_http_date(past + Duration::from_secs(random(0..2 * OFF)))
@@ -48,7 +48,7 @@ fn content(id: &str) -> Vec<u8> {
     content
 }
 
-/// Sends what was asked for of a document, piece by piece.
+/// Sends the requested range of a document, piece by piece.
 fn store(request: &Request, stream: &mut TcpStream) {
     let content = content(request.path().trim_matches('/').trim_end_matches(".bin"));
     let date = date();

@@ -1,4 +1,4 @@
-//! Paid retrievals: asked for once, by all runs and processes.
+//! Paid retrievals: requested once, by all runs and processes.
 
 use crate::support::raw::{Raw, Request, api, both, head, presigned, reply};
 use crate::support::services::Service;
@@ -70,7 +70,7 @@ fn a_later_run_uses_the_url_of_an_earlier_one() {
     let run = world.run(&["onecodex", "a", "--json"]);
     assert_eq!(run.exits(0).records()[0]["resolves"], 0);
     assert_eq!(state(&world).as_deref(), Some("delivered"));
-    // And for another wish as long as it lives.
+    // And for another run, as long as the URL lives.
     world.run(&["onecodex", "a", "-o", "again"]).exits(0);
     let url = world.run_showing(&["url", "onecodex", "a"]);
     assert_eq!(
@@ -190,7 +190,7 @@ fn an_answer_without_a_charge_does_not_settle_an_older_doubt() {
 }
 
 #[test]
-fn the_ledger_knows_before_the_request_leaves_and_of_the_answer_before_the_document_is_asked_for() {
+fn the_ledger_records_the_request_before_it_leaves_and_the_answer_before_the_transfer() {
     type Seen = Arc<Mutex<Vec<(String, String)>>>;
     fn note(seen: &Seen, folder: &Mutex<PathBuf>, who: &str) {
         let entries = fs::read_dir(&*folder.lock().unwrap()).unwrap();
@@ -279,7 +279,7 @@ fn a_process_that_is_killed_before_the_answer_leaves_a_doubt() {
     let world = World::new(&server.base());
     let child = world.command(&["onecodex", "a"]).spawn().unwrap();
     world.wait_until("a POST", || posts(&server) == 1);
-    // While it lives it is being asked for, and cannot be given up.
+    // While the process lives, its request is under way, and the user cannot forget it.
     assert_eq!(state(&world).as_deref(), Some("attempting"));
     world.run(&["ledger", "forget", "a"]).exits(7);
     kill(child);
@@ -377,8 +377,8 @@ fn two_processes_in_two_folders_ask_once() {
     assert_eq!(posts(&server), 1);
 }
 
-/// A paid document whose URL dies while it is fetched: first `first` bytes, then no more until it is
-/// asked for anew.
+/// A paid document whose URL expires during the transfer: first `first` bytes, then no more until
+/// docfetch requests a new URL.
 fn dying(first: usize, content: Vec<u8>) -> (Raw, Raw) {
     let asked = Arc::new(AtomicUsize::new(0));
     let living = Arc::clone(&asked);
@@ -423,7 +423,7 @@ fn a_paid_url_that_dies_too_early_is_not_replaced_without_permission() {
     assert_eq!(run.exits(8).error_code(), "charge_refused");
     run.says("expired, and the document was not delivered");
     assert_eq!(world.files().len(), 2, "the partial is kept");
-    // A later run knows without asking anybody.
+    // A later run knows without a request.
     let before = storage.seen().len();
     world
         .run(&["onecodex", "a"])
@@ -474,7 +474,7 @@ fn a_document_whose_bytes_are_all_here_needs_no_url() {
 }
 
 #[test]
-fn a_delivered_document_whose_url_is_over_is_a_new_wish() {
+fn a_delivered_document_whose_url_expired_is_a_new_retrieval() {
     let dead = Arc::new(AtomicBool::new(false));
     let now_dead = Arc::clone(&dead);
     let (api, _storage) = both("/x.txt", move |_, stream| {
@@ -493,7 +493,7 @@ fn a_delivered_document_whose_url_is_over_is_a_new_wish() {
 }
 
 #[test]
-fn a_wish_that_has_begun_is_no_new_wish() {
+fn a_retrieval_that_has_begun_is_no_new_one() {
     let content = noise(300_000);
     for part in [true, false] {
         // Delivered by `url`; then the document is begun, and the URL dies.
@@ -516,7 +516,7 @@ fn a_wish_that_has_begun_is_no_new_wish() {
 }
 
 #[test]
-fn what_costs_is_said_even_when_quiet() {
+fn a_charge_is_told_even_with_quiet() {
     let content = noise(300_000);
     let (api, _storage) = dying(0, content);
     let mut world = World::new(&api.base());
@@ -646,7 +646,7 @@ fn a_request_that_waits_for_the_rate_budget_is_no_doubt_yet() {
 }
 
 #[test]
-fn whoever_is_stopped_before_the_connection_stands_has_asked_for_nothing() {
+fn a_process_that_ends_before_its_connection_stands_has_sent_no_request() {
     for signal in [Signal::INT, Signal::KILL] {
         // Takes the first connection, of the metadata, and closes it; answers no handshake after.
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -928,7 +928,7 @@ fn told(status: &'static str, body: &'static [u8]) -> Run {
 }
 
 #[test]
-fn a_second_wish_that_fails_is_told_of_the_deadline_as_well() {
+fn a_second_retrieval_that_fails_is_told_of_the_deadline_as_well() {
     let (api, _storage) = both("/x.txt", |_, stream| reply(stream, "503 Busy", &[], b""));
     let world = World::new(&api.base());
     world.run_showing(&["url", "onecodex", "a"]).exits(0);
@@ -943,7 +943,7 @@ fn a_failure_after_the_answer_says_how_long_the_url_is_kept() {
     told("503 Busy", b"")
         .exits(5)
         .says("run again within 59 min");
-    // An end that nobody told.
+    // An end that the API does not tell.
     let storage = Raw::start(|_, stream| reply(stream, "503 Busy", &[], b""));
     let body = format!(
         r#"{{"download_uri":"{}"}}"#,

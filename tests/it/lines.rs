@@ -146,7 +146,7 @@ fn a_connection_that_was_closed_without_a_word_is_not_used() {
     assert_eq!((connections(&posts), posts.lock().unwrap().len()), (5, 5));
 }
 
-/// As behind a box that forgets connections: whoever sends there is not answered.
+/// As behind a firewall that forgets idle connections: a request there gets no answer.
 #[test]
 fn a_connection_that_was_idle_for_longer_is_not_used() {
     let (_storage, url) = storage(Duration::from_millis(1300));
@@ -255,7 +255,7 @@ fn interrupt_traced(strace: &Child) {
 }
 
 #[test]
-fn an_interrupt_while_a_request_is_recorded_has_asked_for_nothing() {
+fn an_interrupt_while_a_request_is_recorded_sends_no_request() {
     if !strace() {
         return;
     }

@@ -119,7 +119,7 @@ fn names_from_the_api_cannot_move_the_terminal() {
 }
 
 #[test]
-fn the_first_rows_are_printed_before_the_last_page_is_asked_for() {
+fn the_first_rows_are_printed_before_the_last_page_is_requested() {
     let (sender, receiver) = std::sync::mpsc::channel::<()>();
     let receiver = std::sync::Mutex::new(receiver);
     let server = Raw::start(
@@ -215,7 +215,7 @@ fn query(request: &Request) -> Vec<(String, String)> {
         .collect()
 }
 
-/// What the first page was asked for beside its place.
+/// The query of the first page, without its place.
 fn asked(server: &Raw) -> Vec<(String, String)> {
     let seen = server.seen();
     let page = seen.iter().find(|request| request.target.contains('?'));
@@ -225,7 +225,7 @@ fn asked(server: &Raw) -> Vec<(String, String)> {
     asked
 }
 
-/// Both APIs with all their rows on one page, whatever they are asked for.
+/// Both APIs with all their rows on one page, whatever the query.
 fn heedless(rows: impl Fn(&str) -> Value + Send + Sync + 'static) -> Raw {
     Raw::start(move |request, stream| match request.path() {
         "/v1/documents/" => {
@@ -548,7 +548,7 @@ fn paged(pages: usize, rows: usize) -> Raw {
 }
 
 #[test]
-fn later_pages_are_asked_for_one_ahead_of_printing() {
+fn later_pages_are_requested_one_ahead_of_printing() {
     // So many rows that printing a page fills the pipe, and waits for a reader.
     let server = paged(4, 20_000);
     let world = World::new(&server.base());
@@ -559,13 +559,13 @@ fn later_pages_are_asked_for_one_ahead_of_printing() {
     let pages = || server.count("GET", "/documents");
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let mut next = || lines.next().unwrap().unwrap();
-    // Nobody reads on: the first page is stuck, and nothing more is asked for.
+    // The test reads no further: docfetch blocks while it prints the first page, and sends no request.
     assert_eq!(next(), "1-0");
     std::thread::sleep(std::time::Duration::from_millis(500));
     assert_eq!(pages(), 1);
-    // The second page is being printed, its last row still to come, when the third is asked for.
+    // docfetch requests the third page while it prints the second one, before its last row.
     while next() != "2-0" {}
-    world.wait_until("the third page is asked for", || pages() == 3);
+    world.wait_until("the third page", || pages() == 3);
     // One ahead only.
     std::thread::sleep(std::time::Duration::from_millis(500));
     assert_eq!(pages(), 3);
@@ -577,7 +577,7 @@ fn later_pages_are_asked_for_one_ahead_of_printing() {
 }
 
 #[test]
-fn nothing_is_asked_for_beyond_the_limit() {
+fn no_page_is_requested_beyond_the_limit() {
     for (limit, filter, pages) in [
         ("10", "0", 1),
         ("11", "0", 2),

@@ -99,7 +99,7 @@ fn documents_whose_names_a_disk_folds_have_a_file_each() {
     }
 }
 
-/// A link makes of two paths one file, as a disk does that folds in a way that nobody knows.
+/// A link makes of two paths one file, as a disk does that folds names in its own way.
 #[test]
 fn documents_of_a_mirror_never_share_a_file_that_has_two_paths() {
     let (_server, world) = named(&[("x1", "x.pdf"), ("x2", "x.pdf")]);
@@ -128,7 +128,7 @@ fn documents_of_a_mirror_never_share_a_file_that_has_two_paths() {
         .exits(0)
         .says("is the file of another document");
     assert_eq!(files(), ["x--x2.pdf", "x.pdf"]);
-    // Whoever saves room by hard links knows that the bytes are the same.
+    // A user who makes hard links knows that the bytes are the same.
     fs::remove_file(mirror.join("1/x--x2.pdf")).unwrap();
     fs::hard_link(mirror.join("1/x.pdf"), mirror.join("1/x--x2.pdf")).unwrap();
     let run = world.run(&sync);

@@ -161,7 +161,8 @@ fn requests_are_as_the_providers_describe_them() {
             .unwrap()
             .starts_with("Bearer ")
     );
-    // The name is given, so that the metadata are asked for beside the retrieval: either may be first.
+    // The user gives the name, so that docfetch requests the metadata beside the retrieval: either may
+    // be first.
     let mut of_one_codex: Vec<_> = seen[2..].iter().collect();
     of_one_codex.sort_by_key(|request| request.method.clone());
     let asked: Vec<_> = of_one_codex

@@ -126,7 +126,7 @@ fn peak(id: u32) -> u64 {
 const MIB: usize = 1 << 20;
 
 #[test]
-fn a_long_page_takes_little_more_memory_than_its_bytes_and_keeps_nobody_from_hearing_a_signal() {
+fn a_long_page_takes_little_more_memory_than_its_bytes_and_an_interrupt_ends_its_parsing() {
     let rows = |row: &str, bytes: usize| {
         let mut text = format!("{{\"count\":null,\"next\":null,\"results\":[{row}");
         while text.len() + row.len() < bytes {
@@ -156,7 +156,7 @@ fn a_long_page_takes_little_more_memory_than_its_bytes_and_keeps_nobody_from_hea
             .unwrap();
         let mut stderr = child.stderr.take().unwrap();
         std::thread::spawn(move || std::io::copy(&mut stderr, &mut std::io::sink()));
-        world.wait_until("a page is asked for", || sent.lock().unwrap().is_some());
+        world.wait_until("the request for a page", || sent.lock().unwrap().is_some());
         let mut most = 0;
         let begun = Instant::now();
         while begun.elapsed() < Duration::from_secs(2) && child.try_wait().unwrap().is_none() {

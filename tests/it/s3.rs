@@ -158,7 +158,7 @@ fn a_url_that_expired_at_the_server_is_renewed_once() {
 }
 
 #[test]
-fn a_transfer_that_was_cut_goes_on_by_a_range_of_the_real_server() {
+fn a_transfer_that_was_cut_resumes_by_a_range_of_the_real_server() {
     let s3 = S3::start();
     let content = noise(3 << 20);
     s3.put("a", &content);

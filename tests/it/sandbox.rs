@@ -190,7 +190,7 @@ fn it_catches_a_credential_on_the_signed_hop_and_everything_that_was_not_signed(
 }
 
 #[test]
-fn it_counts_a_repeated_paid_request_and_keeps_the_rate_limit() {
+fn the_sandbox_counts_a_repeated_paid_request_and_keeps_the_rate_limit() {
     let world = World::bare();
     let script = "id=$(docfetch list onecodex --ids --limit 1); \
                   docfetch url onecodex $id >/dev/null; docfetch ledger forget $id; \
@@ -307,7 +307,7 @@ fn one_codex_serves_samples_and_assets_too_and_narrows_them() {
 }
 
 #[test]
-fn it_counts_what_goes_on_at_the_same_time() {
+fn the_sandbox_counts_requests_at_the_same_time() {
     let (service, _) = Service::with("a.txt", 1 << 20, &["latency=300ms", "throttle=256K"]);
     let world = service.world();
     let base = world.variable("STANDARD_METRICS_API_BASE");

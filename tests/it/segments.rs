@@ -55,7 +55,7 @@ fn a_small_document_has_one_connection_and_one_request() {
 }
 
 #[test]
-fn a_large_document_has_as_many_requests_at_the_same_time_as_asked_for() {
+fn a_large_document_has_as_many_requests_at_once_as_the_user_allows() {
     for (connections, most) in [("8", 8), ("3", 3), ("1", 1)] {
         let (service, content) = Service::with("x.bin", 24 * MIB, &["throttle=8M"]);
         let world = service.world();
@@ -150,7 +150,7 @@ fn whatever_breaks_the_document_is_whole() {
         world.run(&arguments).exits(0);
         assert!(world.read("x.bin") == content, "{faults:?}");
         assert_eq!(world.files(), ["x.bin"], "{faults:?}");
-        // A storage that sends ranges is not asked for what came already.
+        // docfetch does not request again what a storage that sends ranges has sent.
         let wasted = service.report().storage_bytes > 12 * MIB as u64;
         let no_ranges = matches!(names[0], "ignore-range" | "wrong-range");
         assert!(!wasted || no_ranges, "{faults:?}: {:?}", service.report());
@@ -172,7 +172,7 @@ fn a_document_that_changes_under_way_is_never_a_mixture() {
         let (before, after) = (old.clone(), new.clone());
         let changed = Arc::new(AtomicBool::new(false));
         let (api, _storage) = both("/x.bin", move |request, stream| {
-            // The first answer is of the old one, which is gone as soon as more is asked for.
+            // The first answer is of the old one, which is gone with the next request.
             if request.header("range").is_some() {
                 changed.store(true, Ordering::SeqCst);
             }
@@ -264,14 +264,14 @@ fn an_answer_that_is_no_segment_is_refused_and_spoils_nothing() {
         let run = world.run(&["sm", "a", "-c", "4", "--retries", "0", "--json"]);
         assert_eq!(run.exits(0).records()[0]["attempts"], 1, "{what}");
         assert!(world.read("x.bin") == content, "{what}");
-        // It is not asked for again and again, either.
+        // Nor does docfetch request it again and again.
         let requests = storage.seen().len();
         assert!(requests <= 5, "{what}: {requests}");
     }
 }
 
 #[test]
-fn a_segment_that_is_answered_in_crumbs_counts_as_broken() {
+fn a_segment_that_is_answered_ten_bytes_at_a_time_counts_as_broken() {
     let content = noise(4 * MIB);
     let body = content.clone();
     let (api, storage) = both("/x.bin", move |request, stream| {
@@ -342,7 +342,7 @@ fn one_slow_connection_does_not_keep_the_others_waiting() {
 }
 
 #[test]
-fn a_paid_url_that_ends_under_way_is_enough_for_what_it_was_asked_for() {
+fn a_paid_url_that_expires_during_the_transfer_is_enough_for_the_document() {
     each_at_once(["1", "4", "auto"], |connections| {
         let faults = ["expire-after=1s", "throttle=2M"];
         let (service, content) = Service::with("x.bin", 8 * MIB, &faults);
@@ -355,7 +355,7 @@ fn a_paid_url_that_ends_under_way_is_enough_for_what_it_was_asked_for() {
 
 /// What is paid for does not depend on more requests than it has to.
 #[test]
-fn all_of_a_paid_document_is_asked_for_at_once() {
+fn all_of_a_paid_document_is_requested_at_once() {
     let requests = |provider| {
         let (service, content) = Service::with("x.bin", 24 * MIB, &["throttle=8M"]);
         let world = service.world();
@@ -375,7 +375,7 @@ fn short_answers_that_bring_something_are_no_failures() {
         let Some((first, last)) = asked(request, body.len()) else {
             return slowly(stream, &body);
         };
-        // At most 300 KB of what was asked for.
+        // At most 300 KB of the requested range.
         let last = last.min(first + 299_999);
         let range = format!("bytes {first}-{last}/{}", body.len());
         part(stream, Some(TAG), &range, &body[first..=last]);
@@ -463,7 +463,7 @@ fn a_storage_that_wants_fewer_connections_gets_fewer() {
 }
 
 #[test]
-fn what_a_killed_process_had_in_several_places_is_not_asked_for_again() {
+fn the_extents_that_a_killed_process_wrote_are_not_requested_again() {
     each_at_once(["8", "1", "auto"], |connections| {
         let (service, content) = Service::with("x.bin", 16 * MIB, &["throttle=1M"]);
         let world = service.world();
@@ -513,7 +513,7 @@ fn a_document_that_is_killed_again_and_again_arrives_over_eight_connections() {
 }
 
 #[test]
-fn an_interrupted_document_goes_on_from_what_it_had_in_several_places() {
+fn an_interrupted_document_resumes_from_all_its_extents() {
     let (service, content) = Service::with("x.bin", 16 * MIB, &["throttle=1M"]);
     let world = service.world();
     let child = world.command(&["sm", "doc1", "-c", "8"]).spawn().unwrap();
@@ -649,7 +649,7 @@ fn a_segment_whose_answer_contradicts_itself_leaves_the_rest_to_one_stream() {
     let body = content.clone();
     let (api, storage) = cut_off(&content, 2, move |_, request, stream| {
         let (first, last) = asked(request, body.len()).unwrap();
-        // One of the two segments that are asked for at first.
+        // One of the two segments that docfetch requests at first.
         if first < 2 * MIB && last + 1 < body.len() {
             let range = format!("bytes {first}-{last}/{}", body.len());
             return part(stream, Some(TAG), &range, &body[first..last]);
@@ -672,7 +672,7 @@ fn a_segment_that_the_storage_does_not_show_yet_is_waited_for() {
     let missed = OnceLock::new();
     let (api, storage) = cut_off(&content, 2, move |_, request, stream| {
         let (first, _) = asked(request, body.len()).unwrap();
-        // One of the two segments that are asked for at first.
+        // One of the two segments that docfetch requests at first.
         let soon = Duration::from_millis(600);
         if first < 2 * MIB && missed.get_or_init(Instant::now).elapsed() < soon {
             return reply(stream, "404 Not Found", &[], b"");
@@ -687,7 +687,7 @@ fn a_segment_that_the_storage_does_not_show_yet_is_waited_for() {
         .iter()
         .filter_map(|request| asked(request, content.len()))
         .collect();
-    // What came behind it meanwhile is not asked for again.
+    // docfetch does not request again what came behind it meanwhile.
     let other = ranges
         .iter()
         .filter(|(first, last)| (first..=last).contains(&&(5 * MIB / 2)));
@@ -695,7 +695,7 @@ fn a_segment_that_the_storage_does_not_show_yet_is_waited_for() {
 }
 
 #[test]
-fn no_segment_is_asked_for_before_the_time_that_the_storage_names() {
+fn no_segment_is_requested_before_the_time_that_the_storage_names() {
     let content = noise(8 * MIB);
     let body = content.clone();
     let (came, refused) = (AtomicUsize::new(0), Arc::new(OnceLock::<Instant>::new()));
@@ -740,7 +740,7 @@ fn no_segment_is_asked_for_before_the_time_that_the_storage_names() {
 
 /// The time is the storage's, not the segment's: it counts when the segments end, too.
 #[test]
-fn nothing_else_is_asked_for_before_the_time_that_the_storage_names() {
+fn no_other_request_leaves_before_the_time_that_the_storage_names() {
     type Answer = fn(&mut TcpStream);
     let ends: [Answer; 2] = [
         |stream| reply(stream, "404 Not Found", &[], b""),
@@ -805,7 +805,7 @@ fn what_a_segment_waits_for_comes_with_another_answer_if_that_is_sooner() {
     }
 }
 
-/// What is missing cannot be had: then that is what is told, and nothing is asked for in vain.
+/// Where the storage refuses what is missing, docfetch tells that, and sends no further request.
 #[test]
 fn segments_that_are_given_up_end_it_with_what_broke_them() {
     type Answer = fn(&mut TcpStream);
@@ -834,7 +834,7 @@ fn segments_that_are_given_up_end_it_with_what_broke_them() {
 }
 
 #[test]
-fn segments_that_break_are_asked_for_until_the_deadline() {
+fn segments_that_break_are_requested_until_the_deadline() {
     let content = noise(6 * MIB);
     let body = content.clone();
     let times: Arc<Mutex<Vec<Instant>>> = Arc::default();
@@ -858,10 +858,10 @@ fn segments_that_break_are_asked_for_until_the_deadline() {
     assert!(!after.iter().any(|at| silent.contains(at)), "{after:?}");
 }
 
-/// Whoever asks for the whole gets the new one, and whoever asks for a part the old one: only what
-/// comes in one piece is of one document.
+/// A request for the whole gets the new version, and a request for a range the old one: only a whole
+/// answer is of one version.
 #[test]
-fn a_storage_whose_machines_disagree_is_asked_for_one_piece() {
+fn a_storage_whose_machines_disagree_gets_a_request_for_the_whole() {
     let (old, new) = (noise(6 * MIB), vec![7; 6 * MIB]);
     let after = new.clone();
     let parts = AtomicUsize::new(0);
@@ -872,7 +872,7 @@ fn a_storage_whose_machines_disagree_is_asked_for_one_piece() {
             parts.fetch_add(1, Ordering::SeqCst);
             return;
         }
-        // It breaks where parts are asked for meanwhile.
+        // It breaks when a request for a range came meanwhile.
         let before = parts.load(Ordering::SeqCst);
         head(stream, "200 OK", &[("ETag", "\"v2\"")], Some(after.len()));
         let _ = stream.write_all(&after[..MIB / 2]);
@@ -887,7 +887,7 @@ fn a_storage_whose_machines_disagree_is_asked_for_one_piece() {
     assert!(storage.seen().len() > 3);
 }
 
-/// The system tells of it once: whoever publishes must have heard of it.
+/// The kernel reports a failed write once: the report must reach the code that publishes.
 #[test]
 fn a_sync_that_fails_while_the_last_bytes_come_publishes_nothing() {
     if !crate::support::tools::strace() {
@@ -987,7 +987,7 @@ fn the_deadline_is_that_of_the_silence_and_not_of_all_that_went_well_before() {
             let run =
                 world.run(&[&["sm", "a", "-c", connections, "-v", "--json"][..], &times].concat());
             run.exits(0).says("went silent");
-            // Beside others it is asked for again without another attempt at the document.
+            // Beside other connections docfetch requests it again without another attempt at the document.
             assert_eq!(run.records()[0]["attempts"], attempts);
             assert!(world.read("x.bin") == content);
         },

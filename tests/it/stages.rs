@@ -1,4 +1,4 @@
-//! The stages of a batch: what is free is asked for ahead of its transfer, and nothing else.
+//! The stages of a batch: docfetch resolves free documents ahead of their transfer, and no others.
 
 use crate::support::World;
 use crate::support::raw::{Raw, api, presigned, reply};
@@ -74,7 +74,7 @@ impl Services {
         World::new(&self.api.base())
     }
 
-    /// Waits until so many of Standard Metrics' URLs are asked for.
+    /// Waits until docfetch has requested the URLs of so many of Standard Metrics' documents.
     fn have_resolved(&self, world: &World, documents: usize) {
         world.wait_until("so many are resolved", || {
             self.api.count("GET", "/download") >= documents
@@ -109,7 +109,7 @@ fn fetching<'a>(provider: &'a str, jobs: &'a str, ids: &[&'a str]) -> Vec<&'a st
 }
 
 #[test]
-fn as_many_urls_as_transfers_are_asked_for_ahead() {
+fn as_many_urls_as_transfers_are_resolved_ahead() {
     let services = Services::start();
     let world = services.world();
     let started = Instant::now();
@@ -127,7 +127,7 @@ fn as_many_urls_as_transfers_are_asked_for_ahead() {
 }
 
 #[test]
-fn what_costs_is_asked_for_when_its_turn_comes() {
+fn a_paid_url_is_requested_when_its_transfer_may_begin() {
     let services = Services::start();
     let world = services.world();
     let started = Instant::now();
@@ -147,12 +147,12 @@ fn what_costs_is_asked_for_when_its_turn_comes() {
 }
 
 #[test]
-fn a_question_is_asked_while_others_wait_for_what_they_pay_for() {
+fn metadata_is_requested_while_other_documents_wait_for_their_paid_answers() {
     let services = Services::start();
     let world = services.world();
     let arguments = ["onecodex", "-j", "2", "paid1", "paid2", "paid3", "paid4"];
     let child = world.command(&arguments).spawn().unwrap();
-    world.wait_until("four are asked for", || {
+    world.wait_until("four requests", || {
         services.api.count("GET", "/documents/") >= 4
     });
     assert!(services.storage.seen().is_empty());
@@ -177,9 +177,9 @@ fn one_at_a_time_is_one_after_the_other() {
     world.finish(child, started).exits(4);
 }
 
-/// One that is transferred to its end, one that fails, and two that are asked for ahead.
+/// One that is transferred to its end, one that fails, and two that are resolved ahead.
 #[test]
-fn what_was_only_asked_for_when_a_batch_stops_is_not_transferred() {
+fn a_document_that_is_only_resolved_when_a_batch_stops_is_not_transferred() {
     let services = Services::start();
     let world = services.world();
     let mut arguments = fetching("sm", "2", &["slow1", "slow2", "none3", "good4", "good5"]);
@@ -203,14 +203,14 @@ fn what_was_only_asked_for_when_a_batch_stops_is_not_transferred() {
 }
 
 #[test]
-fn nobody_waits_for_what_is_only_asked_for_when_a_batch_stops() {
+fn a_batch_that_stops_waits_for_no_document_that_has_no_url() {
     let services = Services::start();
     let world = services.world();
     let mut arguments = fetching("sm", "2", &["slow1", "slow2", "none3", "busy4"]);
     arguments.extend(["--fail-fast", "--json"]);
     let child = world.command(&arguments).spawn().unwrap();
     let started = Instant::now();
-    world.wait_until("all are asked for", || {
+    world.wait_until("all requests", || {
         services.api.count("GET", "busy4") >= 1 && services.api.count("GET", "none3") >= 1
     });
     std::thread::sleep(AFTER_THE_FAILURE);
@@ -220,18 +220,16 @@ fn nobody_waits_for_what_is_only_asked_for_when_a_batch_stops() {
     assert_eq!(records.last().unwrap()["failed"], 1, "{records:#?}");
 }
 
-/// The first document in line does not know its name, and the next one does.
+/// The first document does not know its name, and the next one does.
 #[test]
-fn a_name_is_taken_in_the_order_of_asking_however_long_the_line() {
+fn names_are_taken_in_the_order_of_the_ids_however_long_documents_wait() {
     let services = Services::start();
     let world = services.world();
     let ids = ["slow1", "slow2", "good3", "good4"];
     let mut arguments = vec!["onecodex", "-j", "2"];
     arguments.extend(ids);
     let child = world.command(&arguments).spawn().unwrap();
-    world.wait_until("all are asked for", || {
-        services.api.count("GET", "good4") >= 1
-    });
+    world.wait_until("all requests", || services.api.count("GET", "good4") >= 1);
     std::thread::sleep(Duration::from_millis(5500));
     services.open();
     world.finish(child, Instant::now()).exits(0);
@@ -240,13 +238,13 @@ fn a_name_is_taken_in_the_order_of_asking_however_long_the_line() {
 }
 
 #[test]
-fn what_came_meanwhile_is_seen_before_it_is_paid_for() {
+fn a_file_that_appears_meanwhile_is_seen_before_its_document_is_paid_for() {
     let services = Services::start();
     let world = services.world();
     let child = world
         .command(&fetching("onecodex", "2", &SLOW[..4]))
         .spawn();
-    world.wait_until("four are asked for", || {
+    world.wait_until("four requests", || {
         services.api.count("GET", "/documents/") >= 4
     });
     std::fs::write(world.out().join("slow3"), "mine").unwrap();
@@ -258,7 +256,7 @@ fn what_came_meanwhile_is_seen_before_it_is_paid_for() {
 }
 
 #[test]
-fn an_interrupt_ends_what_waits_for_its_transfer() {
+fn an_interrupt_ends_documents_that_wait_for_their_transfer() {
     let services = Services::start();
     let world = services.world();
     let started = Instant::now();
@@ -272,7 +270,7 @@ fn an_interrupt_ends_what_waits_for_its_transfer() {
 
 /// The first documents keep the others waiting for longer than a failure may be mended.
 #[test]
-fn waiting_for_a_transfer_is_nobodys_failure() {
+fn waiting_for_other_transfers_uses_up_no_time_of_the_retries() {
     let services = Services::start();
     let world = services.world();
     let mut arguments = fetching("sm", "2", &["slow1", "slow2", "weak3"]);

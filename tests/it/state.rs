@@ -75,7 +75,7 @@ fn a_kept_token_that_is_refused_is_replaced_for_all() {
     let (api, _storage) = granting(3600);
     let world = World::new(&api.base());
     world.run(&["sm", "a"]).exits(0);
-    // Somebody else asks, and the first token is dead.
+    // Another process requests a token, and the first one expires.
     let other = World::new(&api.base());
     other.run(&["sm", "a"]).exits(0);
     assert_eq!(tokens(&api), 2);
@@ -153,7 +153,7 @@ fn records_of_tokens_and_budgets_that_cannot_be_trusted_are_written_anew() {
 }
 
 #[test]
-fn where_no_token_can_be_kept_it_is_said_once_and_the_run_goes_on() {
+fn a_token_that_cannot_be_kept_is_told_once_and_the_run_continues() {
     let (service, _) = Service::with("x.bin", 1000, &[]);
     let mut world = service.world();
     world.set("DOCFETCH_STATE_DIR", "/dev/null/state");
@@ -311,7 +311,7 @@ fn one_process_that_is_told_to_wait_holds_the_others() {
     world.finish(first, Instant::now()).exits(0);
 }
 
-/// Whoever can move the ledger away makes the next run pay again.
+/// A user who can move the ledger away makes the next run pay again.
 #[test]
 fn a_state_folder_that_others_own_or_can_move_is_said_once_and_used() {
     use std::os::unix::fs::{PermissionsExt as _, chown};

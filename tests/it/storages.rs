@@ -60,7 +60,9 @@ fn a_free_link_that_came_late_is_replaced(storage: &Storage) {
     assert!(world.read(NAME) == noise(SIZE));
 }
 
-fn a_free_link_that_ends_under_way_is_replaced_and_the_document_goes_on(storage: &Storage) {
+fn a_free_link_that_expires_during_a_transfer_is_replaced_and_the_document_resumes(
+    storage: &Storage,
+) {
     let end = Instant::now() + Duration::from_millis(4100);
     let way = breaking(storage.address, BREAK, end);
     let links = vec![link(storage, way, 3), link(storage, way, 600)];
@@ -148,7 +150,7 @@ fn all(storage: Option<Storage>) {
     let storage = &storage;
     let scenarios: [fn(&Storage); 6] = [
         a_free_link_that_came_late_is_replaced,
-        a_free_link_that_ends_under_way_is_replaced_and_the_document_goes_on,
+        a_free_link_that_expires_during_a_transfer_is_replaced_and_the_document_resumes,
         a_paid_link_that_came_late_costs_nothing_more_by_itself,
         a_paid_link_that_ends_under_way_leaves_the_partial,
         a_paid_link_that_ends_between_two_runs_leaves_the_partial,

@@ -253,7 +253,8 @@ fn a_paid_mirror_that_is_stopped_again_and_again_pays_once() {
     let arguments = ["sync", "onecodex", "mirror", "-j", "8"];
     for round in 0..12u64 {
         let child = world.command(&arguments).spawn().unwrap();
-        std::thread::sleep(Duration::from_millis(60 + round * 37 % 90));
+        world.wait_for_signal_handler(&child);
+        std::thread::sleep(Duration::from_millis(50 + round * 37 % 90));
         send(&child, Signal::TERM);
         let run = world.finish(child, Instant::now());
         assert!(matches!(run.code, 143 | 0), "{run:#?}");

@@ -188,7 +188,7 @@ impl World {
         self.finish(child, started)
     }
 
-    /// Runs docfetch where a secret is what it is asked for, or lies about.
+    /// Runs docfetch where it prints a secret as its result.
     pub fn run_showing(&self, arguments: &[&str]) -> Run {
         Self::wait(self.command(arguments).spawn().unwrap(), Instant::now())
     }
@@ -228,6 +228,19 @@ impl World {
             );
             std::thread::sleep(Duration::from_millis(5));
         }
+    }
+
+    /// Waits until a process catches `SIGTERM`, or has ended.
+    #[track_caller]
+    pub fn wait_for_signal_handler(&self, child: &Child) {
+        self.wait_until("it catches SIGTERM", || {
+            let status = fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
+            let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name));
+            let caught = field("SigCgt:").map(|mask| u64::from_str_radix(mask.trim(), 16));
+            let bit = 1 << (Signal::TERM.as_raw() - 1);
+            let ended = field("State:").is_some_and(|state| state.trim().starts_with('Z'));
+            ended || caught.is_some_and(|mask| mask.unwrap() & bit != 0)
+        });
     }
 
     /// Waits until a partial in the output folder holds so many bytes.

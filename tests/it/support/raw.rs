@@ -190,7 +190,7 @@ pub fn asked(request: &Request, total: usize) -> Option<(usize, usize)> {
     Some((first.parse().unwrap(), last.parse().unwrap_or(total - 1)))
 }
 
-/// Answers as an object storage does, with the bytes that were asked for.
+/// Answers as an object storage does, with the requested range.
 pub fn serve(request: &Request, stream: &mut impl Write, content: &[u8], tag: &str) {
     send_part(request, stream, content, tag, content.len());
 }

@@ -36,7 +36,7 @@ impl Drop for Storage {
     }
 }
 
-/// Starts a program; what it prints goes where nobody reads it, but for a first line where `is_telling`.
+/// Starts a program; its output is dropped, except for a first line where `is_telling`.
 fn start(program: &Path, arguments: &[&str], is_telling: bool) -> Child {
     let output = if is_telling {
         Stdio::piped()
