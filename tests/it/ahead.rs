@@ -217,8 +217,7 @@ fn nothing_is_connected_to_that_no_document_may_come_from() {
         let binary = env!("CARGO_BIN_EXE_docfetch");
         let mut arguments = vec!["-f", "-qq", "-e", "trace=connect", "-o"];
         arguments.extend([trace.to_str().unwrap(), binary, "sm", "b", "-o", &output]);
-        let child = world.command_of("strace", &arguments).spawn().unwrap();
-        let run = world.finish(child, Instant::now());
+        let run = world.run_of("strace", &arguments);
         (run, fs::read_to_string(trace).unwrap())
     };
     for (number, origin) in [

@@ -117,12 +117,12 @@ fn options_for_a_single_document_take_a_single_line() {
 #[test]
 fn jobs_says_how_many_transfers_run_at_once_over_few_connections() {
     let cases = [
-        ("onecodex", 8, "latency=150ms"),
-        ("sm", 3, "latency=100ms"),
-        ("onecodex", 1, "latency=5ms"),
+        ("onecodex", 8, 24, "throttle=10K"),
+        ("sm", 3, 9, "throttle=20K"),
+        ("onecodex", 1, 6, "latency=20ms"),
     ];
-    each_at_once(cases, |(provider, jobs, latency)| {
-        let (service, contents) = many(60, 20_000, &[latency]);
+    each_at_once(cases, |(provider, jobs, documents, slow)| {
+        let (service, contents) = many(documents, 20_000, &[slow]);
         let world = service.world();
         let arguments = [
             provider,
@@ -132,14 +132,8 @@ fn jobs_says_how_many_transfers_run_at_once_over_few_connections() {
             "--rate-limit",
             "none",
         ];
-        // The sandbox's own limit is for one account: fewer documents there.
-        let asked = if provider == "sm" {
-            &contents[..25]
-        } else {
-            &contents[..]
-        };
-        world.run_with_input(&arguments, &lines(asked)).exits(0);
-        are_all_there(&world, asked);
+        world.run_with_input(&arguments, &lines(&contents)).exits(0);
+        are_all_there(&world, &contents);
         let report = service.report();
         assert_eq!(report.storage_most_at_once, jobs, "{provider}");
         // docfetch resolves as many ahead; of one at a time, none.
@@ -454,8 +448,7 @@ fn many_at_once_need_no_other_limit_on_open_files() {
     std::fs::write(world.out().join("ids"), lines(&contents)).unwrap();
     let binary = env!("CARGO_BIN_EXE_docfetch");
     let script = format!("ulimit -Sn 48; exec {binary} onecodex --from-file ids -j 40");
-    let child = world.command_of("sh", &["-c", &script]).spawn().unwrap();
-    world.finish(child, Instant::now()).exits(0);
+    world.run_of("sh", &["-c", &script]).exits(0);
     are_all_there(&world, &contents);
 }
 
@@ -520,9 +513,8 @@ fn nothing_is_joined_to_a_line_that_a_full_disk_cut_off() {
     // The file size limit ends the manifest in mid-line; the documents are shorter.
     let script =
         format!("ulimit -f 4; exec {binary} onecodex --from-file ids -j 8 --manifest m.jsonl");
-    let child = world.command_of("bash", &["-c", &script]).spawn().unwrap();
     world
-        .finish(child, Instant::now())
+        .run_of("bash", &["-c", &script])
         .exits(7)
         .says("cannot write m.jsonl");
     world

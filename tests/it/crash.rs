@@ -29,11 +29,8 @@ fn whole_or_absent(world: &World, content: &[u8], when: &str) -> bool {
 
 /// The partial of the output folder.
 fn partial(world: &World) -> PathBuf {
-    let names = world.files();
-    let name = names.iter().find(|name| name.ends_with(".part"));
-    world
-        .out()
-        .join(name.unwrap_or_else(|| panic!("no partial in {names:?}")))
+    let found = world.file_ending(".part");
+    found.unwrap_or_else(|| panic!("no partial in {:?}", world.files()))
 }
 
 #[test]
@@ -600,8 +597,7 @@ fn a_clock_that_is_hours_off_expires_nothing_and_requests_nothing_again() {
             let shifted = |more: &[&'static str]| {
                 let mut arguments = vec!["-f", shift, binary, provider, "doc1", "--json"];
                 arguments.extend(more);
-                let child = world.command_of("faketime", &arguments).spawn().unwrap();
-                world.finish(child, Instant::now())
+                world.run_of("faketime", &arguments)
             };
             let run = shifted(&[]);
             let resolves = u64::from(provider == "sm");
@@ -628,9 +624,7 @@ fn a_sidecar_holds_no_url_and_only_its_owner_can_read_it() {
     });
     let world = World::new(&api.base());
     let mut child = world.command(&["sm", "a"]).spawn().unwrap();
-    world.wait_until("a sidecar", || {
-        world.files().iter().any(|name| name.ends_with(".json"))
-    });
+    world.wait_until("a sidecar", || world.file_ending(".json").is_some());
     child.kill().unwrap();
     // Looks for secrets in it.
     world.finish(child, Instant::now());

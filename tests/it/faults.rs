@@ -3,7 +3,7 @@
 use crate::support::raw::{self, Raw, Request, both, head, reply, send_part, serve};
 use crate::support::services::Service;
 use crate::support::tools::skip;
-use crate::support::{SILENCE, World, noise};
+use crate::support::{SILENCE, World, noise, sha256};
 use std::io::Write as _;
 use std::net::TcpStream;
 use std::sync::Arc;
@@ -87,13 +87,7 @@ fn the_next_run_resumes_where_this_one_stopped() {
     let run = world.run(&["sm", "a", "--json"]);
     assert_eq!(run.exits(0).records()[0]["resumed_from"], 200_000);
     // The digest covers what an earlier run brought, too.
-    let digest = ring::digest::digest(&ring::digest::SHA256, &content);
-    let digest: String = digest
-        .as_ref()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
-    assert_eq!(run.records()[0]["sha256"], digest);
+    assert_eq!(run.records()[0]["sha256"], sha256(&content));
     assert_eq!(world.read("x.bin"), content);
     assert_eq!(world.files(), ["x.bin"]);
     assert_eq!(storage.seen()[1].header("range"), Some("bytes=200000-"));
@@ -458,8 +452,7 @@ fn a_full_disk_or_a_file_size_limit_leaves_no_target_and_does_not_kill() {
     let binary = env!("CARGO_BIN_EXE_docfetch");
     for limit in ["ulimit -f 1024", "trap '' XFSZ; ulimit -f 1024"] {
         let script = format!("{limit}; exec {binary} sm doc1 --json");
-        let child = world.command_of("sh", &["-c", &script]).spawn().unwrap();
-        let run = world.finish(child, std::time::Instant::now());
+        let run = world.run_of("sh", &["-c", &script]);
         assert_eq!(run.exits(7).error_code(), "disk_full");
         assert!(!world.files().contains(&"x.bin".to_owned()));
     }
@@ -473,12 +466,7 @@ fn something_else_under_the_partials_name_is_left_alone() {
     let (service, _) = Service::with("x.bin", SIZE, &["truncate=100K"]);
     let world = service.world();
     world.run(&["sm", "doc1", "--retries", "0"]).exits(5);
-    let partial = world
-        .files()
-        .into_iter()
-        .find(|name| name.ends_with(".part"))
-        .unwrap();
-    let path = world.out().join(&partial);
+    let path = world.file_ending(".part").unwrap();
     let victim = world.out().join("victim");
     let plant = |how: &str| {
         let _ = std::fs::remove_file(&path);
@@ -534,12 +522,8 @@ fn a_sidecar_that_lies_is_not_believed() {
         });
         let world = World::new(&api.base());
         world.run(&["sm", "a", "--retries", "0"]).exits(5);
-        let sidecar = world
-            .files()
-            .into_iter()
-            .find(|name| name.ends_with(".json"))
-            .unwrap();
-        std::fs::write(world.out().join(sidecar), lie).unwrap();
+        let sidecar = world.file_ending(".json").unwrap();
+        std::fs::write(sidecar, lie).unwrap();
         world.run(&["sm", "a"]).exits(0);
         assert_eq!(world.read("x.bin"), content, "{lie}");
         assert_eq!(world.files(), ["x.bin"]);
@@ -731,8 +715,7 @@ fn a_slow_reader_of_standard_output_gets_every_byte() {
         "{} sm a -o - | (sleep 1; cat)",
         env!("CARGO_BIN_EXE_docfetch")
     );
-    let child = world.command_of("sh", &["-c", &script]).spawn().unwrap();
-    let run = world.finish(child, std::time::Instant::now());
+    let run = world.run_of("sh", &["-c", &script]);
     assert!(
         run.raw_stdout == noise(3 << 20),
         "{} bytes",
@@ -760,12 +743,7 @@ fn a_kept_partial_takes_no_more_room_than_its_bytes() {
     });
     let world = World::new(&api.base());
     world.run(&["sm", "a", "--retries", "0"]).exits(5);
-    let partial = world
-        .files()
-        .into_iter()
-        .find(|name| name.ends_with(".part"))
-        .unwrap();
-    let metadata = world.out().join(partial).metadata().unwrap();
+    let metadata = world.file_ending(".part").unwrap().metadata().unwrap();
     assert_eq!(metadata.len(), SIZE as u64);
     assert!(
         metadata.blocks() * 512 < 2 * SIZE as u64,

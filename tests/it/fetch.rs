@@ -138,8 +138,7 @@ fn permissions_are_as_the_umask_says() {
     let binary = env!("CARGO_BIN_EXE_docfetch");
     for (umask, mode) in [("022", 0o644), ("027", 0o640), ("077", 0o600)] {
         let script = format!("umask {umask}; exec {binary} sm doc1 -o {umask}.pdf");
-        let child = world.command_of("sh", &["-c", &script]).spawn().unwrap();
-        world.finish(child, std::time::Instant::now()).exits(0);
+        world.run_of("sh", &["-c", &script]).exits(0);
         let metadata = world.out().join(format!("{umask}.pdf")).metadata().unwrap();
         assert_eq!(metadata.permissions().mode() & 0o777, mode, "umask {umask}");
     }
@@ -432,8 +431,7 @@ fn a_reader_that_goes_away_is_no_noise() {
         "sm doc1 --if-exists overwrite",
     ] {
         let script = format!("(sleep 0.1; {binary} {arguments}; echo $? >code) | true");
-        let child = world.command_of("sh", &["-c", &script]).spawn().unwrap();
-        let run = world.finish(child, std::time::Instant::now());
+        let run = world.run_of("sh", &["-c", &script]);
         let said: Vec<_> = run
             .stderr
             .lines()
@@ -451,8 +449,7 @@ fn a_url_that_could_not_be_printed_is_kept() {
         "{} url onecodex doc1 >/dev/full",
         env!("CARGO_BIN_EXE_docfetch")
     );
-    let child = world.command_of("sh", &["-c", &script]).spawn().unwrap();
-    let run = world.finish(child, std::time::Instant::now());
+    let run = world.run_of("sh", &["-c", &script]);
     run.exits(7)
         .says("check the program or the file that takes it");
     world.run(&["onecodex", "doc1"]).exits(0);

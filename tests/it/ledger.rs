@@ -247,8 +247,7 @@ fn what_the_ledger_says_is_on_disk_before_the_next_request_leaves() {
         "a",
     ];
     let arguments: Vec<&str> = options.iter().chain(&program).copied().collect();
-    let child = world.command_of("strace", &arguments).spawn().unwrap();
-    world.finish(child, Instant::now()).exits(0);
+    world.run_of("strace", &arguments).exits(0);
     assert_eq!(storage.count("GET", "/x.txt"), 1);
     let trace = fs::read_to_string(&trace).unwrap();
     let mut calls = trace.lines();
@@ -685,9 +684,8 @@ fn a_record_that_cannot_even_be_looked_at_refuses() {
     let fault = ["-e", "trace=statx", "-e", "inject=statx:error=EIO"];
     let run = [env!("CARGO_BIN_EXE_docfetch"), "onecodex", "a", "-o", "y"];
     let arguments: Vec<&str> = inject.iter().chain(&fault).chain(&run).copied().collect();
-    let child = world.command_of("strace", &arguments).spawn().unwrap();
     world
-        .finish(child, Instant::now())
+        .run_of("strace", &arguments)
         .exits(8)
         .says("mend that folder");
     assert_eq!(posts(&api), 1);

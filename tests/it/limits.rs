@@ -125,7 +125,6 @@ fn few_open_files_are_enough_for_many_connections() {
     let script = "ulimit -n 24; exec \"$0\" \"$@\"";
     let binary = env!("CARGO_BIN_EXE_docfetch");
     let all = ["-c", script, binary, "sm", "doc1", "-c", "32"];
-    let child = world.command_of("sh", &all).spawn().unwrap();
-    world.finish(child, Instant::now()).exits(0);
+    world.run_of("sh", &all).exits(0);
     assert_eq!(world.read("x.bin"), content);
 }

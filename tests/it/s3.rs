@@ -168,8 +168,7 @@ fn a_transfer_that_was_cut_resumes_by_a_range_of_the_real_server() {
         "ulimit -f 1024; exec {} sm doc -o x",
         env!("CARGO_BIN_EXE_docfetch")
     );
-    let child = world.command_of("sh", &["-c", &script]).spawn().unwrap();
-    world.finish(child, std::time::Instant::now()).exits(7);
+    world.run_of("sh", &["-c", &script]).exits(7);
     let run = world.run(&["sm", "doc", "-o", "x", "--json"]);
     let resumed = run.exits(0).records()[0]["resumed_from"].as_u64();
     // Every byte that fitted counts.

@@ -2,6 +2,7 @@
 
 use crate::support::raw::{Raw, Request, asked, both, head, reply, serve};
 use crate::support::services::Service;
+use crate::support::strace::with_faults;
 use crate::support::{World, each_at_once, kill, noise};
 use docfetch::sandbox::Document;
 use std::io::{Read as _, Write};
@@ -253,12 +254,20 @@ fn an_answer_that_is_no_segment_is_refused_and_spoils_nothing() {
     ];
     for (what, answer) in answers {
         let content = noise(4 * MIB);
-        let body = content.clone();
+        let (body, answered) = (content.clone(), AtomicUsize::new(0));
         let (api, storage) = both("/x.bin", move |request, stream| {
-            match asked(request, body.len()) {
-                Some((first, last)) => answer(first, last, &body, stream),
-                None => slowly(stream, &body),
+            if let Some((first, last)) = asked(request, body.len()) {
+                answer(first, last, &body, stream);
+                // docfetch closes the connection when it has read the answer.
+                let _ = stream.read(&mut [0]);
+                answered.fetch_add(1, Ordering::SeqCst);
+                return;
             }
+            head(stream, "200 OK", &[("ETag", TAG)], Some(body.len()));
+            let _ = stream.write_all(&body[..MIB / 2]);
+            until(|| answered.load(Ordering::SeqCst) == 3);
+            std::thread::sleep(Duration::from_millis(100));
+            let _ = stream.write_all(&body[MIB / 2..]);
         });
         let world = World::new(&api.base());
         let run = world.run(&["sm", "a", "-c", "4", "--retries", "0", "--json"]);
@@ -396,11 +405,7 @@ fn a_sidecar_that_was_torn_leaves_the_one_before() {
         let (service, content) = Service::with("x.bin", 16 * MIB, &["throttle=1M"]);
         let world = service.world();
         let child = world.command(&["sm", "doc1", "-c", "8"]).spawn().unwrap();
-        let sidecar = || {
-            let mut names = world.files().into_iter();
-            let name = names.find(|name| name.ends_with(".json"))?;
-            Some(world.out().join(name))
-        };
+        let sidecar = || world.file_ending(".json");
         world.wait_until("both places are written", || {
             let metadata = sidecar().and_then(|path| path.metadata().ok());
             metadata.is_some_and(|metadata| metadata.len() > 32 << 10)
@@ -555,18 +560,14 @@ fn a_full_disk_and_a_failing_sync_are_told_whatever_the_connections() {
     if !crate::support::tools::strace() {
         return;
     }
-    for (call, fault, code, what) in [
-        ("pwrite64", "error=ENOSPC:when=20+", 7, "disk_full"),
-        ("fdatasync", "error=EIO:when=1+", 7, "local_io"),
+    for (call, fault, when, code, what) in [
+        ("pwrite64", "error=ENOSPC", "20+", 7, "disk_full"),
+        ("fdatasync", "error=EIO", "1+", 7, "local_io"),
     ] {
         let (service, content) = Service::with("x.bin", 24 * MIB, &["throttle=16M"]);
         let world = service.world();
-        let inject = format!("inject={call}:{fault}");
-        let binary = env!("CARGO_BIN_EXE_docfetch");
-        let run = ["-f", "-qq", "-o", "/dev/null", "-e", &inject, binary];
-        let run = [&run[..], &["sm", "doc1", "-c", "6", "--json"]].concat();
-        let child = world.command_of("strace", &run).spawn().unwrap();
-        let run = world.finish(child, Instant::now());
+        let arguments = ["sm", "doc1", "-c", "6", "--json"];
+        let run = with_faults(&world, (call, fault, when), None, &arguments);
         assert_eq!(run.exits(code).error_code(), what, "{call}");
         assert!(world.files().iter().all(|name| name != "x.bin"));
         world.run(&["sm", "doc1", "-c", "6"]).exits(0);
@@ -895,13 +896,8 @@ fn a_sync_that_fails_while_the_last_bytes_come_publishes_nothing() {
     }
     let (service, content) = Service::with("x.bin", 17 * MIB, &[]);
     let world = service.world();
-    let inject = "inject=fdatasync:error=EIO:delay_enter=1500000";
-    let binary = env!("CARGO_BIN_EXE_docfetch");
-    let trace = ["-f", "-qq", "-o", "/dev/null", "-e", "trace=fdatasync"];
-    let fetch = ["sm", "doc1", "-c", "2", "--json"];
-    let run = [&trace[..], &["-e", inject, binary], &fetch].concat();
-    let child = world.command_of("strace", &run).spawn().unwrap();
-    let run = world.finish(child, Instant::now());
+    let fault = ("fdatasync", "error=EIO:delay_enter=1500000", "1+");
+    let run = with_faults(&world, fault, None, &["sm", "doc1", "-c", "2", "--json"]);
     assert_eq!(run.exits(7).error_code(), "local_io");
     assert!(world.files().iter().all(|name| name != "x.bin"));
     world.run(&["sm", "doc1", "-c", "2"]).exits(0);
@@ -948,13 +944,9 @@ fn a_disk_that_takes_its_time_is_no_silence_of_the_storage() {
     }
     let (service, content) = Service::with("x.bin", 16 * MIB, &["throttle=4M"]);
     let world = service.world();
-    let inject = "inject=pwrite64:delay_enter=4s:when=20";
-    let binary = env!("CARGO_BIN_EXE_docfetch");
-    let strace = ["-f", "-qq", "-o", "/dev/null", "-e", inject, binary];
     let fetch = ["sm", "doc1", "-c", "4", "--stall-timeout", "1s"];
-    let run = [&strace[..], &fetch, &["--retries", "0", "-v"]].concat();
-    let child = world.command_of("strace", &run).spawn().unwrap();
-    let run = world.finish(child, Instant::now());
+    let fetch = [&fetch[..], &["--retries", "0", "-v"]].concat();
+    let run = with_faults(&world, ("pwrite64", "delay_enter=4s", "20"), None, &fetch);
     assert!(run.elapsed > Duration::from_secs(4), "{:?}", run.elapsed);
     assert!(!run.exits(0).stderr.contains("went silent"), "{run:?}");
     assert!(world.read("x.bin") == content);

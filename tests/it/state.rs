@@ -182,8 +182,7 @@ fn the_state_folder_is_where_it_is_said_to_be_and_closed_to_others() {
         world.set(variable, folder.to_str().unwrap());
         let binary = env!("CARGO_BIN_EXE_docfetch");
         let script = format!("umask 0; {binary} onecodex doc1; {binary} sm doc1 -o y");
-        let child = world.command_of("sh", &["-c", &script]).spawn().unwrap();
-        world.finish(child, Instant::now()).exits(0);
+        world.run_of("sh", &["-c", &script]).exits(0);
         let folder = folder.join(below);
         assert_eq!(mode(&folder), 0o700);
         for kind in ["ledger", "tokens", "budgets", "origins"] {

@@ -2,6 +2,7 @@
 
 use crate::support::raw::{Raw, api, presigned, reply};
 use crate::support::services::Service;
+use crate::support::strace::with_fault;
 use crate::support::tools::strace;
 use crate::support::{Run, World, each_at_once, kill, noise, send};
 use docfetch::sandbox::{Document, Report};
@@ -286,12 +287,8 @@ fn a_document_is_known_whenever_the_process_was_killed() {
                 let service = serve(&portfolio, &[]);
                 let world = service.world();
                 let sync = ["sync", provider, "m", "-j", "1"];
-                let inject = format!("inject={call}:signal=KILL:when={number}");
-                let binary = env!("CARGO_BIN_EXE_docfetch");
-                let mut arguments = vec!["-f", "-qq", "-o", "/dev/null", "-e", &inject, binary];
-                arguments.extend(sync);
-                let child = world.command_of("strace", &arguments).spawn().unwrap();
-                if world.finish(child, Instant::now()).code == 0 {
+                let run = with_fault(&world, (call, "signal=KILL", number), None, &sync);
+                if run.code == 0 {
                     break; // it makes fewer calls
                 }
                 let run = world.run(&sync);
@@ -785,8 +782,7 @@ fn what_an_interrupted_run_left_of_an_old_version_is_not_the_new_one() {
         let arguments = "-f -qq -o /dev/null -e inject=renameat2:error=EIO".split(' ');
         let arguments = arguments.chain([binary, "sync", "onecodex", "m"]);
         let arguments: Vec<&str> = arguments.collect();
-        let child = world.command_of("strace", &arguments).spawn().unwrap();
-        world.finish(child, Instant::now()).exits(7);
+        world.run_of("strace", &arguments).exits(7);
         *now.lock().unwrap() = ("2026-10-02T08:30:00Z".to_owned(), new.to_vec());
         world.run(&["sync", "onecodex", "m"]).exits(0);
         assert_eq!(world.read("m/plan.pdf"), new);

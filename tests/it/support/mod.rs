@@ -143,6 +143,13 @@ impl World {
         names
     }
 
+    /// The path of a file in the output folder whose name has this ending.
+    pub fn file_ending(&self, ending: &str) -> Option<PathBuf> {
+        let mut names = self.files().into_iter();
+        let name = names.find(|name| name.ends_with(ending))?;
+        Some(self.out().join(name))
+    }
+
     /// Content of a file in the output folder.
     pub fn read(&self, name: &str) -> Vec<u8> {
         fs::read(self.out().join(name))
@@ -173,6 +180,12 @@ impl World {
     /// Runs docfetch to its end and looks for secrets.
     pub fn run(&self, arguments: &[&str]) -> Run {
         self.finish(self.command(arguments).spawn().unwrap(), Instant::now())
+    }
+
+    /// Runs any program to its end and looks for secrets.
+    pub fn run_of(&self, program: &str, arguments: &[&str]) -> Run {
+        let child = self.command_of(program, arguments).spawn().unwrap();
+        self.finish(child, Instant::now())
     }
 
     /// Runs docfetch with this on standard input.
@@ -247,11 +260,8 @@ impl World {
     #[track_caller]
     pub fn wait_for_partial(&self, bytes: u64) {
         self.wait_until("a partial", || {
-            let partial = self
-                .files()
-                .into_iter()
-                .find(|name| name.ends_with(".part"));
-            let metadata = partial.and_then(|name| self.out().join(name).metadata().ok());
+            let partial = self.file_ending(".part");
+            let metadata = partial.and_then(|path| path.metadata().ok());
             metadata.is_some_and(|metadata| metadata.len() >= bytes)
         });
     }

@@ -7,11 +7,7 @@ use std::path::{Path, PathBuf};
 
 /// The partial and its sidecar.
 pub fn partial(world: &World) -> (PathBuf, PathBuf) {
-    let name = world
-        .files()
-        .into_iter()
-        .find(|name| name.ends_with(".part"));
-    let path = world.out().join(name.unwrap());
+    let path = world.file_ending(".part").unwrap();
     (path.clone(), path.with_extension("json"))
 }
 
