@@ -250,6 +250,39 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_changed_file_is_known_by_its_length_or_else_by_its_digest() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path();
+        written(folder, &[line("document", "1", "a", "m")]);
+        let mirror = open(folder).await;
+        let entry = mirror.entry("sm", "1").unwrap();
+        let presence = |content: Option<&str>| {
+            if let Some(content) = content {
+                std::fs::write(folder.join("a"), content).unwrap();
+            }
+            [false, true].map(|compare_sha256| mirror.holds(entry, compare_sha256))
+        };
+        assert_eq!(presence(None), [Presence::Missing; 2]);
+        assert_eq!(presence(Some("abc")), [Presence::Right; 2]);
+        assert_eq!(presence(Some("abx")), [Presence::Right, Presence::Wrong]);
+        assert_eq!(presence(Some("abcd")), [Presence::Wrong; 2]);
+    }
+
+    #[tokio::test]
+    async fn a_file_behind_a_link_to_a_folder_is_not_in_the_mirror() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path();
+        std::fs::create_dir(folder.join("real")).unwrap();
+        std::os::unix::fs::symlink("real", folder.join("link")).unwrap();
+        let paths = ["real/a", "link/a", "a"];
+        let lines = paths.map(|path| line("document", path, path, "m"));
+        written(folder, &lines);
+        let mirror = open(folder).await;
+        let is_direct = paths.map(|path| mirror.is_direct(mirror.entry("sm", path).unwrap()));
+        assert_eq!(is_direct, [true, false, true]);
+    }
+
+    #[tokio::test]
     async fn paths_that_leave_the_folder_are_not_believed() {
         let folder = tempfile::tempdir().unwrap();
         let paths = [

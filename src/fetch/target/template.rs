@@ -3,8 +3,17 @@
 use crate::fetch::target::naming::{as_component, from_id, safe, split};
 use crate::model::DocumentId;
 
-/// A template for file names: text, and the fields `{id}`, `{name}`, `{stem}`, `{ext}` and `{provider}`.
-/// The templates of a mirror have further fields, which the rows of a listing fill.
+/// A template for file names: text and fields.
+///
+/// | field | value |
+/// | --- | --- |
+/// | `{id}` | the document's id |
+/// | `{name}` | the document's own name, made safe |
+/// | `{stem}` | that name without its extension |
+/// | `{ext}` | that name's extension, without the dot |
+/// | `{provider}` | the provider's name |
+///
+/// The templates of a mirror have further fields, which the rows of the listing fill.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Template(Vec<TemplatePart>);
 
@@ -43,7 +52,7 @@ impl Template {
     ///
     /// # Errors
     /// A sentence that says what is wrong with the text.
-    pub fn parse_with(text: &str, row_fields: &[&str]) -> Result<Self, String> {
+    pub(crate) fn parse_with(text: &str, row_fields: &[&str]) -> Result<Self, String> {
         if text.is_empty() {
             return Err("it is empty".into());
         }
@@ -83,7 +92,7 @@ impl Template {
     }
 
     /// Whether the file name depends on the document's own name.
-    pub fn needs_name(&self) -> bool {
+    pub(crate) fn needs_name(&self) -> bool {
         self.0.iter().any(|part| {
             matches!(
                 part,
@@ -94,7 +103,7 @@ impl Template {
 
     /// The template with the values of a row in place of its row fields.
     #[must_use]
-    pub fn with(&self, value_of: &dyn Fn(&str) -> String) -> Self {
+    pub(crate) fn with(&self, value_of: &dyn Fn(&str) -> String) -> Self {
         let fill = |part: &TemplatePart| match part {
             TemplatePart::RowField(field) => TemplatePart::Text(as_component(&value_of(field))),
             part => part.clone(),
@@ -104,13 +113,13 @@ impl Template {
 
     /// The file name of the document `id`, whose own safe name is `name`. The id is the file name when the
     /// filled template is no safe name.
-    pub fn file_name(&self, id: &DocumentId, name: &str, provider: &str) -> String {
+    pub(crate) fn file_name(&self, id: &DocumentId, name: &str, provider: &str) -> String {
         let filled = self.fill(id, name, provider);
         filled.unwrap_or_else(|| from_id(id, None))
     }
 
     /// The filled template as a safe name. `None` if no character of it is left.
-    pub fn fill(&self, id: &DocumentId, name: &str, provider: &str) -> Option<String> {
+    pub(crate) fn fill(&self, id: &DocumentId, name: &str, provider: &str) -> Option<String> {
         let (stem, extension) = split(name);
         let filled: String = self
             .0
