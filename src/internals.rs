@@ -9,7 +9,7 @@ use crate::http::headers::{self, content_disposition};
 use crate::manifest;
 use crate::mirror::Layout;
 use crate::model::DocumentId;
-use crate::provider::standard_metrics;
+use crate::provider::Provider;
 use crate::resolve::ledger::table::{
     Event, Record, RecordKey, RetrievalRequest, Verdict, record_after, verdict,
 };
@@ -104,7 +104,10 @@ pub fn count_ids(path: &Path) -> usize {
     let Ok(runtime) = Builder::new_current_thread().build() else {
         return 0;
     };
-    let mut ids = Ids::new(standard_metrics(), [Origin::File(path.to_owned())]);
+    let mut ids = Ids::new(
+        Provider::standard_metrics(),
+        [Origin::File(path.to_owned())],
+    );
     runtime.block_on(async {
         let mut count = 0;
         while let Ok(Some(_)) = ids.next().await {

@@ -67,6 +67,6 @@ pub use fetch::events::{Progress, Watcher};
 pub use fetch::outcome::Outcome;
 pub use http::PresignedUrl;
 pub use model::{DocumentId, InvalidDocumentId, Rate};
-pub use provider::{Credentials, Provider};
+pub use provider::{Credentials, Provider, Resource};
 pub use resolve::{Resolver, ResolverBuilder};
 pub use secret::Secret;

@@ -2,7 +2,7 @@
 #![allow(clippy::doc_markdown, reason = "the help text is plain text")]
 
 use crate::fetch::target::IfExists;
-use crate::provider::{Provider, Resource, one_codex, standard_metrics};
+use crate::provider::{Provider, Resource};
 use crate::ui::{Color, ProgressKind};
 use clap::ValueEnum;
 
@@ -24,8 +24,8 @@ impl ProviderArg {
     /// The provider, for things of the kind `resource` where it has several kinds.
     pub(super) fn provider(self, resource: Resource) -> Provider {
         match self {
-            Self::Sm => standard_metrics(),
-            Self::Onecodex => one_codex(resource),
+            Self::Sm => Provider::standard_metrics(),
+            Self::Onecodex => Provider::one_codex(resource),
         }
     }
 }

@@ -6,7 +6,7 @@ use super::values;
 use crate::config::network;
 use crate::config::settings::{Connection, RateLimit};
 use crate::fetch::options::Connections;
-use crate::resolve::filter::Filter;
+use crate::resolve::Filter;
 use crate::secret::Secret;
 use clap::Args;
 use clap::builder::NonEmptyStringValueParser;

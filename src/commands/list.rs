@@ -4,9 +4,9 @@ use crate::config::settings::Connection;
 use crate::error::Result;
 use crate::interrupt::Interrupt;
 use crate::provider::Provider;
-use crate::resolve::filter::Filter;
-use crate::resolve::listing::Page;
-use crate::resolve::row::{BadRow, Row};
+use crate::resolve::Filter;
+use crate::resolve::Page;
+use crate::resolve::{BadRow, Row};
 
 /// How many rows go to `each` at once while a page is on its way.
 const HANDFUL: usize = 10;

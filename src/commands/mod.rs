@@ -23,7 +23,7 @@ use crate::resolve::Resolver;
 /// [`ResolverBuilder::build`](crate::resolve::ResolverBuilder::build) says.
 fn resolver(provider: Provider, connection: &Connection) -> Result<Resolver> {
     let base = provider.environment_base();
-    provider.api_base(base.as_deref())?; // before the credentials are looked for
+    provider.api_base(base.as_deref(), provider.base_variable)?; // before the credentials are looked for
     let credentials = provider.environment_credentials()?;
     let mut builder = Resolver::builder(provider, credentials).connection(connection.clone());
     if let Some(base) = base {

@@ -17,7 +17,7 @@ use crate::http::backoff::{self, RetryContext};
 use crate::http::headers::is_strong;
 use crate::http::{PresignedUrl, shown_host};
 use crate::model::DocumentId;
-use crate::resolve::ledger::ActiveDocument;
+use crate::resolve::ActiveDocument;
 use crate::resolve::{Metadata, ResolveRequest, Resolver};
 use std::ffi::OsStr;
 use std::ops::ControlFlow;

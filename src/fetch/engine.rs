@@ -20,7 +20,7 @@ use crate::fetch::transfer::{Pace, Sink};
 use crate::fingerprint::fingerprint;
 use crate::interrupt::Interrupt;
 use crate::model::DocumentId;
-use crate::resolve::paid_requests::PaidRequests;
+use crate::resolve::PaidRequests;
 use crate::resolve::{Metadata, Resolver};
 use crate::secret::register_public;
 use crate::state::files::allow_open_files;

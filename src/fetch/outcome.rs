@@ -2,7 +2,7 @@
 
 use crate::error::{Code, Error};
 use crate::model::DocumentId;
-use crate::resolve::retrieval::Cost;
+use crate::resolve::Cost;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, percent_encode};
 use serde::ser::SerializeMap as _;
 use serde::{Serialize, Serializer};

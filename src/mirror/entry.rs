@@ -3,7 +3,7 @@
 use crate::fetch::file_digest::sha256_of_file;
 use crate::fetch::outcome::{Outcome, Status};
 use crate::model::DocumentId;
-use crate::resolve::row::Row;
+use crate::resolve::Row;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 

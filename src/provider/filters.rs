@@ -5,26 +5,26 @@
 /// docfetch filters the rows itself as well, by the fields that [`Listing`](super::Listing) names: for
 /// filters that the server does not have, and for a server that ignores one.
 #[derive(Debug)]
-pub struct Filters {
+pub(crate) struct Filters {
     /// A part of the name; upper and lower case are the same.
-    pub name: Option<ServerFilter>,
+    pub(crate) name: Option<ServerFilter>,
     /// The earliest time of the last change.
-    pub since: Option<ServerFilter>,
+    pub(crate) since: Option<ServerFilter>,
     /// The latest time of the last change.
-    pub until: Option<ServerFilter>,
+    pub(crate) until: Option<ServerFilter>,
     /// The least size in bytes.
-    pub size: Option<ServerFilter>,
+    pub(crate) size: Option<ServerFilter>,
     /// The company that a document belongs to.
-    pub company: Option<OwnField>,
+    pub(crate) company: Option<OwnField>,
     /// How a document reached the provider.
-    pub source: Option<OwnField>,
+    pub(crate) source: Option<OwnField>,
     /// How far the provider has parsed a document.
-    pub parse_state: Option<OwnField>,
+    pub(crate) parse_state: Option<OwnField>,
 }
 
 impl Filters {
     /// A server without filters.
-    pub const NONE: Self = Self {
+    pub(crate) const NONE: Self = Self {
         name: None,
         since: None,
         until: None,
@@ -37,16 +37,16 @@ impl Filters {
 
 /// A field of the provider's own that a filter compares.
 #[derive(Clone, Copy, Debug)]
-pub struct OwnField {
+pub(crate) struct OwnField {
     /// The field of the rows; one of [`Listing::fields`](super::Listing::fields).
-    pub field: &'static str,
+    pub(crate) field: &'static str,
     /// How a request applies the filter at the server.
-    pub server: Option<ServerFilter>,
+    pub(crate) server: Option<ServerFilter>,
 }
 
 /// How a request applies a filter at the server.
 #[derive(Clone, Copy, Debug)]
-pub enum ServerFilter {
+pub(crate) enum ServerFilter {
     /// A query parameter. Times are RFC 3339.
     Parameter(&'static str),
     /// A field of the JSON object in a query parameter. The server takes one operator for a field, so

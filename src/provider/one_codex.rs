@@ -1,15 +1,15 @@
-//! One Codex: a key in a header, a POST that may be charged and answers with JSON.
+//! One Codex: a key in a header; a POST that may be charged and whose answer is JSON.
 //!
 //! Source: the API's page "Downloading documents" and its `OpenAPI` description of documents. Samples
 //! and assets have routes of the same shape.
 
-use super::{
-    Auth, Filters, Handoff, Listing, MetadataRoute, Paging, Provider, Resource, ServerFilter,
-};
+use super::filters::{Filters, ServerFilter};
+use super::resource::Resource;
+use super::schema::{Auth, Handoff, KeyFile, Listing, MetadataRoute, Paging, Provider};
 use crate::config::variables;
 
-/// The service takes one operator a field, and has none for "more than" that it documents.
-const FILTERS: Filters = Filters {
+/// The service takes one operator for each field, and documents none for "more than".
+const ONE_CODEX_FILTERS: Filters = Filters {
     name: Some(operator("filename", "$icontains")),
     since: Some(operator("created_at", "$gte")),
     until: Some(operator("created_at", "$lte")),
@@ -18,7 +18,7 @@ const FILTERS: Filters = Filters {
 };
 
 /// What differs between the kinds.
-struct Kind {
+struct KindFacts {
     identity: &'static str,
     list: &'static str,
     one: &'static str,
@@ -29,7 +29,7 @@ struct Kind {
 
 macro_rules! kind {
     ($identity:literal, $name:literal, $fields:expr) => {
-        Kind {
+        KindFacts {
             identity: $identity,
             list: concat!("/api/v1/", $name),
             one: concat!("/api/v1/", $name, "/{id}"),
@@ -40,55 +40,61 @@ macro_rules! kind {
     };
 }
 
-/// The provider behind `docfetch onecodex`, for one kind of its things.
-pub(crate) fn one_codex(resource: Resource) -> Provider {
-    let kind = match resource {
-        Resource::Documents => kind!("onecodex", "documents", &["created_at"]),
-        Resource::Samples => kind!("onecodex/samples", "samples", &["created_at", "status"]),
-        Resource::Assets => kind!("onecodex/assets", "assets", &["created_at", "status"]),
-    };
-    Provider {
-        name: "onecodex",
-        title: "One Codex",
-        resource: Some(resource),
-        identity: kind.identity,
-        default_base: "https://app.onecodex.com",
-        base_variable: variables::ONE_CODEX_API_BASE,
-        base_suffix: None,
-        auth: Auth::Key {
-            header: "x-api-key",
-            key: variables::ONE_CODEX_API_KEY,
-            bearer: variables::ONE_CODEX_BEARER_TOKEN,
-            home_file: Some((".onecodex", "/api_key")),
-        },
-        handoff: Handoff::JsonField {
-            path: kind.retrieval,
-            url: "/download_uri",
-            hours: Some("/expires_in_hours"),
-        },
-        charged: true,
-        budget: &[],
-        metadata: Some(MetadataRoute {
-            path: kind.one,
-            name: "/filename",
-            size: "/size",
-        }),
-        listing: Listing {
-            path: kind.list,
-            page_size: "per_page",
-            page_rows: 100,
-            paging: Paging::TotalHeader {
-                total: "x-total-count",
+impl Provider {
+    /// [One Codex](https://docs.onecodex.com), for one kind of its documents. One Codex may charge for
+    /// each retrieval.
+    pub fn one_codex(resource: Resource) -> Self {
+        let kind = match resource {
+            Resource::Documents => kind!("onecodex", "documents", &["created_at"]),
+            Resource::Samples => kind!("onecodex/samples", "samples", &["created_at", "status"]),
+            Resource::Assets => kind!("onecodex/assets", "assets", &["created_at", "status"]),
+        };
+        Provider {
+            name: "onecodex",
+            title: "One Codex",
+            resource: Some(resource),
+            identity: kind.identity,
+            default_base: "https://app.onecodex.com",
+            base_variable: variables::ONE_CODEX_API_BASE,
+            base_suffix: None,
+            auth: Auth::Key {
+                header: "x-api-key",
+                key: variables::ONE_CODEX_API_KEY,
+                bearer: variables::ONE_CODEX_BEARER_TOKEN,
+                key_file: Some(KeyFile {
+                    path: ".onecodex",
+                    pointer: "/api_key",
+                }),
             },
-            query: &[("sort", r#"{"created_at":true}"#)],
-            id: "$uri",
-            name: &["filename", "name"],
-            size: Some("size"),
-            modified: "created_at",
-            fields: kind.fields,
-            filters: &FILTERS,
-        },
-        id_uri_prefix: Some(kind.uri_prefix),
+            handoff: Handoff::JsonField {
+                path: kind.retrieval,
+                url: "/download_uri",
+                hours: Some("/expires_in_hours"),
+            },
+            charged: true,
+            budget: &[],
+            metadata: Some(MetadataRoute {
+                path: kind.one,
+                name: "/filename",
+                size: "/size",
+            }),
+            listing: Listing {
+                path: kind.list,
+                page_size: "per_page",
+                page_rows: 100,
+                paging: Paging::TotalHeader {
+                    total: "x-total-count",
+                },
+                query: &[("sort", r#"{"created_at":true}"#)],
+                id: "$uri",
+                name: &["filename", "name"],
+                size: Some("size"),
+                modified: "created_at",
+                fields: kind.fields,
+                filters: &ONE_CODEX_FILTERS,
+            },
+            id_uri_prefix: Some(kind.uri_prefix),
+        }
     }
 }
 

@@ -1,22 +1,23 @@
-//! The kinds of things that one service hands out by routes of the same shape.
+//! The kinds of documents of a service that has several kinds.
 
-/// What is listed and fetched where a service has several kinds of it.
+/// The kind of documents to list and fetch, at a provider that has several kinds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Resource {
     /// Documents.
     #[default]
     Documents,
-    /// Samples: the sequencing data itself.
+    /// Samples: files with sequencing data.
     Samples,
-    /// Assets: what analyses need beside the data.
+    /// Assets: files that analyses need in addition to samples.
     Assets,
 }
 
 impl Resource {
     /// Every kind.
-    pub const ALL: [Self; 3] = [Self::Documents, Self::Samples, Self::Assets];
+    pub(crate) const ALL: [Self; 3] = [Self::Documents, Self::Samples, Self::Assets];
 
-    /// Its name in routes, records and on the command line.
+    /// The name of the kind in routes, in records and on the command line.
     pub fn name(self) -> &'static str {
         match self {
             Self::Documents => "documents",
@@ -25,8 +26,8 @@ impl Resource {
         }
     }
 
-    /// The other kind that a URI such as `/api/v1/samples/ID` is of.
-    pub(super) fn other_in(self, uri: &str) -> Option<Self> {
+    /// The kind of a URI such as `/api/v1/samples/ID`; none if it is this kind.
+    pub(super) fn other_kind_of(self, uri: &str) -> Option<Self> {
         let is_of = |kind: &Self| uri.split('/').rev().nth(1) == Some(kind.name());
         Self::ALL
             .into_iter()
@@ -34,8 +35,8 @@ impl Resource {
             .filter(|kind| *kind != self)
     }
 
-    /// One of them, in sentences.
-    pub fn one(self) -> &'static str {
+    /// The word for one document of this kind.
+    pub(crate) fn singular(self) -> &'static str {
         match self {
             Self::Documents => "document",
             Self::Samples => "sample",

@@ -2,13 +2,14 @@
 //!
 //! Source: the API's pages "Download document", "Get API access token" and "Documents".
 
-use super::{Auth, Filters, Handoff, Listing, OwnField, Paging, Provider, ServerFilter};
+use super::filters::{Filters, OwnField, ServerFilter};
+use super::schema::{Auth, Handoff, Listing, Paging, Provider};
 use crate::config::variables;
 use crate::model::Rate;
 use std::time::Duration;
 
 /// "A maximum of 120 requests per minute", and the error page's 30 in 10 seconds.
-const BUDGET: [Rate; 2] = [
+const STANDARD_METRICS_RATES: [Rate; 2] = [
     Rate {
         requests: 120,
         window: Duration::from_mins(1),
@@ -19,8 +20,8 @@ const BUDGET: [Rate; 2] = [
     },
 ];
 
-/// The name is in the rows only.
-const FILTERS: Filters = Filters {
+/// The server does not filter by name: docfetch compares the names in the rows.
+const STANDARD_METRICS_FILTERS: Filters = Filters {
     since: Some(ServerFilter::Parameter("from")),
     until: Some(ServerFilter::Parameter("to")),
     company: Some(own("company_id")),
@@ -29,53 +30,55 @@ const FILTERS: Filters = Filters {
     ..Filters::NONE
 };
 
-/// The provider behind `docfetch sm`.
-pub(crate) fn standard_metrics() -> Provider {
-    Provider {
-        name: "sm",
-        title: "Standard Metrics",
-        resource: None,
-        identity: "sm",
-        default_base: "https://api.standardmetrics.io",
-        base_variable: variables::STANDARD_METRICS_API_BASE,
-        base_suffix: Some("/v1"),
-        auth: Auth::ClientCredentials {
-            id: variables::STANDARD_METRICS_CLIENT_ID,
-            secret: variables::STANDARD_METRICS_CLIENT_SECRET,
-            token_path: "/o/token/",
-        },
-        handoff: Handoff::Redirect {
-            path: "/v1/documents/{id}/download/",
-        },
-        charged: false,
-        budget: &BUDGET,
-        metadata: None,
-        listing: Listing {
-            path: "/v1/documents/",
-            page_size: "page_size",
-            page_rows: 100,
-            paging: Paging::NextField {
-                rows: "results",
-                next: "next",
-                count: "count",
+impl Provider {
+    /// [Standard Metrics](https://standardmetrics.io). Standard Metrics never charges for a retrieval.
+    pub fn standard_metrics() -> Self {
+        Provider {
+            name: "sm",
+            title: "Standard Metrics",
+            resource: None,
+            identity: "sm",
+            default_base: "https://api.standardmetrics.io",
+            base_variable: variables::STANDARD_METRICS_API_BASE,
+            base_suffix: Some("/v1"),
+            auth: Auth::ClientCredentials {
+                id: variables::STANDARD_METRICS_CLIENT_ID,
+                secret: variables::STANDARD_METRICS_CLIENT_SECRET,
+                token_path: "/o/token/",
             },
-            query: &[],
-            id: "id",
-            name: &["name"],
-            size: None,
-            modified: "uploaded_at",
-            fields: &[
-                "company_id",
-                "information_request_id",
-                "parse_state",
-                "parsed_at",
-                "uploaded_at",
-                "source",
-                "submitted_date",
-            ],
-            filters: &FILTERS,
-        },
-        id_uri_prefix: None,
+            handoff: Handoff::Redirect {
+                path: "/v1/documents/{id}/download/",
+            },
+            charged: false,
+            budget: &STANDARD_METRICS_RATES,
+            metadata: None,
+            listing: Listing {
+                path: "/v1/documents/",
+                page_size: "page_size",
+                page_rows: 100,
+                paging: Paging::NextField {
+                    rows: "results",
+                    next: "next",
+                    count: "count",
+                },
+                query: &[],
+                id: "id",
+                name: &["name"],
+                size: None,
+                modified: "uploaded_at",
+                fields: &[
+                    "company_id",
+                    "information_request_id",
+                    "parse_state",
+                    "parsed_at",
+                    "uploaded_at",
+                    "source",
+                    "submitted_date",
+                ],
+                filters: &STANDARD_METRICS_FILTERS,
+            },
+            id_uri_prefix: None,
+        }
     }
 }
 

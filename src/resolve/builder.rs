@@ -65,7 +65,7 @@ impl ResolverBuilder {
             connection,
         } = self;
         provider.check_credentials(&credentials)?;
-        let base = provider.api_base(base.as_deref())?;
+        let base = provider.api_base(base.as_deref(), "the API base")?;
         let state = StateFolder::new(state_folder);
         let account = credentials.account();
         let http = Http::new(&connection, &base, provider.budget, &state, account)?;

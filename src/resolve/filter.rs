@@ -178,7 +178,7 @@ fn parse_time(text: &str) -> Option<Timestamp> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::provider::{Filters, Resource, all, one_codex, standard_metrics};
+    use crate::provider::{Resource, all};
     use serde_json::json;
 
     fn at(text: &str) -> Timestamp {
@@ -208,7 +208,10 @@ mod tests {
 
     #[test]
     fn each_server_is_asked_for_what_it_knows() {
-        let (sm, codex) = (standard_metrics(), one_codex(Resource::Documents));
+        let (sm, codex) = (
+            Provider::standard_metrics(),
+            Provider::one_codex(Resource::Documents),
+        );
         let is = |text: &str, exact| (text.to_owned(), exact);
         let mut filter = Filter {
             since: Some(at("2026-10-01T00:00:00Z")),
@@ -254,7 +257,10 @@ mod tests {
 
     #[test]
     fn what_neither_server_nor_rows_know_is_named() {
-        let (sm, codex) = (standard_metrics(), one_codex(Resource::Samples));
+        let (sm, codex) = (
+            Provider::standard_metrics(),
+            Provider::one_codex(Resource::Samples),
+        );
         let text = || Some("x".to_owned());
         let own = [
             Filter {
@@ -285,14 +291,9 @@ mod tests {
         assert_eq!(error.what(), "Standard Metrics has no filter --larger-than");
         for provider in all() {
             let known = |own: &OwnField| provider.listing.fields.contains(&own.field);
-            let Filters {
-                company,
-                source,
-                parse_state,
-                ..
-            } = provider.listing.filters;
+            let filters = provider.listing.filters;
             assert!(
-                [*company, *source, *parse_state]
+                [filters.company, filters.source, filters.parse_state]
                     .iter()
                     .flatten()
                     .all(known)
@@ -302,7 +303,10 @@ mod tests {
 
     #[test]
     fn every_row_is_looked_at_whatever_the_server_was_asked() {
-        let (sm, codex) = (standard_metrics(), one_codex(Resource::Documents));
+        let (sm, codex) = (
+            Provider::standard_metrics(),
+            Provider::one_codex(Resource::Documents),
+        );
         let full = json!({
             "name": "Umsätze Q3.PDF", "size": 10, "modified": "2026-10-01T08:30:00Z",
             "company_id": 7, "source": "email", "parse_state": "completed",

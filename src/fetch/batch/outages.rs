@@ -10,7 +10,7 @@
 use crate::error::{Code, Error};
 use crate::model::DocumentId;
 use crate::mutex::locked;
-use crate::resolve::paid_requests::PaidRequests;
+use crate::resolve::PaidRequests;
 use std::collections::HashMap;
 use std::sync::Mutex;
 use tokio::sync::{Notify, oneshot};

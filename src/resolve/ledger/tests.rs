@@ -19,7 +19,7 @@ fn url(number: u32, expires: Option<Timestamp>) -> PresignedUrl {
 
 fn ledger(folder: &std::path::Path, allow_recharge: bool) -> Ledger {
     let state = StateFolder::new(Some(folder.to_owned()));
-    let provider = crate::provider::one_codex(Resource::Documents);
+    let provider = Provider::one_codex(Resource::Documents);
     let base = "https://api.example";
     Ledger::new(
         &provider,

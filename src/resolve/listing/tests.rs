@@ -1,7 +1,7 @@
 use super::*;
 use crate::config::settings::Connection;
 use crate::http::Http;
-use crate::provider::{Credentials, Provider, Resource, one_codex};
+use crate::provider::{Credentials, Provider, Resource};
 use crate::secret::Secret;
 use crate::state::records::StateFolder;
 use serde_json::{Value, json};
@@ -21,10 +21,9 @@ fn provider(pages: Vec<Value>, total: &'static str) -> Provider {
             write!(stream, "HTTP/1.1 200 OK\r\n{head}\r\n{page}").unwrap();
         }
     });
-    Provider {
-        default_base: Box::leak(base.into_boxed_str()),
-        ..one_codex(Resource::Documents)
-    }
+    let mut provider = Provider::one_codex(Resource::Documents);
+    provider.default_base = Box::leak(base.into_boxed_str());
+    provider
 }
 
 #[tokio::test]
@@ -55,7 +54,7 @@ async fn a_total_is_told_only_while_it_counts_what_is_listed() {
         let pages = [row("1", "a1", 5), row("2", "a2", 5)].map(|row| json!([row]));
         let provider = provider(pages.to_vec(), header);
         let credentials = Credentials::Key(Secret::unregistered("key"));
-        let (base, state) = (provider.api_base(None).unwrap(), StateFolder::new(None));
+        let (base, state) = (provider.api_base(None, "").unwrap(), StateFolder::new(None));
         let account = credentials.account();
         let http = Http::new(&Connection::default(), &base, &[], &state, account).unwrap();
         let api = Api::new(provider, base, http, &credentials, &state);

@@ -1,0 +1,112 @@
+//! What the rest of docfetch asks a [`Provider`].
+
+use super::resource::Resource;
+use super::schema::{Auth, Provider};
+use crate::error::{Code, Error, Result};
+use crate::model::DocumentId;
+use url::Url;
+
+impl Provider {
+    /// The name of the provider on the command line and in JSON records: `sm` or `onecodex`.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// Whether the provider may charge for a presigned URL.
+    pub fn charges(&self) -> bool {
+        self.charged
+    }
+
+    /// Checks the id of a document, as this provider writes ids.
+    ///
+    /// # Errors
+    /// [`Code::Usage`], with the rule that the id breaks.
+    pub fn document_id(&self, text: &str) -> Result<DocumentId> {
+        DocumentId::parse(text, self.id_uri_prefix).map_err(|rule| {
+            // A presigned URL given by mistake is not repeated.
+            let shown = if text.contains("://") {
+                "a URL".to_owned()
+            } else {
+                format!("{text:?}")
+            };
+            let thing = self.thing();
+            let article = if thing.starts_with('a') { "an" } else { "a" };
+            let list = self.list_command();
+            let hint = match self.resource.and_then(|own| own.other_kind_of(text)) {
+                Some(other) => format!("it is of --resource {}", other.name()),
+                None => format!("`{list}` shows the ids of this account"),
+            };
+            Error::new(Code::Usage, format!("{shown} is not {article} {thing} id"))
+                .with_cause(rule.to_string())
+                .with_hint(hint)
+        })
+    }
+
+    /// The word for one document of this kind.
+    pub(crate) fn thing(&self) -> &'static str {
+        self.resource.unwrap_or_default().singular()
+    }
+
+    /// The command that lists the documents, for hints.
+    pub(crate) fn list_command(&self) -> String {
+        match self.resource {
+            None | Some(Resource::Documents) => format!("docfetch list {}", self.name),
+            Some(kind) => format!("docfetch list {} --resource {}", self.name, kind.name()),
+        }
+    }
+
+    /// The base URL of the API: `base`, or the default. Drops a last path segment that the routes have
+    /// already. Errors call the URL `called`.
+    ///
+    /// # Errors
+    /// [`Code::Config`] when `base` is no http or https URL or has a query, [`Code::InsecureUrl`] when it
+    /// holds credentials.
+    pub(crate) fn api_base(&self, base: Option<&str>, called: &str) -> Result<Url> {
+        let text = base.unwrap_or(self.default_base).trim();
+        let mut base = Url::parse(text)
+            .ok()
+            .filter(|base| matches!(base.scheme(), "http" | "https") && base.has_host())
+            .ok_or_else(|| {
+                Error::new(
+                    Code::Config,
+                    format!("{called} is not an http or https URL"),
+                )
+            })?;
+        if !base.username().is_empty() || base.password().is_some() {
+            return Err(
+                Error::new(Code::InsecureUrl, format!("{called} holds credentials")).with_cause(
+                    "a URL ends up in logs; credentials belong into their own variables",
+                ),
+            );
+        }
+        if base.query().is_some() || base.fragment().is_some() {
+            return Err(Error::new(
+                Code::Config,
+                format!("{called} has a query or a fragment"),
+            ));
+        }
+        let path = base.path().trim_end_matches('/').to_owned();
+        let path = self
+            .base_suffix
+            .and_then(|suffix| path.strip_suffix(suffix))
+            .unwrap_or(&path);
+        base.set_path(path.trim_end_matches('/'));
+        Ok(base)
+    }
+
+    /// The environment variables of the credentials, for hints.
+    pub(crate) fn credential_variables(&self) -> String {
+        match self.auth {
+            Auth::ClientCredentials { id, secret, .. } => format!("{id} and {secret}"),
+            Auth::Key {
+                key,
+                bearer,
+                key_file,
+                ..
+            } => match key_file {
+                Some(file) => format!("{key}, {bearer} or ~/{}", file.path),
+                None => format!("{key} or {bearer}"),
+            },
+        }
+    }
+}

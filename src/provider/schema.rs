@@ -1,0 +1,152 @@
+//! What docfetch knows of a service: the fields of a [`Provider`]'s table.
+
+use super::filters::Filters;
+use super::resource::Resource;
+use crate::model::Rate;
+
+/// A service from whose API docfetch fetches documents through presigned URLs.
+///
+/// Make one with [`Provider::standard_metrics`] or [`Provider::one_codex`].
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Provider {
+    /// The name on the command line and in JSON records.
+    pub(crate) name: &'static str,
+    /// The name in sentences.
+    pub(crate) title: &'static str,
+    /// The kind of documents; none where the service has one kind only.
+    pub(crate) resource: Option<Resource>,
+    /// A part of the names of records and partials, which tells this service and kind from all others. It
+    /// never changes.
+    pub(crate) identity: &'static str,
+    /// The base URL of the API, unless the user sets another one.
+    pub(crate) default_base: &'static str,
+    /// The environment variable with another base URL.
+    pub(crate) base_variable: &'static str,
+    /// A last path segment that a base URL may have although the routes have it already.
+    pub(crate) base_suffix: Option<&'static str>,
+    /// How a request proves which account sends it.
+    pub(crate) auth: Auth,
+    /// How the API hands a presigned URL over.
+    pub(crate) handoff: Handoff,
+    /// Whether the service may charge for a presigned URL. Modules above `resolve` ask the resolver.
+    pub(super) charged: bool,
+    /// The rates that all requests to the API must keep together.
+    pub(crate) budget: &'static [Rate],
+    /// The free route to a document's name and size, where there is one.
+    pub(crate) metadata: Option<MetadataRoute>,
+    /// The route that lists documents.
+    pub(crate) listing: Listing,
+    /// The prefix of ids where the service writes ids as URIs.
+    pub(crate) id_uri_prefix: Option<&'static str>,
+}
+
+/// How a request proves which account sends it.
+#[derive(Clone, Debug)]
+pub(crate) enum Auth {
+    /// OAuth 2.0 client credentials (RFC 6749 section 4.4).
+    ClientCredentials {
+        /// The environment variable of the client id.
+        id: &'static str,
+        /// The environment variable of the client secret.
+        secret: &'static str,
+        /// The token route.
+        token_path: &'static str,
+    },
+    /// A key in a header of its own, or a bearer token (RFC 6750). The token wins over the key.
+    Key {
+        /// The header of the key.
+        header: &'static str,
+        /// The environment variable of the key.
+        key: &'static str,
+        /// The environment variable of the bearer token.
+        bearer: &'static str,
+        /// The file with the key that the service's own tool writes.
+        key_file: Option<KeyFile>,
+    },
+}
+
+/// A JSON file with a key.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct KeyFile {
+    /// Its path in the home folder.
+    pub(crate) path: &'static str,
+    /// The pointer (RFC 6901) to the key.
+    pub(crate) pointer: &'static str,
+}
+
+/// How the API hands a presigned URL over. `{id}` in a path is the document.
+#[derive(Clone, Debug)]
+pub(crate) enum Handoff {
+    /// GET; the answer is a redirect, and its `Location` is the presigned URL.
+    Redirect {
+        /// The route.
+        path: &'static str,
+    },
+    /// POST; the answer is JSON with the presigned URL.
+    JsonField {
+        /// The route.
+        path: &'static str,
+        /// The pointer (RFC 6901) to the presigned URL.
+        url: &'static str,
+        /// The pointer to the URL's lifetime in hours, where the answer has it.
+        hours: Option<&'static str>,
+    },
+}
+
+/// A free route to a document's name and size. The answer is JSON.
+#[derive(Clone, Debug)]
+pub(crate) struct MetadataRoute {
+    /// The route.
+    pub(crate) path: &'static str,
+    /// The pointer (RFC 6901) to the file name.
+    pub(crate) name: &'static str,
+    /// The pointer to the size in bytes.
+    pub(crate) size: &'static str,
+}
+
+/// The route that lists documents, page by page.
+#[derive(Clone, Debug)]
+pub(crate) struct Listing {
+    /// The route.
+    pub(crate) path: &'static str,
+    /// The query parameter of the page size.
+    pub(crate) page_size: &'static str,
+    /// The largest number of rows on a page.
+    pub(crate) page_rows: usize,
+    /// How docfetch finds the next page.
+    pub(crate) paging: Paging,
+    /// Query parameters of every page.
+    pub(crate) query: &'static [(&'static str, &'static str)],
+    /// The field with the id.
+    pub(crate) id: &'static str,
+    /// Fields with the name; docfetch uses the first one that a row has.
+    pub(crate) name: &'static [&'static str],
+    /// The field with the size in bytes, where rows have it.
+    pub(crate) size: Option<&'static str>,
+    /// The field with the time of the last change.
+    pub(crate) modified: &'static str,
+    /// The service's own fields that go into a record under their own names.
+    pub(crate) fields: &'static [&'static str],
+    /// The filters of the server.
+    pub(crate) filters: &'static Filters,
+}
+
+/// How docfetch finds the next page of a listing.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Paging {
+    /// The answer is an object with the rows and the URL of the next page.
+    NextField {
+        /// The field with the rows.
+        rows: &'static str,
+        /// The field with the next page's URL, or null.
+        next: &'static str,
+        /// The field with the number of rows in all.
+        count: &'static str,
+    },
+    /// The answer is an array of rows; a header has the number of rows in all.
+    TotalHeader {
+        /// The header.
+        total: &'static str,
+    },
+}
