@@ -1,12 +1,11 @@
-//! Bodies that come at a pace, and break where a fault wants it.
+//! The bodies of answers, which faults slow down or break.
 
-use super::arrivals::Answering;
-use super::faults::Fault;
-use super::state::State;
-use super::store::Document;
+use super::document::Document;
+use super::fault::Fault;
+use super::open_requests::OpenRequest;
+use super::state::SandboxState;
 use bytes::Bytes;
-use hyper::Response;
-use hyper::body::{Body as HttpBody, Frame, SizeHint};
+use hyper::body::{Body, Frame, SizeHint};
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -15,101 +14,129 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::time::Sleep;
 
-/// An answer of the sandbox.
-pub(super) type Answer = Response<Body>;
+/// A body is sent in pieces of at most this many bytes.
+const MAX_PIECE_BYTES: u64 = 64 << 10;
+/// How long the bytes before a break have to reach the client.
+const TIME_BEFORE_BREAK: Duration = Duration::from_millis(20);
 
-/// Bytes are handed on in pieces of this size.
-const PIECE: u64 = 64 << 10;
-/// What was sent before a break has this long to arrive.
-const BEFORE_BREAK: Duration = Duration::from_millis(20);
-
-/// How a body is sent, and where it breaks.
+/// What goes wrong with a body.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Pace {
-    break_after: Option<(u64, Break)>,
-    throttle: Option<u64>,
+struct BodyFaults {
+    /// After how many bytes the body breaks, and how.
+    break_after: Option<(u64, BreakKind)>,
+    /// How many bytes are sent in a second.
+    bytes_per_second: Option<u64>,
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Break {
+enum BreakKind {
+    /// The connection closes.
     Close,
+    /// The connection stays open, and carries nothing more.
     Silence,
 }
 
-impl Pace {
-    /// As the faults want it.
-    pub(super) fn of(faults: &[Fault]) -> Self {
-        let mut pace = Self::default();
+impl BodyFaults {
+    fn of(faults: &[Fault]) -> Self {
+        let mut found = Self::default();
         for fault in faults {
             match fault {
                 Fault::Truncate(bytes) | Fault::ResetEvery(bytes) => {
-                    pace.break_after = Some((*bytes, Break::Close));
+                    found.break_after = Some((*bytes, BreakKind::Close));
                 }
-                Fault::StallAfter(bytes) => pace.break_after = Some((*bytes, Break::Silence)),
-                Fault::Throttle(bytes) => pace.throttle = Some(*bytes),
+                Fault::StallAfter(bytes) => found.break_after = Some((*bytes, BreakKind::Silence)),
+                Fault::Throttle(bytes) => found.bytes_per_second = Some(*bytes),
                 _ => {}
             }
         }
-        pace
+        found
     }
 }
 
-/// A body that comes as its pace allows.
+/// The body of an answer.
 #[derive(Debug)]
-pub(super) struct Body {
-    source: Source,
+pub(super) struct SandboxBody {
+    source: BodySource,
+    /// Offset of the next byte in the source.
     position: u64,
+    /// Offset behind the last byte in the source.
     end: u64,
-    pace: Pace,
+    faults: BodyFaults,
     pause: Option<Pin<Box<Sleep>>>,
-    /// Counts what is handed out.
+    /// Counts the bytes that are sent.
     sent: Arc<AtomicU64>,
-    /// Its request is being answered as long as this is here.
-    answering: Option<Answering>,
+    /// The request is open as long as this is here.
+    request: Option<OpenRequest>,
 }
 
 #[derive(Debug)]
-enum Source {
+enum BodySource {
     Memory(Bytes),
     Document(Document),
 }
 
-impl Body {
-    /// The bytes of a document from `first` to before `end`, as the faults want it.
-    pub(super) fn part(document: &Document, first: u64, end: u64, state: &State) -> Self {
+impl SandboxBody {
+    /// The bytes of a document from `first` to before `end`, with the faults of the sandbox.
+    pub(super) fn part(document: &Document, first: u64, end: u64, state: &SandboxState) -> Self {
         Self {
-            source: Source::Document(document.clone()),
+            source: BodySource::Document(document.clone()),
             position: first,
             end,
-            pace: Pace::of(&state.faults),
+            faults: BodyFaults::of(&state.faults),
             sent: Arc::clone(&state.sent),
             pause: None,
-            answering: None,
+            request: None,
         }
     }
 
-    /// A body that is sent at once.
+    /// A body with this content, without faults.
     pub(super) fn of(content: Vec<u8>) -> Self {
         Self {
             position: 0,
             end: content.len() as u64,
-            source: Source::Memory(content.into()),
-            pace: Pace::default(),
+            source: BodySource::Memory(content.into()),
+            faults: BodyFaults::default(),
             pause: None,
             sent: Arc::default(),
-            answering: None,
+            request: None,
         }
     }
 
-    /// Ends `answering` when the last byte is handed out, not when the client has it: who has the whole
-    /// answer may ask again at once.
-    pub(super) fn answering(mut self, answering: Answering) -> Self {
-        self.answering = (self.position < self.end).then_some(answering);
+    /// Keeps `request` open until the last byte is sent. The client may not have that byte yet; but a client
+    /// that has the whole answer may send its next request at once.
+    pub(super) fn keep_open(mut self, request: OpenRequest) -> Self {
+        self.request = (self.position < self.end).then_some(request);
         self
+    }
+
+    /// The next piece of the source, of at most `length` bytes.
+    fn read(&self, length: u64) -> io::Result<Bytes> {
+        let piece = match &self.source {
+            BodySource::Memory(content) => content.clone(),
+            BodySource::Document(document) => {
+                document.read(self.position, usize::try_from(length).unwrap_or(usize::MAX))?
+            }
+        };
+        if piece.is_empty() {
+            return Err(io::ErrorKind::UnexpectedEof.into()); // the file is shorter now
+        }
+        Ok(piece)
+    }
+
+    /// Notes that this many bytes are sent.
+    fn advance(&mut self, bytes: u64) {
+        self.position += bytes;
+        if self.position >= self.end {
+            self.request = None;
+        }
+        self.sent.fetch_add(bytes, Ordering::Relaxed);
+        if let Some((left, _)) = &mut self.faults.break_after {
+            *left = left.saturating_sub(bytes);
+        }
     }
 }
 
-impl HttpBody for Body {
+impl Body for SandboxBody {
     type Data = Bytes;
     type Error = io::Error;
 
@@ -123,15 +150,15 @@ impl HttpBody for Body {
         if let Some(pause) = &mut self.pause {
             ready!(pause.as_mut().poll(cx));
             self.pause = None;
-            if matches!(self.pace.break_after, Some((0, Break::Close))) {
+            if matches!(self.faults.break_after, Some((0, BreakKind::Close))) {
                 return Poll::Ready(Some(Err(io::Error::other("broken on purpose"))));
             }
         }
-        let mut length = PIECE.min(self.end - self.position);
-        match self.pace.break_after {
-            Some((0, Break::Silence)) => return Poll::Pending,
-            Some((0, Break::Close)) => {
-                let mut pause = Box::pin(tokio::time::sleep(BEFORE_BREAK));
+        let mut length = MAX_PIECE_BYTES.min(self.end - self.position);
+        match self.faults.break_after {
+            Some((0, BreakKind::Silence)) => return Poll::Pending,
+            Some((0, BreakKind::Close)) => {
+                let mut pause = Box::pin(tokio::time::sleep(TIME_BEFORE_BREAK));
                 let _ = pause.as_mut().poll(cx);
                 self.pause = Some(pause);
                 return Poll::Pending;
@@ -139,35 +166,49 @@ impl HttpBody for Body {
             Some((left, _)) => length = length.min(left),
             None => {}
         }
-        if let Some(rate) = self.pace.throttle {
+        if let Some(rate) = self.faults.bytes_per_second {
             length = length.min((rate / 20).max(1));
             let wait = Duration::from_secs_f64(length as f64 / rate as f64);
             self.pause = Some(Box::pin(tokio::time::sleep(wait)));
         }
-        let piece = match &self.source {
-            Source::Memory(content) => Ok(content.clone()),
-            Source::Document(document) => {
-                document.read(self.position, usize::try_from(length).unwrap_or(usize::MAX))
-            }
-        };
-        let piece = piece.and_then(|piece| match piece.len() {
-            0 => Err(io::ErrorKind::UnexpectedEof.into()), // the file is shorter now
-            _ => Ok(piece),
-        });
+        let piece = self.read(length);
         Poll::Ready(Some(piece.map(|piece| {
-            self.position += piece.len() as u64;
-            if self.position >= self.end {
-                self.answering = None;
-            }
-            self.sent.fetch_add(piece.len() as u64, Ordering::Relaxed);
-            if let Some((left, _)) = &mut self.pace.break_after {
-                *left = left.saturating_sub(piece.len() as u64);
-            }
+            self.advance(piece.len() as u64);
             Frame::data(piece)
         })))
     }
 
     fn size_hint(&self) -> SizeHint {
         SizeHint::with_exact(self.end - self.position)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::open_requests::Service;
+    use super::*;
+    use http_body_util::BodyExt as _;
+
+    #[tokio::test]
+    async fn a_request_is_open_until_its_body_is_sent_or_dropped() {
+        let state = Arc::new(SandboxState::of(Vec::new()));
+        let open = || {
+            let changing = state.changing();
+            (changing.open_requests, changing.open_storage_requests)
+        };
+        let begin = |service| OpenRequest::begin(&state, service, "/");
+        let mut body = SandboxBody::of(b"ab".to_vec()).keep_open(begin(Service::Storage));
+        let dropped = SandboxBody::of(b"ab".to_vec()).keep_open(begin(Service::Api));
+        assert_eq!(open(), (2, 1));
+        drop(dropped);
+        assert_eq!(open(), (1, 1));
+        body.frame().await.unwrap().unwrap();
+        assert_eq!(open(), (0, 0));
+        let empty = SandboxBody::of(Vec::new()).keep_open(begin(Service::Api));
+        assert_eq!(open(), (0, 0));
+        drop((body, empty));
+        let report = state.changing().report.clone();
+        let most = (report.max_open_requests, report.max_open_storage_requests);
+        assert_eq!(most, (2, 1));
     }
 }

@@ -1,6 +1,6 @@
-//! What the listings can be narrowed by; what makes no sense is no filter.
+//! The filters of the listings. An API refuses a filter that it does not understand.
 
-use super::shelf::Entry;
+use super::index::IndexedDocument;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 use std::cmp::Ordering;
@@ -14,9 +14,9 @@ const PARSE_STATES: [&str; 5] = [
 ];
 const SOURCES: [&str; 4] = ["information-request", "implementation", "upload", "email"];
 
-/// The filters of Standard Metrics.
+/// The filter of Standard Metrics: query parameters, which must all match.
 #[derive(Debug, Default)]
-pub(super) struct Parameters<'a> {
+pub(super) struct ParameterFilter<'a> {
     company: Option<&'a str>,
     parse_state: Option<&'a str>,
     source: Option<&'a str>,
@@ -24,77 +24,80 @@ pub(super) struct Parameters<'a> {
     to: Option<Timestamp>,
 }
 
-impl<'a> Parameters<'a> {
-    /// Reads the parameters of a query that are not its paging.
-    pub(super) fn read(query: &[&'a (String, String)]) -> Option<Self> {
-        let mut read = Self::default();
+impl<'a> ParameterFilter<'a> {
+    /// Parses the parameters of a query without those that choose the page. `None` for a parameter that the
+    /// service does not know.
+    pub(super) fn parse(query: &[&'a (String, String)]) -> Option<Self> {
+        let mut filter = Self::default();
         for (name, value) in query {
             let known = |values: &[&str]| values.contains(&value.as_str()).then_some(value);
             match name.as_str() {
-                "company_id" if !value.is_empty() => read.company = Some(value),
-                "parse_state" => read.parse_state = Some(known(&PARSE_STATES)?),
-                "source" => read.source = Some(known(&SOURCES)?),
-                "from" => read.from = Some(day_or_time(value)?),
-                "to" => read.to = Some(day_or_time(value)?),
+                "company_id" if !value.is_empty() => filter.company = Some(value),
+                "parse_state" => filter.parse_state = Some(known(&PARSE_STATES)?),
+                "source" => filter.source = Some(known(&SOURCES)?),
+                "from" => filter.from = Some(day_or_time(value)?),
+                "to" => filter.to = Some(day_or_time(value)?),
                 _ => return None,
             }
         }
-        Some(read)
+        Some(filter)
     }
 
-    pub(super) fn passes(&self, entry: Entry) -> bool {
-        let document = entry.document;
+    /// Whether a document matches.
+    pub(super) fn matches(&self, document: IndexedDocument<'_>) -> bool {
+        let IndexedDocument { document, created } = document;
         let is = |wanted: Option<&str>, value: &str| wanted.is_none_or(|wanted| wanted == value);
         is(self.company, &document.company)
             && is(self.parse_state, &document.parse_state)
             && is(self.source, &document.source)
             && self
                 .from
-                .is_none_or(|from| entry.created.is_some_and(|at| at >= from))
-            && self
-                .to
-                .is_none_or(|to| entry.created.is_some_and(|at| at <= to))
+                .is_none_or(|from| created.is_some_and(|at| at >= from))
+            && self.to.is_none_or(|to| created.is_some_and(|at| at <= to))
     }
 }
 
-/// One Codex' `where`.
+/// The filter of One Codex: the conditions of the query parameter `where`, which must all hold.
 #[derive(Debug, Default)]
-pub(super) struct Where(Vec<Test>);
+pub(super) struct WhereFilter(Vec<Condition>);
 
 #[derive(Debug)]
-enum Test {
+enum Condition {
     Filename(fn(&str, &str) -> bool, String),
     Size(fn(Ordering) -> bool, u64),
     Created(fn(Ordering) -> bool, Timestamp),
 }
 
-impl Where {
-    /// Reads a JSON object of fields: a literal, or an object with one operator for each.
-    pub(super) fn read(text: &str) -> Option<Self> {
+impl WhereFilter {
+    /// Parses a JSON object that maps each field to a value, or to an object with one operator. `None` for
+    /// anything else.
+    pub(super) fn parse(text: &str) -> Option<Self> {
         let fields: Map<String, Value> = serde_json::from_str(text).ok()?;
-        let tests = fields.iter().map(|(field, wanted)| match wanted {
+        let conditions = fields.iter().map(|(field, wanted)| match wanted {
             Value::Object(wanted) => {
                 let mut operators = wanted.iter();
                 let (operator, value) = operators.next()?;
-                // The service takes one operator a field, and refuses a range in one go.
+                // The service accepts one operator for each field, so no range.
                 operators.next().is_none().then_some(())?;
-                test(field, operator, value)
+                condition(field, operator, value)
             }
-            value => test(field, "$eq", value),
+            value => condition(field, "$eq", value),
         });
-        tests.collect::<Option<_>>().map(Self)
+        conditions.collect::<Option<_>>().map(Self)
     }
 
-    pub(super) fn passes(&self, entry: Entry) -> bool {
-        self.0.iter().all(|test| match test {
-            Test::Filename(holds, wanted) => holds(&entry.document.name, wanted),
-            Test::Size(holds, wanted) => holds(entry.document.size.cmp(wanted)),
-            Test::Created(holds, wanted) => entry.created.is_some_and(|at| holds(at.cmp(wanted))),
+    /// Whether a document matches.
+    pub(super) fn matches(&self, document: IndexedDocument<'_>) -> bool {
+        let IndexedDocument { document, created } = document;
+        self.0.iter().all(|condition| match condition {
+            Condition::Filename(holds, wanted) => holds(&document.name, wanted),
+            Condition::Size(holds, wanted) => holds(document.size.cmp(wanted)),
+            Condition::Created(holds, wanted) => created.is_some_and(|at| holds(at.cmp(wanted))),
         })
     }
 }
 
-fn test(field: &str, operator: &str, value: &Value) -> Option<Test> {
+fn condition(field: &str, operator: &str, value: &Value) -> Option<Condition> {
     match field {
         "filename" => {
             let holds: fn(&str, &str) -> bool = match operator {
@@ -105,10 +108,13 @@ fn test(field: &str, operator: &str, value: &Value) -> Option<Test> {
                 "$endswith" => |name, wanted| name.ends_with(wanted),
                 _ => return None,
             };
-            Some(Test::Filename(holds, value.as_str()?.to_owned()))
+            Some(Condition::Filename(holds, value.as_str()?.to_owned()))
         }
-        "size" => Some(Test::Size(comparison(operator)?, value.as_u64()?)),
-        "created_at" => Some(Test::Created(comparison(operator)?, time(value.as_str()?)?)),
+        "size" => Some(Condition::Size(comparison(operator)?, value.as_u64()?)),
+        "created_at" => Some(Condition::Created(
+            comparison(operator)?,
+            time(value.as_str()?)?,
+        )),
         _ => None,
     }
 }
@@ -124,7 +130,7 @@ fn comparison(operator: &str) -> Option<fn(Ordering) -> bool> {
     })
 }
 
-/// A time, or a day for the midnight that it starts with.
+/// A time; of a day, its first moment in UTC.
 fn day_or_time(text: &str) -> Option<Timestamp> {
     match text.len() {
         10 => time(&format!("{text}T00:00:00Z")),
@@ -132,7 +138,7 @@ fn day_or_time(text: &str) -> Option<Timestamp> {
     }
 }
 
-/// A time as RFC 3339 section 5.6 writes it; the library alone would take other forms, too.
+/// A time as RFC 3339 section 5.6 writes it. The `jiff` library accepts more forms than that.
 fn time(text: &str) -> Option<Timestamp> {
     let bytes = text.as_bytes();
     let marks = [(4, b'-'), (7, b'-'), (10, b'T'), (13, b':'), (16, b':')];
@@ -143,13 +149,13 @@ fn time(text: &str) -> Option<Timestamp> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::shelf::{Order, Shelf};
-    use super::super::store::Document;
+    use super::super::document::Document;
+    use super::super::index::{DocumentIndex, ListingOrder};
     use super::*;
     use serde_json::json;
 
-    fn shelf() -> Shelf {
-        Shelf::new(vec![
+    fn index() -> DocumentIndex {
+        DocumentIndex::new(vec![
             Document::new("QC report.pdf", "1").with_id("a"),
             Document::new("qc.csv", "12")
                 .with_id("b")
@@ -163,13 +169,13 @@ mod tests {
         ])
     }
 
-    /// The ids that pass, in one text.
-    fn passing(passes: impl Fn(Entry) -> bool) -> String {
-        let shelf = shelf();
-        let entries = shelf.entries(Order::AsGiven);
-        entries
-            .filter(|entry| passes(*entry))
-            .map(|entry| entry.document.id.as_str())
+    /// The ids of the documents that match, in one text.
+    fn matching(matches: impl Fn(IndexedDocument<'_>) -> bool) -> String {
+        let index = index();
+        let documents = index.ordered(ListingOrder::AsGiven);
+        documents
+            .filter(|document| matches(*document))
+            .map(|document| document.document.id.as_str())
             .collect()
     }
 
@@ -179,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn parameters_narrow() {
+    fn every_parameter_filters() {
         for (query, expected) in [
             (&[][..], "abc"),
             (&[("company_id", "c1")], "ac"),
@@ -201,13 +207,17 @@ mod tests {
         ] {
             let query = pairs(query);
             let query: Vec<_> = query.iter().collect();
-            let read = Parameters::read(&query).unwrap();
-            assert_eq!(passing(|entry| read.passes(entry)), expected, "{query:?}");
+            let filter = ParameterFilter::parse(&query).unwrap();
+            assert_eq!(
+                matching(|document| filter.matches(document)),
+                expected,
+                "{query:?}"
+            );
         }
     }
 
     #[test]
-    fn parameters_that_make_no_sense_are_refused() {
+    fn unknown_parameters_and_values_are_refused() {
         for (name, value) in [
             ("company_id", ""),
             ("company", "c1"),
@@ -224,13 +234,13 @@ mod tests {
             ("to", "2026-10-01T00:00:00+00:00[UTC]"),
         ] {
             let query = pairs(&[(name, value)]);
-            let read = Parameters::read(&[&query[0]]);
-            assert!(read.is_none(), "{name}={value}: {read:?}");
+            let filter = ParameterFilter::parse(&[&query[0]]);
+            assert!(filter.is_none(), "{name}={value}: {filter:?}");
         }
     }
 
     #[test]
-    fn every_operator_narrows() {
+    fn every_operator_filters() {
         let noon = "2026-10-02T10:00:00Z";
         for (wanted, expected) in [
             (json!({}), "abc"),
@@ -263,13 +273,17 @@ mod tests {
                 "c",
             ),
         ] {
-            let read = Where::read(&wanted.to_string()).unwrap();
-            assert_eq!(passing(|entry| read.passes(entry)), expected, "{wanted}");
+            let filter = WhereFilter::parse(&wanted.to_string()).unwrap();
+            assert_eq!(
+                matching(|document| filter.matches(document)),
+                expected,
+                "{wanted}"
+            );
         }
     }
 
     #[test]
-    fn a_where_that_makes_no_sense_is_refused() {
+    fn unknown_fields_and_operators_are_refused() {
         for wrong in [
             "",
             "[]",
@@ -293,8 +307,8 @@ mod tests {
             r#"{"created_at":{"$gte":"2026-10-01T00:00:00Z","$lte":"2026-10-02T00:00:00Z"}}"#,
             r#"{"size":1,"tags":"a"}"#,
         ] {
-            let read = Where::read(wrong);
-            assert!(read.is_none(), "{wrong}: {read:?}");
+            let filter = WhereFilter::parse(wrong);
+            assert!(filter.is_none(), "{wrong}: {filter:?}");
         }
     }
 }

@@ -1,32 +1,35 @@
 //! The listings of both APIs.
 
-use super::body::Answer;
-use super::filters::{Parameters, Where};
-use super::routes::json;
-use super::shelf::{Entry, Order};
-use super::state::State;
-use super::store::Document;
+use super::answer::{Answer, json};
+use super::document::Document;
+use super::filters::{ParameterFilter, WhereFilter};
+use super::index::{IndexedDocument, ListingOrder};
+use super::state::SandboxState;
 use serde_json::{Value, json};
 use url::form_urlencoded;
 
-/// `GET /v1/documents/` of Standard Metrics.
-pub(super) fn metrics(state: &State, query: &[(String, String)]) -> Answer {
-    let asked = Page::read(query, "page_size");
-    let Some((page, filters, wanted)) =
-        asked.and_then(|(page, rest)| Parameters::read(&rest).map(|wanted| (page, rest, wanted)))
-    else {
+/// A page has at most this many rows.
+const MAX_PAGE_SIZE: usize = 100;
+
+/// Answers `GET /v1/documents/` of Standard Metrics.
+pub(super) fn standard_metrics(state: &SandboxState, query: &[(String, String)]) -> Answer {
+    let parsed = PageRequest::parse(query, "page_size");
+    let parsed = parsed.and_then(|(page, parameters)| {
+        let filter = ParameterFilter::parse(&parameters)?;
+        Some((page, parameters, filter))
+    });
+    let Some((page, parameters, filter)) = parsed else {
         return json(400, &json!({"detail": "Invalid page or parameter."}));
     };
-    let (rows, count) = page.of(state.shelf.entries(Order::AsGiven), |entry| {
-        wanted.passes(entry)
-    });
-    let rows: Vec<Value> = rows.into_iter().map(metrics_row).collect();
+    let documents = state.documents.ordered(ListingOrder::AsGiven);
+    let (rows, count) = page.of(documents, |document| filter.matches(document));
+    let rows: Vec<Value> = rows.into_iter().map(standard_metrics_row).collect();
     let link = |number: usize| {
         let mut query = form_urlencoded::Serializer::new(String::new());
         query
             .append_pair("page", &number.to_string())
             .append_pair("page_size", &page.size.to_string())
-            .extend_pairs(filters.iter().map(|(name, value)| (name, value)));
+            .extend_pairs(parameters.iter().map(|(name, value)| (name, value)));
         format!("http://{}/v1/documents/?{}", state.api, query.finish())
     };
     let next = (page.number.saturating_mul(page.size) < count).then(|| link(page.number + 1));
@@ -37,7 +40,7 @@ pub(super) fn metrics(state: &State, query: &[(String, String)]) -> Answer {
     )
 }
 
-fn metrics_row(document: &Document) -> Value {
+fn standard_metrics_row(document: &Document) -> Value {
     json!({
         "id": document.id, "name": document.name, "link": null, "company_id": document.company,
         "information_request_id": null, "parse_state": document.parse_state,
@@ -46,44 +49,48 @@ fn metrics_row(document: &Document) -> Value {
     })
 }
 
-/// `GET /api/v1/documents` of One Codex, and of its other kinds.
-pub(super) fn codex(state: &State, kind: &str, query: &[(String, String)]) -> Answer {
-    let asked = Page::read(query, "per_page");
-    let Some((page, order, wanted)) = asked.and_then(|(page, rest)| {
-        let (order, wanted) = order_and_where(&rest)?;
-        Some((page, order, wanted))
-    }) else {
+/// Answers `GET /api/v1/KIND` of One Codex.
+pub(super) fn one_codex(state: &SandboxState, kind: &str, query: &[(String, String)]) -> Answer {
+    let parsed = PageRequest::parse(query, "per_page");
+    let parsed = parsed.and_then(|(page, parameters)| {
+        let (order, filter) = order_and_filter(&parameters)?;
+        Some((page, order, filter))
+    });
+    let Some((page, order, filter)) = parsed else {
         return json(400, &json!({"message": "Invalid page or parameter."}));
     };
-    let (rows, count) = page.of(state.shelf.entries(order), |entry| wanted.passes(entry));
-    let rows = rows.into_iter().map(|document| codex_row(document, kind));
+    let documents = state.documents.ordered(order);
+    let (rows, count) = page.of(documents, |document| filter.matches(document));
+    let rows = rows
+        .into_iter()
+        .map(|document| one_codex_row(document, kind));
     let mut answer = json(200, &rows.collect());
     answer.headers_mut().insert("x-total-count", count.into());
     answer
 }
 
-fn order_and_where(query: &[&(String, String)]) -> Option<(Order, Where)> {
-    let mut order = Order::AsGiven;
-    let mut wanted = Where::default();
+fn order_and_filter(query: &[&(String, String)]) -> Option<(ListingOrder, WhereFilter)> {
+    let mut order = ListingOrder::AsGiven;
+    let mut filter = WhereFilter::default();
     for (name, value) in query {
         match name.as_str() {
-            // Other fields are taken, and change nothing.
             "sort" => {
                 order = match serde_json::from_str::<Value>(value) {
-                    Ok(sort) if sort == json!({"created_at": true}) => Order::NewestFirst,
-                    Ok(sort) if sort == json!({"created_at": false}) => Order::OldestFirst,
-                    _ => Order::AsGiven,
+                    Ok(sort) if sort == json!({"created_at": true}) => ListingOrder::NewestFirst,
+                    Ok(sort) if sort == json!({"created_at": false}) => ListingOrder::OldestFirst,
+                    // The service accepts other fields, and ignores them.
+                    _ => ListingOrder::AsGiven,
                 };
             }
-            "where" => wanted = Where::read(value)?,
+            "where" => filter = WhereFilter::parse(value)?,
             _ => return None,
         }
     }
-    Some((order, wanted))
+    Some((order, filter))
 }
 
-/// A document as One Codex shows it among those of a kind.
-pub(super) fn codex_row(document: &Document, kind: &str) -> Value {
+/// A document as One Codex describes one of this kind.
+pub(super) fn one_codex_row(document: &Document, kind: &str) -> Value {
     let mut row = json!({
         "$uri": format!("/api/v1/{kind}/{}", document.id), "created_at": document.created,
         "filename": document.name, "size": document.size,
@@ -98,48 +105,50 @@ pub(super) fn codex_row(document: &Document, kind: &str) -> Value {
     row
 }
 
-/// Which rows of a listing are asked for.
+/// Which page of a listing the client requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Page {
+struct PageRequest {
+    /// Counts from 1.
     number: usize,
+    /// How many rows a page has.
     size: usize,
 }
 
-impl Page {
-    /// Reads the page of a query, and hands on the rest of it; none for a page that cannot be.
-    fn read<'a>(
+impl PageRequest {
+    /// Parses the page of a query. Returns the other parameters as well. `None` for a page that cannot exist.
+    fn parse<'a>(
         query: &'a [(String, String)],
-        size_name: &str,
+        size_parameter: &str,
     ) -> Option<(Self, Vec<&'a (String, String)>)> {
         let mut page = Self {
             number: 1,
-            size: 100,
+            size: MAX_PAGE_SIZE,
         };
-        let mut rest = Vec::new();
+        let mut others = Vec::new();
         for pair in query {
             let number = || pair.1.parse().ok().filter(|number| *number > 0);
             match pair.0.as_str() {
                 "page" => page.number = number()?,
-                name if name == size_name => page.size = number()?.min(100),
-                _ => rest.push(pair),
+                name if name == size_parameter => page.size = number()?.min(MAX_PAGE_SIZE),
+                _ => others.push(pair),
             }
         }
-        Some((page, rest))
+        Some((page, others))
     }
 
-    /// The documents of this page, and how many pass in all.
+    /// The documents of this page, and how many documents match in all.
     fn of<'a>(
         self,
-        entries: impl Iterator<Item = Entry<'a>>,
-        passes: impl Fn(Entry) -> bool,
+        documents: impl Iterator<Item = IndexedDocument<'a>>,
+        matches: impl Fn(IndexedDocument<'a>) -> bool,
     ) -> (Vec<&'a Document>, usize) {
         let first = (self.number - 1).saturating_mul(self.size);
-        let here = first..first.saturating_add(self.size);
+        let on_page = first..first.saturating_add(self.size);
         let mut rows = Vec::new();
         let mut count = 0;
-        for entry in entries.filter(|entry| passes(*entry)) {
-            if here.contains(&count) {
-                rows.push(entry.document);
+        for document in documents.filter(|document| matches(*document)) {
+            if on_page.contains(&count) {
+                rows.push(document.document);
             }
             count += 1;
         }
@@ -152,8 +161,8 @@ mod tests {
     use super::*;
     use http_body_util::BodyExt as _;
 
-    /// Five documents, `0` to `4`; every other one is of c2, and all but the last came at once.
-    fn state() -> State {
+    /// Five documents, `0` to `4`. Every other one belongs to c2. All but the last have the same time.
+    fn state() -> SandboxState {
         let documents = (0..5).map(|number| {
             let document = Document::new(&format!("{number}.txt"), "x")
                 .with_id(&number.to_string())
@@ -163,7 +172,7 @@ mod tests {
                 _ => document,
             }
         });
-        State::of(documents.collect())
+        SandboxState::of(documents.collect())
     }
 
     fn pairs(query: &str) -> Vec<(String, String)> {
@@ -181,13 +190,13 @@ mod tests {
         (head.status.as_u16(), total, body)
     }
 
-    async fn ask_metrics(query: &str) -> (u16, Value) {
-        let (status, _, body) = read(metrics(&state(), &pairs(query))).await;
+    async fn request_standard_metrics(query: &str) -> (u16, Value) {
+        let (status, _, body) = read(standard_metrics(&state(), &pairs(query))).await;
         (status, body)
     }
 
-    async fn ask_codex(query: &str) -> (u16, Option<String>, Value) {
-        read(codex(&state(), "documents", &pairs(query))).await
+    async fn request_one_codex(query: &str) -> (u16, Option<String>, Value) {
+        read(one_codex(&state(), "documents", &pairs(query))).await
     }
 
     fn ids(rows: &Value, field: &str) -> String {
@@ -206,18 +215,20 @@ mod tests {
 
     #[tokio::test]
     async fn links_of_standard_metrics_keep_the_filters() {
-        let (_, page) = ask_metrics("company_id=c1&page_size=1&page=2&to=2026-10-02").await;
+        let (_, page) =
+            request_standard_metrics("company_id=c1&page_size=1&page=2&to=2026-10-02").await;
         assert_eq!(page["count"], 3);
         assert_eq!(ids(&page["results"], "id"), "2");
         let (_, from_api) = page["next"].as_str().unwrap().split_once('?').unwrap();
         assert_eq!(from_api, "page=3&page_size=1&company_id=c1&to=2026-10-02");
-        let (_, next) = ask_metrics(from_api).await;
+        let (_, next) = request_standard_metrics(from_api).await;
         assert_eq!(ids(&next["results"], "id"), "4");
         assert!(next["next"].is_null());
         let previous = page["previous"].as_str().unwrap();
         assert!(previous.ends_with("?page=1&page_size=1&company_id=c1&to=2026-10-02"));
-        // What has to be encoded in a query is encoded in a link.
-        let (_, page) = ask_metrics("page_size=1&to=2026-10-02T02:00:00%2B02:00").await;
+        // Links encode their parameters.
+        let (_, page) =
+            request_standard_metrics("page_size=1&to=2026-10-02T02:00:00%2B02:00").await;
         let next = page["next"].as_str().unwrap();
         assert!(
             next.contains("to=2026-10-02T02%3A00%3A00%2B02%3A00"),
@@ -226,7 +237,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn parameters_that_no_listing_knows_are_refused() {
+    async fn unknown_parameters_are_refused() {
         for query in [
             "page=0",
             "page=x",
@@ -234,17 +245,17 @@ mod tests {
             "parse_state=x",
             "where={}",
         ] {
-            assert_eq!(ask_metrics(query).await.0, 400, "{query}");
+            assert_eq!(request_standard_metrics(query).await.0, 400, "{query}");
         }
         for query in ["per_page=0", "page_size=1", "where=[]", "company_id=c1"] {
-            assert_eq!(ask_codex(query).await.0, 400, "{query}");
+            assert_eq!(request_one_codex(query).await.0, 400, "{query}");
         }
         let far = format!("page={}", usize::MAX);
-        assert_eq!(ask_metrics(&far).await.1["results"], json!([]));
+        assert_eq!(request_standard_metrics(&far).await.1["results"], json!([]));
     }
 
     #[tokio::test]
-    async fn one_codex_counts_and_sorts_what_it_filtered() {
+    async fn one_codex_counts_and_sorts_the_matching_documents() {
         for (query, total, expected) in [
             ("", "5", "01234"),
             (r#"sort={"created_at":true}"#, "5", "40123"),
@@ -259,16 +270,16 @@ mod tests {
                 "3",
             ),
         ] {
-            let (status, count, rows) = ask_codex(query).await;
+            let (status, count, rows) = request_one_codex(query).await;
             assert_eq!((status, count.as_deref()), (200, Some(total)), "{query}");
             assert_eq!(ids(&rows, "$uri"), expected, "{query}");
         }
     }
 
     #[test]
-    fn rows_are_of_their_kind() {
+    fn a_row_describes_its_kind() {
         let document = Document::new("a.txt", "x").with_id("1");
-        let row = |kind| codex_row(&document, kind);
+        let row = |kind| one_codex_row(&document, kind);
         assert_eq!(row("documents")["$uri"], "/api/v1/documents/1");
         assert!(row("documents").get("status").is_none());
         assert_eq!(row("samples")["$uri"], "/api/v1/samples/1");

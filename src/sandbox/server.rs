@@ -1,10 +1,11 @@
-//! Two listeners: an API and a storage, two origins as in life.
+//! The running sandbox: one listener for the API, one for the storage.
 
-use super::arrivals::{Answering, Origin};
-use super::faults::Fault;
-use super::state::{Report, State};
-use super::store::Document;
-use super::{routes, storage};
+use super::document::Document;
+use super::fault::Fault;
+use super::open_requests::{OpenRequest, Service};
+use super::report::Report;
+use super::state::SandboxState;
+use super::{api, storage};
 use hyper::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -16,57 +17,59 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use tokio::net::TcpListener;
 
-/// A running sandbox; it serves as long as its runtime runs.
+/// Running services. They answer until their Tokio runtime ends; to drop this value does not stop them.
 #[derive(Debug)]
 pub struct Sandbox {
-    state: Arc<State>,
+    state: Arc<SandboxState>,
 }
 
 impl Sandbox {
-    /// Starts to serve `documents` on loopback, on ports that the system picks.
+    /// Starts services for `documents` on 127.0.0.1, on free ports, with new credentials. Each of the `faults`
+    /// is active from the start. Call this within a Tokio runtime.
     ///
     /// # Errors
-    /// When the system gives no ports or no random bytes.
+    /// The system's error, when the system gives no port or no random bytes.
     pub async fn start(documents: Vec<Document>, faults: Vec<Fault>) -> io::Result<Self> {
         let api = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let storage = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let addresses = (api.local_addr()?, storage.local_addr()?);
-        let state = Arc::new(State::new(documents, faults, addresses)?);
-        tokio::spawn(serve(api, Arc::clone(&state), Origin::Api));
-        tokio::spawn(serve(storage, Arc::clone(&state), Origin::Storage));
+        let state = Arc::new(SandboxState::new(documents, faults, addresses)?);
+        tokio::spawn(serve(api, Arc::clone(&state), Service::Api));
+        tokio::spawn(serve(storage, Arc::clone(&state), Service::Storage));
         Ok(Self { state })
     }
 
-    /// The base of both APIs.
+    /// The base URL of both APIs, such as `http://127.0.0.1:41234`.
     pub fn base(&self) -> String {
         format!("http://{}", self.state.api)
     }
 
-    /// The OAuth client of Standard Metrics: id and secret.
+    /// The id and the secret of the OAuth client that Standard Metrics accepts.
     pub fn client(&self) -> (&str, &str) {
         (&self.state.client_id, &self.state.client_secret)
     }
 
-    /// The key of One Codex.
+    /// The API key that One Codex accepts.
     pub fn api_key(&self) -> &str {
         &self.state.api_key
     }
 
-    /// The documents that it serves.
+    /// The documents that the services have.
     pub fn documents(&self) -> &[Document] {
-        self.state.shelf.all()
+        self.state.documents.all()
     }
 
-    /// What happened so far.
+    /// What has happened since the start.
     pub fn report(&self) -> Report {
         Report {
             storage_bytes: self.state.sent.load(Ordering::Relaxed),
-            ..self.state.now().report.clone()
+            ..self.state.changing().report.clone()
         }
     }
 }
 
-async fn serve(listener: TcpListener, state: Arc<State>, origin: Origin) {
+/// Accepts the connections of one service, and answers their requests.
+async fn serve(listener: TcpListener, state: Arc<SandboxState>, service: Service) {
     let resets = state
         .faults
         .iter()
@@ -75,11 +78,11 @@ async fn serve(listener: TcpListener, state: Arc<State>, origin: Origin) {
         let Ok((stream, _)) = listener.accept().await else {
             continue;
         };
-        if origin == Origin::Storage {
-            state.now().report.storage_connections += 1;
+        if service == Service::Storage {
+            state.changing().report.storage_connections += 1;
         }
         if resets {
-            let _ = stream.set_zero_linger(); // closing is a reset then
+            let _ = stream.set_zero_linger(); // the close of the socket then resets the connection
         }
         let _ = stream.set_nodelay(true);
         let state = Arc::clone(&state);
@@ -88,23 +91,23 @@ async fn serve(listener: TcpListener, state: Arc<State>, origin: Origin) {
             _ => None,
         });
         tokio::spawn(async move {
-            let service = service_fn(|request: Request<Incoming>| {
+            let handler = service_fn(|request: Request<Incoming>| {
                 let state = Arc::clone(&state);
-                let answering = Answering::begin(&state, origin, request.uri().path());
+                let open = OpenRequest::begin(&state, service, request.uri().path());
                 async move {
                     if let Some(latency) = latency {
                         tokio::time::sleep(latency).await;
                     }
-                    let answer = match origin {
-                        Origin::Api => routes::answer(&state, request).await?,
-                        Origin::Storage => storage::answer(&state, &request),
+                    let answer = match service {
+                        Service::Api => api::answer(&state, request).await?,
+                        Service::Storage => storage::answer(&state, &request),
                     };
-                    io::Result::Ok(answer.map(|body| body.answering(answering)))
+                    io::Result::Ok(answer.map(|body| body.keep_open(open)))
                 }
             });
             let _ = http1::Builder::new()
                 .timer(TokioTimer::new())
-                .serve_connection(TokioIo::new(stream), service)
+                .serve_connection(TokioIo::new(stream), handler)
                 .await;
         });
     }

@@ -1,4 +1,4 @@
-//! AWS Signature Version 4 in its query form, made and checked.
+//! Signs URLs with AWS Signature Version 4 in the query, and checks such URLs.
 //!
 //! Source: Amazon S3 API reference, "Authenticating requests: using query parameters".
 
@@ -15,19 +15,19 @@ const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'~');
 const REGION: &str = "local";
 
-/// A pair of keys that URLs are signed with.
+/// Signs URLs with a pair of keys, and checks them.
 #[derive(Debug)]
 pub(super) struct Signer {
     access_key: String,
     secret_key: String,
 }
 
-/// Why a URL is not accepted.
+/// Why the storage refuses a URL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Rejected {
-    /// It is not signed, or with another key, or something of it was changed.
+pub(super) enum InvalidUrl {
+    /// The URL has no signature, or a signature of another request or another key.
     Signature,
-    /// Its time is over.
+    /// The URL has expired.
     Expired,
 }
 
@@ -40,8 +40,8 @@ impl Signer {
         }
     }
 
-    /// The query that makes a GET of `path` at `host` valid for `lifetime` from `now` on. `extra`
-    /// parameters are signed with it.
+    /// The query of a URL that is valid for a GET of `path` at `host`, from `now` on for `lifetime`. The query
+    /// contains and signs the `extra` parameters as well.
     pub(super) fn presign(
         &self,
         host: &str,
@@ -71,13 +71,16 @@ impl Signer {
     }
 
     /// Checks the query of a GET of `path` at `host`.
+    ///
+    /// # Errors
+    /// [`InvalidUrl`].
     pub(super) fn check(
         &self,
         host: &str,
         path: &str,
         query: &str,
         now: Timestamp,
-    ) -> Result<(), Rejected> {
+    ) -> Result<(), InvalidUrl> {
         let mut signature = None;
         let mut parameters = Vec::new();
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
@@ -94,27 +97,27 @@ impl Signer {
             let found = parameters.iter().find(|(name, _)| name == wanted);
             found
                 .map(|(_, value)| value.as_str())
-                .ok_or(Rejected::Signature)
+                .ok_or(InvalidUrl::Signature)
         };
         let time = parameter("X-Amz-Date")?.to_owned();
         let lifetime: i64 = parameter("X-Amz-Expires")?
             .parse()
-            .map_err(|_| Rejected::Signature)?;
-        let date = time.get(..8).ok_or(Rejected::Signature)?;
+            .map_err(|_| InvalidUrl::Signature)?;
+        let date = time.get(..8).ok_or(InvalidUrl::Signature)?;
         let scope = format!("{}/{date}/{REGION}/s3/aws4_request", self.access_key);
         let expected = self.sign(host, path, &parameters, date, &time);
         let complete = parameter("X-Amz-Algorithm")? == "AWS4-HMAC-SHA256"
             && parameter("X-Amz-SignedHeaders")? == "host"
             && parameter("X-Amz-Credential")? == encode(&scope);
         if !complete || signature.as_deref() != Some(&expected) {
-            return Err(Rejected::Signature);
+            return Err(InvalidUrl::Signature);
         }
         let signed = jiff::civil::DateTime::strptime("%Y%m%dT%H%M%SZ", &time)
             .and_then(|time| time.to_zoned(jiff::tz::TimeZone::UTC))
-            .map_err(|_| Rejected::Signature)?
+            .map_err(|_| InvalidUrl::Signature)?
             .timestamp();
         if now.as_second() > signed.as_second() + lifetime {
-            return Err(Rejected::Expired);
+            return Err(InvalidUrl::Expired);
         }
         Ok(())
     }
@@ -157,16 +160,16 @@ fn stamps(now: Timestamp) -> (String, String) {
     )
 }
 
-/// Percent-encodes as Signature Version 4 wants it.
+/// Percent-encodes as Signature Version 4 requires.
 pub(super) fn encode(text: &str) -> String {
     utf8_percent_encode(text, UNRESERVED).to_string()
 }
 
-fn decode(text: &str) -> Result<String, Rejected> {
+fn decode(text: &str) -> Result<String, InvalidUrl> {
     let decoded = percent_decode_str(text).decode_utf8();
     decoded
         .map(std::borrow::Cow::into_owned)
-        .map_err(|_| Rejected::Signature)
+        .map_err(|_| InvalidUrl::Signature)
 }
 
 fn joined(parameters: &[(String, String)]) -> String {
@@ -186,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_signed_is_accepted_until_it_expires() {
+    fn a_signed_url_is_valid_until_it_expires() {
         let signer = Signer::new("AK".into(), "SK".into());
         let hour = Duration::from_hours(1);
         let query = signer.presign("h:1", "/a%20b", &[("x", "\u{e4} &=")], at(1_000_000), hour);
@@ -194,24 +197,24 @@ mod tests {
         assert_eq!(check("h:1", "/a%20b", &query, 1_003_600), Ok(()));
         assert_eq!(
             check("h:1", "/a%20b", &query, 1_003_601),
-            Err(Rejected::Expired)
+            Err(InvalidUrl::Expired)
         );
         assert_eq!(
             check("h:2", "/a%20b", &query, 1_000_000),
-            Err(Rejected::Signature)
+            Err(InvalidUrl::Signature)
         );
         assert_eq!(
             check("h:1", "/a", &query, 1_000_000),
-            Err(Rejected::Signature)
+            Err(InvalidUrl::Signature)
         );
         let longer = query.replace("Expires=3600", "Expires=9999");
         assert_eq!(
             check("h:1", "/a%20b", &longer, 1_000_000),
-            Err(Rejected::Signature)
+            Err(InvalidUrl::Signature)
         );
         assert_eq!(
             check("h:1", "/a%20b", "", 1_000_000),
-            Err(Rejected::Signature)
+            Err(InvalidUrl::Signature)
         );
     }
 

@@ -1,58 +1,28 @@
-//! What both listeners know, and what changes while they run.
+//! What both services share, and what changes while they run.
 
-use super::arrivals::Lately;
-use super::faults::Fault;
-use super::shelf::Shelf;
+use super::document::Document;
+use super::fault::Fault;
+use super::index::DocumentIndex;
+use super::report::Report;
+use super::request_window::RequestWindow;
 use super::signature::Signer;
-use super::store::Document;
 use crate::fingerprint::hexadecimal;
 use crate::mutex::locked;
 use ring::rand::{SecureRandom as _, SystemRandom};
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-/// How long a URL lives unless a fault says otherwise: an hour, as the services say.
-const LIFETIME: Duration = Duration::from_hours(1);
+/// How long a presigned URL is valid, unless a fault says otherwise. Both services document one hour.
+const URL_LIFETIME: Duration = Duration::from_hours(1);
 
-/// What happened.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Report {
-    /// Retrievals that would have been charged, by document; those of One Codex' other kinds by
-    /// `samples/ID` and `assets/ID`.
-    pub charges: BTreeMap<String, u32>,
-    /// OAuth tokens given out.
-    pub tokens: u32,
-    /// Download routes answered with a redirect.
-    pub downloads: u32,
-    /// Requests to the API past its rate limit.
-    pub rate_limited: u32,
-    /// Requests to the storage.
-    pub storage_requests: u32,
-    /// Bytes of bodies that the storage handed out.
-    pub storage_bytes: u64,
-    /// Requests to the storage that brought a credential, a cookie or a `Referer`.
-    pub leaks: u32,
-    /// Requests to the API and to the storage.
-    pub requests: u32,
-    /// The most requests that were being answered at the same time, by the API and the storage
-    /// together: each from its head's arrival until its body was handed out or dropped.
-    pub most_at_once: u32,
-    /// The most requests that the storage was answering at the same time.
-    pub storage_most_at_once: u32,
-    /// Connections that the storage accepted.
-    pub storage_connections: u32,
-    /// The most requests to Standard Metrics that arrived within ten seconds, refused ones and all.
-    pub fullest_window: u32,
-}
-
-/// What both listeners know.
+/// What both services share.
 #[derive(Debug)]
-pub(super) struct State {
-    pub shelf: Shelf,
+pub(super) struct SandboxState {
+    pub documents: DocumentIndex,
     pub faults: Vec<Fault>,
     pub client_id: String,
     pub client_secret: String,
@@ -60,29 +30,32 @@ pub(super) struct State {
     pub signer: Signer,
     pub api: SocketAddr,
     pub storage: SocketAddr,
-    /// Bytes of documents that were handed out.
+    /// Bytes of documents that the storage sent.
     pub sent: Arc<AtomicU64>,
-    pub changing: Mutex<Changing>,
+    changing: Mutex<Changing>,
 }
 
-/// What changes while it runs.
+/// What changes while the services run.
 #[derive(Debug, Default)]
 pub(super) struct Changing {
     pub report: Report,
+    /// When each access token was issued.
     pub tokens: HashMap<String, Instant>,
-    pub requests: VecDeque<Instant>,
-    pub signed: HashMap<String, Instant>,
+    /// When the requests of the last minute to Standard Metrics arrived, without those that were refused.
+    pub accepted_requests: VecDeque<Instant>,
+    /// When each URL was signed, by its signature.
+    pub signed_urls: HashMap<String, Instant>,
+    /// How often the storage applied [`Fault::Status`].
     pub statuses: u32,
-    pub versions: u32,
-    /// Requests that are being answered now.
-    pub at_once: u32,
-    /// Of them, those to the storage.
-    pub storage_at_once: u32,
-    pub lately: Lately,
+    /// How often the storage applied [`Fault::ChangeEtag`].
+    pub changed_tags: u32,
+    pub open_requests: u32,
+    pub open_storage_requests: u32,
+    pub standard_metrics_window: RequestWindow,
 }
 
-impl State {
-    /// With credentials of its own, for the API and the storage at these addresses.
+impl SandboxState {
+    /// The state of services at these addresses, with new credentials.
     ///
     /// # Errors
     /// When the system gives no random bytes.
@@ -92,7 +65,7 @@ impl State {
         (api, storage): (SocketAddr, SocketAddr),
     ) -> io::Result<Self> {
         Ok(Self {
-            shelf: Shelf::new(documents),
+            documents: DocumentIndex::new(documents),
             faults,
             client_id: random(10)?,
             client_secret: random(20)?,
@@ -105,40 +78,42 @@ impl State {
         })
     }
 
-    /// Serves `documents` nowhere.
+    /// The state of services that listen nowhere.
     #[cfg(test)]
     pub(super) fn of(documents: Vec<Document>) -> Self {
         let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
         Self::new(documents, Vec::new(), (nowhere, nowhere)).unwrap()
     }
 
-    pub(super) fn now(&self) -> MutexGuard<'_, Changing> {
+    /// Locks what changes.
+    pub(super) fn changing(&self) -> MutexGuard<'_, Changing> {
         locked(&self.changing)
     }
 
-    pub(super) fn document(&self, id: &str) -> Option<&Document> {
-        self.shelf.get(id)
-    }
-
-    /// The first fault that `pick` knows.
+    /// The first fault that `pick` accepts, as `pick` returns it.
     pub(super) fn fault<T>(&self, pick: impl Fn(&Fault) -> Option<T>) -> Option<T> {
         self.faults.iter().find_map(pick)
     }
 
+    /// Whether the services have this fault.
     pub(super) fn has(&self, fault: Fault) -> bool {
         self.faults.contains(&fault)
     }
 
-    pub(super) fn lifetime(&self) -> Duration {
+    /// How long a presigned URL is valid.
+    pub(super) fn url_lifetime(&self) -> Duration {
         self.fault(|fault| match fault {
             Fault::ExpireAfter(lifetime) => Some(*lifetime),
             _ => None,
         })
-        .unwrap_or(LIFETIME)
+        .unwrap_or(URL_LIFETIME)
     }
 }
 
-/// So many random bytes in hexadecimal.
+/// This many random bytes, in hexadecimal.
+///
+/// # Errors
+/// When the system gives no random bytes.
 pub(super) fn random(bytes: usize) -> io::Result<String> {
     let mut random = vec![0; bytes];
     SystemRandom::new()

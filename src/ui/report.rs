@@ -400,7 +400,7 @@ pub(super) fn sandbox(report: &Report) -> Vec<String> {
         };
         lines.push(format!(
             "at most {} at once, {} to the storage",
-            counted(report.most_at_once, "request"),
+            counted(report.max_open_requests, "request"),
             counted(report.storage_connections, "connection")
         ));
     }
@@ -530,9 +530,9 @@ mod tests {
         assert_eq!(lines[1], "document 7 was charged 2 times");
         assert!(lines[2].contains("credential") && lines[3].contains("rate limit"));
         assert_eq!(lines.len(), 4);
-        let report = |requests, most_at_once, storage_connections| Report {
+        let report = |requests, max_open_requests, storage_connections| Report {
             requests,
-            most_at_once,
+            max_open_requests,
             storage_connections,
             ..Report::default()
         };

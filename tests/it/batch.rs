@@ -135,10 +135,10 @@ fn jobs_says_how_many_transfers_run_at_once_over_few_connections() {
         world.run_with_input(&arguments, &lines(&contents)).exits(0);
         are_all_there(&world, &contents);
         let report = service.report();
-        assert_eq!(report.storage_most_at_once, jobs, "{provider}");
+        assert_eq!(report.max_open_storage_requests, jobs, "{provider}");
         // docfetch resolves as many ahead; of one at a time, none.
         let ahead = if jobs > 1 { jobs } else { 0 };
-        assert!(report.most_at_once <= jobs + ahead, "{report:?}");
+        assert!(report.max_open_requests <= jobs + ahead, "{report:?}");
         assert!(report.storage_connections <= jobs + 1, "{report:?}");
     });
 }

@@ -71,7 +71,7 @@ fn a_large_document_has_as_many_requests_at_once_as_the_user_allows() {
         assert_eq!(world.files(), ["x.bin"]);
         let report = service.report();
         // One that is hung up on counts until the storage notices.
-        let at_once = report.storage_most_at_once;
+        let at_once = report.max_open_storage_requests;
         assert!((most..=most + 1).contains(&at_once), "{report:?}");
         // Nearly nothing is sent twice, and finished connections are used again.
         assert!(report.storage_bytes < 28 * MIB as u64, "{report:?}");
@@ -85,7 +85,7 @@ fn connections_are_added_while_they_help() {
     let world = service.world();
     world.run(&["sm", "doc1"]).exits(0);
     assert!(world.read("x.bin") == content);
-    assert!(service.report().storage_most_at_once > 4);
+    assert!(service.report().max_open_storage_requests > 4);
 }
 
 #[test]
@@ -97,7 +97,7 @@ fn a_limited_rate_is_kept_whatever_the_connections() {
         let took = world.run(&limited).exits(0).elapsed;
         assert!(took > Duration::from_millis(1800), "{took:?}");
         assert!(world.read("x.bin") == content);
-        let most = service.report().storage_most_at_once;
+        let most = service.report().max_open_storage_requests;
         assert_eq!(most, if connections == "auto" { 1 } else { 4 });
     }
 }
@@ -598,7 +598,7 @@ fn a_limited_rate_needs_no_more_connections_however_much_is_left() {
     let took = world.run(&limited).exits(0).elapsed;
     assert!(took > Duration::from_millis(1800), "{took:?}");
     assert!(world.read("x.bin") == content);
-    assert_eq!(service.report().storage_most_at_once, 1);
+    assert_eq!(service.report().max_open_storage_requests, 1);
 }
 
 #[test]

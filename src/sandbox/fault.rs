@@ -1,56 +1,64 @@
-//! What can be made to go wrong.
+//! Faults: in which ways a sandbox can fail.
 
 use std::str::FromStr;
 use std::time::Duration;
 
-/// One thing that goes wrong.
+/// One way in which a sandbox fails on purpose. Parse a fault from the text of `docfetch sandbox --fault`.
+///
+/// ```
+/// use docfetch::sandbox::Fault;
+///
+/// assert_eq!("truncate=64K".parse(), Ok(Fault::Truncate(65536)));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum Fault {
-    /// Every body ends after so many bytes, without a word.
+    /// `truncate=BYTES`: the storage closes the connection after this many bytes of each body.
     Truncate(u64),
-    /// The connection is reset after so many bytes of a body.
+    /// `reset-every=BYTES`: the storage resets the connection after this many bytes of each body.
     ResetEvery(u64),
-    /// Every body falls silent after so many bytes.
+    /// `stall-after=BYTES`: the storage sends nothing more after this many bytes of each body, and keeps the
+    /// connection open.
     StallAfter(u64),
-    /// URLs live this long.
+    /// `expire-after=DURATION`: presigned URLs expire after this time instead of one hour.
     ExpireAfter(Duration),
-    /// A range request is answered with the whole document.
+    /// `ignore-range`: the storage answers a range request with the whole document.
     IgnoreRange,
-    /// A range request is answered with another range.
+    /// `wrong-range`: the storage answers a range request with a range that starts one byte earlier.
     WrongRange,
-    /// Every response has another entity tag.
+    /// `change-etag`: each answer of the storage has another entity tag.
     ChangeEtag,
-    /// The storage answers with a status: so many times, or always.
+    /// `status=CODE` or `status=CODExN`: the storage answers with this HTTP status, always or N times.
     Status(u16, Option<u32>),
-    /// The paid POST is counted as charged, and never answered.
+    /// `drop-post-response`: One Codex counts a charge, and closes the connection without an answer.
     DropPostResponse,
-    /// Every answer waits this long.
+    /// `latency=DURATION`: each answer is late by this time.
     Latency(Duration),
-    /// Bodies come at so many bytes a second.
+    /// `throttle=BYTES`: the storage sends this many bytes per second on each connection.
     Throttle(u64),
-    /// The storage answers with the login page of a proxy instead of the document.
+    /// `html-page`: the storage answers with the login page of a proxy instead of the document.
     HtmlPage,
 }
 
-/// Why a text is no fault.
+/// The error of a text that names no fault. Its message lists all faults.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct InvalidFault(String);
 
-const KINDS: &str = "truncate=BYTES, reset-every=BYTES, stall-after=BYTES, expire-after=DUR, \
+const ALL_FAULTS: &str = "truncate=BYTES, reset-every=BYTES, stall-after=BYTES, expire-after=DUR, \
      ignore-range, wrong-range, change-etag, status=CODE[xN], drop-post-response, latency=DUR, \
      throttle=BYTES, html-page";
 
 impl FromStr for Fault {
     type Err = InvalidFault;
 
-    /// Reads `KIND` or `KIND=VALUE`.
+    /// Parses `KIND` or `KIND=VALUE`.
     fn from_str(text: &str) -> Result<Self, InvalidFault> {
         let (kind, value) = match text.split_once('=') {
             Some((kind, value)) => (kind, Some(value)),
             None => (text, None),
         };
-        let wrong = || InvalidFault(format!("one of {KINDS} is expected"));
+        let wrong = || InvalidFault(format!("one of {ALL_FAULTS} is expected"));
         let size = || crate::text::parse_size(value?).filter(|bytes| *bytes > 0);
         let duration = || crate::text::parse_duration(value?);
         let fault = match kind {
@@ -86,7 +94,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn faults_are_read() {
+    fn faults_are_parsed() {
         assert_eq!("truncate=64K".parse(), Ok(Fault::Truncate(65536)));
         assert_eq!("status=503x2".parse(), Ok(Fault::Status(503, Some(2))));
         assert_eq!("status=404".parse(), Ok(Fault::Status(404, None)));

@@ -1,31 +1,33 @@
-//! All documents, found by id at once, and in the orders of the listings.
+//! The documents of a sandbox, by id and in the orders of the listings.
 
-use super::store::Document;
+use super::document::Document;
 use jiff::Timestamp;
 use std::cmp::Reverse;
 use std::collections::HashMap;
 
 /// The order of a listing.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Order {
-    /// As the sandbox was given them.
+pub(super) enum ListingOrder {
+    /// The order in which the caller gave the documents.
     AsGiven,
-    /// By creation; what came at the same time stays as it was given.
+    /// By creation time, and where that is the same, as given.
     OldestFirst,
-    /// By creation, the other way; what came at the same time stays as it was given.
+    /// By creation time from the newest on, and where that is the same, as given.
     NewestFirst,
 }
 
-/// A document and what its `created` says; none where that is no time.
+/// A document, and the time in its `created`.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Entry<'a> {
+pub(super) struct IndexedDocument<'a> {
     pub document: &'a Document,
+    /// `None` when `created` is no time.
     pub created: Option<Timestamp>,
 }
 
-/// The documents of a sandbox. All that a listing needs is worked out once: there may be many.
+/// The documents of a sandbox. The index computes each order once, so that listings of many documents are
+/// fast.
 #[derive(Debug)]
-pub(super) struct Shelf {
+pub(super) struct DocumentIndex {
     documents: Vec<Document>,
     created: Vec<Option<Timestamp>>,
     by_id: HashMap<String, usize>,
@@ -33,7 +35,8 @@ pub(super) struct Shelf {
     newest_first: Vec<usize>,
 }
 
-impl Shelf {
+impl DocumentIndex {
+    /// An index of these documents.
     pub(super) fn new(documents: Vec<Document>) -> Self {
         let created: Vec<_> = documents.iter().map(|d| d.created.parse().ok()).collect();
         let mut by_id = HashMap::with_capacity(documents.len());
@@ -53,23 +56,25 @@ impl Shelf {
         }
     }
 
+    /// All documents, as given.
     pub(super) fn all(&self) -> &[Document] {
         &self.documents
     }
 
-    /// The first with this id.
+    /// The first document with this id.
     pub(super) fn get(&self, id: &str) -> Option<&Document> {
         self.by_id.get(id).map(|at| &self.documents[*at])
     }
 
-    pub(super) fn entries(&self, order: Order) -> impl Iterator<Item = Entry<'_>> {
-        (0..self.documents.len()).map(move |place| {
+    /// All documents in an order.
+    pub(super) fn ordered(&self, order: ListingOrder) -> impl Iterator<Item = IndexedDocument<'_>> {
+        (0..self.documents.len()).map(move |rank| {
             let at = match order {
-                Order::AsGiven => place,
-                Order::OldestFirst => self.oldest_first[place],
-                Order::NewestFirst => self.newest_first[place],
+                ListingOrder::AsGiven => rank,
+                ListingOrder::OldestFirst => self.oldest_first[rank],
+                ListingOrder::NewestFirst => self.newest_first[rank],
             };
-            Entry {
+            IndexedDocument {
                 document: &self.documents[at],
                 created: self.created[at],
             }
@@ -82,13 +87,13 @@ mod tests {
     use super::*;
     use std::time::{Duration, Instant};
 
-    fn shelf() -> Shelf {
+    fn index() -> DocumentIndex {
         let document = |id: &str, day: &str| {
             Document::new(id, "x")
                 .with_id(id)
                 .with_created(&format!("2026-10-{day}T00:00:00Z"))
         };
-        Shelf::new(vec![
+        DocumentIndex::new(vec![
             document("a", "02"),
             document("b", "01"),
             document("c", "02"),
@@ -98,23 +103,23 @@ mod tests {
 
     #[test]
     fn orders_are_stable() {
-        let shelf = shelf();
+        let index = index();
         let ids = |order| -> String {
-            let entries = shelf.entries(order);
+            let entries = index.ordered(order);
             entries.map(|entry| entry.document.id.as_str()).collect()
         };
-        assert_eq!(ids(Order::AsGiven), "abcd");
-        assert_eq!(ids(Order::OldestFirst), "bacd");
-        assert_eq!(ids(Order::NewestFirst), "dacb");
+        assert_eq!(ids(ListingOrder::AsGiven), "abcd");
+        assert_eq!(ids(ListingOrder::OldestFirst), "bacd");
+        assert_eq!(ids(ListingOrder::NewestFirst), "dacb");
     }
 
     #[test]
-    fn many_are_found_without_looking_at_all_of_them() {
+    fn many_documents_are_found_fast() {
         let document = Document::new("a", "x");
         let many = (0..100_000).map(|id| document.clone().with_id(&id.to_string()));
-        let shelf = Shelf::new(many.collect());
+        let index = DocumentIndex::new(many.collect());
         let start = Instant::now();
-        assert!(shelf.all().iter().all(|d| shelf.get(&d.id).is_some()));
+        assert!(index.all().iter().all(|d| index.get(&d.id).is_some()));
         // One after another it would take minutes.
         assert!(start.elapsed() < Duration::from_secs(20));
     }
@@ -122,8 +127,8 @@ mod tests {
     #[test]
     fn the_first_of_an_id_is_found() {
         let twice = ["one", "two"].map(|name| Document::new(name, "x").with_id("a"));
-        let shelf = Shelf::new(twice.into());
-        assert_eq!(shelf.get("a").map(|found| found.name.as_str()), Some("one"));
-        assert!(shelf.get("b").is_none());
+        let index = DocumentIndex::new(twice.into());
+        assert_eq!(index.get("a").map(|found| found.name.as_str()), Some("one"));
+        assert!(index.get("b").is_none());
     }
 }

@@ -1,5 +1,6 @@
-//! The documents of the sandbox.
+//! The documents that a sandbox serves.
 
+use super::samples;
 use crate::fingerprint::hexadecimal;
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -9,29 +10,42 @@ use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
-/// What a document is at Standard Metrics unless told otherwise.
-const COMPANY: &str = "c1";
-const SOURCE: &str = "upload";
-const PARSE_STATE: &str = "completed";
+/// The default company of a document at Standard Metrics.
+const DEFAULT_COMPANY: &str = "c1";
+/// The default source of a document at Standard Metrics.
+const DEFAULT_SOURCE: &str = "upload";
+/// The default parse state of a document at Standard Metrics.
+const DEFAULT_PARSE_STATE: &str = "completed";
 
-/// A document that both providers serve.
+/// A document that a [`Sandbox`](super::Sandbox) serves, at both providers.
+///
+/// ```
+/// use docfetch::sandbox::Document;
+///
+/// let document = Document::new("report.pdf", "%PDF-1.7").with_id("r1").with_company("c2");
+/// assert_eq!((document.id.as_str(), document.size), ("r1", 8));
+/// ```
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Document {
-    /// 16 hexadecimal characters, derived from the name.
+    /// The id. [`Document::new`] derives 16 hexadecimal characters from the name.
     pub id: String,
     /// The file name.
     pub name: String,
     /// The length in bytes.
     pub size: u64,
-    /// When it came, in RFC 3339.
+    /// The creation time, as RFC 3339 writes times.
     pub created: String,
-    /// The company that it belongs to, at Standard Metrics.
+    /// The company at Standard Metrics.
     pub company: String,
-    /// How it came, at Standard Metrics: `information-request`, `implementation`, `upload` or `email`.
+    /// How the document reached Standard Metrics: `information-request`, `implementation`, `upload` or
+    /// `email`.
     pub source: String,
-    /// How far Standard Metrics has read it, such as `completed`.
+    /// How far Standard Metrics has parsed the document: `not-started`, `in-progress`, `completed`,
+    /// `needs-input` or `not-parseable`.
     pub parse_state: String,
-    /// The entity tag, without quotes.
+    /// The entity tag, without quotes. It derives from the content; for a file, from name, size and
+    /// modification time.
     pub tag: String,
     content: Content,
 }
@@ -43,7 +57,7 @@ enum Content {
 }
 
 impl Document {
-    /// A document in memory.
+    /// A document with this name and content, created on 2026-10-01, of company `c1`, uploaded and parsed.
     pub fn new(name: &str, content: impl Into<Bytes>) -> Self {
         let content = content.into();
         Self {
@@ -51,53 +65,54 @@ impl Document {
             name: name.to_owned(),
             size: content.len() as u64,
             created: "2026-10-01T08:30:00Z".to_owned(),
-            company: COMPANY.to_owned(),
-            source: SOURCE.to_owned(),
-            parse_state: PARSE_STATE.to_owned(),
+            company: DEFAULT_COMPANY.to_owned(),
+            source: DEFAULT_SOURCE.to_owned(),
+            parse_state: DEFAULT_PARSE_STATE.to_owned(),
             tag: short_digest(&content),
             content: Content::Memory(content),
         }
     }
 
-    /// The same document under another id.
+    /// Replaces the id.
     #[must_use]
     pub fn with_id(mut self, id: &str) -> Self {
         id.clone_into(&mut self.id);
         self
     }
 
-    /// The same document, of this company.
+    /// Replaces the company.
     #[must_use]
     pub fn with_company(mut self, company: &str) -> Self {
         company.clone_into(&mut self.company);
         self
     }
 
-    /// The same document, come this way.
+    /// Replaces the source.
     #[must_use]
     pub fn with_source(mut self, source: &str) -> Self {
         source.clone_into(&mut self.source);
         self
     }
 
-    /// The same document, read this far.
+    /// Replaces the parse state.
     #[must_use]
     pub fn with_parse_state(mut self, parse_state: &str) -> Self {
         parse_state.clone_into(&mut self.parse_state);
         self
     }
 
-    /// The same document, come at another time (RFC 3339).
+    /// Replaces the creation time, which is written as in RFC 3339.
     #[must_use]
     pub fn with_created(mut self, created: &str) -> Self {
         created.clone_into(&mut self.created);
         self
     }
 
-    /// The plain files of a folder, by name.
+    /// One document for each plain file of a folder, sorted by name. Files whose name starts with a dot are
+    /// left out. The sandbox reads the content when a client requests it.
     ///
     /// # Errors
-    /// When the folder cannot be read.
+    /// The system's error, when the folder cannot be read.
     pub fn of_folder(folder: &Path) -> io::Result<Vec<Self>> {
         let mut documents = Vec::new();
         for entry in std::fs::read_dir(folder)? {
@@ -116,9 +131,9 @@ impl Document {
                     .round(jiff::Unit::Second)
                     .unwrap_or(modified)
                     .to_string(),
-                company: COMPANY.to_owned(),
-                source: SOURCE.to_owned(),
-                parse_state: PARSE_STATE.to_owned(),
+                company: DEFAULT_COMPANY.to_owned(),
+                source: DEFAULT_SOURCE.to_owned(),
+                parse_state: DEFAULT_PARSE_STATE.to_owned(),
                 tag: short_digest(version.as_bytes()),
                 content: Content::File(entry.path()),
                 name,
@@ -128,22 +143,25 @@ impl Document {
         Ok(documents)
     }
 
-    /// A few documents as users have them, the newest first: of different companies, sources and
-    /// days.
+    /// Three sample documents, a PDF, a CSV and a FASTQ file, the newest first. They differ in company, source
+    /// and day, and are the same in every run.
     pub fn samples() -> Vec<Self> {
         vec![
-            Self::new("Board report Q3 2026.pdf", pdf()),
-            Self::new("Ums\u{e4}tze & Ausblick.csv", csv())
+            Self::new("Board report Q3 2026.pdf", samples::pdf()),
+            Self::new("Ums\u{e4}tze & Ausblick.csv", samples::csv())
                 .with_company("c2")
                 .with_source("email")
                 .with_created("2026-09-14T16:05:00Z"),
-            Self::new("reads_R1.fastq", fastq(4 << 20))
+            Self::new("reads_R1.fastq", samples::fastq(4 << 20))
                 .with_source("information-request")
                 .with_created("2026-08-20T11:45:00Z"),
         ]
     }
 
     /// Up to `length` bytes from `offset` on.
+    ///
+    /// # Errors
+    /// The system's error, when a file cannot be read.
     pub(super) fn read(&self, offset: u64, length: usize) -> io::Result<Bytes> {
         match &self.content {
             Content::Memory(content) => {
@@ -171,62 +189,6 @@ fn short_digest(bytes: &[u8]) -> String {
     hexadecimal(&digest::digest(&digest::SHA256, bytes).as_ref()[..16])
 }
 
-/// One page, one line of text.
-fn pdf() -> String {
-    let text = "BT /F1 24 Tf 72 720 Td (Board report, third quarter of 2026) Tj ET";
-    let objects = [
-        "<< /Type /Catalog /Pages 2 0 R >>".to_owned(),
-        "<< /Type /Pages /Kids [3 0 R] /Count 1 >>".to_owned(),
-        "<< /Type /Page /Parent 2 0 R /MediaBox [0 0 595 842] /Contents 4 0 R \
-         /Resources << /Font << /F1 5 0 R >> >> >>"
-            .to_owned(),
-        format!("<< /Length {} >>\nstream\n{text}\nendstream", text.len()),
-        "<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>".to_owned(),
-    ];
-    let mut pdf = "%PDF-1.4\n".to_owned();
-    let mut offsets = String::new();
-    for (number, object) in (1..).zip(&objects) {
-        offsets.push_str(&format!("{:010} 00000 n \n", pdf.len()));
-        pdf.push_str(&format!("{number} 0 obj\n{object}\nendobj\n"));
-    }
-    let table = pdf.len();
-    let count = objects.len() + 1;
-    format!(
-        "{pdf}xref\n0 {count}\n0000000000 65535 f \n{offsets}trailer\n<< /Size {count} /Root 1 0 R >>\n\
-         startxref\n{table}\n%%EOF\n"
-    )
-}
-
-fn csv() -> String {
-    let rows = (1..=1200).map(|month| {
-        let revenue = 100_000 + month * 37 % 9_001;
-        format!("{month};{revenue};{}\n", revenue * 3 / 5)
-    });
-    "Monat;Umsatz;Kosten\n".to_owned() + &rows.collect::<String>()
-}
-
-/// Reads of 150 bases from a xorshift generator (Marsaglia 2003): always the same.
-fn fastq(bytes: usize) -> String {
-    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
-    let mut text = String::with_capacity(bytes + 400);
-    for number in 1.. {
-        if text.len() >= bytes {
-            break;
-        }
-        text.push_str(&format!("@SANDBOX:1:{number}\n"));
-        for _ in 0..150 {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            text.push(['A', 'C', 'G', 'T'][(state >> 62) as usize]);
-        }
-        text.push_str("\n+\n");
-        text.extend(std::iter::repeat_n('I', 150));
-        text.push('\n');
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -244,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn reading_past_the_end_gives_what_is_there() {
+    fn a_read_ends_at_the_end_of_the_document() {
         let document = Document::new("a", "12345");
         assert_eq!(document.read(3, 10).unwrap(), "45");
         assert_eq!(document.read(9, 10).unwrap(), "");
