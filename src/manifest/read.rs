@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::io::{self, BufRead, Read as _};
 use std::path::PathBuf;
 
-/// A longer line is not read into memory, in bytes with its end.
+/// The length of the longest line that docfetch reads into memory, in bytes, with the line end.
 const MAX_LINE_BYTES: usize = 1 << 20;
 
 /// The form of a manifest.

@@ -16,10 +16,9 @@ use std::path::{Component, Path, PathBuf};
 
 /// docfetch's own folder in the folder of a mirror.
 pub(super) const OWN_FOLDER: &str = ".docfetch";
-/// The manifest is written anew once so many of its lines do not count, in addition to one for each
-/// document.
+/// docfetch rewrites a manifest that has more lines than twice its documents, and this many more.
 const MAX_OUTDATED_LINES: usize = 200;
-/// A longer line is not read into memory, in bytes.
+/// The length of the longest line that docfetch reads into memory, in bytes.
 const MAX_LINE_BYTES: u64 = 1 << 20;
 /// The type of the line that is written right before a document gets its name.
 pub(super) const PUBLISHING: &str = "publishing";

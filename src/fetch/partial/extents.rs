@@ -33,8 +33,7 @@ struct Extent {
     end: u64,
 }
 
-/// The bytes up to offset `end`, and their CRC. The block before it, or the extent's start, is where
-/// it begins.
+/// A part of an extent: the bytes from the end of the block before, or from the extent's start, to `end`.
 #[derive(Clone, Copy)]
 struct Block {
     end: u64,
@@ -51,7 +50,7 @@ pub(super) struct ExtentNote {
     /// The synced blocks, in order. The first versions of docfetch wrote none.
     #[serde(rename = "pieces", default, skip_serializing_if = "Vec::is_empty")]
     pub synced_blocks: Vec<BlockNote>,
-    /// The blocks behind them, in order: written, and perhaps not synced.
+    /// The blocks behind the synced ones, in order. A power failure may lose their bytes.
     #[serde(rename = "written")]
     pub unsynced_blocks: Vec<BlockNote>,
 }
@@ -128,8 +127,8 @@ impl Extent {
             .map_or(self.synced_end(), |syncing| syncing.end)
     }
 
-    /// Joins the extent that begins where this one ends. Returns false, and changes nothing, when there
-    /// is a gap, or when the blocks of both cannot be those of one extent.
+    /// Appends `next`, if `next` begins where this extent ends, and the blocks of both can follow each other
+    /// in one extent. Returns whether that was so; if not, both extents are unchanged.
     fn join(&mut self, next: &mut Self) -> bool {
         if self.end != next.start {
             return false;
@@ -223,7 +222,7 @@ impl Extents {
         extents
     }
 
-    /// How many bytes there are from the document's first byte to the first hole.
+    /// The number of bytes before the first hole.
     pub(super) fn prefix(&self) -> u64 {
         let mut end = 0;
         for extent in &self.0 {
@@ -235,7 +234,7 @@ impl Extents {
         end
     }
 
-    /// How many bytes there are.
+    /// The number of bytes in all extents.
     pub(super) fn held(&self) -> u64 {
         self.0.iter().map(|extent| extent.end - extent.start).sum()
     }
@@ -245,7 +244,7 @@ impl Extents {
         self.0.last().map_or(0, |extent| extent.end)
     }
 
-    /// How many bytes no sync has begun to write.
+    /// The number of bytes that no sync has begun to write.
     pub(super) fn unsynced(&self) -> u64 {
         self.0
             .iter()
@@ -253,7 +252,7 @@ impl Extents {
             .sum()
     }
 
-    /// The ranges that are missing of a document of `total` bytes.
+    /// The ranges of a document of `total` bytes that no extent has.
     pub(super) fn holes(&self, total: u64) -> Vec<Range<u64>> {
         let mut holes = Vec::new();
         let mut at = 0;
@@ -266,7 +265,7 @@ impl Extents {
         holes
     }
 
-    /// Adds bytes that were written at `offset`, where a hole begins or is. The bytes may reach into the
+    /// Adds bytes that were written at `offset`, which lies in a hole. The bytes may reach into the
     /// extents behind the hole. Such extents are removed, because the file no longer holds their bytes.
     pub(super) fn add(&mut self, offset: u64, bytes: &[u8]) {
         if bytes.is_empty() {
@@ -287,7 +286,7 @@ impl Extents {
         }
     }
 
-    /// Notes that a sync begins, which writes everything that was added until now.
+    /// Records that a sync begins. The sync writes all bytes that were added before.
     pub(super) fn begin_sync(&mut self) {
         for extent in &mut self.0 {
             if extent.end > extent.tail_start() {
@@ -298,7 +297,7 @@ impl Extents {
         }
     }
 
-    /// Notes that the sync under way succeeded.
+    /// Records that the sync succeeded.
     pub(super) fn end_sync(&mut self) {
         for extent in &mut self.0 {
             extent.synced.extend(extent.syncing.take());
@@ -351,7 +350,7 @@ impl Extents {
         self.0.iter().map(Extent::note).collect()
     }
 
-    /// Makes one extent of neighbours whose blocks can be those of one.
+    /// Joins neighbouring extents, as far as [`Extent::join`] can.
     fn join_neighbours(&mut self) {
         self.0.dedup_by(|next, before| before.join(next));
     }

@@ -1,4 +1,4 @@
-//! Opening a partial: its lock, and what an earlier run left of the document.
+//! Opening a partial: locking it, and resuming the bytes of an earlier run.
 
 use crate::error::{Code, Error, Result};
 use crate::fetch::entity::Entity;
@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// What the process does that holds the lock, for the message of a process that waits for it.
+/// What the process with the lock does, for messages of a process that waits for the lock.
 const ACTIVITY: &str = "fetching this document";
 
 /// A partial's file whose lock this process holds.
@@ -35,8 +35,8 @@ impl Partial {
     /// Opens or creates the partial `name` in `folder`, and locks it. Waits up to `patience` while
     /// another process holds the lock.
     ///
-    /// With `resume`, the bytes of an earlier run stay, and count after [`Partial::resume`]. Without it,
-    /// they are discarded, and a link or another user's file at the partial's path is removed.
+    /// With `resume`, the bytes of an earlier run stay, and count after [`Partial::resume`]. Without
+    /// `resume`, docfetch discards the bytes, and removes a link or another user's file at the partial's path.
     ///
     /// # Errors
     /// [`Code::UnsafePartial`] when the partial's path is not a plain file of this user, [`Code::Busy`]
@@ -87,8 +87,8 @@ impl Partial {
         Ok(partial)
     }
 
-    /// Resumes where an earlier run stopped: reads the bytes that it left, and keeps those that are as
-    /// they were written. `watcher` sees the progress of a check that takes long.
+    /// Resumes where an earlier run stopped: reads the bytes in the file, and keeps those whose CRC is as the
+    /// sidecar says. `watcher` sees the progress of a check that takes long.
     ///
     /// # Errors
     /// [`Code::LocalIo`] when the file cannot be read.

@@ -1,4 +1,4 @@
-//! A partial that this process holds: what it is, and what becomes of it after a failure.
+//! A partial that this process holds: its state, and how it is kept or removed after a failure.
 
 use crate::error::{Code, Error, Result};
 use crate::fetch::entity::Entity;
@@ -22,12 +22,13 @@ use std::sync::Arc;
 /// How many bytes of the partial docfetch removes to make space for the sidecar on a full disk.
 const SIDECAR_RESERVE_BYTES: u64 = 64 << 10;
 
-/// A document whose bytes have not all arrived, or that has no name yet. One process holds it.
+/// The file of a document while bytes are missing, or until the document gets its name. One process at a
+/// time holds a partial: the process that has locked the file.
 #[derive(Debug)]
 pub(crate) struct Partial {
     pub(super) path: PathBuf,
-    /// The folder of the partial, open before the transfer: so a folder that cannot be synced is found
-    /// out first.
+    /// The partial's folder. It is opened before the transfer, so that a folder that cannot be opened fails
+    /// the document first.
     pub(super) folder: Arc<File>,
     pub(super) file: Arc<File>,
     pub(super) extents: Extents,
@@ -45,17 +46,17 @@ pub(crate) struct Partial {
 }
 
 impl Partial {
-    /// How many bytes it holds from the document's first byte to the first hole.
+    /// The number of bytes before the first hole.
     pub(crate) fn position(&self) -> u64 {
         self.extents.prefix()
     }
 
-    /// How many bytes it holds.
+    /// The number of bytes that the partial holds.
     pub(crate) fn held(&self) -> u64 {
         self.extents.held()
     }
 
-    /// The first hole that has bytes behind it.
+    /// The first hole with bytes behind it.
     pub(crate) fn next_hole(&self) -> Option<Range<u64>> {
         let holes = self.extents.holes(self.extents.end());
         holes.into_iter().next()
@@ -67,7 +68,7 @@ impl Partial {
         self.extents.keep_prefix();
     }
 
-    /// The ranges that are missing of a document of `total` bytes.
+    /// The ranges of a document of `total` bytes that the partial does not hold.
     pub(crate) fn holes(&self, total: u64) -> Vec<Range<u64>> {
         self.extents.holes(total)
     }
@@ -98,7 +99,7 @@ impl Partial {
         &self.entity
     }
 
-    /// Whether it holds as many bytes as the storage announced, and they were not refused.
+    /// Whether the partial holds as many bytes as the storage announced, and these were not refused.
     pub(crate) fn is_complete(&self) -> bool {
         let position = self.position();
         position > 0 && self.entity.total == Some(position) && self.refused.is_none()
@@ -116,13 +117,13 @@ impl Partial {
         self.refused = Some(refused);
     }
 
-    /// How many bytes of an earlier run it kept.
+    /// The number of bytes of an earlier run that this run keeps.
     pub(crate) fn resumed_from(&self) -> u64 {
         self.resumed_from
     }
 
-    /// The file that another process made of its partial of this document, while this process waited
-    /// for the lock, or before it was killed.
+    /// The file that another process made of its partial of this document: while this process waited for
+    /// the lock, or before the other process was killed.
     pub(crate) fn publication(&self) -> Option<&Publication> {
         self.publication.as_ref()
     }
@@ -210,10 +211,10 @@ impl Partial {
         remove(&self.path).map(drop)
     }
 
-    /// Renames a file of its own in its folder, to prove that the folder lets files be renamed.
+    /// Renames a temporary file in the partial's folder, to prove that the folder lets files be renamed.
     ///
     /// # Errors
-    /// [`Code::LocalIo`] when it does not, [`Code::DiskFull`].
+    /// [`Code::LocalIo`] when the folder does not, [`Code::DiskFull`].
     pub(crate) fn try_rename(&mut self) -> Result<()> {
         if let Some(etag) = self.entity.tag.clone().filter(|_| self.held() > 0) {
             let sidecar = self.describe(etag);
@@ -231,12 +232,12 @@ impl Partial {
         })
     }
 
-    /// A path in its folder that no other process uses while this one holds the partial.
+    /// A path in the partial's folder that no other process uses while this process holds the partial.
     pub(crate) fn spare_path(&self) -> PathBuf {
         fresh(self.sidecar.path())
     }
 
-    /// What the sidecar says now.
+    /// The sidecar of the partial as it is now, with the entity tag `etag`.
     pub(super) fn describe(&self, etag: String) -> Sidecar {
         Sidecar {
             extents: self.extents.notes(),
@@ -263,7 +264,7 @@ impl Partial {
         Ok(())
     }
 
-    /// Makes the file end behind the last byte that it holds.
+    /// Sets the file's length: the file ends behind the last byte of the extents.
     pub(super) fn truncate_file(&self) -> Result<()> {
         self.file
             .set_len(self.extents.end())

@@ -23,7 +23,7 @@ use std::path::{Path, PathBuf};
 /// How many bytes of a note are read. A file name has at most 255 bytes, three times as many encoded.
 const MAX_NOTE_BYTES: u64 = 1 << 10;
 
-/// A file that another process made of its partial of the same document.
+/// A file that another process published from its partial of the same document.
 #[derive(Clone, Debug)]
 pub(crate) struct Publication {
     /// The published file.
@@ -51,7 +51,7 @@ impl Publication {
     }
 }
 
-/// A note of the target. JSON on disk.
+/// The note, as JSON on disk.
 #[derive(Serialize, Deserialize)]
 struct PublicationNote {
     /// The target's file name, percent-encoded.
@@ -63,7 +63,7 @@ fn note_path(partial: &Path) -> PathBuf {
     fresh(&partial.with_extension("json"))
 }
 
-/// Writes the note that `partial` is about to get the name of `target`.
+/// Writes the note that docfetch is about to publish `partial` as `target`.
 ///
 /// # Errors
 /// [`Code::LocalIo`](crate::error::Code::LocalIo), [`Code::DiskFull`](crate::error::Code::DiskFull).
@@ -81,8 +81,8 @@ pub(super) fn write_note(partial: &Path, target: &Path) -> Result<()> {
         .map_err(|error| Error::io("write", &path, &error))
 }
 
-/// Finishes the publication of the file at `partial`, whose metadata is `found` and whose folder is
-/// `folder`: makes the target's name durable, and removes the partial's. Returns the target's name, or
+/// Finishes the publication of the file at `partial` in `folder`, whose metadata is `found`: makes the
+/// target's name durable, and removes the partial's. Returns the target's name, or
 /// `None` if no note proves that docfetch gave the file that name.
 ///
 /// # Errors

@@ -1,4 +1,4 @@
-//! Publishing a complete partial: the document gets its final name.
+//! Publishing a complete partial: the file gets the document's name.
 
 use crate::error::{Error, Result};
 use crate::fetch::partial::partial_file::{Partial, taken_away};
@@ -7,7 +7,7 @@ use crate::state::files::{Renamed, names, remove, rename_new, sync_folder, umask
 use std::io;
 use std::path::Path;
 
-/// How a publication ended that did not fail.
+/// The result of a publication that did not fail.
 #[derive(Debug)]
 pub(crate) enum PublishEnd {
     /// The file has the target's name.
@@ -87,7 +87,7 @@ impl Partial {
         }
         let Self { path, sidecar, .. } = self;
         rename_new(path, target, || {
-            // Without the note, a kill while the file has both names leaves them, and nothing worse.
+            // If the note cannot be written, and a kill follows, the file keeps both names.
             sidecar.may_exist();
             if let Err(error) = publication::write_note(path, target) {
                 log::info!("{}", error.message());

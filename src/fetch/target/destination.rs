@@ -16,7 +16,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// How many names with numbers, or with ids and numbers, are tried for one document.
+/// How many names with a number, and how many with the id, docfetch tries for one document.
 const MAX_NAMES: u32 = 10_000;
 /// How many bytes of an id a file name gets.
 const MAX_ID_BYTES: usize = 64;
@@ -35,7 +35,7 @@ pub(crate) struct Destination<'a> {
     base_name: Option<String>,
     /// How many names with the id were tried.
     names_with_id: u32,
-    /// The target before it got a number.
+    /// The target's path without a number.
     unnumbered: Option<PathBuf>,
     /// The file that another process made of this document.
     published: Option<FileIdentity>,

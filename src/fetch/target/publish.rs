@@ -14,7 +14,7 @@ use std::sync::Arc;
 /// keeps the document from being published.
 pub(crate) type BeforePublish = Arc<dyn Fn(&Path) -> Result<()> + Send + Sync>;
 
-/// How a publication ended that did not fail.
+/// The result of a publication that did not fail.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum TargetEnd {
     /// The document has its name.
