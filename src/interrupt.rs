@@ -1,5 +1,5 @@
-//! SIGINT and SIGTERM: the first asks everything under way for a clean stop, a second one ends the
-//! process at once.
+//! SIGINT and SIGTERM. The first signal stops all work in an orderly way; a second one ends the process at
+//! once.
 
 use crate::active_time;
 use crate::error::{Code, Error, Result};
@@ -15,86 +15,91 @@ use std::time::{Duration, Instant};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
-/// How long what must not be stopped may go on: whoever stops docfetch waits for no longer than a second.
-const GRACE: Duration = Duration::from_millis(700);
-const LOOK: Duration = Duration::from_millis(5);
+/// How long work that must not stop may continue after a signal. With it, docfetch ends within a second.
+const MAX_DELAY: Duration = Duration::from_millis(700);
+/// How often docfetch checks, after a signal, whether the work may stop.
+const CHECK_INTERVAL: Duration = Duration::from_millis(5);
 
-/// Listens from its creation on, for everything that is under way.
+/// Catches signals from its creation on. All work of the process shares one.
 #[derive(Debug)]
-pub struct Interrupt(watch::Receiver<Option<i32>>);
+pub(crate) struct Interrupt(watch::Receiver<Option<i32>>);
 
 impl Interrupt {
-    /// Starts to listen; from now on signals do not end the process by themselves.
+    /// Starts to catch signals. From now on, the first signal does not end the process by itself.
     ///
     /// # Errors
     /// [`Code::Unexpected`] when the signals cannot be caught.
-    pub fn listen() -> Result<Self> {
-        Self::catch().map_err(|error| {
+    pub(crate) fn listen() -> Result<Self> {
+        Self::catch_signals().map_err(|error| {
             Error::new(Code::Unexpected, "cannot listen for signals").with_cause(error.to_string())
         })
     }
 
-    fn catch() -> io::Result<Self> {
-        let armed = Arc::new(AtomicBool::new(false));
+    fn catch_signals() -> io::Result<Self> {
+        let second = Arc::new(AtomicBool::new(false));
         for number in [SIGINT, SIGTERM] {
-            // In this order: the first signal finds it unarmed and arms it, the second one ends the
-            // process even while a write or an fsync blocks it.
-            flag::register_conditional_shutdown(number, 128 + number, Arc::clone(&armed))?;
-            flag::register(number, Arc::clone(&armed))?;
+            // The order matters: the first signal finds the flag unset and sets it. The second signal ends
+            // the process, even while a write or an fsync blocks.
+            flag::register_conditional_shutdown(number, 128 + number, Arc::clone(&second))?;
+            flag::register(number, Arc::clone(&second))?;
         }
-        // Caught and ignored: a write past `ulimit -f` then fails like one to a full disk.
+        // docfetch catches SIGXFSZ and ignores it, so that a write past `ulimit -f` fails like a write to a
+        // full disk.
         drop(signal(SignalKind::from_raw(
             rustix::process::Signal::XFSZ.as_raw(),
         ))?);
-        let (seen, heard) = watch::channel(None);
+        let (sender, receiver) = watch::channel(None);
         let signals = [SignalKind::interrupt(), SignalKind::terminate()].map(signal);
         let [int, term] = signals;
-        tokio::spawn(tell(int?, term?, seen));
-        Ok(Self(heard))
+        tokio::spawn(forward(int?, term?, sender));
+        Ok(Self(receiver))
     }
 
-    /// The signal that has come, if any.
-    pub fn came(&self) -> Option<i32> {
+    /// The number of the signal that has arrived, if any.
+    pub(crate) fn signal(&self) -> Option<i32> {
         *self.0.borrow()
     }
 
-    /// Waits for a signal and returns its number; at once when one has come before.
+    /// Waits for a signal and returns its number.
     async fn wait(&self) -> i32 {
-        let mut heard = self.0.clone();
-        let number = heard.wait_for(Option::is_some).await.ok().and_then(|n| *n);
-        match number {
+        let mut receiver = self.0.clone();
+        let number = receiver.wait_for(Option::is_some).await;
+        match number.ok().and_then(|number| *number) {
             Some(number) => number,
-            None => std::future::pending().await, // nobody listens any more
+            // The task that forwards signals has ended, together with the runtime.
+            None => std::future::pending().await,
         }
     }
 
-    /// As [`Interrupt::or`], but a signal does not end it while it `must_not_stop`, for a short time.
+    /// Runs `work` until its end or a signal. While `must_not_stop` is true, the work continues after the
+    /// signal, for 0.7 s at most.
     ///
     /// # Errors
-    /// As [`Interrupt::or`].
-    pub async fn or_interrupted_after<T>(
+    /// The errors of `work`; [`Code::Interrupted`] after a signal.
+    pub(crate) async fn or_interrupted_after<T>(
         &self,
         work: impl Future<Output = Result<T>>,
         must_not_stop: impl Fn() -> bool,
     ) -> Result<T> {
         let stop = async {
             let signal = self.wait().await;
-            let told = Instant::now();
-            let over = || !must_not_stop() || told.elapsed() >= GRACE;
-            while !over() {
-                // Looked at whenever there is news as well: the work must not go on past its time
-                // because something else kept the thread until now.
-                let mut look = pin!(tokio::time::sleep(LOOK));
+            let arrived = Instant::now();
+            let may_stop = || !must_not_stop() || arrived.elapsed() >= MAX_DELAY;
+            while !may_stop() {
+                let mut sleep = pin!(tokio::time::sleep(CHECK_INTERVAL));
+                // Checked at each wake-up, not only when the timer ends: other work may keep this thread
+                // busy beyond the delay.
                 poll_fn(|context| {
-                    if over() {
+                    if may_stop() {
                         return Poll::Ready(());
                     }
-                    look.as_mut().poll(context)
+                    sleep.as_mut().poll(context)
                 })
                 .await;
             }
             if must_not_stop() {
-                active_time::read_ready_sockets().await; // for an answer that has arrived by now
+                // An answer that has already arrived is still read.
+                active_time::read_ready_sockets().await;
             }
             signal
         };
@@ -105,20 +110,25 @@ impl Interrupt {
         }
     }
 
-    /// Does something until it is done or a signal comes. What it has in hand stays with the caller.
+    /// Runs `work` until its end or a signal.
     ///
     /// # Errors
-    /// Its own, or [`Code::Interrupted`].
-    pub async fn or<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+    /// The errors of `work`; [`Code::Interrupted`] after a signal.
+    pub(crate) async fn or_interrupted<T>(
+        &self,
+        work: impl Future<Output = Result<T>>,
+    ) -> Result<T> {
         self.or_interrupted_after(work, || false).await
     }
 }
 
-async fn tell(mut int: Signal, mut term: Signal, seen: watch::Sender<Option<i32>>) {
+/// Sends the number of the first signal to all receivers.
+async fn forward(mut int: Signal, mut term: Signal, sender: watch::Sender<Option<i32>>) {
     let number = tokio::select! {
         _ = int.recv() => SIGINT,
         _ = term.recv() => SIGTERM,
     };
-    seen.send_replace(Some(number));
-    seen.closed().await; // whoever asks later is told as well
+    sender.send_replace(Some(number));
+    // The number stays available for work that starts later.
+    sender.closed().await;
 }

@@ -68,14 +68,14 @@ async fn work(
         count => progress.expect(count),
     }
     if let Some(option) = batch.single
-        && interrupt.or(ids.has(2)).await?
+        && interrupt.or_interrupted(ids.has(2)).await?
     {
         return Err(
             Error::new(Code::Usage, format!("{option} is for a single document"))
                 .with_cause("more than one id is given"),
         );
     }
-    if !interrupt.or(ids.has(1)).await? {
+    if !interrupt.or_interrupted(ids.has(1)).await? {
         return Ok(()); // nothing to do
     }
     let manifest = ManifestAppender::of_run(batch.manifest.as_deref(), options.dry_run)?;
@@ -107,7 +107,7 @@ async fn work(
     let ran = running.await;
     tally.ran(&ran, fetcher.resolver());
     ran.result?;
-    tally.stopped_by(interrupt.came())?;
+    tally.stopped_by(interrupt.signal())?;
     unwritten.map_or(Ok(()), Err)
 }
 

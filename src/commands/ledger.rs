@@ -6,7 +6,8 @@ use crate::model::DocumentId;
 use crate::provider::{self, Provider, Resource};
 use crate::resolve;
 use crate::resolve::ledger::inspect::{self, ListedRecord, MatchingRecord, RecordQuery};
-use crate::state::records::{StateFolder, Untrusted};
+use crate::state::Untrusted;
+use crate::state::records::StateFolder;
 use crate::text::{shell_argument, shell_word};
 
 /// Which record to give up.

@@ -33,7 +33,7 @@ pub(crate) async fn run(
     while left > 0 {
         let page = match ahead.take() {
             Some(page) => page,
-            None => interrupt.or(Box::pin(pages.next())).await,
+            None => interrupt.or_interrupted(Box::pin(pages.next())).await,
         };
         let Some(page) = page? else { break };
         // A page that may hold all that is wanted is read before the next one is asked for.
@@ -44,9 +44,9 @@ pub(crate) async fn run(
             // A failure of the next page waits until the rows of this one are out.
             let asking = async { Ok(pages.next().await) };
             let both = Box::pin(async { tokio::try_join!(asking, printing) });
-            Some(interrupt.or(both).await?.0)
+            Some(interrupt.or_interrupted(both).await?.0)
         } else {
-            interrupt.or(Box::pin(printing)).await?;
+            interrupt.or_interrupted(Box::pin(printing)).await?;
             None
         };
     }

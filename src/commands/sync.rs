@@ -87,7 +87,7 @@ async fn work(
         options.patience,
         options.dry_run,
     );
-    let mirror = Arc::new(interrupt.or(opening).await?);
+    let mirror = Arc::new(interrupt.or_interrupted(opening).await?);
     let manifest = ManifestAppender::of_run(plan.manifest.as_deref(), options.dry_run)?;
     let name = provider.name;
     let fetcher = Fetcher::new(resolver, options);
@@ -133,7 +133,7 @@ async fn work(
     let ran = Box::pin(running).await;
     tally.ran(&ran, fetcher.resolver());
     ran.result?;
-    tally.stopped_by(interrupt.came())?;
+    tally.stopped_by(interrupt.signal())?;
     unwritten.map_or(Ok(()), Err)
 }
 

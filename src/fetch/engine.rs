@@ -340,7 +340,7 @@ impl<'a> Work<'a> {
                             permit.give_up();
                             let again =
                                 async { Ok(again.await.is_ok() && permit.take_again().await) };
-                            if !self.interrupt.or(again).await.unwrap_or(false) {
+                            if !self.interrupt.or_interrupted(again).await.unwrap_or(false) {
                                 return Err(error);
                             }
                         }
@@ -369,7 +369,7 @@ impl<'a> Work<'a> {
             self.destination.name_without_storage().await;
             Ok(())
         };
-        self.interrupt.or(naming).await?;
+        self.interrupt.or_interrupted(naming).await?;
         let options = &self.fetcher.options;
         if options.dry_run {
             return self.plan().await.map(Some);
@@ -383,7 +383,7 @@ impl<'a> Work<'a> {
             return Ok(Some(self.outcome(Status::Skipped)));
         }
         let interrupt = self.interrupt;
-        let Some(prefetched) = interrupt.or(self.wait_for_turn(permit)).await? else {
+        let Some(prefetched) = interrupt.or_interrupted(self.wait_for_turn(permit)).await? else {
             return Ok(None);
         };
         let running = if options.stdout {
@@ -423,7 +423,7 @@ impl<'a> Work<'a> {
         Ok(Some(prefetched))
     }
 
-    /// Finishes what a process left that was killed while its document had two names, or waits for one
+    /// Finishes what a process left that was killed while its document had two is_name_of, or waits for one
     /// that is about to: a target that is there already must not be in the way of itself.
     async fn finish_publication(&mut self) -> Result<()> {
         let (fetcher, folder) = (self.fetcher, self.destination.folder());
@@ -432,7 +432,7 @@ impl<'a> Work<'a> {
             return Ok(());
         }
         let opening = Partial::open(folder, &key, fetcher.options.patience, true);
-        match self.interrupt.or(opening).await {
+        match self.interrupt.or_interrupted(opening).await {
             Ok(partial) if partial.publication().is_some() => {
                 self.is_published(&partial).await?;
                 partial.discard()
@@ -454,7 +454,7 @@ impl<'a> Work<'a> {
             naming.await;
             Ok(())
         };
-        self.interrupt.or(naming).await?;
+        self.interrupt.or_interrupted(naming).await?;
         if partial.publication().is_some_and(Publication::is_finished) {
             self.attempts.delivered().await;
         }
@@ -469,7 +469,7 @@ impl<'a> Work<'a> {
         let folder = self.destination.folder();
         RenameProofs::check_folder(folder)?;
         let opening = Partial::open(folder, &key, options.patience, options.resume);
-        let mut partial = self.interrupt.or(opening).await?;
+        let mut partial = self.interrupt.or_interrupted(opening).await?;
         self.is_published(&partial).await?;
         let destination = &mut self.destination;
         if destination.choose_name()? == TargetState::AlreadyThere {
@@ -477,7 +477,9 @@ impl<'a> Work<'a> {
             return Ok(None);
         }
         let watcher = &mut *self.attempts.watcher;
-        self.interrupt.or(partial.resume(watcher)).await?;
+        self.interrupt
+            .or_interrupted(partial.resume(watcher))
+            .await?;
         let found = &mut self.attempts.facts.found;
         found.get_or_insert(partial.resumed_from());
         let mut proven = Ok(());
@@ -628,7 +630,7 @@ impl<'a> Work<'a> {
             }
             Ok(metadata)
         };
-        let metadata = self.interrupt.or(naming).await?;
+        let metadata = self.interrupt.or_interrupted(naming).await?;
         let (status, cost) = match self.destination.choose_name()? {
             TargetState::Writable => {
                 let folder = self.destination.folder();

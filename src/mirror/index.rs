@@ -6,7 +6,7 @@ use crate::fetch::partial::remove_partial_link;
 use crate::fetch::target::naming;
 use crate::mirror::entry::{DocumentVersion, MirrorEntry};
 use crate::state::blocking;
-use crate::state::files::{fresh, open_own, remove};
+use crate::state::files::{open_own, remove, temporary_path};
 use rustix::fs::OFlags;
 use serde::Deserialize;
 use std::collections::{HashMap, HashSet};
@@ -204,7 +204,7 @@ impl MirrorIndex {
             return Ok(());
         }
         let counts: HashSet<usize> = self.entries.values().map(|indexed| indexed.line).collect();
-        let fresh = fresh(path);
+        let fresh = temporary_path(path);
         remove(&fresh)?;
         let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDWR;
         let mut written = BufWriter::new(open_own(&fresh, flags)?);

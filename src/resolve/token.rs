@@ -134,7 +134,7 @@ impl TokenCache {
             Err(error) => Err(error.clone()),
         };
         if let Err(error) = written {
-            self.records.cannot_keep(&error);
+            self.records.warn_unwritable(&error);
         }
         Ok(memory.token.insert(token).value.clone())
     }

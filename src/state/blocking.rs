@@ -1,9 +1,8 @@
-//! Blocking work beside the one thread that reads all connections: in another thread, or in line where
-//! none can start.
+//! Threads for blocking work, so that the thread that reads all connections does not block.
 //!
-//! The runtime's own pool panics when the system refuses it a thread (`ulimit -u`, `pids.max`), and so do
-//! its files, standard streams and name resolution. Here, work waits for no thread: an idle one takes it,
-//! else a new one, else the caller does it.
+//! tokio's own pool panics when the system refuses a new thread (`ulimit -u`, `pids.max`), and so do tokio's
+//! files, standard streams and name resolution. In this pool, work does not wait for a thread: an idle thread
+//! takes it, else a new one, else the caller does the work itself.
 
 use crate::active_time::excluded_from_stall;
 use crate::error::panics::{self, Panic};
@@ -13,99 +12,103 @@ use std::sync::{Condvar, Mutex, PoisonError};
 use std::thread::Builder;
 use tokio::sync::oneshot;
 
-/// There are never more threads.
-const MOST: usize = 256;
+/// The largest number of threads.
+const MAX_THREADS: usize = 256;
 
-type Job = Box<dyn FnOnce() + Send>;
+type Task = Box<dyn FnOnce() + Send>;
 
-/// The threads, and work that one of them is about to take.
+/// The threads, and the tasks that an idle thread is about to take.
 struct Pool {
-    jobs: VecDeque<Job>,
-    /// Threads that have nothing to do.
+    tasks: VecDeque<Task>,
+    /// Threads without a task.
     idle: usize,
     threads: usize,
 }
 
 static POOL: Mutex<Pool> = Mutex::new(Pool {
-    jobs: VecDeque::new(),
+    tasks: VecDeque::new(),
     idle: 0,
     threads: 0,
 });
-static WORK: Condvar = Condvar::new();
+/// Signals that there is a new task.
+static NEW_TASK: Condvar = Condvar::new();
 
-/// Work that was begun.
+/// Blocking work that has started.
 #[derive(Debug)]
-pub(crate) struct Begun<T>(oneshot::Receiver<Result<T, Panic>>);
+pub(crate) struct BlockingTask<T>(oneshot::Receiver<Result<T, Panic>>);
 
-impl<T> Begun<T> {
-    /// Waits for its end. A panic goes on here.
-    pub(crate) async fn end(self) -> T {
+impl<T> BlockingTask<T> {
+    /// Waits for the end of the work. A panic of the work continues in the caller.
+    pub(crate) async fn join(self) -> T {
         match self.0.await {
             Ok(Ok(done)) => done,
             Ok(Err(panic)) => panic.resume(),
-            Err(_) => std::future::pending().await, // the process ends
+            // The thread ends without a result only when the process ends.
+            Err(_) => std::future::pending().await,
         }
     }
 }
 
-/// Begins `work`, which goes on also when nobody waits for its end.
-pub(crate) fn begin<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Begun<T> {
+/// Starts `work`. The work runs to its end even if the task is dropped.
+pub(crate) fn spawn<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> BlockingTask<T> {
     let (sender, receiver) = oneshot::channel();
-    let job = Box::new(move || {
+    let task = Box::new(move || {
         let _ = sender.send(panics::catch(work));
     });
-    if let Err(job) = hand_over(job) {
-        excluded_from_stall(job);
+    if let Err(task) = hand_over(task) {
+        excluded_from_stall(task);
     }
-    Begun(receiver)
+    BlockingTask(receiver)
 }
 
-/// Does `work` to its end.
+/// Runs `work` and waits for its end.
 pub(crate) async fn run<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    begin(work).end().await
+    spawn(work).join().await
 }
 
-/// Whether the system lets a thread start now.
-pub(crate) fn can_start() -> bool {
+/// Whether the system allows a new thread now.
+pub(crate) fn can_start_thread() -> bool {
     Builder::new().spawn(|| {}).is_ok()
 }
 
-/// Gives work to a thread.
+/// Passes a task to a thread.
 ///
 /// # Errors
-/// The work, where there is no thread for it.
-fn hand_over(job: Job) -> Result<(), Job> {
+/// The task itself, when there is no thread for it.
+fn hand_over(task: Task) -> Result<(), Task> {
     let mut pool = locked(&POOL);
     if pool.idle > 0 {
         pool.idle -= 1;
-        pool.jobs.push_back(job);
-        WORK.notify_one();
+        pool.tasks.push_back(task);
+        NEW_TASK.notify_one();
         return Ok(());
     }
-    if pool.threads == MOST {
-        return Err(job);
+    if pool.threads == MAX_THREADS {
+        return Err(task);
     }
-    // It takes the lock only after this function.
-    if Builder::new().spawn(serve).is_err() {
-        return Err(job);
+    // The new thread gets the lock of the pool after this function.
+    if Builder::new().spawn(run_tasks).is_err() {
+        return Err(task);
     }
     pool.threads += 1;
-    pool.jobs.push_back(job);
+    pool.tasks.push_back(task);
     Ok(())
 }
 
-/// Does one job after another. There is one for each thread that is not idle.
-fn serve() {
+/// Runs one task after another in a thread of the pool.
+fn run_tasks() {
     let mut pool = locked(&POOL);
     loop {
-        match pool.jobs.pop_front() {
-            Some(job) => {
+        match pool.tasks.pop_front() {
+            Some(task) => {
                 drop(pool);
-                job();
+                task();
                 pool = locked(&POOL);
                 pool.idle += 1;
             }
-            None => pool = WORK.wait(pool).unwrap_or_else(PoisonError::into_inner),
+            None => pool = NEW_TASK.wait(pool).unwrap_or_else(PoisonError::into_inner),
         }
     }
 }
@@ -117,27 +120,27 @@ mod tests {
     use std::time::Duration;
 
     #[tokio::test]
-    async fn work_is_done_beside_and_at_the_same_time() {
+    async fn work_runs_in_other_threads_and_at_the_same_time() {
         let here = thread::current().id();
         let (one, other) = std::sync::mpsc::channel();
-        let first = begin(move || other.recv_timeout(Duration::from_secs(20)).is_ok());
-        let second = begin(move || {
+        let first = spawn(move || other.recv_timeout(Duration::from_secs(20)).is_ok());
+        let second = spawn(move || {
             one.send(()).unwrap();
             thread::current().id()
         });
-        assert_ne!(second.end().await, here);
-        assert!(first.end().await);
+        assert_ne!(second.join().await, here);
+        assert!(first.join().await);
     }
 
     #[tokio::test]
-    async fn a_panic_goes_on_in_the_one_who_waits() {
+    async fn a_panic_continues_in_the_task_that_waits() {
         let failed = panics::guard(run(|| panic!("a secret"))).await.unwrap_err();
         assert_eq!(failed.code(), crate::error::Code::Unexpected);
         assert_eq!(run(|| 7).await, 7);
     }
 
     #[tokio::test]
-    async fn a_thousand_jobs_are_done_by_few_threads() {
+    async fn a_thousand_tasks_need_few_threads() {
         for number in 0..1000 {
             assert_eq!(run(move || number).await, number);
         }

@@ -1,7 +1,6 @@
-//! Files of our own, and what file systems promise about them: opened without following links,
-//! written whole or not at all, never put over a file that is not ours, and durability once synced.
+//! Operations on files that docfetch makes for itself: open them without following links, write them whole or
+//! not at all, rename them without replacing another file, and make them durable.
 
-use super::records::Durability;
 use crate::error::{Code, Error, Result};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
@@ -13,16 +12,16 @@ use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-/// A file, whatever its name is.
+/// Identifies a file independently of its names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct FileIdentity {
+pub(crate) struct FileIdentity {
     device: u64,
     inode: u64,
 }
 
 impl FileIdentity {
-    /// The file that this metadata is of.
-    pub fn of(metadata: &Metadata) -> Self {
+    /// The identity of the file with this metadata.
+    pub(crate) fn of(metadata: &Metadata) -> Self {
         Self {
             device: metadata.dev(),
             inode: metadata.ino(),
@@ -30,12 +29,21 @@ impl FileIdentity {
     }
 }
 
-/// The type of a file system in memory: `TMPFS_MAGIC` of Linux' `statfs(2)`.
-const IN_MEMORY: rustix::fs::FsWord = 0x0102_1994;
+/// Whether a file survives a power failure, or only the end of the process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Durability {
+    /// The file and its name are on disk when the call returns.
+    Synced,
+    /// The system writes the file to disk later.
+    Buffered,
+}
 
-/// Whether a file or folder is on no disk: a sync takes no time there.
+/// The type of a file system in memory: `TMPFS_MAGIC` of Linux' `statfs(2)`.
+const TMPFS_MAGIC: rustix::fs::FsWord = 0x0102_1994;
+
+/// Whether a file or folder is in memory, where a sync takes no time.
 pub(crate) fn is_in_memory(file: &File) -> bool {
-    rustix::fs::fstatfs(file).is_ok_and(|of| of.f_type == IN_MEMORY)
+    rustix::fs::fstatfs(file).is_ok_and(|of| of.f_type == TMPFS_MAGIC)
 }
 
 /// Whether a file or folder belongs to this user.
@@ -43,32 +51,42 @@ pub(crate) fn is_own(metadata: &Metadata) -> bool {
     metadata.uid() == rustix::process::geteuid().as_raw()
 }
 
-/// How many names a file of our own may have.
+/// How many names (hard links) an existing file may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Names {
-    /// One: a file of more names may be somebody else's.
+pub(crate) enum AllowedNames {
+    /// One. The other name of a file could belong to another user's file.
     One,
-    /// Two: the caller finds out which the other is.
+    /// Two. The caller finds out the other name.
     Two,
 }
 
-/// Opens without following a link; refuses what is not a plain file of this user with one name.
+/// Opens a file without following a link.
+///
+/// # Errors
+/// [`Code::UnsafePartial`] when it is not a regular file of this user with one name; [`Code::LocalIo`] or
+/// [`Code::DiskFull`] when it cannot be opened or created.
 pub(crate) fn open_own(path: &Path, flags: OFlags) -> Result<File> {
-    open_named(path, flags, Names::One)
+    open_named(path, flags, AllowedNames::One)
 }
 
-/// The same, where there is something.
-pub(crate) fn open_own_if_there(path: &Path, flags: OFlags) -> Result<Option<File>> {
-    open_named_if_there(path, flags, Names::One)
+/// As [`open_own`]; `None` when there is no file.
+///
+/// # Errors
+/// As [`open_own`].
+pub(crate) fn open_own_if_exists(path: &Path, flags: OFlags) -> Result<Option<File>> {
+    open_named_if_exists(path, flags, AllowedNames::One)
 }
 
-/// As [`open_own`], of a file that may have so many names.
-pub(crate) fn open_named(path: &Path, flags: OFlags, names: Names) -> Result<File> {
+/// As [`open_own`], for a file that may have so many names.
+///
+/// # Errors
+/// As [`open_own`].
+pub(crate) fn open_named(path: &Path, flags: OFlags, names: AllowedNames) -> Result<File> {
     let missing = || Error::io("create", path, &Errno::NOENT.into());
-    open_named_if_there(path, flags, names)?.ok_or_else(missing)
+    open_named_if_exists(path, flags, names)?.ok_or_else(missing)
 }
 
-/// Why something with a name of ours is not used.
+/// The error for a file at `path` that docfetch does not use, because of `why`.
 pub(crate) fn refused(path: &Path, why: &str) -> Error {
     Error::new(
         Code::UnsafePartial,
@@ -77,10 +95,10 @@ pub(crate) fn refused(path: &Path, why: &str) -> Error {
     .with_cause(why)
 }
 
-/// Why a file with another name is not used.
+/// Why docfetch does not use a file with a second name.
 pub(crate) const HAS_ANOTHER_NAME: &str = "it has another name, too";
 
-fn open_named_if_there(path: &Path, flags: OFlags, names: Names) -> Result<Option<File>> {
+fn open_named_if_exists(path: &Path, flags: OFlags, names: AllowedNames) -> Result<Option<File>> {
     let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
     let unsafe_partial = |why: &str| refused(path, why);
     let file = match rustix::fs::open(path, flags, Mode::RUSR | Mode::WUSR) {
@@ -96,8 +114,8 @@ fn open_named_if_there(path: &Path, flags: OFlags, names: Names) -> Result<Optio
     if !metadata.is_file() {
         return Err(unsafe_partial("it is not a plain file"));
     }
-    let most = if names == Names::Two { 2 } else { 1 };
-    if metadata.nlink() > most {
+    let max_names = if names == AllowedNames::Two { 2 } else { 1 };
+    if metadata.nlink() > max_names {
         return Err(unsafe_partial(HAS_ANOTHER_NAME));
     }
     if !is_own(&metadata) {
@@ -106,10 +124,10 @@ fn open_named_if_there(path: &Path, flags: OFlags, names: Names) -> Result<Optio
     Ok(Some(file))
 }
 
-/// Reads the next bytes of a range of a file, as many as `buffer` takes.
+/// Reads the first bytes of a range of a file, at most as many as `buffer` holds.
 ///
 /// # Errors
-/// What the system says; `UnexpectedEof` when the file ends before.
+/// The error of the system; `UnexpectedEof` when the file ends before the range.
 pub(crate) fn read_piece<'a>(
     file: &File,
     range: Range<u64>,
@@ -127,7 +145,11 @@ pub(crate) fn read_piece<'a>(
     }
 }
 
-/// Makes a new name durable, where the file system can.
+/// Makes the names in an open folder durable, where the file system can. `of` is the file or folder for
+/// error messages.
+///
+/// # Errors
+/// [`Code::LocalIo`].
 pub(crate) fn sync_folder(folder: &File, of: &Path) -> Result<()> {
     match folder.sync_all() {
         Err(error)
@@ -144,12 +166,18 @@ pub(crate) fn sync_folder(folder: &File, of: &Path) -> Result<()> {
 }
 
 /// Makes the names in a folder durable.
+///
+/// # Errors
+/// [`Code::LocalIo`].
 pub(crate) fn sync_names(folder: &Path) -> Result<()> {
     sync_folder(&open_folder(folder)?, folder)
 }
 
-/// Makes a folder, and what is missing above it, with permissions `mode` as the umask allows; each
-/// lasts before anything is put into it.
+/// Makes a folder and its missing parents, with permissions `mode` less the umask. Each new folder is
+/// durable before the next one is made.
+///
+/// # Errors
+/// [`Code::LocalIo`], [`Code::DiskFull`].
 pub(crate) fn make_folder(folder: &Path, mode: u32) -> Result<()> {
     if folder.is_dir() {
         return Ok(());
@@ -170,39 +198,45 @@ pub(crate) fn make_folder(folder: &Path, mode: u32) -> Result<()> {
     Ok(())
 }
 
-/// Opens a folder, so that it can be synced.
+/// Opens a folder for a sync.
+///
+/// # Errors
+/// [`Code::LocalIo`].
 pub(crate) fn open_folder(folder: &Path) -> Result<File> {
     File::open(folder).map_err(|error| Error::io("open the folder", folder, &error))
 }
 
 /// Whether `path` is a name of the open `file`.
-pub(crate) fn names(path: &Path, file: &File) -> bool {
+pub(crate) fn is_name_of(path: &Path, file: &File) -> bool {
     match (std::fs::symlink_metadata(path), file.metadata()) {
         (Ok(named), Ok(open)) => FileIdentity::of(&named) == FileIdentity::of(&open),
         _ => false,
     }
 }
 
-/// Where a record stands while it is not whole yet.
-pub(crate) fn fresh(path: &Path) -> PathBuf {
+/// The path of a record while it is written.
+pub(crate) fn temporary_path(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".new");
     name.into()
 }
 
-/// Writes a record, 0600, to a new file and renames it, so that it is whole or not there; returns it
-/// open.
+/// Writes a record with permissions 0600 to a new file, renames the file to `path`, and returns it open. The
+/// file at `path` is therefore always whole.
+///
+/// # Errors
+/// [`Code::LocalIo`], [`Code::DiskFull`].
 pub(crate) fn write_record(
     path: &Path,
     record: &impl Serialize,
     durability: Durability,
 ) -> Result<File> {
-    let fresh = fresh(path);
+    let temporary = temporary_path(path);
     let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
-    let create = || rustix::fs::open(&fresh, flags, Mode::RUSR | Mode::WUSR);
+    let create = || rustix::fs::open(&temporary, flags, Mode::RUSR | Mode::WUSR);
     let created = match create() {
         Err(Errno::EXIST) => {
-            remove(&fresh)?;
+            remove(&temporary)?;
             create()
         }
         created => created,
@@ -215,16 +249,19 @@ pub(crate) fn write_record(
             if durability == Durability::Synced {
                 file.sync_data()?;
             }
-            std::fs::rename(&fresh, path)?;
+            std::fs::rename(&temporary, path)?;
             Ok(file)
         });
     written.map_err(|error| {
-        let _ = std::fs::remove_file(&fresh);
+        let _ = std::fs::remove_file(&temporary);
         Error::io("write", path, &error)
     })
 }
 
-/// Removes a file, or an empty folder in its place; whether there was one.
+/// Removes a file, or an empty folder in its place. Returns whether there was one.
+///
+/// # Errors
+/// [`Code::LocalIo`].
 pub(crate) fn remove(path: &Path) -> Result<bool> {
     let removed = match std::fs::remove_file(path) {
         Err(error) if error.kind() == io::ErrorKind::IsADirectory => std::fs::remove_dir(path),
@@ -237,24 +274,32 @@ pub(crate) fn remove(path: &Path) -> Result<bool> {
     }
 }
 
-/// A file that was renamed.
+/// The names of a file after a rename.
 #[derive(Debug)]
 pub(crate) enum Renamed {
-    /// It has the new name only.
+    /// The file has only the new name.
     Moved,
-    /// It has both names: the old one cannot be removed, for this reason.
+    /// The file has both names, because the old one could not be removed.
     Both(io::Error),
 }
 
-/// Renames, never over an existing file: atomically where the file system can, else by a second
-/// name, else by a look before. `with_both` is called before the file has two names.
-pub(crate) fn rename_new(from: &Path, to: &Path, with_both: impl FnOnce()) -> io::Result<Renamed> {
+/// Renames a file, but never over an existing one. Where the file system has no atomic operation for that,
+/// the file gets its new name as a second name; where it has no second names either, the new name is checked
+/// first. `before_two_names` is called before the file has two names.
+///
+/// # Errors
+/// The error of the system; `AlreadyExists` when there is a file at `to`.
+pub(crate) fn rename_without_replacing(
+    from: &Path,
+    to: &Path,
+    before_two_names: impl FnOnce(),
+) -> io::Result<Renamed> {
     use rustix::fs::{CWD, RenameFlags, renameat_with};
     match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
         Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {}
         result => return result.map(|()| Renamed::Moved).map_err(io::Error::from),
     }
-    with_both();
+    before_two_names();
     match std::fs::hard_link(from, to) {
         Ok(()) => {
             return Ok(match std::fs::remove_file(from) {
@@ -271,7 +316,7 @@ pub(crate) fn rename_new(from: &Path, to: &Path, with_both: impl FnOnce()) -> io
     std::fs::rename(from, to).map(|()| Renamed::Moved)
 }
 
-/// Lets the process open `wanted` files, or as many as the system allows; returns how many those are.
+/// Raises the process's limit of open files to `wanted`, or as far as the system allows. Returns the limit.
 pub(crate) fn allow_open_files(wanted: usize) -> usize {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let wanted = wanted as u64;
@@ -289,7 +334,8 @@ pub(crate) fn allow_open_files(wanted: usize) -> usize {
     usize::try_from(if is_raised { allowed } else { now }).unwrap_or(usize::MAX)
 }
 
-/// The process's umask. It can only be read by setting it; the value set meanwhile is the strictest.
+/// The process's umask. The system returns the umask only when it is set, so docfetch sets the strictest one
+/// for a moment.
 pub(crate) fn umask() -> u32 {
     static UMASK: OnceLock<u32> = OnceLock::new();
     *UMASK.get_or_init(|| {
@@ -308,7 +354,7 @@ mod tests {
         use std::os::unix::fs::PermissionsExt as _;
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("record.json");
-        std::fs::write(fresh(&path), "what a crash left").unwrap();
+        std::fs::write(temporary_path(&path), "what a crash left").unwrap();
         for value in [1, 2] {
             write_record(&path, &value, Durability::Synced).unwrap();
             assert_eq!(std::fs::read_to_string(&path).unwrap(), value.to_string());
@@ -324,11 +370,11 @@ mod tests {
         let (from, to) = (folder.path().join("from"), folder.path().join("to"));
         std::fs::write(&from, "new").unwrap();
         std::fs::write(&to, "old").unwrap();
-        let error = rename_new(&from, &to, || ()).unwrap_err();
+        let error = rename_without_replacing(&from, &to, || ()).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
         assert_eq!(std::fs::read_to_string(&to).unwrap(), "old");
         std::fs::remove_file(&to).unwrap();
-        rename_new(&from, &to, || ()).unwrap();
+        rename_without_replacing(&from, &to, || ()).unwrap();
         assert_eq!(std::fs::read_to_string(&to).unwrap(), "new");
     }
 }

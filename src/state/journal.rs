@@ -1,73 +1,86 @@
-//! Journals: records that are added to. Each change is a line, and the last whole line counts: what a
-//! crash cuts short leaves the line before it, and a change costs no new file and no new name. The first
-//! line is on disk under its name, or is not there.
+//! Journals: records of JSON lines, to which each change adds a line. The last whole line counts.
 //!
-//! Whoever has a journal locked holds the file itself. One that has no line yet is held under a name of
-//! its own, which goes with the lock.
+//! A crash can only cut the last line short, which leaves the line before it. A change needs no new file and
+//! no new name. The first line is durable before the file gets the name of the record.
+//!
+//! A process locks the journal's file itself. A journal without any line has a temporary name, which goes with
+//! the lock.
 
-use super::files::{Names, fresh, names, open_own, remove};
-use super::lock::lock_own;
-use super::records::{Durability, Records, Untrusted, read_open};
+use super::files::{AllowedNames, Durability, is_name_of, open_own, remove, temporary_path};
+use super::lock::{HeldFile, LockRequest, lock_own};
+use super::records::Records;
+use super::trust::{Untrusted, is_open_to_others, read_open};
 use crate::error::{Code, Error, Result};
 use rustix::fs::OFlags;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::fs::{File, Permissions};
 use std::io;
-use std::os::unix::fs::{FileExt as _, MetadataExt as _, PermissionsExt as _};
+use std::os::unix::fs::{FileExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// A journal that is longer, in bytes, begins anew.
-const LONG: u64 = 8 << 10;
+/// A journal that grows longer is replaced by its last line.
+const MAX_JOURNAL_BYTES: u64 = 8 << 10;
 
-/// A journal that no other process reads or changes meanwhile.
+/// A journal that this process has locked.
 #[derive(Debug)]
-pub struct Held {
+pub(crate) struct HeldJournal {
     path: PathBuf,
-    fresh: PathBuf,
+    /// The path of a file without a whole first line.
+    temporary: PathBuf,
     file: File,
-    /// Whether it has a first line.
-    begun: bool,
-    /// Where its last whole line ends; 0 where nothing can be added.
+    /// Whether the journal has a first line, and therefore its name.
+    has_lines: bool,
+    /// The offset after the last whole line; 0 when no line can be added to this file.
     end: u64,
 }
 
 impl Records {
-    /// Keeps other processes from the journal `name` until it is dropped; waits up to `patience` for
-    /// one that is doing `what`.
+    /// Locks the journal `name` against other processes. Waits up to `max_wait` for another process, which
+    /// does `activity`.
     ///
     /// # Errors
-    /// [`Code::Busy`]; [`Code::LocalIo`], [`Code::DiskFull`] and [`Code::UnsafePartial`] where it cannot
-    /// be held.
-    pub async fn hold(&self, name: &str, patience: Duration, what: &str) -> Result<Held> {
-        self.make()?;
+    /// [`Code::Busy`] when another process holds the journal for too long; [`Code::LocalIo`],
+    /// [`Code::DiskFull`] and [`Code::UnsafePartial`] when the journal cannot be locked.
+    pub(crate) async fn hold(
+        &self,
+        name: &str,
+        max_wait: Duration,
+        activity: &str,
+    ) -> Result<HeldJournal> {
+        self.make_folders()?;
         let path = self.path(name)?;
-        let fresh = fresh(&path);
-        let lock = async || lock_own((&[&path, &fresh], Names::One), patience, what, drop).await;
-        let (file, place) = match lock().await {
-            Err(error) if error.code() == Code::UnsafePartial && remove(&fresh).is_ok() => {
-                lock().await?
+        let temporary = temporary_path(&path);
+        let request = LockRequest {
+            paths: &[&path, &temporary],
+            allowed_names: AllowedNames::One,
+            max_wait,
+            activity,
+        };
+        let HeldFile { file, place } = match lock_own(request, drop).await {
+            Err(error) if error.code() == Code::UnsafePartial && remove(&temporary).is_ok() => {
+                lock_own(request, drop).await?
             }
             held => held?,
         };
-        Ok(Held {
+        Ok(HeldJournal {
             path,
-            fresh,
+            temporary,
             file,
-            begun: place == 0,
+            has_lines: place == 0,
             end: 0,
         })
     }
 }
 
-impl Held {
-    /// What its last whole line says; none where there is none.
+impl HeldJournal {
+    /// Reads the last whole line; `None` when there is none.
     ///
     /// # Errors
-    /// What makes it untrustworthy.
-    pub fn read<T: DeserializeOwned>(&mut self) -> Result<Option<T>, Untrusted> {
-        if !self.begun {
+    /// Why the journal cannot be trusted.
+    pub(crate) fn read<T: DeserializeOwned>(&mut self) -> Result<Option<T>, Untrusted> {
+        if !self.has_lines {
             return Ok(None);
         }
         let (record, end) = read_open(&self.path, &self.file)?;
@@ -75,11 +88,11 @@ impl Held {
         Ok(Some(record))
     }
 
-    /// Adds a line. The first one lasts in any case.
+    /// Adds a line. The first line is always synced.
     ///
     /// # Errors
-    /// [`Code::LocalIo`], [`Code::DiskFull`]: then it says what it said before.
-    pub fn write(
+    /// [`Code::LocalIo`], [`Code::DiskFull`]. Then the last line is the same as before.
+    pub(crate) fn write(
         &mut self,
         records: &Records,
         record: &impl Serialize,
@@ -88,10 +101,10 @@ impl Held {
         let failed = |error| Error::io("write", &self.path, &error);
         let mut line = serde_json::to_vec(record).map_err(|error| failed(error.into()))?;
         line.push(b'\n');
-        if self.end == 0 || self.end > LONG {
-            return self.begin(records, &line);
+        if self.end == 0 || self.end > MAX_JOURNAL_BYTES {
+            return self.write_first_line(records, &line);
         }
-        let added = put(&self.file, &line, self.end, durability);
+        let added = write_line(&self.file, &line, self.end, durability);
         added.map_err(|error| {
             let _ = self.file.set_len(self.end);
             failed(error)
@@ -100,50 +113,53 @@ impl Held {
         Ok(())
     }
 
-    /// Writes the first line, to a file that takes the name when it is on disk.
-    fn begin(&mut self, records: &Records, line: &[u8]) -> Result<()> {
-        if self.begun {
-            remove(&self.fresh)?;
-            let next = open_own(&self.fresh, OFlags::CREATE | OFlags::EXCL | OFlags::RDWR)?;
+    /// Writes the first line to a file that gets the journal's name when the line is on disk.
+    fn write_first_line(&mut self, records: &Records, line: &[u8]) -> Result<()> {
+        if self.has_lines {
+            remove(&self.temporary)?;
+            let next = open_own(
+                &self.temporary,
+                OFlags::CREATE | OFlags::EXCL | OFlags::RDWR,
+            )?;
             next.lock()
-                .map_err(|error| Error::io("lock", &self.fresh, &error))?;
-            if let Err(error) = self.put_first(&next, line) {
-                let _ = remove(&self.fresh);
+                .map_err(|error| Error::io("lock", &self.temporary, &error))?;
+            if let Err(error) = self.write_and_rename(&next, line) {
+                let _ = remove(&self.temporary);
                 return Err(error);
             }
             self.file = next;
         } else {
-            self.put_first(&self.file, line)?;
-            self.begun = true;
+            self.write_and_rename(&self.file, line)?;
+            self.has_lines = true;
         }
         self.end = line.len() as u64;
         records.sync(folder(&self.path))
     }
 
-    fn put_first(&self, file: &File, line: &[u8]) -> Result<()> {
-        close(file)
+    fn write_and_rename(&self, file: &File, line: &[u8]) -> Result<()> {
+        close_to_others(file)
             .and_then(|()| file.set_len(0))
-            .and_then(|()| put(file, line, 0, Durability::Synced))
-            .and_then(|()| std::fs::rename(&self.fresh, &self.path))
+            .and_then(|()| write_line(file, line, 0, Durability::Synced))
+            .and_then(|()| std::fs::rename(&self.temporary, &self.path))
             .map_err(|error| Error::io("write", &self.path, &error))
     }
 
-    /// Takes all its lines away, and that lasts.
+    /// Removes all lines durably.
     ///
     /// # Errors
     /// [`Code::LocalIo`].
-    pub fn clear(&mut self, records: &Records) -> Result<()> {
-        if !self.begun {
+    pub(crate) fn clear(&mut self, records: &Records) -> Result<()> {
+        if !self.has_lines {
             return Ok(());
         }
-        std::fs::rename(&self.path, &self.fresh)
+        std::fs::rename(&self.path, &self.temporary)
             .map_err(|error| Error::io("remove", &self.path, &error))?;
-        (self.begun, self.end) = (false, 0);
+        (self.has_lines, self.end) = (false, 0);
         records.sync(folder(&self.path))
     }
 }
 
-fn put(file: &File, line: &[u8], at: u64, durability: Durability) -> io::Result<()> {
+fn write_line(file: &File, line: &[u8], at: u64, durability: Durability) -> io::Result<()> {
     file.write_all_at(line, at)?;
     match durability {
         Durability::Synced => file.sync_data(),
@@ -151,9 +167,9 @@ fn put(file: &File, line: &[u8], at: u64, durability: Durability) -> io::Result<
     }
 }
 
-/// Takes the permissions of all others from a file that may have been left by somebody.
-fn close(file: &File) -> io::Result<()> {
-    if file.metadata()?.mode() & 0o077 != 0 {
+/// Takes all permissions of other users away from a file. A crash or another program may have left it.
+fn close_to_others(file: &File) -> io::Result<()> {
+    if is_open_to_others(&file.metadata()?) {
         file.set_permissions(Permissions::from_mode(0o600))?;
     }
     Ok(())
@@ -163,11 +179,12 @@ fn folder(path: &Path) -> &Path {
     path.parent().unwrap_or(Path::new("."))
 }
 
-impl Drop for Held {
-    /// What has no line goes while it is still held: whoever opened it before finds it without a name.
+impl Drop for HeldJournal {
+    /// Removes a file without lines while it is still locked: a process that opened the file before finds that
+    /// it has lost its name.
     fn drop(&mut self) {
-        if !self.begun && names(&self.fresh, &self.file) {
-            let _ = std::fs::remove_file(&self.fresh);
+        if !self.has_lines && is_name_of(&self.temporary, &self.file) {
+            let _ = std::fs::remove_file(&self.temporary);
         }
     }
 }
@@ -182,7 +199,7 @@ mod tests {
         StateFolder::new(Some(folder.to_owned())).records(LEDGER)
     }
 
-    async fn hold(records: &Records) -> Result<Held> {
+    async fn hold(records: &Records) -> Result<HeldJournal> {
         records.hold("a", Duration::ZERO, "busy").await
     }
 
@@ -193,7 +210,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_last_line_counts_for_whoever_holds_it_and_for_whoever_looks() {
+    async fn the_last_line_counts_with_the_lock_and_without() {
         let folder = tempfile::tempdir().unwrap();
         let records = records(folder.path());
         for (before, now) in [(None, 1), (Some(1), 2), (Some(2), 3)] {
@@ -210,7 +227,7 @@ mod tests {
 
     /// A power failure can leave any part of what was not synced.
     #[tokio::test]
-    async fn what_a_crash_cuts_short_leaves_the_line_before_it() {
+    async fn a_line_that_a_crash_cuts_short_leaves_the_line_before_it() {
         let folder = tempfile::tempdir().unwrap();
         let records = records(folder.path());
         let mut held = hold(&records).await.unwrap();
@@ -226,7 +243,7 @@ mod tests {
             let read = held.read::<String>();
             let whole = text[..length].split(|byte| *byte == b'\n').count() - 1;
             match whole {
-                // The first line was on disk before it had its name: somebody else cut it.
+                // No crash cuts the first line, because it is on disk before the file has its name.
                 0 if length == "\"one\"".len() => assert_eq!(read.unwrap().unwrap(), "one"),
                 0 => assert!(read.is_err(), "{length}"),
                 lines => assert_eq!(read.unwrap().unwrap(), ["one", "two"][lines - 1]),
@@ -239,7 +256,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn one_without_a_line_leaves_nothing_and_is_held_all_the_same() {
+    async fn a_journal_without_a_line_leaves_no_file_and_is_still_locked() {
         let folder = tempfile::tempdir().unwrap();
         let records = records(folder.path());
         drop(hold(&records).await.unwrap());
@@ -257,7 +274,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_a_crash_left_before_the_first_line_had_its_name_is_nothing() {
+    async fn a_first_line_without_its_name_does_not_count() {
         let folder = tempfile::tempdir().unwrap();
         let records = records(folder.path());
         drop(hold(&records).await.unwrap());
@@ -268,7 +285,7 @@ mod tests {
         held.write(&records, &"x", Durability::Synced).unwrap();
         drop(held);
         assert_eq!(records.read::<String>("a").unwrap().unwrap(), "x");
-        // Something else under that name is taken away.
+        // Anything else under that name is removed.
         records.remove("a").unwrap();
         std::os::unix::fs::symlink(folder.path(), &left).unwrap();
         drop(hold(&records).await.unwrap());
@@ -276,7 +293,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn one_that_is_long_begins_anew() {
+    async fn a_long_journal_is_replaced_by_its_last_line() {
         let folder = tempfile::tempdir().unwrap();
         let records = records(folder.path());
         let line = "x".repeat(1000);
@@ -292,13 +309,13 @@ mod tests {
         let length = fs::metadata(folder.path().join("ledger/a.json"))
             .unwrap()
             .len();
-        assert!(length < LONG + 2000, "{length}");
+        assert!(length < MAX_JOURNAL_BYTES + 2000, "{length}");
         assert_eq!(content(folder.path()), ["a.json"]);
     }
 
-    /// It is created, added to, begun anew and cleared while others wait for it.
+    /// The journal is created, extended, replaced and cleared while others wait for it.
     #[test]
-    fn one_is_held_by_one_whatever_becomes_of_its_file() {
+    fn a_journal_is_held_by_one_whatever_becomes_of_its_file() {
         use std::sync::atomic::{AtomicU32, Ordering};
         let folder = tempfile::tempdir().unwrap();
         let (inside, sum) = (AtomicU32::new(0), AtomicU32::new(0));

@@ -1,6 +1,6 @@
-//! One process at a time: a lock on a file of our own, which ends with the process that holds it.
+//! Locks between processes. A lock is on a file of docfetch's own, and ends with the process that holds it.
 
-use super::files::{Names, names, open_named, open_own_if_there};
+use super::files::{AllowedNames, is_name_of, open_named, open_own_if_exists};
 use crate::active_time;
 use crate::error::{Code, Error, Result};
 use rustix::fs::OFlags;
@@ -9,38 +9,69 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// The first and the longest time between two looks at a lock that another process holds.
-const POLL: [Duration; 2] = [Duration::from_millis(1), Duration::from_millis(100)];
-/// A wait that a person notices.
-const NOTICED: Duration = Duration::from_millis(500);
+/// The first pause between two attempts at a lock. Each further pause is twice as long.
+const MIN_POLL_INTERVAL: Duration = Duration::from_millis(1);
+/// The longest pause between two attempts.
+const MAX_POLL_INTERVAL: Duration = Duration::from_millis(100);
+/// A longer wait for another process is logged.
+const NOTICEABLE_WAIT: Duration = Duration::from_millis(500);
 
-/// Opens the first of `places` that is there, or creates the last, which may have so many names, and
-/// locks it; waits up to `patience` for another process, which is doing `what`. Returns the file and which of them it is. Every file
-/// that was opened and could not be had is given to `lost`: its holder may have renamed or removed it
-/// meanwhile.
+/// Which file to lock, and how long to wait for it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LockRequest<'a> {
+    /// The paths where the file may be. The first one that exists is locked; if none exists, the last one is
+    /// created.
+    pub paths: &'a [&'a Path],
+    /// How many names the file may have when it is found at the last path.
+    pub allowed_names: AllowedNames,
+    /// How long to wait for another process.
+    pub max_wait: Duration,
+    /// What a process does that holds this lock, for messages: "another process is …".
+    pub activity: &'a str,
+}
+
+/// A file that this process has locked.
+#[derive(Debug)]
+pub(crate) struct HeldFile {
+    /// The file. The lock ends when it is closed.
+    pub file: File,
+    /// The index of its path in [`LockRequest::paths`].
+    pub place: usize,
+}
+
+/// Opens and locks a file. Files that were opened but not locked are passed to `lost`, because the process
+/// that holds the lock may have renamed or removed them since.
 ///
 /// # Errors
-/// [`Code::Busy`] when it was not to be had, [`Code::UnsafePartial`] when something else has its
-/// name, [`Code::LocalIo`].
+/// [`Code::Busy`] when another process holds the lock for too long; [`Code::UnsafePartial`] when a path
+/// belongs to a file that docfetch did not make; [`Code::LocalIo`].
 pub(crate) async fn lock_own(
-    (places, own_names): (&[&Path], Names),
-    patience: Duration,
-    what: &str,
+    request: LockRequest<'_>,
     mut lost: impl FnMut(File),
-) -> Result<(File, usize)> {
-    let asked = active_time::now();
-    let [mut poll, longest] = POLL;
-    let mut told = false;
+) -> Result<HeldFile> {
+    let LockRequest {
+        paths,
+        max_wait,
+        activity,
+        ..
+    } = request;
+    let began = active_time::now();
+    let mut interval = MIN_POLL_INTERVAL;
+    let mut logged = false;
     loop {
-        let (file, place) = open_first(places, own_names)?;
-        let path = places[place];
+        let (file, place) = open_first(paths, request.allowed_names)?;
+        let path = paths[place];
         let is_held = match file.try_lock() {
-            // In this order: a holder goes from the first place to the last as well, and takes the name.
-            Ok(()) if !places[..place].iter().any(|path| is_there(path)) && names(path, &file) => {
-                return Ok((file, place));
+            // The order of these checks matters. The holder moves the file from the first path to the last
+            // one, too.
+            Ok(())
+                if !paths[..place].iter().any(|path| exists(path)) && is_name_of(path, &file) =>
+            {
+                return Ok(HeldFile { file, place });
             }
             Ok(()) => {
-                // Renamed or removed since it was opened. It may be kept, but not locked.
+                // The file was renamed or removed after it was opened. `lost` may keep it open, but not
+                // locked.
                 file.unlock()
                     .map_err(|error| Error::io("unlock", path, &error))?;
                 false
@@ -48,67 +79,75 @@ pub(crate) async fn lock_own(
             Err(TryLockError::WouldBlock) => true,
             Err(TryLockError::Error(error)) => return Err(Error::io("lock", path, &error)),
         };
-        if active_time::since(asked) >= patience && (is_held || poll > POLL[0]) {
-            return Err(busy(path, what, is_held));
+        let waited = active_time::since(began);
+        if waited >= max_wait && (is_held || interval > MIN_POLL_INTERVAL) {
+            return Err(busy(path, activity, is_held));
         }
-        if is_held && !told && active_time::since(asked) > NOTICED {
-            log::warn!("another process is {what}; waiting for it");
-            told = true;
+        if is_held && !logged && waited > NOTICEABLE_WAIT {
+            log::warn!("another process is {activity}; waiting for it");
+            logged = true;
         }
-        tokio::time::sleep(poll).await;
-        poll = (poll * 2).min(longest);
+        tokio::time::sleep(interval).await;
+        interval = (interval * 2).min(MAX_POLL_INTERVAL);
         lost(file);
     }
 }
 
-fn busy(path: &Path, what: &str, is_held: bool) -> Error {
+fn busy(path: &Path, activity: &str, is_held: bool) -> Error {
     let path = path.display();
     if is_held {
-        return Error::new(Code::Busy, format!("another process is {what}"))
+        return Error::new(Code::Busy, format!("another process is {activity}"))
             .with_cause(format!("it holds {path}"));
     }
-    Error::new(Code::Busy, format!("cannot hold {path}"))
-        .with_cause(
-            "each look finds another file there: the file system has no stable inode numbers",
-        )
+    Error::new(Code::Busy, format!("cannot lock {path}"))
+        .with_cause("the file system has no stable inode numbers")
         .with_hint("use a folder on another file system")
 }
 
-fn open_first(places: &[&Path], names: Names) -> Result<(File, usize)> {
-    let last = places.len() - 1;
-    for (place, path) in places[..last].iter().enumerate() {
-        if let Some(file) = open_own_if_there(path, OFlags::RDWR)? {
+fn open_first(paths: &[&Path], allowed_names: AllowedNames) -> Result<(File, usize)> {
+    let last = paths.len() - 1;
+    for (place, path) in paths[..last].iter().enumerate() {
+        if let Some(file) = open_own_if_exists(path, OFlags::RDWR)? {
             return Ok((file, place));
         }
     }
     let flags = OFlags::CREATE | OFlags::RDWR;
-    Ok((open_named(places[last], flags, names)?, last))
+    Ok((open_named(paths[last], flags, allowed_names)?, last))
 }
 
-fn is_there(path: &Path) -> bool {
+fn exists(path: &Path) -> bool {
     !matches!(std::fs::symlink_metadata(path), Err(error) if error.kind() == io::ErrorKind::NotFound)
 }
 
-/// A lock whose file goes with it.
+/// A lock whose file is removed with the lock.
 #[derive(Debug)]
-pub struct Lock {
+pub(crate) struct Lock {
     path: PathBuf,
     file: File,
 }
 
 impl Lock {
-    /// Takes the lock at `path`; see [`lock_own`].
-    pub async fn take(path: PathBuf, patience: Duration, what: &str) -> Result<Self> {
-        let (file, _) = lock_own((&[&path], Names::One), patience, what, drop).await?;
+    /// Takes the lock at `path`. Waits up to `max_wait` for another process, which does `activity`.
+    ///
+    /// # Errors
+    /// As [`lock_own`].
+    pub(crate) async fn take(path: PathBuf, max_wait: Duration, activity: &str) -> Result<Self> {
+        let request = LockRequest {
+            paths: &[&path],
+            allowed_names: AllowedNames::One,
+            max_wait,
+            activity,
+        };
+        let HeldFile { file, .. } = lock_own(request, drop).await?;
         Ok(Self { path, file })
     }
 }
 
 impl Drop for Lock {
-    /// Removed while it is still held: whoever opened it before finds it without a name. Somebody
-    /// else's is left alone.
+    /// Removes the file while it is still locked: a process that opened the file before finds that it has
+    /// lost its name. A file of another process under this path stays.
     fn drop(&mut self) {
-        if names(&self.path, &self.file) {
+        if is_name_of(&self.path, &self.file) {
             let _ = std::fs::remove_file(&self.path);
         }
     }
@@ -137,7 +176,7 @@ mod tests {
         assert!(!path.exists());
     }
 
-    /// Whoever waits may have opened the very file that the holder removes.
+    /// A process that waits may have opened the file that the holder removes.
     #[test]
     fn a_lock_is_held_by_one_however_often_it_changes_hands() {
         use std::sync::atomic::{AtomicBool, Ordering};

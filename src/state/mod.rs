@@ -1,7 +1,12 @@
-//! What docfetch keeps on disk for itself.
+//! What docfetch keeps on disk for itself, and how it works with files: records and journals in the state
+//! folder, locks between processes, durable files, threads for blocking work.
 
 pub(crate) mod blocking;
 pub(crate) mod files;
-pub(crate) mod journal;
+mod journal;
 pub(crate) mod lock;
 pub(crate) mod records;
+mod trust;
+
+pub(crate) use journal::HeldJournal;
+pub(crate) use trust::{DistrustReason, Untrusted};

@@ -1,103 +1,88 @@
-//! Records: small JSON files below the state folder, one kind a folder, each written whole or not at
-//! all, or added to ([`super::journal`]). Folders are 0700, records 0600. A record that somebody else could have written or read is
-//! not believed; what that means is for whoever asks. So it is for where nothing can be written: that
-//! is said once, and whoever asks goes on in memory.
+//! Records: small JSON files in the state folder, which all processes of a user share.
+//!
+//! Each kind of record has a folder of its own. A record is written whole ([`Records::write`]) or is a
+//! journal of lines ([`HeldJournal`](super::journal::HeldJournal)). Folders have permissions 0700, records
+//! 0600. docfetch does not trust a record that another user could have written or read; the caller decides
+//! what follows. Where no record can be written, docfetch warns once, and the caller continues in memory.
 
 use super::files::{
-    fresh, is_in_memory, is_own, make_folder, open_folder, open_own, remove, sync_names,
+    is_in_memory, make_folder, open_folder, open_own, remove, sync_names, temporary_path,
     write_record,
 };
 use super::lock::Lock;
+use super::trust::{
+    DistrustReason, Untrusted, close_to_others, folder_distrust, open_to_others, read_open,
+};
 use crate::error::{Code, Error, Result};
 use crate::mutex::locked;
 use log::Level;
 use rustix::fs::OFlags;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use std::fs::{DirBuilder, File};
-use std::io::{self, Read as _};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
+use std::fs::DirBuilder;
+use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
-/// No record is longer, in bytes.
-const LONGEST: u64 = 1 << 20;
+pub(crate) use super::files::Durability;
+
+/// The kind of records of paid retrievals.
+pub(crate) const LEDGER: &str = "ledger";
+/// The kind of records of OAuth tokens.
+pub(crate) const TOKENS: &str = "tokens";
+/// The kind of records of rate budgets.
+pub(crate) const BUDGETS: &str = "budgets";
+/// The kind of records of the storages that were used last.
+pub(crate) const ORIGINS: &str = "origins";
+const RECORD_KINDS: [&str; 4] = [LEDGER, TOKENS, BUDGETS, ORIGINS];
 
 /// The folder that all processes of a user share.
 #[derive(Clone, Debug)]
-pub struct StateFolder {
+pub(crate) struct StateFolder {
     root: Option<PathBuf>,
-    told: Arc<AtomicBool>,
+    /// Whether docfetch has warned that nothing can be written.
+    warned: Arc<AtomicBool>,
 }
 
 impl StateFolder {
-    /// The folder at `root`; none where the environment names no place for one. Nothing is touched
-    /// yet.
-    pub fn new(root: Option<PathBuf>) -> Self {
+    /// The folder at `root`; `None` when the environment names no place. The folder is made later, with its
+    /// first record.
+    pub(crate) fn new(root: Option<PathBuf>) -> Self {
         Self {
             root,
-            told: Arc::default(),
+            warned: Arc::default(),
         }
     }
 
-    /// Its records of `kind`.
-    pub fn records(&self, kind: &str) -> Records {
+    /// The records of one kind, such as [`LEDGER`].
+    pub(crate) fn records(&self, kind: &str) -> Records {
         Records {
             state: self.clone(),
             folder: self.root.as_deref().map(|root| root.join(kind)),
-            costs: kind == LEDGER,
+            is_ledger: kind == LEDGER,
             ready: OnceLock::new(),
-            syncs: AtomicU64::default(),
-            synced: Mutex::default(),
+            started_syncs: AtomicU64::default(),
+            finished_sync: Mutex::default(),
         }
     }
 }
 
-/// Records of one kind.
+/// The records of one kind.
 #[derive(Debug)]
-pub struct Records {
+pub(crate) struct Records {
     state: StateFolder,
     folder: Option<PathBuf>,
-    /// Whether forgetting them may cost money.
-    costs: bool,
-    /// Set once the folders are there: whether they are on no disk.
+    /// Whether a lost record can cause a second charge.
+    is_ledger: bool,
+    /// Set when the folders exist: whether they are in memory.
     ready: OnceLock<bool>,
-    /// How many syncs of the folder were begun, and the last of them that succeeded.
-    syncs: AtomicU64,
-    synced: Mutex<u64>,
-}
-
-/// A record that cannot be trusted.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Untrusted {
-    /// Where it is.
-    pub path: PathBuf,
-    /// What is wrong with it.
-    pub why: String,
-    /// Whose fault that is.
-    pub fault: Fault,
-}
-
-/// What makes a record untrustworthy.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault {
-    /// The folder that it is in.
-    Folder,
-    /// Its permissions.
-    Open,
-    /// Anything else about it.
-    Record,
-}
-
-/// Whether a record lasts through a power failure, or only through the end of the process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Durability {
-    /// It and its name are on disk when the call returns.
-    Synced,
-    /// It gets there by itself.
-    Buffered,
+    /// How many syncs of the folder have started.
+    started_syncs: AtomicU64,
+    /// The number of the last sync that succeeded.
+    finished_sync: Mutex<u64>,
 }
 
 impl Records {
@@ -108,32 +93,35 @@ impl Records {
         })
     }
 
-    /// Where the record `name` is.
+    /// The path of the record `name`.
     ///
     /// # Errors
-    /// [`Code::LocalIo`] where there is no place for one.
-    pub fn path(&self, name: &str) -> Result<PathBuf> {
+    /// [`Code::LocalIo`] when the environment names no place for the state folder.
+    pub(crate) fn path(&self, name: &str) -> Result<PathBuf> {
         Ok(self.folder()?.join(format!("{name}.json")))
     }
 
-    /// Says once a process that nothing can be remembered for other processes; what that may cost is
-    /// said even when only errors are.
-    pub fn cannot_keep(&self, error: &Error) {
-        let (level, what) = if self.costs {
+    /// Warns once in a process that no record can be written, because of `error`. For the ledger the message
+    /// is an error, because a later run may pay again.
+    pub(crate) fn warn_unwritable(&self, error: &Error) {
+        let (level, what) = if self.is_ledger {
             let what = "what is paid for is remembered in this run only, a later one may pay again";
             (Level::Error, what)
         } else {
             let what = "tokens and rate budgets are remembered in this run only";
             (Level::Warn, what)
         };
-        if log::log_enabled!(level) && !self.state.told.swap(true, Ordering::Relaxed) {
+        if log::log_enabled!(level) && !self.state.warned.swap(true, Ordering::Relaxed) {
             log::log!(level, "{what}: {}", error.message());
         }
     }
 
-    /// Makes the folders where they are missing, and closes them to others. A state folder that holds
-    /// other things, too, is left as open as it is.
-    pub(super) fn make(&self) -> Result<&Path> {
+    /// Makes the missing folders and closes them to other users. A state folder that also holds other things
+    /// keeps its permissions.
+    ///
+    /// # Errors
+    /// [`Code::LocalIo`], [`Code::DiskFull`].
+    pub(super) fn make_folders(&self) -> Result<&Path> {
         let folder = self.folder()?;
         if self.ready.get().is_some() {
             return Ok(folder);
@@ -142,65 +130,75 @@ impl Records {
         if let Some(root) = folder.parent() {
             make_folder(root, 0o700)?;
         }
-        if self.costs {
+        if self.is_ledger {
             make_folder(folder, 0o700)?;
         } else if let Err(error) = DirBuilder::new().mode(0o700).create(folder)
             && error.kind() != io::ErrorKind::AlreadyExists
         {
-            return Err(failed(error)); // what is in it may be lost
+            // Without a sync: these records may be lost.
+            return Err(failed(error));
         }
-        if let Some(why) = untrusted_folder(folder) {
+        if let Some(why) = folder_distrust(folder) {
             return Err(failed(io::Error::other(why)));
         }
-        close(folder).map_err(failed)?;
+        close_to_others(folder).map_err(failed)?;
         if let Some(root) = folder.parent() {
-            if only_ours(root) {
-                close(root).map_err(failed)?;
+            if holds_only_records(root) {
+                close_to_others(root).map_err(failed)?;
             }
-            // Whoever moves the ledger away makes the next run pay again.
-            if self.costs
-                && let Some(open) = open_to_others(root)
-            {
-                log::warn!(
-                    "others can replace what is remembered in {}: close {} to them, or set DOCFETCH_STATE_DIR",
-                    root.display(),
-                    open.display()
-                );
-            }
+            self.warn_of_others(root);
         }
         let in_memory = open_folder(folder).is_ok_and(|folder| is_in_memory(&folder));
         let _ = self.ready.set(in_memory);
         Ok(folder)
     }
 
-    /// Whether they are on no disk, as far as that is known.
-    pub fn is_in_memory(&self) -> bool {
+    /// Warns when other users can rename the ledger. Without the ledger, the next run would pay again.
+    fn warn_of_others(&self, root: &Path) {
+        if self.is_ledger
+            && let Some(open) = open_to_others(root)
+        {
+            log::warn!(
+                "others can replace what is remembered in {}: close {} to them, or set DOCFETCH_STATE_DIR",
+                root.display(),
+                open.display()
+            );
+        }
+    }
+
+    /// Whether the records are in memory, on no disk. `false` before the first record is written.
+    pub(crate) fn is_in_memory(&self) -> bool {
         self.ready.get().is_some_and(|in_memory| *in_memory)
     }
 
-    /// Keeps other processes from `name` until it is dropped; waits up to `patience` for one that is
-    /// doing `what`.
+    /// Locks the record `name` against other processes. Waits up to `max_wait` for another process, which
+    /// does `activity`.
     ///
     /// # Errors
-    /// [`Code::Busy`]; [`Code::LocalIo`], [`Code::DiskFull`] and [`Code::UnsafePartial`] where no lock
-    /// can be made.
-    pub async fn lock(&self, name: &str, patience: Duration, what: &str) -> Result<Lock> {
-        let path = self.make()?.join(format!("{name}.lock"));
-        Lock::take(path, patience, what).await
+    /// [`Code::Busy`] when another process holds the lock for too long; [`Code::LocalIo`],
+    /// [`Code::DiskFull`] and [`Code::UnsafePartial`] when the lock cannot be made.
+    pub(crate) async fn lock(
+        &self,
+        name: &str,
+        max_wait: Duration,
+        activity: &str,
+    ) -> Result<Lock> {
+        let path = self.make_folders()?.join(format!("{name}.lock"));
+        Lock::take(path, max_wait, activity).await
     }
 
-    /// The record `name`; none when there is none.
+    /// Reads the record `name`; `None` when there is none.
     ///
     /// # Errors
-    /// What makes it untrustworthy.
-    pub fn read<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, Untrusted> {
+    /// Why the record cannot be trusted.
+    pub(crate) fn read<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, Untrusted> {
         let (Ok(folder), Ok(path)) = (self.folder(), self.path(name)) else {
             return Ok(None);
         };
-        let distrust = |why: String, fault| Untrusted {
+        let distrust = |why: String, reason| Untrusted {
             path: path.clone(),
             why,
-            fault,
+            reason,
         };
         match std::fs::symlink_metadata(&path) {
             Ok(_) => {}
@@ -212,24 +210,29 @@ impl Records {
             {
                 return Ok(None);
             }
-            Err(error) => return Err(distrust(error.to_string(), Fault::Folder)),
+            Err(error) => return Err(distrust(error.to_string(), DistrustReason::Folder)),
         }
-        if let Some(why) = untrusted_folder(folder) {
-            return Err(distrust(why, Fault::Folder));
+        if let Some(why) = folder_distrust(folder) {
+            return Err(distrust(why, DistrustReason::Folder));
         }
         let file = open_own(&path, OFlags::RDONLY).map_err(|error| {
             let why = error.cause().unwrap_or(error.what());
-            distrust(why.to_owned(), Fault::Record)
+            distrust(why.to_owned(), DistrustReason::Record)
         })?;
         read_open(&path, &file).map(|(record, _)| Some(record))
     }
 
-    /// Writes the record `name` in place of any other. The caller holds its lock.
+    /// Writes the record `name` in place of an older one. The caller holds the lock of the record.
     ///
     /// # Errors
     /// [`Code::LocalIo`], [`Code::DiskFull`].
-    pub fn write(&self, name: &str, record: &impl Serialize, durability: Durability) -> Result<()> {
-        let folder = self.make()?;
+    pub(crate) fn write(
+        &self,
+        name: &str,
+        record: &impl Serialize,
+        durability: Durability,
+    ) -> Result<()> {
+        let folder = self.make_folders()?;
         drop(write_record(&self.path(name)?, record, durability)?);
         match durability {
             Durability::Synced => self.sync(folder),
@@ -237,28 +240,31 @@ impl Records {
         }
     }
 
-    /// Removes the record `name`, and that lasts.
+    /// Removes the record `name` durably.
     ///
     /// # Errors
     /// [`Code::LocalIo`].
-    pub fn remove(&self, name: &str) -> Result<()> {
+    pub(crate) fn remove(&self, name: &str) -> Result<()> {
         let path = self.path(name)?;
-        remove(&fresh(&path))?;
+        remove(&temporary_path(&path))?;
         remove(&path)?;
         self.sync(self.folder()?)
     }
 
-    /// Makes the names in the folder durable. One sync is enough for all who waited for the one before
-    /// it: it was begun when their names were there.
+    /// Makes the names in the folder durable. One sync serves all callers that waited for the sync before
+    /// it, because their names were in the folder when it started.
+    ///
+    /// # Errors
+    /// [`Code::LocalIo`].
     pub(super) fn sync(&self, folder: &Path) -> Result<()> {
-        let before = self.syncs.load(Ordering::SeqCst);
-        let mut synced = locked(&self.synced);
-        if *synced > before {
+        let before = self.started_syncs.load(Ordering::SeqCst);
+        let mut finished = locked(&self.finished_sync);
+        if *finished > before {
             return Ok(());
         }
-        let this = self.syncs.fetch_add(1, Ordering::SeqCst) + 1;
+        let this = self.started_syncs.fetch_add(1, Ordering::SeqCst) + 1;
         sync_names(folder)?;
-        *synced = this;
+        *finished = this;
         Ok(())
     }
 
@@ -266,7 +272,7 @@ impl Records {
     ///
     /// # Errors
     /// [`Code::LocalIo`] when the folder cannot be read.
-    pub fn names(&self) -> Result<Vec<String>> {
+    pub(crate) fn names(&self) -> Result<Vec<String>> {
         let Some(folder) = &self.folder else {
             return Ok(Vec::new());
         };
@@ -284,104 +290,20 @@ impl Records {
     }
 }
 
-/// What the last whole line of a file says, and where that line ends; why it is not believed.
-pub(super) fn read_open<T: DeserializeOwned>(
-    path: &Path,
-    mut file: &File,
-) -> Result<(T, u64), Untrusted> {
-    let distrust = |why: String, fault| Untrusted {
-        path: path.to_owned(),
-        why,
-        fault,
-    };
-    let untrusted = |error: io::Error| distrust(error.to_string(), Fault::Record);
-    let metadata = file.metadata().map_err(untrusted)?;
-    if metadata.mode() & 0o077 != 0 {
-        return Err(distrust("it is open to other users".into(), Fault::Open));
-    }
-    let length = metadata.len().min(LONGEST);
-    let mut text = Vec::with_capacity(usize::try_from(length).unwrap_or_default() + 1);
-    let read = file.by_ref().take(LONGEST).read_to_end(&mut text);
-    read.map_err(untrusted)?;
-    let (line, end) = last_line(&text);
-    // A parser's message can quote the text: only the fact is told.
-    let record = serde_json::from_slice(line);
-    let record =
-        record.map_err(|_| distrust("it is no record of docfetch's".into(), Fault::Record))?;
-    Ok((record, end as u64))
-}
-
-/// The last line that has an end, and where that is: a crash cuts the one after it short. Where none
-/// has, all is one line, with its end at 0.
-fn last_line(text: &[u8]) -> (&[u8], usize) {
-    let is_end = |byte: &u8| *byte == b'\n';
-    let Some(end) = text.iter().rposition(is_end) else {
-        return (text, 0);
-    };
-    let begin = text[..end].iter().rposition(is_end).map_or(0, |at| at + 1);
-    (&text[begin..end], end + 1)
-}
-
-fn untrusted_folder(folder: &Path) -> Option<String> {
-    let found = std::fs::symlink_metadata(folder).ok()?;
-    let folder = folder.display();
-    if !found.is_dir() {
-        return Some(format!("{folder} is no folder"));
-    }
-    (!is_own(&found)).then(|| format!("{folder} belongs to another user"))
-}
-
-/// Takes the permissions of all others from a folder of this user's.
-fn close(folder: &Path) -> io::Result<()> {
-    let found = std::fs::metadata(folder)?;
-    if is_own(&found) && found.mode() & 0o077 != 0 {
-        std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o700))?;
-    }
-    Ok(())
-}
-
-/// The state folder, or the nearest one above it, in which others can rename things: they own it, or can
-/// write to it while it is not sticky. Root is no other, and neither is the owner of `/` (inside a user
-/// namespace root has another number), nor the group that has a user's own number.
-fn open_to_others(root: &Path) -> Option<PathBuf> {
-    const STICKY: u32 = 0o1000;
-    let own = rustix::process::geteuid().as_raw();
-    let top = std::fs::metadata("/").map_or(0, |found| found.uid());
-    let is_open = |folder: &&Path| {
-        std::fs::metadata(folder).is_ok_and(|found| {
-            let (mode, owner) = (found.mode(), found.uid());
-            let group = mode & 0o020 != 0 && ![owner, 0].contains(&found.gid());
-            let writable = mode & 0o002 != 0 || group;
-            ![own, 0, top].contains(&owner) || (writable && mode & STICKY == 0)
-        })
-    };
-    let real = std::fs::canonicalize(root).ok()?;
-    real.ancestors().find(is_open).map(Path::to_path_buf)
-}
-
 /// Whether a folder holds nothing but folders of records.
-fn only_ours(root: &Path) -> bool {
+fn holds_only_records(root: &Path) -> bool {
     std::fs::read_dir(root).is_ok_and(|mut entries| {
         entries.all(|entry| {
-            entry.is_ok_and(|entry| KINDS.iter().any(|kind| *kind == entry.file_name()))
+            entry.is_ok_and(|entry| RECORD_KINDS.iter().any(|kind| *kind == entry.file_name()))
         })
     })
 }
-
-/// Paid retrievals.
-pub(crate) const LEDGER: &str = "ledger";
-/// OAuth tokens.
-pub(crate) const TOKENS: &str = "tokens";
-/// Rate budgets.
-pub(crate) const BUDGETS: &str = "budgets";
-/// Storages that were used last.
-pub(crate) const ORIGINS: &str = "origins";
-const KINDS: [&str; 4] = [LEDGER, TOKENS, BUDGETS, ORIGINS];
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::fs;
+    use std::os::unix::fs::PermissionsExt as _;
 
     fn mode(path: &Path) -> u32 {
         fs::metadata(path).unwrap().permissions().mode() & 0o777
@@ -410,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_that_is_not_ours_alone_is_left_as_open_as_it_is() {
+    fn a_folder_that_also_holds_other_things_keeps_its_permissions() {
         let root = tempfile::tempdir().unwrap();
         fs::write(root.path().join("the users own"), "").unwrap();
         fs::set_permissions(root.path(), fs::Permissions::from_mode(0o755)).unwrap();
@@ -421,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_place_nothing_is_there_and_nothing_is_kept() {
+    fn without_a_place_there_is_no_record_and_none_is_written() {
         let records = StateFolder::new(None).records(LEDGER);
         assert_eq!(records.read::<u32>("a"), Ok(None));
         assert!(records.names().unwrap().is_empty());
@@ -429,7 +351,7 @@ mod tests {
     }
 
     #[test]
-    fn what_others_could_have_written_or_read_is_not_believed() {
+    fn a_record_that_others_could_have_written_or_read_is_not_trusted() {
         let root = tempfile::tempdir().unwrap();
         let ledger = records(root.path(), LEDGER);
         let why = |name: &str| ledger.read::<u32>(name).unwrap_err().why;

@@ -127,7 +127,7 @@ impl Progress for Bars {
             changed: Instant::now(),
         };
         new.show();
-        if blocking::can_start() {
+        if blocking::can_start_thread() {
             new.bar.enable_steady_tick(TICK);
         }
         *whole = Some(new);
@@ -220,7 +220,7 @@ impl OneBar<'_> {
             None => self.bars.all.add(bar),
         };
         bar.tick();
-        if blocking::can_start() {
+        if blocking::can_start_thread() {
             bar.enable_steady_tick(TICK);
         }
         self.bar = Some(bar);

@@ -15,7 +15,7 @@ use crate::resolve::Row;
 use crate::resolve::ledger::inspect::ListedRecord;
 use crate::sandbox::{Document, Report};
 use crate::secret::{redact, redact_json};
-use crate::state::records::Untrusted;
+use crate::state::Untrusted;
 use crate::text::shell_word;
 use crate::text::{printable, printable_json};
 use jiff::Timestamp;

@@ -558,5 +558,8 @@ fn the_jobs_of_snakemake_keep_one_rate_budget() {
     let report = cluster.service.report();
     assert_eq!(report.rate_limited, 0, "{report:?}");
     assert_eq!((report.tokens, report.downloads), (1, 36), "{report:?}");
-    assert!(report.max_requests_in_ten_seconds > 25, "it was never short: {report:?}");
+    assert!(
+        report.max_requests_in_ten_seconds > 25,
+        "it was never short: {report:?}"
+    );
 }

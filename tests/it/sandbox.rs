@@ -313,8 +313,14 @@ fn the_sandbox_counts_requests_at_the_same_time() {
     let base = world.variable("STANDARD_METRICS_API_BASE");
     let url = world.run_showing(&["url", "sm", "doc1"]).stdout;
     let report = service.report();
-    assert_eq!((report.max_open_requests, report.max_open_storage_requests), (1, 0));
-    assert_eq!((report.requests, report.max_requests_in_ten_seconds), (2, 2));
+    assert_eq!(
+        (report.max_open_requests, report.max_open_storage_requests),
+        (1, 0)
+    );
+    assert_eq!(
+        (report.requests, report.max_requests_in_ten_seconds),
+        (2, 2)
+    );
     // Requests that wait for their answers, and one whose answer is on its way for seconds.
     std::thread::scope(|scope| {
         let open = |url: &str| {
@@ -333,8 +339,14 @@ fn the_sandbox_counts_requests_at_the_same_time() {
     });
     ask("GET", url.trim(), "Range: bytes=0-9\r\n");
     let report = service.report();
-    assert_eq!((report.max_open_requests, report.max_open_storage_requests), (4, 1));
-    assert_eq!((report.requests, report.max_requests_in_ten_seconds), (7, 5));
+    assert_eq!(
+        (report.max_open_requests, report.max_open_storage_requests),
+        (4, 1)
+    );
+    assert_eq!(
+        (report.requests, report.max_requests_in_ten_seconds),
+        (7, 5)
+    );
     assert_eq!(report.storage_connections, 2);
     // Those that are refused count, too.
     let (service, _) = Service::with("a.txt", 10, &[]);
@@ -343,7 +355,10 @@ fn the_sandbox_counts_requests_at_the_same_time() {
         ask("GET", &format!("{base}/v1/documents/"), "");
     }
     let report = service.report();
-    assert_eq!((report.rate_limited, report.max_requests_in_ten_seconds), (2, 32));
+    assert_eq!(
+        (report.rate_limited, report.max_requests_in_ten_seconds),
+        (2, 32)
+    );
 }
 
 #[test]

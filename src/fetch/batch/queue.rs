@@ -122,7 +122,7 @@ async fn drive<S: Source, T: BatchTask>(
             // Asking for the next one takes its place, too.
             let permit = limits.next().await;
             let next = async { panics::guard(pin!(source.next())).await? };
-            let Some(item) = interrupt.or(next).await? else {
+            let Some(item) = interrupt.or_interrupted(next).await? else {
                 break;
             };
             read.set(read.get() + 1);

@@ -46,7 +46,7 @@ impl BackgroundSync {
         self.began_at = now;
         let (sender, result) = sync_channel(1);
         let (file, folder) = (Arc::clone(&self.file), Arc::clone(&self.folder));
-        blocking::begin(move || {
+        blocking::spawn(move || {
             let synced = file.sync_data();
             if let Some(sidecar) = sidecar {
                 // The sidecar describes the sync before this one. A crash may lose it: no failure.

@@ -11,9 +11,10 @@ use crate::fetch::partial::publication::{self, Publication};
 use crate::fetch::partial::sidecar::Sidecar;
 use crate::fetch::partial::sidecar_writer::SidecarWriter;
 use crate::state::files::{
-    FileIdentity, HAS_ANOTHER_NAME, Names, fresh, open_folder, open_own, refused, remove,
+    AllowedNames, FileIdentity, HAS_ANOTHER_NAME, open_folder, open_own, refused, remove,
+    temporary_path,
 };
-use crate::state::lock::lock_own;
+use crate::state::lock::{HeldFile, LockRequest, lock_own};
 use rustix::fs::OFlags;
 use std::fs::{File, Metadata};
 use std::os::unix::fs::MetadataExt as _;
@@ -120,7 +121,7 @@ impl Partial {
     pub(crate) fn exists(folder: &Path, name: &str) -> bool {
         let path = partial_path(folder, name);
         let sidecar = path.with_extension("json");
-        let paths = [fresh(&sidecar), sidecar, path];
+        let paths = [temporary_path(&sidecar), sidecar, path];
         paths
             .iter()
             .any(|path| std::fs::symlink_metadata(path).is_ok())
@@ -134,7 +135,13 @@ async fn lock(path: &Path, folder: &File, patience: Duration) -> Result<LockedFi
     let mut held: Option<File> = None;
     let mut publication = None;
     loop {
-        let (file, _) = lock_own((&[path], Names::Two), patience, ACTIVITY, |busy| {
+        let request = LockRequest {
+            paths: &[path],
+            allowed_names: AllowedNames::Two,
+            max_wait: patience,
+            activity: ACTIVITY,
+        };
+        let HeldFile { file, .. } = lock_own(request, |busy| {
             let before = held.replace(busy);
             publication = publication
                 .take()

@@ -10,7 +10,7 @@ use crate::fetch::partial::sidecar::{RefusedDocument, Sidecar};
 use crate::fetch::partial::sidecar_writer::SidecarWriter;
 use crate::http::headers::is_strong;
 use crate::state::files::{
-    FileIdentity, fresh, is_in_memory, names, open_own, remove, sync_folder,
+    FileIdentity, is_in_memory, is_name_of, open_own, remove, sync_folder, temporary_path,
 };
 use rustix::fs::{Mode, OFlags};
 use std::fs::File;
@@ -178,7 +178,7 @@ impl Partial {
         if self.held() == 0 || !is_on_disk {
             return self.discard();
         }
-        if !names(&self.path, &self.file) {
+        if !is_name_of(&self.path, &self.file) {
             return Err(taken_away(&self.path));
         }
         let sidecar = self.describe(etag.clone());
@@ -204,7 +204,7 @@ impl Partial {
     /// # Errors
     /// [`Code::LocalIo`] when one of them cannot be removed.
     pub(crate) fn discard(mut self) -> Result<()> {
-        if !names(&self.path, &self.file) {
+        if !is_name_of(&self.path, &self.file) {
             return Ok(());
         }
         self.sidecar.remove()?;
@@ -234,7 +234,7 @@ impl Partial {
 
     /// A path in the partial's folder that no other process uses while this process holds the partial.
     pub(crate) fn spare_path(&self) -> PathBuf {
-        fresh(self.sidecar.path())
+        temporary_path(self.sidecar.path())
     }
 
     /// The sidecar of the partial as it is now, with the entity tag `etag`.

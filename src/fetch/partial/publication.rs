@@ -8,7 +8,7 @@
 
 use crate::error::{Error, Result};
 use crate::state::files::{
-    FileIdentity, fresh, names, open_own, open_own_if_there, remove, sync_folder,
+    FileIdentity, is_name_of, open_own, open_own_if_exists, remove, sync_folder, temporary_path,
 };
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, percent_encode};
 use rustix::fs::OFlags;
@@ -39,7 +39,7 @@ impl Publication {
     pub(super) fn of_renamed(held: Option<File>, partial: &Path) -> Option<Self> {
         let held = held?;
         let metadata = held.metadata().ok()?;
-        (metadata.nlink() > 0 && !names(partial, &held)).then(|| Self {
+        (metadata.nlink() > 0 && !is_name_of(partial, &held)).then(|| Self {
             file: FileIdentity::of(&metadata),
             finished_as: None,
         })
@@ -60,7 +60,7 @@ struct PublicationNote {
 
 /// Where the note of a partial is. Every removal of the sidecar removes the note as well.
 fn note_path(partial: &Path) -> PathBuf {
-    fresh(&partial.with_extension("json"))
+    temporary_path(&partial.with_extension("json"))
 }
 
 /// Writes the note that docfetch is about to publish `partial` as `target`.
@@ -149,7 +149,7 @@ fn is_named(file: &Metadata, path: &Path) -> bool {
 
 /// The name in the note at `path`. `None` if it is not exactly one component of a path.
 fn read_note(path: &Path) -> Result<Option<OsString>> {
-    let Some(file) = open_own_if_there(path, OFlags::RDONLY)? else {
+    let Some(file) = open_own_if_exists(path, OFlags::RDONLY)? else {
         return Ok(None);
     };
     let mut text = Vec::new();

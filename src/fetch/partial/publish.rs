@@ -3,7 +3,9 @@
 use crate::error::{Error, Result};
 use crate::fetch::partial::partial_file::{Partial, taken_away};
 use crate::fetch::partial::publication;
-use crate::state::files::{Renamed, names, remove, rename_new, sync_folder, umask};
+use crate::state::files::{
+    Renamed, is_name_of, remove, rename_without_replacing, sync_folder, umask,
+};
 use std::io;
 use std::path::Path;
 
@@ -35,7 +37,7 @@ impl Partial {
             self.discard()?;
             return Err(error);
         }
-        if !names(&self.path, &self.file) {
+        if !is_name_of(&self.path, &self.file) {
             return Err(taken_away(&self.path));
         }
         if let Err(error) = before_rename() {
@@ -86,7 +88,7 @@ impl Partial {
             return std::fs::rename(&self.path, target).map(|()| Renamed::Moved);
         }
         let Self { path, sidecar, .. } = self;
-        rename_new(path, target, || {
+        rename_without_replacing(path, target, || {
             // If the note cannot be written, and a kill follows, the file keeps both names.
             sidecar.may_exist();
             if let Err(error) = publication::write_note(path, target) {

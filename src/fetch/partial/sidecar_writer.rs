@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::fetch::partial::sidecar::{Sidecar, SidecarFile};
-use crate::state::files::{fresh, remove};
+use crate::state::files::{remove, temporary_path};
 use crate::state::records::Durability;
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -120,7 +120,7 @@ impl SidecarWriter {
         if self.is_absent {
             return Ok(false);
         }
-        remove(&fresh(&self.path))?;
+        remove(&temporary_path(&self.path))?;
         let was_there = remove(&self.path)?;
         self.is_absent = true;
         Ok(was_there)

@@ -2,7 +2,7 @@
 
 use crate::error::{Code, Error, Result};
 use crate::fetch::entity::Entity;
-use crate::state::blocking::{self, Begun};
+use crate::state::blocking::{self, BlockingTask};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use std::io;
@@ -98,7 +98,7 @@ impl StdoutStream {
 /// Writes to standard output on a blocking thread, one piece at a time.
 #[derive(Debug, Default)]
 struct StdoutWriter {
-    writing: Option<Begun<io::Result<()>>>,
+    writing: Option<BlockingTask<io::Result<()>>>,
 }
 
 impl StdoutWriter {
@@ -109,7 +109,7 @@ impl StdoutWriter {
     async fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.flush().await?;
         let bytes = bytes.to_vec();
-        self.writing = Some(blocking::begin(move || write_all(&bytes)));
+        self.writing = Some(blocking::spawn(move || write_all(&bytes)));
         Ok(())
     }
 
@@ -119,7 +119,7 @@ impl StdoutWriter {
     /// The system's error.
     async fn flush(&mut self) -> io::Result<()> {
         match self.writing.take() {
-            Some(writing) => writing.end().await,
+            Some(writing) => writing.join().await,
             None => Ok(()),
         }
     }

@@ -230,7 +230,7 @@ impl Budget {
     }
 
     fn become_private(&self, error: &Error) {
-        self.records.cannot_keep(error);
+        self.records.warn_unwritable(error);
         self.is_private.store(true, Ordering::Relaxed);
     }
 }

@@ -20,7 +20,8 @@ use crate::fingerprint::fingerprint;
 use crate::http::PresignedUrl;
 use crate::model::DocumentId;
 use crate::provider::{Provider, Resource};
-use crate::state::records::{Fault, LEDGER, Records, StateFolder, Untrusted};
+use crate::state::records::{LEDGER, Records, StateFolder};
+use crate::state::{DistrustReason, Untrusted};
 use crate::text::shell_argument;
 use jiff::Timestamp;
 pub(crate) use open_record::OpenRecord;
@@ -110,7 +111,7 @@ impl Ledger {
             },
         };
         let held = held
-            .inspect_err(|error| self.records.cannot_keep(error))
+            .inspect_err(|error| self.records.warn_unwritable(error))
             .ok();
         let key = RecordKey {
             provider: self.provider,
@@ -203,10 +204,12 @@ fn refuse_untrusted(forget_argument: &str, untrusted: &Untrusted) -> Error {
     let path = untrusted.path.display();
     let why = format!("its record {path} cannot be trusted: {}", untrusted.why);
     let forget = format!("look at the bill; then `docfetch ledger forget {forget_argument}`");
-    let hint = match untrusted.fault {
-        Fault::Folder => "mend that folder, or name another one with DOCFETCH_STATE_DIR".to_owned(),
-        Fault::Open => format!("if you trust it, `chmod 600` it; else {forget}"),
-        Fault::Record => forget,
+    let hint = match untrusted.reason {
+        DistrustReason::Folder => {
+            "mend that folder, or name another one with DOCFETCH_STATE_DIR".to_owned()
+        }
+        DistrustReason::Permissions => format!("if you trust it, `chmod 600` it; else {forget}"),
+        DistrustReason::Record => forget,
     };
     Error::new(Code::ChargeRefused, what)
         .with_cause(why)

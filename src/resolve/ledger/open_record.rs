@@ -11,8 +11,8 @@ use super::table::{
 };
 use crate::error::{Code, Error, Result};
 use crate::mutex::locked;
+use crate::state::HeldJournal;
 use crate::state::blocking;
-use crate::state::journal::Held;
 use crate::state::records::{Durability, Records};
 use jiff::Timestamp;
 use std::sync::{Arc, Mutex};
@@ -37,12 +37,12 @@ pub(crate) struct OpenRecord<'a> {
 pub(super) struct RecordWriter {
     records: Arc<Records>,
     /// The locked journal; without it nothing is written.
-    held: Option<Held>,
+    held: Option<HeldJournal>,
 }
 
 impl RecordWriter {
     /// A writer to the journal `held`; none where that could not be locked.
-    pub(super) fn new(records: Arc<Records>, held: Option<Held>) -> Self {
+    pub(super) fn new(records: Arc<Records>, held: Option<HeldJournal>) -> Self {
         Self { records, held }
     }
 
@@ -183,7 +183,7 @@ impl<'a> OpenRecord<'a> {
         self.is_unwritten = false;
         match written {
             Some(Ok(())) => return self.run.keep_unwritten(&self.name, None),
-            Some(Err(error)) => self.records.cannot_keep(&error),
+            Some(Err(error)) => self.records.warn_unwritable(&error),
             None => {}
         }
         self.run.keep_unwritten(&self.name, self.record.as_ref());

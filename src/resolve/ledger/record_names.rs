@@ -3,7 +3,7 @@
 use crate::fingerprint::fingerprint;
 use crate::model::DocumentId;
 use crate::provider::Resource;
-use crate::state::records::{Fault, Untrusted};
+use crate::state::{DistrustReason, Untrusted};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -43,6 +43,6 @@ pub(super) fn invalid(path: PathBuf) -> Untrusted {
     Untrusted {
         path,
         why: "it makes no sense".to_owned(),
-        fault: Fault::Record,
+        reason: DistrustReason::Record,
     }
 }
