@@ -35,6 +35,12 @@ impl Interrupt {
         })
     }
 
+    /// No signal ever comes: for a program that handles signals itself.
+    pub(crate) fn never() -> Self {
+        let (_, receiver) = watch::channel(None);
+        Self(receiver)
+    }
+
     fn catch_signals() -> io::Result<Self> {
         let second = Arc::new(AtomicBool::new(false));
         for number in [SIGINT, SIGTERM] {

@@ -62,9 +62,11 @@ mod ui;
 
 pub use config::settings::{Connection, ProxySettings, RateLimit, RootCertificates};
 pub use error::{Code, Error, Result};
-pub use fetch::engine::{Fetcher, Options as FetchOptions};
-pub use fetch::events::{Progress, Watcher};
-pub use fetch::outcome::Outcome;
+pub use fetch::events::{Progress, Unwatched, Watcher};
+pub use fetch::fetcher::Fetcher;
+pub use fetch::options::{Connections, DigestOptions, FetchOptions};
+pub use fetch::outcome::{Outcome, Status};
+pub use fetch::target::{IfExists, TargetOptions, Template};
 pub use http::PresignedUrl;
 pub use model::{DocumentId, InvalidDocumentId, Rate};
 pub use provider::{Credentials, Provider, Resource};

@@ -12,9 +12,8 @@ use crate::commands::ids::Origin;
 use crate::config::settings::Connection;
 use crate::error::{Code, Error, Result};
 use crate::fetch::batch::queue::FetchEnd;
-use crate::fetch::engine::Options;
-use crate::fetch::options::DigestOptions;
-use crate::fetch::outcome::Summary;
+use crate::fetch::options::{DigestOptions, FetchOptions};
+use crate::fetch::summary::Summary;
 use crate::fetch::target::Template;
 use crate::fetch::target::{IfExists, TargetOptions};
 use crate::provider::Provider;
@@ -24,7 +23,6 @@ use std::collections::HashSet;
 use std::io::IsTerminal as _;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 /// `docfetch sm` and `docfetch onecodex`.
 pub(super) async fn fetch(from: ProviderArg, arguments: Fetch, variables: Variables) -> u8 {
@@ -96,7 +94,7 @@ pub(super) async fn sync(arguments: Sync, variables: Variables) -> u8 {
         filter: filters.into(),
         limit,
         verify,
-        options: Options {
+        options: FetchOptions {
             digests: DigestOptions {
                 expected_sha256: None,
                 compute_sha256: true,
@@ -123,16 +121,16 @@ fn look_of_batch(batch: &BatchArgs) -> Look {
 }
 
 /// What a fetch by ids and a mirror have in common.
-fn options(batch: &BatchArgs, target_options: TargetOptions, connection: &Connection) -> Options {
-    Options {
-        target_options: Arc::new(target_options),
+fn options(batch: &BatchArgs, target: TargetOptions, connection: &Connection) -> FetchOptions {
+    FetchOptions {
+        target,
         jobs: usize::from(batch.jobs),
         connections: batch.connections,
         stdout: false,
         digests: DigestOptions::default(),
         dry_run: batch.dry_run,
         resume: !batch.no_resume,
-        patience: connection.retry_max_time,
+        busy_timeout: connection.retry_max_time,
         limit_rate: batch.limit_rate,
         fail_fast: batch.fail_fast,
     }
@@ -281,7 +279,7 @@ fn batch(provider: Provider, arguments: Fetch) -> Result<Batch> {
     Ok(Batch {
         provider,
         origins,
-        options: Options {
+        options: FetchOptions {
             stdout,
             digests: DigestOptions {
                 expected_sha256: arguments.sha256,

@@ -5,9 +5,12 @@ use crate::config::settings::Connection;
 use crate::error::{Code, Error, Result};
 use crate::fetch::batch::permits::BatchPermit;
 use crate::fetch::batch::queue::{self, BatchTask, FetchEnd, Ran};
-use crate::fetch::engine::{DocumentFetch, Fetcher, Options};
+use crate::fetch::engine::DocumentFetch;
 use crate::fetch::events::Progress;
-use crate::fetch::outcome::{RequestedId, Summary};
+use crate::fetch::fetcher::Fetcher;
+use crate::fetch::options::FetchOptions;
+use crate::fetch::outcome::RequestedId;
+use crate::fetch::summary::Summary;
 use crate::interrupt::Interrupt;
 use crate::manifest::ManifestAppender;
 use crate::provider::Provider;
@@ -27,7 +30,7 @@ pub(crate) struct Batch {
     /// How to connect.
     pub connection: Connection,
     /// Into what.
-    pub options: Options,
+    pub options: FetchOptions,
     /// Where to append a line for each document.
     pub manifest: Option<PathBuf>,
     /// An option that is for a single document, if there is one.
@@ -151,7 +154,7 @@ impl Count {
 
     /// Counts what a real run would pay, of a provider that `charges` or not.
     pub(crate) fn plans(&mut self, charges: bool, max_charges: Option<u64>) {
-        self.summary.plans(charges, max_charges);
+        self.summary.begin_plan(charges, max_charges);
     }
 
     /// Whether a signal kept documents from being fetched.
@@ -192,7 +195,7 @@ impl Count {
     /// The end, with what ended the batch before its time.
     pub(crate) fn end(mut self, result: Result<()>) -> (Summary, Result<()>) {
         if let Err(error) = &result {
-            self.summary.ended_by(error);
+            self.summary.add_exit_code(error);
         }
         let elapsed = self.started.elapsed().as_millis();
         self.summary.elapsed_ms = u64::try_from(elapsed).unwrap_or(u64::MAX);

@@ -5,10 +5,13 @@ use crate::config::settings::Connection;
 use crate::error::{Code, Error, Result};
 use crate::fetch::batch::permits::BatchPermit;
 use crate::fetch::batch::queue::{self, BatchTask, FetchEnd, Source};
-use crate::fetch::engine::{DocumentFetch, Fetcher, Job, Options};
+use crate::fetch::engine::{DocumentFetch, Job};
 use crate::fetch::events::Progress;
+use crate::fetch::fetcher::Fetcher;
 use crate::fetch::file_digest::sha256_of_file;
-use crate::fetch::outcome::{Outcome, RequestedId, Status, Summary};
+use crate::fetch::options::FetchOptions;
+use crate::fetch::outcome::{Outcome, RequestedId, Status};
+use crate::fetch::summary::Summary;
 use crate::fetch::target::{IfExists, TargetOptions, Template};
 use crate::fingerprint::digest128;
 use crate::interrupt::Interrupt;
@@ -46,7 +49,7 @@ pub(crate) struct Plan {
     /// How to connect.
     pub connection: Connection,
     /// How to fetch.
-    pub options: Options,
+    pub options: FetchOptions,
     /// Another manifest to append to.
     pub manifest: Option<PathBuf>,
 }
@@ -84,7 +87,7 @@ async fn work(
     let opening = Mirror::open(
         &plan.folder,
         provider.resource.unwrap_or_default().name(),
-        options.patience,
+        options.busy_timeout,
         options.dry_run,
     );
     let mirror = Arc::new(interrupt.or_interrupted(opening).await?);
@@ -335,10 +338,10 @@ impl Keeper<'_> {
                 name: row.name,
                 size: row.size,
             }),
-            target_options: Some(Arc::new(target_options)),
+            target: Some(Arc::new(target_options)),
             // A complete partial of what costs is published without asking anybody: it must be of this.
             version: charged.then(|| version.identity()),
-            journal: Some(Arc::new(move |outcome: &Outcome| {
+            before_publish: Some(Arc::new(move |outcome: &Outcome| {
                 mirror.publishing(outcome, &publishing)
             })),
         };

@@ -1,48 +1,78 @@
-//! What a fetch tells whoever watches: plain values, never a terminal.
-//!
-//! A [`Progress`] watches a batch, and gives a [`Watcher`] to each document that is taken up. The order
-//! for one document is any number of `checking`, `started`, any number of `moved` and `retrying`, then one of `finished`,
-//! `skipped` and `failed`; a document that is skipped or refused before its first byte starts nothing.
-//! `finished` is told after the file is published, never for a failure. A watcher that is dropped
-//! without an end was given up. No call may block.
+//! What a fetch tells the program while it runs: plain values, never text for a terminal.
 
 use crate::error::Error;
 use crate::model::DocumentId;
 
-/// A watcher of a batch.
+/// Watches a batch of documents.
+///
+/// docfetch calls each method on the thread that fetches; a method must return at once, because no document
+/// moves meanwhile. Every method does nothing unless a program implements it.
+///
+/// ```
+/// use docfetch::{DocumentId, Progress, Watcher};
+///
+/// struct Count;
+/// struct CountBytes(DocumentId);
+///
+/// impl Progress for Count {
+///     fn document(&self, id: &DocumentId) -> Box<dyn Watcher + '_> {
+///         Box::new(CountBytes(id.clone()))
+///     }
+/// }
+///
+/// impl Watcher for CountBytes {
+///     fn finished(&mut self, bytes: u64) {
+///         println!("{}: {bytes} bytes", self.0);
+///     }
+/// }
+/// ```
 pub trait Progress {
-    /// Several documents are to come, so many in all where that is known.
+    /// The batch has this many documents in all, or `None` where docfetch does not know how many.
     fn expect(&self, _documents: Option<u64>) {}
-    /// A document is taken up.
+
+    /// docfetch takes up a document. Returns what watches the document.
     fn document(&self, _id: &DocumentId) -> Box<dyn Watcher + '_> {
         Box::new(Unwatched)
     }
-    /// A document ended, also one that was never taken up.
+
+    /// A document of the batch ended, or an item of the list that is no document.
     fn ended(&self) {}
 }
 
-/// A watcher of one document's fetch.
+/// Watches the fetch of one document.
+///
+/// docfetch calls any number of `checking`, then `started`, then any number of `moved` and `retrying`, and
+/// at the end one of `finished`, `skipped` and `failed`. A document that is skipped, or that fails before its
+/// first byte, has no `started`. docfetch drops the watcher of a document without an end when the batch
+/// stops before the document's turn, and in a dry run.
 pub trait Watcher {
-    /// What an earlier run left is read and checked: so many bytes of so many are. Not told of what takes
-    /// only a moment.
+    /// docfetch reads the bytes that an earlier run left, and has checked `checked` of `total` bytes. docfetch
+    /// does not tell of a check that takes only a moment.
     fn checking(&mut self, _checked: u64, _total: u64) {}
-    /// Bytes are about to arrive: from `from` on, of `total` where it is known.
+
+    /// The storage sends the document. The file named `name` has `from` bytes already, of `total` where the
+    /// storage told that.
     fn started(&mut self, _name: &str, _from: u64, _total: Option<u64>) {}
-    /// So many bytes are there now; fewer than before when the transfer started over.
+
+    /// The file has `position` bytes now: fewer than before when the transfer started over.
     fn moved(&mut self, _position: u64) {}
-    /// An attempt failed; another follows.
+
+    /// An attempt failed with `error`, and docfetch makes another one.
     fn retrying(&mut self, _error: &Error) {}
-    /// The file is complete and published.
+
+    /// The document is complete, verified and on disk, with this many bytes. Never called for a failure.
     fn finished(&mut self, _bytes: u64) {}
-    /// It turned out not to be needed: the target is there.
+
+    /// The target exists already, and docfetch skips the document.
     fn skipped(&mut self) {}
-    /// There will be no file.
+
+    /// The document failed with `error`.
     fn failed(&mut self, _error: &Error) {}
 }
 
-/// Watches nothing.
-#[derive(Debug, Default)]
-pub(crate) struct Unwatched;
+/// A [`Progress`] that watches nothing.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Unwatched;
 
 impl Progress for Unwatched {}
 impl Watcher for Unwatched {}

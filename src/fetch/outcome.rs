@@ -1,6 +1,7 @@
-//! What the world is told of a fetch: the JSON records, whose fields are fixed.
+//! How a document ended, for programs and as the JSON records of `--json` and of manifests. The names of
+//! their fields are fixed: scripts depend on them.
 
-use crate::error::{Code, Error};
+use crate::error::Error;
 use crate::model::DocumentId;
 use crate::resolve::Cost;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, percent_encode};
@@ -10,31 +11,33 @@ use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
 
-/// How a document ended.
+/// How a document ended that did not fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum Status {
-    /// It is on disk, or was written to standard output.
+    /// docfetch fetched the document: the document is on disk, or standard output has all its bytes.
     Fetched,
-    /// It was there before.
+    /// The target existed already, and docfetch fetched nothing.
     Skipped,
-    /// It would be written (dry run).
+    /// A real run would fetch the document: this was a dry run.
     Planned,
 }
 
-/// A document that did not fail. Unknown values are null.
+/// A document that did not fail. A field is `None`, in JSON null, where docfetch does not know the value.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "type", rename = "document")]
+#[non_exhaustive]
 pub struct Outcome {
     /// The provider's name on the command line: `sm` or `onecodex`.
     pub provider: &'static str,
     /// The id of the document.
-    #[serde(serialize_with = "as_text")]
+    #[serde(serialize_with = "serialize_id")]
     pub id: DocumentId,
     /// `fetched`, `skipped` or `planned`.
     pub status: Status,
     /// The path of the file; null for standard output, and in a dry run while the name is unknown.
-    #[serde(flatten, serialize_with = "with_bytes")]
+    #[serde(flatten, serialize_with = "serialize_path")]
     pub path: Option<PathBuf>,
     /// The name of the file.
     pub name: Option<String>,
@@ -57,13 +60,13 @@ pub struct Outcome {
     pub charged: Option<bool>,
     /// The time from the start of the document to its end, in milliseconds.
     pub elapsed_ms: u64,
-    /// What a real run would pay (dry run).
+    /// What a real run would pay, in a dry run of a provider that charges.
     #[serde(skip)]
-    pub cost: Option<Cost>,
+    pub(crate) cost: Option<Cost>,
 }
 
 impl Outcome {
-    /// A document of `provider` of which no more than its status is known.
+    /// The outcome of a document of which nothing but the status is known.
     pub(crate) fn new(provider: &'static str, id: DocumentId, status: Status) -> Self {
         Self {
             provider,
@@ -90,7 +93,7 @@ impl Outcome {
 pub(crate) enum RequestedId {
     /// The id of a document.
     Document(DocumentId),
-    /// Text that is no id, as docfetch shows it.
+    /// Text that is no id, as docfetch shows the text.
     Unusable(String),
 }
 
@@ -110,13 +113,16 @@ impl From<DocumentId> for RequestedId {
     }
 }
 
-fn as_text<S: Serializer>(id: &DocumentId, serializer: S) -> Result<S::Ok, S::Error> {
+fn serialize_id<S: Serializer>(id: &DocumentId, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(id.as_str())
 }
 
-/// JSON is text: a path that is not is shown as well as it can be, and its bytes beside it,
-/// percent-encoded, so that it can be read back.
-pub(crate) fn with_bytes<S: Serializer, P: AsRef<Path>>(
+/// Serializes `path`, and `path_bytes` beside it where the path is not UTF-8: the percent-encoded bytes, from
+/// which [`path_from_bytes`] gives the path back.
+///
+/// # Errors
+/// Those of the serializer.
+pub(crate) fn serialize_path<S: Serializer, P: AsRef<Path>>(
     path: &Option<P>,
     serializer: S,
 ) -> Result<S::Ok, S::Error> {
@@ -124,30 +130,30 @@ pub(crate) fn with_bytes<S: Serializer, P: AsRef<Path>>(
     let mut fields = serializer.serialize_map(None)?;
     fields.serialize_entry("path", &path.map(Path::to_string_lossy))?;
     if let Some(path) = path.filter(|path| path.to_str().is_none()) {
-        let bytes = percent_encode(path.as_os_str().as_bytes(), PATH).to_string();
+        let bytes = percent_encode(path.as_os_str().as_bytes(), PATH_CHARACTERS).to_string();
         fields.serialize_entry("path_bytes", &bytes)?;
     }
     fields.end()
 }
 
-/// RFC 3986 section 2.3, and the separator.
-const PATH: &AsciiSet = &NON_ALPHANUMERIC
+/// The characters that `path_bytes` encodes: all but the unreserved ones (RFC 3986 section 2.3) and `/`.
+const PATH_CHARACTERS: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'.')
     .remove(b'_')
     .remove(b'~')
     .remove(b'/');
 
-/// The path whose bytes those are.
-pub(crate) fn path_of_bytes(encoded: &str) -> PathBuf {
+/// The path of a record's `path_bytes`.
+pub(crate) fn path_from_bytes(encoded: &str) -> PathBuf {
     let bytes: Vec<u8> = percent_decode_str(encoded).collect();
     OsString::from_vec(bytes).into()
 }
 
-/// A document that failed.
+/// The record of a document that failed.
 #[derive(Debug, Serialize)]
 #[serde(tag = "type", rename = "document")]
-pub(crate) struct Failed<'a> {
+pub(crate) struct FailedDocument<'a> {
     /// The provider's name on the command line.
     pub provider: &'a str,
     /// The id of the document, or the text that is not an id.
@@ -158,11 +164,11 @@ pub(crate) struct Failed<'a> {
     /// provider never charges.
     pub charged: Option<bool>,
     /// What failed.
-    pub error: Failure<'a>,
+    pub error: ErrorRecord<'a>,
 }
 
-impl<'a> Failed<'a> {
-    /// The record of a document of `provider` that failed.
+impl<'a> FailedDocument<'a> {
+    /// The record of the document `id` of `provider`, which failed with `error`.
     pub(crate) fn new(
         provider: &'a str,
         id: &'a str,
@@ -179,9 +185,9 @@ impl<'a> Failed<'a> {
     }
 }
 
-/// An error as scripts see it.
+/// An error in a record.
 #[derive(Debug, Serialize)]
-pub(crate) struct Failure<'a> {
+pub(crate) struct ErrorRecord<'a> {
     /// One of the error codes.
     pub code: &'static str,
     /// What failed and why, in one line.
@@ -194,7 +200,7 @@ pub(crate) struct Failure<'a> {
     pub retryable: bool,
 }
 
-impl<'a> From<&'a Error> for Failure<'a> {
+impl<'a> From<&'a Error> for ErrorRecord<'a> {
     fn from(error: &'a Error) -> Self {
         Self {
             code: error.code().as_str(),
@@ -206,181 +212,50 @@ impl<'a> From<&'a Error> for Failure<'a> {
     }
 }
 
-/// The last record of a run.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-#[serde(tag = "type", rename = "summary")]
-pub(crate) struct Summary {
-    /// How many documents the run fetched.
-    pub fetched: u64,
-    /// How many documents the run skipped, because their files exist.
-    pub skipped: u64,
-    /// How many documents failed.
-    pub failed: u64,
-    /// How many documents the run read or knew, and did not start.
-    pub not_started: u64,
-    /// What a real run would do; none in a real run.
-    #[serde(flatten)]
-    pub plan: Option<Planned>,
-    /// How many paid requests the run sent that the provider did not refuse; null where the provider never charges.
-    pub charges: Option<u64>,
-    /// The length of all fetched documents in bytes; in a dry run, of all planned documents whose length is known.
-    pub bytes: u64,
-    /// The time from the start of the run to its end, in milliseconds.
-    pub elapsed_ms: u64,
-    /// The exit code of the process.
-    pub exit_code: u8,
-    /// The first failures once more: the document, and what failed.
-    #[serde(skip)]
-    pub failures: Vec<(String, String)>,
-    /// The most paid requests that the run permits (dry run).
-    #[serde(skip)]
-    pub max_charges: Option<u64>,
-}
-
-/// What a real run would do.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub(crate) struct Planned {
-    /// How many documents a real run would fetch. Only in a dry run.
-    pub planned: u64,
-    /// What a real run would pay.
-    #[serde(flatten)]
-    pub costs: Costs,
-}
-
-/// What a real run would pay, in documents; none where the provider never charges.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-#[expect(
-    clippy::struct_field_names,
-    reason = "the names of fields in JSON records"
-)]
-pub(crate) struct Costs {
-    /// How many documents a real run would pay for; null where the provider never charges. Only in a dry run.
-    pub would_charge: Option<u64>,
-    /// How many documents a real run would fetch from a recorded URL. Only in a dry run.
-    pub would_reuse: Option<u64>,
-    /// How many documents the ledger or `--max-charges` would refuse. Only in a dry run.
-    pub would_refuse: Option<u64>,
-}
-
-impl Costs {
-    /// Of a provider that charges: nothing yet.
-    fn none() -> Self {
-        Self {
-            would_charge: Some(0),
-            would_reuse: Some(0),
-            would_refuse: Some(0),
-        }
-    }
-
-    fn add(&mut self, cost: Cost, limit: Option<u64>) {
-        let full = limit.is_some_and(|limit| self.would_charge.unwrap_or_default() >= limit);
-        let count = match cost {
-            Cost::Charge if full => &mut self.would_refuse,
-            Cost::Charge => &mut self.would_charge,
-            Cost::Reuse => &mut self.would_reuse,
-            Cost::Refuse => &mut self.would_refuse,
-        };
-        *count = Some(count.unwrap_or_default() + 1);
-    }
-}
-
-/// So many failures are named again at the end.
-const NAMED: usize = 20;
-
-impl Summary {
-    /// Counts a document that did not fail.
-    pub(crate) fn add(&mut self, outcome: &Outcome) {
-        match outcome.status {
-            Status::Fetched => {
-                self.fetched += 1;
-                self.bytes = self.bytes.saturating_add(outcome.bytes.unwrap_or_default());
-            }
-            Status::Skipped => self.skipped += 1,
-            Status::Planned => {
-                self.plan.get_or_insert_default().planned += 1;
-                self.bytes = self.bytes.saturating_add(outcome.bytes.unwrap_or_default());
-            }
-        }
-        if let Some(cost) = outcome.cost {
-            let plan = self.plan.get_or_insert_default();
-            plan.costs.add(cost, self.max_charges);
-        }
-    }
-
-    /// Begins the summary of a dry run of a provider that `charges` or not, at most `max_charges` times.
-    pub(crate) fn plans(&mut self, charges: bool, max_charges: Option<u64>) {
-        self.max_charges = max_charges;
-        self.plan = Some(Planned {
-            planned: 0,
-            costs: if charges {
-                Costs::none()
-            } else {
-                Costs::default()
-            },
-        });
-    }
-
-    /// Counts the failure of a document.
-    pub(crate) fn add_failure(&mut self, id: &str, error: &Error) {
-        self.failed += 1;
-        if self.failures.len() < NAMED {
-            self.failures.push((id.to_owned(), error.what().to_owned()));
-        }
-        self.ended_by(error);
-    }
-
-    /// Takes in a failure's exit code. Failures that share one keep it, others make it 1; an interrupt
-    /// wins over all of them.
-    pub(crate) fn ended_by(&mut self, error: &Error) {
-        let code = error.exit_code();
-        self.exit_code = match self.exit_code {
-            _ if error.code() == Code::Interrupted => code,
-            0 => code,
-            same if same == code => same,
-            interrupted @ 130.. => interrupted,
-            _ => 1,
-        };
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Code;
 
     #[test]
-    fn failures_of_one_kind_keep_their_exit_code_and_others_make_it_1() {
-        let mut summary = Summary::default();
-        for (code, exit) in [
-            (Code::NotFound, 4),
-            (Code::Forbidden, 4),
-            (Code::Network, 1),
-            (Code::NotFound, 1),
-        ] {
-            summary.add_failure("1", &Error::new(code, "x"));
-            assert_eq!(summary.exit_code, exit);
-        }
-        assert_eq!(summary.failed, 4);
-    }
-
-    #[test]
-    fn records_have_their_fixed_fields() {
+    fn the_record_of_a_failed_document_has_its_fixed_fields() {
         let error = Error::new(Code::ChargeUnknown, "a")
             .with_cause("b")
             .with_http_status(503);
-        let failed = Failed {
-            provider: "onecodex",
-            id: "1",
-            status: "failed",
-            charged: Some(true),
-            error: (&error).into(),
-        };
+        let failed = FailedDocument::new("onecodex", "1", Some(true), &error);
         assert_eq!(
             serde_json::to_string(&failed).unwrap(),
             r#"{"type":"document","provider":"onecodex","id":"1","status":"failed","charged":true,"error":{"code":"charge_unknown","message":"a: b","hint":"check with the provider before you run again","http_status":503,"retryable":false}}"#
         );
+    }
+
+    #[test]
+    fn the_record_of_a_document_has_its_fixed_fields_and_null_for_what_is_unknown() {
+        let id = DocumentId::parse("1", None).unwrap();
+        let outcome = Outcome {
+            path: Some("a/b.pdf".into()),
+            ..Outcome::new("sm", id, Status::Fetched)
+        };
         assert_eq!(
-            serde_json::to_string(&Summary::default()).unwrap(),
-            r#"{"type":"summary","fetched":0,"skipped":0,"failed":0,"not_started":0,"charges":null,"bytes":0,"elapsed_ms":0,"exit_code":0}"#
+            serde_json::to_string(&outcome).unwrap(),
+            r#"{"type":"document","provider":"sm","id":"1","status":"fetched","path":"a/b.pdf","name":null,"bytes":null,"sha256":null,"media_type":null,"etag":null,"resumed_from":null,"attempts":0,"resolves":0,"charged":null,"elapsed_ms":0}"#
         );
+    }
+
+    #[test]
+    fn a_path_that_is_not_utf_8_comes_back_from_its_bytes() {
+        #[derive(Serialize)]
+        struct Record {
+            #[serde(flatten, serialize_with = "serialize_path")]
+            path: Option<PathBuf>,
+        }
+        let path = PathBuf::from(OsString::from_vec(b"a/\xff b".to_vec()));
+        let record = Record {
+            path: Some(path.clone()),
+        };
+        let record = serde_json::to_value(&record).unwrap();
+        assert_eq!(record["path_bytes"], "a/%FF%20b");
+        let bytes = record["path_bytes"].as_str().unwrap();
+        assert_eq!(path_from_bytes(bytes), path);
     }
 }

@@ -5,7 +5,7 @@
 
 use crate::error::{Error, Result};
 use crate::fetch::batch::queue::FetchEnd;
-use crate::fetch::outcome::Failed;
+use crate::fetch::outcome::FailedDocument;
 use crate::secret::redact_json;
 use crate::state::files::open_own;
 use rustix::fs::OFlags;
@@ -117,7 +117,7 @@ impl ManifestAppender {
     pub(crate) fn note(&self, provider: &str, ended: &FetchEnd) -> Result<()> {
         match &ended.result {
             Ok(outcome) => self.append(outcome),
-            Err(error) => self.append(&Failed::new(
+            Err(error) => self.append(&FailedDocument::new(
                 provider,
                 ended.id.as_str(),
                 ended.charged,

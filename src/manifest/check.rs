@@ -3,7 +3,7 @@
 use crate::error::panics::Panic;
 use crate::error::{Code, Error};
 use crate::fetch::file_digest::sha256_of_file_while;
-use crate::fetch::outcome::{Failure, with_bytes};
+use crate::fetch::outcome::{ErrorRecord, serialize_path};
 use crate::manifest::entry::ManifestEntry;
 use crate::manifest::sha256sum;
 use serde::Serialize;
@@ -157,7 +157,7 @@ impl CheckedFile<'_> {
             name: self.entry.name.as_deref(),
             bytes: found.map(|found| found.bytes).or(self.entry.bytes),
             sha256: self.entry.sha256.as_deref(),
-            error: error.map(Failure::from),
+            error: error.map(ErrorRecord::from),
         }
     }
 }
@@ -173,7 +173,7 @@ pub(crate) struct CheckRecord<'a> {
     /// `verified` or `failed`.
     status: &'static str,
     /// The path of the file.
-    #[serde(flatten, serialize_with = "with_bytes")]
+    #[serde(flatten, serialize_with = "serialize_path")]
     path: Option<PathBuf>,
     /// The name of the document, as the manifest says.
     name: Option<&'a str>,
@@ -183,7 +183,7 @@ pub(crate) struct CheckRecord<'a> {
     sha256: Option<&'a str>,
     /// What is wrong with the file. Absent for a file that is right.
     #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<Failure<'a>>,
+    error: Option<ErrorRecord<'a>>,
 }
 
 /// The last record of a verification.

@@ -1,6 +1,6 @@
 //! Records in manifests: lines of JSON, as docfetch writes them.
 
-use crate::fetch::outcome::path_of_bytes;
+use crate::fetch::outcome::path_from_bytes;
 use crate::manifest::entry::{ManifestEntry, UnreadableLine, checked_path, checked_sha256};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
@@ -42,7 +42,7 @@ pub(super) fn parse(line: &[u8]) -> Result<Option<ManifestEntry>, UnreadableLine
     if !matches!(record.status.as_str(), "fetched" | "skipped") {
         return Ok(None);
     }
-    let path = record.path_bytes.as_deref().map(path_of_bytes);
+    let path = record.path_bytes.as_deref().map(path_from_bytes);
     let Some(path) = path.or(record.path) else {
         return Ok(None); // the document went to standard output
     };

@@ -2,7 +2,7 @@
 
 use super::console::Console;
 use crate::error::Error;
-use crate::fetch::outcome::Failure;
+use crate::fetch::outcome::ErrorRecord;
 use crate::text::printable;
 use log::{Level, LevelFilter, Log, Metadata, Record};
 use serde_json::{Value, json};
@@ -25,7 +25,7 @@ pub(super) fn describe(error: &Error, subject: Option<&str>, color: bool) -> Str
 
 /// The same as a line of JSON, among the events of `--progress json`.
 pub(super) fn event(error: &Error, subject: Option<&str>) -> Value {
-    json!({"type": "error", "id": subject, "error": Failure::from(error)})
+    json!({"type": "error", "id": subject, "error": ErrorRecord::from(error)})
 }
 
 /// Text in an SGR sequence, where colours are wanted.

@@ -8,7 +8,8 @@ use super::report;
 use crate::error::{Code, Error, Result};
 use crate::fetch::batch::queue::FetchEnd;
 use crate::fetch::events::{Progress, Unwatched};
-use crate::fetch::outcome::{Failed, Outcome, Status, Summary};
+use crate::fetch::outcome::{FailedDocument, Outcome, Status};
+use crate::fetch::summary::Summary;
 use crate::http::PresignedUrl;
 use crate::manifest::{CheckedFile, VerifySummary};
 use crate::resolve::Row;
@@ -161,7 +162,7 @@ impl Printer {
         if !self.look.json {
             return Ok(());
         }
-        self.record(&Failed::new(provider, id, charged, error))
+        self.record(&FailedDocument::new(provider, id, charged, error))
     }
 
     /// The end of a run.

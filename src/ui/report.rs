@@ -1,7 +1,7 @@
 //! Tables and sentences.
 
 use super::diagnostics::paint;
-use crate::fetch::outcome::{Costs, Summary};
+use crate::fetch::summary::{CostCounts, Summary};
 use crate::manifest::VerifySummary;
 use crate::provider::Resource;
 use crate::resolve::Row;
@@ -350,7 +350,7 @@ fn counts(summary: &Summary) -> String {
 }
 
 /// What a real run would pay, in one line; none where the provider never charges.
-pub(super) fn costs(costs: Costs) -> Option<String> {
+pub(super) fn costs(costs: CostCounts) -> Option<String> {
     let (charge, reuse) = (costs.would_charge?, costs.would_reuse?);
     let charges = match charge {
         1 => "1 paid retrieval".to_owned(),

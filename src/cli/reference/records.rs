@@ -3,6 +3,7 @@
 use super::source;
 
 const FETCH: &str = include_str!("../../fetch/outcome.rs");
+const SUMMARY: &str = include_str!("../../fetch/summary.rs");
 const VERIFY: &str = include_str!("../../manifest/check.rs");
 const LIST: &str = include_str!("../../resolve/row.rs");
 const LEDGER: &str = include_str!("../../ui/report.rs");
@@ -26,16 +27,16 @@ const RECORDS: [Record; 8] = [
     Record {
         title: "A document that failed",
         text: FETCH,
-        head: "struct Failed<",
+        head: "struct FailedDocument<",
     },
     Record {
         title: "The field `error`",
         text: FETCH,
-        head: "struct Failure<",
+        head: "struct ErrorRecord<",
     },
     Record {
         title: "The summary of a run",
-        text: FETCH,
+        text: SUMMARY,
         head: "struct Summary",
     },
     Record {
@@ -122,7 +123,7 @@ fn fields(text: &str, head: &str) -> Vec<Field> {
             continue;
         };
         let is_flat = item.attributes.contains("flatten");
-        let is_path = item.attributes.contains("with_bytes");
+        let is_path = item.attributes.contains("serialize_path");
         if item.attributes.contains("serde(skip)") {
         } else if is_flat && rust.starts_with("Map<") {
             fields.push(field("…", "any", item.doc));
@@ -160,7 +161,7 @@ fn json(rust: &str) -> String {
     let kind = match rust {
         "bool" => "true or false",
         "u8" | "u16" | "u32" | "u64" => "number",
-        rust if rust.starts_with("Failure") => "object",
+        rust if rust.starts_with("ErrorRecord") => "object",
         _ => "text",
     };
     kind.to_owned()
@@ -169,7 +170,8 @@ fn json(rust: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fetch::outcome::{Outcome, Planned, Status, Summary};
+    use crate::fetch::outcome::{Outcome, Status};
+    use crate::fetch::summary::{PlanCounts, Summary};
     use crate::manifest::VerifySummary;
     use crate::model::DocumentId;
     use serde_json::Value;
@@ -179,12 +181,12 @@ mod tests {
         let id = DocumentId::parse("1", None).unwrap();
         let outcome = Outcome::new("sm", id, Status::Fetched);
         let summary = Summary {
-            plan: Some(Planned::default()),
+            plan: Some(PlanCounts::default()),
             ..Summary::default()
         };
         for (written, text, head) in [
             (serde_json::to_value(outcome), FETCH, "struct Outcome"),
-            (serde_json::to_value(summary), FETCH, "struct Summary"),
+            (serde_json::to_value(summary), SUMMARY, "struct Summary"),
             (
                 serde_json::to_value(VerifySummary::default()),
                 VERIFY,

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 /// What docfetch does when a file exists at a document's target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum IfExists {
     /// The document fails with [`Code::TargetExists`](crate::error::Code::TargetExists).
     Fail,
@@ -25,13 +26,26 @@ pub enum IfExists {
 
 /// Where documents are written, and under which names.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct TargetOptions {
-    /// The path of a single document, relative to `folder`. Without it, `template` gives the name.
+    /// The path of a single document, relative to `folder`. With `None`, `template` gives the name.
+    /// Default: `None`.
     pub file: Option<PathBuf>,
-    /// The folder that documents are written to.
+    /// The folder that documents are written to; docfetch makes a missing one. Default: the working folder.
     pub folder: PathBuf,
-    /// How file names are made.
+    /// How file names are made. Default: `{name}`, the document's own name.
     pub template: Template,
-    /// What docfetch does when a file exists at a document's target.
+    /// What docfetch does when a file exists at a document's target. Default: [`IfExists::Fail`].
     pub if_exists: IfExists,
+}
+
+impl Default for TargetOptions {
+    fn default() -> Self {
+        Self {
+            file: None,
+            folder: PathBuf::from("."),
+            template: Template::default(),
+            if_exists: IfExists::Fail,
+        }
+    }
 }

@@ -45,6 +45,7 @@ pub(crate) struct Segments<'a> {
 }
 
 /// How the segments ended, after every response that was open has been read.
+#[derive(Debug)]
 pub(crate) enum SegmentsEnd {
     /// The same as one body would have.
     Body(BodyEnd),

@@ -1,0 +1,118 @@
+//! Web pages that arrive instead of a document are refused before they are saved or continued.
+
+use super::Attempts;
+use super::transfer::Transfer;
+use crate::error::Result;
+use crate::fetch::entity::{Entity, StorageNames};
+use crate::fetch::target::naming;
+use crate::fetch::transfer::web_page::{self, ExpectedDocument, PageVerdict};
+use crate::fetch::transfer::{MAX_SNIFFED_BYTES, Sink, StorageAnswer, starts_as_html};
+use crate::http::PresignedUrl;
+use crate::resolve::Metadata;
+use std::ffi::OsStr;
+use std::path::Path;
+
+/// A body or a partial that starts as HTML.
+struct Html<'a> {
+    /// The names that the storage gives the document.
+    names: &'a StorageNames,
+    /// The name in the document's own URL.
+    name_in_url: Option<&'a str>,
+    /// The length in bytes that the storage announced.
+    announced: Option<u64>,
+    /// Whether docfetch will compare a digest of all bytes.
+    has_digest: bool,
+    /// The host that sent it, for messages.
+    host: &'a str,
+}
+
+impl Attempts<'_> {
+    /// Refuses an answer whose body is a web page, and takes note of one that may be a web page.
+    ///
+    /// # Errors
+    /// Those of the answer; [`Code::StorageError`](crate::Code::StorageError) for a web page.
+    pub(super) async fn screen(
+        &mut self,
+        answer: Result<StorageAnswer>,
+        url: &PresignedUrl,
+        metadata: &Metadata,
+    ) -> Result<StorageAnswer> {
+        let mut answer = answer?;
+        if let StorageAnswer::Body(body) = &mut answer
+            && body.offset == 0
+        {
+            self.web_page = None;
+            if body.starts_as_html().await? {
+                let has_digest = self.options.digests.expected_sha256.is_some();
+                let names = &body.entity.name;
+                // Only a URL that is signed, and that the storage answers without a redirect, names the
+                // document.
+                let own = naming::from_url(url.expose()).filter(|_| url.is_signed());
+                let name_in_url = own.filter(|own| names.url.as_ref() == Some(own));
+                let html = Html {
+                    names,
+                    name_in_url: name_in_url.as_deref(),
+                    announced: body.entity.total,
+                    has_digest: has_digest || body.entity.checksum.is_some(),
+                    host: body.host(),
+                };
+                self.judge(&html, metadata)?;
+            }
+        }
+        Ok(answer)
+    }
+
+    /// Throws the bytes of an earlier run away where they are a web page.
+    ///
+    /// # Errors
+    /// [`Code::LocalIo`](crate::Code::LocalIo).
+    pub(super) fn screen_partial(&mut self, work: &mut Transfer<'_, '_>) -> Result<()> {
+        self.web_page = None;
+        let Sink::Partial(partial) = &*work.sink else {
+            return Ok(());
+        };
+        if starts_as_html(&partial.first_bytes(MAX_SNIFFED_BYTES)?, true) != Some(true) {
+            return Ok(());
+        }
+        let Entity { name, total, .. } = partial.entity();
+        let html = Html {
+            names: name,
+            name_in_url: name.url.as_deref(),
+            announced: *total,
+            has_digest: work.digests.has_expected_digest(),
+            host: "the storage",
+        };
+        if let Err(error) = self.judge(&html, work.metadata) {
+            log::info!("starting over with {}: {}", self.id, error.message());
+            work.sink.restart("the bytes here are a web page", true)?;
+            work.digests.restart();
+        }
+        Ok(())
+    }
+
+    /// Judges HTML by what docfetch knows about the document.
+    fn judge(&mut self, html: &Html<'_>, metadata: &Metadata) -> Result<()> {
+        let by_metadata = metadata.name.as_deref().and_then(naming::safe);
+        let by_provider = by_metadata.as_deref().or(html.names.header.as_deref());
+        let file = self.options.target.file.as_deref();
+        let by_user = file.and_then(Path::file_name).and_then(OsStr::to_str);
+        let by_url = html.name_in_url;
+        let expected = ExpectedDocument {
+            name: by_provider
+                .or(by_user)
+                .or(by_url.filter(|name| web_page::is_usual_web_page_name(name))),
+            size: metadata.size,
+            announced: html.announced,
+            proven: html.has_digest,
+        };
+        let refused = |why: &str| web_page::refusal(html.host, why, by_provider.is_some());
+        match web_page::judge(expected) {
+            PageVerdict::Document => Ok(()),
+            PageVerdict::WebPage(why) => Err(refused(&why)),
+            PageVerdict::Unproven(why) => {
+                self.web_page = Some(refused(&why));
+                Ok(())
+            }
+        }
+    }
+}

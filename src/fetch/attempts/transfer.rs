@@ -1,0 +1,59 @@
+//! A document on its way into the sink.
+
+use super::steps::{BodyStart, SinkBytes, StartOver};
+use crate::error::Result;
+use crate::fetch::target::Destination;
+use crate::fetch::transfer::{Body, Digests, KnownLengths, Sink};
+use crate::http::headers::is_strong;
+use crate::resolve::Metadata;
+
+/// A document on its way into the sink.
+pub(super) struct Transfer<'t, 'd> {
+    /// Where the document is written.
+    pub destination: &'t mut Destination<'d>,
+    /// Where the bytes go.
+    pub sink: &'t mut Sink,
+    /// What the provider told of the document.
+    pub metadata: &'t Metadata,
+    /// Digests of the bytes in the sink.
+    pub digests: Digests,
+    /// What docfetch knows about the document's length.
+    pub lengths: KnownLengths,
+}
+
+impl Transfer<'_, '_> {
+    /// How many bytes the sink holds.
+    pub(super) fn bytes(&self) -> SinkBytes {
+        SinkBytes {
+            held: self.sink.held(),
+            position: self.sink.position(),
+        }
+    }
+
+    /// Throws the bytes in the sink away.
+    ///
+    /// # Errors
+    /// [`Code::LocalIo`](crate::Code::LocalIo); for standard output that has some of the bytes,
+    /// [`Code::DocumentChanged`](crate::Code::DocumentChanged) or [`Code::Network`](crate::Code::Network).
+    pub(super) fn start_over(&mut self, StartOver { why, changed }: StartOver) -> Result<()> {
+        self.sink.restart(why, changed)?;
+        self.digests.restart();
+        Ok(())
+    }
+
+    /// How `body` relates to the bytes in the sink. Two responses are of the same version of a document
+    /// when they have the same strong entity tag (RFC 9110 section 8.8.3.2), and no other length.
+    pub(super) fn body_start(&self, body: &Body) -> BodyStart {
+        let (here, there) = (self.sink.entity(), &body.entity);
+        let same_length = match (here.total, there.total) {
+            (Some(here), Some(there)) => here == there,
+            _ => true,
+        };
+        let same_tag = there.tag.as_deref().is_some_and(is_strong) && here.tag == there.tag;
+        BodyStart {
+            same: same_tag && same_length,
+            overlaps: body.offset < self.sink.position(),
+            skips_overlap: self.sink.is_stream(),
+        }
+    }
+}

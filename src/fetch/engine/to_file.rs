@@ -1,0 +1,191 @@
+//! A document becomes a file: partial, download, publication.
+
+use super::{Stages, done};
+use crate::error::{Code, Error, Result};
+use crate::fetch::attempts::{Download, Prefetched};
+use crate::fetch::batch::permits::BatchPermit;
+use crate::fetch::outcome::{Outcome, Status};
+use crate::fetch::partial::{Partial, Publication, remove_partial_link};
+use crate::fetch::target::{BeforePublish, RenameProofs, TargetEnd, TargetState};
+use crate::fetch::transfer::Sink;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+impl Stages<'_> {
+    /// Whether the target exists already and docfetch skips the document. Removes the partial of a document
+    /// that docfetch skips.
+    pub(super) async fn is_already_there(&mut self) -> Result<bool> {
+        if self.context.options.resume && self.destination.has_second_link() {
+            self.finish_publication().await?;
+        }
+        if self.destination.choose_name()? == TargetState::Writable {
+            return Ok(false);
+        }
+        let folder = self.destination.folder();
+        let name = self.context.partial_name(self.job);
+        if Partial::exists(folder, &name)
+            && let Ok(partial) = Partial::open(folder, &name, Duration::ZERO, true).await
+            && let Err(error) = partial.discard()
+        {
+            log::warn!("a stale partial stays: {}", error.message());
+        }
+        Ok(true)
+    }
+
+    /// Finishes the publication of a process that was killed while its document had two names, or waits for
+    /// a process that is about to publish. Otherwise the document's own target would be in its way.
+    async fn finish_publication(&mut self) -> Result<()> {
+        let (context, folder) = (self.context, self.destination.folder());
+        let name = context.partial_name(self.job);
+        if !Partial::exists(folder, &name) {
+            return Ok(());
+        }
+        let opening = Partial::open(folder, &name, context.options.busy_timeout, true);
+        match self.interrupt.or_interrupted(opening).await {
+            Ok(partial) if partial.publication().is_some() => {
+                self.note_publication(&partial).await?;
+                partial.discard()
+            }
+            // Nothing proves what the file is: docfetch treats the file as any other under that name.
+            Err(error) if error.code() == Code::UnsafePartial => {
+                let target = self.destination.target();
+                target.map_or(Ok(()), remove_partial_link)
+            }
+            Err(error) if error.code() == Code::Interrupted => Err(error),
+            _ => Ok(()), // a later stage opens the partial again, and fails if it must
+        }
+    }
+
+    /// Takes note of the file that another process made of the partial.
+    async fn note_publication(&mut self, partial: &Partial) -> Result<()> {
+        let adopting = self.destination.adopt_publication(partial.publication());
+        self.interrupt.or_interrupted(done(adopting)).await?;
+        if partial.publication().is_some_and(Publication::is_finished) {
+            self.attempts.delivered().await;
+        }
+        Ok(())
+    }
+
+    /// Opens the partial, in a folder where docfetch can rename files; none when the document is there.
+    async fn open_partial(&mut self) -> Result<Option<Partial>> {
+        let context = self.context;
+        let (options, name) = (&context.options, context.partial_name(self.job));
+        self.destination.make_folder()?;
+        let folder = self.destination.folder();
+        RenameProofs::check_folder(folder)?;
+        let opening = Partial::open(folder, &name, options.busy_timeout, options.resume);
+        let mut partial = self.interrupt.or_interrupted(opening).await?;
+        self.note_publication(&partial).await?;
+        if self.destination.choose_name()? == TargetState::AlreadyThere {
+            partial.discard()?;
+            return Ok(None);
+        }
+        let watcher = &mut *self.attempts.watcher;
+        self.interrupt
+            .or_interrupted(partial.resume(watcher))
+            .await?;
+        let found = &mut self.attempts.facts.found_bytes;
+        found.get_or_insert(partial.resumed_from());
+        match self.check_before_request(&mut partial) {
+            Ok(()) => Ok(Some(partial)),
+            Err(error) => {
+                keep(partial);
+                Err(error)
+            }
+        }
+    }
+
+    /// Makes sure that the document can get its final name.
+    fn check_before_request(&mut self, partial: &mut Partial) -> Result<()> {
+        let (context, destination) = (self.context, &mut self.destination);
+        if context.resolver.charges() {
+            let proofs = &context.rename_proofs;
+            proofs.prove(destination.folder(), partial)?;
+        }
+        destination.check_replaceable(partial)
+    }
+
+    pub(super) async fn download_to_file(
+        &mut self,
+        permit: &mut BatchPermit,
+        prefetched: Prefetched,
+    ) -> Result<Outcome> {
+        let Some(partial) = self.open_partial().await? else {
+            return Ok(self.outcome(Status::Skipped));
+        };
+        let mut sink = Sink::Partial(partial);
+        let download = self.download(permit, prefetched, &mut sink).await;
+        let Sink::Partial(partial) = sink else {
+            return Err(Error::new(Code::Unexpected, "the partial is gone"));
+        };
+        match download {
+            Ok(Download::Complete { sha256 }) => self.publish(partial, sha256).await,
+            Ok(Download::NotNeeded) => {
+                partial.discard()?;
+                Ok(self.outcome(Status::Skipped))
+            }
+            Err(error) => {
+                keep(partial);
+                // `sync` has no --sha256 that could accept the bytes.
+                let in_mirror = self.job.target.is_some() && error.code() == Code::DigestMismatch;
+                Err(if in_mirror {
+                    error.with_hint("run again; if the error stays, tell the provider")
+                } else {
+                    error
+                })
+            }
+        }
+    }
+
+    /// Gives a complete partial the document's final name.
+    async fn publish(&mut self, partial: Partial, sha256: Option<String>) -> Result<Outcome> {
+        let facts = &self.attempts.facts;
+        let found = facts.found_bytes.unwrap_or(u64::MAX);
+        let outcome = Outcome {
+            bytes: Some(partial.position()),
+            sha256,
+            etag: partial.entity().tag.clone(),
+            resumed_from: Some(partial.resumed_from().min(found)),
+            media_type: facts.media_type.clone(),
+            ..self.outcome(Status::Fetched)
+        };
+        let before_publish = self.before_publish(&outcome);
+        let (sha256, in_batch) = (outcome.sha256.as_deref(), self.context.options.jobs > 1);
+        let publishing =
+            self.destination
+                .publish(partial, sha256, before_publish.as_ref(), in_batch);
+        if publishing.await? == TargetEnd::AlreadyThere {
+            return Ok(self.outcome(Status::Skipped));
+        }
+        self.attempts.delivered().await;
+        let Outcome { path, name, .. } = self.outcome(Status::Fetched); // the target may have changed
+        Ok(Outcome {
+            path,
+            name,
+            ..outcome
+        })
+    }
+
+    /// What the job wants to be called with right before the document gets its final name.
+    fn before_publish(&self, outcome: &Outcome) -> Option<BeforePublish> {
+        let before_publish = Arc::clone(self.job.before_publish.as_ref()?);
+        let outcome = outcome.clone();
+        Some(Arc::new(move |target: &Path| {
+            before_publish(&Outcome {
+                path: Some(target.to_path_buf()),
+                ..outcome.clone()
+            })
+        }))
+    }
+}
+
+/// Keeps the partial of a failed document for a later run.
+fn keep(partial: Partial) {
+    let held = partial.held();
+    match partial.keep() {
+        Err(error) => log::warn!("the partial is lost: {}", error.message()),
+        Ok(()) if held > 0 => log::info!("{held} bytes are there for the next run"),
+        Ok(()) => {}
+    }
+}

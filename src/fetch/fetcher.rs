@@ -1,0 +1,108 @@
+//! Fetches documents from one provider.
+
+use super::batch::outages::Outages;
+use super::batch::permits::BatchLimits;
+use super::engine::{DocumentFetch, FetchContext, Job};
+use super::events::Progress;
+use super::open_files::Concurrency;
+use super::options::FetchOptions;
+use super::outcome::Outcome;
+use super::target::ClaimedPaths;
+use crate::error::{Code, Error, Result};
+use crate::interrupt::Interrupt;
+use crate::model::DocumentId;
+use crate::resolve::PaidRequests;
+use crate::resolve::Resolver;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Fetches documents from one provider, in one batch: two documents of a fetcher never share a file, and
+/// all of them together stay within [`FetchOptions::jobs`] and [`FetchOptions::limit_rate`].
+#[derive(Debug)]
+pub struct Fetcher {
+    context: FetchContext,
+    limits: BatchLimits,
+    /// The number of the next document of [`Fetcher::fetch`].
+    next_order: AtomicU64,
+}
+
+impl Fetcher {
+    /// Makes a fetcher. When the system allows too few open files, the fetcher lowers
+    /// [`FetchOptions::jobs`] and [`FetchOptions::connections`].
+    pub fn new(resolver: Resolver, mut options: FetchOptions) -> Self {
+        let concurrency = Concurrency::within_open_files(options.jobs, options.connections);
+        (options.jobs, options.connections) = (concurrency.jobs, concurrency.connections);
+        Self {
+            limits: BatchLimits::new(concurrency.jobs, concurrency.prefetch),
+            context: FetchContext::new(resolver, options),
+            next_order: AtomicU64::default(),
+        }
+    }
+
+    /// Fetches one document and tells `progress` of its course. A program may call this for several
+    /// documents at the same time; documents take their file names in the order in which the program starts
+    /// the futures.
+    ///
+    /// docfetch tries everything that can fail for free before it sends a request that may be charged. After
+    /// a success the file is complete, verified and on disk. When a program drops the future, the partial
+    /// stays on disk, and a later call continues the partial.
+    ///
+    /// # Errors
+    /// Every [`Code`] but [`Code::Usage`], [`Code::Config`] and [`Code::Interrupted`]; see there for what
+    /// each of them means. After an error no file has the document's final name.
+    pub async fn fetch(&self, id: DocumentId, progress: &dyn Progress) -> Result<Outcome> {
+        let order = self.next_order.fetch_add(1, Ordering::Relaxed);
+        let interrupt = Interrupt::never();
+        let document = DocumentFetch {
+            outages: None,
+            ..self.document(order, id.into(), progress, &interrupt)
+        };
+        let mut permit = self.limits.next().await;
+        let ended = document.fetch(&mut permit).await;
+        let closed = || Error::new(Code::Unexpected, "the batch of the document has ended");
+        ended.ok_or_else(closed)?.result
+    }
+
+    /// Resolves the documents.
+    pub fn resolver(&self) -> &Resolver {
+        &self.context.resolver
+    }
+
+    /// How the fetcher fetches documents.
+    pub fn options(&self) -> &FetchOptions {
+        &self.context.options
+    }
+
+    /// The paths that documents of the batch have.
+    pub(crate) fn claimed(&self) -> &ClaimedPaths {
+        &self.context.claimed
+    }
+
+    /// The limits of the batch, and the documents that wait for others.
+    pub(crate) fn limits(&self) -> (&BatchLimits, &Outages) {
+        (&self.limits, &self.context.outages)
+    }
+
+    /// Whether the batch sends no further paid request.
+    pub(crate) fn has_stopped(&self) -> bool {
+        let paid_requests = self.context.resolver.paid_requests();
+        paid_requests.is_some_and(PaidRequests::is_stopped)
+    }
+
+    /// Takes up the batch's `order`-th document. Call this in ascending `order`; run the fetches at any time.
+    pub(crate) fn document<'a>(
+        &'a self,
+        order: u64,
+        job: Job,
+        progress: &'a dyn Progress,
+        interrupt: &'a Interrupt,
+    ) -> DocumentFetch<'a> {
+        DocumentFetch {
+            context: &self.context,
+            ticket: self.context.claimed.ticket(order),
+            job,
+            progress,
+            interrupt,
+            outages: Some(&self.context.outages),
+        }
+    }
+}

@@ -1,0 +1,196 @@
+//! The last record of a batch: counts, and the exit code.
+
+use super::outcome::{Outcome, Status};
+use crate::error::{Code, Error};
+use crate::resolve::Cost;
+use serde::Serialize;
+
+/// How many failures the summary on a terminal names again.
+const MAX_NAMED_FAILURES: usize = 20;
+
+/// The last record of a run.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(tag = "type", rename = "summary")]
+pub(crate) struct Summary {
+    /// How many documents the run fetched.
+    pub fetched: u64,
+    /// How many documents the run skipped, because their files exist.
+    pub skipped: u64,
+    /// How many documents failed.
+    pub failed: u64,
+    /// How many documents the run read or knew, and did not start.
+    pub not_started: u64,
+    /// What a real run would do; none in a real run.
+    #[serde(flatten)]
+    pub plan: Option<PlanCounts>,
+    /// How many paid requests the run sent that the provider did not refuse; null where the provider never charges.
+    pub charges: Option<u64>,
+    /// The length of all fetched documents in bytes; in a dry run, of all planned documents whose length is known.
+    pub bytes: u64,
+    /// The time from the start of the run to its end, in milliseconds.
+    pub elapsed_ms: u64,
+    /// The exit code of the process.
+    pub exit_code: u8,
+    /// The first failures once more: the document, and what failed.
+    #[serde(skip)]
+    pub failures: Vec<(String, String)>,
+    /// The most paid requests that the run permits (dry run).
+    #[serde(skip)]
+    pub max_charges: Option<u64>,
+}
+
+/// What a real run would do, in documents.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub(crate) struct PlanCounts {
+    /// How many documents a real run would fetch. Only in a dry run.
+    pub planned: u64,
+    /// What a real run would pay.
+    #[serde(flatten)]
+    pub costs: CostCounts,
+}
+
+/// What a real run would pay, in documents; `None` where the provider never charges.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[expect(
+    clippy::struct_field_names,
+    reason = "the names of fields in JSON records"
+)]
+pub(crate) struct CostCounts {
+    /// How many documents a real run would pay for; null where the provider never charges. Only in a dry run.
+    pub would_charge: Option<u64>,
+    /// How many documents a real run would fetch from a recorded URL. Only in a dry run.
+    pub would_reuse: Option<u64>,
+    /// How many documents the ledger or `--max-charges` would refuse. Only in a dry run.
+    pub would_refuse: Option<u64>,
+}
+
+impl CostCounts {
+    /// Zero documents of a provider that charges.
+    fn zero() -> Self {
+        Self {
+            would_charge: Some(0),
+            would_reuse: Some(0),
+            would_refuse: Some(0),
+        }
+    }
+
+    /// Counts a document, where `limit` paid requests are permitted.
+    fn add(&mut self, cost: Cost, limit: Option<u64>) {
+        let is_used_up = limit.is_some_and(|limit| self.would_charge.unwrap_or_default() >= limit);
+        let count = match cost {
+            Cost::Charge if is_used_up => &mut self.would_refuse,
+            Cost::Charge => &mut self.would_charge,
+            Cost::Reuse => &mut self.would_reuse,
+            Cost::Refuse => &mut self.would_refuse,
+        };
+        *count = Some(count.unwrap_or_default() + 1);
+    }
+}
+
+impl Summary {
+    /// Begins the summary of a dry run, of a provider that `charges` or not, at most `max_charges` times.
+    pub(crate) fn begin_plan(&mut self, charges: bool, max_charges: Option<u64>) {
+        self.max_charges = max_charges;
+        self.plan = Some(PlanCounts {
+            planned: 0,
+            costs: if charges {
+                CostCounts::zero()
+            } else {
+                CostCounts::default()
+            },
+        });
+    }
+
+    /// Counts a document that did not fail.
+    pub(crate) fn add(&mut self, outcome: &Outcome) {
+        let bytes = outcome.bytes.unwrap_or_default();
+        match outcome.status {
+            Status::Fetched => {
+                self.fetched += 1;
+                self.bytes = self.bytes.saturating_add(bytes);
+            }
+            Status::Skipped => self.skipped += 1,
+            Status::Planned => {
+                self.plan.get_or_insert_default().planned += 1;
+                self.bytes = self.bytes.saturating_add(bytes);
+            }
+        }
+        if let Some(cost) = outcome.cost {
+            let plan = self.plan.get_or_insert_default();
+            plan.costs.add(cost, self.max_charges);
+        }
+    }
+
+    /// Counts a document that failed.
+    pub(crate) fn add_failure(&mut self, id: &str, error: &Error) {
+        self.failed += 1;
+        if self.failures.len() < MAX_NAMED_FAILURES {
+            self.failures.push((id.to_owned(), error.what().to_owned()));
+        }
+        self.add_exit_code(error);
+    }
+
+    /// Takes the exit code of an error into account: errors with the same exit code keep that code, errors
+    /// with different ones make it 1. An interrupt decides over all of them.
+    pub(crate) fn add_exit_code(&mut self, error: &Error) {
+        let code = error.exit_code();
+        self.exit_code = match self.exit_code {
+            _ if error.code() == Code::Interrupted => code,
+            0 => code,
+            same if same == code => same,
+            interrupted @ 130.. => interrupted,
+            _ => 1,
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failures_of_one_kind_keep_their_exit_code_and_others_make_it_1() {
+        let mut summary = Summary::default();
+        for (code, exit) in [
+            (Code::NotFound, 4),
+            (Code::Forbidden, 4),
+            (Code::Network, 1),
+            (Code::NotFound, 1),
+        ] {
+            summary.add_failure("1", &Error::new(code, "x"));
+            assert_eq!(summary.exit_code, exit);
+        }
+        assert_eq!(summary.failed, 4);
+    }
+
+    #[test]
+    fn an_interrupt_decides_over_all_exit_codes() {
+        let mut summary = Summary::default();
+        summary.add_failure("1", &Error::new(Code::NotFound, "x"));
+        summary.add_failure("2", &Error::interrupted(2));
+        summary.add_failure("3", &Error::new(Code::Network, "x"));
+        assert_eq!(summary.exit_code, 130);
+    }
+
+    #[test]
+    fn the_record_has_its_fixed_fields() {
+        assert_eq!(
+            serde_json::to_string(&Summary::default()).unwrap(),
+            r#"{"type":"summary","fetched":0,"skipped":0,"failed":0,"not_started":0,"charges":null,"bytes":0,"elapsed_ms":0,"exit_code":0}"#
+        );
+    }
+
+    #[test]
+    fn documents_beyond_max_charges_would_be_refused() {
+        let mut costs = CostCounts::zero();
+        for cost in [Cost::Charge, Cost::Reuse, Cost::Charge, Cost::Refuse] {
+            costs.add(cost, Some(1));
+        }
+        let expected = CostCounts {
+            would_charge: Some(1),
+            would_reuse: Some(1),
+            would_refuse: Some(2),
+        };
+        assert_eq!(costs, expected);
+    }
+}
