@@ -258,7 +258,9 @@ fn an_answer_that_is_no_segment_is_refused_and_spoils_nothing() {
         let (api, storage) = both("/x.bin", move |request, stream| {
             if let Some((first, last)) = asked(request, body.len()) {
                 answer(first, last, &body, stream);
-                // docfetch closes the connection when it has read the answer.
+                // docfetch closes the connection when it has read the answer; a reset waits for the test.
+                let moment = Some(Duration::from_millis(300));
+                stream.set_read_timeout(moment).unwrap();
                 let _ = stream.read(&mut [0]);
                 answered.fetch_add(1, Ordering::SeqCst);
                 return;

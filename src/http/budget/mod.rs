@@ -283,10 +283,10 @@ mod tests {
         let waited = started.elapsed();
         // The clock of the other process may differ by one second.
         let least = Duration::from_millis(500 + MAX_CLOCK_DIFFERENCE);
-        assert!(waited >= least && waited < least + second, "{waited:?}");
+        assert!(waited >= least, "{waited:?}");
         other.answered(after.unwrap(), Some(60 * second)).await;
         match one.slot(second, second).await.unwrap_err() {
-            Blocked::Held(held) => assert!(held > 58 * second && held <= 60 * second),
+            Blocked::Held(held) => assert!(held > 30 * second && held <= 60 * second),
             Blocked::Busy(error) => panic!("{error}"),
         }
     }
