@@ -70,5 +70,5 @@ pub use fetch::target::{IfExists, TargetOptions, Template};
 pub use http::PresignedUrl;
 pub use model::{DocumentId, InvalidDocumentId, Rate};
 pub use provider::{Credentials, Provider, Resource};
-pub use resolve::{Resolver, ResolverBuilder};
+pub use resolve::{Cost, Resolver, ResolverBuilder};
 pub use secret::Secret;

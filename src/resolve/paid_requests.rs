@@ -11,7 +11,7 @@
 use crate::error::{Code, Error, Result};
 use crate::model::DocumentId;
 use crate::mutex::locked;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Mutex;
 use tokio::sync::Notify;
 
@@ -35,8 +35,9 @@ struct Counts {
     under_way: u64,
     /// How many requests ended in doubt since the last answer with a URL.
     doubts: u32,
-    /// While this is not empty, only these documents get permits.
-    probes: HashSet<DocumentId>,
+    /// The document that the batch tries again for each storage host whose documents failed. While there
+    /// is one, only these documents get permits.
+    probes: HashMap<String, DocumentId>,
     /// Why this process sends no further paid request.
     stopped: Option<Error>,
     /// How many requests left and were not refused, for each document that has not ended.
@@ -56,7 +57,7 @@ impl Counts {
 
     /// Whether a pause leaves permits for this document.
     fn permits(&self, id: &DocumentId) -> bool {
-        self.probes.is_empty() || self.probes.contains(id)
+        self.probes.is_empty() || self.probes.values().any(|probe| probe == id)
     }
 }
 
@@ -150,16 +151,23 @@ impl PaidRequests {
         locked(&self.counts).stopped.is_some()
     }
 
-    /// Permits paid requests only for the document `probe`, until [`PaidRequests::resume`]. Several pauses
-    /// may hold at the same time.
-    pub(crate) fn pause(&self, probe: &DocumentId) {
-        locked(&self.counts).probes.insert(probe.clone());
+    /// Pauses paid requests because of failures at the storage `host`: only the document `probe` gets
+    /// permits, until [`PaidRequests::resume`]. Several hosts may cause a pause at the same time.
+    pub(crate) fn pause(&self, host: &str, probe: &DocumentId) {
+        let mut counts = locked(&self.counts);
+        counts.probes.insert(host.to_owned(), probe.clone());
     }
 
-    /// Ends the pause for `probe`.
-    pub(crate) fn resume(&self, probe: &DocumentId) {
-        locked(&self.counts).probes.remove(probe);
+    /// The document that is tried for all documents of the storage `host`, while that host causes a pause.
+    pub(crate) fn probe(&self, host: &str) -> Option<DocumentId> {
+        locked(&self.counts).probes.get(host).cloned()
+    }
+
+    /// Ends the pause because of the storage `host`. Returns whether there was one.
+    pub(crate) fn resume(&self, host: &str) -> bool {
+        let was_paused = locked(&self.counts).probes.remove(host).is_some();
         self.changed.notify_waiters();
+        was_paused
     }
 
     /// Permits no further paid request in this process.
@@ -316,12 +324,12 @@ mod tests {
         let (charges, id) = (PaidRequests::new(None), id());
         let probe = DocumentId::parse("probe", None).unwrap();
         let mut early = charges.permit(&id).await.unwrap();
-        charges.pause(&probe);
+        charges.pause("h", &probe);
         assert!(early.leave().unwrap_err().is_not_started());
         assert!(permit(&charges, &id).is_none());
         permit(&charges, &probe).unwrap().unwrap().leave().unwrap();
         let waiting = charges.permit(&id);
-        let (permit, ()) = tokio::join!(waiting, async { charges.resume(&probe) });
+        let (permit, _) = tokio::join!(waiting, async { charges.resume("h") });
         permit.unwrap().leave().unwrap();
     }
 }

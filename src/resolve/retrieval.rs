@@ -30,6 +30,7 @@ pub(super) struct PaidRetrievals {
 
 /// What a real run would pay for a document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Cost {
     /// A paid retrieval.
     Charge,

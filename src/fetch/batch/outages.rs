@@ -29,8 +29,6 @@ pub struct Outages {
 struct Host {
     /// Failures since the last success.
     in_a_row: u32,
-    /// The document that is tried again for all.
-    probe: Option<DocumentId>,
     /// The failed documents that wait.
     waiting: Vec<oneshot::Sender<()>>,
 }
@@ -69,14 +67,13 @@ impl Outages {
         let mut hosts = locked(&self.hosts);
         let of_host = hosts.entry(host.to_owned()).or_default();
         of_host.in_a_row += 1;
-        if of_host.probe.is_some() || of_host.in_a_row < IN_A_ROW {
+        if charges.probe(host).is_some() || of_host.in_a_row < IN_A_ROW {
             let (sender, receiver) = oneshot::channel();
             of_host.waiting.push(sender);
             self.changed.notify_one();
             return AfterFailure::Waits(receiver);
         }
-        of_host.probe = Some(id.clone());
-        charges.pause(id);
+        charges.pause(host, id);
         let probe = Probe {
             outages: self,
             charges,
@@ -104,9 +101,8 @@ impl Outages {
         for document in of_host.waiting.drain(..) {
             let _ = document.send(());
         }
-        if let Some(probe) = of_host.probe.take() {
+        if charges.resume(host) {
             log::warn!("{host} works again: the batch goes on");
-            charges.resume(&probe);
         }
     }
 
@@ -147,28 +143,26 @@ impl Probe<'_> {
         }
         if !counts(error) {
             self.outages.succeeded(&self.host, self.charges);
-        } else if self.end() {
+        } else if self.is_current() {
             let why = format!("no document arrives from {}", self.host);
-            self.charges.stop(&why);
+            self.charges.stop(&why); // before the end of the pause permits further requests
         }
     }
 
-    /// Ends what waits for this probe; whether it still did.
-    fn end(&self) -> bool {
-        let mut hosts = locked(&self.outages.hosts);
-        let of_host = hosts.entry(self.host.clone()).or_default();
-        let own = of_host.probe.take_if(|probe| *probe == self.id).is_some();
-        if own {
-            of_host.waiting.clear();
-        }
-        own
+    /// Whether this document is still the one that is tried for its host.
+    fn is_current(&self) -> bool {
+        self.charges.probe(&self.host).as_ref() == Some(&self.id)
     }
 }
 
 impl Drop for Probe<'_> {
     fn drop(&mut self) {
-        if self.end() {
-            self.charges.resume(&self.id);
+        let mut hosts = locked(&self.outages.hosts);
+        if self.is_current() {
+            if let Some(of_host) = hosts.get_mut(&self.host) {
+                of_host.waiting.clear();
+            }
+            self.charges.resume(&self.host);
         }
     }
 }
