@@ -1,7 +1,7 @@
 //! What the benchmarks in `benches/` measure. Not part of the library: feature `internals`, off by default.
 
-use crate::commands::ids::{Ids, Origin};
-use crate::fetch::batch::queue::Source as _;
+use crate::commands::ids::{IdOrigin, IdSource};
+use crate::fetch::batch::DistinctSource;
 use crate::fetch::target::{Template, naming};
 use crate::http;
 use crate::http::PresignedUrl;
@@ -104,10 +104,11 @@ pub fn count_ids(path: &Path) -> usize {
     let Ok(runtime) = Builder::new_current_thread().build() else {
         return 0;
     };
-    let mut ids = Ids::new(
+    let ids = IdSource::new(
         Provider::standard_metrics(),
-        [Origin::File(path.to_owned())],
+        [IdOrigin::File(path.to_owned())],
     );
+    let mut ids = DistinctSource::new(ids, None);
     runtime.block_on(async {
         let mut count = 0;
         while let Ok(Some(_)) = ids.next().await {

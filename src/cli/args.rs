@@ -5,7 +5,8 @@ use super::choices::{ExistsArg, FormatArg, ProviderArg, ResourceArg};
 use super::options::{
     BatchArgs, ChargeArgs, ConnectionArgs, FilterArgs, OutputArgs, ResourceArgs, VerbosityArgs,
 };
-use super::values;
+use super::values::{self, IdArg};
+use crate::commands::ids::NamedDocument;
 use crate::fetch::target::Template;
 use crate::sandbox::Fault;
 use clap::{Args, Parser, Subcommand};
@@ -142,8 +143,8 @@ pub(super) struct Fetch {
     ///
     /// Standard input has one id on each line, or the JSON lines of a listing. docfetch skips blank lines and
     /// lines that begin with #. Write `--` before an id that begins with a dash.
-    #[arg(value_name = "ID", required_unless_present = "from_file")]
-    pub ids: Vec<String>,
+    #[arg(value_name = "ID", required_unless_present = "from_file", value_parser = values::id)]
+    pub ids: Vec<IdArg>,
 
     /// Read ids from FILE, in the same form as from standard input
     #[arg(long, value_name = "FILE", help_heading = "Files")]
@@ -247,7 +248,8 @@ pub(super) struct UrlOf {
     pub provider: ProviderArg,
 
     /// The id of the document
-    pub id: String,
+    #[arg(value_parser = values::document)]
+    pub id: NamedDocument,
 
     #[command(flatten)]
     pub resource: ResourceArgs,
@@ -307,8 +309,8 @@ pub(super) struct Forget {
     pub first: String,
 
     /// The document, behind the provider
-    #[arg(hide = true)]
-    pub second: Option<String>,
+    #[arg(hide = true, value_parser = values::document)]
+    pub second: Option<NamedDocument>,
 
     /// Forget only a record of this kind
     #[arg(id = "kind", long = "resource", value_name = "KIND", value_enum)]

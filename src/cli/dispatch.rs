@@ -5,9 +5,11 @@ use super::choices::{FormatArg, ProviderArg};
 use super::command_line::{CommandLine, Variables};
 use super::common::{Terminal, connection, look, look_plain, provider};
 use super::fetch_commands::{fetch, sync};
-use super::usage::wrong_usage;
+use super::usage::{wrong_id, wrong_usage};
+use super::values;
 use crate::commands;
-use crate::commands::ledger::{Choice, Forgotten};
+use crate::commands::ledger::{Forgotten, LedgerChoice};
+use crate::commands::sandbox::SandboxSettings;
 use crate::error::panics;
 use crate::error::{Code, Error, Result};
 use crate::manifest::ManifestForm;
@@ -106,7 +108,7 @@ async fn url(arguments: UrlOf, variables: Variables) -> u8 {
     let connection = connection(arguments.connection, &arguments.charges);
     let resolved = async {
         let provider = provider(arguments.provider, &arguments.resource)?;
-        let id = provider.document_id(&arguments.id)?;
+        let id = arguments.id.id_at(&provider)?;
         let printing = |url: &_| terminal.printer.url(url);
         Box::pin(commands::url::run(provider, &connection, &id, printing)).await
     };
@@ -142,7 +144,7 @@ async fn ledger_list(terminal: &Terminal) -> u8 {
 
 async fn ledger_forget(arguments: Forget, variables: Variables) -> u8 {
     let terminal = Terminal::new(look_plain(&arguments.verbosity), variables);
-    let forgotten = match choice(arguments) {
+    let forgotten = match ledger_choice(arguments) {
         Ok(choice) => commands::ledger::forget(choice).await,
         Err(error) => Err(error),
     };
@@ -156,22 +158,23 @@ async fn ledger_forget(arguments: Forget, variables: Variables) -> u8 {
     terminal.end(shown)
 }
 
-fn choice(arguments: Forget) -> Result<Choice> {
-    let (provider, id) = match arguments.second {
-        Some(id) => (Some(arguments.first), id),
-        None => (None, arguments.first),
+fn ledger_choice(arguments: Forget) -> Result<LedgerChoice> {
+    let (provider, document) = match arguments.second {
+        Some(document) => (Some(arguments.first), document),
+        None => {
+            let document = values::document(&arguments.first);
+            (None, document.map_err(|invalid| wrong_id(&invalid, None))?)
+        }
     };
     if let Some(name) = &provider
         && ProviderArg::from_str(name, false).is_err()
     {
-        return Err(
-            Error::new(Code::Usage, format!("there is no provider {name:?}"))
-                .with_hint("see docfetch ledger forget --help"),
-        );
+        let error = Error::new(Code::Usage, format!("there is no provider {name:?}"));
+        return Err(error.with_hint("see docfetch ledger forget --help"));
     }
-    Ok(Choice {
+    Ok(LedgerChoice {
         provider,
-        id,
+        document,
         resource: arguments.resource.map(Resource::from),
         base: arguments.base,
     })
@@ -180,12 +183,12 @@ fn choice(arguments: Forget) -> Result<Choice> {
 async fn sandbox(arguments: SandboxArgs) -> u8 {
     let terminal = Terminal::plain();
     let printer = &terminal.printer;
-    let plan = commands::sandbox::Plan {
+    let settings = SandboxSettings {
         folder: arguments.dir,
         faults: arguments.fault,
         command: arguments.command,
     };
-    let ended = commands::sandbox::run(plan, |documents, variables| {
+    let ended = commands::sandbox::run(settings, |documents, variables| {
         printer.sandbox(documents, variables)
     });
     match ended.await {

@@ -1,99 +1,165 @@
-//! The commands that fetch: `sm`, `onecodex` and `sync`. From arguments to settings, and from results to
-//! output and an exit code.
+//! The commands that fetch: `sm`, `onecodex` and `sync`, from their arguments to their settings.
 
 use super::args::{Fetch, Sync};
+use super::batch_report::BatchReport;
 use super::choices::ProviderArg;
 use super::command_line::Variables;
 use super::common::{Terminal, connection, look, provider};
 use super::options::BatchArgs;
+use super::values::{self, IdArg};
 use crate::commands;
-use crate::commands::fetch::Batch;
-use crate::commands::ids::Origin;
+use crate::commands::fetch::FetchSettings;
+use crate::commands::ids::{IdOrigin, IdSource};
+use crate::commands::sync::SyncSettings;
 use crate::config::settings::Connection;
 use crate::error::{Code, Error, Result};
-use crate::fetch::batch::queue::FetchEnd;
+use crate::fetch::batch::DistinctSource;
 use crate::fetch::options::{DigestOptions, FetchOptions};
-use crate::fetch::summary::Summary;
-use crate::fetch::target::Template;
-use crate::fetch::target::{IfExists, TargetOptions};
+use crate::fetch::target::{IfExists, TargetOptions, Template};
 use crate::provider::Provider;
 use crate::ui::Look;
 use rustix::fs::FileType;
-use std::collections::HashSet;
 use std::io::IsTerminal as _;
-use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 /// `docfetch sm` and `docfetch onecodex`.
 pub(super) async fn fetch(from: ProviderArg, arguments: Fetch, variables: Variables) -> u8 {
     let terminal = Terminal::new(look_of_batch(&arguments.batch), variables);
-    let provider = match provider(from, &arguments.batch.resource) {
-        Ok(provider) => provider,
+    let provider = provider(from, &arguments.batch.resource);
+    let settings = match provider.and_then(|provider| fetch_settings(provider, arguments)) {
+        Ok(settings) => settings,
         Err(error) => return terminal.fail(error),
     };
-    let (name, charges) = (provider.name, provider.charges());
-    let batch = match batch(provider, arguments) {
-        Ok(batch) => batch,
-        Err(error) => return terminal.fail(error),
-    };
-    let given = batch.origins.clone();
-    let many = !matches!(given.as_slice(), [Origin::Id(_)]);
+    let given = settings.ids.known_documents();
+    let is_many = settings.ids.total() != Some(1);
     let progress = terminal.printer.watcher();
-    let mut told = Told::new(&terminal, name, many);
-    let (mut summary, result) =
-        commands::fetch::run(batch, progress.as_ref(), |ended| told.document(ended)).await;
+    let mut report = BatchReport::new(&terminal, settings.provider.name, is_many);
+    let fetching = commands::fetch::run(settings, progress.as_ref(), |end| report.document(end));
+    let (summary, result) = fetching.await;
     drop(progress);
-    let result = match result {
-        Err(error) if told.nothing() && error.code() == Code::Usage => return terminal.fail(error),
-        result => result.map_err(|error| terminal.with_variable(error)),
-    };
-    if let Err(error) = &result
-        && told.nothing()
-        && error.code() != Code::Interrupted
-    {
-        // The batch failed before its first document: every document on the command line failed.
-        for origin in &given {
-            if let Origin::Id(id) = origin {
-                summary.failed += 1;
-                told.failure(id.as_str(), charges.then_some(false), error);
-            }
-        }
-    }
-    told.end(&summary, result)
+    report.end(summary, result, &given)
 }
 
 /// `docfetch sync`.
 pub(super) async fn sync(arguments: Sync, variables: Variables) -> u8 {
     let terminal = Terminal::new(look_of_batch(&arguments.batch), variables);
-    let Sync {
-        provider: from,
-        dir,
-        name,
-        verify,
-        filters,
-        batch,
-    } = arguments;
-    let provider = match provider(from, &batch.resource) {
-        Ok(provider) => provider,
+    let provider = provider(arguments.provider, &arguments.batch.resource);
+    let settings = match provider.and_then(|provider| sync_settings(provider, arguments)) {
+        Ok(settings) => settings,
         Err(error) => return terminal.fail(error),
     };
-    let limit = filters.limit;
+    let progress = terminal.printer.watcher();
+    let mut report = BatchReport::new(&terminal, settings.provider.name, true);
+    let syncing = commands::sync::run(settings, progress.as_ref(), |end| report.document(end));
+    let (summary, result) = Box::pin(syncing).await;
+    drop(progress);
+    report.end(summary, result, &[])
+}
+
+fn look_of_batch(batch: &BatchArgs) -> Look {
+    look(&batch.output_args, batch.progress.into())
+}
+
+/// Checks what clap cannot check: options that exclude each other, and those that permit only one document.
+///
+/// # Errors
+/// [`Code::Usage`].
+fn fetch_settings(provider: Provider, arguments: Fetch) -> Result<FetchSettings> {
+    let Fetch {
+        ids,
+        from_file,
+        output,
+        batch,
+        ..
+    } = arguments;
+    let origins = origins(&provider, ids, from_file)?;
+    let stdout = output.as_deref() == Some(Path::new("-"));
+    let would_mix = "records and the document's bytes would mix on standard output";
+    if stdout && batch.output_args.json {
+        let what = "--json cannot go with `--output -`";
+        return Err(Error::new(Code::Usage, what).with_cause(would_mix));
+    }
+    if stdout && batch.manifest.as_deref().is_some_and(is_standard_output) {
+        let what = "--manifest is where `--output -` writes to";
+        let error = Error::new(Code::Usage, what).with_cause(would_mix);
+        return Err(error.with_hint("give --manifest a file of its own"));
+    }
+    let single_document_option = match (&output, arguments.sha256) {
+        (Some(_), _) => Some("--output"),
+        (None, Some(_)) => Some("--sha256"),
+        (None, None) => None,
+    };
+    let target_options = TargetOptions {
+        file: output.filter(|_| !stdout),
+        folder: folder(arguments.output_dir),
+        template: arguments.name,
+        if_exists: arguments.if_exists.into(),
+    };
     let connection = connection(batch.connection.clone(), &batch.charges);
+    Ok(FetchSettings {
+        ids: DistinctSource::new(IdSource::new(provider.clone(), origins), None),
+        provider,
+        options: FetchOptions {
+            stdout,
+            digests: DigestOptions {
+                expected_sha256: arguments.sha256,
+                compute_sha256: batch.output_args.json || batch.manifest.is_some(),
+            },
+            ..options(&batch, target_options, &connection)
+        },
+        connection,
+        manifest: batch.manifest,
+        single_document_option,
+    })
+}
+
+fn origins(
+    provider: &Provider,
+    ids: Vec<IdArg>,
+    from_file: Option<PathBuf>,
+) -> Result<Vec<IdOrigin>> {
+    let mut origins = Vec::with_capacity(ids.len());
+    for id in ids {
+        let origin = match id {
+            IdArg::Stdin if origins.contains(&IdOrigin::Stdin) => {
+                let error = Error::new(Code::Usage, "`-` is given twice");
+                return Err(error.with_cause("standard input can be read only once"));
+            }
+            IdArg::Stdin => IdOrigin::Stdin,
+            IdArg::Document(document) => IdOrigin::Id(document.id_at(provider)?),
+        };
+        origins.push(origin);
+    }
+    origins.extend(from_file.map(IdOrigin::File));
+    Ok(origins)
+}
+
+/// Reads the template, whose fields depend on the provider.
+///
+/// # Errors
+/// [`Code::Usage`] for a template that cannot be used.
+fn sync_settings(provider: Provider, arguments: Sync) -> Result<SyncSettings> {
+    let Sync {
+        dir, name, batch, ..
+    } = arguments;
+    let layout = values::layout(&name, &provider).map_err(|why| {
+        let what = format!("invalid value {name:?} for '--name <TEMPLATE>'");
+        Error::new(Code::Usage, what).with_cause(why)
+    })?;
     let target_options = TargetOptions {
         file: None,
         folder: dir.clone(),
         template: Template::default(),
         if_exists: IfExists::Fail,
     };
-    let progress = terminal.printer.watcher();
-    let mut told = Told::new(&terminal, provider.name, true);
-    let plan = commands::sync::Plan {
+    let connection = connection(batch.connection.clone(), &batch.charges);
+    Ok(SyncSettings {
         provider,
         folder: dir,
-        name,
-        filter: filters.into(),
-        limit,
-        verify,
+        layout,
+        limit: arguments.filters.limit,
+        filter: arguments.filters.into(),
+        verify: arguments.verify,
         options: FetchOptions {
             digests: DigestOptions {
                 expected_sha256: None,
@@ -103,24 +169,10 @@ pub(super) async fn sync(arguments: Sync, variables: Variables) -> u8 {
         },
         connection,
         manifest: batch.manifest,
-    };
-    let syncing = commands::sync::run(plan, progress.as_ref(), |ended| told.document(ended));
-    let (summary, result) = Box::pin(syncing).await;
-    drop(progress);
-    match result {
-        Err(error) if told.nothing() && error.code() == Code::Usage => terminal.fail(error),
-        result => told.end(
-            &summary,
-            result.map_err(|error| terminal.with_variable(error)),
-        ),
-    }
+    })
 }
 
-fn look_of_batch(batch: &BatchArgs) -> Look {
-    look(&batch.output_args, batch.progress.into())
-}
-
-/// What a fetch by ids and a mirror have in common.
+/// The options that all these commands have.
 fn options(batch: &BatchArgs, target: TargetOptions, connection: &Connection) -> FetchOptions {
     FetchOptions {
         target,
@@ -136,177 +188,20 @@ fn options(batch: &BatchArgs, target: TargetOptions, connection: &Connection) ->
     }
 }
 
-/// What was told of a batch.
-struct Told<'a> {
-    terminal: &'a Terminal,
-    provider: &'static str,
-    many: bool,
-    documents: u64,
-    /// An interrupt that was not told for each document.
-    interrupted: Option<Error>,
-    /// Why nothing more can be told.
-    closed: Option<Error>,
-}
-
-impl<'a> Told<'a> {
-    fn new(terminal: &'a Terminal, provider: &'static str, many: bool) -> Self {
-        Self {
-            terminal,
-            provider,
-            many,
-            documents: 0,
-            interrupted: None,
-            closed: None,
-        }
-    }
-
-    fn nothing(&self) -> bool {
-        self.documents == 0
-    }
-
-    fn document(&mut self, ended: &FetchEnd) -> ControlFlow<()> {
-        self.documents += 1;
-        if let Err(error) = &ended.result
-            && error.code() == Code::Interrupted
-            && self.many
-        {
-            self.interrupted = Some(error.clone());
-        }
-        if self.closed.is_none() {
-            let told = self
-                .terminal
-                .printer
-                .document(self.provider, ended, self.many);
-            self.closed = told.err();
-        }
-        match self.closed {
-            Some(_) => ControlFlow::Break(()),
-            None => ControlFlow::Continue(()),
-        }
-    }
-
-    fn failure(&mut self, id: &str, charged: Option<bool>, error: &Error) {
-        if self.closed.is_none() {
-            let told = self
-                .terminal
-                .printer
-                .failure(self.provider, id, charged, error);
-            self.closed = told.err();
-        }
-    }
-
-    /// The last words, and what the process exits with.
-    fn end(self, summary: &Summary, result: Result<()>) -> u8 {
-        // A single document has said itself that it was interrupted.
-        let told = |error: &Error| error.code() == Code::Interrupted && !self.many;
-        let error = result
-            .err()
-            .filter(|error| self.documents == 0 || !told(error));
-        if let Some(error) = error.or(self.interrupted) {
-            self.terminal.printer.error(&error, None);
-        }
-        if let Some(error) = self.closed {
-            return self.terminal.fail(error);
-        }
-        match self
-            .terminal
-            .printer
-            .summary(summary, self.many && self.documents > 0)
-        {
-            Ok(()) => summary.exit_code,
-            Err(error) => self.terminal.fail(error),
-        }
-    }
-}
-
-/// Checks what clap cannot: ids by provider, and options that need a single id.
-fn batch(provider: Provider, arguments: Fetch) -> Result<Batch> {
-    let Fetch {
-        ids,
-        from_file,
-        output,
-        batch,
-        ..
-    } = arguments;
-    let mut origins: Vec<Origin> = Vec::with_capacity(ids.len());
-    let mut given = HashSet::new();
-    for id in &ids {
-        let origin = match id.as_str() {
-            "-" => Origin::Stdin,
-            id => Origin::Id(provider.document_id(id)?),
-        };
-        if let Origin::Id(id) = &origin
-            && !given.insert(id.clone())
-        {
-            continue;
-        }
-        if origin == Origin::Stdin && origins.contains(&origin) {
-            return Err(Error::new(Code::Usage, "`-` is given twice")
-                .with_cause("standard input can be read only once"));
-        }
-        origins.push(origin);
-    }
-    origins.extend(from_file.map(Origin::File));
-    let stdout = output.as_deref() == Some(Path::new("-"));
-    if stdout && batch.output_args.json {
-        return Err(
-            Error::new(Code::Usage, "--json cannot go with `--output -`")
-                .with_cause("records and the document's bytes would mix on standard output"),
-        );
-    }
-    if stdout
-        && let Some(manifest) = &batch.manifest
-        && is_standard_output(manifest)
-    {
-        return Err(
-            Error::new(Code::Usage, "--manifest is where `--output -` writes to")
-                .with_cause("records and the document's bytes would mix on standard output")
-                .with_hint("give --manifest a file of its own"),
-        );
-    }
-    let single = match (&output, arguments.sha256) {
-        (Some(_), _) => Some("--output"),
-        (None, Some(_)) => Some("--sha256"),
-        (None, None) => None,
-    };
-    let target_options = TargetOptions {
-        file: output.filter(|_| !stdout),
-        folder: folder(arguments.output_dir),
-        template: arguments.name,
-        if_exists: arguments.if_exists.into(),
-    };
-    let connection = connection(batch.connection.clone(), &batch.charges);
-    Ok(Batch {
-        provider,
-        origins,
-        options: FetchOptions {
-            stdout,
-            digests: DigestOptions {
-                expected_sha256: arguments.sha256,
-                compute_sha256: batch.output_args.json || batch.manifest.is_some(),
-            },
-            ..options(&batch, target_options, &connection)
-        },
-        connection,
-        manifest: batch.manifest,
-        single,
-    })
-}
-
-/// Whether a path leads to what standard output is, whatever it is called; what is thrown away mixes with
-/// nothing.
+/// Whether a path is standard output under another name. A device that is no terminal, such as /dev/null, does
+/// not count: it discards what it gets.
 fn is_standard_output(path: &Path) -> bool {
     let Ok(stdout) = rustix::fs::fstat(std::io::stdout()) else {
         return false;
     };
-    let thrown_away = FileType::from_raw_mode(stdout.st_mode) == FileType::CharacterDevice
+    let is_discarded = FileType::from_raw_mode(stdout.st_mode) == FileType::CharacterDevice
         && !std::io::stdout().is_terminal();
-    let same = rustix::fs::stat(path)
+    let is_same = rustix::fs::stat(path)
         .is_ok_and(|found| (found.st_dev, found.st_ino) == (stdout.st_dev, stdout.st_ino));
-    same && !thrown_away
+    is_same && !is_discarded
 }
 
-/// The default folder is left out of paths: `docfetch sm ID` prints `name`, not `./name`.
+/// The folder as it stands in printed paths: `docfetch sm ID` prints `name`, not `./name`.
 fn folder(given: PathBuf) -> PathBuf {
     if given == Path::new(".") {
         PathBuf::new()

@@ -1,6 +1,7 @@
 //! The command line: clap lives here and nowhere else.
 
 mod args;
+mod batch_report;
 mod choices;
 mod command_line;
 mod common;

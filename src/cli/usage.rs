@@ -2,8 +2,9 @@
 
 use super::choices::ProviderArg;
 use super::command_line::{variable, without_variables};
+use super::values::InvalidId;
 use crate::error::{Code, Error};
-use crate::provider::Resource;
+use crate::provider::{self, Resource};
 use clap::ValueEnum as _;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use std::ffi::OsString;
@@ -136,8 +137,8 @@ fn is_opposite(one: &str, other: &str) -> bool {
 
 /// A value that docfetch cannot use, from the command line or from a variable.
 fn wrong_value(error: &clap::Error, command: &Path, arguments: &[OsString]) -> Error {
-    if let Some(own) = source(error).and_then(|source| source.downcast_ref::<Error>()) {
-        return own.clone();
+    if let Some(invalid) = source(error).and_then(|source| source.downcast_ref::<InvalidId>()) {
+        return wrong_id(invalid, command.names.last().map(String::as_str));
     }
     let argument = text_of(error, ContextKind::InvalidArg).unwrap_or_default();
     let value = text_of(error, ContextKind::InvalidValue).unwrap_or_default();
@@ -167,6 +168,32 @@ fn wrong_value(error: &clap::Error, command: &Path, arguments: &[OsString]) -> E
         (_, Some(similar)) => wrong.with_hint(format!("a similar value is '{similar}'")),
         (_, None) => wrong.with_hint(hint),
     }
+}
+
+/// Text that is no id of the provider named `name`, or of any provider where no provider has this name.
+pub(super) fn wrong_id(invalid: &InvalidId, name: Option<&str>) -> Error {
+    let mut providers = provider::all();
+    let name = name.filter(|name| providers.iter().any(|known| known.name == *name));
+    providers.retain(|known| name.is_none_or(|name| known.name == name));
+    let mut kinds: Vec<String> = Vec::new();
+    for provider in &providers {
+        let kind = format!("{} id", provider.thing());
+        if !kinds.contains(&kind) {
+            kinds.push(kind);
+        }
+    }
+    let kinds: Vec<&str> = kinds.iter().map(String::as_str).collect();
+    let kinds = listed(&kinds, "or");
+    // docfetch never shows a URL that the user gives by mistake.
+    let shown = if invalid.text.contains("://") {
+        "a URL".to_owned()
+    } else {
+        format!("{:?}", invalid.text)
+    };
+    let list = format!("docfetch list {}", name.unwrap_or("PROVIDER"));
+    Error::new(Code::Usage, format!("{shown} is not a {kinds}"))
+        .with_cause(invalid.rule.to_string())
+        .with_hint(format!("`{list}` shows the ids of this account"))
 }
 
 /// The variable that the wrong value of `argument` comes from: without variables, clap does not find it.

@@ -1,13 +1,13 @@
 //! Value parsers: text on the command line or in a variable to a value, or a sentence that says what
 //! was expected.
 
-use crate::commands::sync;
+use crate::commands::ids::NamedDocument;
 use crate::config::settings::RateLimit;
 use crate::fetch::options::Connections;
 use crate::fetch::target::Template;
-use crate::mirror::Layout;
-use crate::model::{MOST_REQUESTS, Rate};
-use crate::provider;
+use crate::mirror::{Layout, row_fields};
+use crate::model::{InvalidDocumentId, MOST_REQUESTS, Rate};
+use crate::provider::{self, Provider};
 use crate::secret::Secret;
 use crate::text::{parse_duration, parse_size};
 use jiff::Timestamp;
@@ -17,6 +17,41 @@ use std::str::FromStr;
 use std::time::Duration;
 
 const DAY: Duration = Duration::from_hours(24);
+
+/// An id on the command line.
+#[derive(Clone, Debug)]
+pub(super) enum IdArg {
+    /// `-`: the ids on standard input.
+    Stdin,
+    /// A document.
+    Document(NamedDocument),
+}
+
+/// Text that is no id.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{rule}")]
+pub(super) struct InvalidId {
+    /// The text.
+    pub text: String,
+    /// The rule that the text breaks.
+    pub rule: InvalidDocumentId,
+}
+
+/// An id, or `-`.
+pub(super) fn id(text: &str) -> Result<IdArg, InvalidId> {
+    match text {
+        "-" => Ok(IdArg::Stdin),
+        text => document(text).map(IdArg::Document),
+    }
+}
+
+/// The id of a document, or its URI.
+pub(super) fn document(text: &str) -> Result<NamedDocument, InvalidId> {
+    NamedDocument::parse(text).map_err(|rule| InvalidId {
+        text: text.to_owned(),
+        rule,
+    })
+}
 
 /// A duration of any length.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
@@ -176,12 +211,17 @@ pub(super) enum TemplateUse {
 /// Tells which commands can use a template, of whatever provider.
 pub(super) fn template_use(text: &str) -> TemplateUse {
     let providers = provider::all();
-    let fields: Vec<&str> = providers.iter().flat_map(sync::fields).collect();
+    let fields: Vec<&str> = providers.iter().flat_map(row_fields).collect();
     let is_used = |field: &&&str| text.contains(&format!("{{{field}}}"));
     match fields.iter().find(is_used) {
         Some(field) if Layout::parse(text, &fields).is_ok() => TemplateUse::SyncOnly { field },
         _ => TemplateUse::Other,
     }
+}
+
+/// Where `sync` puts files. The layout may have the fields of the rows of `provider`.
+pub(super) fn layout(text: &str, provider: &Provider) -> Result<Layout, String> {
+    Layout::parse(text, &row_fields(provider))
 }
 
 /// A URL that may hold a password. It is read later, and its password is a secret from then on.

@@ -1,175 +1,156 @@
-//! The ids of a batch: from the command line, a file, standard input; each once, read as they are
-//! wanted.
+//! The ids that the user names: on the command line, in a file, on standard input. The source reads them as
+//! the batch needs them.
 
 use crate::error::{Code, Error, Result};
-use crate::fetch::batch::queue::Source;
-use crate::fetch::outcome::RequestedId;
-use crate::fingerprint::digest128;
-use crate::model::DocumentId;
-use crate::provider::Provider;
+use crate::fetch::batch::{BatchItem, Source};
+use crate::model::{DocumentId, InvalidDocumentId};
+use crate::provider::{self, Provider};
 use crate::state::blocking;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use serde_json::Value;
-use std::collections::{HashSet, VecDeque};
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::PathBuf;
 
-/// No line is longer, in bytes.
-const LONGEST: usize = 1 << 20;
-/// So many bytes are read at once.
-const PIECE: usize = 64 << 10;
+/// A longer line, in bytes, ends the batch.
+const MAX_LINE_BYTES: usize = 1 << 20;
+/// How many bytes one read takes at most.
+const READ_BYTES: usize = 64 << 10;
 
-/// Where ids are read from.
+/// A document as the user names it: by its id, or by the URI that its provider prints.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Origin {
-    /// One that was given itself.
+pub(crate) struct NamedDocument {
+    id: DocumentId,
+    /// What stands before the id in the URI. It tells the provider and the kind.
+    uri_prefix: Option<&'static str>,
+}
+
+impl NamedDocument {
+    /// Checks an id, or a URI of whatever provider.
+    ///
+    /// # Errors
+    /// The rule that the text breaks.
+    pub(crate) fn parse(text: &str) -> std::result::Result<Self, InvalidDocumentId> {
+        let providers = provider::all();
+        let mut prefixes = providers.iter().filter_map(|known| known.id_uri_prefix);
+        let uri_prefix = prefixes.find(|prefix| text.starts_with(prefix));
+        let id = DocumentId::parse(text, uri_prefix)?;
+        Ok(Self { id, uri_prefix })
+    }
+
+    /// The id of the document at `provider`.
+    ///
+    /// # Errors
+    /// [`Code::Usage`] for a URI of another provider or another kind.
+    pub(crate) fn id_at(&self, provider: &Provider) -> Result<DocumentId> {
+        match self.uri_prefix {
+            Some(prefix) if provider.id_uri_prefix != Some(prefix) => {
+                provider.document_id(&format!("{prefix}{}", self.id))
+            }
+            _ => Ok(self.id.clone()),
+        }
+    }
+
+    /// The id alone.
+    pub(crate) fn id(&self) -> &DocumentId {
+        &self.id
+    }
+}
+
+/// Where ids come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum IdOrigin {
+    /// An id on the command line.
     Id(DocumentId),
-    /// Lines of a file.
+    /// The lines of a file.
     File(PathBuf),
-    /// Lines of standard input.
+    /// The lines of standard input.
     Stdin,
 }
 
-/// What was asked for.
-#[derive(Debug)]
-pub(crate) enum Asked {
-    /// A document.
-    Document(DocumentId),
-    /// Something that is no document, as it can be shown; that is its failure.
-    Wrong(String, Error),
-}
-
-/// The ids of a batch, each once.
-pub(crate) struct Ids {
+/// The ids of some origins, one origin after the other.
+pub(crate) struct IdSource {
     provider: Provider,
-    origins: VecDeque<Origin>,
-    lines: Option<Lines>,
-    /// Hashes of those that were handed out: there may be many.
-    seen: HashSet<u128>,
-    /// What was looked at ahead.
-    ahead: VecDeque<Asked>,
+    origins: VecDeque<IdOrigin>,
+    lines: Option<IdLines>,
 }
 
-/// Lines that are being read.
-struct Lines {
+/// The lines of a file or of standard input.
+struct IdLines {
+    /// None after the last byte was read.
     reader: Option<Box<dyn Read + Send>>,
     name: String,
-    /// What was read, and where what was not handed out begins.
+    /// Text that was read.
     text: Vec<u8>,
+    /// Where in the text the next line begins.
     next: usize,
-    /// How many lines were read.
+    /// How many lines were taken.
     number: u64,
 }
 
-impl Ids {
-    /// The ids of these origins, one after the other.
-    pub(crate) fn new(provider: Provider, origins: impl IntoIterator<Item = Origin>) -> Self {
+impl IdSource {
+    /// The ids of `origins`, which are ids of `provider`.
+    pub(crate) fn new(provider: Provider, origins: impl IntoIterator<Item = IdOrigin>) -> Self {
         Self {
             provider,
             origins: origins.into_iter().collect(),
             lines: None,
-            seen: HashSet::new(),
-            ahead: VecDeque::new(),
         }
     }
+}
 
-    /// How many there are, where that is known without reading.
-    pub(crate) fn count(&self) -> Option<u64> {
-        let mut ids = HashSet::new();
-        for origin in &self.origins {
-            match origin {
-                Origin::Id(id) => ids.insert(id),
-                Origin::File(_) | Origin::Stdin => return None,
-            };
-        }
-        Some(ids.len() as u64)
-    }
+impl Source for IdSource {
+    type Detail = ();
 
-    /// Whether there are at least so many; reads no further than that.
-    ///
-    /// # Errors
-    /// As [`Source::next`].
-    pub(crate) async fn has(&mut self, least: usize) -> Result<bool> {
-        while self.ahead.len() < least {
-            match self.read().await? {
-                Some(asked) => self.ahead.push_back(asked),
-                None => return Ok(false),
-            }
-        }
-        Ok(true)
-    }
-
-    async fn read(&mut self) -> Result<Option<Asked>> {
+    async fn next(&mut self) -> Result<Option<BatchItem<()>>> {
         loop {
-            let asked = if let Some(lines) = &mut self.lines {
-                let Some(line) = lines.next().await? else {
-                    self.lines = None;
-                    continue;
-                };
-                match line {
-                    Some(line) => parse(&self.provider, &line, lines.number),
-                    None => Some(no_text(lines.number)),
-                }
-            } else {
-                match self.origins.pop_front() {
-                    Some(Origin::Id(id)) => Some(Asked::Document(id)),
-                    Some(origin) => {
-                        self.lines = Some(Lines::open(origin).await?);
-                        continue;
+            if let Some(lines) = &mut self.lines {
+                let item = match lines.next().await? {
+                    Some(Some(line)) => parse(&self.provider, &line, lines.number),
+                    Some(None) => Some(not_utf8(lines.number)),
+                    None => {
+                        self.lines = None;
+                        None
                     }
-                    None => return Ok(None),
+                };
+                if item.is_some() {
+                    return Ok(item);
                 }
-            };
-            match asked {
-                Some(Asked::Document(id))
-                    if !self.seen.insert(digest128(&[id.as_str().as_bytes()])) => {}
-                Some(asked) => return Ok(Some(asked)),
-                None => {}
+                continue;
+            }
+            match self.origins.pop_front() {
+                Some(IdOrigin::Id(id)) => return Ok(Some(BatchItem::Document(id, ()))),
+                Some(origin) => self.lines = Some(IdLines::open(origin).await?),
+                None => return Ok(None),
             }
         }
     }
-}
 
-impl Source for Ids {
-    type Item = Asked;
-
-    async fn next(&mut self) -> Result<Option<Asked>> {
-        match self.ahead.pop_front() {
-            Some(asked) => Ok(Some(asked)),
-            None => self.read().await,
-        }
-    }
-
-    fn id_of(asked: &Asked) -> RequestedId {
-        match asked {
-            Asked::Document(id) => RequestedId::Document(id.clone()),
-            Asked::Wrong(shown, _) => RequestedId::Unusable(shown.clone()),
-        }
-    }
-
-    /// Those that were looked at ahead, and those of the command line.
-    fn known_rest(&self) -> u64 {
-        let given = self.origins.iter().filter_map(|origin| match origin {
-            Origin::Id(id) => Some(digest128(&[id.as_str().as_bytes()])),
-            Origin::File(_) | Origin::Stdin => None,
+    fn known_ids(&self) -> Vec<&DocumentId> {
+        let ids = self.origins.iter().filter_map(|origin| match origin {
+            IdOrigin::Id(id) => Some(id),
+            IdOrigin::File(_) | IdOrigin::Stdin => None,
         });
-        let new = given.filter(|id| !self.seen.contains(id));
-        new.count() as u64 + self.ahead.len() as u64
+        ids.collect()
+    }
+
+    fn is_known(&self) -> bool {
+        self.lines.is_none() && self.known_ids().len() == self.origins.len()
     }
 }
 
-impl Lines {
-    async fn open(origin: Origin) -> Result<Self> {
+impl IdLines {
+    async fn open(origin: IdOrigin) -> Result<Self> {
         let (reader, name): (Box<dyn Read + Send>, String) = match origin {
-            Origin::File(path) => {
+            IdOrigin::File(path) => {
                 let opened = path.clone();
                 let file = blocking::run(move || File::open(opened)).await;
                 let file = file.map_err(|error| Error::io("read", &path, &error))?;
                 (Box::new(file), path.display().to_string())
             }
-            Origin::Stdin | Origin::Id(_) => (Box::new(Stdin), "standard input".to_owned()),
+            IdOrigin::Stdin | IdOrigin::Id(_) => (Box::new(Stdin), "standard input".to_owned()),
         };
         Ok(Self {
             reader: Some(reader),
@@ -180,7 +161,8 @@ impl Lines {
         })
     }
 
-    /// The next line, without what surrounds it; none of a line that is no text.
+    /// The next line, without blanks around the line and without a byte order mark. The inner value is none for a
+    /// line that is not UTF-8.
     async fn next(&mut self) -> Result<Option<Option<String>>> {
         self.number += 1;
         loop {
@@ -190,7 +172,7 @@ impl Lines {
                 (Some(end), _) => &rest[..=end],
                 (None, None) if rest.is_empty() => return Ok(None),
                 (None, None) => rest,
-                (None, Some(_)) if rest.len() < LONGEST => {
+                (None, Some(_)) if rest.len() < MAX_LINE_BYTES => {
                     self.read().await?;
                     continue;
                 }
@@ -206,7 +188,7 @@ impl Lines {
         }
     }
 
-    /// Reads on; no reader is left at the end.
+    /// Reads further text. At the end, no reader is left.
     async fn read(&mut self) -> Result<()> {
         self.text.drain(..self.next);
         self.next = 0;
@@ -214,7 +196,7 @@ impl Lines {
             return Ok(());
         };
         let reading = blocking::run(move || {
-            let mut piece = vec![0; PIECE];
+            let mut piece = vec![0; READ_BYTES];
             let read = loop {
                 match reader.read(&mut piece) {
                     Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -241,7 +223,7 @@ impl Lines {
     }
 }
 
-/// Standard input, unbuffered.
+/// Standard input, without a buffer of its own.
 struct Stdin;
 
 impl Read for Stdin {
@@ -249,7 +231,7 @@ impl Read for Stdin {
         let stdin = io::stdin();
         loop {
             match rustix::io::read(&stdin, &mut *buffer) {
-                // Somebody made it so that it does not wait.
+                // Another process made standard input non-blocking.
                 Err(Errno::AGAIN) => {
                     poll(&mut [PollFd::new(&stdin, PollFlags::IN)], None)?;
                 }
@@ -259,66 +241,64 @@ impl Read for Stdin {
     }
 }
 
-fn no_text(number: u64) -> Asked {
-    let error = Error::new(Code::Usage, "a line is not UTF-8 text");
-    let error = error.with_hint("give ids, or the lines that `docfetch list --json` prints");
-    Asked::Wrong(format!("line {number}"), error)
+/// What to write on a line.
+const LINE_HINT: &str = "give ids, or the lines that `docfetch list --json` prints";
+
+fn not_utf8(number: u64) -> BatchItem<()> {
+    let error = Error::new(Code::Usage, "a line is not UTF-8 text").with_hint(LINE_HINT);
+    BatchItem::Unusable(format!("line {number}"), error)
 }
 
-/// A line: an id, a record of a listing (or of a batch before), a comment, or nothing.
-fn parse(provider: &Provider, line: &str, number: u64) -> Option<Asked> {
+/// Reads a line: an id, or a record of a listing or of an earlier batch. None for a comment, an empty line and
+/// a record that names no document.
+fn parse(provider: &Provider, line: &str, number: u64) -> Option<BatchItem<()>> {
     if line.is_empty() || line.starts_with('#') {
         return None;
     }
     if !line.starts_with('{') {
-        return Some(checked(provider, line));
+        return Some(item_of(provider.document_id(line), line));
     }
-    let wrong = |what: String| {
-        let error = Error::new(Code::Usage, what)
-            .with_hint("give ids, or the lines that `docfetch list --json` prints");
-        Some(Asked::Wrong(format!("line {number}"), error))
+    let unusable = |what: &str| {
+        let error = Error::new(Code::Usage, what).with_hint(LINE_HINT);
+        Some(BatchItem::Unusable(format!("line {number}"), error))
     };
     let Ok(record) = serde_json::from_str::<Value>(line) else {
-        return wrong("a line starts like a JSON object, and is none".into());
+        return unusable("a line starts like a JSON object, and is none");
     };
     let text = |field: &str| record.get(field).and_then(Value::as_str);
     if text("type") == Some("summary") {
         return None;
     }
-    let Some(id) = text("id") else {
-        return wrong("a JSON line has no id".into());
+    let Some(id_text) = text("id") else {
+        return unusable("a JSON line has no id");
     };
-    match text("provider").filter(|name| *name != provider.name) {
-        Some(_) => {
-            let (Asked::Document(id), name) = (checked(provider, id), provider.name) else {
-                return wrong("a JSON line is of another provider".into());
-            };
-            let what = format!("{id} is listed by another provider than {name}");
-            let error =
-                Error::new(Code::Usage, what).with_hint("fetch it from the provider of its line");
-            Some(Asked::Wrong(id.as_str().to_owned(), error))
+    let id = provider.document_id(id_text);
+    let shown = id.as_ref().map_or(id_text, DocumentId::as_str);
+    if text("provider").is_some_and(|name| name != provider.name) {
+        if id.is_err() {
+            return unusable("a JSON line is of another provider");
         }
-        None => match (text("resource"), provider.resource) {
-            (Some(other), Some(resource)) if other != resource.name() => {
-                let what = format!("a JSON line is of {other}, not of {}", resource.name());
-                let error = Error::new(Code::Usage, what);
-                let error = error.with_hint(format!("add --resource {other}"));
-                let shown = match checked(provider, id) {
-                    Asked::Document(id) => id.as_str().to_owned(),
-                    Asked::Wrong(shown, _) => shown,
-                };
-                Some(Asked::Wrong(shown, error))
-            }
-            _ => Some(checked(provider, id)),
-        },
+        let name = provider.name;
+        let what = format!("{shown} is listed by another provider than {name}");
+        let hint = "fetch it from the provider of its line";
+        let error = Error::new(Code::Usage, what).with_hint(hint);
+        return Some(item_of(Err(error), shown));
     }
+    if let (Some(other), Some(resource)) = (text("resource"), provider.resource)
+        && other != resource.name()
+    {
+        let what = format!("a JSON line is of {other}, not of {}", resource.name());
+        let error = Error::new(Code::Usage, what).with_hint(format!("add --resource {other}"));
+        return Some(item_of(Err(error), shown));
+    }
+    Some(item_of(id, id_text))
 }
 
-fn checked(provider: &Provider, text: &str) -> Asked {
-    match provider.document_id(text) {
-        Ok(id) => Asked::Document(id),
-        // A presigned URL given by mistake is not repeated.
-        Err(error) if text.contains("://") => Asked::Wrong("a URL".to_owned(), error),
-        Err(error) => Asked::Wrong(text.to_owned(), error),
+/// The item of `text`. docfetch never shows a URL that the user gives by mistake.
+fn item_of(id: Result<DocumentId>, text: &str) -> BatchItem<()> {
+    match id {
+        Ok(id) => BatchItem::Document(id, ()),
+        Err(error) if text.contains("://") => BatchItem::Unusable("a URL".to_owned(), error),
+        Err(error) => BatchItem::Unusable(text.to_owned(), error),
     }
 }

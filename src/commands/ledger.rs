@@ -1,5 +1,6 @@
 //! `docfetch ledger`: what is recorded of paid retrievals.
 
+use super::ids::NamedDocument;
 use crate::config::folders;
 use crate::error::{Code, Error, Result};
 use crate::model::DocumentId;
@@ -10,30 +11,30 @@ use crate::state::Untrusted;
 use crate::state::records::StateFolder;
 use crate::text::{shell_argument, shell_word};
 
-/// Which record to give up.
+/// Which record to forget.
 #[derive(Debug)]
-pub(crate) struct Choice {
-    /// The provider, by its name; else of any.
+pub(crate) struct LedgerChoice {
+    /// The name of the provider; none means any provider.
     pub provider: Option<String>,
-    /// The document's id, or its URI at the provider.
-    pub id: String,
-    /// The kind; else any that the id can be of.
+    /// The document.
+    pub document: NamedDocument,
+    /// The kind of the document; none means any kind.
     pub resource: Option<Resource>,
-    /// The API base; else any.
+    /// The API base; none means any base.
     pub base: Option<String>,
 }
 
-/// What became of it.
+/// What [`forget`] did.
 #[derive(Debug)]
 pub(crate) enum Forgotten {
-    /// The record of this document was given up.
+    /// docfetch forgot the record of this document.
     One(DocumentId),
-    /// Several records match, and none was given up: a line each, which begins with the command that
-    /// means this record.
+    /// Several records match, and docfetch forgot none. One line for each record begins with the command that
+    /// forgets this record.
     None(Vec<String>),
 }
 
-/// All records, oldest first, and those that cannot be trusted.
+/// All records, the oldest first, and those that cannot be trusted.
 ///
 /// # Errors
 /// [`Code::LocalIo`] when the state folder cannot be read.
@@ -41,12 +42,12 @@ pub(crate) async fn list() -> Result<(Vec<ListedRecord>, Vec<Untrusted>)> {
     inspect::list(&StateFolder::new(folders::state()?)).await
 }
 
-/// Gives up the record of a document, if `choice` means one.
+/// Forgets the record that `choice` means, unless several records match.
 ///
 /// # Errors
-/// [`Code::Usage`] for a text that is no id, [`Code::NotFound`] when nothing is recorded,
-/// [`Code::Busy`] while another process asks for the document.
-pub(crate) async fn forget(choice: Choice) -> Result<Forgotten> {
+/// [`Code::Usage`] for a URI of another kind, [`Code::NotFound`] when no record matches,
+/// [`Code::Busy`] while another process resolves the document.
+pub(crate) async fn forget(choice: LedgerChoice) -> Result<Forgotten> {
     let wanted = wanted(&choice)?;
     let state = StateFolder::new(folders::state()?);
     let mut found = inspect::find(&state, &wanted)?;
@@ -72,7 +73,7 @@ pub(crate) async fn forget(choice: Choice) -> Result<Forgotten> {
     }
 }
 
-fn wanted(choice: &Choice) -> Result<RecordQuery> {
+fn wanted(choice: &LedgerChoice) -> Result<RecordQuery> {
     let mut first_wrong = None;
     let mut resources = Vec::new();
     let mut id = None;
@@ -84,7 +85,7 @@ fn wanted(choice: &Choice) -> Result<RecordQuery> {
             && choice.resource.is_none_or(|kind| kind == resource)
     };
     for provider in provider::all().into_iter().filter(of_choice) {
-        match provider.document_id(&choice.id) {
+        match choice.document.id_at(&provider) {
             Ok(known) => {
                 resources.push(provider.resource.unwrap_or_default());
                 id = Some(known);
@@ -92,7 +93,8 @@ fn wanted(choice: &Choice) -> Result<RecordQuery> {
             Err(wrong) => first_wrong = first_wrong.or(Some(wrong)),
         }
     }
-    let id = id.ok_or_else(|| first_wrong.unwrap_or_else(|| nothing(&choice.id)))?;
+    let id =
+        id.ok_or_else(|| first_wrong.unwrap_or_else(|| nothing(choice.document.id().as_str())))?;
     let base = choice.base.as_ref();
     Ok(RecordQuery {
         id,

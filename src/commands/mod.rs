@@ -1,6 +1,8 @@
-//! One file a subcommand: takes settings, does it, returns a report. No argument parsing, no
-//! printing.
+//! The subcommands, one file for each: from settings to a result. Nothing here parses arguments or prints.
+//!
+//! `batch` is what `fetch` and `sync` have in common, and `ids` is where `fetch` reads its ids.
 
+mod batch;
 pub(crate) mod fetch;
 pub(crate) mod ids;
 pub(crate) mod ledger;

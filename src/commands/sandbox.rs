@@ -3,119 +3,157 @@
 use crate::config::variables;
 use crate::error::{Code, Error, Result};
 use crate::sandbox::{Document, Fault, Report, Sandbox};
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
+use std::io;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::PathBuf;
 use std::process::ExitStatus;
 use tokio::process::{Child, Command};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// What to serve.
+/// What to serve, and to whom.
 #[derive(Debug)]
-pub(crate) struct Plan {
-    /// A folder to serve instead of the samples.
+pub(crate) struct SandboxSettings {
+    /// A folder whose files are the documents, instead of the samples.
     pub folder: Option<PathBuf>,
-    /// What goes wrong.
+    /// How the stand-ins fail.
     pub faults: Vec<Fault>,
-    /// A command to run against it.
+    /// The command to run, with its arguments. Without a command, the sandbox serves until a signal ends it.
     pub command: Vec<OsString>,
 }
 
-/// How it ended.
+/// How the sandbox ended.
 #[derive(Debug)]
 pub(crate) struct SandboxRun {
     /// What happened at the services.
     pub report: Report,
-    /// The command's exit code, or 128 and the signal that ended it.
+    /// The exit code of the command, or 128 plus the number of the signal that ended it.
     pub exit_code: u8,
 }
 
-/// Serves until the command ends, or until SIGINT or SIGTERM where there is none; `ready` is told
-/// the documents and the variables that point docfetch at it.
+/// Serves until the command ends, or without a command until SIGINT or SIGTERM. Without a command, `ready` is
+/// told the documents and the variables that lead docfetch to the stand-ins.
 ///
 /// # Errors
-/// A folder that cannot be read, a command that cannot be started.
+/// [`Code::LocalIo`] for a folder that cannot be read, [`Code::Usage`] for a command that cannot be started,
+/// [`Code::Unexpected`] when the services cannot start.
 pub(crate) async fn run(
-    plan: Plan,
+    settings: SandboxSettings,
     ready: impl FnOnce(&[Document], &[(&'static str, String)]) -> Result<()>,
 ) -> Result<SandboxRun> {
-    let documents = match &plan.folder {
+    let documents = match &settings.folder {
         Some(folder) => {
             Document::of_folder(folder).map_err(|error| Error::io("read", folder, &error))?
         }
         None => Document::samples(),
     };
-    let unexpected = |error: std::io::Error| {
-        Error::new(Code::Unexpected, "cannot start the sandbox").with_cause(error.to_string())
-    };
-    let mut int = signal(SignalKind::interrupt()).map_err(unexpected)?;
-    let mut term = signal(SignalKind::terminate()).map_err(unexpected)?;
-    let sandbox = Sandbox::start(documents, plan.faults)
+    let mut signals = Signals::listen().map_err(cannot_start)?;
+    let sandbox = Sandbox::start(documents, settings.faults)
         .await
-        .map_err(unexpected)?;
+        .map_err(cannot_start)?;
     // What docfetch remembers of these services ends with them.
-    let state = tempfile::tempdir().map_err(unexpected)?;
-    let mut settings = settings(&sandbox);
-    settings.push((variables::STATE_DIR, state.path().display().to_string()));
-    let token = variables::ONE_CODEX_BEARER_TOKEN;
-    let token_file = format!("{token}{}", variables::FILE_SUFFIX);
-    let Some((program, arguments)) = plan.command.split_first() else {
-        for name in [token, &token_file] {
-            if variables::value(name).is_some() {
-                log::warn!("unset {name} in the other shell: it would win over the key");
-            }
+    let state = tempfile::tempdir().map_err(cannot_start)?;
+    let mut variables = variables_of(&sandbox);
+    variables.push((variables::STATE_DIR, state.path().display().to_string()));
+    let exit_code = match settings.command.split_first() {
+        Some((program, arguments)) => {
+            run_command(program, arguments, variables, &mut signals).await?
         }
-        ready(sandbox.documents(), &settings)?;
-        tokio::select! { _ = int.recv() => {}, _ = term.recv() => {} }
-        return Ok(SandboxRun {
-            report: sandbox.report(),
-            exit_code: 0,
-        });
+        None => {
+            warn_about_tokens();
+            ready(sandbox.documents(), &variables)?;
+            tokio::select! { _ = signals.int.recv() => {}, _ = signals.term.recv() => {} }
+            0
+        }
     };
+    Ok(SandboxRun {
+        report: sandbox.report(),
+        exit_code,
+    })
+}
+
+fn cannot_start(error: io::Error) -> Error {
+    Error::new(Code::Unexpected, "cannot start the sandbox").with_cause(error.to_string())
+}
+
+/// The variables of a bearer token, which wins over the key of the sandbox.
+fn token_variables() -> [String; 2] {
+    let token = variables::ONE_CODEX_BEARER_TOKEN;
+    [
+        token.to_owned(),
+        format!("{token}{}", variables::FILE_SUFFIX),
+    ]
+}
+
+fn warn_about_tokens() {
+    for name in token_variables() {
+        if variables::value(&name).is_some() {
+            log::warn!("unset {name} in the other shell: it would win over the key");
+        }
+    }
+}
+
+/// Runs the command with these variables, and returns its exit code.
+async fn run_command(
+    program: &OsStr,
+    arguments: &[OsString],
+    variables: Vec<(&'static str, String)>,
+    signals: &mut Signals,
+) -> Result<u8> {
     let mut command = Command::new(program);
     command
         .args(arguments)
-        .envs(settings)
-        .env_remove(token) // the user's own would win over the key
-        .env_remove(&token_file)
+        .envs(variables)
         .env("PATH", path_with_own_folder());
+    for name in token_variables() {
+        command.env_remove(name);
+    }
     let child = command.spawn().map_err(|error| {
         Error::new(Code::Usage, format!("cannot run {}", program.display()))
             .with_cause(error.to_string())
     })?;
-    let status = wait(child, &mut int, &mut term).await.map_err(unexpected)?;
+    let status = signals.wait(child).await.map_err(cannot_start)?;
     let exit_code = status
         .code()
         .or_else(|| status.signal().map(|number| 128 + number));
-    Ok(SandboxRun {
-        report: sandbox.report(),
-        exit_code: exit_code
-            .and_then(|code| u8::try_from(code).ok())
-            .unwrap_or(1),
-    })
+    Ok(exit_code
+        .and_then(|code| u8::try_from(code).ok())
+        .unwrap_or(1))
 }
 
-/// A SIGINT of the terminal reaches the command by itself; a SIGTERM is handed on.
-async fn wait(
-    mut child: Child,
-    int: &mut Signal,
-    term: &mut Signal,
-) -> std::io::Result<ExitStatus> {
-    loop {
-        tokio::select! {
-            status = child.wait() => return status,
-            _ = int.recv() => {}
-            _ = term.recv() => {
-                let id = child.id().and_then(|id| i32::try_from(id).ok());
-                if let Some(id) = id.and_then(rustix::process::Pid::from_raw) {
-                    let _ = rustix::process::kill_process(id, rustix::process::Signal::TERM);
+/// The signals that end the sandbox.
+struct Signals {
+    int: Signal,
+    term: Signal,
+}
+
+impl Signals {
+    fn listen() -> io::Result<Self> {
+        Ok(Self {
+            int: signal(SignalKind::interrupt())?,
+            term: signal(SignalKind::terminate())?,
+        })
+    }
+
+    /// Waits until the command ends. The terminal sends its SIGINT to the command itself; a SIGTERM is passed
+    /// on.
+    async fn wait(&mut self, mut child: Child) -> io::Result<ExitStatus> {
+        loop {
+            tokio::select! {
+                status = child.wait() => return status,
+                _ = self.int.recv() => {}
+                _ = self.term.recv() => {
+                    let id = child.id().and_then(|id| i32::try_from(id).ok());
+                    if let Some(id) = id.and_then(rustix::process::Pid::from_raw) {
+                        let _ = rustix::process::kill_process(id, rustix::process::Signal::TERM);
+                    }
                 }
             }
         }
     }
 }
 
-fn settings(sandbox: &Sandbox) -> Vec<(&'static str, String)> {
+fn variables_of(sandbox: &Sandbox) -> Vec<(&'static str, String)> {
     let (id, secret) = sandbox.client();
     vec![
         (variables::STANDARD_METRICS_API_BASE, sandbox.base()),
@@ -126,7 +164,7 @@ fn settings(sandbox: &Sandbox) -> Vec<(&'static str, String)> {
     ]
 }
 
-/// So that `docfetch` in the command is this very program.
+/// The search path with the folder of this program first, so that the command finds this `docfetch`.
 fn path_with_own_folder() -> OsString {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let own = std::env::current_exe().ok();

@@ -16,9 +16,7 @@ pub(crate) use job::Job;
 use crate::active_time;
 use crate::error::{Result, panics};
 use crate::fetch::attempts::{Attempts, Download, Prefetched};
-use crate::fetch::batch::outages::{AfterFailure, Outages, Probe};
-use crate::fetch::batch::permits::BatchPermit;
-use crate::fetch::batch::queue::{BatchTask, FetchEnd};
+use crate::fetch::batch::{AfterFailure, BatchPermit, BatchTask, FetchEnd, Outages, Probe};
 use crate::fetch::events::Progress;
 use crate::fetch::outcome::{Outcome, RequestedId, Status};
 use crate::fetch::target::{Destination, NameTicket};
@@ -164,7 +162,7 @@ impl<'a> Stages<'a> {
             if is_second_run {
                 return Err(error);
             }
-            match outages.failed((&host, &self.job.id), &error, paid_requests) {
+            match outages.failed(&host, &self.job.id, &error, paid_requests) {
                 AfterFailure::Stands => return Err(error),
                 AfterFailure::Probes(for_host) => probe = Some(for_host),
                 AfterFailure::Waits(for_others) => {
@@ -197,8 +195,8 @@ impl<'a> Stages<'a> {
         permit: &mut BatchPermit,
     ) -> bool {
         self.destination.release_ticket();
-        permit.give_up();
-        let again = async { Ok(arrived.await.is_ok() && permit.take_again().await) };
+        permit.release();
+        let again = async { Ok(arrived.await.is_ok() && permit.reacquire().await) };
         self.interrupt.or_interrupted(again).await.unwrap_or(false)
     }
 
@@ -251,7 +249,7 @@ impl<'a> Stages<'a> {
             return Ok(None);
         }
         self.attempts.facts.waited_for_turn = active_time::since(since);
-        permit.asked();
+        permit.finish_preparation();
         Ok(Some(prefetched))
     }
 
@@ -268,7 +266,7 @@ impl<'a> Stages<'a> {
             match attempts.prepare(prefetched, destination, sink).await? {
                 ControlFlow::Break(download) => Ok(download),
                 ControlFlow::Continue(prepared) => {
-                    permit.asked();
+                    permit.finish_preparation();
                     attempts.download(prepared, destination, sink).await
                 }
             }

@@ -1,7 +1,7 @@
 //! Fetches documents from one provider.
 
-use super::batch::outages::Outages;
-use super::batch::permits::BatchLimits;
+use super::batch::BatchLimits;
+use super::batch::Outages;
 use super::engine::{DocumentFetch, FetchContext, Job};
 use super::events::Progress;
 use super::open_files::Concurrency;

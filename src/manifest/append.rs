@@ -4,7 +4,7 @@
 //! several processes may append to one manifest.
 
 use crate::error::{Error, Result};
-use crate::fetch::batch::queue::FetchEnd;
+use crate::fetch::batch::FetchEnd;
 use crate::fetch::outcome::FailedDocument;
 use crate::secret::redact_json;
 use crate::state::files::open_own;

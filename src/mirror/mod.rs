@@ -4,7 +4,8 @@ mod entry;
 mod index;
 mod layout;
 mod store;
+mod sync;
 
-pub(crate) use entry::{DocumentVersion, MirrorEntry, Presence};
 pub(crate) use layout::Layout;
 pub(crate) use store::Mirror;
+pub(crate) use sync::{MirrorSync, RowSource, row_fields};

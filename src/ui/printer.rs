@@ -6,7 +6,7 @@ use super::diagnostics::{Journal, describe, event};
 use super::lines::{Events, Lines};
 use super::report;
 use crate::error::{Code, Error, Result};
-use crate::fetch::batch::queue::FetchEnd;
+use crate::fetch::batch::FetchEnd;
 use crate::fetch::events::{Progress, Unwatched};
 use crate::fetch::outcome::{FailedDocument, Outcome, Status};
 use crate::fetch::summary::Summary;

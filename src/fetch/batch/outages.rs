@@ -1,11 +1,11 @@
-//! A batch must not pay for documents that cannot come.
+//! Stops payment when a storage delivers no document.
 //!
-//! Where several documents in a row fail after their URL was paid for, the storage may be out of reach for
-//! all of them. So a document that failed waits for others at its host. When another one arrives, the
-//! waiting ones are tried again, once. The third failure in a row pauses paying: that document is tried
-//! again from the beginning, with all its retries. When it arrives, the batch goes on; when it fails, the
-//! waiting ones fail, and no further document is paid for. Their URLs stay recorded, so that trying again
-//! never pays again.
+//! When several documents in a row fail after their URLs were paid for, the storage may be unreachable for
+//! all of them. So a paid document that failed waits for the others at its host. When another document
+//! arrives, each waiting document is tried once more. After the third failure in a row, docfetch pauses
+//! payment and tries that document again from the beginning, with all retries: this is the probe. When the
+//! probe arrives, the batch continues. When the probe fails, the waiting documents fail, and docfetch pays
+//! for no further document. The paid URLs stay recorded, so that a later run does not pay again.
 
 use crate::error::{Code, Error};
 use crate::model::DocumentId;
@@ -15,68 +15,71 @@ use std::collections::HashMap;
 use std::sync::Mutex;
 use tokio::sync::{Notify, oneshot};
 
-/// So many failures in a row pause paying.
-const IN_A_ROW: u32 = 3;
+/// After this many failures in a row, payment pauses.
+const FAILURES_BEFORE_PAUSE: u32 = 3;
 
-/// Failures after payment, by storage host.
+/// The failures of paid documents, by storage host.
 #[derive(Debug, Default)]
-pub struct Outages {
-    hosts: Mutex<HashMap<String, Host>>,
+pub(crate) struct Outages {
+    hosts: Mutex<HashMap<String, FailuresAtHost>>,
     changed: Notify,
 }
 
 #[derive(Debug, Default)]
-struct Host {
-    /// Failures since the last success.
+struct FailuresAtHost {
+    /// Failures since the last document arrived.
     in_a_row: u32,
     /// The failed documents that wait.
     waiting: Vec<oneshot::Sender<()>>,
 }
 
-/// What becomes of a document that failed.
+/// What a document does after its failure.
 #[derive(Debug)]
-pub enum AfterFailure<'a> {
-    /// Its failure stands.
+pub(crate) enum AfterFailure<'a> {
+    /// The document fails.
     Stands,
-    /// It waits: a message tells it to try again, a closed channel that its failure stands.
+    /// The document waits. A message tells the document to try again; when the channel closes, the document
+    /// fails.
     Waits(oneshot::Receiver<()>),
-    /// It is tried again, for all that wait.
+    /// The document tries again, for all that wait.
     Probes(Probe<'a>),
 }
 
-/// The document that is tried again for all that wait. One that is dropped lets their failures stand.
+/// The document that tries again for all that wait. When the probe is dropped, the waiting documents fail.
 #[derive(Debug)]
-pub struct Probe<'a> {
+pub(crate) struct Probe<'a> {
     outages: &'a Outages,
-    charges: &'a PaidRequests,
+    paid_requests: &'a PaidRequests,
     host: String,
     id: DocumentId,
 }
 
 impl Outages {
-    /// The document `id` failed, whose URL at `host` was paid for.
-    pub fn failed<'a>(
+    /// Tells what the document `id` does after its failure with `error`. Its URL at `host` was paid for.
+    pub(crate) fn failed<'a>(
         &'a self,
-        (host, id): (&str, &DocumentId),
+        host: &str,
+        id: &DocumentId,
         error: &Error,
-        charges: &'a PaidRequests,
+        paid_requests: &'a PaidRequests,
     ) -> AfterFailure<'a> {
-        if !counts(error) || charges.is_stopped() {
+        if !concerns_all(error) || paid_requests.is_stopped() {
             return AfterFailure::Stands;
         }
         let mut hosts = locked(&self.hosts);
-        let of_host = hosts.entry(host.to_owned()).or_default();
-        of_host.in_a_row += 1;
-        if charges.probe(host).is_some() || of_host.in_a_row < IN_A_ROW {
+        let failures = hosts.entry(host.to_owned()).or_default();
+        failures.in_a_row += 1;
+        let has_probe = paid_requests.probe(host).is_some();
+        if has_probe || failures.in_a_row < FAILURES_BEFORE_PAUSE {
             let (sender, receiver) = oneshot::channel();
-            of_host.waiting.push(sender);
+            failures.waiting.push(sender);
             self.changed.notify_one();
             return AfterFailure::Waits(receiver);
         }
-        charges.pause(host, id);
+        paid_requests.pause(host, id);
         let probe = Probe {
             outages: self,
-            charges,
+            paid_requests,
             host: host.to_owned(),
             id: id.clone(),
         };
@@ -86,72 +89,73 @@ impl Outages {
             return AfterFailure::Stands;
         }
         log::warn!(
-            "{IN_A_ROW} paid documents in a row failed at {host}: paying pauses until one of them arrives"
+            "{FAILURES_BEFORE_PAUSE} paid documents in a row failed at {host}: paying pauses until one of \
+             them arrives"
         );
         AfterFailure::Probes(probe)
     }
 
-    /// A document arrived from `host`: the documents that wait for it are tried again.
-    pub fn succeeded(&self, host: &str, charges: &PaidRequests) {
+    /// A document arrived from `host`: the documents that wait there try again.
+    pub(crate) fn succeeded(&self, host: &str, paid_requests: &PaidRequests) {
         let mut hosts = locked(&self.hosts);
-        let Some(of_host) = hosts.get_mut(host) else {
+        let Some(failures) = hosts.get_mut(host) else {
             return;
         };
-        of_host.in_a_row = 0;
-        for document in of_host.waiting.drain(..) {
+        failures.in_a_row = 0;
+        for document in failures.waiting.drain(..) {
             let _ = document.send(());
         }
-        if charges.resume(host) {
-            log::warn!("{host} works again: the batch goes on");
+        if paid_requests.resume(host) {
+            log::warn!("{host} works again: the batch continues");
         }
     }
 
     /// Waits until one more document waits.
-    pub async fn changed(&self) {
+    pub(crate) async fn changed(&self) {
         self.changed.notified().await;
     }
 
     /// How many documents wait.
-    pub fn waiting(&self) -> usize {
+    pub(crate) fn waiting(&self) -> usize {
         let hosts = locked(&self.hosts);
-        hosts.values().map(|host| host.waiting.len()).sum()
+        hosts.values().map(|failures| failures.waiting.len()).sum()
     }
 
-    /// Lets the failures of all that wait stand: nothing else is under way.
-    pub fn release(&self) {
-        for host in locked(&self.hosts).values_mut() {
-            host.waiting.clear();
+    /// Lets all waiting documents fail, because no other document is under way.
+    pub(crate) fn release(&self) {
+        for failures in locked(&self.hosts).values_mut() {
+            failures.waiting.clear();
         }
     }
 }
 
-/// Whether a failure may be one of all documents. Others say something about the document itself.
-fn counts(error: &Error) -> bool {
-    let missing = matches!(error.http_status(), Some(404 | 410)) || error.exit_code() == 6;
-    let own = matches!(
+/// Whether all documents may fail in this way. Other failures concern one document.
+fn concerns_all(error: &Error) -> bool {
+    let is_missing = matches!(error.http_status(), Some(404 | 410)) || error.exit_code() == 6;
+    let is_own = matches!(
         error.code(),
         Code::Interrupted | Code::ChargeUnknown | Code::ChargeRefused | Code::TargetExists
     );
-    !missing && !own && !error.is_not_started()
+    !is_missing && !is_own && !error.is_not_started()
 }
 
 impl Probe<'_> {
-    /// After the document failed with `error`: no further document is paid for, unless the host answered.
-    pub fn failed(self, error: &Error) {
+    /// The probe failed with `error`: docfetch pays for no further document, unless the host answered.
+    pub(crate) fn failed(self, error: &Error) {
         if error.code() == Code::Interrupted {
             return;
         }
-        if !counts(error) {
-            self.outages.succeeded(&self.host, self.charges);
+        if !concerns_all(error) {
+            self.outages.succeeded(&self.host, self.paid_requests);
         } else if self.is_current() {
             let why = format!("no document arrives from {}", self.host);
-            self.charges.stop(&why); // before the end of the pause permits further requests
+            self.paid_requests.stop(&why); // before the end of the pause permits further requests
         }
     }
 
-    /// Whether this document is still the one that is tried for its host.
+    /// Whether this document is still the probe of its host: no other document arrived meanwhile.
     fn is_current(&self) -> bool {
-        self.charges.probe(&self.host).as_ref() == Some(&self.id)
+        self.paid_requests.probe(&self.host).as_ref() == Some(&self.id)
     }
 }
 
@@ -159,10 +163,10 @@ impl Drop for Probe<'_> {
     fn drop(&mut self) {
         let mut hosts = locked(&self.outages.hosts);
         if self.is_current() {
-            if let Some(of_host) = hosts.get_mut(&self.host) {
-                of_host.waiting.clear();
+            if let Some(failures) = hosts.get_mut(&self.host) {
+                failures.waiting.clear();
             }
-            self.charges.resume(&self.host);
+            self.paid_requests.resume(&self.host);
         }
     }
 }
@@ -179,7 +183,7 @@ mod tests {
         Error::new(Code::Network, "broken")
     }
 
-    /// Fails so many documents at one host; the last one's fate.
+    /// Lets these documents fail at one host. Returns what the last one does.
     fn fail<'a>(
         outages: &'a Outages,
         charges: &'a PaidRequests,
@@ -187,7 +191,7 @@ mod tests {
     ) -> AfterFailure<'a> {
         let fates = names
             .iter()
-            .map(|name| outages.failed(("h", &id(name)), &broken(), charges));
+            .map(|name| outages.failed("h", &id(name), &broken(), charges));
         fates.last().unwrap()
     }
 
@@ -207,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn a_probe_that_others_have_overtaken_stops_nothing() {
+    fn a_probe_stops_nothing_after_another_document_arrived() {
         let (outages, charges) = (Outages::default(), PaidRequests::new(None));
         let AfterFailure::Probes(stale) = fail(&outages, &charges, &["a", "b", "c"]) else {
             panic!("the third probes");
@@ -225,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn what_concerns_a_document_itself_counts_for_no_other() {
+    fn a_failure_that_concerns_one_document_counts_for_no_other() {
         let (outages, charges) = (Outages::default(), PaidRequests::new(None));
         for error in [
             Error::new(Code::ChargeRefused, "expired"),
@@ -234,7 +238,7 @@ mod tests {
             Error::new(Code::StorageDenied, "gone").with_http_status(410),
         ] {
             for name in ["a", "b", "c", "d"] {
-                let fate = outages.failed(("h", &id(name)), &error, &charges);
+                let fate = outages.failed("h", &id(name), &error, &charges);
                 assert!(matches!(fate, AfterFailure::Stands), "{error}");
             }
         }

@@ -1,8 +1,9 @@
-//! The stages of a batch, each with its own bound: documents are asked for, and then transferred.
+//! How many documents are under way at the same time: one bound for preparing them, one for transferring
+//! them.
 //!
-//! `jobs` documents are transferred at the same time, in the order of asking. Meanwhile as many are
-//! asked for ahead, so that a transfer that ends is followed by one that need not ask any more. Only what
-//! is free is asked for ahead, and nothing is written or locked: all else waits for its turn.
+//! `jobs` documents are transferred at the same time, in the order of the batch. Meanwhile as many further
+//! documents are prepared, so that a transfer that ends is followed by one that is ready. Preparing sends
+//! only free requests, writes nothing and locks nothing; all else waits for the transfer.
 
 use futures_util::FutureExt as _;
 use std::fmt;
@@ -11,66 +12,68 @@ use std::sync::Arc;
 use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 use tokio::task::unconstrained;
 
-/// The places of a batch.
+/// The two bounds of a batch.
 #[derive(Debug)]
-pub struct BatchLimits {
-    asking: Arc<Semaphore>,
+pub(crate) struct BatchLimits {
+    preparations: Arc<Semaphore>,
     transfers: Arc<Semaphore>,
-    ahead: bool,
+    prefetches: bool,
 }
 
-/// The place of one document; given up when it is dropped.
-pub struct BatchPermit {
-    asking: Option<OwnedSemaphorePermit>,
+/// A document's share of the bounds. A dropped permit returns what it holds.
+pub(crate) struct BatchPermit {
+    preparation: Option<OwnedSemaphorePermit>,
     transfer: Transfer,
     transfers: Arc<Semaphore>,
-    ahead: bool,
+    prefetches: bool,
 }
 
 type Admission = Pin<Box<dyn Future<Output = Result<OwnedSemaphorePermit, AcquireError>>>>;
 
 enum Transfer {
-    InLine(Admission),
-    Admitted(#[expect(dead_code, reason = "it is held")] OwnedSemaphorePermit),
-    GivenUp,
+    Waiting(Admission),
+    Admitted(#[expect(dead_code, reason = "the document holds it")] OwnedSemaphorePermit),
+    Released,
     Closed,
 }
 
 impl BatchLimits {
-    /// For `jobs` transfers at the same time; where nothing is asked for `ahead`, for `jobs` documents.
-    pub fn new(jobs: usize, ahead: bool) -> Self {
+    /// Permits `jobs` transfers at the same time. With `prefetches`, `jobs` further documents are prepared
+    /// meanwhile.
+    pub(crate) fn new(jobs: usize, prefetches: bool) -> Self {
         Self {
-            asking: Arc::new(Semaphore::new(jobs)),
+            preparations: Arc::new(Semaphore::new(jobs)),
             transfers: Arc::new(Semaphore::new(jobs)),
-            ahead,
+            prefetches,
         }
     }
 
-    /// Waits until one more document may be asked for, and puts it in line for its transfer.
-    pub async fn next(&self) -> BatchPermit {
-        let asking = Arc::clone(&self.asking).acquire_owned().await;
-        // One that a scheduler may put off would not be in line after its first look.
+    /// Waits until one more document may be prepared. From then on the document waits for its transfer, behind
+    /// those before it.
+    pub(crate) async fn next(&self) -> BatchPermit {
+        let preparation = Arc::clone(&self.preparations).acquire_owned().await;
+        // With a budget of the runtime, the first poll might not join the queue of the semaphore.
         let admission = unconstrained(Arc::clone(&self.transfers).acquire_owned());
         let mut permit = BatchPermit {
-            asking: asking.ok(), // it is never closed
-            transfer: Transfer::InLine(Box::pin(admission)),
+            preparation: preparation.ok(), // this semaphore is never closed
+            transfer: Transfer::Waiting(Box::pin(admission)),
             transfers: Arc::clone(&self.transfers),
-            ahead: self.ahead,
+            prefetches: self.prefetches,
         };
-        permit.is_admitted(); // from its first look on it has its place in the line
+        permit.is_admitted(); // the first poll joins the queue of the semaphore
         permit
     }
 
-    /// Admits no more transfers.
-    pub fn close(&self) {
+    /// Begins no further transfer.
+    pub(crate) fn close(&self) {
         self.transfers.close();
     }
 }
 
 impl BatchPermit {
-    /// Whether the transfer may begin at once.
-    pub fn is_admitted(&mut self) -> bool {
-        if let Transfer::InLine(admission) = &mut self.transfer
+    /// Whether the transfer may begin now.
+    pub(crate) fn is_admitted(&mut self) -> bool {
+        if let Transfer::Waiting(admission) = &mut self.transfer
             && let Some(admitted) = admission.now_or_never()
         {
             self.transfer = Transfer::from(admitted);
@@ -78,30 +81,30 @@ impl BatchPermit {
         matches!(self.transfer, Transfer::Admitted(_))
     }
 
-    /// Waits until the transfer may begin; false when the batch takes up no more.
-    pub async fn admission(&mut self) -> bool {
-        if let Transfer::InLine(admission) = &mut self.transfer {
+    /// Waits until the transfer may begin; false when the batch begins no further transfer.
+    pub(crate) async fn admission(&mut self) -> bool {
+        if let Transfer::Waiting(admission) = &mut self.transfer {
             self.transfer = Transfer::from(admission.await);
         }
         matches!(self.transfer, Transfer::Admitted(_))
     }
 
-    /// Lets another document have this place until [`BatchPermit::take_again`].
-    pub fn give_up(&mut self) {
-        self.asking = None;
-        self.transfer = Transfer::GivenUp;
+    /// Lets other documents be prepared and transferred until [`BatchPermit::reacquire`].
+    pub(crate) fn release(&mut self) {
+        self.preparation = None;
+        self.transfer = Transfer::Released;
     }
 
-    /// Waits for a place like the one that was given up; false when the batch takes up no more.
-    pub async fn take_again(&mut self) -> bool {
+    /// Waits until the transfer may begin again; false when the batch begins no further transfer.
+    pub(crate) async fn reacquire(&mut self) -> bool {
         self.transfer = Transfer::from(Arc::clone(&self.transfers).acquire_owned().await);
         matches!(self.transfer, Transfer::Admitted(_))
     }
 
-    /// Nothing more is asked for ahead: the next one may be.
-    pub fn asked(&mut self) {
-        if self.ahead {
-            self.asking = None;
+    /// The document is prepared: with prefetching, another one may be prepared.
+    pub(crate) fn finish_preparation(&mut self) {
+        if self.prefetches {
+            self.preparation = None;
         }
     }
 }
@@ -123,14 +126,14 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn transfers_are_admitted_in_the_order_of_asking() {
+    async fn transfers_are_admitted_in_the_order_of_the_batch() {
         let limits = BatchLimits::new(2, true);
         let mut first = limits.next().await;
         let mut second = limits.next().await;
         assert!(first.is_admitted() && second.is_admitted());
-        assert!(limits.next().now_or_never().is_none(), "two are asked for");
-        first.asked();
-        second.asked();
+        assert!(limits.next().now_or_never().is_none(), "two are prepared");
+        first.finish_preparation();
+        second.finish_preparation();
         let mut third = limits.next().await;
         let mut fourth = limits.next().await;
         assert!(limits.next().now_or_never().is_none(), "two are ahead");
@@ -143,10 +146,10 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn without_asking_ahead_there_are_never_more_than_so_many() {
+    async fn without_prefetching_there_are_never_more_than_jobs() {
         let limits = BatchLimits::new(1, false);
         let mut first = limits.next().await;
-        first.asked();
+        first.finish_preparation();
         assert!(limits.next().now_or_never().is_none());
         drop(first);
         assert!(limits.next().await.is_admitted());

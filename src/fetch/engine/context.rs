@@ -1,7 +1,7 @@
 //! What the fetches of one batch share.
 
 use super::job::Job;
-use crate::fetch::batch::outages::Outages;
+use crate::fetch::batch::Outages;
 use crate::fetch::options::FetchOptions;
 use crate::fetch::target::{ClaimedPaths, RenameProofs, TargetOptions};
 use crate::fetch::transfer::Pace;

@@ -3,7 +3,7 @@
 use super::{Stages, done};
 use crate::error::{Code, Error, Result};
 use crate::fetch::attempts::{Download, Prefetched};
-use crate::fetch::batch::permits::BatchPermit;
+use crate::fetch::batch::BatchPermit;
 use crate::fetch::outcome::{Outcome, Status};
 use crate::fetch::partial::{Partial, Publication, remove_partial_link};
 use crate::fetch::target::{BeforePublish, RenameProofs, TargetEnd, TargetState};

@@ -1,0 +1,107 @@
+//! What a batch tells the user: each document as it ends, and the last words.
+
+use super::common::Terminal;
+use crate::error::{Code, Error, Result};
+use crate::fetch::batch::FetchEnd;
+use crate::fetch::summary::Summary;
+use crate::model::DocumentId;
+use std::ops::ControlFlow;
+
+/// Tells the user about the documents of a batch.
+pub(super) struct BatchReport<'a> {
+    terminal: &'a Terminal,
+    provider: &'static str,
+    /// Whether there may be more than one document.
+    is_many: bool,
+    /// How many documents ended.
+    documents: u64,
+    /// The interrupt that ended some of many documents.
+    interrupted: Option<Error>,
+    /// Why standard output takes no more.
+    closed: Option<Error>,
+}
+
+impl<'a> BatchReport<'a> {
+    /// Tells nothing yet. `is_many` says whether there may be more than one document.
+    pub(super) fn new(terminal: &'a Terminal, provider: &'static str, is_many: bool) -> Self {
+        Self {
+            terminal,
+            provider,
+            is_many,
+            documents: 0,
+            interrupted: None,
+            closed: None,
+        }
+    }
+
+    /// Tells how a document ended. Stops the batch when standard output takes no more.
+    pub(super) fn document(&mut self, end: &FetchEnd) -> ControlFlow<()> {
+        self.documents += 1;
+        if let Err(error) = &end.result
+            && error.code() == Code::Interrupted
+            && self.is_many
+        {
+            self.interrupted = Some(error.clone());
+        }
+        if self.closed.is_none() {
+            let printer = &self.terminal.printer;
+            let told = printer.document(self.provider, end, self.is_many);
+            self.closed = told.err();
+        }
+        match self.closed {
+            Some(_) => ControlFlow::Break(()),
+            None => ControlFlow::Continue(()),
+        }
+    }
+
+    /// Tells how the batch ended, and returns the exit code of the process. `given` are the documents on the
+    /// command line: all of them failed when the batch failed before its first document.
+    pub(super) fn end(
+        mut self,
+        mut summary: Summary,
+        result: Result<()>,
+        given: &[DocumentId],
+    ) -> u8 {
+        let error = match result {
+            Err(error) if self.documents == 0 && error.code() == Code::Usage => {
+                return self.terminal.fail(error);
+            }
+            result => result.err().map(|error| self.terminal.with_variable(error)),
+        };
+        if let Some(error) = &error
+            && self.documents == 0
+            && error.code() != Code::Interrupted
+        {
+            summary.failed += given.len() as u64;
+            self.failures(given, error, summary.charges.is_some());
+        }
+        // A single document has told its own interrupt.
+        let is_told = |error: &Error| {
+            error.code() == Code::Interrupted && !self.is_many && self.documents > 0
+        };
+        let error = error.filter(|error| !is_told(error)).or(self.interrupted);
+        if let Some(error) = error {
+            self.terminal.printer.error(&error, None);
+        }
+        if let Some(error) = self.closed {
+            return self.terminal.fail(error);
+        }
+        let has_summary = self.is_many && self.documents > 0;
+        match self.terminal.printer.summary(&summary, has_summary) {
+            Ok(()) => summary.exit_code,
+            Err(error) => self.terminal.fail(error),
+        }
+    }
+
+    /// Prints the record of each of these documents, which all failed with `error`.
+    fn failures(&mut self, documents: &[DocumentId], error: &Error, charges: bool) {
+        for id in documents {
+            if self.closed.is_none() {
+                let charged = charges.then_some(false);
+                let printer = &self.terminal.printer;
+                let told = printer.failure(self.provider, id.as_str(), charged, error);
+                self.closed = told.err();
+            }
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! One batch of documents: what `fetch` and `sync` have in common.
+
+use crate::config::settings::Connection;
+use crate::error::{Error, Result};
+use crate::fetch::batch::{BatchTask, DistinctSource, FetchEnd, Queue, QueueEnd, Source};
+use crate::fetch::events::Progress;
+use crate::fetch::fetcher::Fetcher;
+use crate::fetch::options::FetchOptions;
+use crate::fetch::summary::Summary;
+use crate::interrupt::Interrupt;
+use crate::manifest::ManifestAppender;
+use crate::model::DocumentId;
+use crate::provider::Provider;
+use crate::resolve::{PaidRequests, Resolver};
+use std::ops::ControlFlow;
+use std::time::Instant;
+
+/// Sees each document that ended, and may stop the batch.
+pub(super) type Each<'a> = &'a mut dyn FnMut(&FetchEnd) -> ControlFlow<()>;
+
+/// What the documents of a batch share.
+pub(super) struct Batch<'a> {
+    /// Fetches each document.
+    pub fetcher: &'a Fetcher,
+    /// Is told how many documents ended.
+    pub progress: &'a dyn Progress,
+    /// Stops the batch.
+    pub interrupt: &'a Interrupt,
+    /// The file of `--manifest`, which gets a line for each document.
+    pub manifest: Option<ManifestAppender>,
+}
+
+impl Batch<'_> {
+    /// Works on the documents of `source`, and counts them in `tally`. `start` makes the task of a document,
+    /// with ascending numbers. `record` and then `each` see each document that ended.
+    ///
+    /// # Errors
+    /// What stops the batch early: an interrupt, a source that cannot be read, and a manifest that cannot be
+    /// written ([`Code::LocalIo`](crate::Code::LocalIo), [`Code::DiskFull`](crate::Code::DiskFull)). The
+    /// failure of a document is no error of the batch.
+    pub(super) async fn run<S: Source, T: BatchTask>(
+        &self,
+        source: &mut DistinctSource<S>,
+        start: impl Fn(u64, DocumentId, S::Detail) -> T,
+        record: impl Fn(&FetchEnd) -> Result<()>,
+        tally: &mut BatchTally,
+        each: Each<'_>,
+    ) -> Result<()> {
+        let resolver = self.fetcher.resolver();
+        let (limits, outages) = self.fetcher.limits();
+        let queue = Queue {
+            limits,
+            outages,
+            interrupt: self.interrupt,
+            charges: resolver.charges(),
+        };
+        let mut unwritten = None;
+        let running = queue.run(source, start, |end| {
+            self.progress.ended();
+            let noted = self.note(&end).and_then(|()| record(&end));
+            unwritten = noted.err().or(unwritten.take());
+            let must_stop = unwritten.is_some() || self.fetcher.has_stopped();
+            let told = each(&end);
+            if tally.count(&end) || must_stop {
+                return ControlFlow::Break(());
+            }
+            told
+        });
+        let end = Box::pin(running).await;
+        tally.end_queue(&end, resolver);
+        end.result?;
+        tally.check_interrupted(self.interrupt.signal())?;
+        unwritten.map_or(Ok(()), Err)
+    }
+
+    fn note(&self, end: &FetchEnd) -> Result<()> {
+        let provider = self.fetcher.resolver().provider().name;
+        match &self.manifest {
+            Some(manifest) => manifest.note(provider, end),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Counts the documents of a batch for its [`Summary`].
+#[derive(Debug)]
+pub(super) struct BatchTally {
+    started: Instant,
+    fail_fast: bool,
+    summary: Summary,
+}
+
+impl BatchTally {
+    /// Begins to count. In a dry run, the tally counts what a real run would pay.
+    pub(super) fn new(
+        provider: &Provider,
+        options: &FetchOptions,
+        connection: &Connection,
+    ) -> Self {
+        let charges = provider.charges();
+        let mut summary = Summary {
+            charges: charges.then_some(0),
+            ..Summary::default()
+        };
+        if options.dry_run {
+            summary.begin_plan(charges, connection.max_charges);
+        }
+        Self {
+            started: Instant::now(),
+            fail_fast: options.fail_fast,
+            summary,
+        }
+    }
+
+    /// Counts a document. Returns whether its failure stops the batch.
+    fn count(&mut self, end: &FetchEnd) -> bool {
+        match &end.result {
+            Ok(outcome) => {
+                self.summary.add(outcome);
+                false
+            }
+            Err(error) => {
+                self.summary.add_failure(end.id.as_str(), error);
+                self.fail_fast
+            }
+        }
+    }
+
+    fn end_queue(&mut self, end: &QueueEnd, resolver: &Resolver) {
+        self.summary.not_started = end.not_started;
+        self.summary.charges = resolver.paid_requests().map(PaidRequests::count);
+    }
+
+    /// Whether a signal kept a document from being fetched.
+    fn check_interrupted(&self, signal: Option<i32>) -> Result<()> {
+        let is_incomplete = self.summary.failed + self.summary.not_started > 0;
+        match signal.filter(|_| is_incomplete) {
+            Some(signal) => Err(Error::interrupted(signal)),
+            None => Ok(()),
+        }
+    }
+
+    /// The summary of a batch that ended with `result`.
+    pub(super) fn finish(mut self, result: &Result<()>) -> Summary {
+        if let Err(error) = result {
+            self.summary.add_exit_code(error);
+        }
+        let elapsed = self.started.elapsed().as_millis();
+        self.summary.elapsed_ms = u64::try_from(elapsed).unwrap_or(u64::MAX);
+        self.summary
+    }
+}
