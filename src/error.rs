@@ -30,6 +30,16 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// A failure: what failed, why, and what to do next, one line each.
 ///
 /// No text of an error holds a secret or a presigned URL.
+///
+/// ```
+/// use docfetch::{Code, Provider};
+///
+/// let error = Provider::standard_metrics().document_id("a/b").unwrap_err();
+/// assert_eq!(error.code(), Code::Usage);
+/// assert_eq!(error.exit_code(), 2);
+/// assert_eq!(error.message(), "\"a/b\" is not a document id");
+/// assert!(!error.hint().is_empty());
+/// ```
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{}", self.message())]
 pub struct Error(Box<Parts>);

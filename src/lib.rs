@@ -1,25 +1,49 @@
-//! docfetch fetches documents from APIs that hand out short-lived presigned URLs.
+//! docfetch fetches documents from services that hide them behind short-lived presigned URLs: portfolio
+//! documents from Standard Metrics, reports and sequencing data from One Codex.
 //!
-//! It **resolves** a document id to a presigned URL through a **provider**, then **transfers** the
-//! bytes to a file. Three promises hold it together: *once* (a paid retrieval is requested once),
-//! *whole* (a final name means complete and verified), *quiet about secrets*.
+//! A [`Resolver`] **resolves** a [`DocumentId`] to a presigned URL of one [`Provider`], and a [`Fetcher`]
+//! **transfers** the bytes to a file. Three promises hold:
 //!
-//! The modules, from the top layer down; a file imports only from layers below its own or from its own
-//! folder (`tests/it/layers.rs` checks that):
+//! - *Once*: a paid retrieval is requested once, whichever process with the same state folder asks.
+//! - *Whole*: a file under its final name is complete, verified and on disk. A transfer that breaks resumes.
+//! - *Quiet about secrets*: no error, log line or record shows a credential or a presigned URL.
 //!
-//! | layer | modules |
-//! | --- | --- |
-//! | 8 | `main`, `cli` |
-//! | 7 | `commands`, `ui` |
-//! | 6 | `mirror` |
-//! | 5 | `manifest` |
-//! | 4 | `fetch` |
-//! | 3 | `resolve` |
-//! | 2 | `provider`, `http` |
-//! | 1 | `config`, `state`, `interrupt` |
-//! | 0 | `model`, `text`, `fingerprint`, `mutex`, `secret`, `error`, `active_time` |
+//! This program fetches a document. It uses the [`sandbox`], a local stand-in for both services:
 //!
-//! [`sandbox`] stands beside them and imports layer 0 only.
+//! ```
+//! use docfetch::sandbox::{Document, Sandbox};
+//! use docfetch::{Credentials, FetchOptions, Fetcher, Provider, Resolver, Secret, Unwatched};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let folder = tempfile::tempdir()?;
+//! # let folder = folder.path();
+//! let sandbox = Sandbox::start(vec![Document::new("deck.pdf", "%PDF-1.7").with_id("d1")], vec![]).await?;
+//! let (id, secret) = sandbox.client();
+//! let credentials = Credentials::Client { id: Secret::new(id), secret: Secret::new(secret) };
+//! let resolver = Resolver::builder(Provider::standard_metrics(), credentials)
+//!     .base(sandbox.base()) // without this line: the service itself
+//!     .state_folder(folder.join("state"))
+//!     .build()?;
+//! let mut options = FetchOptions::default();
+//! options.target.folder = folder.join("documents");
+//! let fetcher = Fetcher::new(resolver, options);
+//! let id = Provider::standard_metrics().document_id("d1")?;
+//! let outcome = fetcher.fetch(id, &Unwatched).await?;
+//! assert_eq!(outcome.path, Some(folder.join("documents/deck.pdf")));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! The library reads no environment variable and prints nothing; messages go to the `log` crate. It needs a
+//! Tokio runtime with I/O and time. A program that needs no command line depends on docfetch without its
+//! default feature `cli`:
+//!
+//! ```toml
+//! docfetch = { path = "docfetch", default-features = false }
+//! ```
+//!
+//! `CONTRIBUTING.md` describes the modules.
 
 #![cfg_attr(
     not(feature = "cli"),

@@ -13,31 +13,40 @@ const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
 
 /// The identifier of a document at its provider, checked once.
 ///
-/// It is not empty, holds no control character and none of `/`, `?`, `#`, and is neither `.` nor
-/// `..`, so it can be a path segment of a URL without changing the route.
+/// An id is not empty, contains no control character and none of `/`, `?`, `#`, and is neither `.` nor `..`.
+/// So an id can be a path segment of a URL without changing the route.
+///
+/// ```
+/// use docfetch::{DocumentId, InvalidDocumentId};
+///
+/// let id = DocumentId::parse("Q3 deck", None)?;
+/// assert_eq!(id.path_segment(), "Q3%20deck");
+/// assert_eq!(DocumentId::parse("../x", None), Err(InvalidDocumentId::Route));
+/// # Ok::<(), InvalidDocumentId>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct DocumentId(String);
 
 /// Why a text is not a [`DocumentId`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidDocumentId {
-    /// Nothing was given.
+    /// The text is empty.
     #[error("it is empty")]
     Empty,
-    /// It would change the route that it is put into.
+    /// The text would change the route of a request.
     #[error("it contains '/', '?' or '#', or is '.' or '..'")]
     Route,
-    /// It holds a line break, an escape or another control character.
+    /// The text contains a line break, an escape or another control character.
     #[error("it contains a control character")]
     Control,
 }
 
 impl DocumentId {
-    /// Checks `text`. A provider that prints ids as URIs names their `uri_prefix`; an id in that
-    /// form is reduced to its last part.
+    /// Checks `text`. Where a provider prints ids as URIs, such as `/api/v1/documents/00f2`, `uri_prefix` is
+    /// the part before the id, and is dropped.
     ///
     /// # Errors
-    /// Says which rule the text breaks.
+    /// The rule that the text breaks.
     pub fn parse(text: &str, uri_prefix: Option<&str>) -> Result<Self, InvalidDocumentId> {
         let id = uri_prefix
             .and_then(|prefix| text.strip_prefix(prefix))
@@ -80,7 +89,7 @@ pub struct Rate {
     pub window: Duration,
 }
 
-/// No rate counts more requests.
+/// The most requests of a [`Rate`].
 pub(crate) const MOST_REQUESTS: u32 = 10_000;
 
 #[cfg(test)]

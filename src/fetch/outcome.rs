@@ -25,6 +25,19 @@ pub enum Status {
 }
 
 /// A document that did not fail. A field is `None`, in JSON null, where docfetch does not know the value.
+///
+/// Serialized, an outcome is the record of a document in the JSON lines of `docfetch --json`. The example at
+/// the top of the [crate] makes one:
+///
+/// ```
+/// # use docfetch::{Outcome, Status};
+/// fn report(outcome: &Outcome) {
+///     match (outcome.status, &outcome.path) {
+///         (Status::Fetched, Some(path)) => println!("{} is {}", outcome.id, path.display()),
+///         (status, _) => println!("{}: {status:?}", outcome.id),
+///     }
+/// }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "type", rename = "document")]
 #[non_exhaustive]

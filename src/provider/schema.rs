@@ -7,6 +7,16 @@ use crate::model::Rate;
 /// A service from whose API docfetch fetches documents through presigned URLs.
 ///
 /// Make one with [`Provider::standard_metrics`] or [`Provider::one_codex`].
+///
+/// ```
+/// use docfetch::{Provider, Resource};
+///
+/// assert_eq!(Provider::standard_metrics().name(), "sm");
+/// let samples = Provider::one_codex(Resource::Samples);
+/// assert!(samples.charges());
+/// assert_eq!(samples.document_id("/api/v1/samples/0a1b")?.as_str(), "0a1b");
+/// # Ok::<(), docfetch::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Provider {

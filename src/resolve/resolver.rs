@@ -30,6 +30,29 @@ use crate::secret::register_public;
 /// At a provider that charges, a resolver sends one paid request for a document, and records that request
 /// in the state folder before the first byte leaves. All resolvers of one account that use the same state
 /// folder, also those of other processes, share that record.
+///
+/// ```
+/// use docfetch::sandbox::{Document, Sandbox};
+/// use docfetch::{Credentials, Provider, Resolver, Resource, Secret};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let folder = tempfile::tempdir()?;
+/// let sandbox = Sandbox::start(vec![Document::new("a.pdf", "%PDF-1.7").with_id("a1")], vec![]).await?;
+/// let provider = Provider::one_codex(Resource::Documents);
+/// let id = provider.document_id("a1")?;
+/// let key = Credentials::Key(Secret::new(sandbox.api_key()));
+/// let resolver = Resolver::builder(provider, key)
+///     .base(sandbox.base())
+///     .state_folder(folder.path())
+///     .build()?;
+/// let url = resolver.resolve(&id).await?; // one paid request
+/// let again = resolver.resolve(&id).await?; // the recorded URL
+/// assert_eq!(url.expose(), again.expose());
+/// assert_eq!(sandbox.report().charges.values().sum::<u32>(), 1);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Resolver {
     pub(super) api: Api,
