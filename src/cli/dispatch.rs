@@ -16,7 +16,7 @@ use crate::manifest::ManifestForm;
 use crate::provider::Resource;
 use crate::resolve::Filter;
 use crate::resolve::Row;
-use crate::ui::{ProgressKind, Table};
+use crate::ui::{ListingTable, ProgressKind};
 use clap::ValueEnum as _;
 use clap::error::ErrorKind;
 use std::ffi::OsString;
@@ -85,7 +85,7 @@ async fn list(arguments: List, variables: Variables) -> u8 {
     let look = look(&arguments.output_args, ProgressKind::None);
     let terminal = Terminal::new(look, variables);
     let printer = &terminal.printer;
-    let mut table = Table::default();
+    let mut table = ListingTable::default();
     let connection = arguments.connection.into();
     let limit = arguments.filters.limit;
     let filter = Filter::from(arguments.filters);

@@ -1,7 +1,8 @@
-//! Progress bars: the only place that knows indicatif.
+//! Progress bars. Only this file and the console use indicatif.
 
+use super::batch_progress::BatchProgress;
 use super::console::Console;
-use super::report::{SoFar, shortened};
+use super::text_width::shortened;
 use crate::error::Error;
 use crate::fetch::events::{Progress, Watcher};
 use crate::model::DocumentId;
@@ -13,96 +14,101 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-/// Columns of a terminal that does not tell.
-const COLUMNS: usize = 80;
-/// Below this there is no room for a bar.
-const NARROW: usize = 72;
-/// What a narrow line needs beside the name.
-const NUMBERS: usize = 26;
-/// A bar that gets no bytes still shows that it lives.
-const TICK: Duration = Duration::from_millis(250);
-/// Between two changes of the line for the whole.
-const WHOLE: Duration = Duration::from_millis(100);
-/// Lines of the terminal that are left to others: messages, the line for the whole, the cursor.
-const OTHERS: usize = 3;
-/// As many bars where the terminal does not tell its size.
-const USUAL: usize = 20;
+/// The columns of a terminal that does not tell its size.
+const DEFAULT_COLUMNS: usize = 80;
+/// A terminal with fewer columns has no bars, only numbers.
+const MIN_BAR_COLUMNS: usize = 72;
+/// The columns for the numbers of a line without a bar.
+const NUMBER_COLUMNS: usize = 26;
+/// How often a bar is drawn that gets no bytes.
+const TICK_INTERVAL: Duration = Duration::from_millis(250);
+/// How often the line of the batch changes.
+const BATCH_INTERVAL: Duration = Duration::from_millis(100);
+/// The rows of the terminal without bars: for messages, the line of the batch and the cursor.
+const OTHER_ROWS: usize = 3;
+/// How many bars a terminal shows that does not tell its size.
+const DEFAULT_MAX_BARS: usize = 20;
 
-/// A bar for each document under way: name, bytes, rate, remaining time; and a line for the whole where
-/// there are many.
+/// A bar for each document that is fetched, with name, bytes, rate and remaining time. For many documents,
+/// also a line about the batch.
 #[derive(Debug)]
 pub(super) struct Bars {
     all: MultiProgress,
     color: bool,
-    room: usize,
+    max_bars: usize,
     columns: usize,
     shown: AtomicUsize,
-    whole: Mutex<Option<Whole>>,
+    batch: Mutex<Option<BatchLine>>,
 }
 
+/// The line about the batch.
 #[derive(Debug)]
-struct Whole {
+struct BatchLine {
     bar: ProgressBar,
-    tally: SoFar,
+    progress: BatchProgress,
     changed: Instant,
 }
 
-impl Whole {
+impl BatchLine {
     fn show(&mut self) {
         self.changed = Instant::now();
-        self.bar.set_message(self.tally.to_string());
+        self.bar.set_message(self.progress.to_string());
     }
 }
 
 impl Bars {
-    /// Bars on this console, which has so many rows and columns.
+    /// Bars on this console; `size` is the rows and columns of its terminal.
     pub(super) fn new(console: &Console, color: bool, size: Option<(usize, usize)>) -> Self {
         Self {
             all: console.bars().clone(),
             color,
-            room: size.map_or(USUAL, |(rows, _)| rows.saturating_sub(OTHERS).max(1)),
-            columns: size.map_or(COLUMNS, |(_, columns)| columns),
+            max_bars: size.map_or(DEFAULT_MAX_BARS, |(rows, _)| {
+                rows.saturating_sub(OTHER_ROWS).max(1)
+            }),
+            columns: size.map_or(DEFAULT_COLUMNS, |(_, columns)| columns),
             shown: AtomicUsize::new(0),
-            whole: Mutex::default(),
+            batch: Mutex::default(),
         }
     }
 
-    /// `last` on the screen, with the cursor behind it.
-    fn style(&self, known: bool, last: bool) -> ProgressStyle {
+    /// The style of a bar. `has_total` says whether the length of the document is known, `is_last` whether the
+    /// cursor follows the bar.
+    fn style(&self, has_total: bool, is_last: bool) -> ProgressStyle {
         let bar = if self.color {
             "{wide_bar:.cyan/dim}"
         } else {
             "{wide_bar}"
         };
-        let template = if self.columns < NARROW {
+        let template = if self.columns < MIN_BAR_COLUMNS {
             "{msg} {binary_bytes:>10}/{binary_total_bytes}".to_owned()
-        } else if known {
+        } else if has_total {
             format!(
                 "{{msg}} {bar} {{binary_bytes:>10}}/{{binary_total_bytes}} {{binary_bytes_per_sec:>12}} {{eta:>4}} left"
             )
         } else {
             "{msg} {spinner} {binary_bytes:>10} {binary_bytes_per_sec:>12}".to_owned()
         };
-        // Room for the `^C` that a terminal echoes: at the edge it would wrap, and stay.
-        let room = if last { "   \u{1b}[3D" } else { "" };
-        with_template(&format!("{template}{room}")).progress_chars("##-")
+        // Leave columns for the `^C` that a terminal echoes. At the edge, `^C` would move to the next line and
+        // stay there.
+        let margin = if is_last { "   \u{1b}[3D" } else { "" };
+        with_template(&format!("{template}{margin}")).progress_chars("##-")
     }
 
-    /// Room for the name, in columns.
-    fn name(&self) -> usize {
-        if self.columns < NARROW {
-            self.columns.saturating_sub(NUMBERS).max(8)
+    /// The columns for the name.
+    fn name_columns(&self) -> usize {
+        if self.columns < MIN_BAR_COLUMNS {
+            self.columns.saturating_sub(NUMBER_COLUMNS).max(8)
         } else {
             self.columns / 3
         }
     }
 
-    /// Changes what is known of the whole; shows it now and then, or at once.
-    fn count(&self, at_once: bool, change: impl FnOnce(&mut SoFar)) {
-        if let Some(whole) = locked(&self.whole).as_mut() {
-            change(&mut whole.tally);
-            if at_once || whole.changed.elapsed() >= WHOLE {
-                whole.show();
+    /// Changes the progress of the batch. Shows it at most every 100 ms, or `at_once`.
+    fn count(&self, at_once: bool, change: impl FnOnce(&mut BatchProgress)) {
+        if let Some(batch) = locked(&self.batch).as_mut() {
+            change(&mut batch.progress);
+            if at_once || batch.changed.elapsed() >= BATCH_INTERVAL {
+                batch.show();
             }
         }
     }
@@ -114,27 +120,27 @@ fn with_template(template: &str) -> ProgressStyle {
 
 impl Progress for Bars {
     fn expect(&self, documents: Option<u64>) {
-        let mut whole = locked(&self.whole);
-        if let Some(whole) = whole.as_mut() {
-            whole.tally.total = documents;
+        let mut batch = locked(&self.batch);
+        if let Some(batch) = batch.as_mut() {
+            batch.progress.total = documents;
             return;
         }
         let bar = self.all.add(ProgressBar::new_spinner());
         bar.set_style(with_template("{msg}"));
-        let mut new = Whole {
+        let mut new = BatchLine {
             bar,
-            tally: SoFar::new(documents),
+            progress: BatchProgress::new(documents),
             changed: Instant::now(),
         };
         new.show();
         if blocking::can_start_thread() {
-            new.bar.enable_steady_tick(TICK);
+            new.bar.enable_steady_tick(TICK_INTERVAL);
         }
-        *whole = Some(new);
+        *batch = Some(new);
     }
 
     fn document(&self, _id: &DocumentId) -> Box<dyn Watcher + '_> {
-        Box::new(OneBar {
+        Box::new(DocumentBar {
             bars: self,
             bar: None,
             position: 0,
@@ -142,26 +148,26 @@ impl Progress for Bars {
     }
 
     fn ended(&self) {
-        self.count(true, |tally| tally.ended += 1);
+        self.count(true, |progress| progress.ended += 1);
     }
 }
 
 impl Drop for Bars {
     fn drop(&mut self) {
-        if let Some(whole) = locked(&self.whole).take() {
-            whole.bar.finish_and_clear();
-            self.all.remove(&whole.bar);
+        if let Some(batch) = locked(&self.batch).take() {
+            batch.bar.finish_and_clear();
+            self.all.remove(&batch.bar);
         }
     }
 }
 
-struct OneBar<'a> {
+struct DocumentBar<'a> {
     bars: &'a Bars,
     bar: Option<ProgressBar>,
     position: u64,
 }
 
-impl Watcher for OneBar<'_> {
+impl Watcher for DocumentBar<'_> {
     fn checking(&mut self, checked: u64, total: u64) {
         if self.bar.is_none() {
             self.show("checking the partial", 0, Some(total));
@@ -172,7 +178,7 @@ impl Watcher for OneBar<'_> {
     }
 
     fn started(&mut self, name: &str, from: u64, total: Option<u64>) {
-        self.clear(); // what was checked
+        self.clear(); // the bar of the check
         self.position = from;
         self.show(&printable(name), from, total);
     }
@@ -181,9 +187,10 @@ impl Watcher for OneBar<'_> {
         if let Some(bar) = &self.bar {
             bar.set_position(position);
         }
-        let fresh = position.saturating_sub(self.position);
+        let new_bytes = position.saturating_sub(self.position);
         self.position = position;
-        self.bars.count(false, |tally| tally.bytes += fresh);
+        self.bars
+            .count(false, |progress| progress.bytes += new_bytes);
     }
 
     fn finished(&mut self, _bytes: u64) {
@@ -199,29 +206,30 @@ impl Watcher for OneBar<'_> {
     }
 }
 
-impl OneBar<'_> {
-    /// Shows a bar, where there is room.
+impl DocumentBar<'_> {
+    /// Shows a bar, unless the terminal shows the most already. The line of the batch counts the document in any
+    /// case.
     fn show(&mut self, name: &str, from: u64, total: Option<u64>) {
-        if self.bars.shown.load(Ordering::Relaxed) >= self.bars.room {
-            return; // it counts in the line for the whole
+        if self.bars.shown.load(Ordering::Relaxed) >= self.bars.max_bars {
+            return;
         }
         self.bars.shown.fetch_add(1, Ordering::Relaxed);
-        let whole = locked(&self.bars.whole);
-        // Not on the screen yet, or what an earlier run brought would count as speed.
+        let batch = locked(&self.bars.batch);
+        // The bar is hidden until its position is set. Otherwise the bytes of an earlier run count as speed.
         let bar = ProgressBar::hidden();
-        bar.set_style(self.bars.style(total.is_some(), whole.is_none()));
-        bar.set_message(shortened(name, self.bars.name()));
+        bar.set_style(self.bars.style(total.is_some(), batch.is_none()));
+        bar.set_message(shortened(name, self.bars.name_columns()));
         bar.set_length(total.unwrap_or(0));
         bar.set_position(from);
         bar.tick();
         bar.reset_eta();
-        let bar = match whole.as_ref() {
-            Some(whole) => self.bars.all.insert_before(&whole.bar, bar),
+        let bar = match batch.as_ref() {
+            Some(batch) => self.bars.all.insert_before(&batch.bar, bar),
             None => self.bars.all.add(bar),
         };
         bar.tick();
         if blocking::can_start_thread() {
-            bar.enable_steady_tick(TICK);
+            bar.enable_steady_tick(TICK_INTERVAL);
         }
         self.bar = Some(bar);
     }
@@ -235,7 +243,7 @@ impl OneBar<'_> {
     }
 }
 
-impl Drop for OneBar<'_> {
+impl Drop for DocumentBar<'_> {
     fn drop(&mut self) {
         self.clear();
     }

@@ -1,4 +1,4 @@
-//! Standard error, shared by bars and lines.
+//! Standard error, which bars and lines share.
 
 use crate::secret::{redact, redact_json};
 use crate::text::printable_json;
@@ -13,12 +13,12 @@ pub(super) struct Console {
 }
 
 impl Console {
-    /// Writes text, without secrets and without tearing a bar. A closed standard error is ignored.
+    /// Writes a line without the secrets in it, while no bar is shown. Ignores a closed standard error.
     pub(super) fn say(&self, text: &str) {
         self.write(&redact(text));
     }
 
-    /// Writes a line of JSON, without secrets, that cannot move the terminal.
+    /// Writes a line of JSON without the secrets in it. Control characters are escaped.
     pub(super) fn say_record(&self, record: &Value) {
         let line = record.to_string();
         self.write(&printable_json(&redact_json(&line)));
@@ -30,12 +30,12 @@ impl Console {
         });
     }
 
-    /// Does something while no bar is on the screen.
+    /// Calls `write` while no bar is shown.
     pub(super) fn without_bars<T>(&self, write: impl FnOnce() -> T) -> T {
         self.bars.suspend(write)
     }
 
-    /// What draws the bars.
+    /// Draws the bars.
     pub(super) fn bars(&self) -> &MultiProgress {
         &self.bars
     }

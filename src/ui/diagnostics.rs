@@ -1,4 +1,4 @@
-//! Errors for people, and the log of `-v`.
+//! Errors and log messages on standard error.
 
 use super::console::Console;
 use crate::error::Error;
@@ -7,7 +7,11 @@ use crate::text::printable;
 use log::{Level, LevelFilter, Log, Metadata, Record};
 use serde_json::{Value, json};
 
-/// An error in three lines at most: what failed, why, what to do next.
+/// Starts bold text on a terminal.
+pub(super) const BOLD: &str = "\u{1b}[1m";
+
+/// An error in three lines at most: what failed, why, and what the user can do. `subject` is the id of a
+/// document.
 pub(super) fn describe(error: &Error, subject: Option<&str>, color: bool) -> String {
     let label = paint("error:", "\u{1b}[1;31m", color);
     let subject = subject
@@ -23,30 +27,30 @@ pub(super) fn describe(error: &Error, subject: Option<&str>, color: bool) -> Str
     text
 }
 
-/// The same as a line of JSON, among the events of `--progress json`.
+/// An error as an event of `--progress json`.
 pub(super) fn event(error: &Error, subject: Option<&str>) -> Value {
     json!({"type": "error", "id": subject, "error": ErrorRecord::from(error)})
 }
 
-/// Text in an SGR sequence, where colours are wanted.
-pub(super) fn paint(text: &str, with: &str, color: bool) -> String {
+/// Text within the escape sequence `style`, if `color`.
+pub(super) fn paint(text: &str, style: &str, color: bool) -> String {
     if color {
-        format!("{with}{text}\u{1b}[0m")
+        format!("{style}{text}\u{1b}[0m")
     } else {
         text.to_owned()
     }
 }
 
-/// Shows what the lower floors log: warnings, and with `-v` requests, attempts and decisions. With `-q`
-/// only what is logged as an error: what costs, or may cost, is said in any case.
+/// Shows log messages: warnings, and with `-v` requests, attempts and decisions. With `-q` it shows only those
+/// of the level `error`: docfetch logs at that level that a request may cost money.
 #[derive(Debug)]
-pub(super) struct Journal {
+pub(super) struct Logger {
     console: Console,
     json: bool,
 }
 
-impl Journal {
-    /// Starts to show; what other crates log never is: it holds whole URLs.
+impl Logger {
+    /// Starts to show the messages of docfetch. Those of other crates are never shown: they contain whole URLs.
     pub(super) fn install(console: Console, quiet: bool, verbose: bool, json: bool) {
         let level = match (quiet, verbose) {
             (true, _) => LevelFilter::Error,
@@ -59,7 +63,7 @@ impl Journal {
     }
 }
 
-impl Log for Journal {
+impl Log for Logger {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
         metadata.target().starts_with("docfetch")
     }

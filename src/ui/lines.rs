@@ -1,7 +1,8 @@
-//! Progress as lines: for people who read a log, and as JSON events for programs.
+//! Progress as lines: sentences for people who read a log, and JSON events for programs.
 
+use super::batch_progress::BatchProgress;
 use super::console::Console;
-use super::report::{SoFar, size};
+use super::size::size;
 use crate::error::Error;
 use crate::fetch::events::{Progress, Watcher};
 use crate::model::DocumentId;
@@ -11,157 +12,158 @@ use serde_json::json;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-/// Between two plain lines of one transfer, or of the whole.
-const PLAIN: Duration = Duration::from_secs(30);
-/// Between two events of one transfer, or of the whole.
-const EVENT: Duration = Duration::from_secs(1);
+/// Between two sentences about the same transfer, or about the batch.
+const PLAIN_INTERVAL: Duration = Duration::from_secs(30);
+/// Between two events of the same transfer, or of the batch.
+const EVENT_INTERVAL: Duration = Duration::from_secs(1);
 
-/// What is known of all documents together, where there are many.
+/// The progress of a batch, which is reported at most once in each interval.
 #[derive(Debug)]
-struct Whole {
-    every: Duration,
-    known: Mutex<Option<(SoFar, Instant)>>,
+struct BatchReporter {
+    interval: Duration,
+    /// The progress, and when it was reported last. `None` when there is only one document.
+    progress: Mutex<Option<(BatchProgress, Instant)>>,
 }
 
-impl Whole {
-    fn new(every: Duration) -> Self {
+impl BatchReporter {
+    fn new(interval: Duration) -> Self {
         Self {
-            every,
-            known: Mutex::default(),
+            interval,
+            progress: Mutex::default(),
         }
     }
 
     fn expect(&self, documents: Option<u64>) {
-        let mut known = locked(&self.known);
+        let mut known = locked(&self.progress);
         match known.as_mut() {
-            Some((tally, _)) => tally.total = documents,
-            None => *known = Some((SoFar::new(documents), Instant::now())),
+            Some((progress, _)) => progress.total = documents,
+            None => *known = Some((BatchProgress::new(documents), Instant::now())),
         }
     }
 
-    /// Changes it; calls `say` when it is time to say something again.
-    fn count(&self, change: impl FnOnce(&mut SoFar), say: impl FnOnce(&SoFar)) {
-        if let Some((tally, said)) = locked(&self.known).as_mut() {
-            change(tally);
-            if said.elapsed() >= self.every {
-                *said = Instant::now();
-                say(tally);
+    /// Changes the progress, and calls `report` when the interval has passed.
+    fn count(&self, change: impl FnOnce(&mut BatchProgress), report: impl FnOnce(&BatchProgress)) {
+        if let Some((progress, reported)) = locked(&self.progress).as_mut() {
+            change(progress);
+            if reported.elapsed() >= self.interval {
+                *reported = Instant::now();
+                report(progress);
             }
         }
     }
 }
 
-/// A transfer under way.
+/// A transfer that has started.
 #[derive(Debug)]
-struct Current {
+struct Transfer {
     name: String,
     total: Option<u64>,
-    begun: Instant,
-    said: Instant,
+    started: Instant,
+    reported: Instant,
 }
 
-/// The common part of both kinds of lines.
-struct One<'a, L> {
-    lines: &'a L,
+/// What both kinds of lines know about one document.
+struct DocumentReporter<'a, P> {
+    progress: &'a P,
     id: String,
     position: u64,
-    current: Option<Current>,
-    /// When the check of what an earlier run left was told of last.
-    checking: Option<Instant>,
+    transfer: Option<Transfer>,
+    /// When a check of the partial was reported last.
+    check_reported: Option<Instant>,
 }
 
-impl<'a, L> One<'a, L> {
-    fn new(lines: &'a L, id: &DocumentId) -> Self {
+impl<'a, P> DocumentReporter<'a, P> {
+    fn new(progress: &'a P, id: &DocumentId) -> Self {
         Self {
-            lines,
+            progress,
             id: id.as_str().to_owned(),
             position: 0,
-            current: None,
-            checking: None,
+            transfer: None,
+            check_reported: None,
         }
     }
 
     fn start(&mut self, name: &str, from: u64, total: Option<u64>) {
         let now = Instant::now();
         self.position = from;
-        self.current = Some(Current {
+        self.transfer = Some(Transfer {
             name: name.to_owned(),
             total,
-            begun: now,
-            said: now,
+            started: now,
+            reported: now,
         });
     }
 
-    /// Whether it is time to tell of the check again, and whether that was told of before.
-    fn is_check_due(&mut self, every: Duration) -> Option<bool> {
-        let before = self.checking;
-        let due = before.is_none_or(|before| before.elapsed() >= every);
-        due.then(|| self.checking.replace(Instant::now()).is_some())
+    /// When it is time to report the check of the partial: whether that was reported before.
+    fn is_check_due(&mut self, interval: Duration) -> Option<bool> {
+        let before = self.check_reported;
+        let due = before.is_none_or(|before| before.elapsed() >= interval);
+        due.then(|| self.check_reported.replace(Instant::now()).is_some())
     }
 
-    /// Takes note; how many bytes are new, and whether it is time to say something again.
-    fn step(&mut self, position: u64, every: Duration) -> (u64, bool) {
-        let fresh = position.saturating_sub(self.position);
+    /// Notes the position. Returns how many bytes are new, and whether it is time to report the transfer.
+    fn step(&mut self, position: u64, interval: Duration) -> (u64, bool) {
+        let new_bytes = position.saturating_sub(self.position);
         self.position = position;
-        let due = self.current.as_mut().is_some_and(|current| {
-            let due = current.said.elapsed() >= every;
+        let due = self.transfer.as_mut().is_some_and(|transfer| {
+            let due = transfer.reported.elapsed() >= interval;
             if due {
-                current.said = Instant::now();
+                transfer.reported = Instant::now();
             }
             due
         });
-        (fresh, due)
+        (new_bytes, due)
     }
 }
 
-/// A line at the start, every 30 s, and at the end of what took longer than that; the same of the whole
-/// where there are many.
+/// A line when a transfer starts, then every 30 s, and at the end of a transfer that took longer than that.
+/// For many documents, also a line every 30 s about the batch.
 #[derive(Debug)]
-pub(super) struct Lines {
+pub(super) struct PlainProgress {
     console: Console,
-    whole: Whole,
+    batch: BatchReporter,
 }
 
-impl Lines {
-    /// Lines on this console.
+impl PlainProgress {
+    /// Sentences on this console.
     pub(super) fn new(console: Console) -> Self {
         Self {
             console,
-            whole: Whole::new(PLAIN),
+            batch: BatchReporter::new(PLAIN_INTERVAL),
         }
     }
 
-    fn count(&self, change: impl FnOnce(&mut SoFar)) {
-        self.whole.count(change, |tally| {
-            self.console.say(&format!("so far: {tally}"));
+    fn count(&self, change: impl FnOnce(&mut BatchProgress)) {
+        self.batch.count(change, |progress| {
+            self.console.say(&format!("so far: {progress}"));
         });
     }
 }
 
-impl Progress for Lines {
+impl Progress for PlainProgress {
     fn expect(&self, documents: Option<u64>) {
-        self.whole.expect(documents);
+        self.batch.expect(documents);
     }
 
     fn document(&self, id: &DocumentId) -> Box<dyn Watcher + '_> {
-        Box::new(One::new(self, id))
+        Box::new(DocumentReporter::new(self, id))
     }
 
     fn ended(&self) {
-        self.count(|tally| tally.ended += 1);
+        self.count(|progress| progress.ended += 1);
     }
 }
 
-impl Watcher for One<'_, Lines> {
+impl Watcher for DocumentReporter<'_, PlainProgress> {
     fn checking(&mut self, checked: u64, total: u64) {
-        let due = self.is_check_due(PLAIN);
+        let due = self.is_check_due(PLAIN_INTERVAL);
         let (id, all) = (printable(&self.id), size(total));
         let line = match due {
             None => return,
             Some(false) => format!("checking the partial of {id} ({all})"),
             Some(true) => format!("checking the partial of {id}: {} of {all}", size(checked)),
         };
-        self.lines.console.say(&line);
+        self.progress.console.say(&line);
     }
 
     fn started(&mut self, name: &str, from: u64, total: Option<u64>) {
@@ -170,101 +172,102 @@ impl Watcher for One<'_, Lines> {
         let size = total
             .map(|total| format!(" ({})", size(total)))
             .unwrap_or_default();
-        self.lines.console.say(&format!("fetching {name}{size}"));
+        self.progress.console.say(&format!("fetching {name}{size}"));
     }
 
     fn moved(&mut self, position: u64) {
-        let (fresh, due) = self.step(position, PLAIN);
-        if let Some(current) = self.current.as_ref().filter(|_| due) {
-            let amount = match current.total {
+        let (new_bytes, due) = self.step(position, PLAIN_INTERVAL);
+        if let Some(transfer) = self.transfer.as_ref().filter(|_| due) {
+            let amount = match transfer.total {
                 Some(total) => format!("{} of {}", size(position), size(total)),
                 None => size(position),
             };
-            self.lines
+            self.progress
                 .console
-                .say(&format!("{}: {amount}", current.name));
+                .say(&format!("{}: {amount}", transfer.name));
         }
-        self.lines.count(|tally| tally.bytes += fresh);
+        self.progress.count(|progress| progress.bytes += new_bytes);
     }
 
     fn finished(&mut self, _bytes: u64) {
-        if let Some(current) = self.current.take()
-            && current.begun.elapsed() >= PLAIN
+        if let Some(transfer) = self.transfer.take()
+            && transfer.started.elapsed() >= PLAIN_INTERVAL
         {
-            let seconds = current.begun.elapsed().as_secs();
-            self.lines
+            let seconds = transfer.started.elapsed().as_secs();
+            self.progress
                 .console
-                .say(&format!("fetched {} in {seconds} s", current.name));
+                .say(&format!("fetched {} in {seconds} s", transfer.name));
         }
     }
 }
 
-/// One JSON object a line: `checking` once a second while a large partial is checked, `started`, `progress` once a second, `retrying`, then `finished`,
-/// `skipped` or `failed`; `batch` once a second where there are many.
+/// One JSON object on each line: `checking` once a second while docfetch checks a large partial, `started`,
+/// `progress` once a second, `retrying`, then `finished`, `skipped` or `failed`. For many documents, also
+/// `batch` once a second.
 #[derive(Debug)]
-pub(super) struct Events {
+pub(super) struct JsonProgress {
     console: Console,
-    whole: Whole,
+    batch: BatchReporter,
 }
 
-impl Events {
+impl JsonProgress {
     /// Events on this console.
     pub(super) fn new(console: Console) -> Self {
         Self {
             console,
-            whole: Whole::new(EVENT),
+            batch: BatchReporter::new(EVENT_INTERVAL),
         }
     }
 
-    fn count(&self, change: impl FnOnce(&mut SoFar)) {
-        self.whole.count(change, |tally| {
+    fn count(&self, change: impl FnOnce(&mut BatchProgress)) {
+        self.batch.count(change, |progress| {
             let record = json!({
-                "type": "progress", "event": "batch", "documents": tally.ended,
-                "total": tally.total, "bytes": tally.bytes,
+                "type": "progress", "event": "batch", "documents": progress.ended,
+                "total": progress.total, "bytes": progress.bytes,
             });
             self.console.say_record(&record);
         });
     }
 }
 
-impl Progress for Events {
+impl Progress for JsonProgress {
     fn expect(&self, documents: Option<u64>) {
-        self.whole.expect(documents);
+        self.batch.expect(documents);
     }
 
     fn document(&self, id: &DocumentId) -> Box<dyn Watcher + '_> {
-        Box::new(One::new(self, id))
+        Box::new(DocumentReporter::new(self, id))
     }
 
     fn ended(&self) {
-        self.count(|tally| tally.ended += 1);
+        self.count(|progress| progress.ended += 1);
     }
 }
 
-impl One<'_, Events> {
+impl DocumentReporter<'_, JsonProgress> {
     fn say(&self, event: &str, error: Option<&Error>) {
-        let Some(current) = &self.current else {
+        let Some(transfer) = &self.transfer else {
             return;
         };
         let mut record = json!({
-            "type": "progress", "event": event, "id": self.id, "name": current.name,
-            "bytes": self.position, "total": current.total,
+            "type": "progress", "event": event, "id": self.id, "name": transfer.name,
+            "bytes": self.position, "total": transfer.total,
         });
         if let Some(error) = error {
             record["error"] = json!({"code": error.code().as_str(), "message": error.message()});
         }
-        self.lines.console.say_record(&record);
+        self.progress.console.say_record(&record);
     }
 }
 
-impl Watcher for One<'_, Events> {
+impl Watcher for DocumentReporter<'_, JsonProgress> {
     fn checking(&mut self, checked: u64, total: u64) {
-        if self.is_check_due(EVENT).is_some() {
+        if self.is_check_due(EVENT_INTERVAL).is_some() {
             let record = json!({
                 "type": "progress", "event": "checking", "id": self.id,
                 "bytes": checked, "total": total,
             });
-            self.lines.console.say_record(&record);
+            self.progress.console.say_record(&record);
         }
     }
 
@@ -274,11 +277,11 @@ impl Watcher for One<'_, Events> {
     }
 
     fn moved(&mut self, position: u64) {
-        let (fresh, due) = self.step(position, EVENT);
+        let (new_bytes, due) = self.step(position, EVENT_INTERVAL);
         if due {
             self.say("progress", None);
         }
-        self.lines.count(|tally| tally.bytes += fresh);
+        self.progress.count(|progress| progress.bytes += new_bytes);
     }
 
     fn retrying(&mut self, error: &Error) {

@@ -1,11 +1,17 @@
-//! The only place that writes to a terminal. Standard output holds results, standard error all else.
+//! The only place that writes to a terminal. Standard output has the results, standard error everything else.
 
 mod bars;
+mod batch_progress;
 mod console;
 mod diagnostics;
+mod ledger_table;
 mod lines;
+mod listing_table;
 mod printer;
-mod report;
+mod size;
+mod summaries;
+mod terminal;
+mod text_width;
 
+pub(crate) use listing_table::ListingTable;
 pub(crate) use printer::{Color, Look, Printer, ProgressKind};
-pub(crate) use report::Table;

@@ -1,10 +1,14 @@
-//! How things look, and the two streams.
+//! Writes results to standard output, and everything else to standard error.
 
 use super::bars::Bars;
 use super::console::Console;
-use super::diagnostics::{Journal, describe, event};
-use super::lines::{Events, Lines};
-use super::report;
+use super::diagnostics::{Logger, describe, event};
+use super::ledger_table::{self, LedgerRow};
+use super::lines::{JsonProgress, PlainProgress};
+use super::listing_table::{self, ListingTable};
+use super::size::size;
+use super::summaries;
+use super::terminal::{is_dumb, terminal_size, terminal_width};
 use crate::error::{Code, Error, Result};
 use crate::fetch::batch::FetchEnd;
 use crate::fetch::events::{Progress, Unwatched};
@@ -36,14 +40,14 @@ pub(crate) enum ProgressKind {
     Plain,
     /// JSON lines.
     Json,
-    /// Not at all.
+    /// No progress.
     None,
 }
 
 /// When colours are used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Color {
-    /// On a terminal, unless `NO_COLOR` is set; `CLICOLOR_FORCE` asks for them everywhere.
+    /// On a terminal, unless `NO_COLOR` is set; everywhere, if `CLICOLOR_FORCE` is set to another value than 0.
     Auto,
     /// Always.
     Always,
@@ -51,22 +55,22 @@ pub(crate) enum Color {
     Never,
 }
 
-/// How the user wants it to look.
+/// How the user wants the output.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Look {
-    /// Records instead of paths.
+    /// JSON records instead of paths and tables.
     pub json: bool,
     /// How progress is shown.
     pub progress: ProgressKind,
-    /// Errors only.
+    /// Only errors, and what a request costs.
     pub quiet: bool,
-    /// Requests, attempts and decisions.
+    /// Also requests, attempts and decisions.
     pub verbose: bool,
     /// When colours are used.
     pub color: Color,
 }
 
-/// Writes results and errors.
+/// Writes results, errors and progress.
 #[derive(Debug)]
 pub(crate) struct Printer {
     console: Console,
@@ -75,11 +79,11 @@ pub(crate) struct Printer {
 }
 
 impl Printer {
-    /// Sets up the streams, and the log of the lower floors.
+    /// Sets up the streams, and shows the log from now on.
     pub(crate) fn new(look: Look) -> Self {
         let console = Console::default();
         let json = look.progress == ProgressKind::Json;
-        Journal::install(console.clone(), look.quiet, look.verbose, json);
+        Logger::install(console.clone(), look.quiet, look.verbose, json);
         let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
         let forced = set("CLICOLOR_FORCE")
             && std::env::var_os("CLICOLOR_FORCE").as_deref() != Some(OsStr::new("0"));
@@ -97,7 +101,7 @@ impl Printer {
         }
     }
 
-    /// Who shows the progress of a fetch.
+    /// The progress of a fetch, shown as the user wants.
     pub(crate) fn watcher(&self) -> Box<dyn Progress> {
         let kind = match self.look.progress {
             _ if self.look.quiet => ProgressKind::None,
@@ -108,17 +112,17 @@ impl Printer {
         let console = self.console.clone();
         match kind {
             ProgressKind::Bar | ProgressKind::Auto => {
-                let size = report::terminal_size();
+                let size = terminal_size();
                 Box::new(Bars::new(&console, self.color, size))
             }
-            ProgressKind::Plain => Box::new(Lines::new(console)),
-            ProgressKind::Json => Box::new(Events::new(console)),
+            ProgressKind::Plain => Box::new(PlainProgress::new(console)),
+            ProgressKind::Json => Box::new(JsonProgress::new(console)),
             ProgressKind::None => Box::new(Unwatched),
         }
     }
 
-    /// A document that ended: its path or its record on standard output, its error on standard
-    /// error. `many` when it is not the only one.
+    /// Writes the end of a document: its path or its record to standard output, its error to standard error.
+    /// `many` says whether the run has more than one document.
     ///
     /// # Errors
     /// When standard output takes no more.
@@ -139,7 +143,7 @@ impl Printer {
             }
             Ok(_) => Ok(()),
             Err(error) => {
-                // One word on an interrupt is enough, but for what it may cost.
+                // The run reports an interrupt once. A document reports one that may cost money.
                 if !many || error.code() != Code::Interrupted || error.cause().is_some() {
                     self.error(error, many.then_some(id));
                 }
@@ -148,7 +152,7 @@ impl Printer {
         }
     }
 
-    /// The record of a failed document, where records are wanted.
+    /// Writes the record of a failed document, with `--json`.
     ///
     /// # Errors
     /// When standard output takes no more.
@@ -165,7 +169,7 @@ impl Printer {
         self.record(&FailedDocument::new(provider, id, charged, error))
     }
 
-    /// The end of a run.
+    /// Writes the end of a run.
     ///
     /// # Errors
     /// When standard output takes no more.
@@ -177,18 +181,18 @@ impl Printer {
             return Ok(());
         }
         if many && !self.look.quiet {
-            for line in report::summary(summary) {
+            for line in summaries::of_batch(summary) {
                 self.console.say(&line);
             }
         }
-        // Said under --quiet, too, as everything about costs is.
-        if let Some(costs) = summary.plan.and_then(|plan| report::costs(plan.costs)) {
+        // Costs are shown with --quiet, too.
+        if let Some(costs) = summary.plan.and_then(|plan| summaries::costs(plan.costs)) {
             self.console.say(&costs);
         }
         Ok(())
     }
 
-    /// An error, on standard error.
+    /// Writes an error to standard error. `subject` is the id of a document.
     pub(crate) fn error(&self, error: &Error, subject: Option<&str>) {
         if error.is_silent() {
             return;
@@ -199,7 +203,7 @@ impl Printer {
         }
     }
 
-    /// Rows of a listing as one id a line.
+    /// Writes the ids of a listing, one on each line.
     ///
     /// # Errors
     /// When standard output takes no more.
@@ -207,7 +211,7 @@ impl Printer {
         rows.iter().try_for_each(|row| self.id(&row.id))
     }
 
-    /// An id; on a terminal it cannot move it.
+    /// Writes an id. On a terminal, control characters are escaped.
     ///
     /// # Errors
     /// When standard output takes no more.
@@ -219,8 +223,8 @@ impl Printer {
         }
     }
 
-    /// What is recorded of paid retrievals, in the same three forms as a listing. Records that cannot
-    /// be trusted are told on standard error.
+    /// Writes records of the ledger: as JSON records, as a table on a terminal, else as fields with tabs between
+    /// them. Standard error has the records that docfetch cannot trust.
     ///
     /// # Errors
     /// When standard output takes no more.
@@ -228,44 +232,46 @@ impl Printer {
         for Untrusted { path, why, .. } in untrusted {
             log::error!("{} cannot be trusted: {why}", path.display());
         }
-        let now = Timestamp::now();
         if self.look.json {
             return records
                 .iter()
-                .try_for_each(|record| self.record(&report::LedgerRow::of(record)));
+                .try_for_each(|record| self.record(&LedgerRow::of(record)));
         }
         if records.is_empty() {
             return Ok(());
         }
-        let width = report::terminal_width().filter(|_| io::stdout().is_terminal());
-        let lines = report::ledger(records, now, width, self.color);
+        let width = terminal_width().filter(|_| io::stdout().is_terminal());
+        let lines = match width {
+            Some(width) => ledger_table::table(records, Timestamp::now(), width, self.color),
+            None => ledger_table::fields(records),
+        };
         lines.iter().try_for_each(|line| self.text(line))
     }
 
-    /// Lists the records that one command means, a line each.
+    /// Writes the records that a command selects to standard error, one on each line.
     pub(crate) fn matches(&self, matches: &[String]) {
         for line in matches {
             self.console.say(&printable(line));
         }
     }
 
-    /// Rows of a listing: records, or a table on a terminal, or fields with tabs between them.
+    /// Writes rows of a listing: as JSON records, as a table on a terminal, else as fields with tabs between them.
     ///
     /// # Errors
     /// When standard output takes no more.
-    pub(crate) fn rows(&self, rows: &[Row], table: &mut report::Table) -> Result<()> {
+    pub(crate) fn rows(&self, rows: &[Row], table: &mut ListingTable) -> Result<()> {
         if self.look.json {
             return rows.iter().try_for_each(|row| self.record(row));
         }
-        let width = report::terminal_width().filter(|_| io::stdout().is_terminal());
+        let width = terminal_width().filter(|_| io::stdout().is_terminal());
         let lines = match width {
             Some(width) => table.page(rows, width, self.color),
-            None => rows.iter().map(report::fields).collect(),
+            None => rows.iter().map(listing_table::fields).collect(),
         };
         lines.iter().try_for_each(|line| self.text(line))
     }
 
-    /// A file that was verified: its record, or what is wrong with it.
+    /// Writes the record of a checked file, or what is wrong with that file.
     ///
     /// # Errors
     /// When standard output takes no more.
@@ -280,7 +286,7 @@ impl Printer {
         self.bytes(&[path, format!(": {wrong}").as_bytes()].concat())
     }
 
-    /// The same as a line of sha256sum; what is wrong goes to standard error.
+    /// Writes a checked file as a line of `sha256sum`. What is wrong with the file goes to standard error.
     ///
     /// # Errors
     /// When standard output takes no more.
@@ -292,21 +298,21 @@ impl Printer {
         checked.sha256sum().map_or(Ok(()), |line| self.bytes(&line))
     }
 
-    /// The end of a verification; a `list` has no place for a record.
+    /// Writes the end of a verification. The output of `list`, in the format of `sha256sum`, has no record.
     ///
     /// # Errors
     /// When standard output takes no more.
-    pub(crate) fn tally(&self, tally: &VerifySummary, list: bool) -> Result<()> {
+    pub(crate) fn tally(&self, summary: &VerifySummary, list: bool) -> Result<()> {
         if self.look.json && !list {
-            return self.record(tally);
+            return self.record(summary);
         }
         if !self.look.quiet {
-            self.console.say(&report::tally(tally));
+            self.console.say(&summaries::of_verification(summary));
         }
         Ok(())
     }
 
-    /// The presigned URL, in the one place where it is shown.
+    /// Writes a presigned URL. No other function shows one.
     ///
     /// # Errors
     /// When standard output takes no more.
@@ -314,7 +320,8 @@ impl Printer {
         self.line(url.expose().as_str().as_bytes())
     }
 
-    /// The variables that point docfetch at a sandbox, for a shell to read, and what is there.
+    /// Writes the variables that point docfetch at a sandbox, as a shell reads them. Standard error lists the
+    /// documents of the sandbox.
     ///
     /// # Errors
     /// When standard output takes no more.
@@ -331,16 +338,16 @@ impl Printer {
             self.console.say(&format!(
                 "sandbox: serves {} {name} ({})",
                 document.id,
-                report::size(document.size)
+                size(document.size)
             ));
         }
         self.console.say("sandbox: end it with Ctrl-C");
         Ok(())
     }
 
-    /// What happened at a sandbox.
+    /// Writes what happened at a sandbox to standard error.
     pub(crate) fn sandbox_report(&self, report: &Report) {
-        for line in report::sandbox(report) {
+        for line in summaries::of_sandbox(report) {
             self.console.say(&format!("sandbox: {line}"));
         }
     }
@@ -350,12 +357,12 @@ impl Printer {
         self.line(printable_json(&redact_json(&record)).as_bytes())
     }
 
-    /// Text of others, without secrets.
+    /// Writes a line without the secrets in it.
     fn text(&self, line: &str) -> Result<()> {
         self.line(redact(line).as_bytes())
     }
 
-    /// A line with a name in it: as it is, but on a terminal it cannot move it.
+    /// Writes a line with a name in it. On a terminal, control characters are escaped.
     fn bytes(&self, line: &[u8]) -> Result<()> {
         if io::stdout().is_terminal() {
             self.line(printable(&String::from_utf8_lossy(line)).as_bytes())
@@ -364,7 +371,7 @@ impl Printer {
         }
     }
 
-    /// A line on standard output, without tearing a bar.
+    /// Writes a line to standard output while no bar is shown.
     fn line(&self, line: &[u8]) -> Result<()> {
         self.console.without_bars(|| {
             let mut out = io::stdout().lock();
@@ -374,9 +381,4 @@ impl Printer {
                 .map_err(|error| Error::stdout(&error))
         })
     }
-}
-
-/// A terminal that knows no cursor.
-fn is_dumb() -> bool {
-    std::env::var_os("TERM").is_some_and(|term| term == "dumb")
 }

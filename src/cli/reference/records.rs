@@ -6,7 +6,7 @@ const FETCH: &str = include_str!("../../fetch/outcome.rs");
 const SUMMARY: &str = include_str!("../../fetch/summary.rs");
 const VERIFY: &str = include_str!("../../manifest/check.rs");
 const LIST: &str = include_str!("../../resolve/row.rs");
-const LEDGER: &str = include_str!("../../ui/report.rs");
+const LEDGER: &str = include_str!("../../ui/ledger_table.rs");
 
 /// A record and its definition.
 struct Record {

@@ -1,0 +1,142 @@
+//! Rows of a listing, for people and for scripts.
+
+use crate::resolve::Row;
+use crate::text::printable;
+use crate::ui::diagnostics::{BOLD, paint};
+use crate::ui::size::size;
+use crate::ui::text_width::{pad, shortened};
+use unicode_width::UnicodeWidthStr as _;
+
+/// The widths of the columns.
+const MAX_ID_WIDTH: usize = 40;
+const SIZE_WIDTH: usize = 10;
+const TIME_WIDTH: usize = 16;
+const MIN_NAME_WIDTH: usize = 12;
+
+/// A row of a listing with tabs between its fields: id, name, size, time of the last change.
+pub(super) fn fields(row: &Row) -> String {
+    let size = row.size.map(|size| size.to_string()).unwrap_or_default();
+    let texts = [
+        row.id.as_str(),
+        text(row.name.as_ref()),
+        size.as_str(),
+        text(row.modified.as_ref()),
+    ];
+    texts.map(|text| printable(text).into_owned()).join("\t")
+}
+
+fn text(field: Option<&String>) -> &str {
+    field.map(String::as_str).unwrap_or_default()
+}
+
+/// A table of a listing that is printed page by page. The first page decides the width of the id column.
+#[derive(Debug, Default)]
+pub(crate) struct ListingTable {
+    id_width: Option<usize>,
+}
+
+impl ListingTable {
+    /// The lines of a page, each at most `width` wide; before the first page, a heading. Where the terminal is
+    /// narrow, the time and then the size are left out.
+    pub(super) fn page(&mut self, rows: &[Row], width: usize, color: bool) -> Vec<String> {
+        let mut lines = Vec::with_capacity(rows.len() + 1);
+        let is_first = self.id_width.is_none();
+        let id_width = *self.id_width.get_or_insert_with(|| {
+            let widest = rows.iter().map(|row| printable(&row.id).width()).max();
+            widest.unwrap_or(0).clamp(2, MAX_ID_WIDTH)
+        });
+        let free = width.saturating_sub(id_width + 2);
+        let has_size = free >= SIZE_WIDTH + 2 + MIN_NAME_WIDTH;
+        let has_time = free >= SIZE_WIDTH + 2 + TIME_WIDTH + 2 + MIN_NAME_WIDTH;
+        let line = |[id, size, time, name]: [&str; 4]| {
+            let mut text = pad(id, id_width, false) + "  ";
+            if has_size {
+                text += &(pad(size, SIZE_WIDTH, true) + "  ");
+            }
+            if has_time {
+                text += &(pad(time, TIME_WIDTH, false) + "  ");
+            }
+            shortened((text + name).trim_end(), width)
+        };
+        if is_first {
+            let heading = line(["ID", "SIZE", "MODIFIED", "NAME"]);
+            lines.push(paint(&heading, BOLD, color));
+        }
+        for row in rows {
+            let size = row.size.map_or_else(|| "-".to_owned(), size);
+            let modified: String = text(row.modified.as_ref())
+                .replace('T', " ")
+                .chars()
+                .take(TIME_WIDTH)
+                .collect();
+            let cells = [&row.id, &size, &modified, text(row.name.as_ref())]
+                .map(|cell| printable(cell).into_owned());
+            lines.push(line([&cells[0], &cells[1], &cells[2], &cells[3]]));
+        }
+        lines
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(id: &str, name: &str, size: Option<u64>) -> Row {
+        Row {
+            provider: "sm",
+            id: id.into(),
+            name: Some(name.into()),
+            size,
+            modified: Some("2026-10-01T08:30:00Z".into()),
+            fields: serde_json::Map::new(),
+        }
+    }
+
+    #[test]
+    fn a_table_fits_its_width_with_wide_characters() {
+        let rows = [
+            row("1", &"\u{5ca1}".repeat(60), None),
+            row("22", "a\tb", Some(2048)),
+        ];
+        let lines = ListingTable::default().page(&rows, 60, false);
+        assert!(lines.iter().all(|line| line.width() <= 60), "{lines:#?}");
+        assert_eq!(lines[0], "ID        SIZE  MODIFIED          NAME");
+        assert!(lines[1].ends_with('\u{2026}'));
+        assert_eq!(lines[2], "22     2.0 KiB  2026-10-01 08:30  a\\tb");
+    }
+
+    #[test]
+    fn no_line_is_wider_than_the_terminal() {
+        let heart = "\u{2764}\u{fe0f}";
+        let rows = [
+            row("0123456789abcdef", &heart.repeat(90), Some(5 << 30)),
+            row("22", &"e\u{301}".repeat(90), None),
+            row("333", "a.pdf", Some(2048)),
+        ];
+        for width in 1..120 {
+            let lines = ListingTable::default().page(&rows, width, false);
+            assert!(lines.iter().all(|line| line.width() <= width), "{lines:#?}");
+        }
+        // A narrow terminal shows the name, and leaves out the rest.
+        let narrow = ListingTable::default().page(&rows, 47, false);
+        assert_eq!(narrow[0], "ID                      SIZE  NAME");
+        assert_eq!(narrow[3], "333                  2.0 KiB  a.pdf");
+        let narrower = ListingTable::default().page(&rows, 36, false);
+        assert_eq!(narrower[3], "333               a.pdf");
+    }
+
+    #[test]
+    fn later_pages_have_no_heading() {
+        let mut table = ListingTable::default();
+        assert_eq!(table.page(&[row("1", "a", None)], 80, false).len(), 2);
+        assert_eq!(table.page(&[row("2", "b", None)], 80, false).len(), 1);
+    }
+
+    #[test]
+    fn fields_never_break_a_line() {
+        assert_eq!(
+            fields(&row("1", "a\tb\nc", Some(7))),
+            "1\ta\\tb\\nc\t7\t2026-10-01T08:30:00Z"
+        );
+    }
+}

@@ -1,0 +1,156 @@
+//! What a command says at its end.
+
+use crate::fetch::summary::{CostCounts, Summary};
+use crate::manifest::VerifySummary;
+use crate::sandbox::Report;
+use crate::text::printable;
+use crate::ui::size::size;
+
+/// The end of a batch: how many documents were fetched, and which failed.
+pub(super) fn of_batch(summary: &Summary) -> Vec<String> {
+    let mut lines = vec![counts(summary)];
+    for (id, what) in &summary.failures {
+        lines.push(format!("failed: {}: {}", printable(id), printable(what)));
+    }
+    let more = summary.failed - summary.failures.len() as u64;
+    if more > 0 {
+        lines.push(format!("failed: {more} more"));
+    }
+    lines
+}
+
+fn counts(summary: &Summary) -> String {
+    let Summary {
+        skipped, failed, ..
+    } = summary;
+    let not_started = match summary.not_started {
+        0 => String::new(),
+        number => format!(", {number} not started"),
+    };
+    let bytes = size(summary.bytes);
+    if let Some(plan) = summary.plan {
+        let planned = plan.planned;
+        return format!(
+            "{planned} planned ({bytes} known), {skipped} skipped, {failed} failed{not_started}"
+        );
+    }
+    let seconds = summary.elapsed_ms as f64 / 1000.0;
+    let fetched = summary.fetched;
+    format!(
+        "{fetched} fetched, {skipped} skipped, {failed} failed{not_started}; {bytes} in {seconds:.1} s"
+    )
+}
+
+/// What a real run would pay, in one line; `None` where the provider never charges.
+pub(super) fn costs(costs: CostCounts) -> Option<String> {
+    let (charge, reuse) = (costs.would_charge?, costs.would_reuse?);
+    let charges = match charge {
+        1 => "1 paid retrieval".to_owned(),
+        number => format!("{number} paid retrievals"),
+    };
+    let reuses = match reuse {
+        0 => String::new(),
+        1 => ", use 1 recorded URL again".to_owned(),
+        number => format!(", use {number} recorded URLs again"),
+    };
+    let rest = match costs.would_refuse? {
+        0 => String::new(),
+        1 => ", and refuse 1 document (by --max-charges or `docfetch ledger list`)".to_owned(),
+        number => {
+            format!(", and refuse {number} documents (by --max-charges or `docfetch ledger list`)")
+        }
+    };
+    Some(format!("a real run would request {charges}{reuses}{rest}"))
+}
+
+/// The end of a verification, in one line.
+pub(super) fn of_verification(summary: &VerifySummary) -> String {
+    let files = if summary.verified == 1 {
+        "file"
+    } else {
+        "files"
+    };
+    let seconds = summary.elapsed_ms as f64 / 1000.0;
+    format!(
+        "{} {files} verified, {} wrong; {} in {seconds:.1} s",
+        summary.verified,
+        summary.failed,
+        size(summary.bytes)
+    )
+}
+
+/// What happened at a sandbox, one line for each fact.
+pub(super) fn of_sandbox(report: &Report) -> Vec<String> {
+    let charged: u32 = report.charges.values().sum();
+    let mut lines = vec![format!(
+        "{charged} paid retrievals, {} tokens, {} downloads, {} storage requests ({})",
+        report.tokens,
+        report.downloads,
+        report.storage_requests,
+        size(report.storage_bytes)
+    )];
+    if report.requests > 1 {
+        let counted = |number: u32, thing: &str| match number {
+            1 => format!("1 {thing}"),
+            _ => format!("{number} {thing}s"),
+        };
+        lines.push(format!(
+            "at most {} at once, {} to the storage",
+            counted(report.max_open_requests, "request"),
+            counted(report.storage_connections, "connection")
+        ));
+    }
+    for (id, times) in report.charges.iter().filter(|(_, times)| **times > 1) {
+        lines.push(format!("document {id} was charged {times} times"));
+    }
+    if report.leaks > 0 {
+        lines.push(format!(
+            "{} requests brought a credential to the storage",
+            report.leaks
+        ));
+    }
+    if report.rate_limited > 0 {
+        lines.push(format!(
+            "{} requests were past the rate limit",
+            report.rate_limited
+        ));
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sandbox_says_what_happened() {
+        let report = Report {
+            charges: [("7".to_owned(), 2), ("8".to_owned(), 1)].into(),
+            leaks: 1,
+            rate_limited: 4,
+            ..Report::default()
+        };
+        let lines = of_sandbox(&report);
+        assert!(lines[0].starts_with("3 paid retrievals, 0 tokens"));
+        assert_eq!(lines[1], "document 7 was charged 2 times");
+        assert!(lines[2].contains("credential") && lines[3].contains("rate limit"));
+        assert_eq!(lines.len(), 4);
+        let report = |requests, max_open_requests, storage_connections| Report {
+            requests,
+            max_open_requests,
+            storage_connections,
+            ..Report::default()
+        };
+        let lines = of_sandbox(&report(20, 8, 8));
+        assert_eq!(
+            lines[1],
+            "at most 8 requests at once, 8 connections to the storage"
+        );
+        let lines = of_sandbox(&report(2, 1, 1));
+        assert_eq!(
+            lines[1],
+            "at most 1 request at once, 1 connection to the storage"
+        );
+        assert_eq!(of_sandbox(&report(1, 1, 0)).len(), 1);
+    }
+}
