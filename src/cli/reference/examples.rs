@@ -16,14 +16,13 @@ fn commands(line: &str) -> Vec<Vec<String>> {
     for c in line.chars().chain([' ']) {
         match (c, quote) {
             (c, Some(open)) if c == open => quote = None,
-            (c, Some(_)) => word.push(c),
             ('"' | '\'', None) => quote = Some(c),
             ('|' | ';' | '&' | '<' | '>' | ')' | '#', None) if word.is_empty() || c == ')' => {
                 finish(&mut commands, &mut word);
                 commands.push(Vec::new());
             }
             (c, None) if c.is_whitespace() => finish(&mut commands, &mut word),
-            (c, None) => word.push(c),
+            (c, _) => word.push(c),
         }
     }
     commands.retain(|words| words.first().is_some_and(|first| first == "docfetch"));

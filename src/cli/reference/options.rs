@@ -39,7 +39,10 @@ fn of_command(command: &Command) -> String {
     let mut section =
         format!("### {name}\n\n{about}\n\n```\nUsage: {usage}\n\n{examples}\n```\n\n");
     let mut headings: Vec<Option<&str>> = Vec::new();
-    let arguments: Vec<&Arg> = command.get_arguments().filter(is_shown).collect();
+    let arguments: Vec<&Arg> = command
+        .get_arguments()
+        .filter(|argument| is_shown(argument))
+        .collect();
     for argument in &arguments {
         if !headings.contains(&argument.get_help_heading()) {
             headings.push(argument.get_help_heading());
@@ -62,7 +65,7 @@ fn of_command(command: &Command) -> String {
 }
 
 /// Whether an argument belongs on the page.
-fn is_shown(argument: &&Arg) -> bool {
+fn is_shown(argument: &Arg) -> bool {
     !argument.is_hide_set() && !matches!(argument.get_id().as_str(), "help" | "version")
 }
 
