@@ -55,14 +55,14 @@ fn classify_v6(v6: Ipv6Addr) -> AddressClass {
 
 /// The IPv4 address that an IPv6 address embeds, if any.
 fn embedded_v4(v6: Ipv6Addr) -> Option<Ipv4Addr> {
-    let (high, low) = match v6.segments() {
-        // IPv4-compatible, IPv4-mapped (RFC 4291 section 2.5.5), NAT64 (RFC 6052)
-        [0, 0, 0, 0, 0, 0 | 0xffff, high, low] | [0x64, 0xff9b, 0, 0, 0, 0, high, low]
-        // IPv4-translated (RFC 7915)
-        | [0, 0, 0, 0, 0xffff, 0, high, low]
-        // 6to4 (RFC 3056)
-        | [0x2002, high, low, ..] => (high, low),
-        _ => return None,
+    // In order: IPv4-compatible and IPv4-mapped (RFC 4291 section 2.5.5), NAT64 (RFC 6052),
+    // IPv4-translated (RFC 7915), 6to4 (RFC 3056).
+    let ([0, 0, 0, 0, 0, 0 | 0xffff, high, low]
+    | [0x64, 0xff9b, 0, 0, 0, 0, high, low]
+    | [0, 0, 0, 0, 0xffff, 0, high, low]
+    | [0x2002, high, low, ..]) = v6.segments()
+    else {
+        return None;
     };
     let ([a, b], [c, d]) = (high.to_be_bytes(), low.to_be_bytes());
     Some(Ipv4Addr::new(a, b, c, d))

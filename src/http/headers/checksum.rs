@@ -1,6 +1,6 @@
 //! Checksums of the whole document in response headers.
 
-use super::text;
+use super::text::text;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use reqwest::header::{self, HeaderMap};

@@ -1,0 +1,385 @@
+//! The header fields of a response that say something about the response or the document.
+
+use super::text::text;
+use crate::secret;
+use crate::text::{LARGEST_SIZE, LONGEST_TIME};
+use jiff::Timestamp;
+use reqwest::Version;
+use reqwest::header::{self, HeaderMap};
+use std::time::{Duration, SystemTime};
+use url::Url;
+
+/// A `Content-Range` of bytes (RFC 9110 section 14.4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ContentRange {
+    /// `bytes first-last/total`.
+    Part {
+        /// The offset of the first byte.
+        first: u64,
+        /// The offset of the last byte.
+        last: u64,
+        /// The length of the whole document; `None` for `*`.
+        total: Option<u64>,
+    },
+    /// `bytes */total`, in an answer with status 416.
+    Unsatisfied {
+        /// The length of the whole document.
+        total: u64,
+    },
+}
+
+/// The target of a redirect from `url` (`Location`, RFC 9110 section 10.2.2). Raw UTF-8 becomes
+/// percent-encoded, as in browsers.
+///
+/// # Errors
+/// What is wrong with the header.
+pub(crate) fn location(headers: &HeaderMap, url: &Url) -> Result<Url, &'static str> {
+    let value = headers
+        .get(header::LOCATION)
+        .filter(|value| !value.is_empty());
+    let bytes = value
+        .ok_or("its redirect has no Location header")?
+        .as_bytes();
+    std::str::from_utf8(bytes)
+        .ok()
+        .and_then(|text| url.join(text.trim()).ok())
+        .ok_or("its redirect's Location is no URL")
+}
+
+/// The range of the document that the body holds; `None` when the header is missing, or its numbers
+/// contradict one another.
+pub(crate) fn content_range(headers: &HeaderMap) -> Option<ContentRange> {
+    let value = text(headers, header::CONTENT_RANGE)?;
+    let (unit, rest) = value.split_once(' ')?;
+    let (range, total) = rest.trim().split_once('/')?;
+    if !unit.eq_ignore_ascii_case("bytes") {
+        return None;
+    }
+    if range == "*" {
+        return Some(ContentRange::Unsatisfied {
+            total: number(total)?,
+        });
+    }
+    let (first, last) = range.split_once('-')?;
+    let (first, last) = (number(first)?, number(last)?);
+    let total = if total == "*" {
+        None
+    } else {
+        Some(number(total)?)
+    };
+    (first <= last && total.is_none_or(|total| last < total)).then_some(ContentRange::Part {
+        first,
+        last,
+        total,
+    })
+}
+
+/// Parses a number of digits only: `parse` alone accepts a sign. `None` above [`LARGEST_SIZE`].
+fn number(text: &str) -> Option<u64> {
+    let number = are_digits(text).then(|| text.parse().ok())?;
+    number.filter(|number| *number <= LARGEST_SIZE)
+}
+
+fn are_digits(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit())
+}
+
+/// Parses seconds, with or without a fraction. Longer times become [`LONGEST_TIME`].
+fn seconds(text: &str) -> Option<Duration> {
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
+    let is_number = are_digits(whole) && are_digits(fraction);
+    let seconds: f64 = is_number.then(|| text.parse().ok())??;
+    let seconds = Duration::try_from_secs_f64(seconds).unwrap_or(LONGEST_TIME);
+    Some(seconds.min(LONGEST_TIME))
+}
+
+/// The number in a header that holds a count.
+pub(crate) fn count(headers: &HeaderMap, name: impl header::AsHeaderName) -> Option<u64> {
+    number(text(headers, name)?)
+}
+
+/// The announced length of a body, in bytes (RFC 9110 section 8.6); `None` when several lengths differ.
+pub(crate) fn content_length(headers: &HeaderMap) -> Option<u64> {
+    let mut lengths = Vec::new();
+    for value in headers.get_all(header::CONTENT_LENGTH) {
+        for length in value.to_str().ok()?.split(',') {
+            lengths.push(number(length.trim())?);
+        }
+    }
+    lengths.dedup();
+    let [length] = lengths[..] else {
+        return None;
+    };
+    Some(length)
+}
+
+/// Whether the end of a body differs from a broken connection (RFC 9112 section 6.3). A length, the last
+/// chunk, or the end of an HTTP/2 stream marks the end.
+///
+/// # Errors
+/// What is ambiguous. Two recipients could take different bytes for the body.
+pub(crate) fn end_is_marked(version: Version, headers: &HeaderMap) -> Result<bool, &'static str> {
+    if version >= Version::HTTP_2 {
+        return Ok(true);
+    }
+    let has_length = headers.contains_key(header::CONTENT_LENGTH);
+    let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
+    match (codings.next(), codings.next()) {
+        (None, _) if has_length && content_length(headers).is_none() => {
+            Err("its Content-Length is not a length")
+        }
+        (None, _) => Ok(has_length),
+        (Some(_), _) if has_length => Err("it has a Transfer-Encoding and a Content-Length"),
+        (Some(coding), None)
+            if version == Version::HTTP_11
+                && coding
+                    .as_bytes()
+                    .trim_ascii()
+                    .eq_ignore_ascii_case(b"chunked") =>
+        {
+            Ok(true)
+        }
+        _ => Err("its Transfer-Encoding is not `chunked`"),
+    }
+}
+
+/// The longest entity tag that a sidecar stores.
+const MAX_ENTITY_TAG_BYTES: usize = 1024;
+
+/// The entity tag with its quotes (RFC 9110 section 8.8.3); `None` when it is too long for a sidecar, or
+/// holds a secret.
+pub(crate) fn entity_tag(headers: &HeaderMap) -> Option<String> {
+    text(headers, header::ETAG)
+        .filter(|tag| {
+            !tag.is_empty() && tag.len() <= MAX_ENTITY_TAG_BYTES && !secret::contains_secret(tag)
+        })
+        .map(str::to_owned)
+}
+
+/// Whether an entity tag is strong (RFC 9110 section 8.8.1): only then may parts of two answers with this
+/// tag be joined. A tag without quotes, as Swift sends it, counts as strong.
+pub(crate) fn is_strong(tag: &str) -> bool {
+    let is_weak = tag
+        .get(..2)
+        .is_some_and(|start| start.eq_ignore_ascii_case("W/"));
+    is_quoted(tag) || !(tag.is_empty() || tag.contains('"') || is_weak)
+}
+
+/// Whether an entity tag that [`is_strong`] has its quotes.
+pub(crate) fn is_quoted(tag: &str) -> bool {
+    tag.len() >= 2 && tag.starts_with('"') && tag.ends_with('"')
+}
+
+/// The media type in lower case, without its parameters (RFC 9110 section 8.3); `None` when it holds a
+/// secret.
+pub(crate) fn media_type(headers: &HeaderMap) -> Option<String> {
+    let essence = text(headers, header::CONTENT_TYPE)?
+        .split(';')
+        .next()?
+        .trim();
+    (!essence.is_empty() && !secret::contains_secret(essence)).then(|| essence.to_ascii_lowercase())
+}
+
+/// How long the server asks the client to wait (`Retry-After`, RFC 9110 section 10.2.3), at most
+/// [`LONGEST_TIME`].
+///
+/// The header holds seconds, with or without a fraction, or a date. A date is compared with the answer's
+/// own `Date`, so that a wrong clock of this machine has no effect; without a `Date`, with `now`.
+pub(crate) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+    let value = text(headers, header::RETRY_AFTER)?;
+    if let Some(seconds) = seconds(value) {
+        return Some(seconds);
+    }
+    let date = httpdate::parse_http_date(value).ok()?;
+    let now = text(headers, header::DATE)
+        .and_then(|date| httpdate::parse_http_date(date).ok())
+        .unwrap_or(now);
+    let wait = date.duration_since(now).unwrap_or_default();
+    Some(wait.min(LONGEST_TIME))
+}
+
+/// The time at which the server made the answer (`Date`, RFC 9110 section 6.6.1).
+pub(crate) fn date(headers: &HeaderMap) -> Option<Timestamp> {
+    let date = httpdate::parse_http_date(text(headers, header::DATE)?).ok()?;
+    Timestamp::try_from(date).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use reqwest::header::{HeaderName, HeaderValue};
+
+    fn headers(pairs: &[(&str, &str)]) -> HeaderMap {
+        pairs
+            .iter()
+            .map(|(name, value)| {
+                (
+                    HeaderName::from_bytes(name.as_bytes()).unwrap(),
+                    HeaderValue::from_str(value).unwrap(),
+                )
+            })
+            .collect()
+    }
+
+    #[test]
+    fn content_ranges_are_read_or_refused() {
+        let of = |value| content_range(&headers(&[("content-range", value)]));
+        let part = |first, last, total| Some(ContentRange::Part { first, last, total });
+        assert_eq!(of("bytes 5-9/10"), part(5, 9, Some(10)));
+        assert_eq!(of("bytes 5-9/*"), part(5, 9, None));
+        assert_eq!(
+            of("bytes */10"),
+            Some(ContentRange::Unsatisfied { total: 10 })
+        );
+        for wrong in [
+            "bytes 5-10/10",
+            "bytes 9-5/10",
+            "bytes -5/10",
+            "items 0-1/2",
+            "bytes 0-1",
+            "bytes +0-1/2",
+            "bytes */*",
+            "bytes 0-99999999999999999999/*",
+            "",
+            "bytes",
+        ] {
+            assert_eq!(of(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn the_end_of_a_body_is_marked_in_one_way_or_not_at_all() {
+        let of = |version, pairs: &[(&'static str, &'static str)]| {
+            let mut map = HeaderMap::new();
+            for (name, value) in pairs {
+                let name = HeaderName::from_static(name);
+                map.append(name, HeaderValue::from_static(value));
+            }
+            end_is_marked(version, &map).ok()
+        };
+        let (coding, length) = ("transfer-encoding", "content-length");
+        for (pairs, marked) in [
+            (&[][..], Some(false)),
+            (&[(length, "5")], Some(true)),
+            (&[(length, "5"), (length, "5")], Some(true)),
+            (&[(length, "5, 5")], Some(true)),
+            (&[(length, "5"), (length, "6")], None),
+            (&[(length, "5, 6")], None),
+            (&[(length, "+5")], None),
+            (&[(length, "")], None),
+            (&[(coding, "chunked")], Some(true)),
+            (&[(coding, "Chunked ")], Some(true)),
+            (&[(coding, "xchunked")], None),
+            (&[(coding, "gzip, chunked")], None),
+            (&[(coding, "chunked, chunked")], None),
+            (&[(coding, "chunked"), (coding, "chunked")], None),
+            (&[(coding, "gzip"), (coding, "chunked")], None),
+            (&[(coding, "identity")], None),
+            (&[(coding, "")], None),
+            (&[(coding, "chunked"), (length, "5")], None),
+        ] {
+            assert_eq!(of(Version::HTTP_11, pairs), marked, "{pairs:?}");
+        }
+        assert_eq!(of(Version::HTTP_10, &[(coding, "chunked")]), None);
+        assert_eq!(of(Version::HTTP_2, &[]), Some(true));
+    }
+
+    #[test]
+    fn retry_after_is_seconds_or_a_date_by_the_servers_clock() {
+        let now = SystemTime::UNIX_EPOCH;
+        let of = |pairs: &[_]| retry_after(&headers(pairs), now).map(|wait| wait.as_secs());
+        assert_eq!(of(&[("retry-after", "7")]), Some(7));
+        assert_eq!(of(&[("retry-after", "0")]), Some(0));
+        assert_eq!(of(&[("retry-after", "12.5")]), Some(12));
+        for nonsense in ["", ".5", "5.", "1e3", "+7", "inf", "NaN", "1.5.5", "7 s"] {
+            assert_eq!(of(&[("retry-after", nonsense)]), None, "{nonsense:?}");
+        }
+        let huge = "9".repeat(400);
+        for huge in ["18446744073709551615", "18446744073709551616", &huge] {
+            assert_eq!(of(&[("retry-after", huge)]), Some(1_000_000_000), "{huge}");
+        }
+        let end = ("retry-after", "Fri, 31 Dec 9999 23:59:59 GMT");
+        assert_eq!(of(&[end]), Some(1_000_000_000));
+        assert_eq!(of(&[("retry-after", "-7")]), None);
+        assert_eq!(of(&[("retry-after", "soon")]), None);
+        let date = ("retry-after", "Sun, 06 Nov 1994 08:49:37 GMT");
+        assert_eq!(
+            of(&[date, ("date", "Sun, 06 Nov 1994 08:49:30 GMT")]),
+            Some(7)
+        );
+        assert_eq!(
+            of(&[date, ("date", "Sun, 06 Nov 1994 08:50:00 GMT")]),
+            Some(0)
+        );
+    }
+
+    #[test]
+    fn a_tag_that_no_sidecar_can_hold_is_none() {
+        let of = |length: usize| entity_tag(&headers(&[("etag", &"t".repeat(length))])).is_some();
+        assert!(of(MAX_ENTITY_TAG_BYTES) && !of(MAX_ENTITY_TAG_BYTES + 1) && !of(0));
+    }
+
+    #[test]
+    fn only_a_strong_entity_tag_joins_parts() {
+        assert!(is_strong("\"abc\""));
+        assert!(!is_strong("W/\"abc\""));
+        assert!(is_strong("d41d8cd98f00b204e9800998ecf8427e"));
+        for other in ["", "\"", "\"abc", "abc\"", "W/abc", "w/abc", "W/"] {
+            assert!(!is_strong(other), "{other}");
+        }
+    }
+
+    /// Positions within a document, and beyond all documents.
+    fn position() -> impl Strategy<Value = u64> {
+        prop_oneof![0..LARGEST_SIZE, Just(LARGEST_SIZE), any::<u64>()]
+    }
+
+    proptest! {
+        #[test]
+        fn a_content_range_says_what_was_meant_or_nothing(
+            first in position(), last in position(), total in prop::option::of(position())
+        ) {
+            let shown = total.map_or_else(|| "*".to_owned(), |total| total.to_string());
+            let value = format!("bytes {first}-{last}/{shown}");
+            let found = content_range(&headers(&[("content-range", &value)]));
+            let right = first <= last
+                && last <= LARGEST_SIZE
+                && total.is_none_or(|total| last < total && total <= LARGEST_SIZE);
+            prop_assert_eq!(found, right.then_some(ContentRange::Part { first, last, total }));
+        }
+
+        /// Whatever comes, what is read from it is a range.
+        #[test]
+        fn no_content_range_makes_no_sense(value in "(bytes |BYTES |[a-z]{0,5} ?)?[0-9*/ -]{0,24}") {
+            match content_range(&headers(&[("content-range", &value)])) {
+                Some(ContentRange::Part { first, last, total }) => {
+                    prop_assert!(first <= last && total.is_none_or(|total| last < total));
+                }
+                Some(ContentRange::Unsatisfied { .. }) => prop_assert!(value.contains('*')),
+                None => {}
+            }
+        }
+
+        #[test]
+        fn a_retry_after_is_what_the_server_means_by_its_own_clock(
+            asked in 0u64..10_000_000, date in 0u64..4_000_000_000, off in 0u64..4_000_000_000
+        ) {
+            let time = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+            let here = time(off);
+            let seconds = retry_after(&headers(&[("retry-after", &asked.to_string())]), here);
+            prop_assert_eq!(seconds, Some(Duration::from_secs(asked)));
+            let until = httpdate::fmt_http_date(time(date + asked));
+            let dated = [("retry-after", &*until), ("date", &*httpdate::fmt_http_date(time(date)))];
+            prop_assert_eq!(retry_after(&headers(&dated), here), Some(Duration::from_secs(asked)));
+        }
+
+        #[test]
+        fn no_retry_after_is_read_from_nonsense(value in "[ -~]{0,40}") {
+            let found = retry_after(&headers(&[("retry-after", &value)]), SystemTime::now());
+            let number = value.trim().bytes().all(|b| b.is_ascii_digit() || b == b'.');
+            prop_assert!(found.is_none_or(|wait| wait <= LONGEST_TIME));
+            prop_assert!(found.is_none() || number || value.contains("GMT") || value.contains(':'));
+        }
+    }
+}
