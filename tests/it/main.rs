@@ -3,6 +3,7 @@
 
 #![allow(unreachable_pub, reason = "the support module serves this binary only")]
 #![allow(
+    clippy::cognitive_complexity,
     clippy::unwrap_used,
     clippy::panic,
     clippy::print_stdout,
