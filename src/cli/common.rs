@@ -6,7 +6,7 @@ use super::options::{ChargeArgs, ConnectionArgs, OutputArgs, ResourceArgs, Verbo
 use crate::config::settings::Connection;
 use crate::error::{Code, Error, Result};
 use crate::provider::{Provider, Resource};
-use crate::ui::{Color, Look, Printer, ProgressKind};
+use crate::ui::{Color, OutputOptions, Printer, ProgressKind};
 
 /// The terminal of a run.
 pub(super) struct Terminal {
@@ -17,8 +17,8 @@ pub(super) struct Terminal {
 
 impl Terminal {
     /// Sets up the terminal, and tells which variable docfetch ignores.
-    pub(super) fn new(look: Look, variables: Variables) -> Self {
-        let printer = Printer::new(look);
+    pub(super) fn new(output_options: OutputOptions, variables: Variables) -> Self {
+        let printer = Printer::new(output_options);
         if let Some(ignored) = &variables.ignored {
             log::info!("{ignored}");
         }
@@ -27,7 +27,10 @@ impl Terminal {
 
     /// The terminal without any option.
     pub(super) fn plain() -> Self {
-        Self::new(look_plain(&VerbosityArgs::default()), Variables::default())
+        Self::new(
+            plain_output_options(&VerbosityArgs::default()),
+            Variables::default(),
+        )
     }
 
     /// Names the variable that set the option in an error about a setting.
@@ -84,17 +87,17 @@ pub(super) fn connection(arguments: ConnectionArgs, charges: &ChargeArgs) -> Con
 }
 
 /// How the output of a command looks.
-pub(super) fn look(arguments: &OutputArgs, progress: ProgressKind) -> Look {
-    Look {
+pub(super) fn output_options(arguments: &OutputArgs, progress: ProgressKind) -> OutputOptions {
+    OutputOptions {
         json: arguments.json,
         progress,
-        ..look_plain(&arguments.verbosity)
+        ..plain_output_options(&arguments.verbosity)
     }
 }
 
 /// How the output of a command without records and progress looks.
-pub(super) fn look_plain(verbosity: &VerbosityArgs) -> Look {
-    Look {
+pub(super) fn plain_output_options(verbosity: &VerbosityArgs) -> OutputOptions {
+    OutputOptions {
         json: false,
         progress: ProgressKind::None,
         quiet: verbosity.quiet,

@@ -3,7 +3,7 @@
 use super::args::{Command, Forget, LedgerCommand, List, SandboxArgs, UrlOf, Verify};
 use super::choices::{FormatArg, ProviderArg};
 use super::command_line::{CommandLine, Variables};
-use super::common::{Terminal, connection, look, look_plain, provider};
+use super::common::{Terminal, connection, output_options, plain_output_options, provider};
 use super::fetch_commands::{fetch, sync};
 use super::usage::{wrong_id, wrong_usage};
 use super::values;
@@ -71,8 +71,8 @@ async fn dispatch(command_line: CommandLine) -> u8 {
         Command::Url(arguments) => Box::pin(url(arguments, variables)).await,
         Command::Verify(arguments) => verify(&arguments, variables),
         Command::Ledger(LedgerCommand::List(arguments)) => {
-            let look = look(&arguments, ProgressKind::None);
-            ledger_list(&Terminal::new(look, variables)).await
+            let output_options = output_options(&arguments, ProgressKind::None);
+            ledger_list(&Terminal::new(output_options, variables)).await
         }
         Command::Ledger(LedgerCommand::Forget(arguments)) => {
             ledger_forget(arguments, variables).await
@@ -82,8 +82,8 @@ async fn dispatch(command_line: CommandLine) -> u8 {
 }
 
 async fn list(arguments: List, variables: Variables) -> u8 {
-    let look = look(&arguments.output_args, ProgressKind::None);
-    let terminal = Terminal::new(look, variables);
+    let output_options = output_options(&arguments.output_args, ProgressKind::None);
+    let terminal = Terminal::new(output_options, variables);
     let printer = &terminal.printer;
     let mut table = ListingTable::default();
     let connection = arguments.connection.into();
@@ -104,7 +104,7 @@ async fn list(arguments: List, variables: Variables) -> u8 {
 }
 
 async fn url(arguments: UrlOf, variables: Variables) -> u8 {
-    let terminal = Terminal::new(look_plain(&arguments.verbosity), variables);
+    let terminal = Terminal::new(plain_output_options(&arguments.verbosity), variables);
     let connection = connection(arguments.connection, &arguments.charges);
     let resolved = async {
         let provider = provider(arguments.provider, &arguments.resource)?;
@@ -116,8 +116,8 @@ async fn url(arguments: UrlOf, variables: Variables) -> u8 {
 }
 
 fn verify(arguments: &Verify, variables: Variables) -> u8 {
-    let look = look(&arguments.output_args, ProgressKind::None);
-    let terminal = Terminal::new(look, variables);
+    let output_options = output_options(&arguments.output_args, ProgressKind::None);
+    let terminal = Terminal::new(output_options, variables);
     let printer = &terminal.printer;
     let verified = || {
         let manifest = commands::verify::read(&arguments.manifest)?;
@@ -143,7 +143,7 @@ async fn ledger_list(terminal: &Terminal) -> u8 {
 }
 
 async fn ledger_forget(arguments: Forget, variables: Variables) -> u8 {
-    let terminal = Terminal::new(look_plain(&arguments.verbosity), variables);
+    let terminal = Terminal::new(plain_output_options(&arguments.verbosity), variables);
     let forgotten = match ledger_choice(arguments) {
         Ok(choice) => commands::ledger::forget(choice).await,
         Err(error) => Err(error),

@@ -4,7 +4,7 @@ use super::args::{Fetch, Sync};
 use super::batch_report::BatchReport;
 use super::choices::ProviderArg;
 use super::command_line::Variables;
-use super::common::{Terminal, connection, look, provider};
+use super::common::{Terminal, connection, output_options, provider};
 use super::options::BatchArgs;
 use super::values::{self, IdArg};
 use crate::commands;
@@ -17,14 +17,14 @@ use crate::fetch::batch::DistinctSource;
 use crate::fetch::options::{DigestOptions, FetchOptions};
 use crate::fetch::target::{IfExists, TargetOptions, Template};
 use crate::provider::Provider;
-use crate::ui::Look;
+use crate::ui::OutputOptions;
 use rustix::fs::FileType;
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 
 /// `docfetch sm` and `docfetch onecodex`.
 pub(super) async fn fetch(from: ProviderArg, arguments: Fetch, variables: Variables) -> u8 {
-    let terminal = Terminal::new(look_of_batch(&arguments.batch), variables);
+    let terminal = Terminal::new(output_options_of_batch(&arguments.batch), variables);
     let provider = provider(from, &arguments.batch.resource);
     let settings = match provider.and_then(|provider| fetch_settings(provider, arguments)) {
         Ok(settings) => settings,
@@ -42,7 +42,7 @@ pub(super) async fn fetch(from: ProviderArg, arguments: Fetch, variables: Variab
 
 /// `docfetch sync`.
 pub(super) async fn sync(arguments: Sync, variables: Variables) -> u8 {
-    let terminal = Terminal::new(look_of_batch(&arguments.batch), variables);
+    let terminal = Terminal::new(output_options_of_batch(&arguments.batch), variables);
     let provider = provider(arguments.provider, &arguments.batch.resource);
     let settings = match provider.and_then(|provider| sync_settings(provider, arguments)) {
         Ok(settings) => settings,
@@ -56,8 +56,8 @@ pub(super) async fn sync(arguments: Sync, variables: Variables) -> u8 {
     report.end(summary, result, &[])
 }
 
-fn look_of_batch(batch: &BatchArgs) -> Look {
-    look(&batch.output_args, batch.progress.into())
+fn output_options_of_batch(batch: &BatchArgs) -> OutputOptions {
+    output_options(&batch.output_args, batch.progress.into())
 }
 
 /// Checks what clap cannot check: options that exclude each other, and those that permit only one document.

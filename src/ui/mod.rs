@@ -14,4 +14,4 @@ mod terminal;
 mod text_width;
 
 pub(crate) use listing_table::ListingTable;
-pub(crate) use printer::{Color, Look, Printer, ProgressKind};
+pub(crate) use printer::{Color, OutputOptions, Printer, ProgressKind};

@@ -57,7 +57,7 @@ pub(crate) enum Color {
 
 /// How the user wants the output.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Look {
+pub(crate) struct OutputOptions {
     /// JSON records instead of paths and tables.
     pub json: bool,
     /// How progress is shown.
@@ -74,20 +74,20 @@ pub(crate) struct Look {
 #[derive(Debug)]
 pub(crate) struct Printer {
     console: Console,
-    look: Look,
+    options: OutputOptions,
     color: bool,
 }
 
 impl Printer {
     /// Sets up the streams, and shows the log from now on.
-    pub(crate) fn new(look: Look) -> Self {
+    pub(crate) fn new(options: OutputOptions) -> Self {
         let console = Console::default();
-        let json = look.progress == ProgressKind::Json;
-        Logger::install(console.clone(), look.quiet, look.verbose, json);
+        let json = options.progress == ProgressKind::Json;
+        Logger::install(console.clone(), options.quiet, options.verbose, json);
         let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
         let forced = set("CLICOLOR_FORCE")
             && std::env::var_os("CLICOLOR_FORCE").as_deref() != Some(OsStr::new("0"));
-        let color = match look.color {
+        let color = match options.color {
             Color::Always => true,
             Color::Never => false,
             Color::Auto => {
@@ -96,15 +96,15 @@ impl Printer {
         };
         Self {
             console,
-            look,
+            options,
             color,
         }
     }
 
     /// The progress of a fetch, shown as the user wants.
     pub(crate) fn watcher(&self) -> Box<dyn Progress> {
-        let kind = match self.look.progress {
-            _ if self.look.quiet => ProgressKind::None,
+        let kind = match self.options.progress {
+            _ if self.options.quiet => ProgressKind::None,
             ProgressKind::Auto if io::stderr().is_terminal() && !is_dumb() => ProgressKind::Bar,
             ProgressKind::Auto => ProgressKind::Plain,
             kind => kind,
@@ -129,7 +129,7 @@ impl Printer {
     pub(crate) fn document(&self, provider: &str, ended: &FetchEnd, many: bool) -> Result<()> {
         let id = ended.id.as_str();
         match &ended.result {
-            Ok(outcome) if self.look.json => self.record(outcome),
+            Ok(outcome) if self.options.json => self.record(outcome),
             Ok(Outcome {
                 path: Some(path), ..
             }) => {
@@ -163,7 +163,7 @@ impl Printer {
         charged: Option<bool>,
         error: &Error,
     ) -> Result<()> {
-        if !self.look.json {
+        if !self.options.json {
             return Ok(());
         }
         self.record(&FailedDocument::new(provider, id, charged, error))
@@ -174,13 +174,13 @@ impl Printer {
     /// # Errors
     /// When standard output takes no more.
     pub(crate) fn summary(&self, summary: &Summary, many: bool) -> Result<()> {
-        if self.look.json {
+        if self.options.json {
             return self.record(summary);
         }
-        if self.look.progress == ProgressKind::Json {
+        if self.options.progress == ProgressKind::Json {
             return Ok(());
         }
-        if many && !self.look.quiet {
+        if many && !self.options.quiet {
             for line in summaries::of_batch(summary) {
                 self.console.say(&line);
             }
@@ -197,7 +197,7 @@ impl Printer {
         if error.is_silent() {
             return;
         }
-        match self.look.progress {
+        match self.options.progress {
             ProgressKind::Json => self.console.say_record(&event(error, subject)),
             _ => self.console.say(&describe(error, subject, self.color)),
         }
@@ -232,7 +232,7 @@ impl Printer {
         for Untrusted { path, why, .. } in untrusted {
             log::error!("{} cannot be trusted: {why}", path.display());
         }
-        if self.look.json {
+        if self.options.json {
             return records
                 .iter()
                 .try_for_each(|record| self.record(&LedgerRow::of(record)));
@@ -260,7 +260,7 @@ impl Printer {
     /// # Errors
     /// When standard output takes no more.
     pub(crate) fn rows(&self, rows: &[Row], table: &mut ListingTable) -> Result<()> {
-        if self.look.json {
+        if self.options.json {
             return rows.iter().try_for_each(|row| self.record(row));
         }
         let width = terminal_width().filter(|_| io::stdout().is_terminal());
@@ -276,7 +276,7 @@ impl Printer {
     /// # Errors
     /// When standard output takes no more.
     pub(crate) fn checked(&self, checked: &CheckedFile<'_>) -> Result<()> {
-        if self.look.json {
+        if self.options.json {
             return self.record(&checked.record(checked.error().as_ref()));
         }
         let Err(wrong) = &checked.result else {
@@ -303,10 +303,10 @@ impl Printer {
     /// # Errors
     /// When standard output takes no more.
     pub(crate) fn tally(&self, summary: &VerifySummary, list: bool) -> Result<()> {
-        if self.look.json && !list {
+        if self.options.json && !list {
             return self.record(summary);
         }
-        if !self.look.quiet {
+        if !self.options.quiet {
             self.console.say(&summaries::of_verification(summary));
         }
         Ok(())

@@ -14,7 +14,7 @@ pub(super) struct Failures {
     held_at_last: u64,
     /// How long the next free connection pauses before its request.
     pause: Duration,
-    /// No connection sends a request before this time, because the storage asked for that.
+    /// No connection sends a request before this time, which the storage names in its `Retry-After`.
     not_before: Instant,
 }
 
