@@ -76,7 +76,7 @@ impl Batch<'_> {
     fn note(&self, end: &FetchEnd) -> Result<()> {
         let provider = self.fetcher.resolver().provider().name;
         match &self.manifest {
-            Some(manifest) => manifest.note(provider, end),
+            Some(manifest) => manifest.append_end(provider, end),
             None => Ok(()),
         }
     }

@@ -52,9 +52,9 @@ pub(crate) struct MirrorEntry {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Presence {
     /// The file is as it was written.
-    Right,
+    Unchanged,
     /// The file was changed.
-    Wrong,
+    Changed,
     /// The file does not exist.
     Missing,
 }
@@ -71,9 +71,9 @@ impl MirrorEntry {
             self.has_length(path)
         };
         if is_unchanged {
-            Presence::Right
+            Presence::Unchanged
         } else {
-            Presence::Wrong
+            Presence::Changed
         }
     }
 

@@ -3,9 +3,11 @@
 mod entry;
 mod index;
 mod layout;
+mod rows;
 mod store;
 mod sync;
 
 pub(crate) use layout::Layout;
+pub(crate) use rows::{RowSource, row_fields};
 pub(crate) use store::Mirror;
-pub(crate) use sync::{MirrorSync, RowSource, row_fields};
+pub(crate) use sync::MirrorSync;

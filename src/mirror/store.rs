@@ -103,7 +103,7 @@ impl Mirror {
 
     /// The path of every document, with a text that tells the document apart: the id, or for a document
     /// that is not of this `provider` and this mirror's kind of resource, all three.
-    pub(crate) fn claimed(&self, provider: &str) -> impl Iterator<Item = (PathBuf, String)> {
+    pub(crate) fn paths(&self, provider: &str) -> impl Iterator<Item = (PathBuf, String)> {
         self.index.iter().map(move |(key, entry)| {
             let id = if key.provider == provider && key.resource == self.resource {
                 key.id.clone()
@@ -115,12 +115,12 @@ impl Mirror {
     }
 
     /// What became of a document's file: compares its length, and with `compare_sha256` its content.
-    pub(crate) fn holds(&self, entry: &MirrorEntry, compare_sha256: bool) -> Presence {
+    pub(crate) fn presence(&self, entry: &MirrorEntry, compare_sha256: bool) -> Presence {
         entry.presence(&self.folder.join(&entry.path), compare_sha256)
     }
 
     /// Whether a document's file is in the mirror's folder itself. A link to a folder may lead elsewhere.
-    pub(crate) fn is_direct(&self, entry: &MirrorEntry) -> bool {
+    pub(crate) fn contains(&self, entry: &MirrorEntry) -> bool {
         let above = entry.path.ancestors().skip(1);
         above
             .map(|folder| self.folder.join(folder))
@@ -132,7 +132,11 @@ impl Mirror {
     ///
     /// # Errors
     /// [`Code::LocalIo`], [`Code::DiskFull`].
-    pub(crate) fn publishing(&self, outcome: &Outcome, version: &DocumentVersion) -> Result<()> {
+    pub(crate) fn append_publishing(
+        &self,
+        outcome: &Outcome,
+        version: &DocumentVersion,
+    ) -> Result<()> {
         let Some(manifest) = &self.manifest else {
             return Ok(());
         };
@@ -147,7 +151,7 @@ impl Mirror {
     ///
     /// # Errors
     /// [`Code::LocalIo`], [`Code::DiskFull`].
-    pub(crate) fn note(&self, outcome: &Outcome, version: &DocumentVersion) -> Result<()> {
+    pub(crate) fn append(&self, outcome: &Outcome, version: &DocumentVersion) -> Result<()> {
         match &self.manifest {
             Some(manifest) => manifest.append(&self.line(&self.relative(outcome), version)),
             None => Ok(()),
@@ -260,12 +264,15 @@ mod tests {
             if let Some(content) = content {
                 std::fs::write(folder.join("a"), content).unwrap();
             }
-            [false, true].map(|compare_sha256| mirror.holds(entry, compare_sha256))
+            [false, true].map(|compare_sha256| mirror.presence(entry, compare_sha256))
         };
         assert_eq!(presence(None), [Presence::Missing; 2]);
-        assert_eq!(presence(Some("abc")), [Presence::Right; 2]);
-        assert_eq!(presence(Some("abx")), [Presence::Right, Presence::Wrong]);
-        assert_eq!(presence(Some("abcd")), [Presence::Wrong; 2]);
+        assert_eq!(presence(Some("abc")), [Presence::Unchanged; 2]);
+        assert_eq!(
+            presence(Some("abx")),
+            [Presence::Unchanged, Presence::Changed]
+        );
+        assert_eq!(presence(Some("abcd")), [Presence::Changed; 2]);
     }
 
     #[tokio::test]
@@ -278,8 +285,8 @@ mod tests {
         let lines = paths.map(|path| line("document", path, path, "m"));
         written(folder, &lines);
         let mirror = open(folder).await;
-        let is_direct = paths.map(|path| mirror.is_direct(mirror.entry("sm", path).unwrap()));
-        assert_eq!(is_direct, [true, false, true]);
+        let contained = paths.map(|path| mirror.contains(mirror.entry("sm", path).unwrap()));
+        assert_eq!(contained, [true, false, true]);
     }
 
     #[tokio::test]

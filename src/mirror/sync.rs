@@ -1,10 +1,11 @@
-//! Brings a mirror up to date: what to do about each row of a listing.
+//! Brings a mirror up to date: whether docfetch fetches a listed document, and to which path.
 
 use super::entry::{DocumentVersion, MirrorEntry, Presence};
 use super::layout::Layout;
+use super::rows::field_text;
 use super::store::Mirror;
 use crate::error::{Error, Result};
-use crate::fetch::batch::{BatchItem, BatchPermit, BatchTask, FetchEnd, Source};
+use crate::fetch::batch::{BatchPermit, BatchTask, FetchEnd};
 use crate::fetch::engine::{DocumentFetch, Job};
 use crate::fetch::events::Progress;
 use crate::fetch::fetcher::Fetcher;
@@ -13,100 +14,11 @@ use crate::fetch::outcome::{Outcome, Status};
 use crate::fetch::target::{IfExists, TargetOptions, Template};
 use crate::interrupt::Interrupt;
 use crate::model::DocumentId;
-use crate::provider::Provider;
-use crate::resolve::{BadRow, Metadata, Page, Pages, Row};
+use crate::resolve::{Metadata, Row};
 use crate::state::blocking;
-use serde_json::Value;
-use std::collections::VecDeque;
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
-
-/// The fields of a row of `provider` that a layout may use.
-pub(crate) fn row_fields(provider: &Provider) -> Vec<&'static str> {
-    let own = provider.listing.fields.iter().copied();
-    own.chain(["modified", "size"]).collect()
-}
-
-/// The text of one of the [`row_fields`]; empty where the row does not tell it.
-fn field_text(row: &Row, field: &str) -> String {
-    let own = match field {
-        "modified" => return row.modified.clone().unwrap_or_default(),
-        "size" => return row.size.map(|size| size.to_string()).unwrap_or_default(),
-        field => row.fields.get(field),
-    };
-    match own {
-        None | Some(Value::Null) => String::new(),
-        Some(Value::String(text)) => text.clone(),
-        Some(other) => other.to_string(),
-    }
-}
-
-/// The rows of a listing, page by page.
-pub(crate) struct RowSource<'a> {
-    pages: Pages<'a>,
-    provider: &'a Provider,
-    limit: u64,
-    progress: &'a dyn Progress,
-    page: Option<Page<'a>>,
-    /// Rows of that page.
-    ready: VecDeque<Result<Row, BadRow>>,
-}
-
-impl<'a> RowSource<'a> {
-    /// The rows of `pages`. `progress` is told their number, which is at most `limit`.
-    pub(crate) fn new(
-        pages: Pages<'a>,
-        provider: &'a Provider,
-        limit: Option<usize>,
-        progress: &'a dyn Progress,
-    ) -> Self {
-        Self {
-            pages,
-            provider,
-            limit: limit.map_or(u64::MAX, |limit| limit as u64),
-            progress,
-            page: None,
-            ready: VecDeque::new(),
-        }
-    }
-
-    fn item(&self, row: Result<Row, BadRow>) -> BatchItem<Row> {
-        let read = row.map_err(|bad| (bad.error(self.provider.title), bad.shown));
-        let read = read.and_then(|row| match self.provider.document_id(&row.id) {
-            Ok(id) => Ok((id, row)),
-            Err(error) => Err((error, row.id)),
-        });
-        match read {
-            Ok((id, row)) => BatchItem::Document(id, row),
-            Err((error, shown)) => BatchItem::Unusable(shown, error),
-        }
-    }
-}
-
-impl Source for RowSource<'_> {
-    type Detail = Row;
-
-    async fn next(&mut self) -> Result<Option<BatchItem<Row>>> {
-        loop {
-            if let Some(row) = self.ready.pop_front() {
-                return Ok(Some(self.item(row)));
-            }
-            if let Some(rows) = self.page.as_mut().and_then(Page::rows) {
-                tokio::task::yield_now().await; // a signal is heard in the middle of a long page
-                self.ready = rows.into();
-                let total = self.pages.total();
-                self.progress
-                    .expect(total.map(|total| total.min(self.limit)));
-                continue;
-            }
-            self.page = self.pages.next().await?;
-            if self.page.is_none() {
-                return Ok(None);
-            }
-        }
-    }
-}
 
 /// Decides what to do about each document of a listing.
 pub(crate) struct MirrorSync<'a> {
@@ -121,7 +33,7 @@ impl<'a> MirrorSync<'a> {
     /// their length.
     pub(crate) fn new(mirror: Mirror, layout: Layout, fetcher: &'a Fetcher, verify: bool) -> Self {
         let provider = fetcher.resolver().provider();
-        for (path, id) in mirror.claimed(provider.name) {
+        for (path, id) in mirror.paths(provider.name) {
             fetcher.claimed().claim(&path, &id);
         }
         Self {
@@ -168,7 +80,9 @@ impl<'a> MirrorSync<'a> {
     /// cannot be written.
     pub(crate) fn record_failure(&self, end: &FetchEnd) -> Result<()> {
         match (&end.result, self.mirror.manifest()) {
-            (Err(_), Some(manifest)) => manifest.note(self.fetcher.resolver().provider().name, end),
+            (Err(_), Some(manifest)) => {
+                manifest.append_end(self.fetcher.resolver().provider().name, end)
+            }
             _ => Ok(()),
         }
     }
@@ -177,18 +91,18 @@ impl<'a> MirrorSync<'a> {
     async fn is_intact(&self, entry: &MirrorEntry, id: &DocumentId) -> bool {
         let presence = if self.verify {
             let (mirror, entry) = (Arc::clone(&self.mirror), entry.clone());
-            blocking::run(move || mirror.holds(&entry, true)).await
+            blocking::run(move || mirror.presence(&entry, true)).await
         } else {
-            self.mirror.holds(entry, false)
+            self.mirror.presence(entry, false)
         };
         let path = self.mirror.folder().join(&entry.path);
         let claims = self.fetcher.claimed();
         let is_own = |found: fs::Metadata| claims.claim_file(&found, id.as_str());
         let why = match presence {
-            Presence::Right if fs::metadata(&path).is_ok_and(is_own) => return true,
-            Presence::Right => "is the file of another document",
+            Presence::Unchanged if fs::metadata(&path).is_ok_and(is_own) => return true,
+            Presence::Unchanged => "is the file of another document",
             Presence::Missing => "was removed",
-            Presence::Wrong => "is not as it was written",
+            Presence::Changed => "is not as it was written",
         };
         log::warn!("{} {why}: fetching it again", path.display());
         false
@@ -202,12 +116,12 @@ impl<'a> MirrorSync<'a> {
         if let (Status::Skipped, Some(path)) = (outcome.status, outcome.path.clone()) {
             self.describe_existing(&mut outcome, &path).await?;
         }
-        self.mirror.note(&outcome, version)?;
+        self.mirror.append(&outcome, version)?;
         Ok(outcome)
     }
 
-    /// Adds length and digest of a file that existed before the mirror knew the document. A free document was
-    /// compared byte by byte. A paid one was compared by name and length only, which proves nothing.
+    /// Adds the length of a file that existed before the mirror knew the document, and the SHA-256 of a free
+    /// document, which was compared with the file's. A paid document was only compared by name and length.
     async fn describe_existing(&self, outcome: &mut Outcome, path: &Path) -> Result<()> {
         let failed = |error: std::io::Error| Error::io("read", path, &error);
         outcome.bytes = Some(path.metadata().map_err(failed)?.len());
@@ -263,7 +177,7 @@ impl BatchTask for RowTask<'_> {
                 if is_intact && entry.version == listed.version {
                     return Some(listed.skip(&entry));
                 }
-                let target_options = if listed.sync.mirror.is_direct(&entry) {
+                let target_options = if listed.sync.mirror.contains(&entry) {
                     listed.known_target(&entry)
                 } else {
                     listed.new_target()
@@ -336,7 +250,7 @@ impl<'a> ListedDocument<'a> {
                 .charges()
                 .then(|| self.version.identity()),
             before_publish: Some(Arc::new(move |outcome: &Outcome| {
-                mirror.publishing(outcome, &publishing)
+                mirror.append_publishing(outcome, &publishing)
             })),
         };
         let document = sync
