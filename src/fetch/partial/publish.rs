@@ -48,7 +48,7 @@ impl Partial {
         let is_partial_name_left = match self.rename(target, overwrite) {
             Ok(Renamed::Moved) => false,
             Ok(Renamed::Both(error)) => {
-                log::warn!("cannot remove {}: {error}", self.path.display());
+                log::warn!("{} stays: {error}", self.path.display());
                 true
             }
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
