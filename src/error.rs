@@ -37,7 +37,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// let error = Provider::standard_metrics().document_id("a/b").unwrap_err();
 /// assert_eq!(error.code(), Code::Usage);
 /// assert_eq!(error.exit_code(), 2);
-/// assert_eq!(error.message(), "\"a/b\" is not a document id");
+/// assert_eq!(error.what(), "\"a/b\" is not a document id");
 /// assert!(!error.hint().is_empty());
 /// ```
 #[derive(Clone, Debug, thiserror::Error)]
