@@ -108,3 +108,26 @@ fn every_page_is_in_the_index_and_on_the_first_page() {
         );
     }
 }
+
+/// The lines of the first code block that begins with `fence`, without their indentation.
+fn code<'a>(text: &'a str, fence: &str) -> Vec<&'a str> {
+    let block = text.split_once(fence).unwrap().1;
+    let block = block.split("```").next().unwrap();
+    let lines = block
+        .lines()
+        .map(|line| line.trim_start_matches("//!").trim());
+    lines.filter(|line| !line.is_empty()).collect()
+}
+
+#[test]
+fn the_example_of_the_library_page_is_the_one_that_the_tests_run() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let Ok(page) = fs::read_to_string(root.join("docs/library.md")) else {
+        return; // a package of the source
+    };
+    let library = fs::read_to_string(root.join("src/lib.rs")).unwrap();
+    let example = code(&library, "//! ```\n");
+    let shown = |line: &'_ &str| line.trim_start_matches("# ").to_owned();
+    let example: Vec<String> = example.iter().map(shown).collect();
+    assert_eq!(code(&page, "```rust\n"), example);
+}
