@@ -155,7 +155,7 @@ fn a_url_is_resolved_when_its_transfer_begins() {
         let charges = if provider == "onecodex" { 6 } else { 0 };
         assert_eq!(service.charges(), charges);
         let report = service.report();
-        // None is used that got old while others were transferred.
+        // docfetch uses no URL that expired while it transferred other documents.
         assert_eq!(report.storage_requests, 6, "{report:?}");
         are_all_there(&world, &contents);
     });
@@ -229,7 +229,7 @@ fn of_two_documents_with_one_name_the_later_one_gets_its_id() {
                 assert_eq!(world.read("report.pdf"), b"/1");
                 assert_eq!(world.read("report--2.pdf"), b"/2");
             } else {
-                // One that takes too long is waited for only so long.
+                // docfetch waits 5 s for the name of an earlier document, and no longer.
                 assert_eq!(world.read("report.pdf"), b"/2");
                 assert_eq!(world.read("report--1.pdf"), b"/1");
             }
@@ -351,7 +351,7 @@ fn a_reader_that_goes_away_ends_the_batch() {
     assert_eq!(child.wait().unwrap().code(), Some(7));
     let charges = service.charges();
     assert!(charges < 10, "{charges} documents were fetched");
-    // What was paid for has arrived.
+    // The paid documents have arrived.
     let there = world
         .files()
         .into_iter()

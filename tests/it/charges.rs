@@ -314,7 +314,7 @@ fn so_many_documents_are_paid_for_as_the_user_permits() {
         for record in &records[..5] {
             assert_eq!(record["charged"], record["status"] == "fetched", "{record}");
         }
-        // What is recorded costs nothing more; a URL of an earlier run is no charge of this one.
+        // A recorded retrieval is no further charge, nor is a URL of an earlier run a charge of this one.
         let run = batch(&world, 5, &["--max-charges", "5", "-d", "again"]);
         assert_eq!(
             counts(run.exits(0), ["fetched", "charges"]),
@@ -525,7 +525,7 @@ fn targets_that_are_there_already_stop_nothing() {
     );
 }
 
-/// It is paid for, then three doubts stop the batch, then its storage refuses it.
+/// The first document is paid for, then three doubts stop the batch, then its storage refuses it.
 #[test]
 fn a_document_that_was_paid_for_is_told_however_the_batch_ends() {
     let storage = Raw::start(|_, stream| {

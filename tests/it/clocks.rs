@@ -1,4 +1,4 @@
-//! Clocks decide nothing about charges: the storage says whether a paid URL expired.
+//! No clock decides about charges: the storage says whether a paid URL expired.
 
 use crate::support::raw::{Raw, api, presigned, reply, serve};
 use crate::support::{Run, SILENCE, World, each_at_once, noise};
@@ -234,8 +234,8 @@ fn a_dry_run_takes_a_url_past_its_end_as_expired_and_asks_no_storage() {
     assert_eq!((posts(&api), storage.seen().len()), (1, 1));
 }
 
-/// What both providers do with a storage that refuses as it likes for URLs that are past their end: the
-/// sm run, and the onecodex run.
+/// Runs both providers against a storage that answers this for URLs that are past their end; returns the
+/// run of sm, and that of onecodex.
 fn refused_as(status: &'static str, body: &'static [u8], ends_in: i64) -> (Run, Run) {
     let storage = Raw::start(move |request, stream| {
         if request.target.contains("n=0") {

@@ -1,5 +1,5 @@
-//! Processes that are killed, disks that are full or fail, and what the next run makes of what they
-//! left: the target is absent or complete, and what is there is not fetched again.
+//! Processes that are killed, disks that are full or fail, and the next run: the target is absent or
+//! complete, and docfetch does not fetch again the bytes that are on disk.
 
 use crate::support::raw::{Raw, both, reply};
 use crate::support::services::Service;
@@ -18,7 +18,7 @@ const CALLS: &str = "write,writev,pwrite64,fsync,fdatasync,rename,renameat2,unli
                      fallocate,fchmod,flock,mkdir,connect";
 const SIZE: usize = 300_000;
 
-/// What is under the final name, if anything is; it must be all of `content`.
+/// Whether a file has the final name; fails unless it holds all of `content`.
 #[track_caller]
 fn whole_or_absent(world: &World, content: &[u8], when: &str) -> bool {
     let target = world.out().join("x.bin");

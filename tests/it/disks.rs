@@ -1,5 +1,5 @@
-//! File systems that lack something: what docfetch cannot do there is found out before anything is paid
-//! for, or done in another way that a kill leaves mendable.
+//! File systems that lack a feature: docfetch finds out before it pays for a document, or uses another
+//! way, which the next run can finish after a kill.
 
 use crate::support::raw::{Raw, reply};
 use crate::support::services::Service;
@@ -101,7 +101,7 @@ fn a_file_that_cannot_be_replaced_is_found_before_paying() {
         }
     }
     assert_eq!(service.charges(), 0);
-    // What only has to be looked at, or is left alone, is no failure.
+    // A file that docfetch only reads, or leaves alone, is no failure.
     let (world, folder) = with_file(&service);
     let text = "chattr +i $D/x.bin; $F --if-exists skip && $F --if-exists rename; code=$?; \
                 chattr -i $D/x.bin; exit $code";
@@ -131,7 +131,7 @@ fn another_users_file_in_a_sticky_folder_is_found_before_paying() {
         assert_eq!(fs::read_dir(&folder).unwrap().count(), 1, "{more}");
     }
     assert_eq!(service.charges(), 0);
-    // Root may, and in a folder that is not sticky everybody may.
+    // Root may replace the file, and every user may in a folder that is not sticky.
     let _ = fs::remove_dir_all(world.home().join(".local")); // the state of the other user
     script(&world, &folder, "$F --if-exists overwrite").exits(0);
     fs::remove_dir_all(world.home().join(".local")).unwrap();
@@ -366,7 +366,7 @@ fn a_process_that_looks_while_a_document_has_two_names_waits_and_finds_it() {
             assert_eq!(world.files(), ["x.bin"]);
             assert!(world.read("x.bin") == content);
             assert!(service.charges() <= 1);
-            // One that waited asks for the name only.
+            // A process that waited requests the name only.
             assert!(service.report().storage_requests <= 3);
         }
     }
@@ -420,10 +420,10 @@ fn a_mirror_that_is_killed_while_a_document_has_two_names_resumes() {
     }
 }
 
-/// What `statx` tells of the partial: a plain file, and always another one than what is open.
+/// What `statx` returns for the partial: a plain file, with another inode than the open one.
 fn another_inode() -> String {
     let mut told = Vec::new();
-    told.extend(0x7ff_u32.to_le_bytes()); // what is told
+    told.extend(0x7ff_u32.to_le_bytes()); // which fields are valid
     told.extend([0; 12]);
     told.extend(1_u32.to_le_bytes()); // names
     told.extend([0; 8]); // owner

@@ -1,5 +1,5 @@
-//! What version 0.1.0 as of commit a8e9f6a left behind is used as it would have used it. The texts here
-//! are what it wrote; only addresses, names and times are filled in.
+//! docfetch uses the files that version 0.1.0, as of commit a8e9f6a, left behind. The texts here are what
+//! that version wrote; only addresses, names and times are filled in.
 
 use crate::support::raw::{Raw, api, head, presigned};
 use crate::support::{API_KEY, CLIENT_ID, World, noise};
@@ -13,7 +13,7 @@ use std::path::Path;
 
 const TAG: &str = "\"e7c935532923fe0d975fec53acaaf741\"";
 
-/// The names of its records and partials: the first half of a SHA-256 over lengths and values.
+/// The names of that version's records and partials: the first half of a SHA-256 over lengths and values.
 fn fingerprint(parts: &[&str]) -> String {
     let mut bytes = Vec::new();
     for part in parts {

@@ -443,7 +443,7 @@ fn free_metadata_that_asks_to_wait_holds_nothing() {
 
 #[test]
 fn a_connection_that_is_never_made_is_no_doubt_whatever_the_stall_timeout() {
-    // It accepts, and never answers the TLS handshake.
+    // The server accepts, and never answers the TLS handshake.
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let world = World::new(&format!("https://{}", silent.local_addr().unwrap()));
     let arguments = [

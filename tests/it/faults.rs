@@ -86,7 +86,7 @@ fn the_next_run_resumes_where_this_one_stopped() {
     );
     let run = world.run(&["sm", "a", "--json"]);
     assert_eq!(run.exits(0).records()[0]["resumed_from"], 200_000);
-    // The digest covers what an earlier run brought, too.
+    // The digest covers the bytes of the earlier run, too.
     assert_eq!(run.records()[0]["sha256"], sha256(&content));
     assert_eq!(world.read("x.bin"), content);
     assert_eq!(world.files(), ["x.bin"]);
@@ -422,7 +422,7 @@ fn a_stream_to_standard_output_resumes_without_a_byte_twice() {
     let run = service.world().run(&["sm", "doc1", "-o", "-"]);
     run.exits(0);
     assert!(run.raw_stdout == content);
-    // A storage that sends the whole again: what is through the pipe is passed over.
+    // A storage that sends the whole again: docfetch passes over the bytes that are through the pipe.
     let body = noise(SIZE);
     let (api, _storage) = both("/x.bin", move |request, stream| match request.before {
         0 => send_part(request, stream, &body, TAG, 100_000),
@@ -552,7 +552,7 @@ fn two_processes_for_one_target_transfer_once() {
     assert_eq!(statuses, ["fetched", "skipped"]);
     assert_eq!(world.read("x.bin"), content);
     assert_eq!(service.report().storage_requests, 1);
-    // Also where the name is not known beforehand.
+    // Also where docfetch does not know the name beforehand.
     let statuses = together(4, &["sm", "doc1", "-d", "named", "--json"]);
     assert_eq!(statuses, ["fetched", "skipped", "skipped", "skipped"]);
     let holder = world

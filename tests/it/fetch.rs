@@ -152,7 +152,7 @@ fn an_existing_target_fails_before_anything_is_paid() {
     run.exits(7).says("exists").says("--if-exists");
     assert_eq!(world.read(DECK), b"mine");
     assert_eq!(service.charges(), 0);
-    // Without a name beforehand it is seen before the first byte.
+    // Without a name beforehand docfetch sees the target before the first byte.
     let run = world.run(&["sm", "doc1", "--json"]);
     assert_eq!(run.exits(7).error_code(), "target_exists");
     assert_eq!(world.read(DECK), b"mine");
@@ -285,7 +285,7 @@ fn a_dry_run_plans_and_touches_nothing() {
     );
     std::fs::write(world.out().join(DECK), "mine").unwrap();
     world.run(&["onecodex", "doc1", "--dry-run"]).exits(7);
-    // Nothing is in the way of standard output.
+    // Standard output has no target that could be there.
     let run = world.run(&["onecodex", "doc1", "--dry-run", "-o", "-"]);
     assert_eq!(run.exits(0).stdout, "doc1\n");
 }

@@ -1,5 +1,5 @@
 //! Processes that are killed at random moments, four at a time, with one state folder and hosts whose
-//! clocks say anything: no document is paid for twice, and no file is anything but whole.
+//! clocks are off: docfetch pays for no document twice, and every file is whole.
 
 use crate::support::raw::{Raw, Request, asked, head, reply};
 use crate::support::{World, kill, noise};
@@ -90,7 +90,7 @@ fn hand_over(request: &Request, stream: &mut TcpStream, storage: &str) {
     reply(stream, "200 OK", &headers, json.to_string().as_bytes());
 }
 
-/// What is under final names of a folder is whole.
+/// Fails unless every file under a final name of a folder is whole.
 #[track_caller]
 fn is_whole(world: &World, folder: &str) {
     let Ok(entries) = fs::read_dir(world.out().join(folder)) else {
@@ -160,7 +160,7 @@ fn kill_at_random() -> (usize, usize) {
     let failed: BTreeSet<String> = failed
         .map(|record| record["id"].as_str().unwrap().to_owned())
         .collect();
-    // A document that is there is there, whatever another folder's retrieval came to.
+    // A document in this folder counts, whatever became of another folder's retrieval.
     assert!(
         failed.is_subset(&doubtful),
         "{run:#?}, in doubt: {doubtful:?}"

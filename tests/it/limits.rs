@@ -21,7 +21,7 @@ fn many(faults: &[&str]) -> (Service, String) {
     (Service::start(documents.collect(), faults), ids.concat())
 }
 
-/// A process of a user who may start no thread: no limit of that kind binds root.
+/// Runs docfetch as a user who may start no thread: such a limit does not bind root.
 fn without_threads(world: &World, arguments: &[&str], input: &str) -> Run {
     let user = ["--reuid=65534", "--regid=65534", "--clear-groups"];
     let limit = ["prlimit", "--nproc=1:1", env!("CARGO_BIN_EXE_docfetch")];

@@ -245,13 +245,13 @@ fn a_path_that_is_no_text_can_be_read_back_from_records_and_manifests() {
         verified.exits(0).records()[0]["path_bytes"],
         "d%FF%20%E4%25/a.pdf"
     );
-    // One that is text has no other form.
+    // A name that is text has no other form.
     assert!(
         world.run(&["sm", "b1", "--json"]).exits(0).records()[0]
             .get("path_bytes")
             .is_none()
     );
-    // A mirror there is kept as any other.
+    // docfetch keeps a mirror there as any other.
     for fetched in [2, 0] {
         let run = run(&[text("sync"), text("sm"), folder, json, manifest, text("m2")]);
         let records = run.exits(0).records();

@@ -179,7 +179,7 @@ fn a_long_page_takes_little_more_memory_than_its_bytes_and_an_interrupt_ends_its
         assert!(most > text.len() as u64, "{row}: {most}");
         assert!(most < 4 * text.len() as u64, "{row}: {} MiB", most >> 20);
     }
-    // What is longer is none.
+    // docfetch refuses a longer page.
     let (_server, world) = lister(move |_| "[".repeat(17 * MIB));
     world
         .run(&["list", "sm"])

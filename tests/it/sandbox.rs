@@ -130,7 +130,7 @@ fn the_users_own_credentials_stay_outside() {
     run.exits(0);
 }
 
-/// One request as a careless client sends it; the whole answer.
+/// Sends one request as a careless client does; returns the whole answer.
 fn ask(method: &str, url: &str, headers: &str) -> String {
     let (host, target) = url
         .strip_prefix("http://")
@@ -321,7 +321,7 @@ fn the_sandbox_counts_requests_at_the_same_time() {
         (report.requests, report.max_requests_in_ten_seconds),
         (2, 2)
     );
-    // Requests that wait for their answers, and one whose answer is on its way for seconds.
+    // Requests that wait for their answers, and one whose answer takes seconds.
     std::thread::scope(|scope| {
         let open = |url: &str| {
             let url = url.to_owned();

@@ -70,10 +70,10 @@ fn a_large_document_has_as_many_requests_at_once_as_the_user_allows() {
         assert!(world.read("x.bin") == content);
         assert_eq!(world.files(), ["x.bin"]);
         let report = service.report();
-        // One that is hung up on counts until the storage notices.
+        // A connection that docfetch closes counts until the storage notices.
         let at_once = report.max_open_storage_requests;
         assert!((most..=most + 1).contains(&at_once), "{report:?}");
-        // Nearly nothing is sent twice, and finished connections are used again.
+        // The storage sends nearly no byte twice, and docfetch uses finished connections again.
         assert!(report.storage_bytes < 28 * MIB as u64, "{report:?}");
         assert!(report.storage_connections <= 2 * most, "{report:?}");
     }
@@ -120,7 +120,7 @@ fn the_digest_is_of_the_document_in_its_order() {
     assert_eq!(world.files(), ["right", "x.bin"]);
 }
 
-/// Every fault, over four connections: the document is whole, or it is not there.
+/// Every fault, over four connections.
 #[test]
 fn whatever_breaks_the_document_is_whole() {
     let of = |fault: &str| vec![fault.to_owned(), "throttle=8M".to_owned()];
@@ -205,7 +205,7 @@ fn slowly(stream: &mut TcpStream, body: &[u8]) {
     }
 }
 
-/// What comes in one piece needs no segments: whatever they are answered with.
+/// The first answer, of the whole, is enough, whatever the storage answers to requests for segments.
 #[test]
 fn an_answer_that_is_no_segment_is_refused_and_spoils_nothing() {
     type Answer = fn(usize, usize, &[u8], &mut TcpStream);
@@ -364,7 +364,7 @@ fn a_paid_url_that_expires_during_the_transfer_is_enough_for_the_document() {
     });
 }
 
-/// What is paid for does not depend on more requests than it has to.
+/// The bytes of a paid document depend on as few requests as possible.
 #[test]
 fn all_of_a_paid_document_is_requested_at_once() {
     let requests = |provider| {
@@ -412,7 +412,7 @@ fn a_sidecar_that_was_torn_leaves_the_one_before() {
             let metadata = sidecar().and_then(|path| path.metadata().ok());
             metadata.is_some_and(|metadata| metadata.len() > 32 << 10)
         });
-        // Both tell of bytes.
+        // Both record bytes.
         std::thread::sleep(Duration::from_millis(500));
         kill(child);
         let sidecar = sidecar().unwrap();
@@ -625,7 +625,7 @@ fn until(holds: impl Fn() -> bool) {
 }
 
 /// A storage whose first answer, of the whole, ends after half a MiB, when requests for ranges were
-/// answered: `answered` of them. They are answered by `answer`, which is told how many came before.
+/// answered: `answered` of them. `answer` answers them; its first argument is how many came before.
 fn cut_off(
     content: &[u8],
     answered: usize,
@@ -690,7 +690,7 @@ fn a_segment_that_the_storage_does_not_show_yet_is_waited_for() {
         .iter()
         .filter_map(|request| asked(request, content.len()))
         .collect();
-    // docfetch does not request again what came behind it meanwhile.
+    // docfetch does not request again the segment behind it, which has come meanwhile.
     let other = ranges
         .iter()
         .filter(|(first, last)| (first..=last).contains(&&(5 * MIB / 2)));

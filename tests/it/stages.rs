@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 const AFTER_THE_FAILURE: Duration = Duration::from_millis(800);
 
 /// An API and a storage. The API knows no document whose id starts with `none` (and says so after a while)
-/// and has no time for `busy`; it answers a POST for `paid` once it is `open`. The storage answers for
+/// and answers 503 for `busy`; it answers a POST for `paid` once it is `open`. The storage answers for
 /// documents that start with `slow` once it is `open`, and fails once for those that start with `weak`.
 struct Services {
     api: Raw,

@@ -14,7 +14,7 @@ fn on_a_terminal(command: Command) -> (i32, String) {
     on_a_terminal_of(100, command)
 }
 
-/// The same on one with so many columns.
+/// The same on a terminal with so many columns.
 fn on_a_terminal_of(columns: u16, mut command: Command) -> (i32, String) {
     let main = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
     grantpt(&main).unwrap();

@@ -109,7 +109,7 @@ fn a_torn_copy_of_a_partial_of_segments_is_mended() {
     assert!(world.read("x.bin") == content);
 }
 
-/// As commit a8e9f6a left it: no CRC of what was synced.
+/// As commit a8e9f6a left a partial: without a CRC of the synced bytes.
 #[test]
 fn a_partial_of_an_early_version_is_resumed_as_before() {
     let content = noise(SIZE);

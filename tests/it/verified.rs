@@ -186,7 +186,7 @@ fn what_is_complete_already_is_verified_before_it_is_published() {
     }
 }
 
-/// Another representation, of which nothing came, has no part in what is expected.
+/// docfetch expects no checksum of another representation, of which no byte came.
 #[test]
 fn the_checksum_of_a_body_that_brought_nothing_is_forgotten() {
     let content = noise(SIZE);

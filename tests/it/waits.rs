@@ -152,7 +152,7 @@ fn processes_whose_clocks_differ_never_exceed_their_budget_together() {
     }
     let came = came.lock().unwrap();
     assert!(came.len() >= 10, "{}", came.len());
-    // What is a moment late here left in time there.
+    // The server may see a request later than docfetch sent it.
     let window = Duration::from_millis(1900);
     for (index, first) in came.iter().enumerate() {
         let inside = came[index..].iter().filter(|at| **at - *first < window);

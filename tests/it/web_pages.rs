@@ -28,7 +28,7 @@ fn one_codex(
     (api, storage)
 }
 
-/// Nothing is saved, and the message tells of a page and of its host.
+/// docfetch saves nothing, and its message names the page and the host.
 #[track_caller]
 fn is_refused(world: &World, arguments: &[&str], host: &Raw) {
     let run = world.run(&[arguments, &["--json", "--retries", "0"]].concat());
