@@ -112,7 +112,11 @@ fn a_4xx_for_a_url_past_its_end_says_that_it_expired() {
     each_at_once(statuses, |status| {
         let (world, api, storage) = delivered((status, DENIED));
         // Delivered, and expired: a new retrieval, which is said.
-        let run = world.run(&["onecodex", "a", "-o", "second", "--retries", "0", "--json"]);
+        let fetch = |output| {
+            let limits = ["--retries", "0", "--retry-max-time", "1s", "--json"];
+            world.run(&[&["onecodex", "a", "-o", output][..], &limits].concat())
+        };
+        let run = fetch("second");
         run.says("asking for a new paid retrieval");
         assert_eq!(
             (posts(&api), storage.seen().len() > 1),
@@ -121,7 +125,7 @@ fn a_4xx_for_a_url_past_its_end_says_that_it_expired() {
         );
         assert_eq!(run.records()[0]["charged"], true);
         // The URL of this one has not been delivered: nothing is paid again.
-        let run = world.run(&["onecodex", "a", "-o", "third", "--retries", "0", "--json"]);
+        let run = fetch("third");
         assert_eq!(run.exits(8).error_code(), "charge_refused", "{status}");
         run.says("--allow-recharge");
         assert_eq!(posts(&api), 2, "{status}");

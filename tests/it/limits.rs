@@ -2,7 +2,7 @@
 
 use crate::support::services::Service;
 use crate::support::tools::works;
-use crate::support::{Run, World, noise};
+use crate::support::{Run, World, each_at_once, noise};
 use docfetch::sandbox::Document;
 use std::io::Write as _;
 use std::process::Stdio;
@@ -92,28 +92,27 @@ fn neither_a_mirror_nor_its_verification_nor_a_stream_needs_a_thread() {
 
 #[test]
 fn few_open_files_are_enough_for_any_number_of_jobs() {
-    let (service, ids) = many(&["latency=20ms"]);
-    for files in [24, 64] {
-        for name in SERVICES {
-            let world = service.world();
-            let script = format!("ulimit -n {files}; exec \"$0\" \"$@\"");
-            let arguments = [name, "-", "-j", "64", "--rate-limit", "none"];
-            let binary = env!("CARGO_BIN_EXE_docfetch");
-            let all = [&["-c", &script, binary][..], &arguments].concat();
-            let mut command = world.command_of("sh", &all);
-            let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
-            let started = Instant::now();
-            child
-                .stdin
-                .take()
-                .unwrap()
-                .write_all(ids.as_bytes())
-                .unwrap();
-            let run = world.finish(child, started);
-            assert_eq!(run.exits(0).stderr.matches("error").count(), 0, "{run:#?}");
-            assert_eq!(world.files().len(), MANY);
-        }
-    }
+    let cases = [24, 64].map(|files| SERVICES.map(|name| (files, name)));
+    each_at_once(cases.concat(), |(files, name)| {
+        let (service, ids) = many(&["latency=20ms"]);
+        let world = service.world();
+        let script = format!("ulimit -n {files}; exec \"$0\" \"$@\"");
+        let arguments = [name, "-", "-j", "64", "--rate-limit", "none"];
+        let binary = env!("CARGO_BIN_EXE_docfetch");
+        let all = [&["-c", &script, binary][..], &arguments].concat();
+        let mut command = world.command_of("sh", &all);
+        let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
+        let started = Instant::now();
+        child
+            .stdin
+            .take()
+            .unwrap()
+            .write_all(ids.as_bytes())
+            .unwrap();
+        let run = world.finish(child, started);
+        assert_eq!(run.exits(0).stderr.matches("error").count(), 0, "{run:#?}");
+        assert_eq!(world.files().len(), MANY);
+    });
 }
 
 #[test]
