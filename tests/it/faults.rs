@@ -411,7 +411,7 @@ fn a_flood_of_headers_ends_in_bounded_time() {
             while stream.write_all(piece).is_ok() {}
         });
         let world = World::new(&api.base());
-        let run = world.run(&["sm", "a", "--retries", "0", "--stall-timeout", "2s"]);
+        let run = world.run(&["sm", "a", "--retries", "0", "--stall-timeout", "1s"]);
         run.exits(5);
     }
 }

@@ -486,11 +486,15 @@ fn the_extents_that_a_killed_process_wrote_are_not_requested_again() {
         let before = service.report().storage_bytes;
         let run = world.run(&["onecodex", "doc1", "-c", connections, "--json"]);
         let resumed = run.exits(0).records()[0]["resumed_from"].as_u64().unwrap();
-        assert!(resumed > before / 2, "{resumed} of {before}");
+        assert!(resumed > 0, "{resumed} of {before}");
         assert!(world.read("x.bin") == content, "{connections}");
         assert_eq!(world.files(), ["x.bin"]);
-        let moved = service.report().storage_bytes;
-        assert!(moved < 24 * MIB as u64, "{connections}: {moved}");
+        let moved = service.report().storage_bytes - before;
+        let most = 20 * MIB as u64 - resumed;
+        assert!(
+            moved < most,
+            "{connections}: {moved}, resumed from {resumed}"
+        );
         assert_eq!(service.charges(), 1);
     });
 }
@@ -529,11 +533,14 @@ fn an_interrupted_document_resumes_from_all_its_extents() {
     });
     crate::support::send(&child, rustix::process::Signal::INT);
     world.finish(child, Instant::now()).exits(130);
+    let before = service.report().storage_bytes;
     let run = world.run(&["sm", "doc1", "--json"]);
     let resumed = run.exits(0).records()[0]["resumed_from"].as_u64().unwrap();
     assert!(resumed > 3 * MIB as u64, "{resumed}");
     assert!(world.read("x.bin") == content);
-    assert!(service.report().storage_bytes < 22 * MIB as u64);
+    let moved = service.report().storage_bytes - before;
+    let most = 20 * MIB as u64 - resumed;
+    assert!(moved < most, "{moved}, resumed from {resumed}");
 }
 
 #[test]
