@@ -141,17 +141,25 @@ fn a_document_that_is_killed_again_and_again_moves_little_more_than_its_size() {
     const LARGE: usize = 6 << 20;
     let (service, content) = Service::with("x.bin", LARGE, &["throttle=4M"]);
     let world = service.world();
-    let mut kills = 0;
+    let (mut kills, mut slowness, mut held) = (0, 1, 0);
     while !world.out().join("x.bin").exists() && kills < 40 {
         let child = world.command(&["onecodex", "doc1"]).spawn().unwrap();
         if kills == 0 {
             world.wait_for_partial(1);
         }
-        std::thread::sleep(Duration::from_millis(150));
+        std::thread::sleep(Duration::from_millis(150) * slowness);
         kill(child);
         kills += 1;
+        // A busy machine needs more time before each kill.
+        let metadata = world
+            .file_ending(".part")
+            .and_then(|path| path.metadata().ok());
+        let now = metadata.map_or(0, |metadata| metadata.len());
+        if std::mem::replace(&mut held, now) == now {
+            slowness += 1;
+        }
     }
-    assert!(kills > 5, "{kills}");
+    assert!(kills > 3, "{kills}");
     if !world.out().join("x.bin").exists() {
         world.run(&["onecodex", "doc1"]).exits(0);
     }
