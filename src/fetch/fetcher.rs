@@ -17,6 +17,35 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Fetches documents from one provider, in one batch: two documents of a fetcher never share a file, and
 /// all of them together stay within [`FetchOptions::jobs`] and [`FetchOptions::limit_rate`].
+///
+/// ```
+/// use docfetch::sandbox::{Document, Sandbox};
+/// use docfetch::{Credentials, FetchOptions, Fetcher, Provider, Resolver, Secret, Unwatched};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let folder = tempfile::tempdir()?;
+/// let sandbox = Sandbox::start(vec![Document::new("report.pdf", "%PDF-1.7").with_id("r1")], vec![]).await?;
+/// let (id, secret) = sandbox.client();
+/// let credentials = Credentials::Client {
+///     id: Secret::new(id),
+///     secret: Secret::new(secret),
+/// };
+/// let resolver = Resolver::builder(Provider::standard_metrics(), credentials)
+///     .base(sandbox.base())
+///     .build()?;
+///
+/// let mut options = FetchOptions::default();
+/// options.target.folder = "documents".into();
+/// # options.target.folder = folder.path().into();
+/// let fetcher = Fetcher::new(resolver, options);
+/// let id = fetcher.resolver().provider().document_id("r1")?;
+/// let outcome = fetcher.fetch(id, &Unwatched).await?;
+/// assert_eq!(outcome.name.as_deref(), Some("report.pdf"));
+/// assert_eq!(outcome.bytes, Some(8));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Fetcher {
     context: FetchContext,

@@ -120,7 +120,7 @@ impl Attempts<'_> {
                 .err()
                 .map(|_| Event::BodyEnded(SegmentsEnd::NoRanges)),
             Next::ReplaceExpired => {
-                log::info!("the URL expired; asking for a new one");
+                log::info!("the URL expired: docfetch resolves the document again");
                 let request = ResolveRequest {
                     expired: Some(&source.url),
                     ..ResolveRequest::default()
@@ -167,7 +167,7 @@ impl Attempts<'_> {
         let http = self.resolver.http();
         let is_about_to_end = source.url.expires_soon(http.clock().now());
         if source.may_be_old && is_about_to_end && self.resolver.may_request_again() {
-            log::info!("the URL is about to expire; asking for a new one");
+            log::info!("the URL is about to expire: docfetch resolves the document again");
             source.url = self.resolve(ResolveRequest::default(), work.sink).await?;
         }
         source.may_be_old = true;
@@ -254,7 +254,7 @@ impl Attempts<'_> {
     }
 
     fn start_over(&self, work: &mut Transfer<'_, '_>, start_over: StartOver) -> Result<()> {
-        log::info!("starting over with {}: {}", self.id, start_over.why);
+        log::info!("docfetch starts over with {}: {}", self.id, start_over.why);
         work.start_over(start_over)
     }
 
@@ -292,7 +292,10 @@ impl Attempts<'_> {
         if !self.resolver.may_recharge(self.id) {
             return Err(error);
         }
-        log::info!("the paid URL is of no use: {}", error.message());
+        log::info!(
+            "the storage does not serve the paid URL: {}",
+            error.message()
+        );
         let request = ResolveRequest {
             refused: Some(refused),
             ..ResolveRequest::default()
@@ -318,7 +321,7 @@ impl Attempts<'_> {
         };
         log::log!(
             backoff::wait_level(wait),
-            "the storage does not show the document yet; looking again in {:.1} s",
+            "the storage does not have the document yet: docfetch requests it again in {:.1} s",
             wait.as_secs_f64()
         );
         active_time::sleep(wait).await;

@@ -101,3 +101,115 @@ pub(super) fn refused_document(error: &Error, sha256: &str) -> Error {
         ))
         .with_hint(hint)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fetch::entity::Entity;
+    use crate::fetch::options::DigestOptions;
+    use crate::fetch::partial::Partial;
+    use crate::http::headers::Checksum;
+    use std::path::Path;
+    use std::time::Duration;
+
+    const BYTES: &[u8] = b"document";
+
+    /// A sink with [`BYTES`], of which the storage told this checksum.
+    async fn sink(folder: &Path, checksum: Option<(Checksum, Vec<u8>)>) -> Sink {
+        let opening = Partial::open(folder, "x", Duration::ZERO, true);
+        let mut sink = Sink::Partial(opening.await.unwrap());
+        let entity = Entity {
+            tag: Some("\"1\"".to_owned()),
+            checksum,
+            ..Entity::default()
+        };
+        sink.begin(entity).unwrap();
+        sink.write(BYTES).await.unwrap();
+        sink
+    }
+
+    fn verification(sink: &Sink, announced: Option<u64>, web_page: Option<Error>) -> Verification {
+        let options = DigestOptions {
+            compute_sha256: true,
+            expected_sha256: None,
+        };
+        let mut digests = Digests::new(options, sink);
+        digests.expect_checksum_of(sink.entity());
+        Verification {
+            digests,
+            lengths: KnownLengths {
+                announced,
+                end_is_marked: true,
+                ..KnownLengths::default()
+            },
+            web_page,
+            name: "name.txt".to_owned(),
+        }
+    }
+
+    fn page() -> Option<Error> {
+        Some(Error::new(Code::StorageError, "a web page"))
+    }
+
+    #[tokio::test]
+    async fn right_bytes_are_accepted_with_their_sha256() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut sink = sink(folder.path(), None).await;
+        let length = BYTES.len() as u64;
+        let sha256 = verification(&sink, Some(length), None).run(&mut sink).await;
+        assert_eq!(sha256.unwrap().unwrap().len(), 64);
+        assert_eq!(sink.position(), length);
+    }
+
+    #[tokio::test]
+    async fn bytes_of_another_length_are_thrown_away() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut sink = sink(folder.path(), None).await;
+        let verified = verification(&sink, Some(1), None).run(&mut sink).await;
+        assert_eq!(verified.unwrap_err().code(), Code::LengthMismatch);
+        assert_eq!(sink.position(), 0);
+    }
+
+    #[tokio::test]
+    async fn bytes_that_only_the_checksum_of_the_storage_refuses_are_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let checksum = Some((Checksum::Sha256, vec![0; 32]));
+        let mut sink = sink(folder.path(), checksum).await;
+        let verified = verification(&sink, None, None).run(&mut sink).await;
+        let error = verified.unwrap_err();
+        assert_eq!(error.code(), Code::DigestMismatch);
+        let Sink::Partial(partial) = &sink else {
+            panic!("a partial");
+        };
+        let refused = partial.refused().unwrap();
+        assert_eq!(refused.name, "name.txt");
+        let accept = format!("--sha256 {}", refused.sha256);
+        assert!(error.hint().contains(&accept), "{}", error.hint());
+        assert_eq!(partial.position(), BYTES.len() as u64);
+    }
+
+    #[tokio::test]
+    async fn what_may_be_a_web_page_needs_a_proof() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut first = sink(folder.path(), None).await;
+        let verified = verification(&first, None, page()).run(&mut first).await;
+        assert_eq!(verified.unwrap_err().code(), Code::StorageError);
+        assert_eq!(first.position(), 0);
+        // The size in the metadata is a proof, and so is the checksum of the storage.
+        first.write(BYTES).await.unwrap();
+        let by_size = Verification {
+            lengths: KnownLengths {
+                metadata: Some(BYTES.len() as u64),
+                ..KnownLengths::default()
+            },
+            ..verification(&first, None, page())
+        };
+        assert!(by_size.run(&mut first).await.is_ok());
+        let folder = tempfile::tempdir().unwrap();
+        let digest = ring::digest::digest(&ring::digest::SHA256, BYTES);
+        let checksum = Some((Checksum::Sha256, digest.as_ref().to_vec()));
+        let mut second = sink(folder.path(), checksum).await;
+        let by_checksum = verification(&second, None, page());
+        assert!(by_checksum.run(&mut second).await.is_ok());
+    }
+}
