@@ -103,7 +103,7 @@ impl DocumentFetch<'_> {
             interrupt,
             outages,
         };
-        let result = stages.run_through_outages(permit).await;
+        let result = Box::pin(stages.run_through_outages(permit)).await;
         let charged = resolver.paid_requests();
         let charged = charged.map(|requests| requests.take_charged(&job.id));
         let result = match result {
