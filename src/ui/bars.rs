@@ -35,7 +35,7 @@ const DEFAULT_MAX_BARS: usize = 20;
 pub(super) struct Bars {
     all: MultiProgress,
     color: bool,
-    max_bars: usize,
+    capacity: usize,
     columns: usize,
     shown: AtomicUsize,
     batch: Mutex<Option<BatchLine>>,
@@ -62,7 +62,7 @@ impl Bars {
         Self {
             all: console.bars().clone(),
             color,
-            max_bars: size.map_or(DEFAULT_MAX_BARS, |(rows, _)| {
+            capacity: size.map_or(DEFAULT_MAX_BARS, |(rows, _)| {
                 rows.saturating_sub(OTHER_ROWS).max(1)
             }),
             columns: size.map_or(DEFAULT_COLUMNS, |(_, columns)| columns),
@@ -210,7 +210,7 @@ impl DocumentBar<'_> {
     /// Shows a bar, unless the terminal shows the most already. The line of the batch counts the document in any
     /// case.
     fn show(&mut self, name: &str, from: u64, total: Option<u64>) {
-        if self.bars.shown.load(Ordering::Relaxed) >= self.bars.max_bars {
+        if self.bars.shown.load(Ordering::Relaxed) >= self.bars.capacity {
             return;
         }
         self.bars.shown.fetch_add(1, Ordering::Relaxed);
