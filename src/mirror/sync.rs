@@ -64,13 +64,11 @@ impl<'a> MirrorSync<'a> {
             progress,
             interrupt,
         };
-        match entry {
-            Some(entry) => RowTask::Known(Box::new((listed, entry))),
-            None => {
-                let target_options = listed.new_target();
-                RowTask::New(Box::new(listed.fetch_to(target_options)))
-            }
+        if let Some(entry) = entry {
+            return RowTask::Known(Box::new((listed, entry)));
         }
+        let target_options = listed.new_target();
+        RowTask::New(Box::new(listed.fetch_to(target_options)))
     }
 
     /// Appends the line of a document that failed to the mirror's manifest.
