@@ -198,10 +198,39 @@ impl Command {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::settings::Connection;
+    use crate::fetch::options::FetchOptions;
+    use crate::fetch::target::IfExists;
+    use std::path::Path;
 
     #[test]
     fn the_command_line_is_consistent() {
         command().debug_assert();
+    }
+
+    #[test]
+    fn the_defaults_are_those_of_the_library() {
+        let arguments = ["docfetch", "sm", "ID"].map(OsString::from);
+        let matches = without_variables().try_get_matches_from(arguments).unwrap();
+        let Command::Sm(fetch) = Cli::from_arg_matches(&matches).unwrap().command else {
+            panic!("another command");
+        };
+        let (options, connection) = (FetchOptions::default(), Connection::default());
+        let target = options.target;
+        assert_eq!(fetch.name, target.template);
+        assert_eq!(IfExists::from(fetch.if_exists), target.if_exists);
+        assert_eq!(
+            fetch.output_dir.join(""),
+            Path::new(".").join(target.folder)
+        );
+        assert_eq!(usize::from(fetch.batch.jobs), options.jobs);
+        assert_eq!(fetch.batch.connections, options.connections);
+        let given = fetch.batch.connection;
+        assert_eq!(given.retries, connection.retries);
+        assert_eq!(given.retry_max_time, connection.retry_max_time);
+        assert_eq!(given.connect_timeout, connection.connect_timeout);
+        assert_eq!(given.stall_timeout, connection.stall_timeout);
+        assert_eq!(options.busy_timeout, connection.retry_max_time);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use super::choices::{ColorArg, ParseStateArg, ProgressArg, ResourceArg, SourceAr
 use super::values;
 use crate::config::network;
 use crate::config::settings::{Connection, RateLimit};
-use crate::fetch::options::Connections;
+use crate::fetch::options::{Connections, FetchOptions};
 use crate::resolve::Filter;
 use crate::secret::Secret;
 use clap::Args;
@@ -33,11 +33,11 @@ pub(super) struct BatchArgs {
     pub manifest: Option<PathBuf>,
 
     /// Transfer N documents at the same time, 1 to 256
-    #[arg(short, long, value_name = "N", default_value_t = 4, allow_negative_numbers = true, value_parser = values::jobs, help_heading = "Batches")]
+    #[arg(short, long, value_name = "N", default_value = FetchOptions::default().jobs.to_string(), allow_negative_numbers = true, value_parser = values::jobs, help_heading = "Batches")]
     pub jobs: u16,
 
     /// Send N range requests at the same time for one document, 1 to 32; auto: as many as make it faster
-    #[arg(short, long, value_name = "N|auto", default_value = "auto", allow_negative_numbers = true, value_parser = values::connections, help_heading = "Connection")]
+    #[arg(short, long, value_name = "N|auto", default_value = values::connections_text(FetchOptions::default().connections), allow_negative_numbers = true, value_parser = values::connections, help_heading = "Connection")]
     pub connections: Connections,
 
     /// Start no further transfer after the first failure
@@ -71,19 +71,19 @@ pub(super) struct BatchArgs {
 #[derive(Clone, Debug, Args)]
 pub(super) struct ConnectionArgs {
     /// Make at most N further attempts in a row without progress; 0: a single attempt
-    #[arg(long, value_name = "N", default_value_t = 5, allow_negative_numbers = true, value_parser = values::count::<u32>, help_heading = "Connection")]
+    #[arg(long, value_name = "N", default_value_t = Connection::default().retries, allow_negative_numbers = true, value_parser = values::count::<u32>, help_heading = "Connection")]
     pub retries: u32,
 
     /// Give up after DUR without progress: 500ms, 30s, 5m
-    #[arg(long, value_name = "DUR", default_value = "5m", value_parser = values::duration, help_heading = "Connection")]
+    #[arg(long, value_name = "DUR", default_value = values::duration_text(Connection::default().retry_max_time), value_parser = values::duration, help_heading = "Connection")]
     pub retry_max_time: Duration,
 
     /// Wait at most DUR for a connection, its TLS handshake included
-    #[arg(long, value_name = "DUR", default_value = "10s", value_parser = values::time_limit, help_heading = "Connection")]
+    #[arg(long, value_name = "DUR", default_value = values::duration_text(Connection::default().connect_timeout), value_parser = values::time_limit, help_heading = "Connection")]
     pub connect_timeout: Duration,
 
     /// End an attempt that moves less than 1 KiB per second for DUR
-    #[arg(long, value_name = "DUR", default_value = "30s", value_parser = values::time_limit, help_heading = "Connection")]
+    #[arg(long, value_name = "DUR", default_value = values::duration_text(Connection::default().stall_timeout), value_parser = values::time_limit, help_heading = "Connection")]
     pub stall_timeout: Duration,
 
     /// Keep API requests within RATES instead of the provider's limits, as in 120/1m,30/10s; none: no limit

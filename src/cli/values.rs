@@ -58,6 +58,17 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
     parse_duration(text).ok_or_else(|| "a duration such as 500ms, 30s or 5m is expected".to_owned())
 }
 
+/// A duration as the user writes it, in the largest unit that is exact.
+pub(super) fn duration_text(duration: Duration) -> String {
+    let milliseconds = duration.as_millis();
+    match milliseconds {
+        0 => "0s".to_owned(),
+        _ if milliseconds.is_multiple_of(60_000) => format!("{}m", milliseconds / 60_000),
+        _ if milliseconds.is_multiple_of(1000) => format!("{}s", milliseconds / 1000),
+        _ => format!("{milliseconds}ms"),
+    }
+}
+
 /// A duration longer than nothing.
 pub(super) fn time_limit(text: &str) -> Result<Duration, String> {
     duration(text).and_then(|duration| match duration {
@@ -167,7 +178,15 @@ pub(super) fn connections(text: &str) -> Result<Connections, String> {
     }
 }
 
-/// Bytes a second, more than none.
+/// A number of connections as the user writes it.
+pub(super) fn connections_text(connections: Connections) -> String {
+    match connections {
+        Connections::Auto => "auto".to_owned(),
+        Connections::Exactly(connections) => connections.to_string(),
+    }
+}
+
+/// Bytes per second, at least 1.
 pub(super) fn rate(text: &str) -> Result<u64, String> {
     parse_size(text)
         .filter(|bytes| *bytes > 0)
@@ -233,6 +252,18 @@ pub(super) fn secret(text: &str) -> Result<Secret, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_default_is_written_so_that_it_is_read_back() {
+        for (milliseconds, text) in [(0, "0s"), (500, "500ms"), (30_000, "30s"), (300_000, "5m")] {
+            let given = Duration::from_millis(milliseconds);
+            assert_eq!(duration_text(given), text);
+            assert_eq!(duration(text), Ok(given));
+        }
+        for given in [Connections::Auto, Connections::Exactly(8)] {
+            assert_eq!(connections(&connections_text(given)), Ok(given));
+        }
+    }
 
     #[test]
     fn numbers_are_read_within_their_range() {

@@ -48,33 +48,34 @@ pub(crate) async fn list() -> Result<(Vec<ListedRecord>, Vec<Untrusted>)> {
 /// [`Code::Usage`] for a URI of another kind, [`Code::NotFound`] when no record matches,
 /// [`Code::Busy`] while another process resolves the document.
 pub(crate) async fn forget(choice: LedgerChoice) -> Result<Forgotten> {
-    let wanted = wanted(&choice)?;
+    let query = query(&choice)?;
     let state = StateFolder::new(folders::state()?);
-    let mut found = inspect::find(&state, &wanted)?;
+    let mut found = inspect::find(&state, &query)?;
     let is_whole = choice.provider.is_some() && choice.resource.is_some() && choice.base.is_some();
     if found.len() > 1 && is_whole {
-        // Only their accounts differ: the credentials that are set mean one.
-        let account = own_account(&wanted);
+        // The records differ in their accounts only: the user's credentials choose one.
+        let account = own_account(&query);
         let is_own = |found: &MatchingRecord| Some(found.account()) == account.as_deref();
         if found.iter().filter(|found| is_own(found)).count() == 1 {
             found.retain(is_own);
         }
     }
     match found.as_slice() {
-        [] => Err(nothing(wanted.id.as_str())),
+        [] => Err(no_record(query.id.as_str())),
         [one] => {
             inspect::forget(&state, one).await?;
-            Ok(Forgotten::One(wanted.id))
+            Ok(Forgotten::One(query.id))
         }
         several => {
-            let told = several.iter().map(|found| told(found, &wanted));
-            Ok(Forgotten::None(told.collect()))
+            let commands = several.iter().map(|found| command_for(found, &query));
+            Ok(Forgotten::None(commands.collect()))
         }
     }
 }
 
-fn wanted(choice: &LedgerChoice) -> Result<RecordQuery> {
-    let mut first_wrong = None;
+/// The query for the records that `choice` means.
+fn query(choice: &LedgerChoice) -> Result<RecordQuery> {
+    let mut first_error = None;
     let mut resources = Vec::new();
     let mut id = None;
     let of_choice = |known: &Provider| {
@@ -90,11 +91,11 @@ fn wanted(choice: &LedgerChoice) -> Result<RecordQuery> {
                 resources.push(provider.resource.unwrap_or_default());
                 id = Some(known);
             }
-            Err(wrong) => first_wrong = first_wrong.or(Some(wrong)),
+            Err(error) => first_error = first_error.or(Some(error)),
         }
     }
     let id =
-        id.ok_or_else(|| first_wrong.unwrap_or_else(|| nothing(choice.document.id().as_str())))?;
+        id.ok_or_else(|| first_error.unwrap_or_else(|| no_record(choice.document.id().as_str())))?;
     let base = choice.base.as_ref();
     Ok(RecordQuery {
         id,
@@ -104,18 +105,18 @@ fn wanted(choice: &LedgerChoice) -> Result<RecordQuery> {
     })
 }
 
-/// The account of the credentials that are set, for the only provider and kind that is wanted.
-fn own_account(wanted: &RecordQuery) -> Option<String> {
-    let is_wanted = |known: &Provider| {
-        Some(known.name) == wanted.provider.as_deref()
-            && wanted.resources == [known.resource.unwrap_or_default()]
+/// The account of the user's credentials, when the query names one provider and one kind.
+fn own_account(query: &RecordQuery) -> Option<String> {
+    let is_meant = |known: &Provider| {
+        Some(known.name) == query.provider.as_deref()
+            && query.resources == [known.resource.unwrap_or_default()]
     };
-    let provider = provider::all().into_iter().find(is_wanted)?;
+    let provider = provider::all().into_iter().find(is_meant)?;
     let credentials = provider.environment_credentials().ok()?;
-    resolve::account_fingerprint(&provider, &credentials, wanted.base.as_deref()?).ok()
+    resolve::account_fingerprint(&provider, &credentials, query.base.as_deref()?).ok()
 }
 
-/// The error of a command that means several records.
+/// The error of a command for which several records match.
 pub(crate) fn several(matches: &[String]) -> Error {
     let what = format!("{} records match: nothing was given up", matches.len());
     Error::new(Code::Usage, what)
@@ -123,8 +124,9 @@ pub(crate) fn several(matches: &[String]) -> Error {
         .with_hint("run the command of one of them, with the credentials of its account")
 }
 
-fn told(found: &MatchingRecord, wanted: &RecordQuery) -> String {
-    let id = shell_argument(wanted.id.as_str());
+/// The command that forgets this record, with a remark.
+fn command_for(found: &MatchingRecord, query: &RecordQuery) -> String {
+    let id = shell_argument(query.id.as_str());
     let kind = found.resource.name();
     let account = &found.account()[..found.account().len().min(8)];
     match &found.record {
@@ -140,7 +142,7 @@ fn told(found: &MatchingRecord, wanted: &RecordQuery) -> String {
     }
 }
 
-fn nothing(id: &str) -> Error {
+fn no_record(id: &str) -> Error {
     Error::new(Code::NotFound, format!("nothing is recorded of {id:?}"))
         .with_hint("`docfetch ledger list` shows what is")
 }

@@ -4,18 +4,17 @@ use crate::config::settings::Connection;
 use crate::error::Result;
 use crate::interrupt::Interrupt;
 use crate::provider::Provider;
-use crate::resolve::Filter;
-use crate::resolve::Page;
-use crate::resolve::{BadRow, Row};
+use crate::resolve::{BadRow, Filter, Page, Row};
 
-/// How many rows go to `each` at once while a page is on its way.
-const HANDFUL: usize = 10;
+/// How many rows `each` gets at once while docfetch requests the next page.
+const ROWS_AT_ONCE: usize = 10;
 
-/// Lists up to `limit` documents that match `filter`. The first rows go to `each` before the next page
-/// is asked for; later ones while it is.
+/// Lists up to `limit` documents that match `filter`. `each` gets the first rows before docfetch requests the
+/// next page, and later rows while docfetch requests it. When no document matches, `each` gets an empty list.
 ///
 /// # Errors
-/// A filter that the provider has not, what the API refuses or fails at, and what `each` returns.
+/// [`Code::Usage`](crate::Code::Usage) for a filter that the provider does not have, the failure of a request,
+/// and what `each` returns.
 pub(crate) async fn run(
     provider: Provider,
     connection: &Connection,
@@ -29,36 +28,35 @@ pub(crate) async fn run(
     let mut pages = resolver.list(filter, limit);
     let mut left = limit.unwrap_or(usize::MAX);
     let mut printed = false;
-    let mut ahead = None;
+    let mut next_page = None;
     while left > 0 {
-        let page = match ahead.take() {
+        let page = match next_page.take() {
             Some(page) => page,
             None => interrupt.or_interrupted(Box::pin(pages.next())).await,
         };
         let Some(page) = page? else { break };
-        // A page that may hold all that is wanted is read before the next one is asked for.
-        let goes_on = page.row_count() < left as u64;
+        // When the page may hold all rows that are left, docfetch reads it before it requests another one.
+        let needs_more = page.row_count() < left as u64;
         let printed_before = printed;
         let printing = print(page, &mut left, &mut printed, &mut each);
-        ahead = if goes_on && printed_before {
-            // A failure of the next page waits until the rows of this one are out.
-            let asking = async { Ok(pages.next().await) };
-            let both = Box::pin(async { tokio::try_join!(asking, printing) });
+        next_page = if needs_more && printed_before {
+            // A failure of the next page waits until the rows of this page are printed.
+            let requesting = async { Ok(pages.next().await) };
+            let both = Box::pin(async { tokio::try_join!(requesting, printing) });
             Some(interrupt.or_interrupted(both).await?.0)
         } else {
             interrupt.or_interrupted(Box::pin(printing)).await?;
             None
         };
     }
-    // A table shows that it is empty.
     if printed || left == 0 {
         return Ok(());
     }
     each(&[])
 }
 
-/// Hands out the rows of a page, but no more than are `left`, and lets a request that is on its way go on
-/// in between.
+/// Gives the rows of a page to `each`, at most as many as are `left`. Yields between them, so that the request
+/// of the next page proceeds.
 async fn print(
     mut page: Page<'_>,
     left: &mut usize,
@@ -78,9 +76,13 @@ async fn print(
         }
         rows.truncate(*left);
         *left -= rows.len();
-        // The columns of a table are fitted to the first rows.
-        let handful = if *printed { HANDFUL } else { rows.len().max(1) };
-        for rows in rows.chunks(handful) {
+        // The first rows decide the widths of a table's columns.
+        let at_once = if *printed {
+            ROWS_AT_ONCE
+        } else {
+            rows.len().max(1)
+        };
+        for rows in rows.chunks(at_once) {
             *printed = true;
             each(rows)?;
             tokio::task::yield_now().await;

@@ -9,10 +9,11 @@ use crate::model::DocumentId;
 use crate::provider::Provider;
 use crate::resolve::{ResolveRequest, Resolver};
 
-/// Resolves a document and hands its URL to `print`.
+/// Resolves a document and gives its URL to `print`.
 ///
 /// # Errors
-/// What the API refuses or fails at, what the ledger does not permit, and what `print` returns.
+/// The failure of a request, [`Code::ChargeRefused`](crate::Code::ChargeRefused) where the ledger permits no
+/// retrieval, and what `print` returns.
 pub(crate) async fn run(
     provider: Provider,
     connection: &Connection,
@@ -22,15 +23,15 @@ pub(crate) async fn run(
     let interrupt = Interrupt::listen()?;
     let resolver = super::resolver(provider, connection)?;
     let mut url = None;
-    let asking = || resolver.is_pending(id);
+    let is_pending = || resolver.is_pending(id);
     let printing = interrupt.or_interrupted_after(
         async {
             if resolver.charges() {
-                resolver.metadata(id).await; // it tells the servers' time, by which URLs expire
+                resolver.metadata(id).await; // the response tells the server's time, by which URLs expire
             }
             print(resolve(&resolver, id, &mut url).await?)
         },
-        asking,
+        is_pending,
     );
     let printed = printing.await;
     match (printed, &url) {
@@ -44,8 +45,8 @@ pub(crate) async fn run(
     }
 }
 
-/// Resolves a document to a URL, into `url`. The storage is asked whether it still serves a recorded URL
-/// that is past its end.
+/// Resolves a document to `url`. Before docfetch uses a recorded URL that is past its expiry, docfetch tries the
+/// URL at the storage.
 async fn resolve<'a>(
     resolver: &Resolver,
     id: &DocumentId,
@@ -65,7 +66,7 @@ async fn resolve<'a>(
             },
             Err(error) if !resolver.may_recharge(id) => return Err(error),
             Err(error) => {
-                log::info!("the recorded URL is of no use: {}", error.message());
+                log::info!("the recorded URL cannot be used: {}", error.message());
                 ResolveRequest {
                     refused: Some(&found),
                     ..ResolveRequest::default()

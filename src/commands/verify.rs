@@ -16,14 +16,14 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Instant;
 
-/// How much of a file is read at once.
-const BUFFER: usize = 256 << 10;
+/// How many bytes of a file each thread reads at once.
+const READ_BYTES: usize = 256 << 10;
 
-/// Reads a manifest; `-` is standard input. Lines that cannot be read are logged. The paths of its
-/// entries can be opened from the current folder.
+/// Reads a manifest; `-` is standard input. The log tells which lines cannot be read. The paths of the entries
+/// lead to the files from the current folder.
 ///
 /// # Errors
-/// [`Code::LocalIo`] when it cannot be read, [`Code::Usage`] when it is none.
+/// [`Code::LocalIo`] when the file cannot be read, [`Code::Usage`] when the file is no manifest.
 pub(crate) fn read(path: &Path) -> Result<Manifest> {
     let stdin = path == Path::new("-");
     let (name, read) = if stdin {
@@ -46,13 +46,13 @@ pub(crate) fn read(path: &Path) -> Result<Manifest> {
     }
     for number in &manifest.too_long {
         log::warn!(
-            "{}: line {number} has more than a million characters and is passed over",
+            "{}: line {number} has more than a million characters and is skipped",
             name.display()
         );
     }
     for number in &manifest.torn {
         log::warn!(
-            "{}: line {number} was torn by a kill and is passed over",
+            "{}: line {number} was torn by a kill and is skipped",
             name.display()
         );
     }
@@ -64,8 +64,8 @@ pub(crate) fn read(path: &Path) -> Result<Manifest> {
     Ok(manifest)
 }
 
-/// The folder that the paths of a mirror's own manifest are relative to: the parent of `.docfetch`. None
-/// for other manifests, whose paths are relative to the current folder.
+/// The folder at which the paths of a mirror's own manifest start: the parent of `.docfetch`. None for other
+/// manifests, whose paths start at the current folder.
 fn base(manifest: &Path) -> Option<PathBuf> {
     let own = OsStr::new(".docfetch");
     let folder = manifest.parent()?;
@@ -78,40 +78,41 @@ fn base(manifest: &Path) -> Option<PathBuf> {
     (real.file_name() == Some(own)).then(|| folder.join(".."))
 }
 
-/// Looks at every file of a manifest; each goes to `each`, in the manifest's order. `digests` computes
-/// the SHA-256 of those, too, of which the manifest has none.
+/// Checks every file of a manifest. `each` sees each file, in the order of the manifest. With `digests`, docfetch
+/// also computes the SHA-256 of files for which the manifest has none.
 ///
 /// # Errors
-/// What `each` returns: then nothing more is read.
+/// What `each` returns. docfetch then checks no further file.
 pub(crate) fn run(
     manifest: &Manifest,
     digests: bool,
     mut each: impl FnMut(&CheckedFile<'_>) -> Result<()>,
 ) -> Result<VerifySummary> {
     let started = Instant::now();
-    let mut tally = VerifySummary::default();
-    tally.add_wrong(manifest.unreadable.len() as u64);
+    let mut summary = VerifySummary::default();
+    summary.add_wrong(manifest.unreadable.len() as u64);
     in_order(&manifest.entries, digests, |checked| {
         if let Ok(found) = &checked.result {
             let path = checked.entry.path.display();
-            log::info!("{path}: {}", what_is_right(checked.entry, found));
+            log::info!("{path}: {}", matching(checked.entry, found));
         }
-        tally.add(checked);
+        summary.add(checked);
         each(checked)
     })?;
-    tally.elapsed_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-    Ok(tally)
+    summary.elapsed_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+    Ok(summary)
 }
 
-fn what_is_right(entry: &ManifestEntry, found: &MatchingFile) -> String {
+/// What the manifest and the file have in common.
+fn matching(entry: &ManifestEntry, found: &MatchingFile) -> String {
     match (&entry.sha256, entry.bytes) {
         (Some(sha256), _) => format!("has SHA-256 {sha256}"),
         (None, Some(_)) => format!("has {} bytes; its SHA-256 is not known", found.bytes),
-        (None, None) => "is there; neither length nor SHA-256 is known".to_owned(),
+        (None, None) => "exists; neither length nor SHA-256 is known".to_owned(),
     }
 }
 
-/// Shares the entries out to a thread a core, each taking the next one; puts the results in order.
+/// Checks the entries on one thread for each core, and gives the results to `each` in the order of the entries.
 fn in_order<'a>(
     entries: &'a [ManifestEntry],
     digests: bool,
@@ -119,15 +120,15 @@ fn in_order<'a>(
 ) -> Result<()> {
     let next = AtomicUsize::new(0);
     let stopped = AtomicBool::new(false);
-    let goes_on = || !stopped.load(Ordering::Relaxed);
+    let is_running = || !stopped.load(Ordering::Relaxed);
     let work = |sender: &mpsc::Sender<(usize, CheckedFile<'a>)>| {
-        let mut buffer = vec![0; BUFFER];
-        while goes_on() {
+        let mut buffer = vec![0; READ_BYTES];
+        while is_running() {
             let index = next.fetch_add(1, Ordering::Relaxed);
             let Some(entry) = entries.get(index) else {
                 break;
             };
-            let result = panics::catch(|| check_file(entry, digests, &mut buffer, goes_on));
+            let result = panics::catch(|| check_file(entry, digests, &mut buffer, is_running));
             let result = result.unwrap_or_else(|panic| Err(panic.into()));
             if sender.send((index, CheckedFile { entry, result })).is_err() {
                 break;
@@ -141,7 +142,7 @@ fn in_order<'a>(
             let own = sender.clone();
             let spawned = thread::Builder::new().spawn_scoped(scope, move || work(&own));
             if spawned.is_err() {
-                // Where threads are scarce, those that are there do it, or this one.
+                // The system gives no more threads: those that run do the work, else this one.
                 if started == 0 {
                     work(&sender);
                 }
