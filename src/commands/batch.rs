@@ -150,3 +150,51 @@ impl BatchTally {
         self.summary
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Code;
+    use crate::fetch::outcome::{Outcome, Status};
+
+    fn tally(options: &FetchOptions) -> BatchTally {
+        let provider = Provider::standard_metrics();
+        BatchTally::new(&provider, options, &Connection::default())
+    }
+
+    fn end(result: Result<Status>) -> FetchEnd {
+        let id = DocumentId::parse("7", None).unwrap();
+        let outcome = |status| Outcome::new("sm", id.clone(), status);
+        FetchEnd::without_request(id.clone().into(), result.map(outcome), false)
+    }
+
+    fn failed() -> FetchEnd {
+        end(Err(Error::new(Code::NotFound, "not there")))
+    }
+
+    #[test]
+    fn a_failure_stops_the_batch_only_when_the_user_asks_for_that() {
+        let mut options = FetchOptions::default();
+        for fail_fast in [false, true] {
+            options.fail_fast = fail_fast;
+            let mut tally = tally(&options);
+            assert!(!tally.count(&end(Ok(Status::Fetched))));
+            assert_eq!(tally.count(&failed()), fail_fast);
+            let summary = tally.finish(&Ok(()));
+            assert_eq!((summary.fetched, summary.failed), (1, 1));
+            assert_eq!(summary.exit_code, 4);
+        }
+    }
+
+    #[test]
+    fn a_signal_is_a_failure_only_when_a_document_is_missing() {
+        let mut tally = tally(&FetchOptions::default());
+        tally.count(&end(Ok(Status::Skipped)));
+        tally.check_interrupted(Some(15)).unwrap();
+        tally.count(&failed());
+        tally.check_interrupted(None).unwrap();
+        let error = tally.check_interrupted(Some(15)).unwrap_err();
+        assert_eq!(error.exit_code(), 143);
+        assert_eq!(tally.finish(&Err(error)).exit_code, 143);
+    }
+}

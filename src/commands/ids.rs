@@ -178,7 +178,7 @@ impl IdLines {
                 }
                 (None, Some(_)) => {
                     let why = "a line has more than a million characters";
-                    return Err(self.cannot(why).with_hint("give one id a line"));
+                    return Err(self.cannot(why).with_hint("write one id on each line"));
                 }
             };
             self.next += line.len();
@@ -300,5 +300,68 @@ fn item_of(id: Result<DocumentId>, text: &str) -> BatchItem<()> {
         Ok(id) => BatchItem::Document(id, ()),
         Err(error) if text.contains("://") => BatchItem::Unusable("a URL".to_owned(), error),
         Err(error) => BatchItem::Unusable(text.to_owned(), error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn samples() -> Provider {
+        Provider::one_codex(provider::Resource::Samples)
+    }
+
+    #[test]
+    fn a_uri_names_a_document_of_its_own_kind_only() {
+        for text in ["7", "/api/v1/samples/7", "/api/v1/samples/7/"] {
+            let named = NamedDocument::parse(text).unwrap();
+            assert_eq!(named.id().as_str(), "7");
+            assert_eq!(named.id_at(&samples()).unwrap().as_str(), "7");
+        }
+        let asset = NamedDocument::parse("/api/v1/assets/7").unwrap();
+        let error = asset.id_at(&samples()).unwrap_err();
+        assert_eq!(error.hint(), "it is of --resource assets");
+        let rule = NamedDocument::parse("/api/v1/jobs/7").unwrap_err();
+        assert_eq!(rule, InvalidDocumentId::Route);
+    }
+
+    /// What a line is: the id of a document, or the text and the cause of its failure.
+    fn read(line: &str) -> Option<(String, Option<String>)> {
+        parse(&samples(), line, 3).map(|item| match item {
+            BatchItem::Document(id, ()) => (id.to_string(), None),
+            BatchItem::Unusable(text, error) => (text, Some(error.what().to_owned())),
+        })
+    }
+
+    #[test]
+    fn a_line_is_an_id_or_a_record_and_else_a_failure() {
+        for line in ["", "# 7", r#"{"type":"summary"}"#] {
+            assert_eq!(read(line), None, "{line}");
+        }
+        for line in [
+            "7",
+            "/api/v1/samples/7",
+            r#"{"id":"7"}"#,
+            r#"{"id":"7","provider":"onecodex","resource":"samples"}"#,
+        ] {
+            assert_eq!(read(line), Some(("7".into(), None)), "{line}");
+        }
+        for (line, shown, said) in [
+            ("a/b", "a/b", "is not a sample id"),
+            ("https://host/x?signature", "a URL", "a URL is not"),
+            ("{7", "line 3", "is none"),
+            (r#"{"name":"7"}"#, "line 3", "has no id"),
+            (r#"{"id":"7","provider":"sm"}"#, "7", "another provider"),
+            (
+                r#"{"id":"a/b","provider":"sm"}"#,
+                "line 3",
+                "another provider",
+            ),
+            (r#"{"id":"7","resource":"assets"}"#, "7", "is of assets"),
+        ] {
+            let (text, what) = read(line).unwrap();
+            assert_eq!(text, shown, "{line}");
+            assert!(what.unwrap().contains(said), "{line}");
+        }
     }
 }
