@@ -73,7 +73,7 @@ impl<'a> BatchReport<'a> {
             && error.code() != Code::Interrupted
         {
             summary.failed += given.len() as u64;
-            self.failures(given, error, summary.charges.is_some());
+            self.failures(given, error, summary.charges.map(|_| false));
         }
         // A single document has told its own interrupt.
         let is_told = |error: &Error| {
@@ -94,10 +94,9 @@ impl<'a> BatchReport<'a> {
     }
 
     /// Prints the record of each of these documents, which all failed with `error`.
-    fn failures(&mut self, documents: &[DocumentId], error: &Error, charges: bool) {
+    fn failures(&mut self, documents: &[DocumentId], error: &Error, charged: Option<bool>) {
         for id in documents {
             if self.closed.is_none() {
-                let charged = charges.then_some(false);
                 let printer = &self.terminal.printer;
                 let told = printer.failure(self.provider, id.as_str(), charged, error);
                 self.closed = told.err();

@@ -159,12 +159,11 @@ async fn ledger_forget(arguments: Forget, variables: Variables) -> u8 {
 }
 
 fn ledger_choice(arguments: Forget) -> Result<LedgerChoice> {
-    let (provider, document) = match arguments.second {
-        Some(document) => (Some(arguments.first), document),
-        None => {
-            let document = values::document(&arguments.first);
-            (None, document.map_err(|invalid| wrong_id(&invalid, None))?)
-        }
+    let (provider, document) = if let Some(document) = arguments.second {
+        (Some(arguments.first), document)
+    } else {
+        let document = values::document(&arguments.first);
+        (None, document.map_err(|invalid| wrong_id(&invalid, None))?)
     };
     if let Some(name) = &provider
         && ProviderArg::from_str(name, false).is_err()

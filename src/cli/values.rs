@@ -154,10 +154,12 @@ pub(super) fn jobs(text: &str) -> Result<u16, String> {
 pub(super) fn count<T: FromStr>(text: &str) -> Result<T, String> {
     let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     let number = text.parse().ok().filter(|_| is_number);
-    number.ok_or_else(|| match is_number {
-        true => "a smaller number is expected".to_owned(),
-        false => "a whole number such as 0 or 5 is expected".to_owned(),
-    })
+    let expected = if is_number {
+        "a smaller number is expected"
+    } else {
+        "a whole number such as 0 or 5 is expected"
+    };
+    number.ok_or_else(|| expected.to_owned())
 }
 
 /// Whether an option is on: `1` or `0`, `true` or `false`, `yes` or `no`, `on` or `off`.

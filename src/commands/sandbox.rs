@@ -55,16 +55,13 @@ pub(crate) async fn run(
     let state = tempfile::tempdir().map_err(cannot_start)?;
     let mut variables = variables_of(&sandbox);
     variables.push((variables::STATE_DIR, state.path().display().to_string()));
-    let exit_code = match settings.command.split_first() {
-        Some((program, arguments)) => {
-            run_command(program, arguments, variables, &mut signals).await?
-        }
-        None => {
-            warn_about_tokens();
-            ready(sandbox.documents(), &variables)?;
-            tokio::select! { _ = signals.int.recv() => {}, _ = signals.term.recv() => {} }
-            0
-        }
+    let exit_code = if let Some((program, arguments)) = settings.command.split_first() {
+        run_command(program, arguments, variables, &mut signals).await?
+    } else {
+        warn_about_tokens();
+        ready(sandbox.documents(), &variables)?;
+        tokio::select! { _ = signals.int.recv() => {}, _ = signals.term.recv() => {} }
+        0
     };
     Ok(SandboxRun {
         report: sandbox.report(),
@@ -72,6 +69,10 @@ pub(crate) async fn run(
     })
 }
 
+#[allow(
+    clippy::needless_pass_by_value,
+    reason = "`map_err` calls this with the error itself"
+)]
 fn cannot_start(error: io::Error) -> Error {
     Error::new(Code::Unexpected, "cannot start the sandbox").with_cause(error.to_string())
 }
