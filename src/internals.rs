@@ -11,7 +11,7 @@ use crate::mirror::Layout;
 use crate::model::DocumentId;
 use crate::provider::Provider;
 use crate::resolve::ledger::table::{
-    Event, Record, RecordKey, RetrievalRequest, Verdict, record_after, verdict,
+    Event, RecordKey, RetrievalRecord, RetrievalRequest, Verdict, record_after, verdict,
 };
 use crate::state::records::{Durability, StateFolder};
 use jiff::{SignedDuration, Timestamp};
@@ -128,7 +128,7 @@ pub fn count_files(manifest: &[u8]) -> usize {
 
 /// A record of the ledger whose document was delivered.
 #[derive(Debug)]
-pub struct LedgerRecord(Record);
+pub struct LedgerRecord(RetrievalRecord);
 
 impl LedgerRecord {
     /// The record after a request was sent and answered with `url`, and the document delivered.

@@ -1,4 +1,4 @@
-//! What the rest of docfetch asks a [`Provider`].
+//! What the modules above read of a [`Provider`]: its name, its ids, its base URL, words for texts.
 
 use super::resource::Resource;
 use super::schema::{Auth, Provider};

@@ -64,7 +64,7 @@ impl Filter {
                 let title = provider.title;
                 return Err(
                     Error::new(Code::Usage, format!("{title} has no filter {option}"))
-                        .with_cause("neither its API nor its listing knows what that asks for"),
+                        .with_cause("neither its API nor its listings have that field"),
                 );
             }
         }
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn each_server_is_asked_for_what_it_knows() {
+    fn a_request_has_every_filter_that_its_server_knows() {
         let (sm, codex) = (
             Provider::standard_metrics(),
             Provider::one_codex(Resource::Documents),
@@ -224,7 +224,7 @@ mod tests {
         filter.until = Some(at("2026-10-02T23:59:59.999999999Z"));
         let both = "from=2026-10-01T00:00:00Z to=2026-10-02T23:59:59.999999Z";
         assert_eq!(asked(&filter, &sm), is(both, true));
-        // One operator a field: the end is looked for here.
+        // The server takes one operator for each field: docfetch compares the end itself.
         assert_eq!(asked(&filter, &codex), is(where_since, false));
         filter.since = None;
         let where_until = r#"where={"created_at":{"$lte":"2026-10-02T23:59:59.999999Z"}}"#;
@@ -240,7 +240,7 @@ mod tests {
             larger_than: Some(7),
             ..Filter::default()
         };
-        // It sends those of this size, too.
+        // The server also sends documents of exactly this size.
         assert_eq!(
             asked(&filter, &codex),
             is(r#"where={"size":{"$gte":7}}"#, false)
@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn what_neither_server_nor_rows_know_is_named() {
+    fn a_filter_that_neither_server_nor_rows_know_is_a_usage_error() {
         let (sm, codex) = (
             Provider::standard_metrics(),
             Provider::one_codex(Resource::Samples),
@@ -302,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn every_row_is_looked_at_whatever_the_server_was_asked() {
+    fn every_row_is_compared_here_also_where_the_server_filters() {
         let (sm, codex) = (
             Provider::standard_metrics(),
             Provider::one_codex(Resource::Documents),
@@ -316,7 +316,7 @@ mod tests {
             for other in others {
                 assert!(!other.matches(&row(&full), &provider.listing), "{other:?}");
             }
-            // A row that does not tell does not match.
+            // A row without the field does not match.
             let mut less = full.clone();
             less[field] = Value::Null;
             assert!(!matching.matches(&row(&less), &provider.listing), "{field}");

@@ -12,9 +12,9 @@ use serde_json::Value;
 use std::time::Duration;
 
 /// How long the answer may take: docfetch can do without it.
-const MAX_ANSWER_TIME: Duration = Duration::from_secs(5);
+const MAX_METADATA_TIME: Duration = Duration::from_secs(5);
 
-/// What a provider tells of a document for free.
+/// What is known of a document before its URL is requested.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Metadata {
     /// Its file name.
@@ -37,7 +37,7 @@ pub(super) async fn metadata(api: &Api, id: &DocumentId) -> Metadata {
 
 async fn request(api: &Api, route: &MetadataRoute, id: &DocumentId) -> Result<Metadata> {
     let call = ApiCall {
-        max_answer_time: Some(MAX_ANSWER_TIME), // the wait for the rate budget is not part of it
+        max_answer_time: Some(MAX_METADATA_TIME), // the wait for the rate budget is not part of it
         ..ApiCall::new(Method::GET, api.route(route.path, Some(id)))
     };
     let reply = api.send(call).await.map_err(|failure| failure.error)?;

@@ -29,9 +29,9 @@ pub(super) struct PageText {
     pub rows: u64,
     /// A hash of the rows.
     pub digest: u128,
-    /// How many rows there are in all, where the page tells.
+    /// How many rows there are in all, where the page says that.
     pub total: Option<u64>,
-    /// The URL of the next page, where the page tells.
+    /// The URL of the next page, where the page says that.
     pub next: Option<String>,
 }
 

@@ -1,6 +1,6 @@
 //! What errors say about paid retrievals: what may have been charged, and what the user can do.
 
-use super::ledger::table::{Record, State};
+use super::ledger::table::{RetrievalRecord, State};
 use super::ledger::{Ledger, RecordFound};
 use crate::error::{Code, Error};
 use crate::model::DocumentId;
@@ -19,11 +19,11 @@ pub(super) fn refused(
     let (what, why) = match state {
         State::Attempting => (
             format!("a paid retrieval of {id} may have been charged already"),
-            format!("it was asked for at {requested}, and no answer was recorded"),
+            format!("docfetch requested it at {requested}, and recorded no answer"),
         ),
         State::Doubtful => (
             format!("a paid retrieval of {id} may have been charged already"),
-            format!("it was sent at {requested}, and not answered with a URL"),
+            format!("docfetch requested it at {requested}, and no answer had a URL"),
         ),
         State::Answered => (
             format!("{id} would need a second paid retrieval"),
@@ -31,7 +31,7 @@ pub(super) fn refused(
         ),
         State::Delivered => (
             format!("{id} would need a second paid retrieval"),
-            format!("the URL of {requested} expired, and only a part of the document is here"),
+            format!("the URL of {requested} expired, and only a part of the document is on disk"),
         ),
     };
     Error::new(Code::ChargeRefused, what)
@@ -119,7 +119,12 @@ pub(super) fn with_charge_hint(
 }
 
 /// The hint for a failure after which the paid URL is on record.
-fn hint_for_kept_url(error: &Error, record: &Record, way_out: &str, now: Timestamp) -> String {
+fn hint_for_kept_url(
+    error: &Error,
+    record: &RetrievalRecord,
+    way_out: &str,
+    now: Timestamp,
+) -> String {
     let left = record.url_time_left(now);
     let left = left.filter(|left| left.as_secs() > 0).map(short_duration);
     match (error.retryable() && error.code() != Code::ClockSkew, left) {
@@ -145,7 +150,7 @@ fn way_out_of_doubt(ledger: &Ledger, id: &DocumentId) -> String {
     )
 }
 
-/// What the user can do about a paid URL that is of no use.
+/// What the user can do about a paid URL that does not work.
 fn way_out_of_url(ledger: &Ledger, id: &DocumentId) -> String {
     format!(
         "--allow-recharge pays for another retrieval, `docfetch ledger forget {}` gives the paid URL up",

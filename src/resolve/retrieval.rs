@@ -40,7 +40,7 @@ pub enum Cost {
     Refuse,
 }
 
-/// The end of a paid request after which the retrieval goes on.
+/// The end of a paid request, unless it ends the retrieval with an error.
 enum RequestEnd {
     /// The answer brought this URL.
     Url(PresignedUrl),
@@ -108,10 +108,10 @@ impl PaidRetrievals {
         let notice = match record.decide(request) {
             Verdict::Request => None,
             Verdict::RequestAgain => Some(format!(
-                "{id} was delivered, or its URL printed, before: asking for a new paid retrieval"
+                "{id} was delivered, or its URL printed, before: requesting a new paid retrieval"
             )),
             Verdict::RequestPermitted => Some(format!(
-                "asking for another paid retrieval of {id}, as --allow-recharge permits"
+                "requesting another paid retrieval of {id}, as --allow-recharge permits"
             )),
             Verdict::Use(url) => {
                 let requested = paid_errors::to_the_second(requested);
@@ -197,7 +197,7 @@ impl PaidRetrievals {
                 Cost::Refuse
             }
             Verdict::Request | Verdict::RequestAgain | Verdict::RequestPermitted => {
-                log::info!("{id} would ask for a paid retrieval");
+                log::info!("{id} would need a paid retrieval");
                 Cost::Charge
             }
         })

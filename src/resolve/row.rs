@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 /// The longest id in bytes.
-const MAX_ID_BYTES: usize = 1 << 10;
+const MAX_ROW_ID_BYTES: usize = 1 << 10;
 /// The longest text or JSON of any other field in bytes.
 const MAX_FIELD_BYTES: usize = 4 << 10;
 /// How many characters of a bad row's id are shown.
@@ -60,83 +60,115 @@ impl BadRow {
 ///
 /// # Errors
 /// [`BadRow`] for a row that is no JSON object, without a usable id, or with a field that is too long.
-pub(crate) fn read(json: &str, number: u64, provider: &Provider) -> Result<Row, BadRow> {
+pub(super) fn read(json: &str, number: u64, provider: &Provider) -> Result<Row, BadRow> {
     let listing = &provider.listing;
     let mut names = vec![listing.id, listing.modified];
     names.extend(listing.size);
     names.extend(listing.name);
     names.extend(listing.fields);
-    let found = pick(json, &names);
-    let raw = |name: &str| -> Option<&str> {
-        let place = names.iter().position(|known| *known == name)?;
-        let value: Option<&RawValue> = *found.as_ref()?.get(place)?;
+    let row = RowText {
+        values: pick(json, &names).unwrap_or_default(),
+        names,
+        number,
+        id_field: listing.id,
+    };
+    let id = row.document_id(provider)?;
+    let mut name = None;
+    for field in listing.name {
+        name = name.or(row.text(field)?);
+    }
+    let mut fields = Map::with_capacity(listing.fields.len() + 1);
+    let kind = provider.resource.map(|kind| kind.name().into());
+    fields.extend(kind.map(|kind| ("resource".to_owned(), kind)));
+    for field in listing.fields {
+        fields.insert((*field).to_owned(), row.value(field)?);
+    }
+    let size = listing.size.and_then(|field| row.json(field)?.parse().ok());
+    let modified = row.text(listing.modified)?;
+    Ok(Row {
+        provider: provider.name,
+        id: id.as_str().to_owned(),
+        name: name.filter(|name| !contains_secret(name)),
+        size: size.filter(|size| *size <= LARGEST_SIZE),
+        modified: modified.map(|text| redact(&text).into_owned()),
+        fields,
+    })
+}
+
+/// The JSON text of the fields of a row that docfetch reads.
+struct RowText<'a> {
+    names: Vec<&'a str>,
+    /// The values of these fields; empty for a row that is no JSON object.
+    values: Vec<Option<&'a RawValue>>,
+    number: u64,
+    id_field: &'a str,
+}
+
+impl RowText<'_> {
+    fn json(&self, field: &str) -> Option<&str> {
+        let index = self.names.iter().position(|name| *name == field)?;
+        let value: Option<&RawValue> = *self.values.get(index)?;
         value.map(RawValue::get)
-    };
-    let id = raw(listing.id).and_then(|id| text_of(id, MAX_ID_BYTES));
-    let bad = |why: String| {
-        let id = id
-            .as_deref()
-            .filter(|id| !id.is_empty() && !contains_secret(id));
-        let shown = id.map_or_else(
-            || format!("row {number}"),
-            |id| id.chars().take(MAX_SHOWN_CHARACTERS).collect(),
-        );
-        BadRow { shown, why }
-    };
-    if found.is_none() {
-        return Err(bad("a row is no JSON object".into()));
     }
-    let Some(text) = &id else {
-        return Err(bad(match raw(listing.id) {
-            None | Some("null") => format!("a row has no {}", listing.id),
-            Some(_) => format!("a row's {} is no text, or too long", listing.id),
-        }));
-    };
-    let document = DocumentId::parse(text, provider.id_uri_prefix)
-        .map_err(|rule| bad(format!("a row's {} is no id: {rule}", listing.id)))?;
-    if contains_secret(document.as_str()) {
-        return Err(bad(format!("a row's {} holds a secret", listing.id)));
+
+    fn id(&self) -> Option<String> {
+        text_of(self.json(self.id_field)?, MAX_ROW_ID_BYTES)
     }
-    // A field of another type counts as missing. A field that is too long makes the row bad.
-    let text = |name: &str| -> Result<Option<String>, BadRow> {
-        match raw(name) {
+
+    fn document_id(&self, provider: &Provider) -> Result<DocumentId, BadRow> {
+        if self.values.is_empty() {
+            return Err(self.bad("a row is no JSON object".into()));
+        }
+        let field = self.id_field;
+        let Some(text) = self.id() else {
+            return Err(self.bad(match self.json(field) {
+                None | Some("null") => format!("a row has no {field}"),
+                Some(_) => format!("a row's {field} is no text, or too long"),
+            }));
+        };
+        let id = DocumentId::parse(&text, provider.id_uri_prefix)
+            .map_err(|rule| self.bad(format!("a row's {field} is no id: {rule}")))?;
+        if contains_secret(id.as_str()) {
+            return Err(self.bad(format!("a row's {field} holds a secret")));
+        }
+        Ok(id)
+    }
+
+    /// The text of a field; none when the field is missing or has another type.
+    fn text(&self, field: &str) -> Result<Option<String>, BadRow> {
+        match self.json(field) {
             Some(json) if json.starts_with('"') => match text_of(json, MAX_FIELD_BYTES) {
-                None => Err(bad(too_long(name))),
+                None => Err(self.bad(too_long(field))),
                 text => Ok(text),
             },
             _ => Ok(None),
         }
-    };
-    let mut name = None;
-    for field in listing.name {
-        name = name.or(text(field)?);
     }
-    let kind = provider.resource.map(|kind| kind.name().into());
-    let mut fields = Map::with_capacity(listing.fields.len() + 1);
-    fields.extend(kind.map(|kind| ("resource".to_owned(), kind)));
-    for field in listing.fields {
-        let mut value = match (text(field)?, raw(field)) {
+
+    /// The value of a field without secrets; null when the field is missing.
+    fn value(&self, field: &str) -> Result<Value, BadRow> {
+        let mut value = match (self.text(field)?, self.json(field)) {
             (Some(text), _) => text.into(),
-            (None, Some(json)) if json.len() > MAX_FIELD_BYTES => return Err(bad(too_long(field))),
+            (None, Some(json)) if json.len() > MAX_FIELD_BYTES => {
+                return Err(self.bad(too_long(field)));
+            }
             (None, json) => json.map_or(Value::Null, |json| {
                 serde_json::from_str(json).unwrap_or(Value::Null)
             }),
         };
         redact_value(&mut value, false);
-        fields.insert((*field).to_owned(), value);
+        Ok(value)
     }
-    let size = listing
-        .size
-        .and_then(raw)
-        .and_then(|size| size.parse().ok());
-    Ok(Row {
-        provider: provider.name,
-        name: name.filter(|name| !contains_secret(name)),
-        size: size.filter(|size| *size <= LARGEST_SIZE),
-        modified: text(listing.modified)?.map(|text| redact(&text).into_owned()),
-        fields,
-        id: document.as_str().to_owned(),
-    })
+
+    fn bad(&self, why: String) -> BadRow {
+        let id = self.id();
+        let id = id.filter(|id| !id.is_empty() && !contains_secret(id));
+        let shown = id.map_or_else(
+            || format!("row {}", self.number),
+            |id| id.chars().take(MAX_SHOWN_CHARACTERS).collect(),
+        );
+        BadRow { shown, why }
+    }
 }
 
 fn too_long(field: &str) -> String {

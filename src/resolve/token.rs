@@ -121,7 +121,7 @@ impl TokenCache {
         let wait = max_budget_wait.min(MAX_LOCK_WAIT);
         let lock = self
             .records
-            .lock(&self.name, wait, "asking for a token")
+            .lock(&self.name, wait, "requesting a token")
             .await;
         // The process that had the lock until now has recorded its token.
         if let Some(token) = self.recorded(&memory) {

@@ -117,7 +117,7 @@ fn a_4xx_for_a_url_past_its_end_says_that_it_expired() {
             world.run(&[&["onecodex", "a", "-o", output][..], &limits].concat())
         };
         let run = fetch("second");
-        run.says("asking for a new paid retrieval");
+        run.says("requesting a new paid retrieval");
         assert_eq!(
             (posts(&api), storage.seen().len() > 1),
             (2, true),
@@ -222,7 +222,7 @@ fn a_printed_url_past_its_end_is_proven_by_its_first_byte() {
     let (world, api, _storage) = delivered(("403 Forbidden", DENIED));
     let run = world.run_showing(&["url", "onecodex", "a"]);
     assert!(run.exits(0).stdout.contains("n=1"));
-    run.says("asking for a new paid retrieval");
+    run.says("requesting a new paid retrieval");
     assert_eq!(posts(&api), 2);
 }
 

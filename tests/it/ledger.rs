@@ -147,7 +147,7 @@ fn permission_is_a_flag_of_each_run_and_nothing_else() {
     world
         .run(&["onecodex", "a", "--allow-recharge"])
         .exits(0)
-        .says("asking for another paid retrieval of a");
+        .says("requesting another paid retrieval of a");
     assert_eq!(posts(&api), 2);
     // A living URL is used whatever is permitted.
     world
@@ -486,7 +486,7 @@ fn a_delivered_document_whose_url_expired_is_a_new_retrieval() {
     world.run(&["onecodex", "a"]).exits(0);
     dead.store(true, Ordering::SeqCst);
     let run = world.run(&["onecodex", "a", "-o", "y", "--json"]);
-    run.exits(0).says("asking for a new paid retrieval");
+    run.exits(0).says("requesting a new paid retrieval");
     assert_eq!(run.records()[0]["resolves"], 1);
     assert_eq!(posts(&api), 2);
 }
@@ -502,12 +502,12 @@ fn a_retrieval_that_has_begun_is_no_new_one() {
         let run = world.run(&["onecodex", "a", "--json"]);
         if part {
             assert_eq!(run.exits(8).error_code(), "charge_refused");
-            run.says("only a part of the document is here");
+            run.says("only a part of the document is on disk");
             world.run(&["onecodex", "a"]).exits(8);
             assert_eq!(posts(&api), 1);
             world.run(&["onecodex", "a", "--allow-recharge"]).exits(0);
         } else {
-            run.exits(0).says("asking for a new paid retrieval");
+            run.exits(0).says("requesting a new paid retrieval");
         }
         assert_eq!(posts(&api), 2);
         assert!(world.read("x.bin") == content);
@@ -523,7 +523,7 @@ fn a_charge_is_told_even_with_quiet() {
     world
         .run(&["onecodex", "a", "-q"])
         .exits(0)
-        .says("asking for a new paid retrieval");
+        .says("requesting a new paid retrieval");
     world.set("DOCFETCH_STATE_DIR", "/dev/null/state");
     world
         .run(&["onecodex", "a", "-q", "-o", "y"])
@@ -687,7 +687,7 @@ fn a_record_that_cannot_even_be_looked_at_refuses() {
     world
         .run_of("strace", &arguments)
         .exits(8)
-        .says("mend that folder");
+        .says("correct that folder");
     assert_eq!(posts(&api), 1);
 }
 

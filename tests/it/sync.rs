@@ -424,7 +424,7 @@ fn a_removed_document_whose_paid_url_is_over_is_a_new_retrieval_and_said() {
     let run = world.run(&["sync", "onecodex", "m"]);
     run.exits(0)
         .says("was removed")
-        .says("asking for a new paid retrieval");
+        .says("requesting a new paid retrieval");
     assert_eq!(service.charges(), 2);
 }
 

@@ -1,7 +1,7 @@
 //! The ledger as the user sees it: `docfetch ledger list` and `docfetch ledger forget`.
 
 use super::record_names::{DOING, LOCK_WAIT, account_part, invalid, is_about};
-use super::table::{Record, State};
+use super::table::{RetrievalRecord, State};
 use crate::error::{Code, Result};
 use crate::model::DocumentId;
 use crate::provider::{self, Resource};
@@ -15,7 +15,7 @@ use std::time::Duration;
 #[derive(Clone, Debug)]
 pub(crate) struct ListedRecord {
     /// The record.
-    pub record: Record,
+    pub record: RetrievalRecord,
     /// The kind of its document; none where the provider has no kinds.
     pub resource: Option<Resource>,
 }
@@ -41,7 +41,7 @@ pub(crate) struct MatchingRecord {
     /// The kind of its document.
     pub resource: Resource,
     /// The record; none when it cannot be trusted.
-    pub record: Option<Record>,
+    pub record: Option<RetrievalRecord>,
 }
 
 impl MatchingRecord {
@@ -52,7 +52,7 @@ impl MatchingRecord {
 }
 
 /// All records of every account, the oldest first, and the records that cannot be trusted. An
-/// `attempting` record that no process has locked is told as `doubtful`.
+/// `attempting` record that no process has locked is listed as `doubtful`.
 ///
 /// # Errors
 /// [`Code::LocalIo`] when the folder cannot be read.
@@ -60,12 +60,12 @@ pub(crate) async fn list(state: &StateFolder) -> Result<(Vec<ListedRecord>, Vec<
     let records = state.records(LEDGER);
     let (mut found, mut untrusted) = (Vec::new(), Vec::new());
     for name in records.names()? {
-        let mut read = records.read::<Record>(&name);
+        let mut read = records.read::<RetrievalRecord>(&name);
         if matches!(&read, Ok(Some(record)) if record.state == State::Attempting)
             && let Ok(mut held) = records.hold(&name, Duration::ZERO, DOING).await
         {
             // No process has the record locked, so it does not change any more.
-            read = held.read::<Record>();
+            read = held.read::<RetrievalRecord>();
             if let Ok(Some(record)) = &mut read
                 && record.state == State::Attempting
             {
@@ -88,7 +88,7 @@ pub(crate) async fn list(state: &StateFolder) -> Result<(Vec<ListedRecord>, Vec<
 }
 
 /// The kind of a record's document, by the record's name.
-fn resource_of(name: &str, record: &Record) -> Option<Resource> {
+fn resource_of(name: &str, record: &RetrievalRecord) -> Option<Resource> {
     let id = DocumentId::parse(&record.id, None).ok()?;
     let mut kinds = provider::all().into_iter().filter_map(|known| {
         let resource = known.resource?;
@@ -110,7 +110,7 @@ pub(crate) fn find(state: &StateFolder, query: &RecordQuery) -> Result<Vec<Match
         let Some(resource) = kinds.find(|kind| is_about(&name, *kind, &query.id)) else {
             continue;
         };
-        let record = records.read::<Record>(&name).ok().flatten();
+        let record = records.read::<RetrievalRecord>(&name).ok().flatten();
         let other = record.as_ref().is_some_and(|record| {
             let provider = query.provider.as_ref();
             let base = query.base.as_ref();
@@ -141,7 +141,7 @@ pub(crate) async fn forget(state: &StateFolder, found: &MatchingRecord) -> Resul
     {
         return Err(error.clone());
     }
-    if let Ok(Some(record)) = records.read::<Record>(&found.name)
+    if let Ok(Some(record)) = records.read::<RetrievalRecord>(&found.name)
         && let Some(left) = record.url_time_left(Timestamp::now())
     {
         let left = short_duration(left);

@@ -31,7 +31,7 @@ pub(crate) use run_memory::ActiveDocument;
 use run_memory::RunMemory;
 use std::sync::Arc;
 use std::time::Duration;
-use table::{Record, RecordKey, RetrievalRequest, Verdict, verdict};
+use table::{RecordKey, RetrievalRecord, RetrievalRequest, Verdict, verdict};
 
 /// The paid retrievals of one account.
 #[derive(Debug)]
@@ -53,7 +53,7 @@ pub(crate) struct Ledger {
 #[derive(Debug)]
 pub(crate) struct RecordFound {
     /// The record; none where the ledger has none.
-    pub record: Option<Record>,
+    pub record: Option<RetrievalRecord>,
     /// Whether the record is on disk, so that later runs know it, too.
     pub is_on_disk: bool,
 }
@@ -156,8 +156,8 @@ impl Ledger {
     fn trusted(
         &self,
         id: &DocumentId,
-        read: Result<Option<Record>, Untrusted>,
-    ) -> Result<Option<Record>> {
+        read: Result<Option<RetrievalRecord>, Untrusted>,
+    ) -> Result<Option<RetrievalRecord>> {
         read.and_then(|record| match record {
             Some(record) if !record.is_valid_for(id) => {
                 let path = self.records.path(&self.name(id)).unwrap_or_default();
@@ -206,7 +206,7 @@ fn refuse_untrusted(forget_argument: &str, untrusted: &Untrusted) -> Error {
     let forget = format!("look at the bill; then `docfetch ledger forget {forget_argument}`");
     let hint = match untrusted.reason {
         DistrustReason::Folder => {
-            "mend that folder, or name another one with DOCFETCH_STATE_DIR".to_owned()
+            "correct that folder, or set DOCFETCH_STATE_DIR to another one".to_owned()
         }
         DistrustReason::Permissions => format!("if you trust it, `chmod 600` it; else {forget}"),
         DistrustReason::Record => forget,

@@ -7,7 +7,7 @@
 
 use super::run_memory::RunMemory;
 use super::table::{
-    Event, Record, RecordKey, RetrievalRequest, State, Verdict, record_after, verdict,
+    Event, RecordKey, RetrievalRecord, RetrievalRequest, State, Verdict, record_after, verdict,
 };
 use crate::error::{Code, Error, Result};
 use crate::mutex::locked;
@@ -25,9 +25,9 @@ pub(crate) struct OpenRecord<'a> {
     run: &'a RunMemory,
     records: Arc<Records>,
     writer: Arc<Mutex<RecordWriter>>,
-    record: Option<Record>,
+    record: Option<RetrievalRecord>,
     /// What the record said before the request that is under way; none while none is.
-    before_request: Option<Option<Record>>,
+    before_request: Option<Option<RetrievalRecord>>,
     /// Whether `record` is newer than what is on disk.
     is_unwritten: bool,
 }
@@ -47,7 +47,7 @@ impl RecordWriter {
     }
 
     /// Writes `record`, or removes it. None where nothing can be written.
-    fn write(&mut self, record: Option<&Record>) -> Option<Result<()>> {
+    fn write(&mut self, record: Option<&RetrievalRecord>) -> Option<Result<()>> {
         let held = self.held.as_mut()?;
         Some(match record {
             Some(record) => held.write(&self.records, record, durability(record)),
@@ -62,7 +62,7 @@ pub(super) fn passes_by_itself(error: &Error) -> bool {
 }
 
 /// A power failure may undo `delivered`: the record then says `answered`, which permits less.
-fn durability(record: &Record) -> Durability {
+fn durability(record: &RetrievalRecord) -> Durability {
     match record.state {
         State::Delivered => Durability::Buffered,
         _ => Durability::Synced,
@@ -76,7 +76,7 @@ impl<'a> OpenRecord<'a> {
         name: String,
         run: &'a RunMemory,
         writer: RecordWriter,
-        record: Option<Record>,
+        record: Option<RetrievalRecord>,
     ) -> Self {
         Self {
             key,

@@ -1,6 +1,6 @@
 //! What one run knows of its paid retrievals beside the records on disk.
 
-use super::table::Record;
+use super::table::RetrievalRecord;
 use crate::model::DocumentId;
 use crate::mutex::locked;
 use std::collections::{HashMap, HashSet};
@@ -13,7 +13,7 @@ pub(crate) struct RunMemory {
     /// Whether the user gave `--allow-recharge`.
     pub(super) allow_recharge: bool,
     /// Records that could not be written to disk, by name.
-    unwritten: Mutex<HashMap<String, Record>>,
+    unwritten: Mutex<HashMap<String, RetrievalRecord>>,
     /// Documents for which this run has used `--allow-recharge`.
     recharged: Mutex<HashSet<DocumentId>>,
     /// Documents whose paid request may have left and is not answered.
@@ -38,12 +38,12 @@ impl RunMemory {
     }
 
     /// The record of this name that could not be written to disk.
-    pub(super) fn unwritten(&self, name: &str) -> Option<Record> {
+    pub(super) fn unwritten(&self, name: &str) -> Option<RetrievalRecord> {
         locked(&self.unwritten).get(name).cloned()
     }
 
     /// Keeps a record that could not be written to disk; none forgets what was kept under this name.
-    pub(super) fn keep_unwritten(&self, name: &str, record: Option<&Record>) {
+    pub(super) fn keep_unwritten(&self, name: &str, record: Option<&RetrievalRecord>) {
         let mut unwritten = locked(&self.unwritten);
         match record {
             Some(record) => unwritten.insert(name.to_owned(), record.clone()),

@@ -54,7 +54,7 @@ pub(crate) enum State {
 
 /// The record of one document's retrieval.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Record {
+pub(crate) struct RetrievalRecord {
     version: u8,
     /// The provider's name.
     pub provider: String,
@@ -128,7 +128,7 @@ pub(crate) struct RetrievalRequest<'a> {
 }
 
 /// What a run may do: the first table above.
-pub(crate) fn verdict(record: Option<&Record>, request: RetrievalRequest<'_>) -> Verdict {
+pub(crate) fn verdict(record: Option<&RetrievalRecord>, request: RetrievalRequest<'_>) -> Verdict {
     let Some(record) = record else {
         return Verdict::Request;
     };
@@ -156,7 +156,7 @@ pub(crate) struct RecordKey<'a> {
     pub id: &'a DocumentId,
 }
 
-impl Record {
+impl RetrievalRecord {
     /// A retrieval that is about to be sent.
     fn attempting(key: RecordKey<'_>, now: Timestamp) -> Self {
         Self {
@@ -224,13 +224,13 @@ impl Record {
 /// event, `before` the one before the request that is under way.
 pub(crate) fn record_after(
     key: RecordKey<'_>,
-    current: Option<Record>,
-    before: Option<Record>,
+    current: Option<RetrievalRecord>,
+    before: Option<RetrievalRecord>,
     event: Event<'_>,
     now: Timestamp,
-) -> Option<Record> {
+) -> Option<RetrievalRecord> {
     if let Event::Sending = event {
-        return Some(Record::attempting(key, now));
+        return Some(RetrievalRecord::attempting(key, now));
     }
     let record = current?;
     match (event, record.state) {
@@ -261,188 +261,4 @@ pub(crate) fn record_after(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::http::ServerClock;
-    use jiff::SignedDuration;
-
-    const NOW: Timestamp = Timestamp::UNIX_EPOCH;
-    const HOUR: SignedDuration = SignedDuration::from_hours(1);
-    const URL: &str = "https://s.example/1?sig=s3cret";
-
-    fn id() -> DocumentId {
-        DocumentId::parse("00f2", None).unwrap()
-    }
-
-    fn key(id: &DocumentId) -> RecordKey<'_> {
-        RecordKey {
-            provider: "onecodex",
-            base: "https://api.example",
-            id,
-        }
-    }
-
-    fn record(state: State, expired: bool) -> Record {
-        let has_url = matches!(state, State::Answered | State::Delivered);
-        Record {
-            state,
-            answer: has_url.then(|| RecordedUrl {
-                url: Secret::new(URL),
-                expires: Some(NOW + HOUR),
-                expired,
-            }),
-            ..Record::attempting(key(&id()), NOW)
-        }
-    }
-
-    fn shown(verdict: &Verdict) -> &'static str {
-        match verdict {
-            Verdict::Request => "request",
-            Verdict::RequestAgain => "request, said",
-            Verdict::RequestPermitted => "request, permitted",
-            Verdict::Use(_) => "use",
-            Verdict::Refuse(_) => "refuse",
-        }
-    }
-
-    #[test]
-    fn each_state_permits_what_the_first_table_says() {
-        let permitted = "request, permitted";
-        let table = [
-            // record, whether its URL expired, whether part is here: without the flag, with it
-            (None, true, false, "request", "request"),
-            (None, true, true, "request", "request"),
-            (Some(State::Attempting), true, false, "refuse", permitted),
-            (Some(State::Attempting), true, true, "refuse", permitted),
-            (Some(State::Doubtful), true, false, "refuse", permitted),
-            (Some(State::Doubtful), true, true, "refuse", permitted),
-            (Some(State::Answered), false, false, "use", "use"),
-            (Some(State::Answered), false, true, "use", "use"),
-            (Some(State::Answered), true, false, "refuse", permitted),
-            (Some(State::Answered), true, true, "refuse", permitted),
-            (Some(State::Delivered), false, false, "use", "use"),
-            (Some(State::Delivered), false, true, "use", "use"),
-            (
-                Some(State::Delivered),
-                true,
-                false,
-                "request, said",
-                "request, said",
-            ),
-            (Some(State::Delivered), true, true, "refuse", permitted),
-        ];
-        for (state, expired, begun, without, with) in table {
-            let record = state.map(|state| record(state, expired));
-            let of = |permitted| {
-                let request = RetrievalRequest {
-                    begun,
-                    permitted,
-                    ..RetrievalRequest::default()
-                };
-                shown(&verdict(record.as_ref(), request))
-            };
-            assert_eq!(
-                (of(false), of(true)),
-                (without, with),
-                "{state:?} {expired} {begun}"
-            );
-        }
-    }
-
-    #[test]
-    fn clocks_decide_nothing_but_in_a_dry_run() {
-        for (state, planned) in [
-            (State::Answered, "refuse"),
-            (State::Delivered, "request, said"),
-        ] {
-            let record = record(state, false);
-            let Verdict::Use(mut url) = verdict(Some(&record), RetrievalRequest::default()) else {
-                panic!("{state:?}");
-            };
-            for (now, past_end) in [(NOW, false), (NOW + HOUR, true)] {
-                assert_eq!(url.is_expired_at(now), past_end);
-                let request = RetrievalRequest {
-                    dry_run_at: Some(now),
-                    ..RetrievalRequest::default()
-                };
-                let expected = if past_end { planned } else { "use" };
-                assert_eq!(shown(&verdict(Some(&record), request)), expected);
-            }
-            // This machine's clock says so as well: the end was decades ago.
-            assert!(url.is_tried_once(&ServerClock::default()));
-            url.mark_served();
-            assert!(!url.is_tried_once(&ServerClock::default()));
-        }
-    }
-
-    #[test]
-    fn a_url_that_the_storage_refused_is_replaced_only_where_the_user_permits_it() {
-        let refused = |text: &str| PresignedUrl::new(Url::parse(text).unwrap(), None);
-        let (this, other) = (refused(URL), refused("https://s.example/2"));
-        for state in [State::Answered, State::Delivered] {
-            let record = record(state, false);
-            for (url, permitted, then) in [
-                (&this, true, "request, permitted"),
-                (&this, false, "use"),
-                (&other, true, "use"),
-            ] {
-                let request = RetrievalRequest {
-                    refused: Some(url),
-                    permitted,
-                    ..RetrievalRequest::default()
-                };
-                assert_eq!(shown(&verdict(Some(&record), request)), then);
-            }
-        }
-    }
-
-    #[test]
-    fn each_event_changes_the_record_as_the_second_table_says() {
-        let id = id();
-        let presigned = |text: &str| PresignedUrl::new(Url::parse(text).unwrap(), Some(NOW + HOUR));
-        let (one, other) = (presigned(URL), presigned("https://s.example/2"));
-        for from in [
-            None,
-            Some(State::Attempting),
-            Some(State::Doubtful),
-            Some(State::Answered),
-            Some(State::Delivered),
-        ] {
-            let current = from.map(|state| record(state, false));
-            let before = Some(record(State::Delivered, true));
-            let to = |event| record_after(key(&id), current.clone(), before.clone(), event, NOW);
-            let state = |event| to(event).map(|record| record.state);
-            let attempting = |to| {
-                if from == Some(State::Attempting) {
-                    Some(to)
-                } else {
-                    from
-                }
-            };
-            assert_eq!(state(Event::Sending), Some(State::Attempting));
-            assert_eq!(state(Event::NotCharged), attempting(State::Delivered));
-            assert_eq!(state(Event::Unanswered), attempting(State::Doubtful));
-            assert_eq!(state(Event::Answered(&one)), attempting(State::Answered));
-            let delivered = match from {
-                Some(State::Answered) => Some(State::Delivered),
-                same => same,
-            };
-            assert_eq!(state(Event::Delivered(Some(&one))), delivered);
-            assert_eq!(state(Event::Delivered(None)), delivered);
-            assert_eq!(
-                to(Event::Delivered(Some(&other))),
-                current,
-                "of another URL"
-            );
-            assert_eq!(to(Event::Expired(&other)), current, "of another URL");
-            assert_eq!(state(Event::Expired(&one)), from);
-            let expired = to(Event::Expired(&one)).and_then(|record| record.answer);
-            let has_url = matches!(from, Some(State::Answered | State::Delivered));
-            let expected = has_url.then_some((true, Some(NOW)));
-            assert_eq!(
-                expired.map(|answer| (answer.expired, answer.expires)),
-                expected
-            );
-        }
-    }
-}
+mod tests;

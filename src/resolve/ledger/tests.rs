@@ -105,7 +105,11 @@ async fn what_was_never_sent_changes_nothing_of_an_older_doubt() {
 #[derive(Clone, Copy, Debug)]
 enum Step {
     /// A run asks, with part of the document here or not, and the API does this.
-    Run { api: Api, begun: bool, allow: bool },
+    Run {
+        api: ApiBehaviour,
+        begun: bool,
+        allow: bool,
+    },
     /// One of the runs that have a URL delivers the document.
     Deliver(usize),
     /// The storage tells one of them that the URL expired.
@@ -117,7 +121,7 @@ enum Step {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Api {
+enum ApiBehaviour {
     Answers,
     AnswersAndTheProcessDies,
     Drops,
@@ -128,12 +132,12 @@ enum Api {
 
 fn step() -> impl Strategy<Value = Step> {
     let api = prop_oneof![
-        4 => Just(Api::Answers),
-        1 => Just(Api::AnswersAndTheProcessDies),
-        1 => Just(Api::Drops),
-        1 => Just(Api::DropsAndTheProcessDies),
-        1 => Just(Api::IsNotThere),
-        1 => Just(Api::Refuses),
+        4 => Just(ApiBehaviour::Answers),
+        1 => Just(ApiBehaviour::AnswersAndTheProcessDies),
+        1 => Just(ApiBehaviour::Drops),
+        1 => Just(ApiBehaviour::DropsAndTheProcessDies),
+        1 => Just(ApiBehaviour::IsNotThere),
+        1 => Just(ApiBehaviour::Refuses),
     ];
     let run = (api, any::<bool>(), prop::bool::weighted(0.2));
     prop_oneof![
@@ -214,21 +218,21 @@ proptest! {
                             Verdict::RequestPermitted => prop_assert!(allow && !living, "{charge:?}"),
                         }
                         entry.note(Event::Sending, now + skew).await.unwrap();
-                        if matches!(api, Api::IsNotThere | Api::Refuses) {
+                        if matches!(api, ApiBehaviour::IsNotThere | ApiBehaviour::Refuses) {
                             entry.note(Event::NotCharged, now + skew).await.unwrap();
                             continue;
                         }
                         // From here on it may be charged.
                         let number = charge.map_or(1, |charge| charge.number + 1);
                         let fresh = url(number, Some(now + skew + HOUR));
-                        let end = (api == Api::Answers).then_some(now + HOUR);
+                        let end = (api == ApiBehaviour::Answers).then_some(now + HOUR);
                         charge = Some(Charge { number, delivered: false, end });
                         match api {
-                            Api::Answers => {
+                            ApiBehaviour::Answers => {
                                 entry.note(Event::Answered(&fresh), now + skew).await.unwrap();
                                 held.push((fresh, number));
                             }
-                            Api::Drops => entry.note(Event::Unanswered, now + skew).await.unwrap(),
+                            ApiBehaviour::Drops => entry.note(Event::Unanswered, now + skew).await.unwrap(),
                             // The lock goes with the process, the record stays.
                             _ => drop(entry),
                         }
