@@ -285,7 +285,7 @@ fn a_process_that_is_killed_before_the_answer_leaves_a_doubt() {
     assert_eq!(state(&world).as_deref(), Some("doubtful"));
     let run = world.run(&["onecodex", "a", "--json"]);
     assert_eq!(run.exits(8).error_code(), "charge_refused");
-    run.says("no answer was recorded");
+    run.says("recorded no answer");
     assert_eq!(posts(&server), 1);
 }
 

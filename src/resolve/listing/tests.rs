@@ -12,7 +12,7 @@ use std::net::TcpListener;
 fn provider(pages: Vec<Value>, total: &'static str) -> Provider {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let base = format!("http://{}", listener.local_addr().unwrap());
-    std::thread::spawn(move || {
+    let serve = move || {
         for page in pages {
             let (mut stream, _) = listener.accept().unwrap();
             let _ = stream.read(&mut [0; 4096]).unwrap();
@@ -20,7 +20,8 @@ fn provider(pages: Vec<Value>, total: &'static str) -> Provider {
             let head = format!("Content-Length: {}\r\n{total}{close}", page.len());
             write!(stream, "HTTP/1.1 200 OK\r\n{head}\r\n{page}").unwrap();
         }
-    });
+    };
+    std::thread::Builder::new().spawn(serve).unwrap();
     let mut provider = Provider::one_codex(Resource::Documents);
     provider.default_base = Box::leak(base.into_boxed_str());
     provider
