@@ -24,10 +24,7 @@ const MAX_CHANGES: u32 = 5;
 
 /// How the attempts at one document stand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(
-    clippy::struct_excessive_bools,
-    reason = "each is a fact of its own"
-)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(super) struct AttemptState {
     /// The most bytes that the sink held after any attempt at this version of the document.
     most_held: u64,

@@ -172,6 +172,9 @@ fn only_new_bytes_that_do_not_stall_are_progress() {
         failure(Code::Network),
     );
     assert_eq!(more.progress, Progress::Made);
+    let from_zero = after(state, [(0, failure(Code::Network))]);
+    let again = step(&from_zero, bytes(MIB), failure(Code::Network));
+    assert_eq!(again.progress, Progress::None);
     // Bytes of another version are.
     let changed = Event::CannotContinue {
         why: "x",
