@@ -1,9 +1,10 @@
 use super::*;
 use crate::error::Code;
-use crate::fetch::batch::AfterFailure;
+use crate::fetch::batch::outages::AfterFailure;
 use crate::fetch::outcome::Status;
 use crate::resolve::PaidRequests;
 use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::future::pending;
 
 fn id(text: &str) -> DocumentId {
@@ -12,14 +13,14 @@ fn id(text: &str) -> DocumentId {
 
 /// Brings these texts one after the other. `!` is no id, `error` ends the source, `panic` panics, and `never`
 /// brings nothing any more.
-struct Texts(std::vec::IntoIter<&'static str>);
+struct Texts(VecDeque<&'static str>);
 
 impl Source for Texts {
     type Detail = ();
 
     async fn next(&mut self) -> Result<Option<BatchItem<()>>> {
         tokio::task::yield_now().await;
-        match self.0.next() {
+        match self.0.pop_front() {
             None => Ok(None),
             Some("!") => {
                 let error = Error::new(Code::Usage, "no id");
@@ -96,7 +97,7 @@ async fn batch(
         interrupt: &interrupt,
         charges: true,
     };
-    let mut source = DistinctSource::new(Texts(texts.to_vec().into_iter()), None);
+    let mut source = DistinctSource::new(Texts(texts.iter().copied().collect()), None);
     let mut ended = Vec::new();
     let start = |order: u64, id: DocumentId, ()| {
         events.note(&format!("starts {order}"), id.as_str());
