@@ -147,8 +147,8 @@ mod tests {
         }
     }
 
-    fn page() -> Option<Error> {
-        Some(Error::new(Code::StorageError, "a web page"))
+    fn page() -> Error {
+        Error::new(Code::StorageError, "a web page")
     }
 
     #[tokio::test]
@@ -192,7 +192,9 @@ mod tests {
     async fn what_may_be_a_web_page_needs_a_proof() {
         let folder = tempfile::tempdir().unwrap();
         let mut first = sink(folder.path(), None).await;
-        let verified = verification(&first, None, page()).run(&mut first).await;
+        let verified = verification(&first, None, Some(page()))
+            .run(&mut first)
+            .await;
         assert_eq!(verified.unwrap_err().code(), Code::StorageError);
         assert_eq!(first.position(), 0);
         // The size in the metadata is a proof, and so is the checksum of the storage.
@@ -202,14 +204,14 @@ mod tests {
                 metadata: Some(BYTES.len() as u64),
                 ..KnownLengths::default()
             },
-            ..verification(&first, None, page())
+            ..verification(&first, None, Some(page()))
         };
         assert!(by_size.run(&mut first).await.is_ok());
         let folder = tempfile::tempdir().unwrap();
         let digest = ring::digest::digest(&ring::digest::SHA256, BYTES);
         let checksum = Some((Checksum::Sha256, digest.as_ref().to_vec()));
         let mut second = sink(folder.path(), checksum).await;
-        let by_checksum = verification(&second, None, page());
+        let by_checksum = verification(&second, None, Some(page()));
         assert!(by_checksum.run(&mut second).await.is_ok());
     }
 }
