@@ -1,7 +1,7 @@
 //! The command line together with the `DOCFETCH_` variables: what the user asks docfetch to do.
 
 use super::args::{Cli, Command, LedgerCommand};
-use super::options::VerbosityArgs;
+use super::options::{ResourceArgs, VerbosityArgs};
 use super::values::{self, TemplateUse};
 use crate::config::variables::OPTION_PREFIX;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
@@ -53,6 +53,10 @@ impl CommandLine {
             // A flag wins over the other one's variable; else quiet wins.
             verbosity.quiet &= !verbosity.verbose || flag("quiet") || !flag("verbose");
             verbosity.verbose &= !verbosity.quiet;
+        }
+        if let Some(resource) = command.resource() {
+            let source = innermost.value_source("resource");
+            resource.is_flag = source == Some(ValueSource::CommandLine);
         }
         Ok(Self {
             variables: Variables::of(&command, innermost),
@@ -179,6 +183,16 @@ fn without_help_option(arguments: &[OsString]) -> Vec<OsString> {
 }
 
 impl Command {
+    fn resource(&mut self) -> Option<&mut ResourceArgs> {
+        match self {
+            Self::Sm(arguments) | Self::Onecodex(arguments) => Some(&mut arguments.batch.resource),
+            Self::Sync(arguments) => Some(&mut arguments.batch.resource),
+            Self::List(arguments) => Some(&mut arguments.resource),
+            Self::Url(arguments) => Some(&mut arguments.resource),
+            Self::Verify(_) | Self::Ledger(_) | Self::Sandbox(_) => None,
+        }
+    }
+
     fn verbosity(&mut self) -> Option<&mut VerbosityArgs> {
         match self {
             Self::Sm(arguments) | Self::Onecodex(arguments) => {

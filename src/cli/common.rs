@@ -65,16 +65,23 @@ impl Terminal {
 /// The provider that the user names.
 ///
 /// # Errors
-/// [`Code::Usage`] for a kind of things that the provider does not have.
-pub(super) fn provider(argument: ProviderArg, resource: &ResourceArgs) -> Result<Provider> {
-    let resource = Resource::from(resource.resource);
+/// [`Code::Usage`] for `--resource` at a provider that has one kind of things only, and for a variable that
+/// sets another kind than that.
+pub(super) fn provider(argument: ProviderArg, arguments: &ResourceArgs) -> Result<Provider> {
+    let resource = Resource::from(arguments.resource);
     let provider = argument.provider(resource);
-    if provider.resource.unwrap_or_default() == resource {
+    let is_default = resource == Resource::default() && !arguments.is_flag;
+    if provider.resource.is_some() || is_default {
         return Ok(provider);
     }
     let (title, kind) = (provider.title, resource.name());
-    let what = format!("{title} has no {kind}");
-    Err(Error::new(Code::Usage, what).with_cause(format!("--resource {kind} is for One Codex")))
+    let what = match resource {
+        Resource::Documents => format!("{title} has documents only"),
+        _ => format!("{title} has no {kind}"),
+    };
+    Err(Error::new(Code::Usage, what)
+        .with_cause(format!("--resource {kind} is for One Codex"))
+        .with_hint("run the command again without --resource"))
 }
 
 /// How to connect, and what docfetch may pay.

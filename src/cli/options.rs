@@ -131,6 +131,10 @@ pub(super) struct ResourceArgs {
         help_heading = "Connection"
     )]
     pub resource: ResourceArg,
+
+    /// Whether the kind comes from the command line, and not from a variable or the default.
+    #[arg(skip)]
+    pub is_flag: bool,
 }
 
 /// Which documents of a listing. A filter has no variable.

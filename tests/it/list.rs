@@ -445,7 +445,12 @@ fn a_filter_that_is_none_is_wrong_usage() {
         .says("Standard Metrics has no assets");
     World::bare()
         .run(&["sm", "x", "--resource", "documents"])
-        .exits(3);
+        .exits(2)
+        .says("Standard Metrics has documents only");
+    // A variable serves One Codex beside a fetch from Standard Metrics.
+    let mut world = World::bare();
+    world.set("DOCFETCH_RESOURCE", "documents");
+    world.run(&["sm", "x"]).exits(3);
 }
 
 #[test]
