@@ -61,7 +61,7 @@ fn product() -> Vec<Source> {
         let is_code = |line: &&str| !line.trim_start().starts_with("//");
         let code: Vec<&str> = text.lines().filter(is_code).collect();
         let code = code.join("\n");
-        let product = code.split("#[cfg(test)]\nmod tests").next().unwrap();
+        let product = code.split("#[cfg(test)]\nmod tests {").next().unwrap();
         let product = product.replace("#[cfg(test)]\nmod ", "#[cfg(test)]\n#[mod] ");
         Source {
             module,

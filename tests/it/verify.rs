@@ -205,7 +205,7 @@ fn without_a_sha256_existence_and_length_count() {
     world
         .run(&["verify", "m", "-v"])
         .exits(0)
-        .says("a: is there; neither length nor SHA-256 is known");
+        .says("a: exists; neither length nor SHA-256 is known");
 }
 
 #[test]

@@ -254,7 +254,7 @@ impl Attempts<'_> {
     }
 
     fn start_over(&self, work: &mut Transfer<'_, '_>, start_over: StartOver) -> Result<()> {
-        log::info!("docfetch starts over with {}: {}", self.id, start_over.why);
+        log::info!("starting over with {}: {}", self.id, start_over.why);
         work.start_over(start_over)
     }
 

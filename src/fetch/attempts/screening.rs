@@ -83,7 +83,7 @@ impl Attempts<'_> {
             host: "the storage",
         };
         if let Err(error) = self.judge(&html, work.metadata) {
-            log::info!("docfetch starts over with {}: {}", self.id, error.message());
+            log::info!("starting over with {}: {}", self.id, error.message());
             work.sink.restart("the bytes here are a web page", true)?;
             work.digests.restart();
         }
