@@ -152,8 +152,9 @@ pub(super) fn jobs(text: &str) -> Result<u16, String> {
 
 /// A whole number from 0 on.
 pub(super) fn count<T: FromStr>(text: &str) -> Result<T, String> {
-    let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    let number = text.parse().ok().filter(|_| is_number);
+    let digits = text.strip_prefix('+').unwrap_or(text);
+    let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    let number = digits.parse().ok().filter(|_| is_number);
     let expected = if is_number {
         "a smaller number is expected"
     } else {
@@ -274,7 +275,7 @@ mod tests {
             assert!(jobs(wrong).unwrap_err().contains("1 to 256"), "{wrong}");
         }
         assert_eq!(count::<u32>("0"), Ok(0));
-        for wrong in ["-1", "+1", "many", "", "4294967296"] {
+        for wrong in ["-1", "+-1", "++1", "many", "", "4294967296"] {
             assert!(count::<u32>(wrong).is_err(), "{wrong}");
         }
     }
