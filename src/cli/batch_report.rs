@@ -12,7 +12,7 @@ pub(super) struct BatchReport<'a> {
     terminal: &'a Terminal,
     provider: &'static str,
     /// Whether there may be more than one document.
-    is_many: bool,
+    has_many: bool,
     /// How many documents ended.
     documents: u64,
     /// The interrupt that ended some of many documents.
@@ -22,12 +22,12 @@ pub(super) struct BatchReport<'a> {
 }
 
 impl<'a> BatchReport<'a> {
-    /// Tells nothing yet. `is_many` says whether there may be more than one document.
-    pub(super) fn new(terminal: &'a Terminal, provider: &'static str, is_many: bool) -> Self {
+    /// Tells nothing yet. `has_many` says whether there may be more than one document.
+    pub(super) fn new(terminal: &'a Terminal, provider: &'static str, has_many: bool) -> Self {
         Self {
             terminal,
             provider,
-            is_many,
+            has_many,
             documents: 0,
             interrupted: None,
             closed: None,
@@ -35,17 +35,17 @@ impl<'a> BatchReport<'a> {
     }
 
     /// Tells how a document ended. Stops the batch when standard output takes no more.
-    pub(super) fn document(&mut self, end: &FetchEnd) -> ControlFlow<()> {
+    pub(super) fn print_document(&mut self, end: &FetchEnd) -> ControlFlow<()> {
         self.documents += 1;
         if let Err(error) = &end.result
             && error.code() == Code::Interrupted
-            && self.is_many
+            && self.has_many
         {
             self.interrupted = Some(error.clone());
         }
         if self.closed.is_none() {
             let printer = &self.terminal.printer;
-            let told = printer.document(self.provider, end, self.is_many);
+            let told = printer.document(self.provider, end, self.has_many);
             self.closed = told.err();
         }
         match self.closed {
@@ -56,7 +56,7 @@ impl<'a> BatchReport<'a> {
 
     /// Tells how the batch ended, and returns the exit code of the process. `given` are the documents on the
     /// command line: all of them failed when the batch failed before its first document.
-    pub(super) fn end(
+    pub(super) fn finish(
         mut self,
         mut summary: Summary,
         result: Result<()>,
@@ -73,11 +73,11 @@ impl<'a> BatchReport<'a> {
             && error.code() != Code::Interrupted
         {
             summary.failed += given.len() as u64;
-            self.failures(given, error, summary.charges.map(|_| false));
+            self.print_failures(given, error, summary.charges.map(|_| false));
         }
         // A single document has told its own interrupt.
         let is_told = |error: &Error| {
-            error.code() == Code::Interrupted && !self.is_many && self.documents > 0
+            error.code() == Code::Interrupted && !self.has_many && self.documents > 0
         };
         let error = error.filter(|error| !is_told(error)).or(self.interrupted);
         if let Some(error) = error {
@@ -86,7 +86,7 @@ impl<'a> BatchReport<'a> {
         if let Some(error) = self.closed {
             return self.terminal.fail(error);
         }
-        let has_summary = self.is_many && self.documents > 0;
+        let has_summary = self.has_many && self.documents > 0;
         match self.terminal.printer.summary(&summary, has_summary) {
             Ok(()) => summary.exit_code,
             Err(error) => self.terminal.fail(error),
@@ -94,7 +94,7 @@ impl<'a> BatchReport<'a> {
     }
 
     /// Prints the record of each of these documents, which all failed with `error`.
-    fn failures(&mut self, documents: &[DocumentId], error: &Error, charged: Option<bool>) {
+    fn print_failures(&mut self, documents: &[DocumentId], error: &Error, charged: Option<bool>) {
         for id in documents {
             if self.closed.is_none() {
                 let printer = &self.terminal.printer;

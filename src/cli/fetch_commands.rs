@@ -31,13 +31,15 @@ pub(super) async fn fetch(from: ProviderArg, arguments: Fetch, variables: Variab
         Err(error) => return terminal.fail(error),
     };
     let given = settings.ids.known_documents();
-    let is_many = settings.ids.total() != Some(1);
+    let has_many = settings.ids.total() != Some(1);
     let progress = terminal.printer.watcher();
-    let mut report = BatchReport::new(&terminal, settings.provider.name, is_many);
-    let fetching = commands::fetch::run(settings, progress.as_ref(), |end| report.document(end));
+    let mut report = BatchReport::new(&terminal, settings.provider.name, has_many);
+    let fetching = commands::fetch::run(settings, progress.as_ref(), |end| {
+        report.print_document(end)
+    });
     let (summary, result) = fetching.await;
     drop(progress);
-    report.end(summary, result, &given)
+    report.finish(summary, result, &given)
 }
 
 /// `docfetch sync`.
@@ -50,10 +52,12 @@ pub(super) async fn sync(arguments: Sync, variables: Variables) -> u8 {
     };
     let progress = terminal.printer.watcher();
     let mut report = BatchReport::new(&terminal, settings.provider.name, true);
-    let syncing = commands::sync::run(settings, progress.as_ref(), |end| report.document(end));
+    let syncing = commands::sync::run(settings, progress.as_ref(), |end| {
+        report.print_document(end)
+    });
     let (summary, result) = Box::pin(syncing).await;
     drop(progress);
-    report.end(summary, result, &[])
+    report.finish(summary, result, &[])
 }
 
 fn output_options_of_batch(batch: &BatchArgs) -> OutputOptions {

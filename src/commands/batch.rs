@@ -16,7 +16,7 @@ use std::ops::ControlFlow;
 use std::time::Instant;
 
 /// Sees each document that ended, and may stop the batch.
-pub(super) type Each<'a> = &'a mut dyn FnMut(&FetchEnd) -> ControlFlow<()>;
+pub(super) type OnEnd<'a> = &'a mut dyn FnMut(&FetchEnd) -> ControlFlow<()>;
 
 /// What the documents of a batch share.
 pub(super) struct Batch<'a> {
@@ -32,7 +32,7 @@ pub(super) struct Batch<'a> {
 
 impl Batch<'_> {
     /// Works on the documents of `source`, and counts them in `tally`. `start` makes the task of a document,
-    /// with ascending numbers. `record` and then `each` see each document that ended.
+    /// with ascending numbers. `record` and then `on_end` see each document that ended.
     ///
     /// # Errors
     /// What stops the batch early: an interrupt, a source that cannot be read, and a manifest that cannot be
@@ -44,7 +44,7 @@ impl Batch<'_> {
         start: impl Fn(u64, DocumentId, S::Detail) -> T,
         record: impl Fn(&FetchEnd) -> Result<()>,
         tally: &mut BatchTally,
-        each: Each<'_>,
+        on_end: OnEnd<'_>,
     ) -> Result<()> {
         let resolver = self.fetcher.resolver();
         let (limits, outages) = self.fetcher.limits();
@@ -60,7 +60,7 @@ impl Batch<'_> {
             let noted = self.note(&end).and_then(|()| record(&end));
             unwritten = noted.err().or(unwritten.take());
             let must_stop = unwritten.is_some() || self.fetcher.has_stopped();
-            let told = each(&end);
+            let told = on_end(&end);
             if tally.count(&end) || must_stop {
                 return ControlFlow::Break(());
             }
@@ -76,7 +76,7 @@ impl Batch<'_> {
     fn note(&self, end: &FetchEnd) -> Result<()> {
         let provider = self.fetcher.resolver().provider().name;
         match &self.manifest {
-            Some(manifest) => manifest.append_end(provider, end),
+            Some(manifest) => manifest.append_document(provider, end),
             None => Ok(()),
         }
     }

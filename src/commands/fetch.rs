@@ -1,6 +1,6 @@
 //! `docfetch sm` and `docfetch onecodex`: documents by their ids.
 
-use super::batch::{Batch, BatchTally, Each};
+use super::batch::{Batch, BatchTally, OnEnd};
 use super::ids::IdSource;
 use crate::config::settings::Connection;
 use crate::error::{Code, Error, Result};
@@ -31,18 +31,18 @@ pub(crate) struct FetchSettings {
     pub single_document_option: Option<&'static str>,
 }
 
-/// Fetches the documents. `each` sees each document that ended, and may stop the batch.
+/// Fetches the documents. `on_end` sees each document that ended, and may stop the batch.
 ///
 /// # Errors
 /// What fails before the first document, such as [`Code::Usage`] or [`Code::CredentialsMissing`], and what
-/// keeps further ids from being read. The failure of a document goes to `each`.
+/// keeps further ids from being read. The failure of a document goes to `on_end`.
 pub(crate) async fn run(
     settings: FetchSettings,
     progress: &dyn Progress,
-    mut each: impl FnMut(&FetchEnd) -> ControlFlow<()>,
+    mut on_end: impl FnMut(&FetchEnd) -> ControlFlow<()>,
 ) -> (Summary, Result<()>) {
     let mut tally = BatchTally::new(&settings.provider, &settings.options, &settings.connection);
-    let result = fetch(settings, progress, &mut tally, &mut each).await;
+    let result = fetch(settings, progress, &mut tally, &mut on_end).await;
     (tally.finish(&result), result)
 }
 
@@ -50,7 +50,7 @@ async fn fetch(
     settings: FetchSettings,
     progress: &dyn Progress,
     tally: &mut BatchTally,
-    each: Each<'_>,
+    on_end: OnEnd<'_>,
 ) -> Result<()> {
     let interrupt = Interrupt::listen()?;
     let mut ids = settings.ids;
@@ -78,5 +78,5 @@ async fn fetch(
         manifest,
     };
     let start = |order, id, ()| fetcher.document(order, Into::into(id), progress, &interrupt);
-    batch.run(&mut ids, start, |_| Ok(()), tally, each).await
+    batch.run(&mut ids, start, |_| Ok(()), tally, on_end).await
 }

@@ -178,7 +178,7 @@ impl IdLines {
                 }
                 (None, Some(_)) => {
                     let why = "a line has more than a million characters";
-                    return Err(self.cannot(why).with_hint("write one id on each line"));
+                    return Err(self.read_error(why).with_hint("write one id on each line"));
                 }
             };
             self.next += line.len();
@@ -209,7 +209,7 @@ impl IdLines {
             })
         });
         let read = reading.await;
-        let (reader, piece) = read.map_err(|error| self.cannot(error.to_string()))?;
+        let (reader, piece) = read.map_err(|error| self.read_error(error.to_string()))?;
         if !piece.is_empty() {
             self.text.extend_from_slice(&piece);
             self.reader = Some(reader);
@@ -217,7 +217,7 @@ impl IdLines {
         Ok(())
     }
 
-    fn cannot(&self, why: impl Into<String>) -> Error {
+    fn read_error(&self, why: impl Into<String>) -> Error {
         let what = format!("cannot read ids from {}", self.name);
         Error::new(Code::LocalIo, what).with_cause(why)
     }

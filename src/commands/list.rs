@@ -71,7 +71,7 @@ async fn print(
         for row in read {
             match row {
                 Ok(row) => rows.push(row),
-                Err(BadRow { shown, why }) => log::warn!("{shown} is not listed: {why}"),
+                Err(BadRow { shown_id, why }) => log::warn!("{shown_id} is not listed: {why}"),
             }
         }
         rows.truncate(*left);

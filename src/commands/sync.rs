@@ -1,6 +1,6 @@
 //! `docfetch sync`: a folder that holds every listed document.
 
-use super::batch::{Batch, BatchTally, Each};
+use super::batch::{Batch, BatchTally, OnEnd};
 use crate::config::settings::Connection;
 use crate::error::Result;
 use crate::fetch::batch::{DistinctSource, FetchEnd};
@@ -39,19 +39,19 @@ pub(crate) struct SyncSettings {
     pub manifest: Option<PathBuf>,
 }
 
-/// Brings the mirror up to date. `each` sees each document that ended, and may stop the run.
+/// Brings the mirror up to date. `on_end` sees each document that ended, and may stop the run.
 ///
 /// # Errors
 /// What fails before the first document, such as [`Code::Usage`](crate::Code::Usage) or
 /// [`Code::Busy`](crate::Code::Busy), and a listing that cannot be read to its end. The failure of a document
-/// goes to `each`.
+/// goes to `on_end`.
 pub(crate) async fn run(
     settings: SyncSettings,
     progress: &dyn Progress,
-    mut each: impl FnMut(&FetchEnd) -> ControlFlow<()>,
+    mut on_end: impl FnMut(&FetchEnd) -> ControlFlow<()>,
 ) -> (Summary, Result<()>) {
     let mut tally = BatchTally::new(&settings.provider, &settings.options, &settings.connection);
-    let result = Box::pin(sync(settings, progress, &mut tally, &mut each)).await;
+    let result = Box::pin(sync(settings, progress, &mut tally, &mut on_end)).await;
     (tally.finish(&result), result)
 }
 
@@ -59,7 +59,7 @@ async fn sync(
     settings: SyncSettings,
     progress: &dyn Progress,
     tally: &mut BatchTally,
-    each: Each<'_>,
+    on_end: OnEnd<'_>,
 ) -> Result<()> {
     let interrupt = Interrupt::listen()?;
     settings.filter.check(&settings.provider)?;
@@ -93,5 +93,5 @@ async fn sync(
     };
     let start = |order, id, row| sync.task(order, id, row, progress, &interrupt);
     let record = |end: &FetchEnd| sync.record_failure(end);
-    batch.run(&mut rows, start, record, tally, each).await
+    batch.run(&mut rows, start, record, tally, on_end).await
 }

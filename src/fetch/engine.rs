@@ -163,7 +163,7 @@ impl<'a> Stages<'a> {
                 return Err(error);
             }
             match outages.failed(&host, &self.job.id, &error, paid_requests) {
-                AfterFailure::Stands => return Err(error),
+                AfterFailure::Fails => return Err(error),
                 AfterFailure::Probes(for_host) => probe = Some(for_host),
                 AfterFailure::Waits(for_others) => {
                     log::info!("{} waits for others: {}", self.job.id, error.message());
@@ -205,7 +205,7 @@ impl<'a> Stages<'a> {
         let interrupt = self.interrupt;
         let options = &self.context.options;
         interrupt
-            .or_interrupted(done(self.destination.name_without_storage()))
+            .or_interrupted(infallible(self.destination.name_without_storage()))
             .await?;
         if options.dry_run {
             return self.plan().await.map(Some);
@@ -328,7 +328,7 @@ impl<'a> Stages<'a> {
 }
 
 /// Work that cannot fail, for [`Interrupt::or_interrupted`].
-async fn done(work: impl Future<Output = ()>) -> Result<()> {
+async fn infallible(work: impl Future<Output = ()>) -> Result<()> {
     work.await;
     Ok(())
 }

@@ -11,16 +11,16 @@ use crate::model::DocumentId;
 /// ```
 /// use docfetch::{DocumentId, Progress, Watcher};
 ///
-/// struct Count;
-/// struct CountBytes(DocumentId);
+/// struct PrintEnds;
+/// struct EndPrinter(DocumentId);
 ///
-/// impl Progress for Count {
+/// impl Progress for PrintEnds {
 ///     fn document(&self, id: &DocumentId) -> Box<dyn Watcher + '_> {
-///         Box::new(CountBytes(id.clone()))
+///         Box::new(EndPrinter(id.clone()))
 ///     }
 /// }
 ///
-/// impl Watcher for CountBytes {
+/// impl Watcher for EndPrinter {
 ///     fn finished(&mut self, bytes: u64) {
 ///         println!("{}: {bytes} bytes", self.0);
 ///     }

@@ -62,7 +62,7 @@ pub(crate) struct RetryContext {
     /// Failed attempts since the last progress.
     failures: u32,
     /// Answers of status 404 for a new document.
-    invisible: u32,
+    not_found_answers: u32,
     jitter: bool,
 }
 
@@ -75,7 +75,7 @@ impl RetryContext {
             progress: now,
             attempts: 0,
             failures: 0,
-            invisible: 0,
+            not_found_answers: 0,
             jitter: true,
         }
     }
@@ -152,8 +152,8 @@ impl RetryContext {
         now: Instant,
         random: f64,
     ) -> Option<Duration> {
-        self.invisible += 1;
-        let jittered = FIRST_INTERVAL / 2 + zero_to_full(self.invisible, random);
+        self.not_found_answers += 1;
+        let jittered = FIRST_INTERVAL / 2 + zero_to_full(self.not_found_answers, random);
         let wait = asked.map_or(jittered, |asked| asked.max(jittered));
         let is_allowed = age.saturating_add(wait) <= MAX_INVISIBLE_TIME;
         (is_allowed && wait <= self.time_left_at(now)).then_some(wait)

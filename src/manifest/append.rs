@@ -114,7 +114,7 @@ impl ManifestAppender {
     ///
     /// # Errors
     /// As [`ManifestAppender::append`].
-    pub(crate) fn append_end(&self, provider: &str, ended: &FetchEnd) -> Result<()> {
+    pub(crate) fn append_document(&self, provider: &str, ended: &FetchEnd) -> Result<()> {
         match &ended.result {
             Ok(outcome) => self.append(outcome),
             Err(error) => self.append(&FailedDocument::new(

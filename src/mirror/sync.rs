@@ -79,7 +79,7 @@ impl<'a> MirrorSync<'a> {
     pub(crate) fn record_failure(&self, end: &FetchEnd) -> Result<()> {
         match (&end.result, self.mirror.manifest()) {
             (Err(_), Some(manifest)) => {
-                manifest.append_end(self.fetcher.resolver().provider().name, end)
+                manifest.append_document(self.fetcher.resolver().provider().name, end)
             }
             _ => Ok(()),
         }

@@ -40,7 +40,7 @@ pub(crate) struct Pages<'a> {
     /// The URL of the next page.
     next: Option<Url>,
     /// The number of the next page.
-    page: usize,
+    next_page_number: usize,
     /// How many rows the pages so far had.
     seen: u64,
     /// How many rows there are in all, as the server says.
@@ -105,7 +105,7 @@ pub(super) fn list<'a>(
         filter,
         queries: HashSet::from([hash(url.query().unwrap_or_default())]),
         next: Some(url),
-        page: 1,
+        next_page_number: 1,
         seen: 0,
         total: None,
         last_digest: 0,
@@ -148,7 +148,7 @@ impl<'a> Pages<'a> {
         };
         let number = self.seen + 1;
         self.seen += text.rows;
-        self.page += 1;
+        self.next_page_number += 1;
         self.total = text.total;
         self.next = self.after(&url, &text)?;
         self.check_progress(&text)?;
@@ -168,7 +168,7 @@ impl<'a> Pages<'a> {
         Ok(match (self.api.provider.listing.paging, &text.next) {
             (Paging::NextField { .. }, Some(next)) => Some(self.follow(current, next)?),
             (Paging::TotalHeader { .. }, _) if text.rows > 0 && self.has_more() => {
-                Some(numbered(current, self.page))
+                Some(numbered(current, self.next_page_number))
             }
             _ => None,
         })
@@ -293,8 +293,8 @@ impl Page<'_> {
         }
         let more = read.bad.saturating_sub(MAX_BAD_ROWS);
         (std::mem::take(&mut self.is_last) && more > 0).then(|| {
-            let (shown, why) = (format!("{more} more rows"), "they are no documents".into());
-            vec![Err(BadRow { shown, why })]
+            let (shown_id, why) = (format!("{more} more rows"), "they are no documents".into());
+            vec![Err(BadRow { shown_id, why })]
         })
     }
 }

@@ -40,7 +40,7 @@ pub(crate) struct Row {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct BadRow {
     /// What messages call it: its id, or its number in the listing.
-    pub shown: String,
+    pub shown_id: String,
     /// What is wrong with the row.
     pub why: String,
 }
@@ -163,11 +163,11 @@ impl RowText<'_> {
     fn bad(&self, why: String) -> BadRow {
         let id = self.id();
         let id = id.filter(|id| !id.is_empty() && !contains_secret(id));
-        let shown = id.map_or_else(
+        let shown_id = id.map_or_else(
             || format!("row {}", self.number),
             |id| id.chars().take(MAX_SHOWN_CHARACTERS).collect(),
         );
-        BadRow { shown, why }
+        BadRow { shown_id, why }
     }
 }
 

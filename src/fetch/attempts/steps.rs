@@ -84,7 +84,7 @@ pub(super) enum Event {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct BodyStart {
     /// Whether the body is of the same version of the document.
-    pub same: bool,
+    pub same_version: bool,
     /// Whether the body starts with bytes that the sink holds already.
     pub overlaps: bool,
     /// Whether the sink passes over such bytes.
@@ -244,17 +244,17 @@ fn plain(state: AttemptState, next: Next) -> Step {
 
 fn body_started(state: AttemptState, bytes: SinkBytes, body: BodyStart) -> Step {
     let BodyStart {
-        same,
+        same_version,
         overlaps,
         skips_overlap,
     } = body;
-    let continues = same || bytes.held == 0;
-    if continues && (!overlaps || (skips_overlap && same)) {
+    let continues = same_version || bytes.held == 0;
+    if continues && (!overlaps || (skips_overlap && same_version)) {
         return plain(state, Next::Read(None));
     }
     let start_over = StartOver {
         why: "the storage sent the whole document",
-        changed: !same,
+        changed: !same_version,
     };
     plain(state.after(start_over), Next::Read(Some(start_over)))
 }

@@ -51,7 +51,7 @@ impl Transfer<'_, '_> {
         };
         let same_tag = there.tag.as_deref().is_some_and(is_strong) && here.tag == there.tag;
         BodyStart {
-            same: same_tag && same_length,
+            same_version: same_tag && same_length,
             overlaps: body.offset < self.sink.position(),
             skips_overlap: self.sink.is_stream(),
         }

@@ -52,7 +52,7 @@ impl Verification {
         {
             let _ = partial.restart(); // no later run can use complete bytes that are wrong
         }
-        accept(checked?, sink, name)
+        accept_or_keep(checked?, sink, name)
     }
 }
 
@@ -68,7 +68,7 @@ fn has_other_checksum(checked: &Result<DigestReport>) -> bool {
 }
 
 /// Accepts the bytes, or keeps them in the partial where only the storage's checksum refuses them.
-fn accept(report: DigestReport, sink: &mut Sink, name: String) -> Result<Option<String>> {
+fn accept_or_keep(report: DigestReport, sink: &mut Sink, name: String) -> Result<Option<String>> {
     let DigestReport {
         sha256,
         checksum_mismatch,

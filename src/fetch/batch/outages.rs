@@ -28,7 +28,7 @@ pub(crate) struct Outages {
 #[derive(Debug, Default)]
 struct FailuresAtHost {
     /// Failures since the last document arrived.
-    in_a_row: u32,
+    consecutive: u32,
     /// The failed documents that wait.
     waiting: Vec<oneshot::Sender<()>>,
 }
@@ -37,7 +37,7 @@ struct FailuresAtHost {
 #[derive(Debug)]
 pub(crate) enum AfterFailure<'a> {
     /// The document fails.
-    Stands,
+    Fails,
     /// The document waits. A message tells the document to try again; when the channel closes, the document
     /// fails.
     Waits(oneshot::Receiver<()>),
@@ -64,13 +64,13 @@ impl Outages {
         paid_requests: &'a PaidRequests,
     ) -> AfterFailure<'a> {
         if !concerns_all(error) || paid_requests.is_stopped() {
-            return AfterFailure::Stands;
+            return AfterFailure::Fails;
         }
         let mut hosts = locked(&self.hosts);
         let failures = hosts.entry(host.to_owned()).or_default();
-        failures.in_a_row += 1;
+        failures.consecutive += 1;
         let has_probe = paid_requests.probe(host).is_some();
-        if has_probe || failures.in_a_row < FAILURES_BEFORE_PAUSE {
+        if has_probe || failures.consecutive < FAILURES_BEFORE_PAUSE {
             let (sender, receiver) = oneshot::channel();
             failures.waiting.push(sender);
             self.changed.notify_one();
@@ -86,7 +86,7 @@ impl Outages {
         if error.code() == Code::Certificate {
             drop(hosts);
             probe.failed(error); // another attempt sees the same certificate
-            return AfterFailure::Stands;
+            return AfterFailure::Fails;
         }
         log::warn!(
             "{FAILURES_BEFORE_PAUSE} paid documents in a row failed at {host}: paying pauses until one of \
@@ -101,7 +101,7 @@ impl Outages {
         let Some(failures) = hosts.get_mut(host) else {
             return;
         };
-        failures.in_a_row = 0;
+        failures.consecutive = 0;
         for document in failures.waiting.drain(..) {
             let _ = document.send(());
         }
@@ -239,7 +239,7 @@ mod tests {
         ] {
             for name in ["a", "b", "c", "d"] {
                 let fate = outages.failed("h", &id(name), &error, &charges);
-                assert!(matches!(fate, AfterFailure::Stands), "{error}");
+                assert!(matches!(fate, AfterFailure::Fails), "{error}");
             }
         }
         assert!(!charges.is_stopped());

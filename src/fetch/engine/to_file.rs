@@ -1,6 +1,6 @@
 //! A document becomes a file: partial, download, publication.
 
-use super::{Stages, done};
+use super::{Stages, infallible};
 use crate::error::{Code, Error, Result};
 use crate::fetch::attempts::{Download, Prefetched};
 use crate::fetch::batch::BatchPermit;
@@ -60,7 +60,7 @@ impl Stages<'_> {
     /// Takes note of the file that another process made of the partial.
     async fn note_publication(&mut self, partial: &Partial) -> Result<()> {
         let adopting = self.destination.adopt_publication(partial.publication());
-        self.interrupt.or_interrupted(done(adopting)).await?;
+        self.interrupt.or_interrupted(infallible(adopting)).await?;
         if partial.publication().is_some_and(Publication::is_finished) {
             self.attempts.delivered().await;
         }

@@ -25,7 +25,7 @@ pub(super) struct NameOrder {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Unnamed {
     /// It does not know its name.
-    Unaware,
+    NameUnknown,
     /// It knows its name, and waits for earlier documents.
     Waiting,
 }
@@ -40,7 +40,7 @@ pub(crate) struct NameTicket<'a> {
 impl NameOrder {
     /// Takes the place `order`. Call in ascending `order`.
     pub(super) fn ticket(&self, order: u64) -> NameTicket<'_> {
-        locked(&self.unnamed).insert(order, Unnamed::Unaware);
+        locked(&self.unnamed).insert(order, Unnamed::NameUnknown);
         NameTicket {
             name_order: self,
             order,

@@ -27,9 +27,9 @@ fn failure(code: Code) -> Event {
     }
 }
 
-fn body(same: bool, overlaps: bool, skips_overlap: bool) -> Event {
+fn body(same_version: bool, overlaps: bool, skips_overlap: bool) -> Event {
     Event::BodyStarted(BodyStart {
-        same,
+        same_version,
         overlaps,
         skips_overlap,
     })

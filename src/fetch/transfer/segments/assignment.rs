@@ -75,7 +75,7 @@ impl Assignment {
 
     /// Whether to read on. At the end of the response that is true as well: only a connection whose response
     /// was read to its end can carry another request.
-    pub(super) fn reads_on(&self) -> bool {
+    pub(super) fn needs_more_bytes(&self) -> bool {
         self.next < self.end || self.next == self.response.end
     }
 
@@ -197,7 +197,7 @@ mod tests {
         assert!(!assignment.is_exceeded_by(piece.len()) && assignment.is_exceeded_by(11));
         assert_eq!(assignment.take(&mut piece), b"efghij");
         assignment.wrote(6);
-        assert!(assignment.is_finished() && assignment.reads_on());
+        assert!(assignment.is_finished() && assignment.needs_more_bytes());
     }
 
     #[test]

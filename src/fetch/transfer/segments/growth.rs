@@ -57,7 +57,7 @@ struct Sample {
     /// The processor time of the process when the measurement started.
     processor_time: Duration,
     /// How long the process waited for writes to the disk.
-    writing: Duration,
+    write_time: Duration,
     /// How many bytes arrived.
     received: u64,
 }
@@ -67,7 +67,7 @@ impl Sample {
         Self {
             started: now,
             processor_time,
-            writing: Duration::ZERO,
+            write_time: Duration::ZERO,
             received: 0,
         }
     }
@@ -109,11 +109,11 @@ impl Growth {
         self.wanted
     }
 
-    /// Notes that `bytes` arrived, and that their writing took this long. That time counts as busy: more
+    /// Notes that `bytes` arrived, and that their writing took `write_time`. That time counts as busy: more
     /// connections do not make a slow disk faster.
-    pub(super) fn received(&mut self, bytes: usize, writing: Duration) {
+    pub(super) fn received(&mut self, bytes: usize, write_time: Duration) {
         self.sample.received += bytes as u64;
-        self.sample.writing += writing;
+        self.sample.write_time += write_time;
     }
 
     /// Ends the measurement at `now`, if that has taken long enough, and decides about more connections.
@@ -141,7 +141,7 @@ impl Growth {
                 .processor_time
                 .saturating_sub(ended.processor_time);
             let seconds = elapsed.as_secs_f64();
-            let busy_part = (worked + ended.writing).as_secs_f64() / seconds;
+            let busy_part = (worked + ended.write_time).as_secs_f64() / seconds;
             self.judge(ended.received as f64 / seconds, busy_part, missing);
         }
     }
@@ -289,8 +289,8 @@ mod tests {
         let start = Instant::now();
         let millis = Duration::from_millis;
         let mut growth = Growth::new(Connections::Auto, 1, start, Duration::ZERO);
-        let mut measure = |at, processor_time, writing, unanswered| {
-            growth.received(8 << 20, millis(writing));
+        let mut measure = |at, processor_time, write_time, unanswered| {
+            growth.received(8 << 20, millis(write_time));
             let processor_time = || millis(processor_time);
             growth.measure(start + millis(at), processor_time, MUCH, unanswered);
             growth.wanted

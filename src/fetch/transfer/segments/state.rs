@@ -142,8 +142,8 @@ impl<'a> SegmentsState<'a> {
         let started_writing = Instant::now();
         let is_read_up = self.write(&mut stream, piece, started_writing)?;
         let now = Instant::now();
-        let writing = now.saturating_duration_since(started_writing);
-        self.growth.received(piece.len(), writing);
+        let write_time = now.saturating_duration_since(started_writing);
+        self.growth.received(piece.len(), write_time);
         self.digests.update(piece, self.partial.position());
         let held = self.partial.held();
         self.watcher.moved(held);
@@ -163,7 +163,7 @@ impl<'a> SegmentsState<'a> {
             assignment.share_with_idle(&mut self.missing, rest, now);
         }
         let assignment = &stream.assignment;
-        if assignment.reads_on() && !piece.is_empty() {
+        if assignment.needs_more_bytes() && !piece.is_empty() {
             return Ok(ControlFlow::Continue(Some(stream)));
         }
         self.missing.put_back(assignment.rest());
