@@ -74,8 +74,8 @@ pub(crate) fn printable(text: &str) -> Cow<'_, str> {
     Cow::Owned(clean)
 }
 
-/// The JSON text `json` with the same characters as JSON escapes (RFC 8259 section 7): every parser reads
-/// what was there.
+/// `json` with every character that a terminal must not show written as a JSON escape (RFC 8259 section 7).
+/// Parsers read the same text.
 pub(crate) fn printable_json(json: &str) -> Cow<'_, str> {
     if !json.chars().any(is_escaped_on_terminals) {
         return Cow::Borrowed(json);
@@ -102,7 +102,7 @@ pub(crate) fn shell_word(word: &str) -> Cow<'_, str> {
     Cow::Owned(format!("'{}'", word.replace('\'', r"'\''")))
 }
 
-/// The last argument of a command for a shell: a text that is no option, whatever it begins with.
+/// The last argument of a command for a shell. After `--`, a text that begins with `-` is not an option.
 pub(crate) fn shell_argument(text: &str) -> String {
     let separator = if text.starts_with('-') { "-- " } else { "" };
     format!("{separator}{}", shell_word(text))

@@ -33,7 +33,7 @@ Most options are also variables: DOCFETCH_RETRIES=8 stands for --retries 8. --al
 of list and sync, and the options of sandbox have no variable.
 
 Exit codes:
-  0  docfetch fetched every document, or skipped it as asked
+  0  docfetch fetched every document, or skipped it because its file exists
   1  failures of different kinds, or an unexpected failure
   2  wrong usage or configuration
   3  credentials are missing or rejected

@@ -1,4 +1,4 @@
-//! What a batch tells the user: each document as it ends, and the last words.
+//! What a batch tells the user: each document as it ends, and what docfetch prints after the last document.
 
 use super::common::Terminal;
 use crate::error::{Code, Error, Result};

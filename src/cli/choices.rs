@@ -21,7 +21,7 @@ pub(super) enum ProviderArg {
 }
 
 impl ProviderArg {
-    /// The provider, for things of the kind `resource` where it has several kinds.
+    /// The provider; for One Codex, with documents of the kind `resource`.
     pub(super) fn provider(self, resource: Resource) -> Provider {
         match self {
             Self::Sm => Provider::standard_metrics(),

@@ -9,7 +9,8 @@ use clap::parser::ValueSource;
 use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _};
 use std::ffi::OsString;
 
-/// The options of One Codex. `sm` hides them; it has no other kind of things and charges for nothing.
+/// The options of One Codex. `sm` hides them: Standard Metrics has one kind of documents and does not
+/// charge.
 const ONE_CODEX_OPTIONS: [&str; 3] = ["resource", "allow_recharge", "max_charges"];
 
 /// What the user asks for.

@@ -65,8 +65,8 @@ impl Terminal {
 /// The provider that the user names.
 ///
 /// # Errors
-/// [`Code::Usage`] for `--resource` at a provider that has one kind of things only, and for a variable that
-/// sets another kind than that.
+/// [`Code::Usage`] for `--resource` at a provider that has one kind of documents only, and for a variable
+/// that sets another kind.
 pub(super) fn provider(argument: ProviderArg, arguments: &ResourceArgs) -> Result<Provider> {
     let resource = Resource::from(arguments.resource);
     let provider = argument.provider(resource);

@@ -122,7 +122,7 @@ impl From<ConnectionArgs> for Connection {
 
 #[derive(Debug, Args)]
 pub(super) struct ResourceArgs {
-    /// The kind of things to list or fetch (One Codex only)
+    /// The kind of documents to list or fetch (One Codex only)
     #[arg(
         long,
         value_name = "KIND",

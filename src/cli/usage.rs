@@ -1,4 +1,4 @@
-//! What clap says about wrong usage, in the three lines of every other error.
+//! What clap says about wrong usage, as an error with cause and hint.
 
 use super::choices::ProviderArg;
 use super::command_line::{variable, without_variables};
@@ -46,7 +46,7 @@ impl Path {
         Self { names, command }
     }
 
-    /// Where the user reads on.
+    /// The help command that the hint names.
     fn see_help(&self) -> String {
         format!("see {} --help", self.names.join(" "))
     }

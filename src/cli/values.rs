@@ -69,10 +69,10 @@ pub(super) fn duration_text(duration: Duration) -> String {
     }
 }
 
-/// A duration longer than nothing.
+/// A duration longer than 0.
 pub(super) fn time_limit(text: &str) -> Result<Duration, String> {
     duration(text).and_then(|duration| match duration {
-        Duration::ZERO => Err("it must be longer than nothing".to_owned()),
+        Duration::ZERO => Err("it must be longer than 0".to_owned()),
         duration => Ok(duration),
     })
 }
@@ -230,7 +230,7 @@ pub(super) enum TemplateUse {
     Other,
 }
 
-/// Tells which commands can use a template, of whatever provider.
+/// Tells which commands can use a template, of any provider.
 pub(super) fn template_use(text: &str) -> TemplateUse {
     let providers = provider::all();
     let fields: Vec<&str> = providers.iter().flat_map(row_fields).collect();

@@ -28,7 +28,7 @@ pub(crate) struct NamedDocument {
 }
 
 impl NamedDocument {
-    /// Checks an id, or a URI of whatever provider.
+    /// Checks an id, or a URI of any provider.
     ///
     /// # Errors
     /// The rule that the text breaks.

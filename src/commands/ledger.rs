@@ -118,7 +118,7 @@ fn own_account(query: &RecordQuery) -> Option<String> {
 
 /// The error of a command for which several records match.
 pub(crate) fn several(matches: &[String]) -> Error {
-    let what = format!("{} records match: nothing was given up", matches.len());
+    let what = format!("{} records match: no record was forgotten", matches.len());
     Error::new(Code::Usage, what)
         .with_cause("they differ in kind, API base or account")
         .with_hint("run the command of one of them, with the credentials of its account")
@@ -131,7 +131,7 @@ fn command_for(found: &MatchingRecord, query: &RecordQuery) -> String {
     let account = &found.account()[..found.account().len().min(8)];
     match &found.record {
         Some(record) => format!(
-            "docfetch ledger forget --resource {kind} --base {} {} {id}  # asked at {:.0}, record {account}",
+            "docfetch ledger forget --resource {kind} --base {} {} {id}  # requested at {:.0}, record {account}",
             shell_word(&record.base),
             record.provider,
             record.requested

@@ -194,7 +194,7 @@ impl Code {
             Self::UnsafeRedirect => "tell the provider",
             Self::PrivateAddress => "pass --allow-private if you trust this address",
             Self::UnsafePartial => "remove that file, or run again with --no-resume",
-            Self::Interrupted => "run again to go on",
+            Self::Interrupted => "run again to continue",
         }
     }
 }

@@ -1,6 +1,6 @@
 //! A document id becomes a file: the stages of one document, in their order.
 //!
-//! 1. docfetch checks for free whether the target is in the way.
+//! 1. docfetch checks for free whether a file exists at the target.
 //! 2. The document waits for its turn in the batch. Meanwhile docfetch requests what is free.
 //! 3. docfetch opens and locks the partial, resolves the document, transfers and verifies the bytes.
 //! 4. docfetch publishes the partial under the document's final name.
@@ -35,7 +35,7 @@ use tokio::sync::oneshot;
 ///
 /// docfetch tries everything that can fail for free before the first request that may be charged. After a
 /// success the document is on disk, or standard output has all its bytes. After a failure no file has the
-/// document's final name, and the partial stays where a later run can use the partial.
+/// document's final name, and the partial stays on disk for a later run.
 pub(crate) struct DocumentFetch<'a> {
     /// What the fetches of the batch share.
     pub context: &'a FetchContext,

@@ -17,7 +17,7 @@
 //! work at once, and the error says when to run docfetch again.
 //!
 //! *New documents.* A storage may answer 404 for a document that was stored a moment ago. docfetch repeats
-//! such requests for 30 s after resolving, whatever `retries` is.
+//! such requests for 30 s after resolving, independently of `retries`.
 
 use crate::active_time;
 use crate::error::Error;
@@ -190,7 +190,7 @@ pub(crate) fn wait_level(wait: Duration) -> log::Level {
     }
 }
 
-/// The interval of the wait after so many failures.
+/// The interval of the wait after this number of `failures`.
 fn interval(failures: u32) -> Duration {
     let doublings = failures.saturating_sub(1).min(10);
     (FIRST_INTERVAL * 2u32.pow(doublings)).min(MAX_INTERVAL)

@@ -55,8 +55,8 @@ fn unescaped(name: &[u8]) -> Result<Vec<u8>, UnreadableLine> {
     Ok(plain)
 }
 
-/// Writes a line without its end. `sha256sum -c` finds the file at `path` by this line, whatever bytes the
-/// path has.
+/// Writes a line without its end. `sha256sum -c` finds the file at `path` by this line, also when
+/// the path has line feeds or bytes that are not UTF-8.
 pub(super) fn line(sha256: &str, path: &Path) -> Vec<u8> {
     let name = path.as_os_str().as_bytes();
     let mut line = Vec::with_capacity(sha256.len() + name.len() + 4);

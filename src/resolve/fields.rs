@@ -11,7 +11,7 @@ use serde::de::{Error as _, IgnoredAny, MapAccess, Visitor};
 use serde_json::{Map, Value};
 use std::fmt;
 
-/// How many bytes of an answer are read.
+/// docfetch reads at most this many bytes of an answer.
 const MAX_ANSWER_BYTES: usize = 1 << 20;
 
 /// Reads the body of an answer from `who`. The result is the whole body; for a body that is cut off, it is

@@ -158,7 +158,7 @@ fn way_out_of_url(ledger: &Ledger, id: &DocumentId) -> String {
     )
 }
 
-/// A time to the second, in a sentence.
+/// Formats a time, rounded to seconds, for messages.
 pub(super) fn to_the_second(time: Option<Timestamp>) -> String {
     time.map_or_else(|| "an earlier run".to_owned(), |time| format!("{time:.0}"))
 }

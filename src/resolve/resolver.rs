@@ -138,7 +138,7 @@ impl Resolver {
             return Ok(url);
         }
         let preconnect = |url: &PresignedUrl| {
-            // Several documents share the connections that they make anyway.
+            // Several documents share the connections of their transfers.
             if ledger.run().has_single_document() {
                 self.last_storage.preconnect_unknown(&api.http, url);
             }

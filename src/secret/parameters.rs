@@ -6,7 +6,7 @@ use url::Url;
 
 /// A shorter value, in bytes, is no secret.
 const MIN_SECRET_BYTES: usize = 8;
-/// A value of this length may be a secret, whatever the name of its parameter.
+/// A value of this length may be a secret under any name of its parameter.
 const MIN_UNNAMED_SECRET_BYTES: usize = 20;
 /// A segment of the path of this length may be a secret, where no parameter is one.
 const MIN_PATH_SECRET_BYTES: usize = 16;

@@ -77,7 +77,7 @@ pub(crate) fn open_own_if_exists(path: &Path, flags: OFlags) -> Result<Option<Fi
     open_named_if_exists(path, flags, AllowedNames::One)
 }
 
-/// As [`open_own`], for a file that may have so many names.
+/// As [`open_own`], for a file that may have as many names as `names` allows.
 ///
 /// # Errors
 /// As [`open_own`].

@@ -370,7 +370,7 @@ mod tests {
         assert_eq!(why("d"), "it is not a plain file");
         for garbage in ["", "{", "\"seven\"", "7 7"] {
             fs::write(&path, garbage).unwrap();
-            assert_eq!(why("a"), "it is no record of docfetch's", "{garbage}");
+            assert_eq!(why("a"), "it is not a docfetch record", "{garbage}");
         }
         let elsewhere = tempfile::tempdir().unwrap();
         fs::write(elsewhere.path().join("a.json"), "7").unwrap();

@@ -62,7 +62,7 @@ pub(super) fn read_open<T: DeserializeOwned>(
     let (line, end) = last_line(&text);
     // The message of the parser is not repeated, because it can quote the record.
     let record = serde_json::from_slice(line).map_err(|_| {
-        let why = "it is no record of docfetch's".into();
+        let why = "it is not a docfetch record".into();
         distrust(why, DistrustReason::Record)
     })?;
     Ok((record, end as u64))

@@ -73,7 +73,7 @@ pub(super) fn table(
     width: usize,
     color: bool,
 ) -> Vec<String> {
-    let heading = ["ID", "STATE", "KIND", "URL LIVES", "ASKED (UTC)"].map(str::to_owned);
+    let heading = ["ID", "STATE", "KIND", "URL VALID", "REQUESTED (UTC)"].map(str::to_owned);
     let rows = records.iter().map(|listed| cells(listed, now));
     let rows: Vec<[String; COLUMNS]> = std::iter::once(heading).chain(rows).collect();
     let widths = column_widths(&rows, width);

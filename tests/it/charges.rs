@@ -428,7 +428,8 @@ fn only_the_record_that_is_meant_is_given_up() {
     kinds.sort_unstable();
     assert_eq!(kinds, [r#""documents""#, r#""documents""#, r#""samples""#]);
     let run = world.run(&["ledger", "forget", "doc1"]);
-    run.exits(2).says("3 records match: nothing was given up");
+    run.exits(2)
+        .says("3 records match: no record was forgotten");
     let lines = commands(&run);
     assert_eq!((lines.len(), listed().len()), (3, 3));
     for (number, line) in lines.iter().enumerate() {

@@ -62,7 +62,7 @@ fn usage_errors_exit_2_and_say_what_was_expected() {
         (&["sm", "a", "--name", "{company}"], "{company} is no field"),
         (&["sm", "a", "--name", "a/{name}"], "path separator"),
         (&["sm", "a", "--if-exists", "maybe"], "overwrite"),
-        (&["sm", "a", "--stall-timeout", "0s"], "longer than nothing"),
+        (&["sm", "a", "--stall-timeout", "0s"], "longer than 0"),
         (&["sm", "a", "--retries=-1"], "--retries"),
         (&["sm", "a", "--rate-limit", "fast"], "120/1m"),
         (&["list", "s3"], "onecodex"),

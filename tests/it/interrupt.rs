@@ -16,7 +16,7 @@ fn an_interrupt_keeps_the_partial_and_the_next_run_resumes() {
         send(&child, signal);
         let run = world.finish(child, Instant::now());
         assert_eq!(run.exits(code).error_code(), "interrupted");
-        run.says("run again to go on");
+        run.says("run again to continue");
         assert_eq!(run.records().last().unwrap()["exit_code"], code);
         assert!(!world.files().contains(&"x.bin".to_owned()));
         let before = service.report().storage_bytes;

@@ -237,7 +237,7 @@ fn the_ledger_shows_id_state_and_kind_in_forty_columns() {
     );
     let (_, screen) = on_a_terminal_of(100, world.command(&["ledger", "list"]));
     assert!(
-        screen.contains("59 min") && screen.contains("ASKED (UTC)"),
+        screen.contains("59 min") && screen.contains("REQUESTED (UTC)"),
         "{screen:?}"
     );
 }

@@ -8,7 +8,7 @@
 //! | a body starts that does not | throw the bytes away, then read the body |
 //! | the storage cannot continue the bytes | throw the bytes away, then request again |
 //! | the body ends with the last byte | done |
-//! | the body ends too late, or the document changed | throw the bytes away, then as after a failure |
+//! | the body is longer than announced, or the document changed | throw the bytes away, then as after a failure |
 //! | the storage sends no ranges | forget what is behind a hole, then request the rest in one piece |
 //! | the URL expired | resolve again, once in a row without progress where that is free, else as the ledger permits |
 //! | the storage does not have the document | wait: the document may be too new |
@@ -43,9 +43,9 @@ pub(super) struct AttemptState {
 /// How many bytes the sink holds when an event happens.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct SinkBytes {
-    /// All of them.
+    /// The bytes in the sink, including those behind a hole.
     pub held: u64,
-    /// Those before the first hole.
+    /// The bytes before the first hole.
     pub position: u64,
 }
 
@@ -215,7 +215,7 @@ impl AttemptState {
     }
 }
 
-/// The table: what docfetch does after `event`, with so many `bytes` in the sink.
+/// The table: what docfetch does after `event`, with `bytes` in the sink.
 pub(super) fn step(state: &AttemptState, bytes: SinkBytes, event: Event) -> Step {
     let state = *state;
     match event {

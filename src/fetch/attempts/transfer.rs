@@ -1,4 +1,4 @@
-//! A document on its way into the sink.
+//! The state of one document's transfer: destination, sink, digests, lengths.
 
 use super::steps::{BodyStart, SinkBytes, StartOver};
 use crate::error::Result;
@@ -7,7 +7,7 @@ use crate::fetch::transfer::{Body, Digests, KnownLengths, Sink};
 use crate::http::headers::is_strong;
 use crate::resolve::Metadata;
 
-/// A document on its way into the sink.
+/// The state of one document's transfer.
 pub(super) struct Transfer<'t, 'd> {
     /// Where the document is written.
     pub destination: &'t mut Destination<'d>,

@@ -19,7 +19,7 @@ use std::pin::{Pin, pin};
 use std::time::Duration;
 use tokio::sync::mpsc;
 
-/// How long documents that wait for others ([`Outages`]) wait for the source to bring another one.
+/// Documents that wait for others ([`Outages`]) fail when the source brings no document for this long.
 const MAX_SOURCE_WAIT: Duration = Duration::from_secs(2);
 
 /// How a document ended.
@@ -83,7 +83,7 @@ impl Queue<'_> {
     ///
     /// `start` makes the task of a document; the queue calls `start` with ascending numbers. `each` sees
     /// each end and may stop the batch: then no transfer begins any more, and those under way are finished.
-    /// When all documents under way wait for others and no further one comes, they wait no longer.
+    /// When all documents under way wait for others and the source brings no further one, they fail.
     pub(crate) async fn run<S: Source, T: BatchTask>(
         &self,
         source: &mut DistinctSource<S>,
@@ -114,7 +114,7 @@ impl Queue<'_> {
         sender: mpsc::Sender<Running<'t>>,
     ) -> Result<()> {
         loop {
-            let permit = self.limits.next().await; // to read an item takes its permit
+            let permit = self.limits.next().await; // an item gets its permit before it is read
             let next = async { panics::guard(pin!(source.next())).await? };
             let Some(item) = self.interrupt.or_interrupted(next).await? else {
                 return Ok(());

@@ -47,7 +47,7 @@ impl Stages<'_> {
                 self.note_publication(&partial).await?;
                 partial.discard()
             }
-            // Nothing proves what the file is: docfetch treats the file as any other under that name.
+            // No note proves that docfetch made this file, so a later stage treats it like any file at the target.
             Err(error) if error.code() == Code::UnsafePartial => {
                 let target = self.destination.target();
                 target.map_or(Ok(()), remove_partial_link)

@@ -8,9 +8,9 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
 use std::time::{Duration, Instant};
 
-/// A sync is due once so many bytes are unsynced.
+/// A sync is due when 16 MiB are unsynced.
 const MAX_UNSYNCED_BYTES: u64 = 16 << 20;
-/// A sync of fewer bytes is due once the last one began so long ago.
+/// A sync of fewer bytes is due 10 s after the last sync began.
 const MAX_UNSYNCED_TIME: Duration = Duration::from_secs(10);
 
 /// The syncs of one partial.
@@ -34,7 +34,7 @@ impl BackgroundSync {
         }
     }
 
-    /// Whether to begin a sync at the time `now`, when so many bytes are `unsynced`.
+    /// Whether to begin a sync at the time `now`, with `unsynced` bytes.
     pub(super) fn is_due(&self, unsynced: u64, now: Instant) -> bool {
         let is_time = now.saturating_duration_since(self.began_at) >= MAX_UNSYNCED_TIME;
         self.result.is_none() && (unsynced >= MAX_UNSYNCED_BYTES || (unsynced > 0 && is_time))

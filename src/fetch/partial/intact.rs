@@ -18,7 +18,7 @@ use tokio::sync::oneshot;
 
 /// How many bytes one read takes.
 const READ_BUFFER_BYTES: usize = 256 << 10;
-/// A check of at most so many bytes runs without a thread: reading them takes less than 1 ms.
+/// A check of at most this many bytes runs without a thread: reading them takes less than 1 ms.
 const MAX_BYTES_WITHOUT_THREAD: u64 = 1 << 20;
 /// The time between two calls of the watcher.
 const WATCHER_INTERVAL: Duration = Duration::from_millis(200);

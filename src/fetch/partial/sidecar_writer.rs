@@ -9,9 +9,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// A new version is due once at least so many bytes were written since the last one, and …
+/// The least number of bytes between two versions of the sidecar. A new version is due when 64 KiB were
+/// written and 2 ms have passed since the last one.
 const MIN_BYTES_BETWEEN: u64 = 64 << 10;
-/// … at least so much time has passed.
+/// The least time between two versions.
 const MIN_TIME_BETWEEN: Duration = Duration::from_millis(2);
 
 /// The sidecar of one partial.

@@ -2,7 +2,8 @@
 //!
 //! Documents learn their names at different times. They take them in the order of the batch, so that
 //! every run gives the same one of two documents with the same name another name. A document that does
-//! not know its name for long, for example while it is retried, holds the others up only once.
+//! not know its name for a long time, for example while docfetch retries it, delays the other documents
+//! only once, by 5 s.
 
 use crate::mutex::locked;
 use std::collections::BTreeMap;

@@ -1,8 +1,8 @@
 //! File names: where they come from, and how they are made safe.
 //!
-//! A safe name is one component of a path that every common file system accepts. It shows every
-//! character that it has, and is neither a hidden file, nor an option or a home folder for a shell, whatever
-//! the server sent.
+//! A safe name is one component of a path that every common file system accepts. Each of
+//! its characters is visible. A safe name is never a hidden file, nor an option or a home folder for a shell.
+//! This holds for every name that a server can send.
 
 use crate::model::DocumentId;
 use crate::secret::{self, has_secret_path};

@@ -51,7 +51,7 @@ pub(super) struct LoggedRequest {
 /// When the next slot is free.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum NextSlot {
-    /// In so many milliseconds.
+    /// After this number of milliseconds.
     In(u64),
     /// At an unknown time, after the answer of another request.
     AfterAnswer,

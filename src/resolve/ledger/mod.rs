@@ -3,8 +3,8 @@
 //! The ledger has one record for each document and account. The two tables in [`table`] say what a run
 //! may do with a record, and how each event changes the record. A process locks the record from the
 //! moment it reads the record until it has noted the answer. Another process that needs the same
-//! document waits for that lock, and then finds the answer. A process that dies in between leaves
-//! `attempting`.
+//! document waits for that lock, and then finds the answer. A process that ends
+//! between the request and the record of its answer leaves `attempting`.
 //!
 //! A record that cannot be trusted permits no request. Where docfetch cannot write a record, this run
 //! keeps the record in memory.
@@ -186,7 +186,8 @@ impl Ledger {
     /// Notes that a document was delivered by `url`, or by the recorded URL. The ledger ignores a failure:
     /// `answered` permits less than `delivered`.
     pub(crate) async fn delivered(&self, id: &DocumentId, url: Option<&PresignedUrl>) {
-        // A process that keeps the record longer requests anew: its URL is another one.
+        // A process that holds the record for more than 2 s is requesting another URL, which this
+        // delivery does not concern.
         if let Ok(mut record) = self.open_within(id, LOCK_WAIT).await {
             let event = table::Event::Delivered(url);
             let _ = record.note(event, Timestamp::now()).await;

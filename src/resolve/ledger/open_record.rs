@@ -1,9 +1,9 @@
 //! One record of the ledger while this process has it locked.
 //!
 //! [`OpenRecord::note`] applies an event to the record and writes it. A write that waits for the disk runs
-//! in a thread of its own when this run has other work in the meantime. So that no moment leaves a wrong
-//! record behind, dropping an [`OpenRecord`] waits for such a write, and then completes what was begun:
-//! the record of a request that has not left is taken back; an answer is written.
+//! in a thread of its own when this run has other work in the meantime. So that the record is
+//! correct whenever the process dies, dropping an [`OpenRecord`] waits for such a write, and then completes
+//! what was begun: it removes the record of a request that has not left, and writes an answer.
 
 use super::run_memory::RunMemory;
 use super::table::{

@@ -42,7 +42,7 @@ fn document_part(resource: Resource, id: &DocumentId) -> String {
 pub(super) fn invalid(path: PathBuf) -> Untrusted {
     Untrusted {
         path,
-        why: "it makes no sense".to_owned(),
+        why: "its content is not valid".to_owned(),
         reason: DistrustReason::Record,
     }
 }

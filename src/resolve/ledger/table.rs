@@ -9,7 +9,7 @@
 //! | `attempting` | a request may have left, and its process is gone | | refuse |
 //! | `doubtful` | a request left, and the answer had no URL or did not come | | refuse |
 //! | `answered` | a URL came; the document was not delivered | use the URL | refuse |
-//! | `delivered` | the document was delivered | use the URL | refuse when a part of the document is on disk: a retrieval has begun; else request a new retrieval, and say so |
+//! | `delivered` | the document was delivered | use the URL | refuse when a part of the document is on disk: a retrieval has begun; else request a new retrieval, and log that |
 //!
 //! A URL has expired when the storage said so. Clocks decide nothing: a URL past its end is used *on
 //! trial*, with a single request to the storage. Only a dry run, which sends nothing, takes a URL past its
@@ -104,9 +104,9 @@ pub(crate) enum Event<'a> {
 pub(crate) enum Verdict {
     /// Request a retrieval: the ledger knows of no charge.
     Request,
-    /// Request a new retrieval, and say so: the document was delivered before.
+    /// Request a new retrieval, and log that: the document was delivered before.
     RequestAgain,
-    /// Request another retrieval, and say so: the user permits another charge.
+    /// Request another retrieval, and log that: the user permits another charge.
     RequestPermitted,
     /// Use the recorded URL.
     Use(PresignedUrl),
@@ -190,7 +190,7 @@ impl RetrievalRecord {
         known == Some(url.expose().as_str())
     }
 
-    /// How long its URL lives on from `now`, where that is known.
+    /// How long the recorded URL stays valid after `now`, where that is known.
     pub(crate) fn url_time_left(&self, now: Timestamp) -> Option<Duration> {
         let left = self.expires()?.duration_since(now);
         Duration::try_from(left).ok().filter(|left| !left.is_zero())

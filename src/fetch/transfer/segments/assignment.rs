@@ -73,8 +73,8 @@ impl Assignment {
         self.read_position() + length as u64 > self.response.end
     }
 
-    /// Whether to read on. At the end of the response that is true as well: only a connection whose response
-    /// was read to its end can carry another request.
+    /// Whether to read further. Also true at the end of the response: the connection can be reused only
+    /// after the end was read.
     pub(super) fn needs_more_bytes(&self) -> bool {
         self.next < self.end || self.next == self.response.end
     }

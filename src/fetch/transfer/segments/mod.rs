@@ -1,6 +1,6 @@
 //! One document over several connections, which send range requests at the same time.
 //!
-//! The first response comes anyway: the caller has it. When the user wants more connections, or more
+//! The caller passes the first response. When the user wants more connections, or more
 //! connections make the download faster ([`growth`]), docfetch cuts the missing bytes into segments. Each
 //! connection fetches one segment after another, in the order of the document, so that the digests can
 //! follow. When a segment breaks or stalls, its bytes are missing again, and a connection requests them
