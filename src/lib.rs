@@ -1,12 +1,14 @@
-//! docfetch fetches documents from services that hide them behind short-lived presigned URLs: portfolio
+//! docfetch fetches documents from services that hand them out behind short-lived presigned URLs: portfolio
 //! documents from Standard Metrics, reports and sequencing data from One Codex.
 //!
 //! A [`Resolver`] **resolves** a [`DocumentId`] to a presigned URL of one [`Provider`], and a [`Fetcher`]
 //! **transfers** the bytes to a file. Three promises hold:
 //!
-//! - *Once*: a paid retrieval is requested once, whichever process with the same state folder asks.
+//! - *Once*: a paid retrieval is requested once, whichever process with the same state folder requests
+//!   it.
 //! - *Whole*: a file under its final name is complete, verified and on disk. A transfer that breaks resumes.
-//! - *Quiet about secrets*: no error, log line or record shows a credential or a presigned URL.
+//! - *Quiet about secrets*: no error, log line or JSON output shows a credential or a presigned URL; the state
+//!   folder holds tokens and paid URLs, readable by the user only.
 //!
 //! This program fetches a document. It uses the [`sandbox`], a local stand-in for both services:
 //!

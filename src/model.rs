@@ -80,7 +80,7 @@ impl fmt::Display for DocumentId {
     }
 }
 
-/// A limit on requests: at most `requests` in any `window`.
+/// A limit on requests: at most `requests`, from 1 to 10,000, in any `window`, from 1 ms to 24 hours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate {
     /// How many requests fit into the window.
@@ -89,6 +89,16 @@ pub struct Rate {
     pub window: Duration,
 }
 
+impl Rate {
+    /// Whether the budget can keep to this rate.
+    pub(crate) fn is_valid(&self) -> bool {
+        (1..=MOST_REQUESTS).contains(&self.requests)
+            && (Duration::from_millis(1)..=MAX_WINDOW).contains(&self.window)
+    }
+}
+
+/// The longest window of a [`Rate`].
+const MAX_WINDOW: Duration = Duration::from_hours(24);
 /// The most requests of a [`Rate`].
 pub(crate) const MOST_REQUESTS: u32 = 10_000;
 

@@ -16,8 +16,6 @@ use jiff::tz::TimeZone;
 use std::str::FromStr;
 use std::time::Duration;
 
-const DAY: Duration = Duration::from_hours(24);
-
 /// An id on the command line.
 #[derive(Clone, Debug)]
 pub(super) enum IdArg {
@@ -129,13 +127,9 @@ pub(super) fn rate_limit(text: &str) -> Result<RateLimit, String> {
     }
     let rate = |text: &str| {
         let (requests, window) = text.split_once('/')?;
-        let requests = requests
-            .parse()
-            .ok()
-            .filter(|requests| (1..=MOST_REQUESTS).contains(requests))?;
-        let window = parse_duration(window)
-            .filter(|window| (Duration::from_millis(1)..=DAY).contains(window))?;
-        Some(Rate { requests, window })
+        let requests = requests.parse().ok()?;
+        let window = parse_duration(window)?;
+        Some(Rate { requests, window }).filter(Rate::is_valid)
     };
     let rates: Option<Vec<Rate>> = text.split(',').map(rate).collect();
     rates.map(RateLimit::Rates).ok_or_else(|| {

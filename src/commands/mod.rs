@@ -31,8 +31,9 @@ fn resolver(provider: Provider, connection: &Connection) -> Result<Resolver> {
     if let Some(base) = base {
         builder = builder.base(base);
     }
-    if let Some(folder) = folders::state()? {
-        builder = builder.state_folder(folder);
-    }
+    let builder = match folders::state()? {
+        Some(folder) => builder.state_folder(folder),
+        None => builder.no_state_folder("neither HOME nor DOCFETCH_STATE_DIR is set"),
+    };
     builder.build()
 }

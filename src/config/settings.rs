@@ -30,8 +30,8 @@ pub struct Connection {
     pub rate_limit: Option<RateLimit>,
     /// Whether a second paid retrieval is permitted where the ledger refuses it. Default: no.
     pub allow_recharge: bool,
-    /// How many paid requests may be sent, not counting those that the provider refuses. Default: no
-    /// limit.
+    /// How many paid requests one resolver may send, not counting those that the provider refuses. Default:
+    /// no limit.
     pub max_charges: Option<u64>,
     /// Whether private and loopback addresses are permitted, and plain http to them. Default: no.
     pub allow_private: bool,
@@ -81,6 +81,6 @@ pub struct ProxySettings {
 pub enum RateLimit {
     /// No budget at all.
     None,
-    /// All of these rates together.
+    /// All of these rates together; each has at least one request, and a window from 1 ms to 24 hours.
     Rates(Vec<Rate>),
 }

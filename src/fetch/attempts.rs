@@ -183,7 +183,8 @@ impl<'a> Attempts<'a> {
     /// can change nothing. Breaks where docfetch needs no transfer.
     ///
     /// # Errors
-    /// Those of [`Resolver::resolve_within`]; [`Code::TargetExists`], [`Code::DiskFull`], [`Code::LocalIo`].
+    /// Those of [`Resolver::resolve_within`]; [`Code::TargetExists`], [`Code::DiskFull`], [`Code::LocalIo`];
+    /// [`Code::DigestMismatch`] of the bytes that an earlier run refused.
     pub(super) async fn prepare(
         &mut self,
         Prefetched { metadata, url }: Prefetched,

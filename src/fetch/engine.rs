@@ -34,8 +34,10 @@ use tokio::sync::oneshot;
 /// The fetch of one document.
 ///
 /// docfetch tries everything that can fail for free before the first request that may be charged. After a
-/// success the document is on disk, or standard output has all its bytes. After a failure no file has the
-/// document's final name, and the partial stays on disk for a later run.
+/// success the document is on disk, or standard output has all its bytes. After a failure docfetch has
+/// published no incomplete file, and the partial stays on disk for a later run. With
+/// [`IfExists::Overwrite`](crate::IfExists::Overwrite), a failed sync of the folder leaves the new file in
+/// place.
 pub(crate) struct DocumentFetch<'a> {
     /// What the fetches of the batch share.
     pub context: &'a FetchContext,

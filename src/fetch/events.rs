@@ -27,7 +27,8 @@ use crate::model::DocumentId;
 /// }
 /// ```
 pub trait Progress {
-    /// The batch has this many documents in all, or `None` where docfetch does not know how many.
+    /// The batch has this many documents in all, or `None` where docfetch does not know how many. Only the
+    /// command line calls this.
     fn expect(&self, _documents: Option<u64>) {}
 
     /// docfetch takes up a document. Returns what watches the document.
@@ -35,7 +36,8 @@ pub trait Progress {
         Box::new(Unwatched)
     }
 
-    /// A document of the batch ended, or an item of the list that is no document.
+    /// A document of the batch ended, or an item of the list that is no document. Only the command line calls
+    /// this.
     fn ended(&self) {}
 }
 
@@ -43,8 +45,9 @@ pub trait Progress {
 ///
 /// docfetch calls any number of `checking`, then `started`, then any number of `moved` and `retrying`, and
 /// at the end one of `finished`, `skipped` and `failed`. A document that is skipped, or that fails before its
-/// first byte, has no `started`. docfetch drops the watcher of a document without an end when the batch
-/// stops before the document's turn, and in a dry run.
+/// first byte, has no `started`. In a batch of the command line, `started` comes again after an outage of the
+/// storage. docfetch drops the watcher of a document without an end when the batch stops before the
+/// document's turn, and in a dry run.
 pub trait Watcher {
     /// docfetch reads the bytes that an earlier run left, and has checked `checked` of `total` bytes. docfetch
     /// does not tell of a check that takes only a moment.

@@ -56,9 +56,10 @@ pub struct Fetcher {
 
 impl Fetcher {
     /// Makes a fetcher. When the system allows too few open files, the fetcher lowers
-    /// [`FetchOptions::jobs`] and [`FetchOptions::connections`].
+    /// [`FetchOptions::jobs`] and [`FetchOptions::connections`]. 0 jobs count as 1.
     pub fn new(resolver: Resolver, mut options: FetchOptions) -> Self {
-        let concurrency = Concurrency::within_open_files(options.jobs, options.connections);
+        let jobs = options.jobs.max(1);
+        let concurrency = Concurrency::within_open_files(jobs, options.connections);
         (options.jobs, options.connections) = (concurrency.jobs, concurrency.connections);
         Self {
             limits: BatchLimits::new(concurrency.jobs, concurrency.prefetch),
@@ -68,16 +69,20 @@ impl Fetcher {
     }
 
     /// Fetches one document and tells `progress` of its course. A program may call this for several
-    /// documents at the same time; documents take their file names in the order in which the program starts
-    /// the futures.
+    /// documents at the same time; documents take their file names in the order in which the program first
+    /// polls the futures. The futures are not [`Send`]: join them on one task.
     ///
     /// docfetch tries everything that can fail for free before it sends a request that may be charged. After
     /// a success the file is complete, verified and on disk. When a program drops the future, the partial
     /// stays on disk, and a later call continues the partial.
     ///
+    /// At a provider that charges, do not drop this future: a paid request that has left is then in doubt.
+    ///
     /// # Errors
-    /// Every [`Code`] but [`Code::Usage`], [`Code::Config`] and [`Code::Interrupted`]; see there for what
-    /// each of them means. After an error no file has the document's final name.
+    /// Every [`Code`] but [`Code::Usage`] and [`Code::Interrupted`]; see there for what each of them means.
+    /// After an error docfetch has published no incomplete file. With
+    /// [`IfExists::Overwrite`](crate::IfExists::Overwrite), a failed sync of the folder leaves the new file
+    /// in place.
     pub async fn fetch(&self, id: DocumentId, progress: &dyn Progress) -> Result<Outcome> {
         let order = self.next_order.fetch_add(1, Ordering::Relaxed);
         let interrupt = Interrupt::never();
@@ -133,5 +138,56 @@ impl Fetcher {
             interrupt,
             outages: Some(&self.context.outages),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fetch::events::Unwatched;
+    use crate::provider::{Credentials, Provider, Resource};
+    use crate::sandbox::{Document, Sandbox};
+    use crate::secret::Secret;
+
+    async fn sandbox() -> Sandbox {
+        let documents = vec![Document::new("a.pdf", "%PDF-1.7").with_id("a1")];
+        Sandbox::start(documents, Vec::new()).await.unwrap()
+    }
+
+    /// A fetcher of One Codex, which charges, with this number of jobs.
+    fn fetcher(sandbox: &Sandbox, folder: &std::path::Path, jobs: usize) -> Fetcher {
+        let key = Credentials::Key(Secret::new(sandbox.api_key()));
+        let resolver = Resolver::builder(Provider::one_codex(Resource::Documents), key)
+            .base(sandbox.base())
+            .state_folder(folder.join("state"))
+            .build()
+            .unwrap();
+        let mut options = FetchOptions {
+            jobs,
+            ..FetchOptions::default()
+        };
+        options.target.folder = folder.join("documents");
+        Fetcher::new(resolver, options)
+    }
+
+    #[tokio::test]
+    async fn a_fetcher_without_jobs_fetches_one_document_at_a_time() {
+        let (sandbox, folder) = (sandbox().await, tempfile::tempdir().unwrap());
+        let fetcher = fetcher(&sandbox, folder.path(), 0);
+        assert_eq!(fetcher.options().jobs, 1);
+        let id = DocumentId::parse("a1", None).unwrap();
+        let outcome = fetcher.fetch(id, &Unwatched).await.unwrap();
+        assert_eq!((outcome.bytes, outcome.charged), (Some(8), Some(true)));
+    }
+
+    #[tokio::test]
+    async fn a_fetch_of_a_url_that_the_program_paid_for_is_not_charged() {
+        let (sandbox, folder) = (sandbox().await, tempfile::tempdir().unwrap());
+        let fetcher = fetcher(&sandbox, folder.path(), 1);
+        let id = DocumentId::parse("a1", None).unwrap();
+        fetcher.resolver().resolve(&id).await.unwrap();
+        let outcome = fetcher.fetch(id, &Unwatched).await.unwrap();
+        assert_eq!(outcome.charged, Some(false));
+        assert_eq!(sandbox.report().charges.values().sum::<u32>(), 1);
     }
 }

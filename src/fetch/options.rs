@@ -23,7 +23,7 @@ use std::time::Duration;
 pub struct FetchOptions {
     /// Where documents are written, and how docfetch names the files.
     pub target: TargetOptions,
-    /// How many documents are transferred at the same time; at least 1. Default: 4.
+    /// How many documents are transferred at the same time; 0 counts as 1. Default: 4.
     pub jobs: usize,
     /// How many connections fetch one document. Default: [`Connections::Auto`].
     pub connections: Connections,
@@ -38,9 +38,11 @@ pub struct FetchOptions {
     /// How long docfetch waits while another process fetches the same document; then the document fails
     /// with [`Code::Busy`](crate::Code::Busy). Default: 5 minutes.
     pub busy_timeout: Duration,
-    /// The most bytes per second, over all transfers of the fetcher; `None` is no limit. Default: `None`.
+    /// The most bytes per second, over all transfers of the fetcher; `None` is no limit, 0 counts as 1.
+    /// Default: `None`.
     pub limit_rate: Option<u64>,
-    /// Whether a batch takes up no further document after the first failure. Default: no.
+    /// Whether a batch of the command line takes up no further document after the first failure. No effect
+    /// in [`Fetcher::fetch`](crate::Fetcher::fetch). Default: no.
     pub fail_fast: bool,
 }
 

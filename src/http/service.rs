@@ -8,9 +8,9 @@ use super::reply::Reply;
 use super::send::Sender;
 use super::storage::{RangeRequest, StorageChannel};
 use crate::config::settings::{Connection, RateLimit};
-use crate::error::Result;
+use crate::error::{Code, Error, Result};
 use crate::fingerprint::fingerprint;
-use crate::model::Rate;
+use crate::model::{MOST_REQUESTS, Rate};
 use crate::secret::Secret;
 use crate::state::records::{BUDGETS, StateFolder};
 use std::time::Duration;
@@ -45,6 +45,11 @@ impl Http {
             Some(RateLimit::None) => Vec::new(),
             Some(RateLimit::Rates(rates)) => rates.clone(),
         };
+        if !rates.iter().all(Rate::is_valid) {
+            let cause =
+                format!("a rate has 1 to {MOST_REQUESTS} requests in a window of 1 ms to 24 h");
+            return Err(Error::new(Code::Config, "the rate limit cannot be used").with_cause(cause));
+        }
         let name = fingerprint(&[base.as_str().as_bytes(), account.expose().as_bytes()]);
         let budget = Budget::new(rates, state.records(BUDGETS), name);
         Ok(Self {
@@ -108,7 +113,6 @@ impl Http {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::Code;
 
     /// A name of this machine's loopback address that does not look like one.
     fn name_of_loopback() -> Option<String> {
@@ -124,6 +128,33 @@ mod tests {
                 .find(|name| !name.ends_with("localhost") || name.contains('-'))
                 .map(str::to_owned)
         })
+    }
+
+    #[test]
+    fn a_rate_that_no_budget_can_keep_to_is_a_wrong_setting() {
+        let base = Url::parse("https://api.example.com").unwrap();
+        let (state, day) = (StateFolder::new(None), Duration::from_hours(24));
+        let code = |requests, window| {
+            let settings = Connection {
+                rate_limit: Some(RateLimit::Rates(vec![Rate { requests, window }])),
+                ..Connection::default()
+            };
+            let made = Http::new(&settings, &base, &[], &state, &Secret::new("x"));
+            made.err().map(|error| error.code())
+        };
+        assert_eq!(
+            (code(1, Duration::from_millis(1)), code(10_000, day)),
+            (None, None)
+        );
+        for (requests, window) in [
+            (0, day),
+            (10_001, day),
+            (1, Duration::ZERO),
+            (1, day + Duration::from_millis(1)),
+        ] {
+            let found = code(requests, window);
+            assert_eq!(found, Some(Code::Config), "{requests} in {window:?}");
+        }
     }
 
     /// The error of the name resolution comes back unchanged through reqwest.

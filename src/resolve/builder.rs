@@ -22,6 +22,8 @@ pub struct ResolverBuilder {
     credentials: Credentials,
     base: Option<String>,
     state_folder: Option<PathBuf>,
+    /// Why there is no state folder, where the caller knows the cause.
+    no_state_folder: Option<&'static str>,
     connection: Connection,
 }
 
@@ -43,6 +45,13 @@ impl ResolverBuilder {
         self
     }
 
+    /// Sets the cause that errors give when there is no state folder.
+    #[must_use]
+    pub(crate) fn no_state_folder(mut self, why: &'static str) -> Self {
+        self.no_state_folder = Some(why);
+        self
+    }
+
     /// Sets how the resolver connects, and how long it tries. Default: [`Connection::default`].
     #[must_use]
     pub fn connection(mut self, connection: Connection) -> Self {
@@ -53,8 +62,8 @@ impl ResolverBuilder {
     /// Makes the resolver. No request is sent.
     ///
     /// # Errors
-    /// [`Code::Config`](crate::Code::Config) for a base, a proxy or a certificate that cannot be used, and
-    /// for credentials that are not of the provider's kind;
+    /// [`Code::Config`](crate::Code::Config) for a base, a proxy, a certificate or a [rate](crate::Rate) that
+    /// cannot be used, and for credentials that are not of the provider's kind;
     /// [`Code::InsecureUrl`](crate::Code::InsecureUrl) for a base with plain http or with a password.
     pub fn build(self) -> Result<Resolver> {
         let Self {
@@ -62,11 +71,15 @@ impl ResolverBuilder {
             credentials,
             base,
             state_folder,
+            no_state_folder,
             connection,
         } = self;
         provider.check_credentials(&credentials)?;
         let base = provider.api_base(base.as_deref(), "the API base")?;
-        let state = StateFolder::new(state_folder);
+        let mut state = StateFolder::new(state_folder);
+        if let Some(why) = no_state_folder {
+            state = state.with_absence(why);
+        }
         let account = credentials.account();
         let http = Http::new(&connection, &base, provider.budget, &state, account)?;
         let shown_base = base.as_str().trim_end_matches('/');
@@ -103,6 +116,7 @@ impl Resolver {
             credentials,
             base: None,
             state_folder: None,
+            no_state_folder: None,
             connection: Connection::default(),
         }
     }

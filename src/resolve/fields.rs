@@ -18,8 +18,9 @@ const MAX_ANSWER_BYTES: usize = 1 << 20;
 /// those fields that arrived and that the pointers (RFC 6901) `needed` and `useful` lead into.
 ///
 /// # Errors
-/// None when every needed field arrived. [`Code::Protocol`](crate::error::Code::Protocol) for a body that
-/// is no JSON or too long; else the error that cut the body off.
+/// Returns an error only when a needed field is missing:
+/// [`Code::Protocol`](crate::error::Code::Protocol) for a body that is no JSON or too long; else the error
+/// that cut the body off.
 pub(super) async fn read(
     who: &str,
     reply: Reply,

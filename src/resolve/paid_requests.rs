@@ -1,10 +1,10 @@
-//! How many paid requests this process may send, and how many it sent.
+//! How many paid requests one resolver may send, and how many it sent.
 //!
 //! The policy: each paid request needs a [`ChargePermit`].
 //!
 //! - `--max-charges` limits the permits. A request that the provider refused gives its permit back, so a
 //!   document waits for the requests under way before it fails at that limit.
-//! - After three paid requests in a row that ended in doubt, this process sends no further paid request.
+//! - After three paid requests in a row that ended in doubt, the resolver sends no further paid request.
 //! - While the batch finds out whether a storage works ([`PaidRequests::pause`]), only the document that
 //!   the batch tries gets permits.
 
@@ -18,7 +18,7 @@ use tokio::sync::Notify;
 /// How many paid requests in a row may end in doubt.
 const MAX_DOUBTS_IN_A_ROW: u32 = 3;
 
-/// The paid requests of this process.
+/// The paid requests of one resolver.
 #[derive(Debug)]
 pub(crate) struct PaidRequests {
     /// How many may be sent, not counting refused requests.
@@ -38,7 +38,7 @@ struct Counts {
     /// The document that the batch tries again for each storage host whose documents failed. While there
     /// is one, only these documents get permits.
     probes: HashMap<String, DocumentId>,
-    /// Why this process sends no further paid request.
+    /// Why the resolver sends no further paid request.
     stopped: Option<Error>,
     /// How many requests left and were not refused, for each document that has not ended.
     charged: HashMap<DocumentId, u32>,
@@ -95,7 +95,7 @@ impl PaidRequests {
     /// under way may give its permit back.
     ///
     /// # Errors
-    /// [`Code::ChargeRefused`]: the limit is reached; or this process sends no further paid request, then
+    /// [`Code::ChargeRefused`]: the limit is reached; or the resolver sends no further paid request, then
     /// the error [is not started](Error::is_not_started).
     pub(crate) async fn permit<'a>(&'a self, id: &'a DocumentId) -> Result<ChargePermit<'a>> {
         loop {
@@ -134,7 +134,7 @@ impl PaidRequests {
             .with_hint("run again with a higher --max-charges to fetch it")
     }
 
-    /// How many paid requests of this process left, or are about to leave, and were not refused.
+    /// How many paid requests of this resolver left, or are about to leave, and were not refused.
     pub(crate) fn count(&self) -> u64 {
         let counts = locked(&self.counts);
         counts.permitted
@@ -146,7 +146,7 @@ impl PaidRequests {
         locked(&self.counts).charged.remove(id).is_some()
     }
 
-    /// Whether this process sends no further paid request.
+    /// Whether the resolver sends no further paid request.
     pub(crate) fn is_stopped(&self) -> bool {
         locked(&self.counts).stopped.is_some()
     }
@@ -170,7 +170,7 @@ impl PaidRequests {
         was_paused
     }
 
-    /// Permits no further paid request in this process.
+    /// Permits no further paid request of this resolver.
     pub(crate) fn stop(&self, why: &str) {
         let mut counts = locked(&self.counts);
         if counts.stopped.is_none() {

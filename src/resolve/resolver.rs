@@ -72,16 +72,17 @@ impl Resolver {
     /// At a provider that charges, this costs one paid retrieval, unless the state folder has the URL of an
     /// earlier one: then the resolver returns that URL, even past its end, since only the storage knows
     /// whether the URL expired. Give such a URL to [`Resolver::resolve_again`]. Call
-    /// [`Resolver::delivered`] when the document is complete.
+    /// [`Resolver::delivered`] when the document is complete. At a provider that charges, do not drop this
+    /// future: a paid request that has left is then in doubt.
     ///
     /// # Errors
     /// [`Code::ChargeUnknown`](crate::Code::ChargeUnknown) when a paid request left and no answer brought a
     /// URL. [`Code::ChargeRefused`](crate::Code::ChargeRefused) when the ledger permits no request.
-    /// Otherwise every code of exit codes 3, 4, 5, 7 and 9: the API refuses, cannot be reached in time, or
-    /// hands over an unsafe URL.
+    /// [`Code::Config`](crate::Code::Config) when no header can carry the credential, or the base has no
+    /// API. [`Code::Unexpected`](crate::Code::Unexpected) for a bug. Otherwise every code of exit codes 3, 4,
+    /// 5, 7 and 9: the API refuses, cannot be reached in time, or hands over an unsafe URL.
     pub async fn resolve(&self, id: &DocumentId) -> Result<PresignedUrl> {
-        let request = ResolveRequest::default();
-        self.resolve_within(id, &mut self.retry(), request).await
+        self.resolve_apart(id, ResolveRequest::default()).await
     }
 
     /// Requests a new URL of a document, because the storage says that the URL `expired` expired.
@@ -101,7 +102,19 @@ impl Resolver {
             expired: Some(expired),
             ..ResolveRequest::default()
         };
-        self.resolve_within(id, &mut self.retry(), request).await
+        self.resolve_apart(id, request).await
+    }
+
+    /// [`Resolver::resolve_within`], apart from any fetch: a later fetch of the document does not report
+    /// this request as its own.
+    async fn resolve_apart(
+        &self,
+        id: &DocumentId,
+        request: ResolveRequest<'_>,
+    ) -> Result<PresignedUrl> {
+        let resolved = self.resolve_within(id, &mut self.retry(), request).await;
+        self.paid.requests.take_charged(id);
+        resolved
     }
 
     /// Records that a document is complete, by `url`; by the recorded URL if that is none. At a provider

@@ -173,8 +173,8 @@ pub(crate) fn sync_names(folder: &Path) -> Result<()> {
     sync_folder(&open_folder(folder)?, folder)
 }
 
-/// Makes a folder and its missing parents, with permissions `mode` less the umask. Each new folder is
-/// durable before the next one is made.
+/// Makes a folder and its missing parents, with permissions `mode` less the umask. All new folders
+/// are durable when the call returns.
 ///
 /// # Errors
 /// [`Code::LocalIo`], [`Code::DiskFull`].

@@ -43,17 +43,28 @@ const RECORD_KINDS: [&str; 4] = [LEDGER, TOKENS, BUDGETS, ORIGINS];
 #[derive(Clone, Debug)]
 pub(crate) struct StateFolder {
     root: Option<PathBuf>,
+    /// Why there is no folder, where `root` is none.
+    absence: &'static str,
     /// Whether docfetch has warned that nothing can be written.
     warned: Arc<AtomicBool>,
 }
 
 impl StateFolder {
-    /// The folder at `root`; `None` when the environment names no place. The folder is made later, with its
+    /// The folder at `root`; `None` when the caller has set none. The folder is made later, with its
     /// first record.
     pub(crate) fn new(root: Option<PathBuf>) -> Self {
         Self {
             root,
+            absence: "no state folder is set",
             warned: Arc::default(),
+        }
+    }
+
+    /// The same folder, where errors give `why` as the reason that there is none.
+    pub(crate) fn with_absence(self, why: &'static str) -> Self {
+        Self {
+            absence: why,
+            ..self
         }
     }
 
@@ -89,14 +100,14 @@ impl Records {
     fn folder(&self) -> Result<&Path> {
         self.folder.as_deref().ok_or_else(|| {
             Error::new(Code::LocalIo, "there is no place for the state folder")
-                .with_cause("neither HOME nor DOCFETCH_STATE_DIR is set")
+                .with_cause(self.state.absence)
         })
     }
 
     /// The path of the record `name`.
     ///
     /// # Errors
-    /// [`Code::LocalIo`] when the environment names no place for the state folder.
+    /// [`Code::LocalIo`] when there is no state folder.
     pub(crate) fn path(&self, name: &str) -> Result<PathBuf> {
         Ok(self.folder()?.join(format!("{name}.json")))
     }
@@ -166,7 +177,7 @@ impl Records {
         }
     }
 
-    /// Whether the records are in memory, on no disk. `false` before the first record is written.
+    /// Whether the records are in memory, on no disk. `false` before the folders were made.
     pub(crate) fn is_in_memory(&self) -> bool {
         self.ready.get().is_some_and(|in_memory| *in_memory)
     }
@@ -347,7 +358,8 @@ mod tests {
         let records = StateFolder::new(None).records(LEDGER);
         assert_eq!(records.read::<u32>("a"), Ok(None));
         assert!(records.names().unwrap().is_empty());
-        assert!(records.write("a", &7, Durability::Buffered).is_err());
+        let error = records.write("a", &7, Durability::Buffered).unwrap_err();
+        assert_eq!(error.cause(), Some("no state folder is set"));
     }
 
     #[test]

@@ -20,15 +20,16 @@ const NEW_URL_AGE: Duration = Duration::from_secs(1);
 /// The URL that docfetch requests the document from.
 struct SourceUrl {
     url: PresignedUrl,
-    /// Whether docfetch replaces the URL when the URL is about to expire: not before its first use.
-    may_be_old: bool,
+    /// Replace the URL when it expires within a minute: after its first request, or when it was 1 s old at
+    /// the start.
+    replace_if_expiring: bool,
 }
 
 impl SourceUrl {
     fn new(url: PresignedUrl) -> Self {
         Self {
             url,
-            may_be_old: false,
+            replace_if_expiring: false,
         }
     }
 }
@@ -48,7 +49,7 @@ impl Attempts<'_> {
         }
         let mut source = match url {
             Some(url) => SourceUrl {
-                may_be_old: url.age() >= NEW_URL_AGE,
+                replace_if_expiring: url.age() >= NEW_URL_AGE,
                 url,
             },
             None => SourceUrl::new(self.resolve(ResolveRequest::default(), work.sink).await?),
@@ -166,11 +167,11 @@ impl Attempts<'_> {
     ) -> Result<Event> {
         let http = self.resolver.http();
         let is_about_to_end = source.url.expires_soon(http.clock().now());
-        if source.may_be_old && is_about_to_end && self.resolver.may_request_again() {
+        if source.replace_if_expiring && is_about_to_end && self.resolver.may_request_again() {
             log::info!("the URL is about to expire: docfetch resolves the document again");
             source.url = self.resolve(ResolveRequest::default(), work.sink).await?;
         }
-        source.may_be_old = true;
+        source.replace_if_expiring = true;
         self.facts.requests += 1;
         let (missing, entity) = work.sink.missing();
         let answer = open(http, &source.url, &missing, entity).await;

@@ -318,5 +318,5 @@ impl<'a> Destination<'a> {
 }
 
 fn too_many_copies(target: &Path) -> Error {
-    target_exists(target, "and so do files with every number up to 10,000")
+    target_exists(target, "10,000 files with such names exist")
 }

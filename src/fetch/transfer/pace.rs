@@ -8,17 +8,17 @@ use tokio::time::Instant;
 /// Limits the bytes per second of all transfers that share it.
 #[derive(Debug)]
 pub(crate) struct Pace {
-    /// `None` is no limit.
+    /// At least 1; `None` is no limit.
     bytes_per_second: Option<u64>,
     /// When the time of all bytes that any transfer has requested so far will have passed.
     next_free: Mutex<Instant>,
 }
 
 impl Pace {
-    /// A limit in bytes per second; `None` is no limit.
+    /// A limit in bytes per second; `None` is no limit, 0 counts as 1.
     pub(crate) fn new(bytes_per_second: Option<u64>) -> Self {
         Self {
-            bytes_per_second,
+            bytes_per_second: bytes_per_second.map(|rate| rate.max(1)),
             next_free: Mutex::new(Instant::now()),
         }
     }
@@ -75,5 +75,13 @@ mod tests {
             begun.elapsed() >= Duration::from_secs(1),
             "time was saved up"
         );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_rate_of_zero_counts_as_one_byte_per_second() {
+        let pace = Pace::new(Some(0));
+        let begun = Instant::now();
+        pace.wait_for(3).await;
+        assert_eq!(begun.elapsed().as_secs(), 3);
     }
 }

@@ -32,8 +32,8 @@ pub(super) struct Rest {
     pub missing: u64,
     /// How many connections there may be.
     pub connections: usize,
-    /// How many bytes per second a connection fetches on average.
-    pub usual_speed: u64,
+    /// How many bytes per second a connection fetches on average; `None` before that was measured.
+    pub usual_speed: Option<u64>,
 }
 
 impl Assignment {
@@ -115,7 +115,9 @@ impl Assignment {
         } else {
             self.speed(now).max(MIN_PROGRESS_BYTES)
         };
-        let is_slow = speed < rest.usual_speed / SLOW_FACTOR;
+        let is_slow = rest
+            .usual_speed
+            .is_some_and(|usual| speed < usual / SLOW_FACTOR);
         let kept = match missing.segment_length(rest.missing, rest.connections) {
             Some(share) if own_rest >= 2 * share => share,
             _ if rest.connections > 1 && is_slow && own_rest / 2 > speed => speed,
@@ -218,7 +220,7 @@ mod tests {
         let rest = Rest {
             missing: 64 * MIB,
             connections: 4,
-            usual_speed: 0,
+            usual_speed: None,
         };
         assignment.share_with_idle(&mut missing, rest, now);
         assert_eq!(assignment.rest(), 0..8 * MIB);
@@ -235,7 +237,7 @@ mod tests {
             let rest = Rest {
                 missing: MIB,
                 connections: 4,
-                usual_speed,
+                usual_speed: Some(usual_speed),
             };
             assignment.share_with_idle(&mut missing, rest, now + elapsed);
             assignment.rest()

@@ -97,7 +97,7 @@ impl<'a> SegmentsState<'a> {
             let rest = Rest {
                 missing: self.total.saturating_sub(self.partial.held()),
                 connections: self.growth.wanted(),
-                usual_speed: 0,
+                usual_speed: None,
             };
             let assignment = &mut stream.assignment;
             assignment.share_with_idle(&mut self.missing, rest, Instant::now());
@@ -157,7 +157,7 @@ impl<'a> SegmentsState<'a> {
             let rest = Rest {
                 missing: rest,
                 connections,
-                usual_speed: bytes_per_second(received, elapsed) / connections.max(1) as u64,
+                usual_speed: Some(bytes_per_second(received, elapsed) / connections.max(1) as u64),
             };
             let assignment = &mut stream.assignment;
             assignment.share_with_idle(&mut self.missing, rest, now);
