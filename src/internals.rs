@@ -11,7 +11,7 @@ use crate::mirror::Layout;
 use crate::model::DocumentId;
 use crate::provider::Provider;
 use crate::resolve::ledger::table::{
-    Event, RecordKey, RetrievalRecord, RetrievalRequest, Verdict, record_after, verdict,
+    RecordKey, RetrievalEvent, RetrievalRecord, RetrievalRequest, Verdict, record_after, verdict,
 };
 use crate::state::records::{Durability, StateFolder};
 use jiff::{SignedDuration, Timestamp};
@@ -140,9 +140,9 @@ impl LedgerRecord {
         };
         let url = PresignedUrl::new(url.clone(), Some(NOW + HOUR));
         let events = [
-            Event::Sending,
-            Event::Answered(&url),
-            Event::Delivered(Some(&url)),
+            RetrievalEvent::Sending,
+            RetrievalEvent::Answered(&url),
+            RetrievalEvent::Delivered(Some(&url)),
         ];
         let next = |record, event| record_after(key(), record, None, event, NOW);
         events.into_iter().fold(None, next).map(Self)

@@ -11,7 +11,7 @@ use std::ffi::OsString;
 
 /// The error for what clap says about `arguments`: what is wrong, what docfetch expects, and what to do next.
 pub(super) fn wrong_usage(error: &clap::Error, arguments: &[OsString]) -> Error {
-    let command = Path::of(arguments);
+    let command = CommandPath::of(arguments);
     match error.kind() {
         ErrorKind::InvalidSubcommand => unknown_command(error, &command),
         ErrorKind::UnknownArgument => unknown_option(error, &command),
@@ -23,12 +23,12 @@ pub(super) fn wrong_usage(error: &clap::Error, arguments: &[OsString]) -> Error 
 }
 
 /// The command that `arguments` name.
-struct Path {
+struct CommandPath {
     names: Vec<String>,
     command: clap::Command,
 }
 
-impl Path {
+impl CommandPath {
     fn of(arguments: &[OsString]) -> Self {
         let mut command = without_variables();
         command.build();
@@ -53,7 +53,7 @@ impl Path {
 }
 
 /// `'standard-metrics'`, `'frobnicate'`
-fn unknown_command(error: &clap::Error, command: &Path) -> Error {
+fn unknown_command(error: &clap::Error, command: &CommandPath) -> Error {
     let name = text_of(error, ContextKind::InvalidSubcommand).unwrap_or_default();
     let names = command
         .command
@@ -98,7 +98,7 @@ fn provider_meant(name: &str) -> Option<String> {
 }
 
 /// `--dryrun`, `-x`. The hint never turns the option into the value of something else.
-fn unknown_option(error: &clap::Error, command: &Path) -> Error {
+fn unknown_option(error: &clap::Error, command: &CommandPath) -> Error {
     let given = text_of(error, ContextKind::InvalidArg).unwrap_or_default();
     let name = command.names.join(" ");
     if !given.starts_with('-') {
@@ -136,7 +136,7 @@ fn is_opposite(one: &str, other: &str) -> bool {
 }
 
 /// A value that docfetch cannot use, from the command line or from a variable.
-fn wrong_value(error: &clap::Error, command: &Path, arguments: &[OsString]) -> Error {
+fn wrong_value(error: &clap::Error, command: &CommandPath, arguments: &[OsString]) -> Error {
     if let Some(invalid) = source(error).and_then(|source| source.downcast_ref::<InvalidId>()) {
         return wrong_id(invalid, command.names.last().map(String::as_str));
     }
@@ -208,7 +208,7 @@ fn variable_of(argument: &str, error: &clap::Error, arguments: &[OsString]) -> O
 }
 
 /// A missing argument, an option that is given twice and the like, in clap's own words.
-fn other(error: &clap::Error, command: &Path) -> Error {
+fn other(error: &clap::Error, command: &CommandPath) -> Error {
     let text = error.render().to_string();
     let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
     let what = lines.next().unwrap_or("wrong usage");
@@ -226,7 +226,7 @@ fn other(error: &clap::Error, command: &Path) -> Error {
     }
 }
 
-fn usage_or_help(error: &clap::Error, command: &Path) -> String {
+fn usage_or_help(error: &clap::Error, command: &CommandPath) -> String {
     let text = error.render().to_string();
     let usage = text.lines().find_map(|line| line.strip_prefix("Usage: "));
     let see_help = command.see_help();

@@ -6,9 +6,9 @@
 
 mod driver;
 mod screening;
+mod sink_transfer;
 mod steps;
-mod target;
-mod transfer;
+mod target_steps;
 mod verification;
 
 use crate::error::{Code, Error, Result};
@@ -24,10 +24,10 @@ use crate::http::{PresignedUrl, shown_host};
 use crate::model::DocumentId;
 use crate::resolve::ActiveDocument;
 use crate::resolve::{Metadata, ResolveRequest, Resolver};
+use sink_transfer::SinkTransfer;
 use std::ops::ControlFlow;
 use std::time::Duration;
-use target::{check_target, name_target};
-use transfer::Transfer;
+use target_steps::{check_target, name_target};
 use verification::{Verification, refused_document};
 
 /// Free bytes on the disk that docfetch takes to be enough for a document of unknown size: 16 GiB.
@@ -170,7 +170,7 @@ impl<'a> Attempts<'a> {
     pub(super) async fn prefetch(&mut self, metadata: Option<Metadata>) -> Result<Prefetched> {
         let (resolver, id) = (self.resolver, self.id);
         let mut prefetched = Prefetched::only(metadata);
-        if resolver.may_prefetch_url() {
+        if resolver.has_free_urls() {
             let resolving = resolver.resolve_within(id, &mut self.retry, ResolveRequest::default());
             prefetched.url = Some(resolving.await?);
         } else if prefetched.metadata.is_none() {
@@ -202,7 +202,7 @@ impl<'a> Attempts<'a> {
             self.retry = self.new_retry();
         }
         let has_name = destination.target().is_some() || sink.is_stream();
-        if has_name || !self.resolver.metadata_first() {
+        if has_name || !self.resolver.charges() {
             self.resolver.preconnect();
         }
         let metadata = match metadata {
@@ -217,7 +217,7 @@ impl<'a> Attempts<'a> {
             }
             None => self.resolver.metadata(self.id).await,
         };
-        if self.resolver.may_prefetch_url() {
+        if self.resolver.has_free_urls() {
             if check_target(&metadata, destination, sink)? == TargetState::AlreadyThere {
                 return Ok(ControlFlow::Break(Download::NotNeeded));
             }
@@ -250,7 +250,7 @@ impl<'a> Attempts<'a> {
         self.resolver.preconnect();
         loop {
             let retry = self.retry.clone();
-            let mut work = Transfer {
+            let mut work = SinkTransfer {
                 digests: Digests::new(self.options.digests, sink),
                 lengths: KnownLengths {
                     metadata: metadata.size,
@@ -342,7 +342,7 @@ impl<'a> Attempts<'a> {
         let Sink::Partial(partial) = sink else {
             return Ok(TargetState::Writable);
         };
-        if !self.resolver.metadata_first() {
+        if !self.resolver.charges() {
             return Ok(TargetState::Writable);
         }
         let name = metadata.name.as_deref();
@@ -358,7 +358,7 @@ impl<'a> Attempts<'a> {
     fn verified_name(&self, sink: &Sink, metadata: &Metadata) -> String {
         let by_metadata = metadata.name.as_deref().and_then(naming::safe);
         match by_metadata {
-            Some(name) if self.resolver.metadata_first() => name,
+            Some(name) if self.resolver.charges() => name,
             _ => self.name_of(&sink.entity().name, metadata),
         }
     }

@@ -187,25 +187,15 @@ impl Resolver {
 
 /// What may be done, and what a document would cost.
 impl Resolver {
-    /// Whether the provider may charge for a URL.
+    /// Whether the provider may charge for a URL. Then a document's name and size must be known before its URL
+    /// is requested, so that a name that is taken, or too little room, shows before the provider charges.
     pub(crate) fn charges(&self) -> bool {
         self.provider().charges()
     }
 
-    /// Whether a document's name and size must be known before its URL is requested, so that a name that
-    /// is taken, or too little room, shows before the provider charges.
-    pub(crate) fn metadata_first(&self) -> bool {
-        self.charges()
-    }
-
-    /// Whether a URL may be requested before the document's turn: only where URLs are free.
-    pub(crate) fn may_prefetch_url(&self) -> bool {
-        !self.charges()
-    }
-
-    /// Whether a new URL may be requested while the storage still takes the present one: only where URLs
-    /// are free.
-    pub(crate) fn may_request_again(&self) -> bool {
+    /// Whether URLs are free. Then a URL may be requested before the document's turn, and a new one while the
+    /// storage still takes the present one.
+    pub(crate) fn has_free_urls(&self) -> bool {
         !self.charges()
     }
 

@@ -9,7 +9,7 @@
 //! document *in doubt*: the request may have been charged.
 
 use super::api::Api;
-use super::ledger::table::{Event, RetrievalRequest, Verdict};
+use super::ledger::table::{RetrievalEvent, RetrievalRequest, Verdict};
 use super::ledger::{Ledger, OpenRecord};
 use super::paid_errors;
 use super::paid_requests::{Charged, PaidRequests};
@@ -97,7 +97,7 @@ impl PaidRetrievals {
         let mut record = opened.map_err(|error| paid_errors::not_recorded(id, error))?;
         if let Some(url) = request.expired {
             let now = api.http.clock().best();
-            record.note(Event::Expired(url), now).await?;
+            record.note(RetrievalEvent::Expired(url), now).await?;
         }
         let requested = record.requested();
         let request = RetrievalRequest {
@@ -128,7 +128,7 @@ impl PaidRetrievals {
                 RequestEnd::Url(url) => {
                     answered(&url);
                     let now = api.http.clock().best();
-                    record.note(Event::Answered(&url), now).await?;
+                    record.note(RetrievalEvent::Answered(&url), now).await?;
                     return Ok(url);
                 }
                 // The batch paused in the meantime: the next permit waits for its end.
@@ -152,7 +152,7 @@ impl PaidRetrievals {
         let mut permit = self.requests.permit(id).await?;
         retry.exclude(active_time::since(waiting));
         let mut before_send = async || {
-            let noted = record.note(Event::Sending, clock.best()).await;
+            let noted = record.note(RetrievalEvent::Sending, clock.best()).await;
             noted.map_err(|error| paid_errors::not_recorded(id, error))?;
             permit.leave()?;
             if let Some(notice) = notice {
@@ -169,11 +169,15 @@ impl PaidRetrievals {
         };
         let meaning = FailedRequest::of(&failure);
         if meaning == FailedRequest::InDoubt {
-            record.note(Event::Unanswered, clock.best()).await?;
+            record
+                .note(RetrievalEvent::Unanswered, clock.best())
+                .await?;
             permit.ended(Charged::InDoubt);
             return Err(paid_errors::in_doubt(&self.ledger, id, &failure.error));
         }
-        record.note(Event::NotCharged, clock.best()).await?;
+        record
+            .note(RetrievalEvent::NotCharged, clock.best())
+            .await?;
         permit.ended(Charged::No);
         match meaning {
             FailedRequest::Repeatable => Ok(RequestEnd::Repeatable(failure.error)),

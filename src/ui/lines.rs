@@ -55,7 +55,7 @@ impl BatchReporter {
 
 /// A transfer that has started.
 #[derive(Debug)]
-struct Transfer {
+struct ShownTransfer {
     name: String,
     total: Option<u64>,
     started: Instant,
@@ -67,7 +67,7 @@ struct DocumentReporter<'a, P> {
     progress: &'a P,
     id: String,
     position: u64,
-    transfer: Option<Transfer>,
+    transfer: Option<ShownTransfer>,
     /// When a check of the partial was reported last.
     check_reported: Option<Instant>,
 }
@@ -86,7 +86,7 @@ impl<'a, P> DocumentReporter<'a, P> {
     fn start(&mut self, name: &str, from: u64, total: Option<u64>) {
         let now = Instant::now();
         self.position = from;
-        self.transfer = Some(Transfer {
+        self.transfer = Some(ShownTransfer {
             name: name.to_owned(),
             total,
             started: now,

@@ -1,9 +1,9 @@
 //! Transfers a document: does what the table in `steps` says, until the transfer is done.
 
 use super::Attempts;
-use super::steps::{AttemptState, Event, Next, Progress, StartOver, step};
-use super::target::name_target;
-use super::transfer::Transfer;
+use super::sink_transfer::SinkTransfer;
+use super::steps::{AttemptProgress, AttemptState, Next, StartOver, TransferEvent, step};
+use super::target_steps::name_target;
 use crate::active_time;
 use crate::error::{Code, Error, Result};
 use crate::fetch::target::TargetState;
@@ -41,7 +41,7 @@ impl Attempts<'_> {
     /// Every code of the storage, of the resolver and of this machine, once the retry policy gives up.
     pub(super) async fn transfer(
         &mut self,
-        work: &mut Transfer<'_, '_>,
+        work: &mut SinkTransfer<'_, '_>,
         url: Option<PresignedUrl>,
     ) -> Result<TargetState> {
         if self.is_paid_and_complete(work) {
@@ -54,7 +54,7 @@ impl Attempts<'_> {
             },
             None => SourceUrl::new(self.resolve(ResolveRequest::default(), work.sink).await?),
         };
-        let is_free = self.resolver.may_request_again();
+        let is_free = self.resolver.has_free_urls();
         let mut state = AttemptState::new(work.sink.held(), is_free);
         let mut body = None;
         let mut next = Next::Request;
@@ -67,7 +67,7 @@ impl Attempts<'_> {
                     }
                     let ranges_of = state.use_ranges.then_some(&source.url);
                     match self.read(work, body.take(), ranges_of).await {
-                        Ok(ended) => Event::BodyEnded(ended),
+                        Ok(ended) => TransferEvent::BodyEnded(ended),
                         Err(error) => self.failed(error, &source),
                     }
                 }
@@ -93,11 +93,11 @@ impl Attempts<'_> {
     /// work, and breaks at the end of the transfer.
     async fn prepare_request(
         &mut self,
-        work: &mut Transfer<'_, '_>,
+        work: &mut SinkTransfer<'_, '_>,
         source: &mut SourceUrl,
         state: &AttemptState,
         next: Next,
-    ) -> Result<ControlFlow<TargetState, Option<Event>>> {
+    ) -> Result<ControlFlow<TargetState, Option<TransferEvent>>> {
         let event = match next {
             Next::Done(target) => return Ok(ControlFlow::Break(target)),
             Next::NameTarget => return self.name_complete(work).await.map(ControlFlow::Break),
@@ -119,7 +119,7 @@ impl Attempts<'_> {
                 .wait_for_object(&source.url, error)
                 .await
                 .err()
-                .map(|_| Event::BodyEnded(SegmentsEnd::NoRanges)),
+                .map(|_| TransferEvent::BodyEnded(SegmentsEnd::NoRanges)),
             Next::ReplaceExpired => {
                 log::info!("the URL expired: docfetch resolves the document again");
                 let request = ResolveRequest {
@@ -143,7 +143,7 @@ impl Attempts<'_> {
     }
 
     /// Whether the partial holds all bytes of a document that was paid for: docfetch then requests nothing.
-    fn is_paid_and_complete(&self, work: &Transfer<'_, '_>) -> bool {
+    fn is_paid_and_complete(&self, work: &SinkTransfer<'_, '_>) -> bool {
         let Sink::Partial(partial) = &*work.sink else {
             return false;
         };
@@ -152,7 +152,7 @@ impl Attempts<'_> {
     }
 
     /// Names the target of a document whose bytes are all in the sink.
-    async fn name_complete(&self, work: &mut Transfer<'_, '_>) -> Result<TargetState> {
+    async fn name_complete(&self, work: &mut SinkTransfer<'_, '_>) -> Result<TargetState> {
         work.lengths.announced = Some(work.sink.position());
         let name = self.name_of(&work.sink.entity().name, work.metadata);
         name_target(work.destination, &name, work.sink).await
@@ -161,13 +161,13 @@ impl Attempts<'_> {
     /// Requests the missing bytes from the storage. Puts a body that the storage sends into `body`.
     async fn request(
         &mut self,
-        work: &mut Transfer<'_, '_>,
+        work: &mut SinkTransfer<'_, '_>,
         source: &mut SourceUrl,
         body: &mut Option<Box<Body>>,
-    ) -> Result<Event> {
+    ) -> Result<TransferEvent> {
         let http = self.resolver.http();
         let is_about_to_end = source.url.expires_soon(http.clock().now());
-        if source.replace_if_expiring && is_about_to_end && self.resolver.may_request_again() {
+        if source.replace_if_expiring && is_about_to_end && self.resolver.has_free_urls() {
             log::info!("the URL is about to expire: docfetch resolves the document again");
             source.url = self.resolve(ResolveRequest::default(), work.sink).await?;
         }
@@ -180,19 +180,21 @@ impl Attempts<'_> {
             source.url.mark_served();
         }
         Ok(match answer {
-            Ok(StorageAnswer::NothingMissing) => Event::NothingMissing,
-            Ok(StorageAnswer::StartOver { why, changed }) => Event::CannotContinue { why, changed },
-            Ok(StorageAnswer::Expired) => Event::Expired,
-            Ok(StorageAnswer::NotFound(error)) => Event::NotFound(error),
+            Ok(StorageAnswer::NothingMissing) => TransferEvent::NothingMissing,
+            Ok(StorageAnswer::StartOver { why, changed }) => {
+                TransferEvent::CannotContinue { why, changed }
+            }
+            Ok(StorageAnswer::Expired) => TransferEvent::Expired,
+            Ok(StorageAnswer::NotFound(error)) => TransferEvent::NotFound(error),
             Ok(StorageAnswer::Body(received)) => {
                 self.facts.media_type.clone_from(&received.media_type);
                 let name = self.name_of(&received.entity.name, work.metadata);
                 match name_target(work.destination, &name, work.sink).await? {
-                    TargetState::AlreadyThere => Event::TargetExists,
+                    TargetState::AlreadyThere => TransferEvent::TargetExists,
                     TargetState::Writable => {
                         let start = work.body_start(&received);
                         *body = Some(received);
-                        Event::BodyStarted(start)
+                        TransferEvent::BodyStarted(start)
                     }
                 }
             }
@@ -204,7 +206,7 @@ impl Attempts<'_> {
     /// several connections are worthwhile.
     async fn read(
         &mut self,
-        work: &mut Transfer<'_, '_>,
+        work: &mut SinkTransfer<'_, '_>,
         body: Option<Box<Body>>,
         ranges_of: Option<&PresignedUrl>,
     ) -> Result<SegmentsEnd> {
@@ -239,7 +241,7 @@ impl Attempts<'_> {
     }
 
     /// Tells the watcher how many bytes the sink holds when a body starts.
-    fn tell_start(&mut self, work: &Transfer<'_, '_>, total: Option<u64>) {
+    fn tell_start(&mut self, work: &SinkTransfer<'_, '_>, total: Option<u64>) {
         if self.started {
             self.watcher.moved(work.sink.held());
             return;
@@ -249,21 +251,21 @@ impl Attempts<'_> {
         self.watcher.started(&name, work.sink.held(), total);
     }
 
-    fn failed(&self, error: Error, source: &SourceUrl) -> Event {
+    fn failed(&self, error: Error, source: &SourceUrl) -> TransferEvent {
         let on_trial = source.url.is_tried_once(self.resolver.http().clock());
-        Event::Failed { error, on_trial }
+        TransferEvent::Failed { error, on_trial }
     }
 
-    fn start_over(&self, work: &mut Transfer<'_, '_>, start_over: StartOver) -> Result<()> {
+    fn start_over(&self, work: &mut SinkTransfer<'_, '_>, start_over: StartOver) -> Result<()> {
         log::info!("starting over with {}: {}", self.id, start_over.why);
         work.start_over(start_over)
     }
 
-    fn note_progress(&mut self, progress: Progress) {
+    fn note_progress(&mut self, progress: AttemptProgress) {
         match progress {
-            Progress::None => {}
-            Progress::BeforeStall => self.retry.stalled_after_progress(active_time::now()),
-            Progress::Made => self.retry.progressed(active_time::now()),
+            AttemptProgress::None => {}
+            AttemptProgress::BeforeStall => self.retry.stalled_after_progress(active_time::now()),
+            AttemptProgress::Made => self.retry.progressed(active_time::now()),
         }
     }
 

@@ -1,7 +1,7 @@
 //! Web pages that arrive instead of a document are refused before they are saved or continued.
 
 use super::Attempts;
-use super::transfer::Transfer;
+use super::sink_transfer::SinkTransfer;
 use crate::error::Result;
 use crate::fetch::entity::{Entity, StorageNames};
 use crate::fetch::target::naming;
@@ -66,7 +66,7 @@ impl Attempts<'_> {
     ///
     /// # Errors
     /// [`Code::LocalIo`](crate::Code::LocalIo).
-    pub(super) fn screen_partial(&mut self, work: &mut Transfer<'_, '_>) -> Result<()> {
+    pub(super) fn screen_partial(&mut self, work: &mut SinkTransfer<'_, '_>) -> Result<()> {
         self.web_page = None;
         let Sink::Partial(partial) = &*work.sink else {
             return Ok(());

@@ -51,7 +51,7 @@ pub(super) struct SinkBytes {
 
 /// What happened.
 #[derive(Debug)]
-pub(super) enum Event {
+pub(super) enum TransferEvent {
     /// The target turned out to exist, and docfetch skips the document.
     TargetExists,
     /// The storage says that the sink holds all bytes.
@@ -132,7 +132,7 @@ pub(super) struct StartOver {
 
 /// What an attempt means for the retry policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Progress {
+pub(super) enum AttemptProgress {
     /// Too few new bytes.
     None,
     /// New bytes, and then a stall: the attempt counts as failed.
@@ -147,7 +147,7 @@ pub(super) struct Step {
     /// How the attempts stand now.
     pub state: AttemptState,
     /// What the attempt means for the retry policy.
-    pub progress: Progress,
+    pub progress: AttemptProgress,
     /// What docfetch does next.
     pub next: Next,
 }
@@ -194,42 +194,42 @@ impl AttemptState {
     }
 
     /// After an attempt with `held` bytes in the sink.
-    fn moved(self, held: u64, stalled: bool) -> (Self, Progress) {
+    fn moved(self, held: u64, stalled: bool) -> (Self, AttemptProgress) {
         let is_new = held.saturating_sub(self.most_held) >= MIN_PROGRESS_BYTES;
         let state = Self {
             most_held: self.most_held.max(held),
             ..self
         };
         match (is_new, stalled) {
-            (false, _) => (state, Progress::None),
-            (true, true) => (state, Progress::BeforeStall),
+            (false, _) => (state, AttemptProgress::None),
+            (true, true) => (state, AttemptProgress::BeforeStall),
             (true, false) => {
                 let state = Self {
                     resolved_again: false,
                     changed_lately: false,
                     ..state
                 };
-                (state, Progress::Made)
+                (state, AttemptProgress::Made)
             }
         }
     }
 }
 
 /// The table: what docfetch does after `event`, with `bytes` in the sink.
-pub(super) fn step(state: &AttemptState, bytes: SinkBytes, event: Event) -> Step {
+pub(super) fn step(state: &AttemptState, bytes: SinkBytes, event: TransferEvent) -> Step {
     let state = *state;
     match event {
-        Event::TargetExists => plain(state, Next::Done(TargetState::AlreadyThere)),
-        Event::NothingMissing => plain(state, Next::NameTarget),
-        Event::CannotContinue { why, changed } => {
+        TransferEvent::TargetExists => plain(state, Next::Done(TargetState::AlreadyThere)),
+        TransferEvent::NothingMissing => plain(state, Next::NameTarget),
+        TransferEvent::CannotContinue { why, changed } => {
             let start_over = StartOver { why, changed };
             plain(state.after(start_over), Next::StartOver(start_over, None))
         }
-        Event::BodyStarted(body) => body_started(state, bytes, body),
-        Event::BodyEnded(ended) => body_ended(state, bytes, ended),
-        Event::Expired => expired(state, bytes),
-        Event::NotFound(error) => plain(state, Next::WaitForDocument(error)),
-        Event::Failed { error, on_trial } => failed(state, bytes, error, on_trial),
+        TransferEvent::BodyStarted(body) => body_started(state, bytes, body),
+        TransferEvent::BodyEnded(ended) => body_ended(state, bytes, ended),
+        TransferEvent::Expired => expired(state, bytes),
+        TransferEvent::NotFound(error) => plain(state, Next::WaitForDocument(error)),
+        TransferEvent::Failed { error, on_trial } => failed(state, bytes, error, on_trial),
     }
 }
 
@@ -237,7 +237,7 @@ pub(super) fn step(state: &AttemptState, bytes: SinkBytes, event: Event) -> Step
 fn plain(state: AttemptState, next: Next) -> Step {
     Step {
         state,
-        progress: Progress::None,
+        progress: AttemptProgress::None,
         next,
     }
 }

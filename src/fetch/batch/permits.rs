@@ -23,15 +23,15 @@ pub(crate) struct BatchLimits {
 /// A document's share of the bounds. A dropped permit returns what it holds.
 pub(crate) struct BatchPermit {
     preparation: Option<OwnedSemaphorePermit>,
-    transfer: Transfer,
+    transfer: Admission,
     transfers: Arc<Semaphore>,
     prefetches: bool,
 }
 
-type Admission = Pin<Box<dyn Future<Output = Result<OwnedSemaphorePermit, AcquireError>>>>;
+type PermitFuture = Pin<Box<dyn Future<Output = Result<OwnedSemaphorePermit, AcquireError>>>>;
 
-enum Transfer {
-    Waiting(Admission),
+enum Admission {
+    Waiting(PermitFuture),
     Admitted(#[expect(dead_code, reason = "the document holds it")] OwnedSemaphorePermit),
     Released,
     Closed,
@@ -56,7 +56,7 @@ impl BatchLimits {
         let admission = unconstrained(Arc::clone(&self.transfers).acquire_owned());
         let mut permit = BatchPermit {
             preparation: preparation.ok(), // this semaphore is never closed
-            transfer: Transfer::Waiting(Box::pin(admission)),
+            transfer: Admission::Waiting(Box::pin(admission)),
             transfers: Arc::clone(&self.transfers),
             prefetches: self.prefetches,
         };
@@ -73,32 +73,32 @@ impl BatchLimits {
 impl BatchPermit {
     /// Whether the transfer may begin now.
     pub(crate) fn is_admitted(&mut self) -> bool {
-        if let Transfer::Waiting(admission) = &mut self.transfer
+        if let Admission::Waiting(admission) = &mut self.transfer
             && let Some(admitted) = admission.now_or_never()
         {
-            self.transfer = Transfer::from(admitted);
+            self.transfer = Admission::from(admitted);
         }
-        matches!(self.transfer, Transfer::Admitted(_))
+        matches!(self.transfer, Admission::Admitted(_))
     }
 
     /// Waits until the transfer may begin; false when the batch begins no further transfer.
     pub(crate) async fn admission(&mut self) -> bool {
-        if let Transfer::Waiting(admission) = &mut self.transfer {
-            self.transfer = Transfer::from(admission.await);
+        if let Admission::Waiting(admission) = &mut self.transfer {
+            self.transfer = Admission::from(admission.await);
         }
-        matches!(self.transfer, Transfer::Admitted(_))
+        matches!(self.transfer, Admission::Admitted(_))
     }
 
     /// Lets other documents be prepared and transferred until [`BatchPermit::reacquire`].
     pub(crate) fn release(&mut self) {
         self.preparation = None;
-        self.transfer = Transfer::Released;
+        self.transfer = Admission::Released;
     }
 
     /// Waits until the transfer may begin again; false when the batch begins no further transfer.
     pub(crate) async fn reacquire(&mut self) -> bool {
-        self.transfer = Transfer::from(Arc::clone(&self.transfers).acquire_owned().await);
-        matches!(self.transfer, Transfer::Admitted(_))
+        self.transfer = Admission::from(Arc::clone(&self.transfers).acquire_owned().await);
+        matches!(self.transfer, Admission::Admitted(_))
     }
 
     /// The document is prepared: with prefetching, another one may be prepared.
@@ -109,7 +109,7 @@ impl BatchPermit {
     }
 }
 
-impl From<Result<OwnedSemaphorePermit, AcquireError>> for Transfer {
+impl From<Result<OwnedSemaphorePermit, AcquireError>> for Admission {
     fn from(admitted: Result<OwnedSemaphorePermit, AcquireError>) -> Self {
         admitted.map_or(Self::Closed, Self::Admitted)
     }

@@ -38,7 +38,7 @@ impl Stages<'_> {
             Some(metadata) => metadata.clone(),
             None => resolver.metadata(&self.job.id).await,
         };
-        if resolver.metadata_first() || self.job.metadata.is_some() {
+        if resolver.charges() || self.job.metadata.is_some() {
             let name = metadata.name.as_deref();
             self.destination.name_after_metadata(name).await;
         }

@@ -8,11 +8,11 @@ mod html;
 mod lengths;
 mod pace;
 mod progress;
-mod refusal;
 mod response;
 mod segments;
 mod sink;
 mod stdout;
+mod storage_refusal;
 pub(crate) mod web_page;
 
 pub(crate) use body::{Body, BodyEnd};

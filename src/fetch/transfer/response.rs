@@ -8,7 +8,7 @@ use crate::fetch::entity::{Entity, StorageNames};
 use crate::fetch::target::naming;
 use crate::fetch::transfer::body::Body;
 use crate::fetch::transfer::continuation::{Continues, continues, is_whole};
-use crate::fetch::transfer::refusal::{StorageRefusal, refusal_of};
+use crate::fetch::transfer::storage_refusal::{StorageRefusal, refusal_of};
 use crate::http::headers::content_disposition;
 use crate::http::{Http, PresignedUrl, RangeRequest, Reply, headers};
 use crate::secret::{has_secret_path, register_url};

@@ -32,10 +32,10 @@ impl<F: AsyncFnMut() -> Result<()>> BeforeSend for F {
 
 /// Stops connections until the gate is open. Clones share one gate.
 #[derive(Clone, Debug)]
-pub(crate) struct Gate(Arc<Signals>);
+pub(crate) struct Gate(Arc<GateState>);
 
 #[derive(Debug)]
-struct Signals {
+struct GateState {
     /// A connection is ready and waits.
     arrived: Notify,
     is_open: watch::Sender<bool>,
@@ -44,7 +44,7 @@ struct Signals {
 impl Gate {
     /// A closed gate.
     pub(crate) fn closed() -> Self {
-        Self(Arc::new(Signals {
+        Self(Arc::new(GateState {
             arrived: Notify::new(),
             is_open: watch::Sender::new(false),
         }))

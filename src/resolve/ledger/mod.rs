@@ -189,7 +189,7 @@ impl Ledger {
         // A process that holds the record for more than 2 s is requesting another URL, which this
         // delivery does not concern.
         if let Ok(mut record) = self.open_within(id, LOCK_WAIT).await {
-            let event = table::Event::Delivered(url);
+            let event = table::RetrievalEvent::Delivered(url);
             let _ = record.note(event, Timestamp::now()).await;
         }
     }

@@ -7,7 +7,8 @@
 
 use super::run_memory::RunMemory;
 use super::table::{
-    Event, RecordKey, RetrievalRecord, RetrievalRequest, State, Verdict, record_after, verdict,
+    RecordKey, RetrievalEvent, RetrievalRecord, RetrievalRequest, State, Verdict, record_after,
+    verdict,
 };
 use crate::error::{Code, Error, Result};
 use crate::mutex::locked;
@@ -113,31 +114,33 @@ impl<'a> OpenRecord<'a> {
     /// warned that it cannot be.
     ///
     /// # Errors
-    /// Only for [`Event::Sending`]: [`Code::DiskFull`] or [`Code::LocalIo`] when the record cannot be
+    /// Only for [`RetrievalEvent::Sending`]: [`Code::DiskFull`] or [`Code::LocalIo`] when the record cannot be
     /// written now and can be written later. The record is unchanged, and the request must not leave.
-    pub(crate) async fn note(&mut self, event: Event<'_>, now: Timestamp) -> Result<()> {
+    pub(crate) async fn note(&mut self, event: RetrievalEvent<'_>, now: Timestamp) -> Result<()> {
         let before = match event {
-            Event::Sending => {
+            RetrievalEvent::Sending => {
                 self.before_request
                     .get_or_insert_with(|| self.record.clone());
                 None
             }
-            Event::NotCharged | Event::Unanswered | Event::Answered(_) => {
+            RetrievalEvent::NotCharged
+            | RetrievalEvent::Unanswered
+            | RetrievalEvent::Answered(_) => {
                 let Some(before) = self.before_request.take() else {
                     return Ok(()); // this run sent nothing: the record is of an earlier run
                 };
                 before
             }
-            Event::Delivered(_) | Event::Expired(_) => None,
+            RetrievalEvent::Delivered(_) | RetrievalEvent::Expired(_) => None,
         };
         let after = record_after(self.key, self.record.clone(), before, event, now);
         if after != self.record {
             self.record = after;
             self.is_unwritten = true;
             // This run connects to the storage while the answer is written.
-            let has_other_work = matches!(event, Event::Answered(_));
+            let has_other_work = matches!(event, RetrievalEvent::Answered(_));
             let written = self.write(has_other_work).await;
-            if let (Event::Sending, Some(Err(error))) = (event, &written)
+            if let (RetrievalEvent::Sending, Some(Err(error))) = (event, &written)
                 && passes_by_itself(error)
             {
                 let error = error.clone();
@@ -149,7 +152,7 @@ impl<'a> OpenRecord<'a> {
             self.written(written);
         }
         // Nothing of the request leaves before this.
-        let is_pending = matches!(event, Event::Sending);
+        let is_pending = matches!(event, RetrievalEvent::Sending);
         self.run.set_pending(self.key.id, is_pending);
         Ok(())
     }

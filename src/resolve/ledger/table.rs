@@ -84,7 +84,7 @@ struct RecordedUrl {
 
 /// An event in a retrieval.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Event<'a> {
+pub(crate) enum RetrievalEvent<'a> {
     /// The request is about to leave.
     Sending,
     /// The request never left, or the answer says that the provider charged nothing.
@@ -226,17 +226,17 @@ pub(crate) fn record_after(
     key: RecordKey<'_>,
     current: Option<RetrievalRecord>,
     before: Option<RetrievalRecord>,
-    event: Event<'_>,
+    event: RetrievalEvent<'_>,
     now: Timestamp,
 ) -> Option<RetrievalRecord> {
-    if let Event::Sending = event {
+    if let RetrievalEvent::Sending = event {
         return Some(RetrievalRecord::attempting(key, now));
     }
     let record = current?;
     match (event, record.state) {
-        (Event::NotCharged, State::Attempting) => before,
-        (Event::Unanswered, State::Attempting) => Some(record.with(State::Doubtful, None)),
-        (Event::Answered(url), State::Attempting) => {
+        (RetrievalEvent::NotCharged, State::Attempting) => before,
+        (RetrievalEvent::Unanswered, State::Attempting) => Some(record.with(State::Doubtful, None)),
+        (RetrievalEvent::Answered(url), State::Attempting) => {
             let answer = RecordedUrl {
                 url: Secret::unregistered(url.expose().as_str()),
                 expires: url.expires(),
@@ -244,11 +244,15 @@ pub(crate) fn record_after(
             };
             Some(record.with(State::Answered, Some(answer)))
         }
-        (Event::Delivered(url), State::Answered) if url.is_none_or(|url| record.has(url)) => {
+        (RetrievalEvent::Delivered(url), State::Answered)
+            if url.is_none_or(|url| record.has(url)) =>
+        {
             let answer = record.answer.clone();
             Some(record.with(State::Delivered, answer))
         }
-        (Event::Expired(url), state @ (State::Answered | State::Delivered)) if record.has(url) => {
+        (RetrievalEvent::Expired(url), state @ (State::Answered | State::Delivered))
+            if record.has(url) =>
+        {
             let answer = record.answer.clone().map(|answer| RecordedUrl {
                 expires: Some(answer.expires.map_or(now, |end| end.min(now))),
                 expired: true,

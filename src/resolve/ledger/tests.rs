@@ -1,5 +1,5 @@
 use super::inspect::RecordQuery;
-use super::table::{Event, State};
+use super::table::{RetrievalEvent, State};
 use super::*;
 use jiff::SignedDuration;
 use proptest::prelude::*;
@@ -34,7 +34,7 @@ fn ledger(folder: &std::path::Path, allow_recharge: bool) -> Ledger {
 /// Sends a request for a document, and gets no answer.
 async fn send(ledger: &Ledger, id: &DocumentId) {
     let mut entry = ledger.open(id).await.unwrap();
-    entry.note(Event::Sending, NOW).await.unwrap();
+    entry.note(RetrievalEvent::Sending, NOW).await.unwrap();
 }
 
 #[tokio::test]
@@ -42,11 +42,11 @@ async fn a_record_is_private_and_its_url_is_not_shown() {
     let folder = tempfile::tempdir().unwrap();
     let (ledger, id) = (ledger(folder.path(), false), id());
     let mut entry = ledger.open(&id).await.unwrap();
-    entry.note(Event::Sending, NOW).await.unwrap();
+    entry.note(RetrievalEvent::Sending, NOW).await.unwrap();
     let busy = ledger.open(&id).await.unwrap_err();
     assert_eq!(busy.code(), Code::Busy);
     entry
-        .note(Event::Answered(&url(1, None)), NOW)
+        .note(RetrievalEvent::Answered(&url(1, None)), NOW)
         .await
         .unwrap();
     assert!(!format!("{entry:?}").contains("s3cret"));
@@ -96,7 +96,7 @@ async fn what_was_never_sent_changes_nothing_of_an_older_doubt() {
     let Verdict::RequestPermitted = entry.decide(RetrievalRequest::default()) else {
         panic!("it is permitted");
     };
-    entry.note(Event::NotCharged, NOW).await.unwrap();
+    entry.note(RetrievalEvent::NotCharged, NOW).await.unwrap();
     let state = ledger.find(&id).unwrap().record.map(|record| record.state);
     assert_eq!(state, Some(State::Attempting));
 }
@@ -187,7 +187,7 @@ proptest! {
                     Step::Expire(which) => if let Some((url, number)) = held.get(which) {
                         let ledger = ledger(folder.path(), false);
                         let mut entry = ledger.open(&id).await.unwrap();
-                        entry.note(Event::Expired(url), now + skew).await.unwrap();
+                        entry.note(RetrievalEvent::Expired(url), now + skew).await.unwrap();
                         let of = charge.as_mut().filter(|charge| charge.number == *number);
                         if let Some(charge) = of { charge.end = charge.end.map(|end| end.min(now)); }
                     },
@@ -201,7 +201,7 @@ proptest! {
                         if let Verdict::Use(url) = &verdict && !living {
                             // The storage says so, whatever the clock of this run says.
                             let url = url.clone();
-                            entry.note(Event::Expired(&url), now + skew).await.unwrap();
+                            entry.note(RetrievalEvent::Expired(&url), now + skew).await.unwrap();
                             verdict = entry.decide(request);
                         }
                         match verdict {
@@ -217,9 +217,9 @@ proptest! {
                             Verdict::Request | Verdict::RequestAgain => prop_assert!(free, "{charge:?}"),
                             Verdict::RequestPermitted => prop_assert!(allow && !living, "{charge:?}"),
                         }
-                        entry.note(Event::Sending, now + skew).await.unwrap();
+                        entry.note(RetrievalEvent::Sending, now + skew).await.unwrap();
                         if matches!(api, ApiBehaviour::IsNotThere | ApiBehaviour::Refuses) {
-                            entry.note(Event::NotCharged, now + skew).await.unwrap();
+                            entry.note(RetrievalEvent::NotCharged, now + skew).await.unwrap();
                             continue;
                         }
                         // From here on it may be charged.
@@ -229,10 +229,10 @@ proptest! {
                         charge = Some(Charge { number, delivered: false, end });
                         match api {
                             ApiBehaviour::Answers => {
-                                entry.note(Event::Answered(&fresh), now + skew).await.unwrap();
+                                entry.note(RetrievalEvent::Answered(&fresh), now + skew).await.unwrap();
                                 held.push((fresh, number));
                             }
-                            ApiBehaviour::Drops => entry.note(Event::Unanswered, now + skew).await.unwrap(),
+                            ApiBehaviour::Drops => entry.note(RetrievalEvent::Unanswered, now + skew).await.unwrap(),
                             // The lock goes with the process, the record stays.
                             _ => drop(entry),
                         }

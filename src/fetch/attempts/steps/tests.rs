@@ -20,15 +20,15 @@ fn error(code: Code) -> Error {
     Error::new(code, "what happened")
 }
 
-fn failure(code: Code) -> Event {
-    Event::Failed {
+fn failure(code: Code) -> TransferEvent {
+    TransferEvent::Failed {
         error: error(code),
         on_trial: false,
     }
 }
 
-fn body(same_version: bool, overlaps: bool, skips_overlap: bool) -> Event {
-    Event::BodyStarted(BodyStart {
+fn body(same_version: bool, overlaps: bool, skips_overlap: bool) -> TransferEvent {
+    TransferEvent::BodyStarted(BodyStart {
         same_version,
         overlaps,
         skips_overlap,
@@ -59,12 +59,15 @@ fn shown(next: &Next) -> String {
     }
 }
 
-fn next(state: AttemptState, held: u64, event: Event) -> String {
+fn next(state: AttemptState, held: u64, event: TransferEvent) -> String {
     shown(&step(&state, bytes(held), event).next)
 }
 
 /// The state after several events.
-fn after(state: AttemptState, events: impl IntoIterator<Item = (u64, Event)>) -> AttemptState {
+fn after(
+    state: AttemptState,
+    events: impl IntoIterator<Item = (u64, TransferEvent)>,
+) -> AttemptState {
     let steps = events.into_iter();
     steps.fold(state, |state, (held, event)| {
         step(&state, bytes(held), event).state
@@ -73,16 +76,16 @@ fn after(state: AttemptState, events: impl IntoIterator<Item = (u64, Event)>) ->
 
 #[test]
 fn every_answer_of_the_storage_has_its_next_action() {
-    let changed = |changed| Event::CannotContinue { why: "x", changed };
+    let changed = |changed| TransferEvent::CannotContinue { why: "x", changed };
     let denied = || error(Code::StorageDenied);
     for (event, expected) in [
-        (Event::TargetExists, "done, AlreadyThere"),
-        (Event::NothingMissing, "name target"),
+        (TransferEvent::TargetExists, "done, AlreadyThere"),
+        (TransferEvent::NothingMissing, "name target"),
         (changed(false), "start over, same"),
         (changed(true), "start over, changed"),
-        (Event::Expired, "replace expired"),
+        (TransferEvent::Expired, "replace expired"),
         (
-            Event::NotFound(denied()),
+            TransferEvent::NotFound(denied()),
             "wait for document, storage_denied",
         ),
         (failure(Code::Network), "pause, network"),
@@ -114,7 +117,10 @@ fn every_end_of_a_body_has_its_next_action() {
             "wait for range, storage_denied",
         ),
     ] {
-        assert_eq!(next(start(), MIB, Event::BodyEnded(ended)), expected);
+        assert_eq!(
+            next(start(), MIB, TransferEvent::BodyEnded(ended)),
+            expected
+        );
     }
 }
 
@@ -138,63 +144,73 @@ fn a_body_is_read_only_behind_bytes_of_the_same_version() {
 
 #[test]
 fn an_expired_url_is_replaced_once_in_a_row_where_that_is_free() {
-    let state = after(start(), [(0, Event::Expired)]);
-    assert_eq!(next(state, 0, Event::Expired), "give up, url_expired");
+    let state = after(start(), [(0, TransferEvent::Expired)]);
+    assert_eq!(
+        next(state, 0, TransferEvent::Expired),
+        "give up, url_expired"
+    );
     let little = MIN_PROGRESS_BYTES - 1;
-    assert_eq!(next(state, little, Event::Expired), "give up, url_expired");
+    assert_eq!(
+        next(state, little, TransferEvent::Expired),
+        "give up, url_expired"
+    );
     // New bytes are progress.
-    let ended = || Event::BodyEnded(SegmentsEnd::Expired);
+    let ended = || TransferEvent::BodyEnded(SegmentsEnd::Expired);
     assert_eq!(next(state, MIN_PROGRESS_BYTES, ended()), "replace expired");
     // The ledger decides about a paid one.
-    let state = after(paid(), [(0, Event::Expired)]);
-    assert_eq!(next(state, 0, Event::Expired), "replace expired");
+    let state = after(paid(), [(0, TransferEvent::Expired)]);
+    assert_eq!(next(state, 0, TransferEvent::Expired), "replace expired");
 }
 
 #[test]
 fn only_new_bytes_that_do_not_stall_are_progress() {
     let progress = |held, code| step(&start(), bytes(held), failure(code)).progress;
     for (held, code, expected) in [
-        (0, Code::Network, Progress::None),
-        (MIN_PROGRESS_BYTES - 1, Code::Network, Progress::None),
-        (MIN_PROGRESS_BYTES, Code::Network, Progress::Made),
-        (MIN_PROGRESS_BYTES, Code::Stalled, Progress::BeforeStall),
-        (MIN_PROGRESS_BYTES - 1, Code::Stalled, Progress::None),
+        (0, Code::Network, AttemptProgress::None),
+        (MIN_PROGRESS_BYTES - 1, Code::Network, AttemptProgress::None),
+        (MIN_PROGRESS_BYTES, Code::Network, AttemptProgress::Made),
+        (
+            MIN_PROGRESS_BYTES,
+            Code::Stalled,
+            AttemptProgress::BeforeStall,
+        ),
+        (MIN_PROGRESS_BYTES - 1, Code::Stalled, AttemptProgress::None),
     ] {
         assert_eq!(progress(held, code), expected, "{held} {code:?}");
     }
     // Bytes that come again are not new.
     let state = after(start(), [(MIB, failure(Code::Network))]);
     let again = step(&state, bytes(MIB), failure(Code::Network));
-    assert_eq!(again.progress, Progress::None);
+    assert_eq!(again.progress, AttemptProgress::None);
     let more = step(
         &state,
         bytes(MIB + MIN_PROGRESS_BYTES),
         failure(Code::Network),
     );
-    assert_eq!(more.progress, Progress::Made);
+    assert_eq!(more.progress, AttemptProgress::Made);
     let from_zero = after(state, [(0, failure(Code::Network))]);
     let again = step(&from_zero, bytes(MIB), failure(Code::Network));
-    assert_eq!(again.progress, Progress::None);
+    assert_eq!(again.progress, AttemptProgress::None);
     // Bytes of another version are.
-    let changed = Event::CannotContinue {
+    let changed = TransferEvent::CannotContinue {
         why: "x",
         changed: true,
     };
     let state = after(state, [(MIB, changed)]);
     let again = step(&state, bytes(MIB), failure(Code::Network));
-    assert_eq!(again.progress, Progress::Made);
+    assert_eq!(again.progress, AttemptProgress::Made);
 }
 
 #[test]
 fn bytes_of_an_earlier_run_are_no_progress() {
     let state = AttemptState::new(MIB, true);
     let first = step(&state, bytes(MIB), failure(Code::Network));
-    assert_eq!(first.progress, Progress::None);
+    assert_eq!(first.progress, AttemptProgress::None);
 }
 
 #[test]
 fn a_document_that_keeps_changing_is_given_up() {
-    let changed = || Event::CannotContinue {
+    let changed = || TransferEvent::CannotContinue {
         why: "x",
         changed: true,
     };
@@ -234,24 +250,24 @@ fn the_rest_comes_in_one_piece_once_the_storage_sends_no_ranges() {
         held: 2 * MIB,
         position: MIB,
     };
-    let none = Event::BodyEnded(SegmentsEnd::NoRanges);
+    let none = TransferEvent::BodyEnded(SegmentsEnd::NoRanges);
     let after_ranges = step(&start(), with_hole, none);
     assert!(!after_ranges.state.use_ranges);
     // What was behind the hole comes again, as new bytes.
     let again = step(&after_ranges.state, bytes(2 * MIB), failure(Code::Network));
-    assert_eq!(again.progress, Progress::Made);
+    assert_eq!(again.progress, AttemptProgress::Made);
     for ended in [
         SegmentsEnd::Body(BodyEnd::TooLong),
         SegmentsEnd::Changed("x"),
     ] {
-        let state = after(start(), [(MIB, Event::BodyEnded(ended))]);
+        let state = after(start(), [(MIB, TransferEvent::BodyEnded(ended))]);
         assert!(!state.use_ranges);
     }
 }
 
 #[test]
 fn a_recorded_url_that_is_not_proven_leads_to_another_charge_or_to_the_error() {
-    let on_trial = Event::Failed {
+    let on_trial = TransferEvent::Failed {
         error: error(Code::Network),
         on_trial: true,
     };

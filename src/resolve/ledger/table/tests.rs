@@ -155,24 +155,37 @@ fn each_event_changes_the_record_as_the_second_table_says() {
                 from
             }
         };
-        assert_eq!(state(Event::Sending), Some(State::Attempting));
-        assert_eq!(state(Event::NotCharged), attempting(State::Delivered));
-        assert_eq!(state(Event::Unanswered), attempting(State::Doubtful));
-        assert_eq!(state(Event::Answered(&one)), attempting(State::Answered));
+        assert_eq!(state(RetrievalEvent::Sending), Some(State::Attempting));
+        assert_eq!(
+            state(RetrievalEvent::NotCharged),
+            attempting(State::Delivered)
+        );
+        assert_eq!(
+            state(RetrievalEvent::Unanswered),
+            attempting(State::Doubtful)
+        );
+        assert_eq!(
+            state(RetrievalEvent::Answered(&one)),
+            attempting(State::Answered)
+        );
         let delivered = match from {
             Some(State::Answered) => Some(State::Delivered),
             same => same,
         };
-        assert_eq!(state(Event::Delivered(Some(&one))), delivered);
-        assert_eq!(state(Event::Delivered(None)), delivered);
+        assert_eq!(state(RetrievalEvent::Delivered(Some(&one))), delivered);
+        assert_eq!(state(RetrievalEvent::Delivered(None)), delivered);
         assert_eq!(
-            to(Event::Delivered(Some(&other))),
+            to(RetrievalEvent::Delivered(Some(&other))),
             current,
             "of another URL"
         );
-        assert_eq!(to(Event::Expired(&other)), current, "of another URL");
-        assert_eq!(state(Event::Expired(&one)), from);
-        let expired = to(Event::Expired(&one)).and_then(|record| record.answer);
+        assert_eq!(
+            to(RetrievalEvent::Expired(&other)),
+            current,
+            "of another URL"
+        );
+        assert_eq!(state(RetrievalEvent::Expired(&one)), from);
+        let expired = to(RetrievalEvent::Expired(&one)).and_then(|record| record.answer);
         let has_url = matches!(from, Some(State::Answered | State::Delivered));
         let expected = has_url.then_some((true, Some(NOW)));
         assert_eq!(

@@ -8,7 +8,7 @@ use crate::http::headers::is_strong;
 use crate::resolve::Metadata;
 
 /// The state of one document's transfer.
-pub(super) struct Transfer<'t, 'd> {
+pub(super) struct SinkTransfer<'t, 'd> {
     /// Where the document is written.
     pub destination: &'t mut Destination<'d>,
     /// Where the bytes go.
@@ -21,7 +21,7 @@ pub(super) struct Transfer<'t, 'd> {
     pub lengths: KnownLengths,
 }
 
-impl Transfer<'_, '_> {
+impl SinkTransfer<'_, '_> {
     /// How many bytes the sink holds.
     pub(super) fn bytes(&self) -> SinkBytes {
         SinkBytes {
