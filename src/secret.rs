@@ -72,6 +72,9 @@ pub(crate) mod stored {
     use serde::{Deserialize as _, Deserializer, Serializer};
 
     /// Writes the value itself.
+    ///
+    /// # Errors
+    /// The error of the serializer.
     pub(crate) fn serialize<S: Serializer>(
         secret: &Secret,
         serializer: S,
@@ -80,6 +83,9 @@ pub(crate) mod stored {
     }
 
     /// Reads the value.
+    ///
+    /// # Errors
+    /// The error of the deserializer, for any value but a string.
     pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
         deserializer: D,
     ) -> Result<Secret, D::Error> {

@@ -117,6 +117,10 @@ fn fetch_settings(provider: Provider, arguments: Fetch) -> Result<FetchSettings>
     })
 }
 
+/// The origins of the ids: arguments, standard input, and a file.
+///
+/// # Errors
+/// [`Code::Usage`] when `-` is given twice, or for an id of another provider or kind.
 fn origins(
     provider: &Provider,
     ids: Vec<IdArg>,

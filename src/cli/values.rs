@@ -36,6 +36,9 @@ pub(super) struct InvalidId {
 }
 
 /// An id, or `-`.
+///
+/// # Errors
+/// [`InvalidId`] for any other text.
 pub(super) fn id(text: &str) -> Result<IdArg, InvalidId> {
     match text {
         "-" => Ok(IdArg::Stdin),
@@ -44,6 +47,9 @@ pub(super) fn id(text: &str) -> Result<IdArg, InvalidId> {
 }
 
 /// The id of a document, or its URI.
+///
+/// # Errors
+/// [`InvalidId`] for any other text.
 pub(super) fn document(text: &str) -> Result<NamedDocument, InvalidId> {
     NamedDocument::parse(text).map_err(|rule| InvalidId {
         text: text.to_owned(),
@@ -52,6 +58,9 @@ pub(super) fn document(text: &str) -> Result<NamedDocument, InvalidId> {
 }
 
 /// A duration of any length.
+///
+/// # Errors
+/// What docfetch expects, for any other text.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
     parse_duration(text).ok_or_else(|| "a duration such as 500ms, 30s or 5m is expected".to_owned())
 }
@@ -68,6 +77,9 @@ pub(super) fn duration_text(duration: Duration) -> String {
 }
 
 /// A duration longer than 0.
+///
+/// # Errors
+/// What docfetch expects, for any other text.
 pub(super) fn time_limit(text: &str) -> Result<Duration, String> {
     duration(text).and_then(|duration| match duration {
         Duration::ZERO => Err("it must be longer than 0".to_owned()),
@@ -76,16 +88,25 @@ pub(super) fn time_limit(text: &str) -> Result<Duration, String> {
 }
 
 /// A number of bytes.
+///
+/// # Errors
+/// What docfetch expects, for any other text.
 pub(super) fn size(text: &str) -> Result<u64, String> {
     parse_size(text).ok_or_else(|| "a size such as 1000, 512K, 2M or 1G is expected".to_owned())
 }
 
 /// A time, or the first moment of a day.
+///
+/// # Errors
+/// What docfetch expects, for any other text.
 pub(super) fn since(text: &str) -> Result<Timestamp, String> {
     date(text, Time::midnight())
 }
 
 /// A time, or the last moment of a day.
+///
+/// # Errors
+/// What docfetch expects, for any other text.
 pub(super) fn until(text: &str) -> Result<Timestamp, String> {
     date(text, Time::MAX)
 }
@@ -121,6 +142,9 @@ fn is_time(shape: &str) -> bool {
 }
 
 /// `120/1m,30/10s`, or `none`.
+///
+/// # Errors
+/// What docfetch expects, for any other text.
 pub(super) fn rate_limit(text: &str) -> Result<RateLimit, String> {
     if text == "none" {
         return Ok(RateLimit::None);
@@ -138,6 +162,9 @@ pub(super) fn rate_limit(text: &str) -> Result<RateLimit, String> {
 }
 
 /// How many documents at the same time.
+///
+/// # Errors
+/// What docfetch expects, for any text but a number from 1 to 256.
 pub(super) fn jobs(text: &str) -> Result<u16, String> {
     let jobs = text.parse().ok();
     jobs.filter(|jobs| (1..=256).contains(jobs))
@@ -145,6 +172,9 @@ pub(super) fn jobs(text: &str) -> Result<u16, String> {
 }
 
 /// A whole number from 0 on.
+///
+/// # Errors
+/// What docfetch expects, for any other text.
 pub(super) fn count<T: FromStr>(text: &str) -> Result<T, String> {
     let digits = text.strip_prefix('+').unwrap_or(text);
     let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
@@ -158,6 +188,9 @@ pub(super) fn count<T: FromStr>(text: &str) -> Result<T, String> {
 }
 
 /// Whether an option is on: `1` or `0`, `true` or `false`, `yes` or `no`, `on` or `off`.
+///
+/// # Errors
+/// What docfetch expects, for any other text.
 pub(super) fn switch(text: &str) -> Result<bool, String> {
     match text.to_ascii_lowercase().as_str() {
         "1" | "true" | "t" | "yes" | "y" | "on" => Ok(true),
@@ -167,6 +200,9 @@ pub(super) fn switch(text: &str) -> Result<bool, String> {
 }
 
 /// How many connections for one document.
+///
+/// # Errors
+/// What docfetch expects, for any text but `auto` or a number from 1 to 32.
 pub(super) fn connections(text: &str) -> Result<Connections, String> {
     match text.parse() {
         Ok(connections @ 1..=32) => Ok(Connections::Exactly(connections)),
@@ -184,6 +220,9 @@ pub(super) fn connections_text(connections: Connections) -> String {
 }
 
 /// Bytes per second, at least 1.
+///
+/// # Errors
+/// What docfetch expects, for any other text.
 pub(super) fn rate(text: &str) -> Result<u64, String> {
     parse_size(text)
         .filter(|bytes| *bytes > 0)
@@ -191,6 +230,9 @@ pub(super) fn rate(text: &str) -> Result<u64, String> {
 }
 
 /// A SHA-256 in hexadecimal.
+///
+/// # Errors
+/// What docfetch expects, for any other text.
 pub(super) fn sha256(text: &str) -> Result<[u8; 32], String> {
     let wrong = || "64 hexadecimal digits are expected".to_owned();
     let mut digest = [0; 32];
@@ -208,6 +250,9 @@ pub(super) fn sha256(text: &str) -> Result<[u8; 32], String> {
 }
 
 /// A file name template.
+///
+/// # Errors
+/// As [`Template::parse`].
 pub(super) fn template(text: &str) -> Result<Template, String> {
     Template::parse(text)
 }
@@ -236,11 +281,17 @@ pub(super) fn template_use(text: &str) -> TemplateUse {
 }
 
 /// Where `sync` puts files. The layout may have the fields of the rows of `provider`.
+///
+/// # Errors
+/// A sentence that says what is wrong with the text.
 pub(super) fn layout(text: &str, provider: &Provider) -> Result<Layout, String> {
     Layout::parse(text, &row_fields(provider))
 }
 
 /// A URL that may hold a password. It is read later, and its password is a secret from then on.
+///
+/// # Errors
+/// None. A value parser returns a `Result`.
 #[allow(clippy::unnecessary_wraps, reason = "the form of a value parser")]
 pub(super) fn secret(text: &str) -> Result<Secret, String> {
     Ok(Secret::unregistered(text))

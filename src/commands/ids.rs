@@ -320,7 +320,7 @@ mod tests {
         }
         let asset = NamedDocument::parse("/api/v1/assets/7").unwrap();
         let error = asset.id_at(&samples()).unwrap_err();
-        assert_eq!(error.hint(), "it is of --resource assets");
+        assert_eq!(error.hint(), "it is an id for --resource assets");
         let rule = NamedDocument::parse("/api/v1/jobs/7").unwrap_err();
         assert_eq!(rule, InvalidDocumentId::Route);
     }

@@ -143,6 +143,6 @@ fn command_for(found: &MatchingRecord, query: &RecordQuery) -> String {
 }
 
 fn no_record(id: &str) -> Error {
-    Error::new(Code::NotFound, format!("nothing is recorded of {id:?}"))
-        .with_hint("`docfetch ledger list` shows what is")
+    Error::new(Code::NotFound, format!("there is no record of {id:?}"))
+        .with_hint("`docfetch ledger list` shows all records")
 }

@@ -35,7 +35,7 @@ pub(crate) fn read(path: &Path) -> Result<Manifest> {
     };
     let read = read.map_err(|error| Error::io("read", name, &error))?;
     let mut manifest = read.ok_or_else(|| {
-        Error::new(Code::Usage, format!("{} is no manifest", name.display()))
+        Error::new(Code::Usage, format!("{} is not a manifest", name.display()))
             .with_cause("it holds neither JSON records of docfetch nor lines of sha256sum")
             .with_hint(
                 "give what --json printed, DIR/.docfetch/manifest.jsonl, or what sha256sum printed",
@@ -52,7 +52,7 @@ pub(crate) fn read(path: &Path) -> Result<Manifest> {
     }
     for number in &manifest.torn {
         log::warn!(
-            "{}: line {number} was torn by a kill and is skipped",
+            "{}: line {number} was cut short when docfetch was killed, and is skipped",
             name.display()
         );
     }

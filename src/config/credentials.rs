@@ -60,8 +60,9 @@ pub(crate) fn home_json(name: &str, pointer: &str) -> Result<Option<Secret>> {
         Err(error) => return Err(unusable(&path).with_cause(error.to_string())),
     };
     // A parser's message can quote the text, which is a secret, so that docfetch names only the line.
-    let json: serde_json::Value = serde_json::from_str(&text)
-        .map_err(|error| unusable(&path).with_cause(format!("no JSON at line {}", error.line())))?;
+    let json: serde_json::Value = serde_json::from_str(&text).map_err(|error| {
+        unusable(&path).with_cause(format!("it is not JSON: line {}", error.line()))
+    })?;
     match json.pointer(pointer).and_then(serde_json::Value::as_str) {
         Some(text) if !text.trim().is_empty() => {
             sendable(text.trim(), &path.display().to_string()).map(Some)

@@ -25,6 +25,9 @@ pub(crate) struct ManifestEntry {
 pub(super) struct UnreadableLine;
 
 /// Checks that a file can have this path.
+///
+/// # Errors
+/// [`UnreadableLine`] for a path that is empty or has a NUL byte.
 pub(super) fn checked_path(path: PathBuf) -> Result<PathBuf, UnreadableLine> {
     let bytes = path.as_os_str().as_bytes();
     if bytes.is_empty() || bytes.contains(&0) {
@@ -34,6 +37,9 @@ pub(super) fn checked_path(path: PathBuf) -> Result<PathBuf, UnreadableLine> {
 }
 
 /// Checks that a text is a SHA-256 in hexadecimal, and returns it in lower case.
+///
+/// # Errors
+/// [`UnreadableLine`] for any other text.
 pub(super) fn checked_sha256(text: &[u8]) -> Result<String, UnreadableLine> {
     if text.len() != 64 || !text.iter().all(u8::is_ascii_hexdigit) {
         return Err(UnreadableLine);

@@ -125,7 +125,8 @@ impl<'a> MirrorSync<'a> {
         outcome.bytes = Some(path.metadata().map_err(failed)?.len());
         if self.fetcher.resolver().charges() {
             log::warn!(
-                "{} was there, with the name and the length of {}: taken for it, unproven",
+                "{} has the name and the length of {}: docfetch takes the file for that document, \
+                 without proof",
                 path.display(),
                 outcome.id
             );

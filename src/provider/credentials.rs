@@ -53,7 +53,7 @@ impl Provider {
         if fits {
             return Ok(());
         }
-        let what = format!("these are no credentials of {}", self.title);
+        let what = format!("these are not credentials of {}", self.title);
         Err(Error::new(Code::Config, what).with_cause(format!("{} takes {kind}", self.title)))
     }
 

@@ -33,7 +33,7 @@ impl Provider {
             let article = if thing.starts_with('a') { "an" } else { "a" };
             let list = self.list_command();
             let hint = match self.resource.and_then(|own| own.other_kind_of(text)) {
-                Some(other) => format!("it is of --resource {}", other.name()),
+                Some(other) => format!("it is an id for --resource {}", other.name()),
                 None => format!("`{list}` shows the ids of this account"),
             };
             Error::new(Code::Usage, format!("{shown} is not {article} {thing} id"))

@@ -40,7 +40,7 @@ mod tests {
         let documents = Provider::one_codex(Resource::Documents);
         let error = documents.document_id("/api/v1/samples/7").unwrap_err();
         assert!(error.message().contains("is not a document id"));
-        assert_eq!(error.hint(), "it is of --resource samples");
+        assert_eq!(error.hint(), "it is an id for --resource samples");
         let assets = Provider::one_codex(Resource::Assets);
         let error = assets.document_id("a/b").unwrap_err();
         assert!(error.message().contains("is not an asset id"));

@@ -56,7 +56,10 @@ pub(super) async fn refusal(provider: &Provider, what: &str, reply: Reply) -> Er
             Code::ProviderError,
             format!("{title} could not answer for {what}"),
         ),
-        300..=399 => (Code::Protocol, format!("{title} sent {what} elsewhere")),
+        300..=399 => (
+            Code::Protocol,
+            format!("{title} redirected the request for {what}"),
+        ),
         _ => (
             Code::ProviderError,
             format!("{title} did not take the request for {what}"),
@@ -79,7 +82,9 @@ pub(super) async fn refusal(provider: &Provider, what: &str, reply: Reply) -> Er
     }
     if code == Code::NotFound {
         let list = provider.list_command();
-        error = error.with_hint(format!("check the id; `{list}` shows what there is"));
+        error = error.with_hint(format!(
+            "check the id; `{list}` shows the ids of this account"
+        ));
     }
     if code == Code::ProviderError {
         error = error.with_hint("run again with -v; if it stays, tell the provider");

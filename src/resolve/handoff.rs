@@ -101,11 +101,11 @@ impl Api {
         let date = headers::date(reply.headers());
         let json = fields::read(title, reply, &[url], hours.as_slice()).await?;
         let text = json.pointer(url).and_then(Value::as_str);
-        let text = text.ok_or_else(|| wrong("is missing, or is no text"))?;
+        let text = text.ok_or_else(|| wrong("is missing or is not text"))?;
         // A URL without a host opens nothing. A `file:` URL passes here: the address rules refuse it.
         let opens = |url: &Url| url.has_host() || url.scheme() == "file";
         let url = Url::parse(text).ok().filter(opens);
-        let url = url.ok_or_else(|| wrong("is no URL"))?;
+        let url = url.ok_or_else(|| wrong("is not a URL"))?;
         let hours = hours.and_then(|hours| json.pointer(hours)?.as_f64());
         let lifetime =
             hours.and_then(|hours| SignedDuration::try_from_secs_f64(hours * 3600.0).ok());

@@ -209,9 +209,9 @@ impl<'a> Pages<'a> {
     /// answer names, and a scheme that a proxy in front of the API got wrong does no harm.
     fn follow(&mut self, current: &Url, next: &str) -> Result<Url> {
         let title = self.api.provider.title;
-        let next = current
-            .join(next)
-            .map_err(|_| answer::protocol(title).with_cause("the URL of the next page is none"))?;
+        let next = current.join(next).map_err(|_| {
+            answer::protocol(title).with_cause("the URL of the next page is not valid")
+        })?;
         let query = next.query().unwrap_or_default().to_owned();
         let mut url = current.clone();
         url.set_query(Some(&query));
@@ -293,7 +293,7 @@ impl Page<'_> {
         }
         let more = read.bad.saturating_sub(MAX_BAD_ROWS);
         (std::mem::take(&mut self.is_last) && more > 0).then(|| {
-            let (shown_id, why) = (format!("{more} more rows"), "they are no documents".into());
+            let (shown_id, why) = (format!("{more} more rows"), "they are not documents".into());
             vec![Err(BadRow { shown_id, why })]
         })
     }

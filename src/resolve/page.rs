@@ -70,8 +70,8 @@ impl PageText {
                 (None | Some("null"), _) => None,
                 (Some(text), paging) => Some(text_of(text, MAX_NEXT_URL_BYTES).ok_or_else(
                     || match paging {
-                        Paging::NextField { next, .. } => wrong(format!("{next} is no URL")),
-                        Paging::TotalHeader { .. } => wrong("its next page is no URL".into()),
+                        Paging::NextField { next, .. } => wrong(format!("{next} is not a URL")),
+                        Paging::TotalHeader { .. } => wrong("its next page is not a URL".into()),
                     },
                 )?),
             };

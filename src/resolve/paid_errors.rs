@@ -145,7 +145,7 @@ fn hint_for_kept_url(
 /// What the user can do about a retrieval in doubt.
 fn way_out_of_doubt(ledger: &Ledger, id: &DocumentId) -> String {
     format!(
-        "look at the bill; then --allow-recharge, or `docfetch ledger forget {}`",
+        "check the provider's bill; then pass --allow-recharge, or run `docfetch ledger forget {}`",
         ledger.forget_argument(id)
     )
 }

@@ -123,11 +123,11 @@ impl RowText<'_> {
         let Some(text) = self.id() else {
             return Err(self.bad(match self.json(field) {
                 None | Some("null") => format!("a row has no {field}"),
-                Some(_) => format!("a row's {field} is no text, or too long"),
+                Some(_) => format!("a row's {field} is not text, or is too long"),
             }));
         };
         let id = DocumentId::parse(&text, provider.id_uri_prefix)
-            .map_err(|rule| self.bad(format!("a row's {field} is no id: {rule}")))?;
+            .map_err(|rule| self.bad(format!("a row's {field} is not an id: {rule}")))?;
         if contains_secret(id.as_str()) {
             return Err(self.bad(format!("a row's {field} holds a secret")));
         }

@@ -116,7 +116,8 @@ impl Records {
     /// is an error, because a later run may pay again.
     pub(crate) fn warn_unwritable(&self, error: &Error) {
         let (level, what) = if self.is_ledger {
-            let what = "what is paid for is remembered in this run only, a later one may pay again";
+            let what =
+                "paid retrievals are remembered in this run only, and a later run may pay again";
             (Level::Error, what)
         } else {
             let what = "tokens and rate budgets are remembered in this run only";
@@ -170,7 +171,8 @@ impl Records {
             && let Some(open) = open_to_others(root)
         {
             log::warn!(
-                "others can replace what is remembered in {}: close {} to them, or set DOCFETCH_STATE_DIR",
+                "other users can replace the records in {}: remove their permission to write to {}, \
+                 or set DOCFETCH_STATE_DIR",
                 root.display(),
                 open.display()
             );

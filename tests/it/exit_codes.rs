@@ -59,7 +59,10 @@ fn usage_errors_exit_2_and_say_what_was_expected() {
         ),
         (&["sm", "a", "--sha256", "00"], "64 hexadecimal digits"),
         (&["sm", "a", "-o", "-", "--json"], "--json"),
-        (&["sm", "a", "--name", "{company}"], "{company} is no field"),
+        (
+            &["sm", "a", "--name", "{company}"],
+            "{company} is not a field",
+        ),
         (&["sm", "a", "--name", "a/{name}"], "path separator"),
         (&["sm", "a", "--if-exists", "maybe"], "overwrite"),
         (&["sm", "a", "--stall-timeout", "0s"], "longer than 0"),
@@ -272,7 +275,7 @@ fn answers_that_cannot_be_used_say_which_and_by_whom() {
             "302 Found",
             &[("Location", "http://[::")][..],
             "",
-            "Location is no URL",
+            "Location is not a URL",
         ),
         (
             "/download/",
@@ -382,7 +385,7 @@ fn paid_retrievals_in_doubt_exit_8_after_one_post() {
     );
     once(
         |stream| reply(stream, "200 OK", &[], br#"{"download_uri":"x y"}"#),
-        "download_uri is no URL",
+        "download_uri is not a URL",
     );
     once(
         |stream| reply(stream, "202 Accepted", &[], b"{}"),
@@ -390,7 +393,7 @@ fn paid_retrievals_in_doubt_exit_8_after_one_post() {
     );
     once(
         |stream| reply(stream, "200 OK", &[], br#"{"download_uri":"mailto:x"}"#),
-        "download_uri is no URL",
+        "download_uri is not a URL",
     );
 }
 

@@ -229,7 +229,7 @@ fn a_template_for_sync_in_the_variable_is_ignored_by_a_fetch() {
     assert!(!world.files().contains(&"{name}".to_owned()));
     // As a flag it is wrong usage, and so is a field that no command knows.
     let run = world.run(&["sm", "doc1", "--name", "{company_id}-{name}"]);
-    run.exits(2).says("{company_id} is no field");
+    run.exits(2).says("{company_id} is not a field");
     world.set("DOCFETCH_NAME", "{company_id}-{nothing}");
     world.run(&["sm", "doc1"]).exits(2).says("DOCFETCH_NAME");
 }

@@ -528,7 +528,7 @@ fn a_charge_is_told_even_with_quiet() {
     world
         .run(&["onecodex", "a", "-q", "-o", "y"])
         .exits(0)
-        .says("is remembered in this run only");
+        .says("paid retrievals are remembered in this run only");
 }
 
 #[test]
@@ -613,7 +613,7 @@ fn a_url_that_is_forgotten_while_it_lives_is_said_so() {
     world
         .run(&["ledger", "forget", "a"])
         .exits(0)
-        .says("would have lived for 59 min");
+        .says("would have stayed valid for 59 min");
 }
 
 #[test]
@@ -729,7 +729,7 @@ fn another_account_is_another_retrieval() {
     world
         .run(&["ledger", "forget", "a"])
         .exits(4)
-        .says("nothing is recorded of \"a\"");
+        .says("there is no record of \"a\"");
 }
 
 #[test]
@@ -813,7 +813,10 @@ fn a_record_that_cannot_be_trusted_refuses_and_can_be_given_up() {
 fn forgetful(world: &World, api: &Raw) {
     let run = world.run(&["onecodex", "a", "b", "--json"]);
     assert_eq!(run.exits(8).error_code(), "charge_refused", "{run:?}");
-    let said = run.stderr.matches("is remembered in this run only").count();
+    let said = run
+        .stderr
+        .matches("paid retrievals are remembered in this run only")
+        .count();
     assert_eq!(said, 1, "{run:?}");
     assert_eq!(posts(api), 2);
 }
@@ -885,7 +888,11 @@ fn a_state_folder_that_is_full_or_read_only_still_refuses_what_it_records() {
         let run = world.finish(child, Instant::now());
         // A disk that is full for a moment is not a folder that can never be written.
         let (codes, charges, said) = if fill.is_empty() {
-            (b"8\n8\n", 2, "is remembered in this run only")
+            (
+                b"8\n8\n",
+                2,
+                "paid retrievals are remembered in this run only",
+            )
         } else {
             (b"8\n7\n", 1, "no paid request was sent for b")
         };

@@ -156,7 +156,7 @@ fn pages_that_make_no_sense_end_it() {
     for (body, said) in [
         ("<html>", "JSON"),
         ("{}", "results is missing"),
-        (r#"{"results":[],"next":7}"#, "next is no URL"),
+        (r#"{"results":[],"next":7}"#, "next is not a URL"),
         (
             r#"{"results":[],"next":"/v1/documents/?page=1&page_size=100"}"#,
             "for ever",

@@ -315,7 +315,7 @@ fn one_process_that_is_told_to_wait_holds_the_others() {
 fn a_state_folder_that_others_own_or_can_move_is_said_once_and_used() {
     use std::os::unix::fs::{PermissionsExt as _, chown};
     let (service, _) = Service::with("x.bin", 1000, &[]);
-    let said = "others can replace what is remembered";
+    let said = "other users can replace the records";
     let is_root = rustix::process::geteuid().is_root();
     for (at, mode, owner, open) in [
         ("st", 0o755, None, false),

@@ -248,7 +248,7 @@ fn a_torn_line_is_a_warning_and_any_other_is_wrong() {
     let good = lines(&[record("a", b"abc")]);
     write(&world, "torn", format!("{good}{}", &good[..40]));
     let run = world.run(&["verify", "torn"]);
-    run.exits(0).says("warning: torn: line 2 was torn");
+    run.exits(0).says("warning: torn: line 2 was cut short");
     run.says("1 file verified, 0 wrong");
     assert_eq!(world.run(&["verify", "torn", "-q"]).exits(0).stderr, "");
     write(&world, "broken", format!("{good}null\n\n{good}nonsense\n"));
@@ -295,13 +295,13 @@ fn what_is_no_manifest_is_wrong_usage() {
         write(&world, "m", text);
         let run = world.run(&["verify", "m"]);
         assert_eq!(run.exits(2).stdout, "");
-        run.says("error: m is no manifest");
+        run.says("error: m is not a manifest");
     }
     // Nothing reads it to its end.
     world
         .run(&["verify", "/dev/zero"])
         .exits(2)
-        .says("is no manifest");
+        .says("is not a manifest");
     world.run(&["verify"]).exits(2).says("MANIFEST");
 }
 
@@ -333,7 +333,7 @@ fn a_manifest_may_come_through_a_pipe() {
         run.says("1 file verified, 1 wrong");
     }
     let run = run_with(&world, world.command(&["verify", "-"]), b"words\n");
-    run.exits(2).says("standard input is no manifest");
+    run.exits(2).says("standard input is not a manifest");
     let run = run_with(
         &world,
         world.command(&["verify", "-"]),

@@ -334,7 +334,7 @@ fn still_expired() -> Error {
         Code::UrlExpired,
         "the presigned URL expired, and a new one is refused as well",
     )
-    .with_cause("the storage finds it expired as soon as it is made")
+    .with_cause("the storage says that the new URL has expired already")
 }
 
 fn keeps_changing(last: &Error) -> Error {

@@ -93,7 +93,7 @@ pub(super) fn refused_document(error: &Error, sha256: &str) -> Error {
         Code::ChargeRefused => "--allow-recharge pays for it again",
         _ => "run again",
     };
-    let hint = format!("{again}; to accept what came, give its id alone with --sha256 {sha256}");
+    let hint = format!("{again}; to accept these bytes, give the id alone with --sha256 {sha256}");
     Error::new(Code::DigestMismatch, what)
         .with_cause(format!(
             "{}; the SHA-256 of what came is {sha256}",

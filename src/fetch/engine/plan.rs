@@ -9,6 +9,11 @@ use crate::resolve::Metadata;
 
 impl Stages<'_> {
     /// What a real run would do with the document.
+    ///
+    /// # Errors
+    /// Those of [`Destination::choose_name`](crate::fetch::target::Destination::choose_name);
+    /// [`Code::ChargeRefused`](crate::error::Code::ChargeRefused) when the ledger's record cannot be
+    /// trusted; [`Code::Interrupted`](crate::error::Code::Interrupted).
     pub(super) async fn plan(&mut self) -> Result<Outcome> {
         let (context, id) = (self.context, &self.job.id);
         if context.options.stdout {

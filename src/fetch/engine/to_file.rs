@@ -15,6 +15,11 @@ use std::time::Duration;
 impl Stages<'_> {
     /// Whether the target exists already and docfetch skips the document. Removes the partial of a document
     /// that docfetch skips.
+    ///
+    /// # Errors
+    /// Those of [`Destination::choose_name`](crate::fetch::target::Destination::choose_name);
+    /// [`Code::LocalIo`], [`Code::DiskFull`] or [`Code::Interrupted`] when docfetch cannot complete a
+    /// publication that an earlier run began.
     pub(super) async fn is_already_there(&mut self) -> Result<bool> {
         if self.context.options.resume && self.destination.has_second_link() {
             self.finish_publication().await?;
@@ -47,7 +52,8 @@ impl Stages<'_> {
                 self.note_publication(&partial).await?;
                 partial.discard()
             }
-            // No note proves that docfetch made this file, so a later stage treats it like any file at the target.
+            // No note proves that docfetch made this file, so a later stage treats it like any file at the
+            // target.
             Err(error) if error.code() == Code::UnsafePartial => {
                 let target = self.destination.target();
                 target.map_or(Ok(()), remove_partial_link)
@@ -106,6 +112,11 @@ impl Stages<'_> {
         destination.check_replaceable(partial)
     }
 
+    /// Downloads, verifies and publishes the document.
+    ///
+    /// # Errors
+    /// Any [`Code`] but [`Code::Usage`] and [`Code::Config`] that a resolve, a transfer or a publication
+    /// ends with. A partial that a later run can resume stays on disk.
     pub(super) async fn download_to_file(
         &mut self,
         permit: &mut BatchPermit,
@@ -185,7 +196,7 @@ fn keep(partial: Partial) {
     let held = partial.held();
     match partial.keep() {
         Err(error) => log::warn!("the partial is lost: {}", error.message()),
-        Ok(()) if held > 0 => log::info!("{held} bytes are there for the next run"),
+        Ok(()) if held > 0 => log::info!("the partial keeps {held} bytes for the next run"),
         Ok(()) => {}
     }
 }

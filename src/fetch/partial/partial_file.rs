@@ -249,6 +249,10 @@ impl Partial {
         }
     }
 
+    /// Sets the permissions of the partial.
+    ///
+    /// # Errors
+    /// [`Code::LocalIo`].
     pub(super) fn set_mode(&self, mode: u32) -> Result<()> {
         rustix::fs::fchmod(&self.file, Mode::from_raw_mode(mode))
             .map_err(|errno| Error::io("set the permissions of", &self.path, &errno.into()))
@@ -256,6 +260,9 @@ impl Partial {
 
     /// Removes the sidecar, and syncs the folder: after a power failure the sidecar must not describe
     /// other bytes.
+    ///
+    /// # Errors
+    /// [`Code::LocalIo`] or [`Code::DiskFull`].
     pub(super) fn remove_sidecar_durably(&mut self) -> Result<()> {
         self.sidecar.start_new_file();
         if self.sidecar.remove()? {
@@ -265,6 +272,9 @@ impl Partial {
     }
 
     /// Sets the file's length: the file ends behind the last byte of the extents.
+    ///
+    /// # Errors
+    /// [`Code::LocalIo`] or [`Code::DiskFull`].
     pub(super) fn truncate_file(&self) -> Result<()> {
         self.file
             .set_len(self.extents.end())
@@ -275,6 +285,6 @@ impl Partial {
 /// The error of a partial whose name another process removed, or gave to another file.
 pub(super) fn taken_away(path: &Path) -> Error {
     Error::new(Code::LocalIo, format!("{} was taken away", path.display()))
-        .with_cause("something removed or replaced it while it was being written")
+        .with_cause("another process removed or replaced the file while docfetch wrote it")
         .with_hint("run again, and leave .docfetch-… files alone")
 }

@@ -81,6 +81,9 @@ impl Partial {
     }
 
     /// As [`Partial::write_at`]. `now` tells whether a sync and a new version of the sidecar are due.
+    ///
+    /// # Errors
+    /// As [`Partial::write_at`].
     pub(super) fn write_with_clock(
         &mut self,
         mut offset: u64,
@@ -129,6 +132,10 @@ impl Partial {
 
     /// Waits for the background sync, if one is under way. The system reports an error of the disk to one
     /// sync only, so the result must not be lost.
+    ///
+    /// # Errors
+    /// [`Code::LocalIo`](crate::error::Code::LocalIo) or [`Code::DiskFull`](crate::error::Code::DiskFull)
+    /// when the sync failed.
     pub(super) fn finish_background_sync(&mut self) -> Result<()> {
         match self.background_sync.wait() {
             Some(result) => self.end_sync(result),
@@ -137,6 +144,9 @@ impl Partial {
     }
 
     /// Syncs every byte.
+    ///
+    /// # Errors
+    /// As [`Partial::finish_background_sync`].
     pub(super) fn sync(&mut self) -> Result<()> {
         self.finish_background_sync()?;
         self.extents.begin_sync();

@@ -192,6 +192,9 @@ impl<'a> Destination<'a> {
     }
 
     /// Checks the target, and changes nothing.
+    ///
+    /// # Errors
+    /// As [`TargetCheck::run`].
     pub(super) fn check(&self) -> Result<Finding> {
         let Some(target) = self.target.as_deref() else {
             return Ok(Finding::Free);

@@ -81,7 +81,11 @@ impl Template {
                 "ext" => TemplatePart::Extension,
                 "provider" => TemplatePart::Provider,
                 other if row_fields.contains(&other) => TemplatePart::RowField(other.to_owned()),
-                other => return Err(format!("{{{other}}} is no field; fields are {fields}")),
+                other => {
+                    return Err(format!(
+                        "{{{other}}} is not a field; the fields are {fields}"
+                    ));
+                }
             });
             rest = &rest[at + end + 1..];
         }

@@ -23,7 +23,7 @@ impl KnownLengths {
     /// [`Code::LengthMismatch`].
     pub(crate) fn check(self, length: u64, proven: bool) -> Result<()> {
         let mismatch = |expected: u64, source: &str| {
-            let what = "the document does not have its length";
+            let what = "the document does not have the expected length";
             let why = format!("{source} says {expected} bytes, {length} arrived");
             Err(Error::new(Code::LengthMismatch, what).with_cause(why))
         };

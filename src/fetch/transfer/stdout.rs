@@ -66,6 +66,10 @@ impl StdoutStream {
         Ok(())
     }
 
+    /// Writes what was held back, and flushes standard output.
+    ///
+    /// # Errors
+    /// [`Code::LocalIo`].
     pub(super) async fn flush(&mut self) -> Result<()> {
         let held_back = self.held_back.take().unwrap_or_default();
         let written = match self.writer.write_all(&held_back).await {
@@ -75,6 +79,10 @@ impl StdoutStream {
         written.map_err(|error| Error::stdout(&error))
     }
 
+    /// Starts over, when standard output has no byte yet. `changed`: the reason is that the document changed.
+    ///
+    /// # Errors
+    /// [`Code::DocumentChanged`] or [`Code::Network`] when standard output has bytes already.
     pub(super) fn restart(&mut self, why: &str, changed: bool) -> Result<()> {
         let held_back = self.held_back.as_ref().map_or(0, Vec::len);
         if self.position == held_back as u64 {

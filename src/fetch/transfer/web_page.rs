@@ -54,7 +54,9 @@ pub(crate) fn judge(expected: ExpectedDocument<'_>) -> PageVerdict {
     }
     let why = match (size, announced, &extension) {
         (Some(size), Some(announced), _) => {
-            format!("the document has {size} bytes by the provider, this one {announced}")
+            format!(
+                "the document has {size} bytes according to the provider, the web page has {announced}"
+            )
         }
         (_, _, Some(extension)) if has_extension(&BINARY_EXTENSIONS) => {
             format!("the document's name ends in .{extension}")
@@ -62,7 +64,9 @@ pub(crate) fn judge(expected: ExpectedDocument<'_>) -> PageVerdict {
         (_, _, None) => "nothing names the document".to_owned(),
         (None, _, Some(_)) => return PageVerdict::Document,
         // docfetch knows the size of the body only at its end.
-        (Some(size), None, Some(_)) => format!("the document has {size} bytes by the provider"),
+        (Some(size), None, Some(_)) => {
+            format!("the provider says {size} bytes")
+        }
     };
     if proven || (size.is_some() && announced.is_none()) {
         PageVerdict::Unproven(why)

@@ -43,7 +43,7 @@ pub(crate) fn location(headers: &HeaderMap, url: &Url) -> Result<Url, &'static s
     std::str::from_utf8(bytes)
         .ok()
         .and_then(|text| url.join(text.trim()).ok())
-        .ok_or("its redirect's Location is no URL")
+        .ok_or("its redirect's Location is not a URL")
 }
 
 /// The range of the document that the body holds; `None` when the header is missing, or its numbers

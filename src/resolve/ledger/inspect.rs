@@ -145,7 +145,7 @@ pub(crate) async fn forget(state: &StateFolder, found: &MatchingRecord) -> Resul
         && let Some(left) = record.url_time_left(Timestamp::now())
     {
         let left = short_duration(left);
-        log::warn!("its URL, which is forgotten as well, would have lived for {left}");
+        log::warn!("the forgotten URL would have stayed valid for {left}");
     }
     records.remove(&found.name)
 }

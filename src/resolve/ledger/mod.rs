@@ -204,7 +204,8 @@ fn refuse_untrusted(forget_argument: &str, untrusted: &Untrusted) -> Error {
     let what = format!("cannot tell whether a retrieval of {forget_argument} was paid for already");
     let path = untrusted.path.display();
     let why = format!("its record {path} cannot be trusted: {}", untrusted.why);
-    let forget = format!("look at the bill; then `docfetch ledger forget {forget_argument}`");
+    let forget =
+        format!("check the provider's bill; then run `docfetch ledger forget {forget_argument}`");
     let hint = match untrusted.reason {
         DistrustReason::Folder => {
             "correct that folder, or set DOCFETCH_STATE_DIR to another one".to_owned()
