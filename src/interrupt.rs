@@ -18,7 +18,7 @@ use tokio::sync::watch;
 /// How long work that must not stop may continue after a signal. With it, docfetch ends within a second.
 const MAX_DELAY: Duration = Duration::from_millis(700);
 /// How often docfetch checks, after a signal, whether the work may stop.
-const CHECK_INTERVAL: Duration = Duration::from_millis(5);
+const STOP_CHECK_INTERVAL: Duration = Duration::from_millis(5);
 
 /// Catches signals from its creation on. All work of the process shares one.
 #[derive(Debug)]
@@ -92,7 +92,7 @@ impl Interrupt {
             let arrived = Instant::now();
             let may_stop = || !must_not_stop() || arrived.elapsed() >= MAX_DELAY;
             while !may_stop() {
-                let mut sleep = pin!(tokio::time::sleep(CHECK_INTERVAL));
+                let mut sleep = pin!(tokio::time::sleep(STOP_CHECK_INTERVAL));
                 // Checked at each wake-up, not only when the timer ends: other work may keep this thread
                 // busy beyond the delay.
                 poll_fn(|context| {

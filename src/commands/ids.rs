@@ -15,9 +15,9 @@ use std::io::{self, Read};
 use std::path::PathBuf;
 
 /// A longer line, in bytes, ends the batch.
-const MAX_LINE_BYTES: usize = 1 << 20;
+const MAX_ID_LINE_BYTES: usize = 1 << 20;
 /// How many bytes one read takes at most.
-const READ_BYTES: usize = 64 << 10;
+const ID_READ_BYTES: usize = 64 << 10;
 
 /// A document as the user names it: by its id, or by the URI that its provider prints.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -172,7 +172,7 @@ impl IdLines {
                 (Some(end), _) => &rest[..=end],
                 (None, None) if rest.is_empty() => return Ok(None),
                 (None, None) => rest,
-                (None, Some(_)) if rest.len() < MAX_LINE_BYTES => {
+                (None, Some(_)) if rest.len() < MAX_ID_LINE_BYTES => {
                     self.read().await?;
                     continue;
                 }
@@ -196,7 +196,7 @@ impl IdLines {
             return Ok(());
         };
         let reading = blocking::run(move || {
-            let mut piece = vec![0; READ_BYTES];
+            let mut piece = vec![0; ID_READ_BYTES];
             let read = loop {
                 match reader.read(&mut piece) {
                     Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

@@ -17,7 +17,7 @@ use std::thread;
 use std::time::Instant;
 
 /// How many bytes of a file each thread reads at once.
-const READ_BYTES: usize = 256 << 10;
+const FILE_READ_BYTES: usize = 256 << 10;
 
 /// Reads a manifest; `-` is standard input. The log tells which lines cannot be read. The paths of the entries
 /// lead to the files from the current folder.
@@ -122,7 +122,7 @@ fn in_order<'a>(
     let stopped = AtomicBool::new(false);
     let is_running = || !stopped.load(Ordering::Relaxed);
     let work = |sender: &mpsc::Sender<(usize, CheckedFile<'a>)>| {
-        let mut buffer = vec![0; READ_BYTES];
+        let mut buffer = vec![0; FILE_READ_BYTES];
         while is_running() {
             let index = next.fetch_add(1, Ordering::Relaxed);
             let Some(entry) = entries.get(index) else {

@@ -375,8 +375,11 @@ impl<'a> Attempts<'a> {
 
     /// Resolves the document, for free or as the ledger permits.
     async fn resolve(&mut self, request: ResolveRequest<'_>, sink: &Sink) -> Result<PresignedUrl> {
-        let begun = sink.held() > 0;
-        let request = ResolveRequest { begun, ..request };
+        let has_partial = sink.held() > 0;
+        let request = ResolveRequest {
+            has_partial,
+            ..request
+        };
         let resolving = self
             .resolver
             .resolve_within(self.id, &mut self.retry, request);

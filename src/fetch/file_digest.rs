@@ -8,14 +8,14 @@ use std::io::{self, Read as _};
 use std::path::Path;
 
 /// The size of a read buffer, in bytes, that makes hashing as fast as it can be.
-const READ_BUFFER_BYTES: usize = 128 << 10;
+pub(crate) const HASH_BUFFER_BYTES: usize = 128 << 10;
 
 /// The SHA-256 of a file, in hexadecimal.
 ///
 /// # Errors
 /// The system's error, when the file cannot be opened or read.
 pub(crate) fn sha256_of_file(path: &Path) -> io::Result<String> {
-    sha256_of_file_while(path, &mut vec![0; READ_BUFFER_BYTES], || true)
+    sha256_of_file_while(path, &mut vec![0; HASH_BUFFER_BYTES], || true)
 }
 
 /// The SHA-256 of a file, in hexadecimal. Reads the file through `buffer`, and stops early when

@@ -36,9 +36,9 @@ pub(crate) struct ApiRequest<'a> {
     /// A body of type `application/x-www-form-urlencoded`.
     pub form: Option<&'static str>,
     /// How long the request may wait while a `Retry-After` of the API holds all requests.
-    pub max_hold: Duration,
+    pub max_hold_wait: Duration,
     /// How long the whole answer to a free request may take, where that is less than usual.
-    pub answer_limit: Option<Duration>,
+    pub max_answer_time: Option<Duration>,
     /// For a paid request: the hook that must succeed right before the first byte of the request leaves.
     /// `None` for a free request.
     pub before_send: Option<&'a mut dyn BeforeSend>,
@@ -88,9 +88,9 @@ impl ApiChannel {
         let limits = if before_send.is_some() {
             sender.times.of_paid_request()
         } else {
-            sender.times.of_free_request(request.answer_limit)
+            sender.times.of_free_request(request.max_answer_time)
         };
-        let slot = self.budget.slot(limits.head, request.max_hold).await;
+        let slot = self.budget.slot(limits.head, request.max_hold_wait).await;
         let slot = slot.map_err(|blocked| match blocked {
             Blocked::Busy(error) => error,
             Blocked::Held(hold) => {
@@ -101,7 +101,7 @@ impl ApiChannel {
         })?;
         let answer = match before_send {
             Some(hook) => {
-                Box::pin(self.send_charged(sender, &request, hook, credential, limits)).await
+                Box::pin(self.send_paid(sender, &request, hook, credential, limits)).await
             }
             None => Box::pin(self.send_free(sender, &request, credential, limits)).await,
         };
@@ -122,7 +122,7 @@ impl ApiChannel {
     }
 
     /// Sends a paid request on a connection that was used a moment ago, or on a new one.
-    async fn send_charged(
+    async fn send_paid(
         &self,
         sender: &Sender,
         request: &ApiRequest<'_>,
@@ -144,7 +144,7 @@ impl ApiChannel {
         let reused = connection.is_some();
         let client = match connection {
             Some(connection) => connection.client,
-            None => sender.clients.charged(&gate, self.scheme)?,
+            None => sender.clients.paid(&gate, self.scheme)?,
         };
         let answer = send_on(&client, sender, request, credential, limits);
         let mut answer = if recorded {

@@ -31,7 +31,7 @@ const MAX_INTERVAL: Duration = Duration::from_secs(30);
 /// How long a storage may answer 404 for a new document.
 const MAX_INVISIBLE_TIME: Duration = Duration::from_secs(30);
 /// Shorter waits are logged at a lower level.
-const NOTICEABLE_WAIT: Duration = Duration::from_secs(2);
+const NOTICEABLE_RETRY_WAIT: Duration = Duration::from_secs(2);
 
 /// How often and how long docfetch tries.
 #[derive(Clone, Copy, Debug)]
@@ -183,7 +183,7 @@ impl RetryContext {
 
 /// The log level for a wait: warnings only for waits that a person notices.
 pub(crate) fn wait_level(wait: Duration) -> log::Level {
-    if wait < NOTICEABLE_WAIT {
+    if wait < NOTICEABLE_RETRY_WAIT {
         log::Level::Info
     } else {
         log::Level::Warn

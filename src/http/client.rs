@@ -3,7 +3,7 @@
 //! | client | connections | sends |
 //! | --- | --- | --- |
 //! | api | kept; HTTP/2 where the server offers it | the credential |
-//! | charged | one for each request, behind a [`Gate`]; reused only right after an answer ([`IdleConnections`](super::connect::IdleConnections)); HTTP/1.1 | the credential |
+//! | paid | one for each request, behind a [`Gate`]; reused only right after an answer ([`IdleConnections`](super::connect::IdleConnections)); HTTP/1.1 | the credential |
 //! | storage | kept; HTTP/1.1 | no credential, cookie or `Referer` |
 //!
 //! No client follows redirects. No client repeats a request of which a byte may have left: reqwest would do
@@ -30,7 +30,7 @@ pub(super) enum ClientKind {
     /// For free requests to the API.
     Api,
     /// For paid requests to the API.
-    Charged,
+    Paid,
     /// For requests to presigned URLs.
     Storage,
 }
@@ -72,8 +72,8 @@ impl Clients {
     ///
     /// # Errors
     /// [`Code::Unexpected`] when reqwest cannot make it.
-    pub(super) fn charged(&self, gate: &Gate, scheme: Scheme) -> Result<Client> {
-        build(self.builder(ClientKind::Charged, scheme, gate.clone()))
+    pub(super) fn paid(&self, gate: &Gate, scheme: Scheme) -> Result<Client> {
+        build(self.builder(ClientKind::Paid, scheme, gate.clone()))
     }
 
     /// Makes a client for one storage whose first connection is kept in `spare`. `None` when requests to
@@ -111,7 +111,7 @@ impl Clients {
         let mut tls = self.tls.clone();
         tls.alpn_protocols = match kind {
             ClientKind::Api => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
-            ClientKind::Charged | ClientKind::Storage => vec![b"http/1.1".to_vec()],
+            ClientKind::Paid | ClientKind::Storage => vec![b"http/1.1".to_vec()],
         };
         let proxies = Arc::clone(&self.proxies);
         let resolver = DnsResolver::new(Arc::clone(&self.policy), scheme);
@@ -134,7 +134,7 @@ impl Clients {
             ClientKind::Api => builder
                 .http2_initial_stream_window_size(STREAM_WINDOW_BYTES)
                 .http2_initial_connection_window_size(2 * STREAM_WINDOW_BYTES),
-            ClientKind::Charged => builder.http1_only().pool_max_idle_per_host(1),
+            ClientKind::Paid => builder.http1_only().pool_max_idle_per_host(1),
             // A file name with control characters in a header must not make the document unreachable.
             ClientKind::Storage => builder
                 .http1_only()

@@ -18,7 +18,7 @@ const MAX_ERROR_BODY_BYTES: usize = 4096;
 /// How long the body of an error may take.
 const MAX_ERROR_BODY_TIME: Duration = Duration::from_secs(10);
 /// How often a reader checks whether the received part of a body suffices.
-const CHECK_INTERVAL: Duration = Duration::from_secs(1);
+const BODY_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 /// A connection that the server closes sooner is not reused.
 const MIN_KEEP_ALIVE_SECONDS: u32 = 3;
 
@@ -245,7 +245,7 @@ impl Reply {
         let mut body = Vec::new();
         let mut checked = active_time::now();
         loop {
-            match self.next_event(&mut watch, CHECK_INTERVAL).await {
+            match self.next_event(&mut watch, BODY_CHECK_INTERVAL).await {
                 Ok(BodyEvent::End) => return (body, ReadEnd::Complete),
                 Ok(BodyEvent::Bytes(piece)) => body.extend_from_slice(&piece),
                 Ok(BodyEvent::Nothing) => {}
@@ -255,7 +255,7 @@ impl Reply {
                 body.truncate(limit);
                 return (body, ReadEnd::Cut);
             }
-            if active_time::since(checked) >= CHECK_INTERVAL {
+            if active_time::since(checked) >= BODY_CHECK_INTERVAL {
                 if suffices(&body) {
                     return (body, ReadEnd::Cut);
                 }

@@ -10,4 +10,4 @@ mod sha256sum;
 pub(crate) use append::ManifestAppender;
 pub(crate) use check::{CheckedFile, MatchingFile, VerifySummary, check_file};
 pub(crate) use entry::ManifestEntry;
-pub(crate) use read::{Manifest, ManifestForm, read};
+pub(crate) use read::{MAX_MANIFEST_LINE_BYTES, Manifest, ManifestForm, read};

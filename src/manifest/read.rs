@@ -9,8 +9,8 @@ use std::collections::HashMap;
 use std::io::{self, BufRead, Read as _};
 use std::path::PathBuf;
 
-/// The length of the longest line that docfetch reads into memory, in bytes, with the line end.
-const MAX_LINE_BYTES: usize = 1 << 20;
+/// The length of the longest line of a manifest that docfetch reads into memory, in bytes, with the line end.
+pub(crate) const MAX_MANIFEST_LINE_BYTES: usize = 1 << 20;
 
 /// The form of a manifest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,11 +47,11 @@ pub(crate) fn read(mut input: impl BufRead) -> io::Result<Option<Manifest>> {
     let mut line = Vec::new();
     for number in 1.. {
         line.clear();
-        let max = MAX_LINE_BYTES as u64 + 1;
+        let max = MAX_MANIFEST_LINE_BYTES as u64 + 1;
         if input.by_ref().take(max).read_until(b'\n', &mut line)? == 0 {
             break;
         }
-        if line.len() <= MAX_LINE_BYTES {
+        if line.len() <= MAX_MANIFEST_LINE_BYTES {
             if reading.add(number, &line).is_err() {
                 return Ok(None);
             }
@@ -282,9 +282,9 @@ mod tests {
             "# title\nwords\n".to_owned(),
             "docu".to_owned(),
             format!("{A} a\n"),
-            format!("{A}  {}\n", "a".repeat(MAX_LINE_BYTES)),
-            format!("{A}  a\n{}", "\0".repeat(MAX_LINE_BYTES + 1)),
-            format!("{{{}\n", " ".repeat(MAX_LINE_BYTES + 1)),
+            format!("{A}  {}\n", "a".repeat(MAX_MANIFEST_LINE_BYTES)),
+            format!("{A}  a\n{}", "\0".repeat(MAX_MANIFEST_LINE_BYTES + 1)),
+            format!("{{{}\n", " ".repeat(MAX_MANIFEST_LINE_BYTES + 1)),
         ] {
             let found = read(text.as_bytes()).unwrap();
             assert_eq!(found, None, "{}", &text[..text.len().min(80)]);
@@ -293,7 +293,7 @@ mod tests {
 
     #[test]
     fn a_line_that_is_too_long_is_passed_over() {
-        let long = format!("{{{}\n", " ".repeat(MAX_LINE_BYTES + 1));
+        let long = format!("{{{}\n", " ".repeat(MAX_MANIFEST_LINE_BYTES + 1));
         let good = line("a", 1, None);
         let found = manifest(&format!("{long}{good}{long}{}{long}", line("b", 1, None)));
         assert_eq!(paths(&found), ["a", "b"]);

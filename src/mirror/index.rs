@@ -4,6 +4,7 @@
 use crate::error::{Code, Error, Result};
 use crate::fetch::partial::remove_partial_link;
 use crate::fetch::target::naming;
+use crate::manifest::MAX_MANIFEST_LINE_BYTES;
 use crate::mirror::entry::{DocumentVersion, MirrorEntry};
 use crate::state::blocking;
 use crate::state::files::{open_own, remove, temporary_path};
@@ -18,8 +19,6 @@ use std::path::{Component, Path, PathBuf};
 pub(super) const OWN_FOLDER: &str = ".docfetch";
 /// docfetch rewrites a manifest that has more lines than twice its documents, and this many more.
 const MAX_OUTDATED_LINES: usize = 200;
-/// The length of the longest line that docfetch reads into memory, in bytes.
-const MAX_LINE_BYTES: u64 = 1 << 20;
 /// The type of the line that is written right before a document gets its name.
 pub(super) const PUBLISHING: &str = "publishing";
 
@@ -248,10 +247,10 @@ impl<'a> LineReader<'a> {
         let file = &mut self.file;
         let read = file
             .by_ref()
-            .take(MAX_LINE_BYTES)
+            .take(MAX_MANIFEST_LINE_BYTES as u64)
             .read_until(b'\n', &mut line);
         let read = read.map_err(failed)?;
-        if read as u64 == MAX_LINE_BYTES && !line.ends_with(b"\n") {
+        if read == MAX_MANIFEST_LINE_BYTES && !line.ends_with(b"\n") {
             if !line.starts_with(b"{") {
                 return Err(not_a_manifest(self.path));
             }

@@ -43,16 +43,16 @@ pub(crate) struct Mirror {
 
 impl Mirror {
     /// Opens the mirror in `folder`, for documents of the kind `resource`, and locks it. Waits up to
-    /// `patience` while another process holds the lock. A dry run neither locks nor writes.
+    /// `busy_timeout` while another process holds the lock. A dry run neither locks nor writes.
     ///
     /// # Errors
-    /// [`Code::Busy`] when another process holds the lock for longer than `patience`;
+    /// [`Code::Busy`] when another process holds the lock for longer than `busy_timeout`;
     /// [`Code::UnsafePartial`] when docfetch's own folder or the manifest is a link or another user's;
     /// [`Code::LocalIo`], [`Code::DiskFull`] when the manifest cannot be read or written.
     pub(crate) async fn open(
         folder: &Path,
         resource: &'static str,
-        patience: Duration,
+        busy_timeout: Duration,
         dry_run: bool,
     ) -> Result<Self> {
         let own_folder = folder.join(OWN_FOLDER);
@@ -63,7 +63,7 @@ impl Mirror {
         if !dry_run {
             make_folder(&own_folder, 0o777)?;
             let activity = "mirroring into this folder";
-            lock = Some(Lock::take(own_folder.join("lock"), patience, activity).await?);
+            lock = Some(Lock::take(own_folder.join("lock"), busy_timeout, activity).await?);
         }
         let path = own_folder.join(MANIFEST_NAME);
         let mut index = MirrorIndex::read(&path)?;

@@ -16,8 +16,8 @@ use reqwest::header::{AUTHORIZATION, HeaderName};
 use std::time::Duration;
 use url::Url;
 
-/// How long a free request waits for the rate budget where no deadline limits the wait.
-const MAX_BUDGET_WAIT: Duration = Duration::from_mins(5);
+/// How long a free request waits for a hold of the rate budget where no deadline limits the wait.
+const MAX_HOLD_WAIT: Duration = Duration::from_mins(5);
 
 /// A provider's API as one account sees it.
 #[derive(Debug)]
@@ -42,8 +42,8 @@ enum Credential {
 pub(super) struct ApiCall<'a> {
     pub(super) method: Method,
     pub(super) url: Url,
-    /// How long the request may wait for the rate budget.
-    pub(super) max_budget_wait: Duration,
+    /// How long the request may wait while a `Retry-After` of the API holds all requests.
+    pub(super) max_hold_wait: Duration,
     /// How long the answer may take, where that is less than usual.
     pub(super) max_answer_time: Option<Duration>,
     /// For a request that may be charged: makes its record right before the first byte leaves.
@@ -56,7 +56,7 @@ impl ApiCall<'_> {
         Self {
             method,
             url,
-            max_budget_wait: MAX_BUDGET_WAIT,
+            max_hold_wait: MAX_HOLD_WAIT,
             max_answer_time: None,
             before_send: None,
         }
@@ -122,7 +122,7 @@ impl Api {
         };
         let mut is_renewed = false;
         loop {
-            let token = tokens.get(&self.http, call.max_budget_wait).await;
+            let token = tokens.get(&self.http, call.max_hold_wait).await;
             let authorization = bearer(&token.map_err(Failure::unsent)?);
             let again = ApiCall {
                 method: call.method.clone(),
@@ -151,8 +151,8 @@ impl Api {
             method: call.method,
             authorization,
             form: None,
-            max_hold: call.max_budget_wait,
-            answer_limit: call.max_answer_time,
+            max_hold_wait: call.max_hold_wait,
+            max_answer_time: call.max_answer_time,
             before_send: call.before_send.map(|hook| hook as _),
         };
         self.http.api(request).await

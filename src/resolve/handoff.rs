@@ -41,7 +41,7 @@ impl Api {
         let url = self.route(path, Some(id));
         let call = ApiCall {
             before_send,
-            max_budget_wait: retry.time_left(),
+            max_hold_wait: retry.time_left(),
             ..ApiCall::new(method, url.clone())
         };
         let reply = self.send(call).await?;

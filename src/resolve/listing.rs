@@ -222,11 +222,11 @@ impl<'a> Pages<'a> {
     }
 
     /// Requests a page once.
-    async fn request(&self, url: &Url, max_budget_wait: Duration) -> Result<PageText> {
+    async fn request(&self, url: &Url, max_hold_wait: Duration) -> Result<PageText> {
         let provider = &self.api.provider;
         let (title, paging) = (provider.title, provider.listing.paging);
         let call = ApiCall {
-            max_budget_wait,
+            max_hold_wait,
             ..ApiCall::new(Method::GET, url.clone())
         };
         let reply = self.api.send(call).await.map_err(|failure| failure.error)?;

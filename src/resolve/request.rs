@@ -11,5 +11,5 @@ pub(crate) struct ResolveRequest<'a> {
     /// `--allow-recharge` permits a new one in place of a paid URL.
     pub refused: Option<&'a PresignedUrl>,
     /// Whether a part of the document is on disk.
-    pub begun: bool,
+    pub has_partial: bool,
 }

@@ -212,13 +212,13 @@ impl Resolver {
         self.charges() && self.paid.ledger.run().may_recharge(id)
     }
 
-    /// What a real run would pay for a document; `begun` when a part of the document is on disk. None where
+    /// What a real run would pay for a document; `has_partial` when a part of the document is on disk. None where
     /// the provider never charges.
     ///
     /// # Errors
     /// [`Code::ChargeRefused`](crate::Code::ChargeRefused) when the record cannot be trusted.
-    pub(crate) fn foresee(&self, id: &DocumentId, begun: bool) -> Result<Option<Cost>> {
-        let cost = || self.paid.foresee(&self.api, id, begun);
+    pub(crate) fn foresee(&self, id: &DocumentId, has_partial: bool) -> Result<Option<Cost>> {
+        let cost = || self.paid.foresee(&self.api, id, has_partial);
         self.charges().then(cost).transpose()
     }
 }

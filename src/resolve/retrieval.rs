@@ -101,7 +101,7 @@ impl PaidRetrievals {
         }
         let requested = record.requested();
         let request = RetrievalRequest {
-            begun: request.begun,
+            has_partial: request.has_partial,
             refused: request.refused,
             ..RetrievalRequest::default()
         };
@@ -185,13 +185,13 @@ impl PaidRetrievals {
         }
     }
 
-    /// What a real run would pay for a document; `begun` when a part of the document is on disk.
+    /// What a real run would pay for a document; `has_partial` when a part of the document is on disk.
     ///
     /// # Errors
     /// [`Code::ChargeRefused`](crate::Code::ChargeRefused) when the record cannot be trusted.
-    pub(super) fn foresee(&self, api: &Api, id: &DocumentId, begun: bool) -> Result<Cost> {
+    pub(super) fn foresee(&self, api: &Api, id: &DocumentId, has_partial: bool) -> Result<Cost> {
         let now = api.http.clock().earliest();
-        Ok(match self.ledger.foresee(id, begun, now)? {
+        Ok(match self.ledger.foresee(id, has_partial, now)? {
             Verdict::Use(_) => {
                 log::info!("{id} would use the URL of a recorded paid retrieval");
                 Cost::Reuse

@@ -28,7 +28,7 @@ const LAST_MINUTE: Duration = Duration::from_mins(1);
 /// The lifetime of a token in seconds where the answer does not tell it.
 const DEFAULT_LIFETIME_SECONDS: u64 = 360;
 /// The longest wait for another process that requests the same token.
-const MAX_LOCK_WAIT: Duration = Duration::from_secs(30);
+const MAX_BUSY_TIMEOUT: Duration = Duration::from_secs(30);
 /// The error codes of RFC 6749 section 5.2.
 const TOKEN_ERROR_CODES: [&str; 6] = [
     "invalid_client",
@@ -103,14 +103,14 @@ impl TokenCache {
         }
     }
 
-    /// The token; a new one when none is known that lives. A token request may wait `max_budget_wait` for
-    /// the rate budget, and for another process at most that long.
+    /// The token; a new one when none is known that lives. A token request may wait `max_hold_wait` for
+    /// a hold of the rate budget, and for another process at most that long.
     ///
     /// # Errors
     /// [`Code::CredentialsRejected`] when the API refuses the client, [`Code::Config`] when the base has
     /// no token route, [`Code::Protocol`] for an answer without a token, and the codes of a request that
     /// fails.
-    pub(super) async fn get(&self, http: &Http, max_budget_wait: Duration) -> Result<Secret> {
+    pub(super) async fn get(&self, http: &Http, max_hold_wait: Duration) -> Result<Secret> {
         let mut memory = self.memory.lock().await;
         if let Some(token) = memory.token.as_ref().filter(|token| token.lives()) {
             return Ok(token.value.clone());
@@ -118,16 +118,16 @@ impl TokenCache {
         if let Some(token) = self.recorded(&memory) {
             return Ok(memory.token.insert(token).value.clone());
         }
-        let wait = max_budget_wait.min(MAX_LOCK_WAIT);
+        let busy_timeout = max_hold_wait.min(MAX_BUSY_TIMEOUT);
         let lock = self
             .records
-            .lock(&self.name, wait, "requesting a token")
+            .lock(&self.name, busy_timeout, "requesting a token")
             .await;
         // The process that had the lock until now has recorded its token.
         if let Some(token) = self.recorded(&memory) {
             return Ok(memory.token.insert(token).value.clone());
         }
-        let token = self.client.request(http, max_budget_wait).await?;
+        let token = self.client.request(http, max_hold_wait).await?;
         let written = match &lock {
             Ok(_) => self.records.write(&self.name, &token, Durability::Buffered),
             Err(error) if error.code() == Code::Busy => Ok(()), // the other process records its own
@@ -172,7 +172,7 @@ impl Token {
 
 impl TokenClient {
     /// Requests a token.
-    async fn request(&self, http: &Http, max_budget_wait: Duration) -> Result<Token> {
+    async fn request(&self, http: &Http, max_hold_wait: Duration) -> Result<Token> {
         let authorization = Authorization {
             header: AUTHORIZATION,
             value: basic(&self.id, &self.secret),
@@ -182,8 +182,8 @@ impl TokenClient {
             method: Method::POST,
             authorization: &authorization,
             form: Some("grant_type=client_credentials"),
-            max_hold: max_budget_wait,
-            answer_limit: None,
+            max_hold_wait,
+            max_answer_time: None,
             before_send: None,
         };
         let requested = Timestamp::now();

@@ -12,7 +12,7 @@ const MIN_UNNAMED_SECRET_BYTES: usize = 20;
 const MIN_PATH_SECRET_BYTES: usize = 16;
 
 /// Parameters of presigned URLs that are secrets in any text, in lower case.
-const SIGNATURE_PARAMETERS: [&str; 17] = [
+const SECRET_SIGNATURE_PARAMETERS: [&str; 17] = [
     "awsaccesskeyid",
     "googleaccessid",
     "key-pair-id",
@@ -84,7 +84,7 @@ fn is_secret_name(name: &str) -> bool {
 
 /// Whether `name`, in lower case, is a parameter of presigned URLs only.
 pub(super) fn is_signature_parameter(name: &[u8]) -> bool {
-    SIGNATURE_PARAMETERS
+    SECRET_SIGNATURE_PARAMETERS
         .iter()
         .any(|signed| signed.as_bytes() == name)
 }

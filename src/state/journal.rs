@@ -37,7 +37,7 @@ pub(crate) struct HeldJournal {
 }
 
 impl Records {
-    /// Locks the journal `name` against other processes. Waits up to `max_wait` for another process, which
+    /// Locks the journal `name` against other processes. Waits up to `busy_timeout` for another process, which
     /// does `activity`.
     ///
     /// # Errors
@@ -46,7 +46,7 @@ impl Records {
     pub(crate) async fn hold(
         &self,
         name: &str,
-        max_wait: Duration,
+        busy_timeout: Duration,
         activity: &str,
     ) -> Result<HeldJournal> {
         self.make_folders()?;
@@ -55,7 +55,7 @@ impl Records {
         let request = LockRequest {
             paths: &[&path, &temporary],
             allowed_names: AllowedNames::One,
-            max_wait,
+            busy_timeout,
             activity,
         };
         let HeldFile { file, place } = match lock_own(request, drop).await {

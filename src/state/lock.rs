@@ -14,7 +14,7 @@ const MIN_POLL_INTERVAL: Duration = Duration::from_millis(1);
 /// The longest pause between two attempts.
 const MAX_POLL_INTERVAL: Duration = Duration::from_millis(100);
 /// A longer wait for another process is logged.
-const NOTICEABLE_WAIT: Duration = Duration::from_millis(500);
+const NOTICEABLE_LOCK_WAIT: Duration = Duration::from_millis(500);
 
 /// Which file to lock, and how long to wait for it.
 #[derive(Clone, Copy, Debug)]
@@ -25,7 +25,7 @@ pub(crate) struct LockRequest<'a> {
     /// How many names the file may have when it is found at the last path.
     pub allowed_names: AllowedNames,
     /// How long to wait for another process.
-    pub max_wait: Duration,
+    pub busy_timeout: Duration,
     /// What a process does that holds this lock, for messages: "another process is …".
     pub activity: &'a str,
 }
@@ -51,7 +51,7 @@ pub(crate) async fn lock_own(
 ) -> Result<HeldFile> {
     let LockRequest {
         paths,
-        max_wait,
+        busy_timeout,
         activity,
         ..
     } = request;
@@ -80,10 +80,10 @@ pub(crate) async fn lock_own(
             Err(TryLockError::Error(error)) => return Err(Error::io("lock", path, &error)),
         };
         let waited = active_time::since(began);
-        if waited >= max_wait && (is_held || interval > MIN_POLL_INTERVAL) {
+        if waited >= busy_timeout && (is_held || interval > MIN_POLL_INTERVAL) {
             return Err(busy(path, activity, is_held));
         }
-        if is_held && !logged && waited > NOTICEABLE_WAIT {
+        if is_held && !logged && waited > NOTICEABLE_LOCK_WAIT {
             log::warn!("another process is {activity}; waiting for it");
             logged = true;
         }
@@ -127,15 +127,19 @@ pub(crate) struct Lock {
 }
 
 impl Lock {
-    /// Takes the lock at `path`. Waits up to `max_wait` for another process, which does `activity`.
+    /// Takes the lock at `path`. Waits up to `busy_timeout` for another process, which does `activity`.
     ///
     /// # Errors
     /// As [`lock_own`].
-    pub(crate) async fn take(path: PathBuf, max_wait: Duration, activity: &str) -> Result<Self> {
+    pub(crate) async fn take(
+        path: PathBuf,
+        busy_timeout: Duration,
+        activity: &str,
+    ) -> Result<Self> {
         let request = LockRequest {
             paths: &[&path],
             allowed_names: AllowedNames::One,
-            max_wait,
+            busy_timeout,
             activity,
         };
         let HeldFile { file, .. } = lock_own(request, drop).await?;

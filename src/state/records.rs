@@ -184,7 +184,7 @@ impl Records {
         self.ready.get().is_some_and(|in_memory| *in_memory)
     }
 
-    /// Locks the record `name` against other processes. Waits up to `max_wait` for another process, which
+    /// Locks the record `name` against other processes. Waits up to `busy_timeout` for another process, which
     /// does `activity`.
     ///
     /// # Errors
@@ -193,11 +193,11 @@ impl Records {
     pub(crate) async fn lock(
         &self,
         name: &str,
-        max_wait: Duration,
+        busy_timeout: Duration,
         activity: &str,
     ) -> Result<Lock> {
         let path = self.make_folders()?.join(format!("{name}.lock"));
-        Lock::take(path, max_wait, activity).await
+        Lock::take(path, busy_timeout, activity).await
     }
 
     /// Reads the record `name`; `None` when there is none.

@@ -17,7 +17,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 /// How many bytes one read takes.
-const READ_BUFFER_BYTES: usize = 256 << 10;
+const PARTIAL_READ_BYTES: usize = 256 << 10;
 /// A check of at most this many bytes runs without a thread: reading them takes less than 1 ms.
 const MAX_BYTES_WITHOUT_THREAD: u64 = 1 << 20;
 /// The time between two calls of the watcher.
@@ -101,7 +101,7 @@ impl Check {
     }
 
     fn crc_of(&self, file: &File, mut range: Range<u64>) -> io::Result<Digest> {
-        let mut buffer = vec![0; READ_BUFFER_BYTES];
+        let mut buffer = vec![0; PARTIAL_READ_BYTES];
         let mut crc = new_crc();
         while range.start < range.end {
             if self.is_cancelled.load(Ordering::Relaxed) {

@@ -23,7 +23,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// What the process with the lock does, for messages of a process that waits for the lock.
-const ACTIVITY: &str = "fetching this document";
+const PARTIAL_ACTIVITY: &str = "fetching this document";
 
 /// A partial's file whose lock this process holds.
 struct LockedFile {
@@ -33,7 +33,7 @@ struct LockedFile {
 }
 
 impl Partial {
-    /// Opens or creates the partial `name` in `folder`, and locks it. Waits up to `patience` while
+    /// Opens or creates the partial `name` in `folder`, and locks it. Waits up to `busy_timeout` while
     /// another process holds the lock.
     ///
     /// With `resume`, the bytes of an earlier run stay, and count after [`Partial::resume`]. Without
@@ -41,12 +41,12 @@ impl Partial {
     ///
     /// # Errors
     /// [`Code::UnsafePartial`] when the partial's path is not a plain file of this user, [`Code::Busy`]
-    /// when another process holds the lock for longer than `patience`, [`Code::LocalIo`],
+    /// when another process holds the lock for longer than `busy_timeout`, [`Code::LocalIo`],
     /// [`Code::DiskFull`].
     pub(crate) async fn open(
         folder: &Path,
         name: &str,
-        patience: Duration,
+        busy_timeout: Duration,
         resume: bool,
     ) -> Result<Self> {
         let path = partial_path(folder, name);
@@ -57,7 +57,7 @@ impl Partial {
             remove(&path)?;
         }
         let folder = Arc::new(open_folder(folder)?);
-        let locked = lock(&path, &folder, patience).await?;
+        let locked = lock(&path, &folder, busy_timeout).await?;
         let (file, now) = (Arc::new(locked.file), Instant::now());
         let mut partial = Self {
             sidecar: SidecarWriter::new(path.with_extension("json"), now),
@@ -130,7 +130,7 @@ impl Partial {
 
 /// Locks the partial's file at `path`. Finishes a publication that a killed process left there, and then
 /// locks a new file.
-async fn lock(path: &Path, folder: &File, patience: Duration) -> Result<LockedFile> {
+async fn lock(path: &Path, folder: &File, busy_timeout: Duration) -> Result<LockedFile> {
     // The file that another process held when this one tried to lock it last.
     let mut held: Option<File> = None;
     let mut publication = None;
@@ -138,8 +138,8 @@ async fn lock(path: &Path, folder: &File, patience: Duration) -> Result<LockedFi
         let request = LockRequest {
             paths: &[path],
             allowed_names: AllowedNames::Two,
-            max_wait: patience,
-            activity: ACTIVITY,
+            busy_timeout,
+            activity: PARTIAL_ACTIVITY,
         };
         let HeldFile { file, .. } = lock_own(request, |busy| {
             let before = held.replace(busy);

@@ -244,8 +244,8 @@ async fn a_process_that_waited_learns_what_the_other_one_published() {
         tokio::task::yield_now().await; // the other one finds the lock held
         first.publish(&target, false, || Ok(())).unwrap();
     };
-    let patience = Duration::from_mins(1);
-    let waiting = Partial::open(folder.path(), "x", patience, true);
+    let busy_timeout = Duration::from_mins(1);
+    let waiting = Partial::open(folder.path(), "x", busy_timeout, true);
     let (second, ()) = tokio::join!(waiting, publish);
     let second = second.unwrap();
     let publication = second.publication().unwrap();

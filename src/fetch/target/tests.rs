@@ -301,8 +301,8 @@ async fn a_file_that_another_process_made_of_the_document_is_the_document() {
         tokio::task::yield_now().await;
         first.publish(&path, false, || Ok(())).unwrap();
     };
-    let patience = Duration::from_mins(1);
-    let waiting = Partial::open(batch.folder.path(), "x", patience, true);
+    let busy_timeout = Duration::from_mins(1);
+    let waiting = Partial::open(batch.folder.path(), "x", busy_timeout, true);
     let (second, ()) = tokio::join!(waiting, publish);
     let second = second.unwrap();
     for if_exists in [IfExists::Fail, IfExists::Overwrite, IfExists::Rename, SAME] {

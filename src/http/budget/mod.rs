@@ -26,9 +26,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 /// How often a request that waits for the answer of another one reads the record.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
 /// A longer wait for the answers of other requests is logged.
-const NOTICEABLE_WAIT: Duration = Duration::from_secs(2);
+const NOTICEABLE_BUDGET_WAIT: Duration = Duration::from_secs(2);
 /// How long a finished request waits for the lock of the record.
-const MAX_LOCK_WAIT_AFTER_ANSWER: Duration = Duration::from_secs(2);
+const BUSY_TIMEOUT_AFTER_ANSWER: Duration = Duration::from_secs(2);
 
 /// The rate budget of one API and account.
 #[derive(Debug)]
@@ -81,33 +81,33 @@ impl Budget {
         !self.rates.is_empty()
     }
 
-    /// Waits for a slot for a request that is answered within `answer_limit`. The wait for the rates has no
-    /// limit; the wait for a hold and for the record is at most `max_hold`. `None` when there are no rates.
+    /// Waits for a slot for a request that is answered within `max_answer_time`. The wait for the rates has no
+    /// limit; the wait for a hold and for the record is at most `max_hold_wait`. `None` when there are no rates.
     ///
     /// # Errors
-    /// [`Blocked`], when a hold or another process would block the request for longer than `max_hold`.
+    /// [`Blocked`], when a hold or another process would block the request for longer than `max_hold_wait`.
     pub(super) async fn slot(
         &self,
-        answer_limit: Duration,
-        max_hold: Duration,
+        max_answer_time: Duration,
+        max_hold_wait: Duration,
     ) -> Result<Option<Slot>, Blocked> {
         if self.rates.is_empty() {
             return Ok(None);
         }
         let key = random_key();
-        let answer_limit = milliseconds(answer_limit).min(MAX_ANSWER_TIME);
+        let max_answer_time = milliseconds(max_answer_time).min(MAX_ANSWER_TIME);
         let began = active_time::now();
         let mut logged = false;
         loop {
             let next = self
-                .with_log(max_hold, |log| {
+                .with_log(max_hold_wait, |log| {
                     let request = |now| LoggedRequest {
                         key,
                         sent: now,
-                        answered: now + answer_limit,
+                        answered: now + max_answer_time,
                         process: self.process,
                     };
-                    self.take_slot(log, request, max_hold)
+                    self.take_slot(log, request, max_hold_wait)
                 })
                 .await
                 .map_err(Blocked::Busy)??;
@@ -119,7 +119,7 @@ impl Budget {
                     active_time::sleep(wait).await;
                 }
                 NextSlot::AfterAnswer => {
-                    if !logged && active_time::since(began) > NOTICEABLE_WAIT {
+                    if !logged && active_time::since(began) > NOTICEABLE_BUDGET_WAIT {
                         log::warn!("waiting for the answers of requests that fill the rate budget");
                         logged = true;
                     }
@@ -134,12 +134,12 @@ impl Budget {
         &self,
         log: &mut RequestLog,
         request: impl FnOnce(u64) -> LoggedRequest,
-        max_hold: Duration,
+        max_hold_wait: Duration,
     ) -> Result<NextSlot, Blocked> {
         let now = now();
         log.forget(&self.rates, self.process, now);
         let held = log.held_until.unwrap_or(now).saturating_sub(now);
-        if held > milliseconds(max_hold) {
+        if held > milliseconds(max_hold_wait) {
             return Err(Blocked::Held(Duration::from_millis(held)));
         }
         let next = log.next_slot(&self.rates, self.process, now);
@@ -170,7 +170,7 @@ impl Budget {
         let Some(Slot(key)) = slot else {
             return;
         };
-        let recorded = self.with_log(MAX_LOCK_WAIT_AFTER_ANSWER, |log| {
+        let recorded = self.with_log(BUSY_TIMEOUT_AFTER_ANSWER, |log| {
             let now = now();
             if let Some(request) = log.requests.iter_mut().find(|request| request.key == key) {
                 (request.answered, request.process) = (now, self.process);
@@ -189,10 +189,10 @@ impl Budget {
     /// process takes its place.
     ///
     /// # Errors
-    /// [`Code::Busy`] when another process has the record locked for longer than `max_wait`.
+    /// [`Code::Busy`] when another process has the record locked for longer than `busy_timeout`.
     async fn with_log<T>(
         &self,
-        max_wait: Duration,
+        busy_timeout: Duration,
         change: impl FnOnce(&mut RequestLog) -> T,
     ) -> Result<T> {
         if self.is_private.load(Ordering::Relaxed) {
@@ -200,11 +200,11 @@ impl Budget {
         }
         let what = "counting its requests";
         let began = active_time::now();
-        let Ok(_first) = active_time::timeout(max_wait, pin!(self.queue.lock())).await else {
+        let Ok(_first) = active_time::timeout(busy_timeout, pin!(self.queue.lock())).await else {
             return Err(Error::new(Code::Busy, format!("another process is {what}")));
         };
-        let max_wait = max_wait.saturating_sub(active_time::since(began));
-        match self.records.lock(&self.name, max_wait, what).await {
+        let busy_timeout = busy_timeout.saturating_sub(active_time::since(began));
+        match self.records.lock(&self.name, busy_timeout, what).await {
             Ok(_lock) => Ok(self.change_record(change)),
             Err(error) if error.code() == Code::Busy => Err(error),
             Err(error) => {

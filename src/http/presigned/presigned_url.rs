@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use url::Url;
 
 /// A URL that expires sooner is not used for a further request, where a new one is free.
-const MIN_REMAINING_TIME: SignedDuration = SignedDuration::from_mins(1);
+const MIN_REMAINING_URL_TIME: SignedDuration = SignedDuration::from_mins(1);
 
 /// A presigned URL: until it expires, every holder of the URL can download the document.
 ///
@@ -90,7 +90,7 @@ impl PresignedUrl {
             .expires
             .zip(now)
             .map(|(end, now)| end.duration_since(now));
-        remaining.is_some_and(|remaining| remaining < MIN_REMAINING_TIME)
+        remaining.is_some_and(|remaining| remaining < MIN_REMAINING_URL_TIME)
     }
 
     /// How long ago the provider returned the URL. Time in which this process was stopped does not count.
@@ -101,10 +101,13 @@ impl PresignedUrl {
     /// Whether the URL's query has a signature, by the names of its parameters. The URL of a login page has
     /// none.
     pub(crate) fn is_signed(&self) -> bool {
-        const SIGNATURE_PARAMETERS: [&str; 5] = ["sig", "signature", "token", "expires", "policy"];
+        const SIGNATURE_PARAMETER_ENDINGS: [&str; 5] =
+            ["sig", "signature", "token", "expires", "policy"];
         self.url.query_pairs().any(|(name, _)| {
             let name = name.to_ascii_lowercase();
-            SIGNATURE_PARAMETERS.iter().any(|end| name.ends_with(end))
+            SIGNATURE_PARAMETER_ENDINGS
+                .iter()
+                .any(|end| name.ends_with(end))
         })
     }
 

@@ -1,6 +1,8 @@
 //! The ledger as the user sees it: `docfetch ledger list` and `docfetch ledger forget`.
 
-use super::record_names::{DOING, LOCK_WAIT, account_part, invalid, is_about};
+use super::record_names::{
+    RETRIEVAL_ACTIVITY, SHORT_BUSY_TIMEOUT, account_part, invalid, is_about,
+};
 use super::table::{RetrievalRecord, State};
 use crate::error::{Code, Result};
 use crate::model::DocumentId;
@@ -62,7 +64,9 @@ pub(crate) async fn list(state: &StateFolder) -> Result<(Vec<ListedRecord>, Vec<
     for name in records.names()? {
         let mut read = records.read::<RetrievalRecord>(&name);
         if matches!(&read, Ok(Some(record)) if record.state == State::Attempting)
-            && let Ok(mut held) = records.hold(&name, Duration::ZERO, DOING).await
+            && let Ok(mut held) = records
+                .hold(&name, Duration::ZERO, RETRIEVAL_ACTIVITY)
+                .await
         {
             // No process has the record locked, so it does not change any more.
             read = held.read::<RetrievalRecord>();
@@ -135,7 +139,9 @@ pub(crate) fn find(state: &StateFolder, query: &RecordQuery) -> Result<Vec<Match
 /// removed.
 pub(crate) async fn forget(state: &StateFolder, found: &MatchingRecord) -> Result<()> {
     let records = state.records(LEDGER);
-    let held = records.hold(&found.name, LOCK_WAIT, DOING).await;
+    let held = records
+        .hold(&found.name, SHORT_BUSY_TIMEOUT, RETRIEVAL_ACTIVITY)
+        .await;
     if let Err(error) = &held
         && error.code() == Code::Busy
     {

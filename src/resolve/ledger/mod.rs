@@ -26,7 +26,7 @@ use crate::text::shell_argument;
 use jiff::Timestamp;
 pub(crate) use open_record::OpenRecord;
 use open_record::{RecordWriter, passes_by_itself};
-use record_names::{DOING, LOCK_WAIT, invalid, record_name};
+use record_names::{RETRIEVAL_ACTIVITY, SHORT_BUSY_TIMEOUT, invalid, record_name};
 pub(crate) use run_memory::ActiveDocument;
 use run_memory::RunMemory;
 use std::sync::Arc;
@@ -45,7 +45,7 @@ pub(crate) struct Ledger {
     account: String,
     records: Arc<Records>,
     /// How long [`Ledger::open`] waits for another process.
-    patience: Duration,
+    busy_timeout: Duration,
     run: RunMemory,
 }
 
@@ -67,7 +67,7 @@ impl Ledger {
         identity: &[&[u8]],
         state: &StateFolder,
         allow_recharge: bool,
-        patience: Duration,
+        busy_timeout: Duration,
     ) -> Self {
         Self {
             provider: provider.name,
@@ -76,29 +76,33 @@ impl Ledger {
             base: base.to_owned(),
             account: fingerprint(identity),
             records: Arc::new(state.records(LEDGER)),
-            patience,
+            busy_timeout,
             run: RunMemory::new(allow_recharge),
         }
     }
 
     /// Locks and reads the record of a document. Waits while another process has the record locked, at
-    /// most for the patience of this ledger.
+    /// most for the `busy_timeout` of this ledger.
     ///
     /// # Errors
     /// [`Code::Busy`] when another process keeps the record longer. [`Code::LocalIo`] and
     /// [`Code::DiskFull`] when the record cannot be opened now and can be opened later.
     /// [`Code::ChargeRefused`] when the record cannot be trusted.
     pub(crate) async fn open<'a>(&'a self, id: &'a DocumentId) -> Result<OpenRecord<'a>> {
-        self.open_within(id, self.patience).await
+        self.open_within(id, self.busy_timeout).await
     }
 
     async fn open_within<'a>(
         &'a self,
         id: &'a DocumentId,
-        patience: Duration,
+        busy_timeout: Duration,
     ) -> Result<OpenRecord<'a>> {
         let name = self.name(id);
-        let mut held = match self.records.hold(&name, patience, DOING).await {
+        let mut held = match self
+            .records
+            .hold(&name, busy_timeout, RETRIEVAL_ACTIVITY)
+            .await
+        {
             Err(error) if error.code() == Code::Busy => return Err(error),
             held => held,
         };
@@ -168,14 +172,19 @@ impl Ledger {
         .map_err(|untrusted| refuse_untrusted(&self.forget_argument(id), &untrusted))
     }
 
-    /// What a real run would be permitted at the time `now`; `begun` when part of the document is on
+    /// What a real run would be permitted at the time `now`; `has_partial` when part of the document is on
     /// disk.
     ///
     /// # Errors
     /// [`Code::ChargeRefused`] when the record cannot be trusted.
-    pub(crate) fn foresee(&self, id: &DocumentId, begun: bool, now: Timestamp) -> Result<Verdict> {
+    pub(crate) fn foresee(
+        &self,
+        id: &DocumentId,
+        has_partial: bool,
+        now: Timestamp,
+    ) -> Result<Verdict> {
         let request = RetrievalRequest {
-            begun,
+            has_partial,
             permitted: self.run.allow_recharge,
             dry_run_at: Some(now),
             ..RetrievalRequest::default()
@@ -188,7 +197,7 @@ impl Ledger {
     pub(crate) async fn delivered(&self, id: &DocumentId, url: Option<&PresignedUrl>) {
         // A process that holds the record for more than 2 s is requesting another URL, which this
         // delivery does not concern.
-        if let Ok(mut record) = self.open_within(id, LOCK_WAIT).await {
+        if let Ok(mut record) = self.open_within(id, SHORT_BUSY_TIMEOUT).await {
             let event = table::RetrievalEvent::Delivered(url);
             let _ = record.note(event, Timestamp::now()).await;
         }

@@ -8,9 +8,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 /// How long to wait for a lock that its holder needs for a moment only.
-pub(super) const LOCK_WAIT: Duration = Duration::from_secs(2);
+pub(super) const SHORT_BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 /// What a process does that has a record locked, for the error of a process that waits for it.
-pub(super) const DOING: &str = "requesting this document";
+pub(super) const RETRIEVAL_ACTIVITY: &str = "requesting this document";
 
 /// The name of a record: the fingerprint of the account, then that of the document. So a record can be
 /// found by its document alone.

@@ -118,7 +118,7 @@ pub(crate) enum Verdict {
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct RetrievalRequest<'a> {
     /// Whether a part of the document is on disk.
-    pub begun: bool,
+    pub has_partial: bool,
     /// Whether `--allow-recharge` permits another charge for this document.
     pub permitted: bool,
     /// A URL that the storage refused in this run, for another reason than its end.
@@ -139,7 +139,7 @@ pub(crate) fn verdict(record: Option<&RetrievalRecord>, request: RetrievalReques
         (State::Answered | State::Delivered, Some(url)) if !(refused && request.permitted) => {
             Verdict::Use(url)
         }
-        (State::Delivered, None) if !request.begun => Verdict::RequestAgain,
+        (State::Delivered, None) if !request.has_partial => Verdict::RequestAgain,
         _ if request.permitted => Verdict::RequestPermitted,
         (state, _) => Verdict::Refuse(state),
     }

@@ -107,7 +107,7 @@ enum Step {
     /// A run asks, with part of the document here or not, and the API does this.
     Run {
         api: ApiBehaviour,
-        begun: bool,
+        has_partial: bool,
         allow: bool,
     },
     /// One of the runs that have a URL delivers the document.
@@ -141,7 +141,7 @@ fn step() -> impl Strategy<Value = Step> {
     ];
     let run = (api, any::<bool>(), prop::bool::weighted(0.2));
     prop_oneof![
-        4 => run.prop_map(|(api, begun, allow)| Step::Run { api, begun, allow }),
+        4 => run.prop_map(|(api, has_partial, allow)| Step::Run { api, has_partial, allow }),
         2 => (0usize..4).prop_map(Step::Deliver),
         1 => (0usize..4).prop_map(Step::Expire),
         2 => (0i64..5000).prop_map(Step::Pass),
@@ -191,13 +191,13 @@ proptest! {
                         let of = charge.as_mut().filter(|charge| charge.number == *number);
                         if let Some(charge) = of { charge.end = charge.end.map(|end| end.min(now)); }
                     },
-                    Step::Run { api, begun, allow } => {
+                    Step::Run { api, has_partial, allow } => {
                         let ledger = ledger(folder.path(), allow);
                         let mut entry = ledger.open(&id).await.unwrap();
-                        let request = RetrievalRequest { begun, ..RetrievalRequest::default() };
+                        let request = RetrievalRequest { has_partial, ..RetrievalRequest::default() };
                         let mut verdict = entry.decide(request);
                         let living = charge.is_some_and(|charge| charge.end.is_some_and(|end| now < end));
-                        let free = charge.is_none_or(|charge| charge.delivered && !living && !begun);
+                        let free = charge.is_none_or(|charge| charge.delivered && !living && !has_partial);
                         if let Verdict::Use(url) = &verdict && !living {
                             // The storage says so, whatever the clock of this run says.
                             let url = url.clone();

@@ -1,5 +1,6 @@
 //! A thread that hashes a file while another thread writes that file.
 
+use crate::fetch::file_digest::HASH_BUFFER_BYTES;
 use crate::fetch::transfer::digests::hasher::Hasher;
 use crate::http::headers::Checksum;
 use crate::mutex::locked;
@@ -8,9 +9,6 @@ use std::fs::File;
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use tokio::sync::oneshot;
-
-/// The size of a read buffer in bytes.
-const READ_BUFFER_BYTES: usize = 128 << 10;
 
 /// A thread that hashes the bytes of a file up to a position that the writer advances. When the
 /// `Follower` is dropped, the thread stops.
@@ -84,7 +82,7 @@ impl Goal {
     /// Hashes the file as far as the goal allows, until the goal is final or dropped.
     fn follow(&self, file: &File, mut hasher: Hasher) -> io::Result<Hasher> {
         let mut offset = 0;
-        let mut buffer = vec![0; READ_BUFFER_BYTES];
+        let mut buffer = vec![0; HASH_BUFFER_BYTES];
         loop {
             let goal = self.wait_beyond(offset);
             if goal.is_dropped || (goal.is_final && offset >= goal.position) {
@@ -110,7 +108,7 @@ impl Goal {
 /// # Errors
 /// The system's error when the file cannot be read.
 pub(super) fn hash_file(file: &File, hasher: &mut Hasher, length: u64) -> io::Result<()> {
-    let mut buffer = vec![0; READ_BUFFER_BYTES];
+    let mut buffer = vec![0; HASH_BUFFER_BYTES];
     let mut offset = 0;
     while offset < length {
         let piece = read_piece(file, offset..length, &mut buffer)?;

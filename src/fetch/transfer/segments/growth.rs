@@ -27,7 +27,7 @@ const MAX_BUSY_PART: f64 = 0.25;
 /// A process that was busy gets more connections after this many idle measurements in a row.
 const IDLE_MEASUREMENTS_AFTER_BUSY: u32 = 5;
 /// A document whose rest arrives within this time gets no more connections.
-const MIN_REMAINING_TIME: Duration = Duration::from_millis(250);
+const MIN_REMAINING_TRANSFER_TIME: Duration = Duration::from_millis(250);
 /// A document with a shorter rest gets no more connections.
 const MIN_REMAINING_BYTES: u64 = 4 * MIN_SEGMENT_BYTES;
 
@@ -176,7 +176,7 @@ impl Growth {
             }
             _ => {}
         }
-        let arrives_soon = missing as f64 <= rate * MIN_REMAINING_TIME.as_secs_f64();
+        let arrives_soon = missing as f64 <= rate * MIN_REMAINING_TRANSFER_TIME.as_secs_f64();
         if missing < MIN_REMAINING_BYTES || arrives_soon {
             return;
         }

@@ -67,11 +67,11 @@ fn each_state_permits_what_the_first_table_says() {
         ),
         (Some(State::Delivered), true, true, "refuse", permitted),
     ];
-    for (state, expired, begun, without, with) in table {
+    for (state, expired, has_partial, without, with) in table {
         let record = state.map(|state| record(state, expired));
         let of = |permitted| {
             let request = RetrievalRequest {
-                begun,
+                has_partial,
                 permitted,
                 ..RetrievalRequest::default()
             };
@@ -80,7 +80,7 @@ fn each_state_permits_what_the_first_table_says() {
         assert_eq!(
             (of(false), of(true)),
             (without, with),
-            "{state:?} {expired} {begun}"
+            "{state:?} {expired} {has_partial}"
         );
     }
 }
