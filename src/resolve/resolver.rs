@@ -212,8 +212,8 @@ impl Resolver {
         self.charges() && self.paid.ledger.run().may_recharge(id)
     }
 
-    /// What a real run would pay for a document; `has_partial` when a part of the document is on disk. None where
-    /// the provider never charges.
+    /// What a real run would pay for a document; `has_partial` when a part of the document is on disk. None
+    /// where the provider never charges.
     ///
     /// # Errors
     /// [`Code::ChargeRefused`](crate::Code::ChargeRefused) when the record cannot be trusted.

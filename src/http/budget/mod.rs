@@ -82,7 +82,8 @@ impl Budget {
     }
 
     /// Waits for a slot for a request that is answered within `max_answer_time`. The wait for the rates has no
-    /// limit; the wait for a hold and for the record is at most `max_hold_wait`. `None` when there are no rates.
+    /// limit; the wait for a hold and for the record is at most `max_hold_wait`. `None` when there are no
+    /// rates.
     ///
     /// # Errors
     /// [`Blocked`], when a hold or another process would block the request for longer than `max_hold_wait`.
