@@ -21,8 +21,9 @@
 //! # let folder = tempfile::tempdir()?;
 //! # let folder = folder.path();
 //! let sandbox = Sandbox::start(vec![Document::new("deck.pdf", "%PDF-1.7").with_id("d1")], vec![]).await?;
-//! let (id, secret) = sandbox.client();
-//! let credentials = Credentials::Client { id: Secret::new(id), secret: Secret::new(secret) };
+//! let (client_id, client_secret) = sandbox.client();
+//! let (id, secret) = (Secret::new(client_id), Secret::new(client_secret));
+//! let credentials = Credentials::Client { id, secret };
 //! let resolver = Resolver::builder(Provider::standard_metrics(), credentials)
 //!     .base(sandbox.base()) // without this line: the service itself
 //!     .state_folder(folder.join("state"))

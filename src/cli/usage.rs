@@ -9,6 +9,10 @@ use clap::ValueEnum as _;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use std::ffi::OsString;
 
+/// A suggestion differs from the user's text in at most this many letters that were left out, added, replaced
+/// or exchanged with a neighbour.
+const MAX_TYPOS: usize = 2;
+
 /// The error for what clap says about `arguments`: what is wrong, what docfetch expects, and what to do next.
 pub(super) fn wrong_usage(error: &clap::Error, arguments: &[OsString]) -> Error {
     let command = CommandPath::of(arguments);
@@ -62,7 +66,9 @@ fn unknown_command(error: &clap::Error, command: &CommandPath) -> Error {
     let is_provider = |name: &&str| ProviderArg::from_str(name, false).is_ok();
     let (providers, commands): (Vec<&str>, Vec<&str>) = names.partition(is_provider);
     let commands = listed(&commands, "and");
-    let why = if providers.is_empty() {
+    let why = if commands.is_empty() {
+        "there are no commands below this one".to_owned()
+    } else if providers.is_empty() {
         format!("the commands are {commands}")
     } else {
         let providers = listed(&providers, "and");
@@ -252,9 +258,18 @@ fn texts_of(error: &clap::Error, kind: ContextKind) -> Vec<&str> {
     }
 }
 
-/// The best of what clap finds similar.
+/// The most similar text that clap suggests, unless the two differ in more than [`MAX_TYPOS`] letters.
 fn suggested(error: &clap::Error, kind: ContextKind) -> Option<String> {
-    texts_of(error, kind).last().map(|&text| text.to_owned())
+    let given = match kind {
+        ContextKind::SuggestedArg => text_of(error, ContextKind::InvalidArg),
+        ContextKind::SuggestedSubcommand => text_of(error, ContextKind::InvalidSubcommand),
+        _ => text_of(error, ContextKind::InvalidValue),
+    };
+    let given = given.unwrap_or_default();
+    let similar = texts_of(error, kind).last().map(|&text| text.to_owned());
+    similar.filter(|similar| {
+        similar.starts_with(&given) || strsim::damerau_levenshtein(&given, similar) <= MAX_TYPOS
+    })
 }
 
 /// `a, b and c`

@@ -127,6 +127,7 @@ fn a_wrong_option_gets_no_advice_that_makes_things_worse() {
         (&["sm", "ID", "--foo"][..], "see docfetch sm --help"),
         (&["sm", "-x"], "see docfetch sm --help"),
         (&["sm", "ID", "--dryrun"], "a similar option is '--dry-run'"),
+        (&["sm", "ID", "--version"], "see docfetch sm --help"),
         (&["url", "sm", "ID", "--dry-run"], "see docfetch url --help"),
         (&["list", "sm", "--dry-run"], "see docfetch list --help"),
         (&["sandbox", "--dry-run"], "see docfetch sandbox --help"),
