@@ -89,18 +89,18 @@ pub(super) fn table(
 
 fn cells(listed: &ListedRecord, now: Timestamp) -> [String; COLUMNS] {
     let record = &listed.record;
-    let url_lives = match (record.expires(), record.url_time_left(now)) {
+    let url_valid = match (record.expires(), record.url_time_left(now)) {
         (None, _) => "-".to_owned(),
         (_, None) => "past end".to_owned(),
         (_, Some(left)) => short_duration(left),
     };
-    let asked = seconds(record.requested).replace('T', " ");
+    let requested = seconds(record.requested).replace('T', " ");
     [
         printable(&record.id).into_owned(),
         state(record.state).to_owned(),
         kind(listed).to_owned(),
-        url_lives,
-        asked.chars().take(16).collect(),
+        url_valid,
+        requested.chars().take(16).collect(),
     ]
 }
 

@@ -269,7 +269,7 @@ fn a_torn_line_is_a_warning_and_any_other_is_wrong() {
     world
         .run(&["verify", "first"])
         .exits(0)
-        .says("line 1 was torn");
+        .says("line 1 was cut short");
 }
 
 #[test]

@@ -326,7 +326,11 @@ fn failed(state: AttemptState, bytes: SinkBytes, error: Error, on_trial: bool) -
 }
 
 fn refused_body(why: &str) -> Error {
-    Error::new(Code::StorageError, "a body of the storage was refused").with_cause(why)
+    Error::new(
+        Code::StorageError,
+        "docfetch cannot use the body that the storage sent",
+    )
+    .with_cause(why)
 }
 
 fn still_expired() -> Error {

@@ -115,8 +115,8 @@ impl Stages<'_> {
     /// Downloads, verifies and publishes the document.
     ///
     /// # Errors
-    /// Any [`Code`] but [`Code::Usage`] and [`Code::Config`] that a resolve, a transfer or a publication
-    /// ends with. A partial that a later run can resume stays on disk.
+    /// The error of the resolve, the transfer or the publication, or of a failed check of the digests. A
+    /// partial that a later run can resume stays on disk.
     pub(super) async fn download_to_file(
         &mut self,
         permit: &mut BatchPermit,

@@ -50,9 +50,9 @@ impl StdoutStream {
     pub(super) async fn write(&mut self, bytes: &[u8]) -> Result<()> {
         match &mut self.held_back {
             Some(held_back) if held_back.len() + bytes.len() > MAX_HELD_BACK_BYTES => {
-                let what = "what may be a web page is too long for standard output";
+                let what = "the document may be a web page, and is too long for standard output";
                 return Err(Error::new(Code::StorageError, what)
-                    .with_cause("it cannot be verified before it is written")
+                    .with_cause("docfetch cannot hold back the whole document to verify it first")
                     .with_hint("write to a file")
                     .into_permanent());
             }

@@ -61,7 +61,7 @@ pub(crate) fn judge(expected: ExpectedDocument<'_>) -> PageVerdict {
         (_, _, Some(extension)) if has_extension(&BINARY_EXTENSIONS) => {
             format!("the document's name ends in .{extension}")
         }
-        (_, _, None) => "nothing names the document".to_owned(),
+        (_, _, None) => "no file name of the document is known".to_owned(),
         (None, _, Some(_)) => return PageVerdict::Document,
         // docfetch knows the size of the body only at its end.
         (Some(size), None, Some(_)) => {
