@@ -315,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn parameters_of_presigned_urls_are_found_whoever_made_them() {
+    fn parameters_of_presigned_urls_are_found_of_any_service() {
         let registry = Registry::default();
         for (text, clean) in [
             ("x.pdf?X-Amz-Signature=abc&x=1", "x.pdf?[redacted]&x=1"),

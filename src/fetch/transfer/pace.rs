@@ -1,4 +1,4 @@
-//! `--limit-rate`: a limit of the bytes per second, over all transfers of this process.
+//! `--limit-rate`: a limit of the bytes per second, over all transfers of one fetcher.
 
 use crate::mutex::locked;
 use std::sync::Mutex;
