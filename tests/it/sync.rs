@@ -803,7 +803,7 @@ fn what_is_only_as_long_as_a_document_is_said_to_be_unproven() {
     std::fs::write(world.out().join("m/report 0.pdf"), vec![0; 101]).unwrap();
     let run = world.run(&["sync", "onecodex", "m", "--json"]);
     run.exits(0)
-        .says("m/report 0.pdf was there, with the name and the length of id0000");
+        .says("m/report 0.pdf has the name and the length of id0000");
     assert_eq!(
         run.records()[0]["sha256"],
         Value::Null,
