@@ -104,7 +104,7 @@ fn an_unknown_command_lists_the_providers_and_another_spelling_of_one_is_underst
         ("StandardMetrics", "use 'sm' for Standard Metrics"),
         ("one-codex", "use 'onecodex' for One Codex"),
         ("codex", "use 'onecodex' for One Codex"),
-        ("lits", "a similar command is 'list'"),
+        ("lisst", "a similar command is 'list'"),
         ("frobnicate", "see docfetch --help"),
     ] {
         let run = World::bare().run(&[name, "ID"]);
