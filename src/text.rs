@@ -60,32 +60,28 @@ pub(crate) fn is_escaped_on_terminals(c: char) -> bool {
 /// `text` with every character that a terminal must not show written as `\u{…}`, so that text of a server
 /// can neither move the cursor nor hide anything.
 pub(crate) fn printable(text: &str) -> Cow<'_, str> {
+    escaped(text, |clean, c| clean.extend(c.escape_default()))
+}
+
+/// `json` with every character that a terminal must not show written as a JSON escape (RFC 8259 section 7).
+/// Parsers read the same text.
+pub(crate) fn printable_json(json: &str) -> Cow<'_, str> {
+    escaped(json, |clean, c| {
+        for unit in c.encode_utf16(&mut [0; 2]) {
+            clean.push_str(&format!("\\u{unit:04x}"));
+        }
+    })
+}
+
+/// `text`, in which `escape` writes every character that a terminal must not show.
+fn escaped(text: &str, escape: impl Fn(&mut String, char)) -> Cow<'_, str> {
     if !text.chars().any(is_escaped_on_terminals) {
         return Cow::Borrowed(text);
     }
     let mut clean = String::with_capacity(text.len() + 8);
     for c in text.chars() {
         if is_escaped_on_terminals(c) {
-            clean.extend(c.escape_default());
-        } else {
-            clean.push(c);
-        }
-    }
-    Cow::Owned(clean)
-}
-
-/// `json` with every character that a terminal must not show written as a JSON escape (RFC 8259 section 7).
-/// Parsers read the same text.
-pub(crate) fn printable_json(json: &str) -> Cow<'_, str> {
-    if !json.chars().any(is_escaped_on_terminals) {
-        return Cow::Borrowed(json);
-    }
-    let mut clean = String::with_capacity(json.len() + 8);
-    for c in json.chars() {
-        if is_escaped_on_terminals(c) {
-            for unit in c.encode_utf16(&mut [0; 2]) {
-                clean.push_str(&format!("\\u{unit:04x}"));
-            }
+            escape(&mut clean, c);
         } else {
             clean.push(c);
         }

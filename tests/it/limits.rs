@@ -4,9 +4,6 @@ use crate::support::services::Service;
 use crate::support::tools::works;
 use crate::support::{Run, World, each_at_once, noise};
 use docfetch::sandbox::Document;
-use std::io::Write as _;
-use std::process::Stdio;
-use std::time::Instant;
 
 const SERVICES: [&str; 2] = ["sm", "onecodex"];
 const MANY: usize = 24;
@@ -31,16 +28,8 @@ fn without_threads(world: &World, arguments: &[&str], input: &str) -> Run {
         .arg(world.home())
         .status();
     assert!(own.unwrap().success());
-    let mut command = world.command_of("setpriv", &[&user[..], &limit, arguments].concat());
-    let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
-    let started = Instant::now();
-    child
-        .stdin
-        .take()
-        .unwrap()
-        .write_all(input.as_bytes())
-        .unwrap();
-    world.finish(child, started)
+    let command = world.command_of("setpriv", &[&user[..], &limit, arguments].concat());
+    world.finish_with_input(command, input)
 }
 
 fn may_limit_threads() -> bool {
@@ -100,16 +89,7 @@ fn few_open_files_are_enough_for_any_number_of_jobs() {
         let arguments = [name, "-", "-j", "64", "--rate-limit", "none"];
         let binary = env!("CARGO_BIN_EXE_docfetch");
         let all = [&["-c", &script, binary][..], &arguments].concat();
-        let mut command = world.command_of("sh", &all);
-        let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
-        let started = Instant::now();
-        child
-            .stdin
-            .take()
-            .unwrap()
-            .write_all(ids.as_bytes())
-            .unwrap();
-        let run = world.finish(child, started);
+        let run = world.finish_with_input(world.command_of("sh", &all), ids);
         assert_eq!(run.exits(0).stderr.matches("error").count(), 0, "{run:#?}");
         assert_eq!(world.files().len(), MANY);
     });

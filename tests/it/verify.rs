@@ -5,10 +5,8 @@ use crate::support::{PROMPT, Run, World, noise, sha256};
 use serde_json::{Value, json};
 use std::ffi::OsStr;
 use std::fs;
-use std::io::Write as _;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::os::unix::fs::symlink;
-use std::process::{Command, Stdio};
 use std::time::Instant;
 
 /// Names that break what reads them carelessly.
@@ -39,16 +37,9 @@ fn write(world: &World, name: &str, content: impl AsRef<[u8]>) {
     fs::write(path, content).unwrap();
 }
 
-/// Runs a command of this world that reads `input`.
-fn run_with(world: &World, mut command: Command, input: &[u8]) -> Run {
-    let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
-    child.stdin.take().unwrap().write_all(input).unwrap();
-    world.finish(child, Instant::now())
-}
-
 fn check_with_sha256sum(world: &World, list: &[u8]) -> Run {
     let command = world.command_of("sha256sum", &["--check", "--strict", "--quiet", "-"]);
-    run_with(world, command, list)
+    world.finish_with_input(command, list)
 }
 
 /// A manifest of every kind of wrong, and what is said of each.
@@ -175,11 +166,7 @@ fn records_tell_of_every_file_and_what_is_wrong() {
     );
     // What a manifest does not say is null.
     let input = format!("{digest}  good\n");
-    let run = run_with(
-        &world,
-        world.command(&["verify", "-", "--json"]),
-        input.as_bytes(),
-    );
+    let run = world.finish_with_input(world.command(&["verify", "-", "--json"]), input.as_bytes());
     assert_eq!(
         run.exits(0).stdout.lines().next().unwrap(),
         format!(
@@ -328,17 +315,13 @@ fn a_manifest_may_come_through_a_pipe() {
     for folder in [world.out(), world.out().join(".docfetch")] {
         let mut command = world.command(&["verify", "-"]);
         command.current_dir(folder);
-        let run = run_with(&world, command, input.as_bytes());
+        let run = world.finish_with_input(command, input.as_bytes());
         assert_eq!(run.exits(6).stdout, "b: is missing\n");
         run.says("1 file verified, 1 wrong");
     }
-    let run = run_with(&world, world.command(&["verify", "-"]), b"words\n");
+    let run = world.finish_with_input(world.command(&["verify", "-"]), b"words\n");
     run.exits(2).says("standard input is not a manifest");
-    let run = run_with(
-        &world,
-        world.command(&["verify", "-"]),
-        b"{\"type\":\"x\"}\n7\n",
-    );
+    let run = world.finish_with_input(world.command(&["verify", "-"]), b"{\"type\":\"x\"}\n7\n");
     run.exits(6).says("standard input: line 2 cannot be read");
 }
 
@@ -442,7 +425,7 @@ fn a_list_for_sha256sum_names_the_same_files() {
     wrong.says("10 files verified, 1 wrong");
     let theirs = check_with_sha256sum(&world, &run.raw_stdout);
     assert_eq!(theirs.exits(1).stdout, "sub/plain: FAILED\n");
-    let ours = run_with(&world, world.command(&["verify", "-"]), &run.raw_stdout);
+    let ours = world.finish_with_input(world.command(&["verify", "-"]), &run.raw_stdout);
     assert_eq!(ours.exits(6).stdout, "sub/plain: its SHA-256 is another\n");
 }
 
@@ -558,7 +541,8 @@ fn a_reader_that_goes_away_ends_it_silently() {
     fs::remove_file(world.home().join("large")).unwrap();
     let script = "exec \"$0\" verify m > /dev/full";
     let command = world.command_of("sh", &["-c", script, env!("CARGO_BIN_EXE_docfetch")]);
-    run_with(&world, command, b"")
+    world
+        .finish_with_input(command, b"")
         .exits(7)
         .says("error: cannot write to standard output");
 }
@@ -568,9 +552,9 @@ fn a_name_that_is_no_text_is_found_by_a_sha256sum_list_and_shown_as_it_is() {
     let world = World::bare();
     let name = std::ffi::OsString::from_vec(b"\xff\xfe".to_vec());
     let list = [sha256(b"x").as_bytes(), b" *\xff\xfe\n"].concat();
-    let run = run_with(&world, world.command(&["verify", "-"]), &list);
+    let run = world.finish_with_input(world.command(&["verify", "-"]), &list);
     assert_eq!(run.exits(6).raw_stdout, b"\xff\xfe: is missing\n");
     fs::write(world.out().join(name), "x").unwrap();
-    let run = run_with(&world, world.command(&["verify", "-", "--json"]), &list);
+    let run = world.finish_with_input(world.command(&["verify", "-", "--json"]), &list);
     assert_eq!(run.exits(0).records()[0]["path"], "\u{fffd}\u{fffd}");
 }

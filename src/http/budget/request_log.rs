@@ -137,6 +137,7 @@ mod tests {
     use super::*;
     use crate::state::records::{BUDGETS, Durability, StateFolder};
     use proptest::prelude::*;
+    use proptest::test_runner::TestCaseError;
 
     const START: u64 = 1_000_000;
     const PROCESS: u32 = 1;
@@ -282,6 +283,20 @@ mod tests {
         assert_eq!((log.window, log.max_requests), (1000, 1));
     }
 
+    /// Asserts that no window has more arrivals than [`BOTH`] permit.
+    fn assert_within_both_rates(mut arrivals: Vec<u64>) -> Result<(), TestCaseError> {
+        arrivals.sort_unstable();
+        for rate in BOTH {
+            let window = milliseconds(rate.window);
+            for (index, first) in arrivals.iter().enumerate() {
+                let later = arrivals[index..].iter();
+                let inside = later.filter(|at| **at < first + window).count();
+                prop_assert!(inside <= rate.requests as usize, "{inside} in {window} ms");
+            }
+        }
+        Ok(())
+    }
+
     proptest! {
         /// Requests leave at random times, and their answers take random times. The server counts each
         /// request at a random moment between its departure and its answer.
@@ -305,14 +320,7 @@ mod tests {
                 log.requests.push(LoggedRequest { key: 0, sent: now, answered: now + travel, process: PROCESS });
                 arrivals.push(now + travel * when / 100);
             }
-            arrivals.sort_unstable();
-            for rate in BOTH {
-                let window = milliseconds(rate.window);
-                for (index, first) in arrivals.iter().enumerate() {
-                    let inside = arrivals[index..].iter().filter(|at| **at < first + window).count();
-                    prop_assert!(inside <= rate.requests as usize, "{inside} in {window} ms");
-                }
-            }
+            assert_within_both_rates(arrivals)?;
         }
 
         /// As above, with several processes whose clocks differ by up to one second. A request whose process
@@ -356,14 +364,7 @@ mod tests {
                     answers.push((time + travel, key, own));
                 }
             }
-            arrivals.sort_unstable();
-            for rate in BOTH {
-                let window = milliseconds(rate.window);
-                for (index, first) in arrivals.iter().enumerate() {
-                    let inside = arrivals[index..].iter().filter(|at| **at < first + window).count();
-                    prop_assert!(inside <= rate.requests as usize, "{inside} in {window} ms");
-                }
-            }
+            assert_within_both_rates(arrivals)?;
         }
     }
 }

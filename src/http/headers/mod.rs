@@ -3,6 +3,8 @@
 mod checksum;
 pub(crate) mod content_disposition;
 mod fields;
+#[cfg(test)]
+mod test_headers;
 mod text;
 
 pub(crate) use checksum::{Checksum, checksum};

@@ -201,6 +201,16 @@ impl World {
         self.finish(child, started)
     }
 
+    /// Runs any command of this world, which must take all of this on standard input, and looks for secrets.
+    pub fn finish_with_input(&self, mut command: Command, input: impl AsRef<[u8]>) -> Run {
+        let started = Instant::now();
+        let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
+        let mut stdin = child.stdin.take().unwrap();
+        stdin.write_all(input.as_ref()).unwrap();
+        drop(stdin);
+        self.finish(child, started)
+    }
+
     /// Runs docfetch where it prints a secret as its result.
     pub fn run_showing(&self, arguments: &[&str]) -> Run {
         Self::wait(self.command(arguments).spawn().unwrap(), Instant::now())
