@@ -3,6 +3,8 @@
 
 pub(crate) mod blocking;
 pub(crate) mod files;
+#[allow(dead_code)] // until the ledger and the partials ask
+pub(crate) mod folder;
 mod journal;
 pub(crate) mod lock;
 pub(crate) mod records;
