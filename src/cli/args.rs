@@ -88,7 +88,8 @@ Examples:
     ///
     /// docfetch fetches the documents that are new or changed, and records every document in
     /// DIR/.docfetch/manifest.jsonl. You can stop docfetch at any moment and run it again. It never deletes a
-    /// document.
+    /// document. Without filters and --limit, docfetch also tells which documents of the mirror the provider no
+    /// longer lists.
     #[command(after_help = "\
 Examples:
   docfetch sync sm reports

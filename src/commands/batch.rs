@@ -126,6 +126,17 @@ impl BatchTally {
         }
     }
 
+    /// Counts the documents of a mirror that the provider no longer lists, and tells `on_end`.
+    pub(super) fn add_gone(&mut self, gone: Vec<FetchEnd>, on_end: OnEnd<'_>) {
+        self.summary.gone = Some(0);
+        for end in gone {
+            self.count(&end);
+            if on_end(&end).is_break() {
+                break;
+            }
+        }
+    }
+
     fn end_queue(&mut self, end: &QueueEnd, resolver: &Resolver) {
         self.summary.not_started = end.not_started;
         self.summary.charges = resolver.paid_requests().map(PaidRequests::count);

@@ -76,6 +76,8 @@ async fn sync(
     let manifest = ManifestAppender::of_run(settings.manifest.as_deref(), options.dry_run)?;
     let fetcher = Fetcher::new(resolver, options);
     progress.expect(None);
+    // A document that a filter drops is not gone.
+    let lists_all = settings.filter == Filter::default() && settings.limit.is_none();
     let pages = fetcher.resolver().list(&settings.filter, settings.limit);
     let rows = RowSource::new(
         pages,
@@ -93,5 +95,9 @@ async fn sync(
     };
     let start = |order, id, row| sync.task(order, id, row, progress, &interrupt);
     let record = |end: &FetchEnd| sync.record_failure(end);
-    batch.run(&mut rows, start, record, tally, on_end).await
+    batch.run(&mut rows, start, record, tally, on_end).await?;
+    if lists_all && rows.source().is_complete() {
+        tally.add_gone(sync.gone(|id| rows.has_read(id)), on_end);
+    }
+    Ok(())
 }

@@ -314,7 +314,7 @@ impl<'a> Stages<'a> {
         match outcome.status {
             Status::Fetched => watcher.finished(outcome.bytes.unwrap_or_default()),
             Status::Skipped => watcher.skipped(),
-            Status::Planned => {}
+            Status::Planned | Status::Gone => {}
         }
         let elapsed = elapsed.saturating_sub(facts.waited_for_turn);
         Outcome {

@@ -22,6 +22,8 @@ pub enum Status {
     Skipped,
     /// A real run would fetch the document: this was a dry run.
     Planned,
+    /// A mirror has the document, and the provider no longer lists the document. The file stays.
+    Gone,
 }
 
 /// A document that did not fail. A field is `None`, in JSON null, where docfetch does not know the value.
@@ -47,7 +49,7 @@ pub struct Outcome {
     /// The id of the document.
     #[serde(serialize_with = "serialize_id")]
     pub id: DocumentId,
-    /// `fetched`, `skipped` or `planned`.
+    /// `fetched`, `skipped`, `planned`, or at the end of a `sync` `gone`.
     pub status: Status,
     /// The path of the file; null for standard output, and in a dry run while the name is unknown.
     #[serde(flatten, serialize_with = "serialize_path")]

@@ -20,6 +20,10 @@ pub(crate) struct Summary {
     pub failed: u64,
     /// How many documents the run read or knew, and did not start.
     pub not_started: u64,
+    /// How many documents of a mirror the provider no longer lists; absent where docfetch did not read a complete
+    /// list.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gone: Option<u64>,
     /// What a real run would do; none in a real run.
     #[serde(flatten)]
     pub plan: Option<PlanCounts>,
@@ -110,6 +114,7 @@ impl Summary {
                 self.bytes = self.bytes.saturating_add(bytes);
             }
             Status::Skipped => self.skipped += 1,
+            Status::Gone => *self.gone.get_or_insert_default() += 1,
             Status::Planned => {
                 self.plan.get_or_insert_default().planned += 1;
                 self.bytes = self.bytes.saturating_add(bytes);

@@ -89,15 +89,21 @@ impl MirrorEntry {
         std::fs::metadata(path).is_ok_and(|found| found.is_file() && found.len() == self.bytes)
     }
 
-    /// The outcome of a document whose file is up to date in the mirror's `folder`.
-    pub(crate) fn skipped(&self, provider: &'static str, id: DocumentId, folder: &Path) -> Outcome {
+    /// The outcome of a document whose file is in the mirror's `folder`, and which docfetch does not fetch.
+    pub(crate) fn outcome(
+        &self,
+        status: Status,
+        provider: &'static str,
+        id: DocumentId,
+        folder: &Path,
+    ) -> Outcome {
         let name = self.path.file_name();
         Outcome {
             path: Some(folder.join(&self.path)),
             name: name.map(|name| name.to_string_lossy().into_owned()),
             bytes: Some(self.bytes),
             sha256: self.sha256.clone(),
-            ..Outcome::new(provider, id, Status::Skipped)
+            ..Outcome::new(provider, id, status)
         }
     }
 }

@@ -37,6 +37,9 @@ pub(crate) struct RowSource<'a> {
     page: Option<Page<'a>>,
     /// The rows of that page that the batch has not taken.
     ready: VecDeque<Result<Row, BadRow>>,
+    /// Whether the batch took a row that is no document.
+    has_bad_rows: bool,
+    is_ended: bool,
 }
 
 impl<'a> RowSource<'a> {
@@ -54,10 +57,17 @@ impl<'a> RowSource<'a> {
             progress,
             page: None,
             ready: VecDeque::new(),
+            has_bad_rows: false,
+            is_ended: false,
         }
     }
 
-    fn item(&self, row: Result<Row, BadRow>) -> BatchItem<Row> {
+    /// Whether the batch took every row of the list, and every row is a document.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.is_ended && !self.has_bad_rows && self.pages.is_complete()
+    }
+
+    fn item(&mut self, row: Result<Row, BadRow>) -> BatchItem<Row> {
         let read = row.map_err(|bad| (bad.error(self.provider.title), bad.shown_id));
         let read = read.and_then(|row| match self.provider.document_id(&row.id) {
             Ok(id) => Ok((id, row)),
@@ -65,7 +75,10 @@ impl<'a> RowSource<'a> {
         });
         match read {
             Ok((id, row)) => BatchItem::Document(id, row),
-            Err((error, shown)) => BatchItem::Unusable(shown, error),
+            Err((error, shown)) => {
+                self.has_bad_rows = true;
+                BatchItem::Unusable(shown, error)
+            }
         }
     }
 }
@@ -88,6 +101,7 @@ impl Source for RowSource<'_> {
             }
             self.page = self.pages.next().await?;
             if self.page.is_none() {
+                self.is_ended = true;
                 return Ok(None);
             }
         }

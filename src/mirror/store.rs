@@ -114,6 +114,17 @@ impl Mirror {
         })
     }
 
+    /// The documents of `provider` and this mirror's kind of resource, in the order of their paths.
+    pub(crate) fn documents(&self, provider: &str) -> Vec<(&str, &MirrorEntry)> {
+        let own = self
+            .index
+            .iter()
+            .filter(|(key, _)| key.provider == provider && key.resource == self.resource);
+        let mut own: Vec<_> = own.map(|(key, entry)| (key.id.as_str(), entry)).collect();
+        own.sort_by(|a, b| a.1.path.cmp(&b.1.path));
+        own
+    }
+
     /// What became of a document's file: compares its length, and with `compare_sha256` its content.
     pub(crate) fn presence(&self, entry: &MirrorEntry, compare_sha256: bool) -> Presence {
         entry.presence(&self.folder.join(&entry.path), compare_sha256)

@@ -85,6 +85,28 @@ impl<'a> MirrorSync<'a> {
         }
     }
 
+    /// The documents whose files are in the mirror and that `is_listed` denies, in the order of their paths.
+    pub(crate) fn gone(&self, is_listed: impl Fn(&DocumentId) -> bool) -> Vec<FetchEnd> {
+        let resolver = self.fetcher.resolver();
+        let (provider, charges) = (resolver.provider(), resolver.charges());
+        let folder = self.mirror.folder();
+        let documents = self.mirror.documents(provider.name).into_iter();
+        let gone = documents.filter_map(|(id, entry)| {
+            let id = provider.document_id(id).ok()?;
+            let is_here = folder.join(&entry.path).symlink_metadata().is_ok();
+            if !is_here || is_listed(&id) {
+                return None;
+            }
+            let outcome = entry.outcome(Status::Gone, provider.name, id.clone(), folder);
+            let result = Ok(Outcome {
+                charged: charges.then_some(false),
+                ..outcome
+            });
+            Some(FetchEnd::without_request(id.into(), result, charges))
+        });
+        gone.collect()
+    }
+
     /// Whether the file of `entry` is as docfetch wrote it. Warns where it is not.
     async fn is_intact(&self, entry: &MirrorEntry, id: &DocumentId) -> bool {
         let presence = if self.verify {
@@ -194,7 +216,8 @@ impl<'a> ListedDocument<'a> {
         let resolver = self.sync.fetcher.resolver();
         let charges = resolver.charges();
         let folder = self.sync.mirror.folder();
-        let skipped = entry.skipped(resolver.provider().name, self.id.clone(), folder);
+        let provider = resolver.provider().name;
+        let skipped = entry.outcome(Status::Skipped, provider, self.id.clone(), folder);
         let result = Ok(Outcome {
             charged: charges.then_some(false),
             ..skipped

@@ -127,6 +127,11 @@ impl<'a> Pages<'a> {
             .filter(|_| locked(&self.read).is_filtered_by_server)
     }
 
+    /// Whether the pages so far are all rows of the list, as far as the server says how many there are.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.next.is_none() && self.total.is_none_or(|total| self.seen >= total)
+    }
+
     /// Requests the next page; none after the last one.
     ///
     /// # Errors

@@ -131,6 +131,16 @@ impl Printer {
         match &ended.result {
             Ok(outcome) if self.options.json => self.record(outcome),
             Ok(Outcome {
+                status: Status::Gone,
+                path,
+                ..
+            }) => {
+                if !self.options.quiet && self.options.progress != ProgressKind::Json {
+                    self.console.say(&summaries::of_gone(id, path.as_deref()));
+                }
+                Ok(())
+            }
+            Ok(Outcome {
                 path: Some(path), ..
             }) => {
                 if io::stdout().is_terminal() {

@@ -5,6 +5,7 @@ use crate::manifest::VerifySummary;
 use crate::sandbox::Report;
 use crate::text::printable;
 use crate::ui::size::size;
+use std::path::Path;
 
 /// The end of a batch: how many documents were fetched, and which failed.
 pub(super) fn of_batch(summary: &Summary) -> Vec<String> {
@@ -27,17 +28,33 @@ fn counts(summary: &Summary) -> String {
         0 => String::new(),
         number => format!(", {number} not started"),
     };
+    let gone = match summary.gone {
+        None | Some(0) => String::new(),
+        Some(number) => format!(", {number} gone"),
+    };
     let bytes = size(summary.bytes);
     if let Some(plan) = summary.plan {
         let planned = plan.planned;
         return format!(
-            "{planned} planned ({bytes} known), {skipped} skipped, {failed} failed{not_started}"
+            "{planned} planned ({bytes} known), {skipped} skipped, {failed} failed{not_started}{gone}"
         );
     }
     let seconds = summary.elapsed_ms as f64 / 1000.0;
     let fetched = summary.fetched;
     format!(
-        "{fetched} fetched, {skipped} skipped, {failed} failed{not_started}; {bytes} in {seconds:.1} s"
+        "{fetched} fetched, {skipped} skipped, {failed} failed{not_started}{gone}; {bytes} in {seconds:.1} s"
+    )
+}
+
+/// A document of a mirror that the provider no longer lists, in one line.
+pub(super) fn of_gone(id: &str, path: Option<&Path>) -> String {
+    let path = path
+        .map(|path| path.display().to_string())
+        .unwrap_or_default();
+    format!(
+        "gone: {}: the provider no longer lists {}; the file stays",
+        printable(&path),
+        printable(id)
     )
 }
 

@@ -30,6 +30,7 @@ mod expiry;
 mod faults;
 mod fetch;
 mod framing;
+mod gone;
 mod help;
 mod interrupt;
 mod kills;

@@ -181,6 +181,7 @@ mod tests {
         let id = DocumentId::parse("1", None).unwrap();
         let outcome = Outcome::new("sm", id, Status::Fetched);
         let summary = Summary {
+            gone: Some(0),
             plan: Some(PlanCounts::default()),
             ..Summary::default()
         };

@@ -91,6 +91,16 @@ impl<S: Source> DistinctSource<S> {
         self.source.is_known().then(|| self.known_rest())
     }
 
+    /// Whether the source listed this document so far.
+    pub(crate) fn has_read(&self, id: &DocumentId) -> bool {
+        self.seen.contains(&digest(id))
+    }
+
+    /// The source itself.
+    pub(crate) fn source(&self) -> &S {
+        &self.source
+    }
+
     /// How many more items are known without reading.
     pub(super) fn known_rest(&self) -> u64 {
         (self.ahead.len() + self.known_documents().len()) as u64
@@ -197,7 +207,9 @@ mod tests {
         let known = ["a", "b", "b", "c"].map(id).to_vec();
         let mut counted = DistinctSource::new(Texts(["a"].into(), known), None);
         assert_eq!((counted.total(), counted.known_rest()), (None, 3));
+        assert!(!counted.has_read(&id("a")));
         counted.next().await.unwrap();
+        assert!(counted.has_read(&id("a")) && !counted.has_read(&id("b")));
         assert_eq!(counted.total(), Some(2));
     }
 }
