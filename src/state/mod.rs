@@ -7,6 +7,8 @@ pub(crate) mod files;
 pub(crate) mod folder;
 mod journal;
 pub(crate) mod lock;
+#[allow(dead_code)] // until every process has a partial of its own
+pub(crate) mod process;
 pub(crate) mod records;
 mod trust;
 

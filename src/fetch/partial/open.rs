@@ -6,6 +6,7 @@ use crate::fetch::events::Watcher;
 use crate::fetch::partial::background_sync::BackgroundSync;
 use crate::fetch::partial::extents::Extents;
 use crate::fetch::partial::intact::intact_extents;
+use crate::fetch::partial::names::shared_path;
 use crate::fetch::partial::partial_file::Partial;
 use crate::fetch::partial::publication::{self, Publication};
 use crate::fetch::partial::sidecar::Sidecar;
@@ -18,7 +19,7 @@ use crate::state::lock::{HeldFile, LockRequest, lock_own};
 use rustix::fs::OFlags;
 use std::fs::{File, Metadata};
 use std::os::unix::fs::MetadataExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -49,7 +50,7 @@ impl Partial {
         busy_timeout: Duration,
         resume: bool,
     ) -> Result<Self> {
-        let path = partial_path(folder, name);
+        let path = shared_path(folder, name);
         if !resume
             && let Err(error) = open_own(&path, OFlags::RDWR)
             && error.code() == Code::UnsafePartial
@@ -119,7 +120,7 @@ impl Partial {
     /// Whether a file exists at the path of the partial `name` in `folder`, of its sidecar, or of a
     /// temporary file of the sidecar.
     pub(crate) fn exists(folder: &Path, name: &str) -> bool {
-        let path = partial_path(folder, name);
+        let path = shared_path(folder, name);
         let sidecar = path.with_extension("json");
         let paths = [temporary_path(&sidecar), sidecar, path];
         paths
@@ -163,8 +164,4 @@ async fn lock(path: &Path, folder: &File, busy_timeout: Duration) -> Result<Lock
             finished_as: Some(name.ok_or_else(|| refused(path, HAS_ANOTHER_NAME))?),
         });
     }
-}
-
-fn partial_path(folder: &Path, name: &str) -> PathBuf {
-    folder.join(format!(".docfetch-{name}.part"))
 }

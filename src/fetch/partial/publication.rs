@@ -7,6 +7,7 @@
 //! proves. docfetch refuses a file of two names without a note: another user may have created it.
 
 use crate::error::{Error, Result};
+use crate::fetch::partial::names::is_partial_name;
 use crate::state::files::{
     FileIdentity, is_name_of, open_own, open_own_if_exists, remove, sync_folder, temporary_path,
 };
@@ -128,11 +129,6 @@ pub(crate) fn remove_partial_link(target: &Path) -> Result<()> {
         }
     }
     Ok(())
-}
-
-fn is_partial_name(name: &OsStr) -> bool {
-    let name = name.as_bytes();
-    name.starts_with(b".docfetch-") && name.ends_with(b".part")
 }
 
 /// Removes the partial's name, its sidecar and its note.

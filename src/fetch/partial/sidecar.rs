@@ -94,6 +94,20 @@ impl Sidecar {
         Ok(sidecar.filter(Sidecar::is_consistent))
     }
 
+    /// The file name that the storage gave the document.
+    pub(super) fn name(&self) -> Option<String> {
+        let StorageNames { header, url } = &self.name;
+        header.as_ref().or(url.as_ref()).cloned()
+    }
+
+    /// How many bytes the sidecar describes.
+    pub(super) fn noted_bytes(&self) -> u64 {
+        self.extents
+            .iter()
+            .map(|extent| extent.end() - extent.start)
+            .sum()
+    }
+
     fn is_consistent(&self) -> bool {
         let total = self.total.unwrap_or(u64::MAX);
         let mut previous_end = 0;
