@@ -1,6 +1,7 @@
 //! Operations on files that docfetch makes for itself: open them without following links, write them whole or
 //! not at all, rename them without replacing another file, and make them durable.
 
+use super::folder::{FolderTraits, OTHERS};
 use crate::error::{Code, Error, Result};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
@@ -10,24 +11,9 @@ use std::io::{self, Write as _};
 use std::ops::Range;
 use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
 
-/// Identifies a file independently of its names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct FileIdentity {
-    device: u64,
-    inode: u64,
-}
-
-impl FileIdentity {
-    /// The identity of the file with this metadata.
-    pub(crate) fn of(metadata: &Metadata) -> Self {
-        Self {
-            device: metadata.dev(),
-            inode: metadata.ino(),
-        }
-    }
-}
+pub(crate) use super::folder::open_folder;
+pub(crate) use super::identity::FileIdentity;
 
 /// Whether a file survives a power failure, or only the end of the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,9 +32,16 @@ pub(crate) fn is_in_memory(file: &File) -> bool {
     rustix::fs::fstatfs(file).is_ok_and(|of| of.f_type == TMPFS_MAGIC)
 }
 
-/// Whether a file or folder belongs to this user.
-pub(crate) fn is_own(metadata: &Metadata) -> bool {
-    metadata.uid() == rustix::process::geteuid().as_raw()
+/// Whether the file at `path`, whose metadata is `found`, belongs to this user.
+pub(crate) fn is_own(path: &Path, found: &Metadata) -> bool {
+    found.uid() == rustix::process::geteuid().as_raw()
+        || FolderTraits::of_file(path).is_ok_and(|folder| folder.is_own(found))
+}
+
+/// Whether other users have permissions for the file at `path`, whose metadata is `found`.
+pub(crate) fn is_open_to_others(path: &Path, found: &Metadata) -> bool {
+    found.mode() & OTHERS != 0
+        && FolderTraits::of_file(path).map_or(true, |folder| folder.is_open_to_others(found))
 }
 
 /// How many names (hard links) an existing file may have.
@@ -118,7 +111,7 @@ fn open_named_if_exists(path: &Path, flags: OFlags, names: AllowedNames) -> Resu
     if metadata.nlink() > max_names {
         return Err(unsafe_partial(HAS_ANOTHER_NAME));
     }
-    if !is_own(&metadata) {
+    if !is_own(path, &metadata) {
         return Err(unsafe_partial("it belongs to another user"));
     }
     Ok(Some(file))
@@ -196,14 +189,6 @@ pub(crate) fn make_folder(folder: &Path, mode: u32) -> Result<()> {
         sync_names(above.unwrap_or(Path::new(".")))?;
     }
     Ok(())
-}
-
-/// Opens a folder for a sync.
-///
-/// # Errors
-/// [`Code::LocalIo`].
-pub(crate) fn open_folder(folder: &Path) -> Result<File> {
-    File::open(folder).map_err(|error| Error::io("open the folder", folder, &error))
 }
 
 /// Whether `path` is a name of the open `file`.
@@ -332,17 +317,6 @@ pub(crate) fn allow_open_files(wanted: usize) -> usize {
     };
     let is_raised = setrlimit(Resource::Nofile, raised).is_ok();
     usize::try_from(if is_raised { allowed } else { now }).unwrap_or(usize::MAX)
-}
-
-/// The process's umask. The system returns the umask only when it is set, so docfetch sets the strictest one
-/// for a moment.
-pub(crate) fn umask() -> u32 {
-    static UMASK: OnceLock<u32> = OnceLock::new();
-    *UMASK.get_or_init(|| {
-        let umask = rustix::process::umask(Mode::from_raw_mode(0o077));
-        rustix::process::umask(umask);
-        umask.as_raw_mode()
-    })
 }
 
 #[cfg(test)]

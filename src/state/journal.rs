@@ -6,17 +6,20 @@
 //! A process locks the journal's file itself. A journal without any line has a temporary name, which goes with
 //! the lock.
 
-use super::files::{AllowedNames, Durability, is_name_of, open_own, remove, temporary_path};
+use super::files::{
+    AllowedNames, Durability, is_name_of, is_open_to_others, open_own, remove, temporary_path,
+};
+use super::folder::FolderTraits;
 use super::lock::{HeldFile, LockRequest, lock_own};
 use super::records::Records;
-use super::trust::{Untrusted, is_open_to_others, read_open};
+use super::trust::{Untrusted, read_open};
 use crate::error::{Code, Error, Result};
 use rustix::fs::OFlags;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use std::fs::{File, Permissions};
+use std::fs::File;
 use std::io;
-use std::os::unix::fs::{FileExt as _, PermissionsExt as _};
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -137,8 +140,8 @@ impl HeldJournal {
     }
 
     fn write_and_rename(&self, file: &File, line: &[u8]) -> Result<()> {
-        close_to_others(file)
-            .and_then(|()| file.set_len(0))
+        close_to_others(file, &self.temporary)?;
+        file.set_len(0)
             .and_then(|()| write_line(file, line, 0, Durability::Synced))
             .and_then(|()| std::fs::rename(&self.temporary, &self.path))
             .map_err(|error| Error::io("write", &self.path, &error))
@@ -167,10 +170,13 @@ fn write_line(file: &File, line: &[u8], at: u64, durability: Durability) -> io::
     }
 }
 
-/// Takes all permissions of other users away from a file. A crash or another program may have left it.
-fn close_to_others(file: &File) -> io::Result<()> {
-    if is_open_to_others(&file.metadata()?) {
-        file.set_permissions(Permissions::from_mode(0o600))?;
+/// Takes all permissions of other users away from the file at `path`, if the file system lets it. A crash or
+/// another program may have left it.
+fn close_to_others(file: &File, path: &Path) -> Result<()> {
+    let found = file.metadata();
+    let found = found.map_err(|error| Error::io("read", path, &error))?;
+    if is_open_to_others(path, &found) {
+        FolderTraits::of_file(path)?.set_mode(file, path, 0o600)?;
     }
     Ok(())
 }

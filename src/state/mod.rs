@@ -3,8 +3,9 @@
 
 pub(crate) mod blocking;
 pub(crate) mod files;
-#[allow(dead_code)] // until the ledger and the partials ask
+#[allow(dead_code)] // has_true_locks, until the ledger and the partials ask
 pub(crate) mod folder;
+mod identity;
 mod journal;
 pub(crate) mod lock;
 #[allow(dead_code)] // until every process has a partial of its own

@@ -37,7 +37,6 @@ pub(crate) const TOKENS: &str = "tokens";
 pub(crate) const BUDGETS: &str = "budgets";
 /// The kind of records of the storages that were used last.
 pub(crate) const ORIGINS: &str = "origins";
-const RECORD_KINDS: [&str; 4] = [LEDGER, TOKENS, BUDGETS, ORIGINS];
 
 /// The folder that all processes of a user share.
 #[derive(Clone, Debug)]
@@ -128,8 +127,8 @@ impl Records {
         }
     }
 
-    /// Makes the missing folders and closes them to other users. A state folder that also holds other things
-    /// keeps its permissions.
+    /// Makes the missing folders, and closes the folder of this kind to other users. A state folder that
+    /// exists keeps its permissions.
     ///
     /// # Errors
     /// [`Code::LocalIo`], [`Code::DiskFull`].
@@ -153,11 +152,8 @@ impl Records {
         if let Some(why) = folder_distrust(folder) {
             return Err(failed(io::Error::other(why)));
         }
-        close_to_others(folder).map_err(failed)?;
+        close_to_others(folder)?;
         if let Some(root) = folder.parent() {
-            if holds_only_records(root) {
-                close_to_others(root).map_err(failed)?;
-            }
             self.warn_of_others(root);
         }
         let in_memory = open_folder(folder).is_ok_and(|folder| is_in_memory(&folder));
@@ -303,15 +299,6 @@ impl Records {
     }
 }
 
-/// Whether a folder holds nothing but folders of records.
-fn holds_only_records(root: &Path) -> bool {
-    std::fs::read_dir(root).is_ok_and(|mut entries| {
-        entries.all(|entry| {
-            entry.is_ok_and(|entry| RECORD_KINDS.iter().any(|kind| *kind == entry.file_name()))
-        })
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -327,11 +314,9 @@ mod tests {
     }
 
     #[test]
-    fn folders_and_records_are_closed_to_others() {
+    fn new_folders_and_records_are_closed_to_others() {
         let home = tempfile::tempdir().unwrap();
         let root = home.path().join("state");
-        fs::create_dir(&root).unwrap();
-        fs::set_permissions(&root, fs::Permissions::from_mode(0o755)).unwrap();
         let records = records(&root, LEDGER);
         assert_eq!(records.read::<u32>("a"), Ok(None));
         records.write("a", &7, Durability::Synced).unwrap();
@@ -345,9 +330,8 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_that_also_holds_other_things_keeps_its_permissions() {
+    fn a_state_folder_that_exists_keeps_its_permissions() {
         let root = tempfile::tempdir().unwrap();
-        fs::write(root.path().join("the users own"), "").unwrap();
         fs::set_permissions(root.path(), fs::Permissions::from_mode(0o755)).unwrap();
         let records = records(root.path(), TOKENS);
         records.write("a", &7, Durability::Buffered).unwrap();

@@ -1,16 +1,16 @@
 //! Which records docfetch trusts: only those that no other user could have written or read.
 
-use super::files::is_own;
+use super::files::is_open_to_others;
+use super::folder::{FolderTraits, open_folder};
+use crate::error::{Error, Result};
 use serde::de::DeserializeOwned;
-use std::fs::{File, Metadata, Permissions};
+use std::fs::{File, Metadata};
 use std::io::{self, Read as _};
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 /// The longest record that is read.
 const MAX_RECORD_BYTES: u64 = 1 << 20;
-/// The permissions of everyone but the owner.
-const OTHERS: u32 = 0o077;
 /// In a sticky folder, users can rename only their own files.
 const STICKY: u32 = 0o1000;
 
@@ -43,7 +43,7 @@ pub(crate) enum DistrustReason {
 pub(super) fn read_open<T: DeserializeOwned>(
     path: &Path,
     mut file: &File,
-) -> Result<(T, u64), Untrusted> {
+) -> std::result::Result<(T, u64), Untrusted> {
     let distrust = |why: String, reason| Untrusted {
         path: path.to_owned(),
         why,
@@ -51,7 +51,7 @@ pub(super) fn read_open<T: DeserializeOwned>(
     };
     let unreadable = |error: io::Error| distrust(error.to_string(), DistrustReason::Record);
     let metadata = file.metadata().map_err(unreadable)?;
-    if is_open_to_others(&metadata) {
+    if is_open_to_others(path, &metadata) {
         let why = "it is open to other users".into();
         return Err(distrust(why, DistrustReason::Permissions));
     }
@@ -82,26 +82,30 @@ fn last_line(text: &[u8]) -> (&[u8], usize) {
 /// Why a folder cannot be trusted; `None` when it can, or does not exist.
 pub(super) fn folder_distrust(folder: &Path) -> Option<String> {
     let found = std::fs::symlink_metadata(folder).ok()?;
-    let folder = folder.display();
     if !found.is_dir() {
-        return Some(format!("{folder} is no folder"));
+        return Some(format!("{} is no folder", folder.display()));
     }
-    (!is_own(&found)).then(|| format!("{folder} belongs to another user"))
+    let is_own = is_own_folder(folder, &found);
+    (!is_own).then(|| format!("{} belongs to another user", folder.display()))
 }
 
-/// Whether other users have any permission.
-pub(super) fn is_open_to_others(metadata: &Metadata) -> bool {
-    metadata.mode() & OTHERS != 0
+/// Whether a folder, whose metadata is `found`, belongs to this user.
+fn is_own_folder(folder: &Path, found: &Metadata) -> bool {
+    found.uid() == rustix::process::geteuid().as_raw()
+        || FolderTraits::of(folder).is_ok_and(|traits| traits.is_own(found))
 }
 
-/// Takes all permissions of other users away from a folder of this user.
+/// Takes all permissions of other users away from a folder of this user, if the file system lets it.
 ///
 /// # Errors
-/// The error of the system.
-pub(super) fn close_to_others(folder: &Path) -> io::Result<()> {
-    let found = std::fs::metadata(folder)?;
-    if is_own(&found) && is_open_to_others(&found) {
-        std::fs::set_permissions(folder, Permissions::from_mode(0o700))?;
+/// [`Code::LocalIo`](crate::error::Code::LocalIo).
+pub(super) fn close_to_others(folder: &Path) -> Result<()> {
+    let open = open_folder(folder)?;
+    let traits = FolderTraits::of_open(&open, folder)?;
+    let found = open.metadata();
+    let found = found.map_err(|error| Error::io("read", folder, &error))?;
+    if traits.is_own(&found) && traits.is_open_to_others(&found) {
+        traits.set_mode(&open, folder, 0o700)?;
     }
     Ok(())
 }

@@ -12,7 +12,8 @@ use crate::http::headers::is_strong;
 use crate::state::files::{
     FileIdentity, is_in_memory, is_name_of, open_own, remove, sync_folder, temporary_path,
 };
-use rustix::fs::{Mode, OFlags};
+use crate::state::folder::FolderTraits;
+use rustix::fs::OFlags;
 use std::fs::File;
 use std::ops::Range;
 use std::os::unix::fs::FileExt as _;
@@ -249,13 +250,12 @@ impl Partial {
         }
     }
 
-    /// Sets the permissions of the partial.
+    /// Sets the permissions of the partial, if the file system lets it.
     ///
     /// # Errors
     /// [`Code::LocalIo`].
     pub(super) fn set_mode(&self, mode: u32) -> Result<()> {
-        rustix::fs::fchmod(&self.file, Mode::from_raw_mode(mode))
-            .map_err(|errno| Error::io("set the permissions of", &self.path, &errno.into()))
+        FolderTraits::of_file(&self.path)?.set_mode(&self.file, &self.path, mode)
     }
 
     /// Removes the sidecar, and syncs the folder: after a power failure the sidecar must not describe

@@ -3,9 +3,8 @@
 use crate::error::{Error, Result};
 use crate::fetch::partial::partial_file::{Partial, taken_away};
 use crate::fetch::partial::publication;
-use crate::state::files::{
-    Renamed, is_name_of, remove, rename_without_replacing, sync_folder, umask,
-};
+use crate::state::files::{Renamed, is_name_of, remove, rename_without_replacing, sync_folder};
+use crate::state::folder::FolderTraits;
 use std::io;
 use std::path::Path;
 
@@ -44,7 +43,7 @@ impl Partial {
             self.keep()?;
             return Err(error);
         }
-        self.set_mode(0o666 & !umask())?;
+        FolderTraits::of_file(&self.path)?.publish_mode(&self.file, &self.path)?;
         let is_partial_name_left = match self.rename(target, overwrite) {
             Ok(Renamed::Moved) => false,
             Ok(Renamed::Both(error)) => {

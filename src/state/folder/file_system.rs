@@ -3,8 +3,10 @@
 use rustix::fs::{FsWord, fstatfs};
 use std::fs::File;
 
-/// The file systems whose locks exclude every other process (Linux, `statfs(2)`, and the sources of ZFS).
-const LOCKING_FILE_SYSTEMS: [FsWord; 7] = [
+/// The ordinary file systems of a machine (Linux, `statfs(2)`, and the sources of ZFS): locks exclude every
+/// other process, files have the owner and the permissions that the process asks for, and names may have any
+/// character.
+const ORDINARY_FILE_SYSTEMS: [FsWord; 7] = [
     0xEF53,      // ext2, ext3, ext4
     0x5846_5342, // xfs
     0x9123_683E, // btrfs
@@ -31,7 +33,12 @@ impl FileSystem {
 
     /// Whether a lock excludes every other process.
     pub(super) fn has_true_locks(self) -> bool {
+        self.is_ordinary()
+    }
+
+    /// Whether owners, permissions and names need no probe.
+    pub(super) fn is_ordinary(self) -> bool {
         self.magic
-            .is_some_and(|magic| LOCKING_FILE_SYSTEMS.contains(&magic))
+            .is_some_and(|magic| ORDINARY_FILE_SYSTEMS.contains(&magic))
     }
 }

@@ -1,36 +1,89 @@
 //! What a folder is like: what its file system does with owners, modes, locks and names.
 //!
 //! docfetch finds the traits of a folder out once in a process. Everything that depends on a trait asks
-//! [`FolderTraits`], and makes no attempt of its own.
+//! [`FolderTraits`], and makes no attempt of its own. On a file system whose behaviour is known, the traits
+//! cost one `fstatfs`. Elsewhere docfetch makes a file when a trait is asked for, and removes the file.
 
 mod file_system;
+mod new_file;
 
+use super::identity::FileIdentity;
 use crate::error::{Error, Result};
 use crate::mutex::locked;
-use crate::state::files::{FileIdentity, open_folder};
 use file_system::FileSystem;
+pub(crate) use new_file::OTHERS;
+use new_file::{ACCESS_ACL, NewFile};
+use rustix::fs::{Mode, XattrFlags, fchmod, fsetxattr, getxattr};
+use rustix::io::Errno;
 use std::collections::HashMap;
-use std::fs::File;
-use std::path::Path;
-use std::sync::{Arc, LazyLock, Mutex};
+use std::fs::{File, Metadata};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, LazyLock, Mutex, OnceLock};
 
-/// The traits of all folders that this process has asked for.
-static KNOWN: LazyLock<Mutex<HashMap<FileIdentity, Arc<FolderTraits>>>> =
-    LazyLock::new(Mutex::default);
+/// The extended attribute with the access control list of new files in a folder (Linux, `acl(5)`).
+const DEFAULT_ACL: &str = "system.posix_acl_default";
+/// How file systems refuse to set permissions.
+const REFUSALS_OF_MODES: [Errno; 5] = [
+    Errno::PERM,
+    Errno::ACCESS,
+    Errno::NOSYS,
+    Errno::NOTSUP,
+    Errno::INVAL,
+];
+/// How many folders docfetch remembers. A mirror may have any number of folders.
+const MAX_KNOWN_FOLDERS: usize = 1024;
+
+/// The traits of folders that this process has asked for.
+static KNOWN: LazyLock<Mutex<KnownFolders>> = LazyLock::new(Mutex::default);
+
+/// The traits of folders, by their identity and by the paths that led to them.
+#[derive(Debug, Default)]
+struct KnownFolders {
+    by_identity: HashMap<FileIdentity, Arc<FolderTraits>>,
+    by_path: HashMap<PathBuf, Arc<FolderTraits>>,
+}
 
 /// What a folder is like.
 #[derive(Debug)]
 pub(crate) struct FolderTraits {
+    path: PathBuf,
     file_system: FileSystem,
+    /// How a file looks that docfetch has made for itself; none when it looks as docfetch wants.
+    private_file: OnceLock<Option<NewFile>>,
+    /// How a file looks that any program makes; none when it has permissions 0666 less the umask.
+    public_file: OnceLock<Option<NewFile>>,
+    /// Whether the log says that the file system refuses to set permissions.
+    has_told_of_modes: AtomicBool,
 }
 
 impl FolderTraits {
-    /// The traits of an existing folder.
+    /// The traits of an existing folder. A path leads to the same folder as long as the process runs.
     ///
     /// # Errors
     /// [`Code::LocalIo`](crate::error::Code::LocalIo) when the folder cannot be opened.
     pub(crate) fn of(folder: &Path) -> Result<Arc<Self>> {
-        Self::of_open(&open_folder(folder)?, folder)
+        if let Some(known) = locked(&KNOWN).by_path.get(folder) {
+            return Ok(Arc::clone(known));
+        }
+        let traits = Self::of_open(&open_folder(folder)?, folder)?;
+        let by_path = &mut locked(&KNOWN).by_path;
+        if by_path.len() >= MAX_KNOWN_FOLDERS {
+            by_path.clear();
+        }
+        by_path.insert(folder.to_path_buf(), Arc::clone(&traits));
+        Ok(traits)
+    }
+
+    /// The traits of the folder that the file at `path` is in.
+    ///
+    /// # Errors
+    /// As [`FolderTraits::of`].
+    pub(crate) fn of_file(path: &Path) -> Result<Arc<Self>> {
+        let folder = path.parent();
+        let folder = folder.filter(|folder| !folder.as_os_str().is_empty());
+        Self::of(folder.unwrap_or(Path::new(".")))
     }
 
     /// As [`FolderTraits::of`], for an open folder; `path` is its path.
@@ -41,13 +94,21 @@ impl FolderTraits {
         let metadata = folder.metadata();
         let metadata = metadata.map_err(|error| Error::io("read", path, &error))?;
         let identity = FileIdentity::of(&metadata);
-        if let Some(known) = locked(&KNOWN).get(&identity) {
+        if let Some(known) = locked(&KNOWN).by_identity.get(&identity) {
             return Ok(Arc::clone(known));
         }
         let traits = Arc::new(Self {
+            path: path.to_path_buf(),
             file_system: FileSystem::of(folder),
+            private_file: OnceLock::new(),
+            public_file: OnceLock::new(),
+            has_told_of_modes: AtomicBool::new(false),
         });
-        locked(&KNOWN).insert(identity, Arc::clone(&traits));
+        let by_identity = &mut locked(&KNOWN).by_identity;
+        if by_identity.len() >= MAX_KNOWN_FOLDERS {
+            by_identity.clear();
+        }
+        by_identity.insert(identity, Arc::clone(&traits));
         Ok(traits)
     }
 
@@ -56,4 +117,119 @@ impl FolderTraits {
     pub(crate) fn has_true_locks(&self) -> bool {
         self.file_system.has_true_locks()
     }
+
+    /// Whether a file of this folder belongs to this user. Where the mount gives every file an owner, as on
+    /// exFAT, that owner is this user.
+    pub(crate) fn is_own(&self, found: &Metadata) -> bool {
+        let owner = found.uid();
+        owner == own_user()
+            || self
+                .private_file()
+                .is_some_and(|private| private.owner == owner)
+    }
+
+    /// Whether other users have permissions for a file of this folder that docfetch could take away. Where
+    /// the mount gives every file its permissions, docfetch cannot.
+    pub(crate) fn is_open_to_others(&self, found: &Metadata) -> bool {
+        let mode = found.mode() & 0o777;
+        mode & OTHERS != 0
+            && !self
+                .private_file()
+                .is_some_and(|private| private.mode == mode && private.owner == found.uid())
+    }
+
+    /// Whether a new file of this folder has the owner and the permissions that docfetch asks for. Where it
+    /// has not, other users may be able to read the file: docfetch writes no token there.
+    pub(crate) fn keeps_modes(&self) -> bool {
+        self.private_file()
+            .is_none_or(|private| private.owner == own_user() && private.mode & OTHERS == 0)
+    }
+
+    /// Sets the permissions of a file of this folder, if the file system lets it.
+    ///
+    /// # Errors
+    /// [`Code::LocalIo`](crate::error::Code::LocalIo) when the disk fails.
+    pub(crate) fn set_mode(&self, file: &File, path: &Path, mode: u32) -> Result<()> {
+        let set = fchmod(file, Mode::from_raw_mode(mode));
+        self.unless_refused(set, path)
+    }
+
+    /// Gives a file of this folder the permissions that a new file of any program has here: 0666 less the
+    /// umask, or those of the folder's default access control list, or those of the mount.
+    ///
+    /// # Errors
+    /// As [`FolderTraits::set_mode`].
+    pub(crate) fn publish_mode(&self, file: &File, path: &Path) -> Result<()> {
+        match self.public_file() {
+            None => self.set_mode(file, path, 0o666 & !umask()),
+            Some(public) => match &public.acl {
+                None => self.set_mode(file, path, public.mode),
+                Some(acl) => {
+                    let set = fsetxattr(file, ACCESS_ACL, acl, XattrFlags::empty());
+                    self.unless_refused(set, path)
+                }
+            },
+        }
+    }
+
+    /// The result of setting the permissions of the file at `path`, where a file system that refuses to set
+    /// any is no failure.
+    fn unless_refused(&self, set: rustix::io::Result<()>, path: &Path) -> Result<()> {
+        let errno = match set {
+            Ok(()) => return Ok(()),
+            Err(errno) => errno,
+        };
+        if !REFUSALS_OF_MODES.contains(&errno) {
+            return Err(Error::io("set the permissions of", path, &errno.into()));
+        }
+        if !self.has_told_of_modes.swap(true, Ordering::Relaxed) {
+            let path = path.display();
+            log::info!("{path} keeps the permissions that the file system gave it: {errno}");
+        }
+        Ok(())
+    }
+
+    fn private_file(&self) -> Option<&NewFile> {
+        if self.file_system.is_ordinary() {
+            return None;
+        }
+        let probe = || NewFile::private(&self.path).ok();
+        self.private_file.get_or_init(probe).as_ref()
+    }
+
+    fn public_file(&self) -> Option<&NewFile> {
+        let probe = || {
+            let is_asked_for = self.file_system.is_ordinary() && !has_default_acl(&self.path);
+            (!is_asked_for).then(|| NewFile::public(&self.path).ok())?
+        };
+        self.public_file.get_or_init(probe).as_ref()
+    }
+}
+
+/// Opens a folder for a sync, and to look at it.
+///
+/// # Errors
+/// [`Code::LocalIo`](crate::error::Code::LocalIo).
+pub(crate) fn open_folder(folder: &Path) -> Result<File> {
+    File::open(folder).map_err(|error| Error::io("open the folder", folder, &error))
+}
+
+fn own_user() -> u32 {
+    rustix::process::geteuid().as_raw()
+}
+
+fn has_default_acl(folder: &Path) -> bool {
+    let mut none = [0_u8; 0];
+    getxattr(folder, DEFAULT_ACL, &mut none[..]).is_ok_and(|length| length > 0)
+}
+
+/// The process's umask. The system returns the umask only when it is set, so docfetch sets the strictest one
+/// for a moment.
+fn umask() -> u32 {
+    static UMASK: OnceLock<u32> = OnceLock::new();
+    *UMASK.get_or_init(|| {
+        let umask = rustix::process::umask(Mode::from_raw_mode(0o077));
+        rustix::process::umask(umask);
+        umask.as_raw_mode()
+    })
 }
