@@ -170,21 +170,29 @@ fn a_token_that_cannot_be_kept_is_told_once_and_the_run_continues() {
 }
 
 #[test]
-fn the_state_folder_is_where_it_is_said_to_be_and_closed_to_others() {
+fn the_state_folder_is_where_it_is_said_to_be_and_what_docfetch_makes_is_closed_to_others() {
     use std::os::unix::fs::PermissionsExt as _;
     let (service, _) = Service::with("x.bin", 1000, &[]);
     let mode = |path: &PathBuf| fs::metadata(path).unwrap().permissions().mode() & 0o777;
-    for (variable, below) in [("DOCFETCH_STATE_DIR", ""), ("XDG_STATE_HOME", "docfetch")] {
+    for (variable, below, root_mode) in [
+        ("DOCFETCH_STATE_DIR", "", 0o755), // the user's own folder
+        ("DOCFETCH_STATE_DIR", "new", 0o700),
+        ("XDG_STATE_HOME", "docfetch", 0o700),
+    ] {
         let mut world = service.world();
         let folder = world.home().join("given/state");
         fs::create_dir_all(&folder).unwrap();
         fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).unwrap();
-        world.set(variable, folder.to_str().unwrap());
+        let set = match variable {
+            "DOCFETCH_STATE_DIR" => folder.join(below),
+            _ => folder.clone(),
+        };
+        world.set(variable, set.to_str().unwrap());
         let binary = env!("CARGO_BIN_EXE_docfetch");
         let script = format!("umask 0; {binary} onecodex doc1; {binary} sm doc1 -o y");
         world.run_of("sh", &["-c", &script]).exits(0);
         let folder = folder.join(below);
-        assert_eq!(mode(&folder), 0o700);
+        assert_eq!(mode(&folder), root_mode, "{variable} {below}");
         for kind in ["ledger", "tokens", "budgets", "origins"] {
             let kind = folder.join(kind);
             assert_eq!(mode(&kind), 0o700);
@@ -319,7 +327,7 @@ fn a_state_folder_that_others_own_or_can_move_is_said_once_and_used() {
     let is_root = rustix::process::geteuid().is_root();
     for (at, mode, owner, open) in [
         ("st", 0o755, None, false),
-        ("st", 0o777, None, false), // it holds nothing but docfetch's: it is closed
+        ("st", 0o777, None, true), // docfetch does not change the user's folder
         ("", 0o777, None, true),
         ("", 0o775, None, false), // of the user's own group
         ("", 0o1777, None, false),
