@@ -31,6 +31,7 @@ mod faults;
 mod fetch;
 mod framing;
 mod gone;
+mod fuse;
 mod help;
 mod interrupt;
 mod kills;

@@ -1,6 +1,7 @@
 //! Runs the real binary in a world of its own and looks for secrets in everything it leaves.
 
 pub mod corpora;
+pub mod fuse;
 pub mod partials;
 pub mod raw;
 pub mod services;
