@@ -62,6 +62,7 @@ struct Parts {
     silent: bool,
     not_started: bool,
     temporary_io: bool,
+    names_document: bool,
 }
 
 /// What an error says.
@@ -130,6 +131,11 @@ impl Error {
         self.0.silent
     }
 
+    /// Whether [`Error::what`] names the document, so that a message needs no id before it.
+    pub(crate) fn names_document(&self) -> bool {
+        self.0.names_document
+    }
+
     /// Whether the batch skipped the document before any work on it. The summary counts such documents as
     /// `not_started`, not as failed.
     pub(crate) fn is_not_started(&self) -> bool {
@@ -159,6 +165,7 @@ impl Error {
             silent: false,
             not_started: false,
             temporary_io: false,
+            names_document: false,
         }))
     }
 
@@ -206,6 +213,13 @@ impl Error {
     #[must_use]
     pub(crate) fn with_hint(mut self, hint: impl Into<String>) -> Self {
         self.0.hint = Some(hint.into());
+        self
+    }
+
+    /// Notes that [`Error::what`] names the document.
+    #[must_use]
+    pub(crate) fn naming_document(mut self) -> Self {
+        self.0.names_document = true;
         self
     }
 

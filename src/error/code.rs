@@ -30,6 +30,8 @@ pub enum Code {
     Forbidden,
     /// The provider knows no document of this id (404, 410). Exit 4.
     NotFound,
+    /// The provider's API refuses the request with another 4xx. Exit 4.
+    RequestRefused,
     /// The storage refuses the presigned URL, and a new one does not help. Exit 4.
     StorageDenied,
     /// A name was not resolved, or a connection failed or broke. Exit 5.
@@ -92,6 +94,7 @@ impl Code {
             Self::PaymentRequired => "payment_required",
             Self::Forbidden => "forbidden",
             Self::NotFound => "not_found",
+            Self::RequestRefused => "request_refused",
             Self::StorageDenied => "storage_denied",
             Self::Network => "network",
             Self::Stalled => "stalled",
@@ -126,7 +129,11 @@ impl Code {
             Self::Unexpected => 1,
             Self::Usage | Self::Config => 2,
             Self::CredentialsMissing | Self::CredentialsRejected => 3,
-            Self::PaymentRequired | Self::Forbidden | Self::NotFound | Self::StorageDenied => 4,
+            Self::PaymentRequired
+            | Self::Forbidden
+            | Self::NotFound
+            | Self::RequestRefused
+            | Self::StorageDenied => 4,
             Self::Network
             | Self::Stalled
             | Self::RateLimited
@@ -175,6 +182,9 @@ impl Code {
             Self::PaymentRequired => "ask the provider about your plan",
             Self::Forbidden => "ask the document's owner to share it with this account",
             Self::NotFound => "check the id",
+            Self::RequestRefused => {
+                "check the id and the options; if they are right, tell the provider"
+            }
             Self::StorageDenied => "run again for a new URL; if that fails too, tell the provider",
             Self::Network | Self::Stalled => "check the connection and run again",
             Self::RateLimited | Self::ProviderError | Self::StorageError => "run again later",

@@ -35,9 +35,9 @@ pub(crate) struct Summary {
     pub elapsed_ms: u64,
     /// The exit code of the process.
     pub exit_code: u8,
-    /// The first failures once more: the document, and what failed.
+    /// The first failures once more, a line each: the document, and what failed.
     #[serde(skip)]
-    pub failures: Vec<(String, String)>,
+    pub failures: Vec<String>,
     /// The most paid requests that the run permits (dry run).
     #[serde(skip)]
     pub max_charges: Option<u64>,
@@ -130,7 +130,12 @@ impl Summary {
     pub(crate) fn add_failure(&mut self, id: &str, error: &Error) {
         self.failed += 1;
         if self.failures.len() < MAX_NAMED_FAILURES {
-            self.failures.push((id.to_owned(), error.what().to_owned()));
+            let what = error.what();
+            self.failures.push(if error.names_document() {
+                what.to_owned()
+            } else {
+                format!("{id}: {what}")
+            });
         }
         self.add_exit_code(error);
     }

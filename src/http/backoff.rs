@@ -3,8 +3,8 @@
 //! One [`RetryContext`] accompanies one document through resolving, transfer and resumption, so that all
 //! attempts share one limit and one deadline.
 //!
-//! *What is retried.* Only [transient](Error::is_transient) failures: broken connections, stalls, status 408,
-//! 425, 429 and most 5xx. Every other failure ends the work at once. Paid requests have stricter rules of
+//! *What is retried.* Only [transient](Error::is_transient) failures: broken connections, stalls, and answers
+//! with a [transient status](is_transient_status). Every other failure ends the work at once. Paid requests have stricter rules of
 //! their own (`resolve/retrieval.rs`).
 //!
 //! *How often.* At most `retries` attempts follow the first one, and docfetch tries for at most `max_time`.
@@ -32,6 +32,12 @@ const MAX_INTERVAL: Duration = Duration::from_secs(30);
 const MAX_INVISIBLE_TIME: Duration = Duration::from_secs(30);
 /// Shorter waits are logged at a lower level.
 const NOTICEABLE_RETRY_WAIT: Duration = Duration::from_secs(2);
+
+/// Whether an answer with this status may be another one a moment later: 408, 425, 429 and every 5xx (RFC 9110
+/// section 15.6, and the codes that proxies made up), but 501, 505 and 511.
+pub(crate) fn is_transient_status(status: u16) -> bool {
+    matches!(status, 408 | 425 | 429 | 500 | 502..=504 | 506..=510 | 512..=599)
+}
 
 /// How often and how long docfetch tries.
 #[derive(Clone, Copy, Debug)]
@@ -247,6 +253,14 @@ mod tests {
             RetryDecision::Wait(wait) => Some(*wait),
             RetryDecision::GiveUp(_) => None,
         }
+    }
+
+    #[test]
+    fn every_5xx_is_retried_but_three() {
+        let permanent = (400..=600).filter(|status| !is_transient_status(*status));
+        let expected = (400..=499).filter(|status| ![408, 425, 429].contains(status));
+        let expected = expected.chain([501, 505, 511, 600]);
+        assert!(permanent.eq(expected));
     }
 
     #[test]

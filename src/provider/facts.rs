@@ -24,7 +24,8 @@ impl Provider {
     pub fn document_id(&self, text: &str) -> Result<DocumentId> {
         DocumentId::parse(text, self.id_uri_prefix).map_err(|rule| {
             // A presigned URL given by mistake is not repeated.
-            let shown = if text.contains("://") {
+            let is_url = text.contains("://");
+            let shown = if is_url {
                 "a URL".to_owned()
             } else {
                 format!("{text:?}")
@@ -36,9 +37,14 @@ impl Provider {
                 Some(other) => format!("it is an id for --resource {}", other.name()),
                 None => format!("`{list}` shows the ids of this account"),
             };
-            Error::new(Code::Usage, format!("{shown} is not {article} {thing} id"))
+            let wrong = Error::new(Code::Usage, format!("{shown} is not {article} {thing} id"))
                 .with_cause(rule.to_string())
-                .with_hint(hint)
+                .with_hint(hint);
+            if is_url {
+                wrong
+            } else {
+                wrong.naming_document()
+            }
         })
     }
 

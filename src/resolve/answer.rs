@@ -1,27 +1,129 @@
-//! What an API's answers mean when they are no success.
+//! What an API's answers mean when they are no success, or not what the API's description promises.
 
 use crate::error::{Code, Error, Result};
-use crate::http::Reply;
+use crate::http::backoff::is_transient_status;
+use crate::http::{Reply, headers, shown_host};
 use crate::provider::Provider;
 use crate::secret::scrub;
 use crate::text::is_control_or_reordering;
+use reqwest::StatusCode;
+use reqwest::header::LOCATION;
 use serde::Deserialize;
+use serde_json::Value;
+use url::Url;
 
 /// How many characters of an error body are shown.
 const MAX_DETAIL_CHARACTERS: usize = 200;
+/// How many characters of a media type are shown.
+const MAX_MEDIA_TYPE_CHARACTERS: usize = 60;
+/// Where APIs put the sentence that tells why they refuse a request (RFC 9457 section 3.1, RFC 6749 section
+/// 5.2, and frameworks).
+const DETAIL_POINTERS: [&str; 9] = [
+    "/detail",
+    "/message",
+    "/error_description",
+    "/error/message",
+    "/error",
+    "/errors/0/message",
+    "/errors/0/detail",
+    "/detail/0/msg",
+    "/title",
+];
 
-/// Parses the JSON body of an answer from `who`.
-///
-/// # Errors
-/// [`Code::Protocol`], without any text of the body.
-pub(super) fn json<'a, T: Deserialize<'a>>(who: &str, body: &'a [u8]) -> Result<T> {
-    serde_json::from_slice(body).map_err(|error| {
-        protocol(who).with_cause(format!(
-            "the body is not the JSON that its API describes (line {}, column {})",
-            error.line(),
-            error.column()
-        ))
-    })
+/// Who sent an answer, and what the head of the answer says about its body.
+#[derive(Clone, Debug)]
+pub(super) struct AnswerSource {
+    /// The provider's name in sentences.
+    title: &'static str,
+    /// The environment variable with the base URL of the API.
+    base_variable: &'static str,
+    /// The host that answered.
+    host: String,
+    /// The media type of the body.
+    media_type: Option<String>,
+}
+
+impl AnswerSource {
+    /// The source of `reply`, which answers a request to the API of `provider`.
+    pub(super) fn of(provider: &Provider, reply: &Reply) -> Self {
+        let media_type = headers::media_type(reply.headers()).map(|media_type| {
+            let shown = media_type.chars().take(MAX_MEDIA_TYPE_CHARACTERS);
+            shown.filter(|c| !is_control_or_reordering(*c)).collect()
+        });
+        Self {
+            title: provider.title,
+            base_variable: provider.base_variable,
+            host: reply.host().to_owned(),
+            media_type,
+        }
+    }
+
+    /// Any source, for unit tests.
+    #[cfg(test)]
+    pub(super) fn example() -> Self {
+        Self {
+            title: "One Codex",
+            base_variable: "ONE_CODEX_API_BASE",
+            host: "a.example".to_owned(),
+            media_type: None,
+        }
+    }
+
+    /// The error of an answer that does not follow the API's description; `why` says how.
+    pub(super) fn protocol(&self, why: impl Into<String>) -> Error {
+        protocol(self.title).with_cause(why)
+    }
+
+    /// Parses a JSON body.
+    ///
+    /// # Errors
+    /// [`Code::Protocol`], without any text of the body.
+    pub(super) fn json<'a, T: Deserialize<'a>>(&self, body: &'a [u8]) -> Result<T> {
+        serde_json::from_slice(body).map_err(|error| self.wrong_body(body, &error))
+    }
+
+    /// The error of a body that is not the JSON that the API's description promises.
+    fn wrong_body(&self, body: &[u8], error: &serde_json::Error) -> Error {
+        let length = body.len();
+        let kind = self.media_type.as_deref();
+        let kind = kind.map_or_else(|| "without a content type".to_owned(), str::to_owned);
+        if let Some(page) = self.web_page(body) {
+            let why = format!("the body is {page}, not JSON");
+            return self.protocol(why).with_hint(self.wrong_base_hint());
+        }
+        let (line, column) = (error.line(), error.column());
+        self.protocol(if body.trim_ascii().is_empty() {
+            format!("the body is empty ({kind}), not JSON")
+        } else if error.is_eof() {
+            format!("the JSON breaks off after {length} bytes")
+        } else if error.is_data() {
+            format!("the JSON is not what its API describes (line {line}, column {column})")
+        } else {
+            format!("the body ({kind}) is not valid JSON (line {line}, column {column})")
+        })
+    }
+
+    /// What to call a body that is a web page; none if it is none.
+    pub(super) fn web_page(&self, body: &[u8]) -> Option<String> {
+        let is_markup = body.trim_ascii_start().starts_with(b"<");
+        let media_type = self.media_type.as_deref().unwrap_or_default();
+        let is_page = is_markup || media_type == "text/html";
+        let host = &self.host;
+        (is_page && !body.trim_ascii().is_empty()).then(|| match media_type {
+            "" => format!("a web page of {host}"),
+            media_type => format!("a web page ({media_type}) of {host}"),
+        })
+    }
+
+    /// What to check when something else than the API answers.
+    pub(super) fn wrong_base_hint(&self) -> String {
+        wrong_base_hint(self.base_variable)
+    }
+}
+
+/// What to check when something else than the API answers at the base URL in the variable.
+pub(super) fn wrong_base_hint(base_variable: &str) -> String {
+    format!("check {base_variable}, and whether this network or its proxy wants a login")
 }
 
 /// The error of an answer from `who` that does not follow the API's description.
@@ -36,8 +138,39 @@ pub(super) fn protocol(who: &str) -> Error {
 pub(super) async fn refusal(provider: &Provider, what: &str, reply: Reply) -> Error {
     let status = reply.status();
     let wait = reply.retry_after();
-    let title = provider.title;
-    let (code, text) = match status {
+    let source = AnswerSource::of(provider, &reply);
+    let redirect = redirected_to(&reply);
+    let (code, text) = meaning(provider.title, status, what);
+    let body = reply.error_body().await;
+    let page = source.web_page(&body);
+    let shown_status = shown_status(status);
+    let cause = match (redirect, detail(&body, source.media_type.as_deref()), &page) {
+        (Some(host), _, _) => format!("{shown_status}, to {host}"),
+        (_, Some(said), _) => format!("{shown_status}, {said:?}"),
+        (_, _, Some(page)) => format!("{shown_status}, with {page}"),
+        _ => shown_status,
+    };
+    let error = Error::new(code, text)
+        .with_cause(cause)
+        .with_http_status(status)
+        .with_retry_after(wait);
+    let error = match hint(provider, code, status, page.is_some()) {
+        Some(hint) => error.with_hint(hint),
+        None => error,
+    };
+    if is_transient_status(status) {
+        return error;
+    }
+    error.into_permanent()
+}
+
+/// What a status that is no success means for the request for `what`.
+fn meaning(title: &str, status: u16, what: &str) -> (Code, String) {
+    match status {
+        300..=399 => (
+            Code::Protocol,
+            format!("{title} redirected the request for {what}"),
+        ),
         401 => (
             Code::CredentialsRejected,
             format!("{title} does not accept the credentials"),
@@ -52,52 +185,72 @@ pub(super) async fn refusal(provider: &Provider, what: &str, reply: Reply) -> Er
         ),
         404 | 410 => (Code::NotFound, format!("{title} does not know {what}")),
         429 => (Code::RateLimited, format!("{title} asks to slow down")),
-        408 | 425 | 500 | 502 | 503 | 504 => (
+        status if is_transient_status(status) => (
             Code::ProviderError,
             format!("{title} could not answer for {what}"),
         ),
-        300..=399 => (
-            Code::Protocol,
-            format!("{title} redirected the request for {what}"),
+        400..=499 => (
+            Code::RequestRefused,
+            format!("{title} refused the request for {what}"),
         ),
         _ => (
             Code::ProviderError,
             format!("{title} did not take the request for {what}"),
         ),
-    };
-    let transient = matches!(status, 408 | 425 | 429 | 500 | 502 | 503 | 504);
-    let mut error = Error::new(code, text)
-        .with_http_status(status)
-        .with_retry_after(wait);
-    let said = detail(&reply.error_body().await);
-    error = error.with_cause(match said {
-        Some(said) => format!("HTTP {status}, {said:?}"),
+    }
+}
+
+/// What the user should do after an answer of this status, where that is not the usual hint of its code.
+fn hint(provider: &Provider, code: Code, status: u16, is_page: bool) -> Option<String> {
+    let credentials = provider.credential_variables();
+    Some(match code {
+        Code::CredentialsRejected => format!("check {credentials}"),
+        _ if status == 511 => "log in to this network with a web browser, then run again".into(),
+        _ if is_transient_status(status) => return None,
+        Code::Protocol => wrong_base_hint(provider.base_variable),
+        _ if is_page => wrong_base_hint(provider.base_variable),
+        Code::Forbidden => {
+            format!(
+                "ask the owner for access, or check that {credentials} are of the right account"
+            )
+        }
+        Code::NotFound => {
+            let list = provider.list_command();
+            format!("check the id; `{list}` shows the ids of this account")
+        }
+        Code::ProviderError => "run again with -v; if it stays, tell the provider".to_owned(),
+        _ => return None,
+    })
+}
+
+/// The host that a redirect leads to.
+pub(super) fn redirected_to(reply: &Reply) -> Option<String> {
+    let location = reply.headers().get(LOCATION)?.to_str().ok()?;
+    let url = Url::parse(location.trim()).ok().filter(Url::has_host);
+    let url = url.filter(|_| (300..400).contains(&reply.status()))?;
+    Some(scrub(&shown_host(&url)))
+}
+
+/// A status with the phrase that RFC 9110 section 15 gives it.
+fn shown_status(status: u16) -> String {
+    let known = StatusCode::from_u16(status).ok();
+    match known.and_then(|status| status.canonical_reason()) {
+        Some(reason) => format!("HTTP {status} {reason}"),
         None => format!("HTTP {status}"),
-    });
-    if code == Code::CredentialsRejected {
-        error = error.with_hint(format!("check {}", provider.credential_variables()));
     }
-    if transient {
-        return error;
-    }
-    if code == Code::NotFound {
-        let list = provider.list_command();
-        error = error.with_hint(format!(
-            "check the id; `{list}` shows the ids of this account"
-        ));
-    }
-    if code == Code::ProviderError {
-        error = error.with_hint("run again with -v; if it stays, tell the provider");
-    }
-    error.into_permanent()
 }
 
 /// The message in an error body, without secrets and control characters.
-fn detail(body: &[u8]) -> Option<String> {
-    let json: serde_json::Value = serde_json::from_slice(body).ok()?;
-    let said = ["detail", "message", "error_description", "error"]
-        .iter()
-        .find_map(|field| json.get(field)?.as_str())?;
+fn detail(body: &[u8], media_type: Option<&str>) -> Option<String> {
+    let said = match serde_json::from_slice::<Value>(body) {
+        Ok(json) => detail_of_json(&json)?,
+        Err(_)
+            if media_type == Some("text/plain") && !body.trim_ascii_start().starts_with(b"<") =>
+        {
+            std::str::from_utf8(body).ok()?.trim().to_owned()
+        }
+        Err(_) => return None,
+    };
     // First the control characters: one inside a secret would hide it from the search.
     let said: String = said
         .chars()
@@ -105,6 +258,22 @@ fn detail(body: &[u8]) -> Option<String> {
         .collect();
     let said: String = scrub(&said).chars().take(MAX_DETAIL_CHARACTERS).collect();
     (!said.is_empty()).then_some(said)
+}
+
+/// The sentence in an error's JSON: a field of a usual name, or the first message about a parameter, as Django
+/// writes it (`{"page_size": ["A valid integer is required."]}`).
+fn detail_of_json(json: &Value) -> Option<String> {
+    let usual = DETAIL_POINTERS
+        .iter()
+        .find_map(|pointer| json.pointer(pointer)?.as_str());
+    if let Some(said) = usual {
+        return Some(said.to_owned());
+    }
+    let about_parameter = json
+        .as_object()?
+        .iter()
+        .find_map(|(parameter, said)| Some(format!("{parameter}: {}", said.get(0)?.as_str()?)));
+    about_parameter.or_else(|| json.get(0)?.as_str().map(str::to_owned))
 }
 
 #[cfg(test)]
@@ -115,24 +284,76 @@ mod tests {
     #[test]
     fn an_error_body_is_quoted_without_secrets() {
         Secret::new("k3y");
-        let of = |body: &str| detail(body.as_bytes());
+        let of = |body: &str| detail(body.as_bytes(), None);
+        for (body, said) in [
+            (r#"{"detail":"Not found."}"#, Some("Not found.")),
+            (r#"{"error":"invalid_client"}"#, Some("invalid_client")),
+            (r#"{"error":{"message":"no"}}"#, Some("no")),
+            (r#"{"errors":[{"message":"no"}]}"#, Some("no")),
+            (r#"{"detail":[{"loc":["x"],"msg":"no"}]}"#, Some("no")),
+            (r#"{"page_size":["no"]}"#, Some("page_size: no")),
+            (r#"{"k3y":["no"]}"#, Some("[redacted]: no")),
+            (
+                r#"{"detail":"key k3y\u001b[2J"}"#,
+                Some("key [redacted][2J"),
+            ),
+            (r#"{"detail":{"k3y":1}}"#, None),
+            (r#"{"detail":"k\u001b3\u202ey"}"#, Some("[redacted]")),
+            ("<html>k3y</html>", None),
+            ("no such route", None),
+        ] {
+            assert_eq!(of(body).as_deref(), said, "{body}");
+        }
+        let plain = |body: &str| detail(body.as_bytes(), Some("text/plain"));
         assert_eq!(
-            of(r#"{"detail":"Not found."}"#).as_deref(),
-            Some("Not found.")
+            plain(" k3y is wrong\n").as_deref(),
+            Some("[redacted] is wrong")
         );
+        assert_eq!(plain("<html>"), None);
+    }
+
+    #[test]
+    fn a_body_that_is_not_the_json_is_called_what_it_is() {
+        let said = |media_type: Option<&str>, body: &str| {
+            let source = AnswerSource {
+                media_type: media_type.map(str::to_owned),
+                ..AnswerSource::example()
+            };
+            let error = source.json::<Vec<u8>>(body.as_bytes()).unwrap_err();
+            (error.cause().unwrap().to_owned(), error.hint().to_owned())
+        };
+        let html = Some("text/html");
+        let (why, hint) = said(html, "<!doctype html>");
         assert_eq!(
-            of(r#"{"error":"invalid_client"}"#).as_deref(),
-            Some("invalid_client")
+            why,
+            "the body is a web page (text/html) of a.example, not JSON"
         );
-        assert_eq!(
-            of(r#"{"detail":"key k3y\u001b[2J"}"#).as_deref(),
-            Some("key [redacted][2J")
-        );
-        assert_eq!(of(r#"{"detail":{"k3y":1}}"#), None);
-        assert_eq!(
-            of(r#"{"detail":"k\u001b3\u202ey"}"#).as_deref(),
-            Some("[redacted]")
-        );
-        assert_eq!(of("<html>k3y</html>"), None);
+        assert!(hint.contains("ONE_CODEX_API_BASE"), "{hint}");
+        for (media_type, body, expected) in [
+            (
+                None,
+                "<html>",
+                "the body is a web page of a.example, not JSON",
+            ),
+            (html, "", "the body is empty (text/html), not JSON"),
+            (
+                None,
+                " ",
+                "the body is empty (without a content type), not JSON",
+            ),
+            (None, "[1,2", "the JSON breaks off after 4 bytes"),
+            (
+                None,
+                "{}",
+                "the JSON is not what its API describes (line 1, column 0)",
+            ),
+            (
+                Some("text/plain"),
+                "Hi",
+                "the body (text/plain) is not valid JSON (line 1, column 1)",
+            ),
+        ] {
+            assert_eq!(said(media_type, body).0, expected, "{body}");
+        }
     }
 }

@@ -163,9 +163,11 @@ impl Api {
         format!("{} {id}", self.provider.thing())
     }
 
-    /// The error of an answer whose status is no success; `what` names what was requested.
-    pub(super) async fn refusal(&self, what: &str, reply: Reply) -> Error {
-        answer::refusal(&self.provider, what, reply).await
+    /// The error of an answer to a request for a document whose status is no success.
+    pub(super) async fn refusal(&self, id: &DocumentId, reply: Reply) -> Error {
+        let document = self.described(id);
+        let refusal = answer::refusal(&self.provider, &document, reply).await;
+        refusal.naming_document()
     }
 }
 

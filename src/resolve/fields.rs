@@ -3,9 +3,10 @@
 //! An answer is a JSON object. When it is too long, breaks off or takes too long, docfetch uses the part
 //! that arrived, if that has the needed fields: the answer may have been paid for.
 
-use super::answer;
+use super::answer::AnswerSource;
 use crate::error::Result;
 use crate::http::{ReadEnd, Reply};
+use crate::provider::Provider;
 use serde::Deserializer as _;
 use serde::de::{Error as _, IgnoredAny, MapAccess, Visitor};
 use serde_json::{Map, Value};
@@ -14,7 +15,7 @@ use std::fmt;
 /// docfetch reads at most this many bytes of an answer.
 const MAX_ANSWER_BYTES: usize = 1 << 20;
 
-/// Reads the body of an answer from `who`. The result is the whole body; for a body that is cut off, it is
+/// Reads the body of `reply`, from the API of `provider`. The result is the whole body; for a body that is cut off, it is
 /// those fields that arrived and that the pointers (RFC 6901) `needed` and `useful` lead into.
 ///
 /// # Errors
@@ -22,17 +23,18 @@ const MAX_ANSWER_BYTES: usize = 1 << 20;
 /// [`Code::Protocol`](crate::error::Code::Protocol) for a body that is no JSON or too long; else the error
 /// that cut the body off.
 pub(super) async fn read(
-    who: &str,
+    provider: &Provider,
     reply: Reply,
     needed: &[&str],
     useful: &[&str],
 ) -> Result<Value> {
+    let source = AnswerSource::of(provider, &reply);
     let all = [needed, useful].concat();
     let (body, end) = reply
         .read_until(MAX_ANSWER_BYTES, |body| holds(&beginning(body, &all), &all))
         .await;
     let whole = match end {
-        ReadEnd::Complete => Some(answer::json(who, &body)),
+        ReadEnd::Complete => Some(source.json(&body)),
         ReadEnd::Cut | ReadEnd::Broken(_) => None,
     };
     if let Some(Ok(json)) = whole {
@@ -40,14 +42,16 @@ pub(super) async fn read(
     }
     let found = beginning(&body, &all);
     if holds(&found, needed) {
-        log::info!("used the first {} bytes of an answer of {who}", body.len());
+        log::info!(
+            "used the first {} bytes of an answer of {}",
+            body.len(),
+            provider.title
+        );
         return Ok(Value::Object(found));
     }
     Err(match (end, whole) {
         (ReadEnd::Broken(error), _) | (_, Some(Err(error))) => error,
-        _ => {
-            answer::protocol(who).with_cause(format!("it is longer than {MAX_ANSWER_BYTES} bytes"))
-        }
+        _ => source.protocol(format!("it is longer than {MAX_ANSWER_BYTES} bytes")),
     })
 }
 

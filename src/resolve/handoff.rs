@@ -1,8 +1,9 @@
 //! How the provider hands a presigned URL over: by a redirect, which docfetch does not follow, or in a
 //! JSON field.
 
+use super::answer::{self, AnswerSource};
 use super::api::{Api, ApiCall};
-use super::{answer, fields};
+use super::fields;
 use crate::error::{Code, Error, Result};
 use crate::http::BeforeSend;
 use crate::http::Failure;
@@ -64,11 +65,7 @@ impl Api {
                     .map_err(|why| wrong().with_cause(why))?;
                 self.checked(url, None, None)
             }
-            (Handoff::Redirect { .. }, status @ 200..=299) => Err(wrong()
-                .with_cause(format!(
-                    "HTTP {status} where a redirect to the document was due"
-                ))
-                .with_http_status(status)),
+            (Handoff::Redirect { .. }, 200..=299) => Err(self.no_redirect(reply).await),
             (Handoff::JsonField { url, hours, .. }, 200) => {
                 self.read_json(reply, url, *hours).await
             }
@@ -78,12 +75,32 @@ impl Api {
             (Handoff::JsonField { .. }, status @ 300..=399) => {
                 let title = self.provider.title;
                 let what = format!("{title} redirected the request for {}", self.described(id));
+                let target = answer::redirected_to(&reply);
+                let target = target.map_or_else(String::new, |target| format!(" to {target}"));
+                let why = format!(
+                    "HTTP {status}{target}; docfetch sends a paid request to the API itself only"
+                );
                 Err(Error::new(Code::UnsafeRedirect, what)
-                    .with_cause("docfetch sends a paid request to the API itself only")
-                    .with_http_status(status))
+                    .with_cause(why)
+                    .with_hint(answer::wrong_base_hint(self.provider.base_variable))
+                    .with_http_status(status)
+                    .naming_document())
             }
-            _ => Err(self.refusal(&self.described(id), reply).await),
+            _ => Err(self.refusal(id, reply).await),
         }
+    }
+
+    /// The error of an answer that is a success, and not the redirect to the document.
+    async fn no_redirect(&self, reply: Reply) -> Error {
+        let (status, source) = (reply.status(), AnswerSource::of(&self.provider, &reply));
+        let why = format!("HTTP {status} where a redirect to the document was due");
+        let error = match source.web_page(&reply.error_body().await) {
+            Some(page) => source
+                .protocol(format!("{why}; the body is {page}"))
+                .with_hint(source.wrong_base_hint()),
+            None => source.protocol(why),
+        };
+        error.with_http_status(status)
     }
 
     /// Reads the URL from JSON: its text is at the pointer `url`, its lifetime in hours at `hours`.
@@ -99,7 +116,7 @@ impl Api {
             answer::protocol(title).with_cause(format!("{field} {why}"))
         };
         let date = headers::date(reply.headers());
-        let json = fields::read(title, reply, &[url], hours.as_slice()).await?;
+        let json = fields::read(&self.provider, reply, &[url], hours.as_slice()).await?;
         let text = json.pointer(url).and_then(Value::as_str);
         let text = text.ok_or_else(|| wrong("is missing or is not text"))?;
         // A URL without a host opens nothing. A `file:` URL passes here: the address rules refuse it.

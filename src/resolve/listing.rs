@@ -3,13 +3,13 @@
 //! A server may be wrong in many ways. A listing ends, with [`Code::Protocol`](crate::error::Code), when
 //! the server sends the same page again, sends 100 empty pages in a row, or links pages in a circle.
 
-use super::answer;
+use super::answer::{self, AnswerSource};
 use super::api::{Api, ApiCall};
 use super::filter::Filter;
 use super::page::{LARGE_PAGE_BYTES, MAX_PAGE_BYTES, PageText};
 use super::row::{self, BadRow, Row};
 use crate::active_time;
-use crate::error::{Error, Result};
+use crate::error::{Code, Error, Result};
 use crate::fingerprint::digest128;
 use crate::http::backoff::{RetryContext, RetryPolicy};
 use crate::http::headers;
@@ -226,10 +226,16 @@ impl<'a> Pages<'a> {
         Ok(url)
     }
 
+    /// A provider has its list under every account: where there is none, the base is wrong.
+    fn wrong_base_hint(&self) -> String {
+        let variable = self.api.provider.base_variable;
+        format!("check {variable}: there is no list at {}", self.api.base)
+    }
+
     /// Requests a page once.
     async fn request(&self, url: &Url, max_hold_wait: Duration) -> Result<PageText> {
         let provider = &self.api.provider;
-        let (title, paging) = (provider.title, provider.listing.paging);
+        let paging = provider.listing.paging;
         let call = ApiCall {
             max_hold_wait,
             ..ApiCall::new(Method::GET, url.clone())
@@ -237,17 +243,22 @@ impl<'a> Pages<'a> {
         let reply = self.api.send(call).await.map_err(|failure| failure.error)?;
         if reply.status() != 200 {
             let what = format!("the list of {}s", provider.thing());
-            return Err(self.api.refusal(&what, reply).await);
+            let error = answer::refusal(provider, &what, reply).await;
+            return Err(match error.code() {
+                Code::NotFound => error.with_hint(self.wrong_base_hint()),
+                _ => error,
+            });
         }
+        let source = AnswerSource::of(provider, &reply);
         let total = match paging {
             Paging::NextField { .. } => None,
             Paging::TotalHeader { total } => headers::count(reply.headers(), total),
         };
         let body = reply.body(MAX_PAGE_BYTES).await?;
         let mut page = if body.len() > LARGE_PAGE_BYTES {
-            blocking::run(move || PageText::parse(title, body, paging)).await?
+            blocking::run(move || PageText::parse(&source, body, paging)).await?
         } else {
-            PageText::parse(title, body, paging)?
+            PageText::parse(&source, body, paging)?
         };
         page.total = total.or(page.total);
         Ok(page)

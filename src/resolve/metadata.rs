@@ -42,9 +42,9 @@ async fn request(api: &Api, route: &MetadataRoute, id: &DocumentId) -> Result<Me
     };
     let reply = api.send(call).await.map_err(|failure| failure.error)?;
     if reply.status() != 200 {
-        return Err(api.refusal(&api.described(id), reply).await);
+        return Err(api.refusal(id, reply).await);
     }
-    let json = fields::read(api.provider.title, reply, &[route.name, route.size], &[]).await?;
+    let json = fields::read(&api.provider, reply, &[route.name, route.size], &[]).await?;
     let name = json.pointer(route.name).and_then(Value::as_str);
     name.inspect(|name| register_public(name));
     let size = json.pointer(route.size).and_then(Value::as_u64);

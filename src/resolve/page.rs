@@ -1,7 +1,7 @@
 //! One page of a listing, as text. The rows are read one after another, so that a page takes little more
 //! memory than its bytes.
 
-use super::answer;
+use super::answer::AnswerSource;
 use crate::error::Result;
 use crate::fingerprint::digest128;
 use crate::provider::Paging;
@@ -36,12 +36,12 @@ pub(super) struct PageText {
 }
 
 impl PageText {
-    /// Checks that `body` is a page of the provider with this `title`.
+    /// Checks that `body`, from `source`, is a page.
     ///
     /// # Errors
     /// [`Code::Protocol`](crate::error::Code::Protocol) when it is none.
-    pub(super) fn parse(title: &str, body: Vec<u8>, paging: Paging) -> Result<Self> {
-        let wrong = |why: String| answer::protocol(title).with_cause(why);
+    pub(super) fn parse(source: &AnswerSource, body: Vec<u8>, paging: Paging) -> Result<Self> {
+        let wrong = |why: String| source.protocol(why);
         if body.len() >= MAX_PAGE_BYTES {
             let most = MAX_PAGE_BYTES >> 20;
             return Err(wrong(format!(
@@ -51,12 +51,12 @@ impl PageText {
         let text = String::from_utf8(body).map_err(|_| wrong("a page is not UTF-8".into()))?;
         let (rows, next, count) = match paging {
             Paging::NextField { rows, next, count } => {
-                let page: &RawValue = answer::json(title, text.as_bytes())?;
+                let page: &RawValue = source.json(text.as_bytes())?;
                 let found = pick(page.get(), &[rows, next, count]);
                 let found = found.ok_or_else(|| wrong(format!("{rows} is missing")))?;
                 (found[0], found[1], found[2])
             }
-            Paging::TotalHeader { .. } => (Some(answer::json(title, text.as_bytes())?), None, None),
+            Paging::TotalHeader { .. } => (Some(source.json(text.as_bytes())?), None, None),
         };
         let rows: &str = rows.map_or("", RawValue::get);
         if !rows.starts_with('[') {
@@ -180,7 +180,7 @@ mod tests {
     const HEADER: Paging = Paging::TotalHeader { total: "x-total" };
 
     fn open(text: &str, paging: Paging) -> Result<PageText> {
-        PageText::parse("X", text.as_bytes().to_vec(), paging)
+        PageText::parse(&AnswerSource::example(), text.as_bytes().to_vec(), paging)
     }
 
     #[test]
@@ -233,6 +233,7 @@ mod tests {
             "x".repeat(MAX_NEXT_URL_BYTES + 1)
         );
         assert!(open(&next, FIELD).is_err());
-        assert!(PageText::parse("X", vec![b' '; MAX_PAGE_BYTES], HEADER).is_err());
+        let long = vec![b' '; MAX_PAGE_BYTES];
+        assert!(PageText::parse(&AnswerSource::example(), long, HEADER).is_err());
     }
 }

@@ -37,6 +37,7 @@ pub(super) fn refused(
     Error::new(Code::ChargeRefused, what)
         .with_cause(why)
         .with_hint(way_out_of_doubt(ledger, id))
+        .naming_document()
 }
 
 /// A paid request left, failed with `error`, and may have been charged.
@@ -44,7 +45,8 @@ pub(super) fn in_doubt(ledger: &Ledger, id: &DocumentId, error: &Error) -> Error
     let what = format!("the paid retrieval of {id} may have been charged");
     let unknown = Error::new(Code::ChargeUnknown, what)
         .with_cause(error.message())
-        .with_hint(way_out_of_doubt(ledger, id));
+        .with_hint(way_out_of_doubt(ledger, id))
+        .naming_document();
     match error.http_status() {
         Some(status) => unknown.with_http_status(status),
         None => unknown,
@@ -56,7 +58,8 @@ pub(super) fn not_recorded(id: &DocumentId, error: Error) -> Error {
     match error.code() {
         code @ (Code::DiskFull | Code::LocalIo) => {
             let what = format!("no paid request was sent for {id}");
-            Error::new(code, what).with_cause(error.message())
+            let unsent = Error::new(code, what).with_cause(error.message());
+            unsent.naming_document()
         }
         _ => error,
     }

@@ -4,7 +4,8 @@
 //! token requests it, the others wait for that answer. docfetch requests a new token 60 s before the
 //! present one expires, and when the API refuses the present one.
 
-use super::{answer, fields};
+use super::answer::{self, AnswerSource};
+use super::fields;
 use crate::error::{Code, Error, Result};
 use crate::fingerprint::fingerprint;
 use crate::http::{ApiRequest, Authorization, Http, Reply};
@@ -14,6 +15,7 @@ use crate::state::records::{Durability, Records, StateFolder, TOKENS};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::Method;
 use reqwest::header::AUTHORIZATION;
 use serde::{Deserialize, Serialize};
@@ -21,7 +23,6 @@ use serde_json::Value;
 use std::time::Duration;
 use tokio::sync::Mutex;
 use url::Url;
-use url::form_urlencoded::byte_serialize;
 
 /// No new request uses a token in its last minute.
 const LAST_MINUTE: Duration = Duration::from_mins(1);
@@ -200,7 +201,7 @@ impl TokenClient {
     async fn read(&self, reply: Reply, requested: Timestamp) -> Result<Token> {
         let title = self.provider.title;
         let (needed, useful) = (["/access_token", "/token_type"], ["/expires_in"]);
-        let json = fields::read(title, reply, &needed, &useful).await?;
+        let json = fields::read(&self.provider, reply, &needed, &useful).await?;
         let answer = TokenAnswer::deserialize(json).map_err(|_| {
             answer::protocol(title).with_cause("the body is not the JSON of a token")
         })?;
@@ -220,6 +221,7 @@ impl TokenClient {
 
     async fn rejected(&self, reply: Reply) -> Error {
         let status = reply.status();
+        let source = AnswerSource::of(&self.provider, &reply);
         let body = reply.error_body().await;
         // Only codes of the standard are repeated: any other text may echo a secret.
         let code = serde_json::from_slice::<TokenError>(&body)
@@ -230,6 +232,13 @@ impl TokenClient {
                     .find(|code| *code == answer.error)
             });
         let title = self.provider.title;
+        if let (Some(page), None) = (source.web_page(&body), code) {
+            let what = format!("{title} refused the request for a token");
+            return Error::new(Code::RequestRefused, what)
+                .with_cause(format!("HTTP {status}, with {page}"))
+                .with_hint(source.wrong_base_hint())
+                .with_http_status(status);
+        }
         let what = format!("{title} does not accept the client credentials");
         Error::new(Code::CredentialsRejected, what)
             .with_cause(match code {
@@ -256,9 +265,15 @@ fn is_sendable(token: &Secret) -> bool {
 }
 
 /// The value of an `Authorization` header for a client (RFC 7617). Id and secret are form-encoded first
-/// (RFC 6749 section 2.3.1).
+/// (RFC 6749 section 2.3.1), so that a server which decodes forms and one which decodes URLs read the same:
+/// a blank is `%20`, and unreserved characters (RFC 3986 section 2.3) stay.
 fn basic(id: &Secret, secret: &Secret) -> Secret {
-    let encode = |part: &Secret| byte_serialize(part.expose().as_bytes()).collect::<String>();
+    const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
+        .remove(b'-')
+        .remove(b'.')
+        .remove(b'_')
+        .remove(b'~');
+    let encode = |part: &Secret| utf8_percent_encode(part.expose(), RESERVED).to_string();
     let encoded = STANDARD.encode(format!("{}:{}", encode(id), encode(secret)));
     let credential = Secret::new(encoded); // servers may echo it
     Secret::unregistered(format!("Basic {}", credential.expose()))
@@ -303,8 +318,8 @@ mod tests {
 
     #[test]
     fn client_credentials_are_form_encoded_before_they_are_joined() {
-        let basic = basic(&Secret::new("a:b"), &Secret::new("p w%\u{e4}"));
-        let credential = STANDARD.encode("a%3Ab:p+w%25%C3%A4");
+        let basic = basic(&Secret::new("a:b~c"), &Secret::new("p w%+*\u{e4}-._~"));
+        let credential = STANDARD.encode("a%3Ab~c:p%20w%25%2B%2A%C3%A4-._~");
         assert_eq!(basic.expose(), format!("Basic {credential}"));
     }
 }

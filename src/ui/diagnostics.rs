@@ -11,10 +11,11 @@ use serde_json::{Value, json};
 pub(super) const BOLD: &str = "\u{1b}[1m";
 
 /// An error in three lines at most: what failed, why, and what the user can do. `subject` is the id of a
-/// document.
+/// document; an error that names the document itself is shown without that.
 pub(super) fn describe(error: &Error, subject: Option<&str>, color: bool) -> String {
     let label = paint("error:", "\u{1b}[1;31m", color);
     let subject = subject
+        .filter(|_| !error.names_document())
         .map(|id| format!("{}: ", printable(id)))
         .unwrap_or_default();
     let mut text = format!("{label} {subject}{}", printable(error.what()));
@@ -105,5 +106,7 @@ mod tests {
             "error: no\\u{1b}[2J such\n  why: HTTP 404\n  hint: look"
         );
         assert!(describe(&error, Some("7"), true).starts_with("\u{1b}[1;31merror:\u{1b}[0m 7: no"));
+        let naming = error.naming_document();
+        assert!(describe(&naming, Some("7"), false).starts_with("error: no"));
     }
 }

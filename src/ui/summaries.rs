@@ -10,8 +10,8 @@ use std::path::Path;
 /// The end of a batch: how many documents were fetched, and which failed.
 pub(super) fn of_batch(summary: &Summary) -> Vec<String> {
     let mut lines = vec![counts(summary)];
-    for (id, what) in &summary.failures {
-        lines.push(format!("failed: {}: {}", printable(id), printable(what)));
+    for failure in &summary.failures {
+        lines.push(format!("failed: {}", printable(failure)));
     }
     let more = summary.failed - summary.failures.len() as u64;
     if more > 0 {

@@ -209,7 +209,7 @@ fn trouble_that_outlasts_the_retries_exits_5_and_says_when_it_gave_up() {
     for (status, code) in [
         ("500 Oops", "provider_error"),
         ("503 Busy", "provider_error"),
-        ("418 Teapot", "provider_error"),
+        ("520 Unknown", "provider_error"),
     ] {
         fails(&refusing(status, &[], ""), &["sm", "a"], 5, code);
     }
@@ -401,7 +401,7 @@ fn paid_retrievals_in_doubt_exit_8_after_one_post() {
 fn a_paid_post_that_was_answered_without_a_charge_is_no_doubt() {
     for (status, exit, code) in [
         ("429 Slow", 5, "rate_limited"),
-        ("400 Bad", 5, "provider_error"),
+        ("400 Bad", 4, "request_refused"),
         ("425 Early", 5, "provider_error"),
     ] {
         let server = refusing(status, &[], "{}");

@@ -163,7 +163,7 @@ fn an_answer_without_a_charge_leaves_nothing_to_remember() {
         (("402 Payment Required", &[][..], "{}"), 4),
         (("403 Forbidden", &[][..], "{}"), 4),
         (("401 Unauthorized", &[][..], "{}"), 3),
-        (("400 Bad Request", &[][..], "{}"), 5),
+        (("400 Bad Request", &[][..], "{}"), 4),
         (("429 Slow", &[][..], "{}"), 5),
         (
             ("307 There", &[("Location", "http://127.0.0.1:1/")][..], ""),

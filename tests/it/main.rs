@@ -13,6 +13,7 @@
 
 mod addresses;
 mod ahead;
+mod answers;
 mod batch;
 mod charges;
 mod clocks;

@@ -41,7 +41,7 @@ fn an_echoing_api_is_quoted_without_what_it_echoes() {
         serde_json::json!({ "detail": format!("key {half}\u{1b}{other} is bad") }).to_string();
     let splitting = Raw::start(move |_, stream| reply(stream, "400 Bad", &[], split.as_bytes()));
     let run = World::new(&splitting.base()).run(&["onecodex", "a", "--json", "-v"]);
-    run.exits(5).says("[redacted]");
+    run.exits(4).says("[redacted]");
     world.set("ONE_CODEX_BEARER_TOKEN", TOKEN);
     world
         .run(&["onecodex", "a", "-v", "--json"])

@@ -19,7 +19,7 @@ use std::path::Path;
 const UPDATE: &str = "DOCFETCH_UPDATE_REFERENCE";
 
 /// All error codes, in the order of their definition.
-const CODES: [Code; 32] = [
+const CODES: [Code; 33] = [
     Code::Unexpected,
     Code::Usage,
     Code::Config,
@@ -28,6 +28,7 @@ const CODES: [Code; 32] = [
     Code::PaymentRequired,
     Code::Forbidden,
     Code::NotFound,
+    Code::RequestRefused,
     Code::StorageDenied,
     Code::Network,
     Code::Stalled,

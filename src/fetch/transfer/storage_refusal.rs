@@ -1,6 +1,7 @@
 //! What a storage means by an error status.
 
 use crate::error::{Code, Error};
+use crate::http::backoff::is_transient_status;
 use crate::http::{Http, PresignedUrl, Refusal, Reply, refusal};
 use std::time::Duration;
 
@@ -61,7 +62,7 @@ impl ErrorResponse {
     fn judge(&self, url: UrlState) -> StorageRefusal {
         let host = &self.host;
         match (self.status, self.meaning) {
-            (408 | 425 | 429 | 500 | 502 | 503 | 504, _) => StorageRefusal::Other(self.error(
+            (status, _) if is_transient_status(status) => StorageRefusal::Other(self.error(
                 Code::StorageError,
                 format!("the storage {host} could not answer"),
             )),
@@ -156,6 +157,7 @@ mod tests {
             (503, Refusal::Expired, ON_TRIAL, "storage_error, retried"),
             (429, Refusal::Denied, ON_TRIAL, "storage_error, retried"),
             (501, Refusal::Denied, VALID, "storage_error"),
+            (520, Refusal::Denied, ON_TRIAL, "storage_error, retried"),
             (404, Refusal::Denied, VALID, "not found: storage_denied"),
             (404, Refusal::Denied, EXPIRED, "not found: storage_denied"),
             (404, Refusal::Denied, ON_TRIAL, "expired"),
