@@ -11,7 +11,7 @@ use crate::fetch::events::Progress;
 use crate::fetch::fetcher::Fetcher;
 use crate::fetch::file_digest::sha256_of_file;
 use crate::fetch::outcome::{Outcome, Status};
-use crate::fetch::target::{IfExists, TargetOptions, Template};
+use crate::fetch::target::{IfExists, TargetOptions, Template, fitted_folder, takes_path};
 use crate::interrupt::Interrupt;
 use crate::model::DocumentId;
 use crate::resolve::{Metadata, Row};
@@ -198,7 +198,9 @@ impl BatchTask for RowTask<'_> {
                 if is_intact && entry.version == listed.version {
                     return Some(listed.skip(&entry));
                 }
-                let target_options = if listed.sync.mirror.contains(&entry) {
+                let path = listed.sync.mirror.folder().join(&entry.path);
+                let is_usable = listed.sync.mirror.contains(&entry) && takes_path(&path);
+                let target_options = if is_usable {
                     listed.known_target(&entry)
                 } else {
                     listed.new_target()
@@ -238,7 +240,7 @@ impl<'a> ListedDocument<'a> {
         let length = self.row.size.filter(|_| resolver.charges());
         TargetOptions {
             file: None,
-            folder: self.sync.mirror.folder().join(folder),
+            folder: fitted_folder(self.sync.mirror.folder(), &folder),
             template,
             if_exists: IfExists::Same { length },
         }

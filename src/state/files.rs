@@ -114,6 +114,9 @@ fn open_named_if_exists(path: &Path, flags: OFlags, names: AllowedNames) -> Resu
     if !is_own(path, &metadata) {
         return Err(unsafe_partial("it belongs to another user"));
     }
+    if flags.contains(OFlags::CREATE) && metadata.len() == 0 && metadata.mode() & OTHERS != 0 {
+        FolderTraits::of_file(path)?.close_new_file(&file, path)?;
+    }
     Ok(Some(file))
 }
 
@@ -138,13 +141,17 @@ pub(crate) fn read_piece<'a>(
     }
 }
 
-/// Makes the names in an open folder durable, where the file system can. `of` is the file or folder for
-/// error messages.
+/// Makes the names in an open folder durable, where the file system can. `of` is a file in the folder, or the
+/// folder itself. Where this user can write the folder and not read it, the whole file system is synced.
 ///
 /// # Errors
 /// [`Code::LocalIo`].
 pub(crate) fn sync_folder(folder: &File, of: &Path) -> Result<()> {
-    match folder.sync_all() {
+    let synced = match folder.sync_all() {
+        Err(error) if Errno::from_io_error(&error) == Some(Errno::BADF) => sync_file_system(of),
+        synced => synced,
+    };
+    match synced {
         Err(error)
             if matches!(
                 Errno::from_io_error(&error),
@@ -156,6 +163,13 @@ pub(crate) fn sync_folder(folder: &File, of: &Path) -> Result<()> {
         Err(error) => Err(Error::io("sync the folder of", of, &error).with_hint("check the disk")),
         Ok(()) => Ok(()),
     }
+}
+
+/// Syncs the file system of a file.
+fn sync_file_system(file: &Path) -> io::Result<()> {
+    let flags = OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
+    let file = rustix::fs::open(file, flags, Mode::empty())?;
+    rustix::fs::syncfs(file).map_err(io::Error::from)
 }
 
 /// Makes the names in a folder durable.
@@ -186,7 +200,7 @@ pub(crate) fn make_folder(folder: &Path, mode: u32) -> Result<()> {
         .map_err(|error| Error::io("make the folder", folder, &error))?;
     for made in missing {
         let above = made.parent().filter(|above| !above.as_os_str().is_empty());
-        sync_names(above.unwrap_or(Path::new(".")))?;
+        sync_folder(&open_folder(above.unwrap_or(Path::new(".")))?, made)?;
     }
     Ok(())
 }
@@ -226,10 +240,12 @@ pub(crate) fn write_record(
         }
         created => created,
     };
+    let created = File::from(created.map_err(|errno| Error::io("write", path, &errno.into()))?);
+    FolderTraits::of_file(&temporary)?.close_new_file(&created, &temporary)?;
     let written = serde_json::to_vec(record)
         .map_err(io::Error::from)
         .and_then(|record| {
-            let mut file = File::from(created?);
+            let mut file = created;
             file.write_all(&record)?;
             if durability == Durability::Synced {
                 file.sync_data()?;

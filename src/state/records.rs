@@ -11,7 +11,8 @@ use super::files::{
 };
 use super::lock::Lock;
 use super::trust::{
-    DistrustReason, Untrusted, close_to_others, folder_distrust, open_to_others, read_open,
+    DistrustReason, Untrusted, close_to_others, folder_distrust, is_private, open_to_others,
+    read_open,
 };
 use crate::error::{Code, Error, Result};
 use crate::mutex::locked;
@@ -46,6 +47,8 @@ pub(crate) struct StateFolder {
     absence: &'static str,
     /// Whether docfetch has warned that nothing can be written.
     warned: Arc<AtomicBool>,
+    /// Whether docfetch has warned that other users can read the folder.
+    warned_of_readers: Arc<AtomicBool>,
 }
 
 impl StateFolder {
@@ -56,6 +59,7 @@ impl StateFolder {
             root,
             absence: "no state folder is set",
             warned: Arc::default(),
+            warned_of_readers: Arc::default(),
         }
     }
 
@@ -73,11 +77,21 @@ impl StateFolder {
             state: self.clone(),
             folder: self.root.as_deref().map(|root| root.join(kind)),
             is_ledger: kind == LEDGER,
+            holds_secrets: kind == TOKENS,
             ready: OnceLock::new(),
             started_syncs: AtomicU64::default(),
             finished_sync: Mutex::default(),
         }
     }
+}
+
+/// What the folder of a kind of records is like.
+#[derive(Clone, Copy, Debug)]
+struct ReadyFolder {
+    /// Whether the folder is in memory.
+    is_in_memory: bool,
+    /// Whether docfetch can keep other users from reading the records.
+    is_private: bool,
 }
 
 /// The records of one kind.
@@ -87,8 +101,10 @@ pub(crate) struct Records {
     folder: Option<PathBuf>,
     /// Whether a lost record can cause a second charge.
     is_ledger: bool,
-    /// Set when the folders exist: whether they are in memory.
-    ready: OnceLock<bool>,
+    /// Whether the records are of no use when they are not secret.
+    holds_secrets: bool,
+    /// Set when the folders exist.
+    ready: OnceLock<ReadyFolder>,
     /// How many syncs of the folder have started.
     started_syncs: AtomicU64,
     /// The number of the last sync that succeeded.
@@ -153,11 +169,18 @@ impl Records {
             return Err(failed(io::Error::other(why)));
         }
         close_to_others(folder)?;
+        let is_private = is_private(folder);
         if let Some(root) = folder.parent() {
-            self.warn_of_others(root);
+            if is_private {
+                self.warn_of_others(root);
+            } else {
+                self.warn_of_readers(root);
+            }
         }
-        let in_memory = open_folder(folder).is_ok_and(|folder| is_in_memory(&folder));
-        let _ = self.ready.set(in_memory);
+        let _ = self.ready.set(ReadyFolder {
+            is_in_memory: open_folder(folder).is_ok_and(|folder| is_in_memory(&folder)),
+            is_private,
+        });
         Ok(folder)
     }
 
@@ -175,9 +198,23 @@ impl Records {
         }
     }
 
+    /// Warns once in a process when docfetch cannot keep other users from reading the records.
+    fn warn_of_readers(&self, root: &Path) {
+        if log::log_enabled!(Level::Warn)
+            && !self.state.warned_of_readers.swap(true, Ordering::Relaxed)
+        {
+            log::warn!(
+                "other users may be able to read and to replace the records in {}, because the file system \
+                 there sets owners and permissions itself; docfetch writes no token there: set \
+                 DOCFETCH_STATE_DIR to a folder on another file system",
+                root.display()
+            );
+        }
+    }
+
     /// Whether the records are in memory, on no disk. `false` before the folders were made.
     pub(crate) fn is_in_memory(&self) -> bool {
-        self.ready.get().is_some_and(|in_memory| *in_memory)
+        self.ready.get().is_some_and(|ready| ready.is_in_memory)
     }
 
     /// Locks the record `name` against other processes. Waits up to `busy_timeout` for another process, which
@@ -224,6 +261,9 @@ impl Records {
         if let Some(why) = folder_distrust(folder) {
             return Err(distrust(why, DistrustReason::Folder));
         }
+        if self.holds_secrets && !is_private(folder) {
+            return Ok(None); // docfetch has not written it
+        }
         let file = open_own(&path, OFlags::RDONLY).map_err(|error| {
             let why = error.cause().unwrap_or(error.what());
             distrust(why.to_owned(), DistrustReason::Record)
@@ -231,7 +271,8 @@ impl Records {
         read_open(&path, &file).map(|(record, _)| Some(record))
     }
 
-    /// Writes the record `name` in place of an older one. The caller holds the lock of the record.
+    /// Writes the record `name` in place of an older one. The caller holds the lock of the record. A record
+    /// that must be secret is not written where other users could read it.
     ///
     /// # Errors
     /// [`Code::LocalIo`], [`Code::DiskFull`].
@@ -242,6 +283,9 @@ impl Records {
         durability: Durability,
     ) -> Result<()> {
         let folder = self.make_folders()?;
+        if self.holds_secrets && self.ready.get().is_some_and(|ready| !ready.is_private) {
+            return Ok(());
+        }
         drop(write_record(&self.path(name)?, record, durability)?);
         match durability {
             Durability::Synced => self.sync(folder),

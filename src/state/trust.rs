@@ -1,7 +1,7 @@
 //! Which records docfetch trusts: only those that no other user could have written or read.
 
 use super::files::is_open_to_others;
-use super::folder::{FolderTraits, open_folder};
+use super::folder::{FolderTraits, OTHERS, open_folder};
 use crate::error::{Error, Result};
 use serde::de::DeserializeOwned;
 use std::fs::{File, Metadata};
@@ -93,6 +93,15 @@ pub(super) fn folder_distrust(folder: &Path) -> Option<String> {
 fn is_own_folder(folder: &Path, found: &Metadata) -> bool {
     found.uid() == rustix::process::geteuid().as_raw()
         || FolderTraits::of(folder).is_ok_and(|traits| traits.is_own(found))
+}
+
+/// Whether docfetch can keep other users from the files in an existing folder of this user.
+pub(super) fn is_private(folder: &Path) -> bool {
+    let is_closed = |found: Metadata| {
+        found.uid() == rustix::process::geteuid().as_raw() && found.mode() & OTHERS == 0
+    };
+    std::fs::symlink_metadata(folder).is_ok_and(is_closed)
+        || FolderTraits::of(folder).is_ok_and(|traits| traits.keeps_modes())
 }
 
 /// Takes all permissions of other users away from a folder of this user, if the file system lets it.

@@ -5,6 +5,7 @@ use crate::fetch::partial::partial_file::{Partial, taken_away};
 use crate::fetch::partial::publication;
 use crate::state::files::{Renamed, is_name_of, remove, rename_without_replacing, sync_folder};
 use crate::state::folder::FolderTraits;
+use rustix::io::Errno;
 use std::io;
 use std::path::Path;
 
@@ -15,6 +16,8 @@ pub(crate) enum PublishEnd {
     Published,
     /// Another file has the target's name. The partial is unchanged.
     TargetExists(Box<Partial>),
+    /// The file system refuses the target's name, with this error. The partial is unchanged.
+    NameRefused(Box<Partial>, Error),
 }
 
 impl Partial {
@@ -56,8 +59,12 @@ impl Partial {
             }
             Err(error) => {
                 self.set_mode(0o600)?;
+                let failed = Error::io("create", target, &error);
+                if is_name_refusal(&error) && is_name_of(&self.path, &self.file) {
+                    return Ok(PublishEnd::NameRefused(Box::new(self), failed));
+                }
                 self.keep()?;
-                return Err(Error::io("create", target, &error));
+                return Err(failed);
             }
         };
         let synced = sync_folder(&self.folder, target);
@@ -95,4 +102,12 @@ impl Partial {
             }
         })
     }
+}
+
+/// Whether a rename failed because of the new name.
+fn is_name_refusal(error: &io::Error) -> bool {
+    matches!(
+        Errno::from_io_error(error),
+        Some(Errno::INVAL | Errno::NOENT | Errno::ILSEQ | Errno::NAMETOOLONG)
+    )
 }

@@ -2,11 +2,13 @@
 
 use crate::error::{Code, Error, Result};
 use crate::fetch::target::claimed_paths::ClaimedPaths;
+use crate::fetch::target::fitting::check_path;
 use crate::fetch::target::options::IfExists;
 use crate::fetch::target::writable::{self, Replaceable};
 use crate::model::DocumentId;
 use crate::state::files::FileIdentity;
 use std::fs::Metadata;
+use std::io::ErrorKind;
 use std::path::Path;
 
 /// Whether a document must be fetched to its target.
@@ -53,17 +55,24 @@ impl TargetCheck<'_> {
     ///
     /// # Errors
     /// [`Code::TargetExists`] when the user's options allow no other name, [`Code::LocalIo`] when the
-    /// system tells nothing of the target, or lets no file replace it.
+    /// system tells nothing of the target, refuses its name, or lets no file replace it.
     pub(super) fn run(&self) -> Result<Finding> {
         if self.target.file_name().is_none() || ends_with_slash(self.target) {
             return Err(names_a_folder(self.target));
         }
         let found = match std::fs::symlink_metadata(self.target) {
             Ok(found) => found,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            Err(error) if self.is_named_by_template && error.kind() == ErrorKind::NotFound => {
                 return Ok(Finding::Free);
             }
-            Err(error) => return Err(Error::io("look at", self.target, &error)),
+            Err(error) => {
+                check_path(self.target)?;
+                return if error.kind() == ErrorKind::NotFound {
+                    Ok(Finding::Free)
+                } else {
+                    Err(Error::io("look at", self.target, &error))
+                };
+            }
         };
         if self.published == Some(FileIdentity::of(&found)) {
             return Ok(Finding::AlreadyThere);

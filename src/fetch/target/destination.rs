@@ -4,6 +4,7 @@ use crate::error::{Code, Error, Result};
 use crate::fetch::partial::{Partial, Publication};
 use crate::fetch::target::check::{Finding, TargetCheck, TargetState, target_exists};
 use crate::fetch::target::claimed_paths::ClaimedPaths;
+use crate::fetch::target::fitting::fitted;
 use crate::fetch::target::name_order::NameTicket;
 use crate::fetch::target::naming;
 use crate::fetch::target::options::TargetOptions;
@@ -11,6 +12,7 @@ use crate::fetch::target::writable::{self, Replaceable};
 use crate::model::DocumentId;
 use crate::secret::contains_secret;
 use crate::state::files::{self, FileIdentity};
+use crate::state::folder::NameLimits;
 use std::ffi::OsStr;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -127,7 +129,7 @@ impl<'a> Destination<'a> {
     pub(crate) async fn name_after(&mut self, safe_name: &str) -> bool {
         match &self.base_name {
             Some(name) if contains_secret(name) => {
-                self.set_name(naming::from_id(self.id, None));
+                self.set_name(&naming::from_id(self.id, None));
                 return true;
             }
             _ if self.target.is_some() => return false,
@@ -135,13 +137,15 @@ impl<'a> Destination<'a> {
         }
         self.ticket.wait_for_earlier().await;
         let template = &self.options.template;
-        self.set_name(template.file_name(self.id, safe_name, self.provider));
+        self.set_name(&template.file_name(self.id, safe_name, self.provider));
         self.ticket.release();
         true
     }
 
-    /// Takes the path of `name`, or with the id in it, when another document of the batch has that path.
-    fn set_name(&mut self, name: String) {
+    /// Takes the path of `name`, as the file system takes it, or with the id in it, when another document of
+    /// the batch has that path.
+    fn set_name(&mut self, name: &str) {
+        let name = fitted(&self.options.folder, |limits| naming::within(name, limits));
         let target = self.options.folder.join(&name);
         self.target = Some(if self.claimed.claim(&target, self.id.as_str()) {
             target
@@ -238,7 +242,8 @@ impl<'a> Destination<'a> {
                 1 => format!("--{id}"),
                 number => format!("--{id} ({number})"),
             };
-            let name = naming::with_suffix(name, &suffix);
+            let folder = self.folder();
+            let name = fitted(folder, |limits| naming::with_suffix(name, &suffix, limits));
             let path = match &self.target {
                 Some(target) => target.with_file_name(name),
                 None => self.options.folder.join(name),
@@ -263,7 +268,10 @@ impl<'a> Destination<'a> {
             .map(OsStr::to_string_lossy)
             .unwrap_or_default();
         for number in 2..MAX_NAMES {
-            let name = naming::with_suffix(&name, &format!(" ({number})"));
+            let suffix = format!(" ({number})");
+            let name = fitted(self.folder(), |limits| {
+                naming::with_suffix(&name, &suffix, limits)
+            });
             let path = unnumbered.with_file_name(name);
             let is_free = std::fs::symlink_metadata(&path)
                 .is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound);
@@ -273,6 +281,31 @@ impl<'a> Destination<'a> {
             }
         }
         Err(too_many_copies(&unnumbered))
+    }
+
+    /// Gives the target a name that every file system takes, because the file system refuses the present one
+    /// with `error`.
+    ///
+    /// # Errors
+    /// [`Code::LocalIo`] when the present name is already one of those.
+    pub(super) fn replace_refused_name(&mut self, error: Error) -> Result<()> {
+        let name = self.file_name().unwrap_or_default();
+        let plain = naming::within(&name, &NameLimits::strictest());
+        let Some(target) = self.target.take().filter(|_| plain != name) else {
+            return Err(error);
+        };
+        let plain = target.with_file_name(plain);
+        log::warn!(
+            "{}: docfetch names the file {}",
+            error.message(),
+            plain.display()
+        );
+        self.base_name = plain
+            .file_name()
+            .map(|name| name.to_string_lossy().into_owned());
+        let is_free = self.claimed.claim(&plain, self.id.as_str());
+        self.target = Some(plain);
+        if is_free { Ok(()) } else { self.add_id() }
     }
 
     /// Checks whether the file at the target can be replaced, where [`Destination::choose_name`] could not

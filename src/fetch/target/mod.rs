@@ -8,6 +8,7 @@ mod claimed_paths;
 #[cfg(test)]
 mod corpora;
 mod destination;
+mod fitting;
 mod name_order;
 pub(crate) mod naming;
 mod options;
@@ -20,6 +21,7 @@ mod writable;
 pub(crate) use check::TargetState;
 pub(crate) use claimed_paths::ClaimedPaths;
 pub(crate) use destination::Destination;
+pub(crate) use fitting::{fitted_folder, takes_path};
 pub(crate) use name_order::NameTicket;
 pub use options::{IfExists, TargetOptions};
 pub(crate) use publish::{BeforePublish, TargetEnd};

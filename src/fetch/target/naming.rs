@@ -6,12 +6,11 @@
 
 use crate::model::DocumentId;
 use crate::secret::{self, has_secret_path};
+use crate::state::folder::{MAX_NAME_BYTES, NameLimits};
 use crate::text::is_removed_from_names;
 use percent_encoding::percent_decode_str;
 use url::Url;
 
-/// The longest name that common file systems accept, in bytes.
-const MAX_NAME_BYTES: usize = 255;
 /// The longest text behind the last dot that counts as an extension, in bytes.
 const MAX_EXTENSION_BYTES: usize = 32;
 
@@ -52,15 +51,26 @@ fn made_safe(name: &str) -> Option<String> {
     Some(shortened(&name, MAX_NAME_BYTES))
 }
 
-/// Puts `suffix` before the extension of `name`. The result is a safe name.
-pub(super) fn with_suffix(name: &str, suffix: &str) -> String {
+/// The safe `name` as a folder with these limits takes it: an underscore for each character that the folder
+/// refuses, and cut before the extension when it is too long.
+pub(super) fn within(name: &str, limits: &NameLimits) -> String {
+    with_suffix(name, "", limits)
+}
+
+/// Puts `suffix` before the extension of `name`, within the limits of a folder. The result is a safe name.
+pub(super) fn with_suffix(name: &str, suffix: &str, limits: &NameLimits) -> String {
+    let allowed = |text: &str| -> String {
+        let allowed = |c| if limits.allows(c) { c } else { '_' };
+        text.chars().map(allowed).collect()
+    };
+    let (name, suffix) = (&allowed(name), &allowed(suffix));
     let (stem, extension) = split(name);
     let dotted = if extension.is_empty() {
         String::new()
     } else {
         format!(".{extension}")
     };
-    let max_stem_bytes = MAX_NAME_BYTES.saturating_sub(suffix.len() + dotted.len());
+    let max_stem_bytes = limits.max_bytes.saturating_sub(suffix.len() + dotted.len());
     let name = format!("{}{suffix}{dotted}", truncated(stem, max_stem_bytes));
     // A suffix may end in a blank or a dot.
     safe(&name).unwrap_or(name)
@@ -81,7 +91,7 @@ pub(crate) fn from_url(url: &Url) -> Option<String> {
 pub(crate) fn from_id(id: &DocumentId, media_type: Option<&str>) -> String {
     let stem = safe(&as_component(id.as_str())).unwrap_or_else(|| "document".to_owned());
     match media_type.and_then(mime2ext::mime2ext) {
-        Some(extension) => with_suffix(&format!("{stem}.{extension}"), ""),
+        Some(extension) => within(&format!("{stem}.{extension}"), &NameLimits::default()),
         None => stem,
     }
 }
@@ -168,11 +178,12 @@ mod tests {
 
     #[test]
     fn a_suffix_goes_before_the_extension_and_fits() {
-        assert_eq!(with_suffix("a.pdf", " (2)"), "a (2).pdf");
-        assert_eq!(with_suffix("a", "--7f"), "a--7f");
-        assert_eq!(with_suffix("a", "--7 "), "a--7");
-        assert_eq!(with_suffix("a", "--7. ."), "a--7");
-        let long = with_suffix(&format!("{}.pdf", "a".repeat(251)), " (10)");
+        let usual = NameLimits::default();
+        assert_eq!(with_suffix("a.pdf", " (2)", &usual), "a (2).pdf");
+        assert_eq!(with_suffix("a", "--7f", &usual), "a--7f");
+        assert_eq!(with_suffix("a", "--7 ", &usual), "a--7");
+        assert_eq!(with_suffix("a", "--7. .", &usual), "a--7");
+        let long = with_suffix(&format!("{}.pdf", "a".repeat(251)), " (10)", &usual);
         assert!(
             long.len() == MAX_NAME_BYTES && long.ends_with("a (10).pdf"),
             "{long}"
@@ -212,7 +223,7 @@ mod tests {
         fn any_text_becomes_a_safe_name_or_none(text in any::<String>(), extension in "[a-z.~ -]{0,40}") {
             for text in [format!("{text}{extension}"), format!("{extension}{text}"), text] {
                 if let Some(name) = safe(&text) {
-                    prop_assert!(is_safe(&name) && is_safe(&with_suffix(&name, &extension)));
+                    prop_assert!(is_safe(&name) && is_safe(&with_suffix(&name, &extension, &NameLimits::default())));
                     prop_assert!(!name.is_empty() && name.len() <= MAX_NAME_BYTES);
                     prop_assert!(!name.contains(['/', '\\', ':', '\0']));
                     prop_assert!(!name.chars().any(is_removed_from_names));

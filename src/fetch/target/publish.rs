@@ -50,6 +50,14 @@ impl Destination<'_> {
                 match publish(partial, &target, overwrite, before, in_thread).await? {
                     PublishEnd::Published => return Ok(TargetEnd::Published),
                     PublishEnd::TargetExists(back) => partial = *back,
+                    PublishEnd::NameRefused(back, error) => {
+                        if let Err(error) = self.replace_refused_name(error) {
+                            back.keep()?;
+                            return Err(error);
+                        }
+                        partial = *back;
+                        continue;
+                    }
                 }
                 let is_compared = matches!(if_exists, IfExists::Same { .. });
                 if is_compared && !self.has_file_of_another(&target) {

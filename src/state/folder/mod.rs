@@ -5,17 +5,22 @@
 //! cost one `fstatfs`. Elsewhere docfetch makes a file when a trait is asked for, and removes the file.
 
 mod file_system;
+mod names;
 mod new_file;
+mod scratch;
 
 use super::identity::FileIdentity;
 use crate::error::{Error, Result};
 use crate::mutex::locked;
 use file_system::FileSystem;
+use names::FolderNames;
+pub(crate) use names::{MAX_NAME_BYTES, NameLimits};
 pub(crate) use new_file::OTHERS;
 use new_file::{ACCESS_ACL, NewFile};
-use rustix::fs::{Mode, XattrFlags, fchmod, fsetxattr, getxattr};
+use rustix::fs::{Mode, OFlags, XattrFlags, fchmod, fsetxattr, getxattr, open};
 use rustix::io::Errno;
 use std::collections::HashMap;
+use std::ffi::OsStr;
 use std::fs::{File, Metadata};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -56,6 +61,7 @@ pub(crate) struct FolderTraits {
     public_file: OnceLock<Option<NewFile>>,
     /// Whether the log says that the file system refuses to set permissions.
     has_told_of_modes: AtomicBool,
+    names: FolderNames,
 }
 
 impl FolderTraits {
@@ -86,6 +92,19 @@ impl FolderTraits {
         Self::of(folder.unwrap_or(Path::new(".")))
     }
 
+    /// The traits of a folder, or, while it does not exist, of the nearest folder above it. None when no
+    /// folder tells.
+    pub(crate) fn of_nearest(folder: &Path) -> Option<Arc<Self>> {
+        let above = folder.ancestors().map(|folder| {
+            if folder.as_os_str().is_empty() {
+                Path::new(".")
+            } else {
+                folder
+            }
+        });
+        above.map(Self::of).find_map(Result::ok)
+    }
+
     /// As [`FolderTraits::of`], for an open folder; `path` is its path.
     ///
     /// # Errors
@@ -103,6 +122,7 @@ impl FolderTraits {
             private_file: OnceLock::new(),
             public_file: OnceLock::new(),
             has_told_of_modes: AtomicBool::new(false),
+            names: FolderNames::default(),
         });
         let by_identity = &mut locked(&KNOWN).by_identity;
         if by_identity.len() >= MAX_KNOWN_FOLDERS {
@@ -145,6 +165,23 @@ impl FolderTraits {
             .is_none_or(|private| private.owner == own_user() && private.mode & OTHERS == 0)
     }
 
+    /// Takes the permissions of other users away from a file that this process has created with permissions
+    /// 0600, where the file system gave it others.
+    ///
+    /// # Errors
+    /// As [`FolderTraits::set_mode`].
+    pub(crate) fn close_new_file(&self, file: &File, path: &Path) -> Result<()> {
+        if self.file_system.is_ordinary() {
+            return Ok(());
+        }
+        let found = file.metadata();
+        let found = found.map_err(|error| Error::io("read", path, &error))?;
+        if self.is_open_to_others(&found) {
+            self.set_mode(file, path, 0o600)?;
+        }
+        Ok(())
+    }
+
     /// Sets the permissions of a file of this folder, if the file system lets it.
     ///
     /// # Errors
@@ -170,6 +207,27 @@ impl FolderTraits {
                 }
             },
         }
+    }
+
+    /// What docfetch knows of the names that the folder takes.
+    pub(crate) fn name_limits(&self) -> NameLimits {
+        self.names.limits()
+    }
+
+    /// Whether the folder takes names with any character, of any length that Linux allows.
+    pub(crate) fn takes_any_name(&self) -> bool {
+        self.file_system.is_ordinary()
+    }
+
+    /// Whether the folder takes this name. When it does not, [`FolderTraits::name_limits`] tells more than
+    /// before, if docfetch could find out why.
+    pub(crate) fn takes_name(&self, name: &OsStr) -> bool {
+        self.takes_any_name() || self.names.takes(&self.path, name)
+    }
+
+    /// Why the folder refuses this name, in one line; `None` when it takes the name.
+    pub(crate) fn name_refusal(&self, name: &OsStr) -> Option<String> {
+        (!self.takes_name(name)).then(|| self.names.refusal(name))
     }
 
     /// The result of setting the permissions of the file at `path`, where a file system that refuses to set
@@ -206,12 +264,19 @@ impl FolderTraits {
     }
 }
 
-/// Opens a folder for a sync, and to look at it.
+/// Opens a folder for a sync, and to look at it. A folder that this user can write and not read is opened as a
+/// place only.
 ///
 /// # Errors
 /// [`Code::LocalIo`](crate::error::Code::LocalIo).
 pub(crate) fn open_folder(folder: &Path) -> Result<File> {
-    File::open(folder).map_err(|error| Error::io("open the folder", folder, &error))
+    let flags = OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let opened = match open(folder, flags, Mode::empty()) {
+        Err(Errno::ACCESS) => open(folder, flags | OFlags::PATH, Mode::empty()),
+        opened => opened,
+    };
+    let opened = opened.map(File::from);
+    opened.map_err(|errno| Error::io("open the folder", folder, &errno.into()))
 }
 
 fn own_user() -> u32 {
