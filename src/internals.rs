@@ -1,4 +1,7 @@
-//! What the benchmarks in `benches/` measure. Not part of the library: feature `internals`, off by default.
+//! What the benchmarks in `benches/` measure, and what the fuzz targets in `fuzz/` run. Not part of the library:
+//! feature `internals`, off by default.
+
+pub mod fuzz;
 
 use crate::commands::ids::{IdOrigin, IdSource};
 use crate::fetch::batch::DistinctSource;

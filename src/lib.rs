@@ -68,7 +68,7 @@ mod error;
 mod fetch;
 mod fingerprint;
 mod http;
-#[cfg(feature = "internals")]
+#[cfg(any(feature = "internals", all(test, feature = "cli")))]
 #[doc(hidden)]
 pub mod internals;
 mod interrupt;

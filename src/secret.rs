@@ -93,6 +93,12 @@ pub(crate) mod stored {
     }
 }
 
+/// Forgets every secret: a fuzz target registers new ones with each input.
+#[cfg(feature = "internals")]
+pub(crate) fn forget_all() {
+    *registry_mut() = Registry::default();
+}
+
 /// Registers the secrets of a presigned URL, so that docfetch redacts them in all text.
 pub(crate) fn register_url(url: &Url) {
     let secrets = parameters::url_secrets(url);

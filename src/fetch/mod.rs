@@ -19,3 +19,5 @@ pub(crate) mod target;
 mod transfer;
 
 pub(crate) use transfer::is_served;
+#[cfg(any(feature = "internals", all(test, feature = "cli")))]
+pub(crate) use transfer::starts_as_html;

@@ -21,6 +21,8 @@ mod storage;
 mod time_limits;
 
 pub(crate) use api::{ApiRequest, Authorization};
+#[cfg(any(feature = "internals", all(test, feature = "cli")))]
+pub(crate) use budget::fuzz;
 #[cfg(test)]
 pub(crate) use clock::ServerClock;
 pub(crate) use connect::BeforeSend;

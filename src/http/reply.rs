@@ -83,6 +83,13 @@ impl Reply {
         }
     }
 
+    /// An answer that no request was sent for.
+    #[cfg(any(feature = "internals", all(test, feature = "cli")))]
+    pub(crate) fn unrequested(response: Response) -> Self {
+        const LONG: Duration = Duration::from_hours(1);
+        Self::new(response, "host".to_owned(), LONG, None)
+    }
+
     /// Gives the connection of `client` to `idle` after the body, if the connection stays open.
     pub(super) fn reuse_connection(&mut self, client: Client, idle: &Arc<IdleConnections>) {
         self.reuse = self.keeps_alive().then(|| Reuse {

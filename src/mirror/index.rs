@@ -73,7 +73,7 @@ struct ManifestLine {
 }
 
 /// A line that is no line of a manifest.
-struct NotAManifestLine;
+pub(super) struct NotAManifestLine;
 
 impl MirrorIndex {
     /// Reads the manifest at `path`. Returns an empty index if the file does not exist.
@@ -123,7 +123,7 @@ impl MirrorIndex {
     }
 
     /// Adds a line, the last one that was read.
-    fn add(&mut self, line: &[u8]) -> Result<(), NotAManifestLine> {
+    pub(super) fn add(&mut self, line: &[u8]) -> Result<(), NotAManifestLine> {
         let line: ManifestLine = serde_json::from_slice(line).map_err(|_| NotAManifestLine)?;
         let (Some(provider), Some(id)) = (line.provider, line.id) else {
             return Ok(()); // not of a document

@@ -1,6 +1,8 @@
 //! A mirror: a folder that holds every document of a listing.
 
 mod entry;
+#[cfg(any(feature = "internals", all(test, feature = "cli")))]
+pub(crate) mod fuzz;
 mod index;
 mod layout;
 mod rows;

@@ -52,7 +52,7 @@ impl Api {
     }
 
     /// Reads the URL from the answer to a request to `requested`.
-    async fn presigned_url(
+    pub(super) async fn presigned_url(
         &self,
         id: &DocumentId,
         requested: &Url,

@@ -23,6 +23,19 @@ pub(crate) struct Metadata {
     pub size: Option<u64>,
 }
 
+impl Metadata {
+    /// The metadata in an answer to a request by `route`.
+    pub(super) fn of(json: &Value, route: &MetadataRoute) -> Self {
+        let name = json.pointer(route.name).and_then(Value::as_str);
+        name.inspect(|name| register_public(name));
+        let size = json.pointer(route.size).and_then(Value::as_u64);
+        Self {
+            name: name.map(str::to_owned),
+            size: size.filter(|size| *size <= LARGEST_SIZE),
+        }
+    }
+}
+
 /// Requests the metadata once, with at most 5 s for the answer. A failure leaves both unknown, as does a
 /// provider without such a route.
 pub(super) async fn metadata(api: &Api, id: &DocumentId) -> Metadata {
@@ -45,11 +58,5 @@ async fn request(api: &Api, route: &MetadataRoute, id: &DocumentId) -> Result<Me
         return Err(api.refusal(id, reply).await);
     }
     let json = fields::read(&api.provider, reply, &[route.name, route.size], &[]).await?;
-    let name = json.pointer(route.name).and_then(Value::as_str);
-    name.inspect(|name| register_public(name));
-    let size = json.pointer(route.size).and_then(Value::as_u64);
-    Ok(Metadata {
-        name: name.map(str::to_owned),
-        size: size.filter(|size| *size <= LARGEST_SIZE),
-    })
+    Ok(Metadata::of(&json, route))
 }

@@ -12,6 +12,8 @@ mod api;
 mod builder;
 mod fields;
 mod filter;
+#[cfg(any(feature = "internals", all(test, feature = "cli")))]
+pub(crate) mod fuzz;
 mod handoff;
 mod last_storage;
 pub(crate) mod ledger;

@@ -68,10 +68,11 @@ struct TokenMemory {
     refused: Option<Secret>,
 }
 
+/// An access token.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-struct Token {
+pub(super) struct Token {
     #[serde(with = "stored")]
-    value: Secret,
+    pub(super) value: Secret,
     /// By this machine's clock. When that clock is wrong, the API refuses the token.
     good_until: Timestamp,
 }
@@ -198,7 +199,10 @@ impl TokenClient {
     }
 
     /// Reads the token from an answer to a request that was sent at the time `requested`.
-    async fn read(&self, reply: Reply, requested: Timestamp) -> Result<Token> {
+    ///
+    /// # Errors
+    /// [`Code::Protocol`] for an answer without a token, and the error that cut the body off.
+    pub(super) async fn read(&self, reply: Reply, requested: Timestamp) -> Result<Token> {
         let title = self.provider.title;
         let (needed, useful) = (["/access_token", "/token_type"], ["/expires_in"]);
         let json = fields::read(&self.provider, reply, &needed, &useful).await?;
@@ -219,7 +223,8 @@ impl TokenClient {
         })
     }
 
-    async fn rejected(&self, reply: Reply) -> Error {
+    /// The error of an answer that refuses the client.
+    pub(super) async fn rejected(&self, reply: Reply) -> Error {
         let status = reply.status();
         let source = AnswerSource::of(&self.provider, &reply);
         let body = reply.error_body().await;

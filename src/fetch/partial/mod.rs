@@ -13,6 +13,8 @@
 
 mod background_sync;
 mod extents;
+#[cfg(any(feature = "internals", all(test, feature = "cli")))]
+pub(crate) mod fuzz;
 mod intact;
 mod names;
 mod open;

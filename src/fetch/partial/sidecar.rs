@@ -86,12 +86,16 @@ impl Sidecar {
         let read = open_own(path, OFlags::RDONLY)?
             .take(2 * SLOT_BYTES)
             .read_to_end(&mut text);
+        Ok(read.ok().and_then(|_| Self::parse(&text)))
+    }
+
+    /// Parses the content of a sidecar's file. `None` if no version in it is intact.
+    pub(super) fn parse(text: &[u8]) -> Option<Self> {
         let slot_bytes = usize::try_from(SLOT_BYTES).unwrap_or(usize::MAX);
         let (first, second) = text.split_at(text.len().min(slot_bytes));
         let versions = [first, second].into_iter().filter_map(SealedSidecar::parse);
-        let latest = versions.max_by_key(|sealed| sealed.version);
-        let sidecar = read.ok().and(latest).and_then(|sealed| sealed.open());
-        Ok(sidecar.filter(Sidecar::is_consistent))
+        let latest = versions.max_by_key(|sealed| sealed.version)?;
+        latest.open().filter(Self::is_consistent)
     }
 
     /// The file name that the storage gave the document.
@@ -108,7 +112,8 @@ impl Sidecar {
             .sum()
     }
 
-    fn is_consistent(&self) -> bool {
+    /// Whether the offsets of the extents are in ascending order, and the entity tag permits a resume.
+    pub(super) fn is_consistent(&self) -> bool {
         let total = self.total.unwrap_or(u64::MAX);
         let mut previous_end = 0;
         (is_strong(&self.etag) || self.refused.is_some())

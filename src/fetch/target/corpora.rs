@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 #[allow(unreachable_pub, reason = "the integration tests use this file, too")]
 #[path = "../../../tests/it/support/corpora.rs"]
-mod tables;
+pub(crate) mod tables;
 use tables::{Attack, assert_safe, load, unhex};
 
 #[derive(Deserialize)]

@@ -6,7 +6,7 @@
 mod check;
 mod claimed_paths;
 #[cfg(test)]
-mod corpora;
+pub(crate) mod corpora;
 mod destination;
 mod fitting;
 mod name_order;

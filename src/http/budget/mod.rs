@@ -9,6 +9,8 @@
 //! that long fails at once. Where the shared record cannot be written, the budget counts the requests of this
 //! process only.
 
+#[cfg(any(feature = "internals", all(test, feature = "cli")))]
+pub(crate) mod fuzz;
 mod request_log;
 
 use super::backoff::wait_level;

@@ -1,0 +1,143 @@
+//! What the fuzz targets run of the resolver: pages, rows, records of the ledger, and answers of an API.
+
+use super::answer::AnswerSource;
+use super::filter::Filter;
+use super::ledger::table::{RetrievalRecord, RetrievalRequest, Verdict, verdict};
+use super::page::PageText;
+use super::token::TokenClient;
+use super::{Metadata, Resolver, answer, fields, row};
+use crate::error::Error;
+use crate::http::{PresignedUrl, Reply};
+use crate::model::DocumentId;
+use crate::provider::Provider;
+use crate::secret::Secret;
+use jiff::Timestamp;
+
+/// What an answer is the answer to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Request {
+    /// A request for a presigned URL.
+    Url,
+    /// A request for an access token.
+    Token,
+    /// A request for a document's name and size.
+    Metadata,
+    /// Any other request, which failed.
+    Other,
+}
+
+/// Reads any bytes as a page of the provider's list.
+///
+/// # Panics
+/// When a row's id is none, or the second reading finds another number of rows than the first.
+pub(crate) fn page(provider: &Provider, body: &[u8]) {
+    let paging = provider.listing.paging;
+    let reply = Reply::unrequested(hyper::Response::new(Vec::new()).into());
+    let source = AnswerSource::of(provider, &reply);
+    let Ok(mut page) = PageText::parse(&source, body.to_vec(), paging) else {
+        return;
+    };
+    let filter = Filter::default();
+    let mut rows = 0;
+    while let Some(text) = page.next_row() {
+        rows += 1;
+        if let Ok(row) = row::read(text, rows, provider) {
+            assert!(DocumentId::parse(&row.id, None).is_ok(), "{:?}", row.id);
+            let _ = filter.matches(&row, &provider.listing);
+        }
+    }
+    assert_eq!(rows, page.rows);
+}
+
+/// Reads any bytes as a record of the ledger.
+///
+/// # Panics
+/// When the ledger permits a request in silence although the record says that one was sent.
+pub(crate) fn ledger_record(input: &[u8]) {
+    let Ok(record) = serde_json::from_slice::<RetrievalRecord>(input) else {
+        return;
+    };
+    if !record.is_valid() {
+        return;
+    }
+    for has_partial in [false, true] {
+        let request = RetrievalRequest {
+            has_partial,
+            dry_run_at: Some(Timestamp::UNIX_EPOCH),
+            ..RetrievalRequest::default()
+        };
+        let found = verdict(Some(&record), request);
+        assert!(!matches!(
+            found,
+            Verdict::Request | Verdict::RequestPermitted
+        ));
+    }
+    let _ = record.url_time_left(Timestamp::UNIX_EPOCH);
+}
+
+/// Reads any answer of the resolver's API to `request`.
+///
+/// # Panics
+/// When a presigned URL names no host, when a token cannot be sent, or when an error shows control
+/// characters.
+pub(crate) async fn answer(resolver: &Resolver, request: Request, reply: Reply) {
+    let api = &resolver.api;
+    let requested = api.base.clone();
+    let Ok(id) = api.provider.document_id("d1") else {
+        return;
+    };
+    match request {
+        Request::Url => match api.presigned_url(&id, &requested, reply).await {
+            Ok(url) => check_url(&url),
+            Err(error) => check_error(&error),
+        },
+        Request::Token => {
+            let client = TokenClient {
+                provider: api.provider.clone(),
+                base: requested.clone(),
+                token_url: requested,
+                id: Secret::unregistered("id"),
+                secret: Secret::unregistered("secret"),
+            };
+            if reply.status() != 200 {
+                return check_error(&client.rejected(reply).await);
+            }
+            match client.read(reply, Timestamp::UNIX_EPOCH).await {
+                Ok(token) => {
+                    let text = token.value.expose();
+                    assert!(text.bytes().all(|byte| byte.is_ascii_graphic()), "{text:?}");
+                }
+                Err(error) => check_error(&error),
+            }
+        }
+        Request::Metadata => {
+            let Some(route) = &api.provider.metadata else {
+                return;
+            };
+            let needed = [route.name, route.size];
+            match fields::read(&api.provider, reply, &needed, &[]).await {
+                Ok(json) => drop(Metadata::of(&json, route)),
+                Err(error) => check_error(&error),
+            }
+        }
+        Request::Other => {
+            check_error(&answer::refusal(&api.provider, "document d1", reply).await);
+        }
+    }
+}
+
+fn check_url(url: &PresignedUrl) {
+    let url = url.expose();
+    assert!(url.has_host() || url.scheme() == "file", "{url}");
+}
+
+/// Checks that an error can be printed in three lines.
+fn check_error(error: &Error) {
+    for text in [
+        error.what(),
+        error.cause().unwrap_or_default(),
+        error.hint(),
+    ] {
+        assert!(!text.contains(char::is_control), "{text:?}");
+    }
+}
