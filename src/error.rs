@@ -198,6 +198,17 @@ impl Error {
         let errno = Errno::from_io_error(error);
         let mut failed = Self::new(code, format!("cannot {what} {}", path.display()))
             .with_cause(error.to_string());
+        failed.0.hint = match error.kind() {
+            io::ErrorKind::QuotaExceeded => {
+                Some("free space within the quota and run again".into())
+            }
+            io::ErrorKind::FileTooLarge => Some(
+                "the file system or `ulimit -f` limits the length of a file: \
+                 choose another folder, or raise the limit"
+                    .into(),
+            ),
+            _ => None,
+        };
         failed.0.temporary_io = errno.is_some_and(|errno| TEMPORARY_ERRNOS.contains(&errno));
         failed
     }

@@ -122,6 +122,24 @@ pub(crate) fn short_duration(duration: Duration) -> String {
     }
 }
 
+/// A number of bytes for people, in binary units, with one decimal place from 1 KiB on.
+pub(crate) fn size(bytes: u64) -> String {
+    const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
+    if bytes < 1024 {
+        return format!("{bytes} B");
+    }
+    let mut scaled = bytes as f64;
+    let mut unit = "";
+    for next in UNITS {
+        if scaled < 1024.0 {
+            break;
+        }
+        scaled /= 1024.0;
+        unit = next;
+    }
+    format!("{scaled:.1} {unit}")
+}
+
 /// Reads a duration: `500ms`, `30s`, `5m`, `1h`; a bare number is seconds.
 pub(crate) fn parse_duration(text: &str) -> Option<Duration> {
     let digits = text
@@ -272,5 +290,11 @@ mod tests {
         ];
         let seconds = [0, 119, 120, 3599, 7199, 7200, 172_799, 172_800];
         assert_eq!(seconds.map(short), expected);
+    }
+
+    #[test]
+    fn sizes_have_binary_units() {
+        let of = [0, 1023, 1024, 1536, 5 << 30].map(size);
+        assert_eq!(of, ["0 B", "1023 B", "1.0 KiB", "1.5 KiB", "5.0 GiB"]);
     }
 }

@@ -264,7 +264,10 @@ impl<'a> Attempts<'a> {
             match self.transfer(&mut work, url.take()).await {
                 Ok(TargetState::Writable) => {}
                 Ok(TargetState::AlreadyThere) => return Ok(Download::NotNeeded),
-                Err(error) => return Err(with_refused_bytes(error, sink)),
+                Err(error) => {
+                    let error = work.with_free_space(error);
+                    return Err(with_refused_bytes(error, sink));
+                }
             }
             let verification = Verification {
                 digests: work.digests,

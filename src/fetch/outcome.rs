@@ -78,6 +78,28 @@ pub struct Outcome {
     /// What a real run would pay, in a dry run of a provider that charges.
     #[serde(skip)]
     pub(crate) cost: Option<Cost>,
+    /// What a real run would do with the document's target, in a dry run.
+    #[serde(skip)]
+    pub(crate) plan: Option<TargetPlan>,
+}
+
+/// What a real run would do with the target of a document that a dry run plans or skips.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum TargetPlan {
+    /// It would make the file.
+    New,
+    /// It would replace the file at the target.
+    Replace,
+    /// It would make the file under a name with a number, because this file exists.
+    Number(PathBuf),
+    /// It would compare the file at the target with the document, once it has fetched the document.
+    Compare,
+    /// It would skip the document, because the file at the target exists.
+    SkipExisting,
+    /// It would skip the document, because the mirror has it.
+    SkipUpToDate,
+    /// It would skip the document, because the file at the target has the document's name and length.
+    SkipSameLength,
 }
 
 impl Outcome {
@@ -99,6 +121,7 @@ impl Outcome {
             charged: None,
             elapsed_ms: 0,
             cost: None,
+            plan: None,
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::fetch::engine::{DocumentFetch, Job};
 use crate::fetch::events::Progress;
 use crate::fetch::fetcher::Fetcher;
 use crate::fetch::file_digest::sha256_of_file;
-use crate::fetch::outcome::{Outcome, Status};
+use crate::fetch::outcome::{Outcome, Status, TargetPlan};
 use crate::fetch::target::{IfExists, TargetOptions, Template, fitted_folder, takes_path};
 use crate::interrupt::Interrupt;
 use crate::model::DocumentId;
@@ -124,13 +124,18 @@ impl<'a> MirrorSync<'a> {
             Presence::Missing => "was removed",
             Presence::Changed => "is not as it was written",
         };
-        log::warn!("{} {why}: fetching it again", path.display());
+        let next = if self.fetcher.options().dry_run {
+            "a real run would fetch it again"
+        } else {
+            "fetching it again"
+        };
+        log::warn!("{} {why}: {next}", path.display());
         false
     }
 
     /// Completes the outcome of a document, and appends its line to the mirror's manifest.
     async fn record(&self, mut outcome: Outcome, version: &DocumentVersion) -> Result<Outcome> {
-        if outcome.status == Status::Planned {
+        if self.fetcher.options().dry_run {
             return Ok(outcome);
         }
         if let (Status::Skipped, Some(path)) = (outcome.status, outcome.path.clone()) {
@@ -222,6 +227,7 @@ impl<'a> ListedDocument<'a> {
         let skipped = entry.outcome(Status::Skipped, provider, self.id.clone(), folder);
         let result = Ok(Outcome {
             charged: charges.then_some(false),
+            plan: Some(TargetPlan::SkipUpToDate),
             ..skipped
         });
         FetchEnd::without_request(self.id.into(), result, charges)

@@ -39,16 +39,20 @@ impl Metadata {
 /// Requests the metadata once, with at most 5 s for the answer. A failure leaves both unknown, as does a
 /// provider without such a route.
 pub(super) async fn metadata(api: &Api, id: &DocumentId) -> Metadata {
-    let Some(route) = &api.provider.metadata else {
-        return Metadata::default();
-    };
-    request(api, route, id).await.unwrap_or_else(|error| {
+    request(api, id).await.unwrap_or_else(|error| {
         log::info!("no metadata for {id}: {}", error.message());
         Metadata::default()
     })
 }
 
-async fn request(api: &Api, route: &MetadataRoute, id: &DocumentId) -> Result<Metadata> {
+/// As [`metadata`], for a caller that must know of a failure.
+///
+/// # Errors
+/// The codes of an API that refuses, or cannot be reached in time.
+pub(super) async fn request(api: &Api, id: &DocumentId) -> Result<Metadata> {
+    let Some(route) = &api.provider.metadata else {
+        return Ok(Metadata::default());
+    };
     let call = ApiCall {
         max_answer_time: Some(MAX_METADATA_TIME), // the wait for the rate budget is not part of it
         ..ApiCall::new(Method::GET, api.route(route.path, Some(id)))

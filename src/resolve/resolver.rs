@@ -171,6 +171,14 @@ impl Resolver {
         metadata::metadata(&self.api, id).await
     }
 
+    /// As [`Resolver::metadata`], for a caller that must know why there is none.
+    ///
+    /// # Errors
+    /// The codes of an API that refuses, or cannot be reached in time.
+    pub(crate) async fn request_metadata(&self, id: &DocumentId) -> Result<Metadata> {
+        metadata::request(&self.api, id).await
+    }
+
     /// Starts a list of the documents that match `filter`, which [`Filter::check`] accepts. `limit` is the
     /// number of rows that the caller needs at most.
     pub(crate) fn list<'a>(&'a self, filter: &'a Filter, limit: Option<usize>) -> Pages<'a> {

@@ -1,7 +1,6 @@
 //! The progress of a batch in one line.
 
-use crate::text::short_duration;
-use crate::ui::size::size;
+use crate::text::{short_duration, size};
 use std::fmt;
 use std::time::{Duration, Instant};
 

@@ -2,12 +2,11 @@
 
 use super::batch_progress::BatchProgress;
 use super::console::Console;
-use super::size::size;
 use crate::error::Error;
 use crate::fetch::events::{Progress, Watcher};
 use crate::model::DocumentId;
 use crate::mutex::locked;
-use crate::text::printable;
+use crate::text::{printable, size};
 use serde_json::json;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};

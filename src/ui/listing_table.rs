@@ -1,9 +1,8 @@
 //! Rows of a listing, for people and for scripts.
 
 use crate::resolve::Row;
-use crate::text::printable;
+use crate::text::{printable, size};
 use crate::ui::diagnostics::{BOLD, paint};
-use crate::ui::size::size;
 use crate::ui::text_width::{pad, shortened};
 use unicode_width::UnicodeWidthStr as _;
 

@@ -6,7 +6,7 @@ use super::diagnostics::{Logger, describe, event};
 use super::ledger_table::{self, LedgerRow};
 use super::lines::{JsonProgress, PlainProgress};
 use super::listing_table::{self, ListingTable};
-use super::size::size;
+use super::plan_notes;
 use super::summaries;
 use super::terminal::{is_dumb, terminal_size, terminal_width};
 use crate::error::{Code, Error, Result};
@@ -21,8 +21,7 @@ use crate::resolve::ledger::inspect::ListedRecord;
 use crate::sandbox::{Document, Report};
 use crate::secret::{redact, redact_json};
 use crate::state::Untrusted;
-use crate::text::shell_word;
-use crate::text::{printable, printable_json};
+use crate::text::{printable, printable_json, shell_word, size};
 use jiff::Timestamp;
 use serde::Serialize;
 use std::ffi::OsStr;
@@ -140,18 +139,7 @@ impl Printer {
                 }
                 Ok(())
             }
-            Ok(Outcome {
-                path: Some(path), ..
-            }) => {
-                if io::stdout().is_terminal() {
-                    return self.line(printable(&path.display().to_string()).as_bytes());
-                }
-                self.line(path.as_os_str().as_bytes())
-            }
-            Ok(outcome) if outcome.status == Status::Planned => {
-                self.text(&printable(outcome.id.as_str()))
-            }
-            Ok(_) => Ok(()),
+            Ok(outcome) => self.path(outcome),
             Err(error) => {
                 // The run reports an interrupt once. A document reports one that may cost money.
                 if !many || error.code() != Code::Interrupted || error.cause().is_some() {
@@ -160,6 +148,31 @@ impl Printer {
                 self.failure(provider, id, ended.charged, error)
             }
         }
+    }
+
+    /// Writes the path of a document; in a dry run, the id of a document whose name is unknown. What a dry run
+    /// learned about the target follows on a terminal, and is on standard error otherwise.
+    fn path(&self, outcome: &Outcome) -> Result<()> {
+        let id = outcome.id.as_str().as_bytes();
+        let line = match &outcome.path {
+            Some(path) => path.as_os_str().as_bytes(),
+            None if outcome.status == Status::Planned => id,
+            None => return Ok(()),
+        };
+        let note = plan_notes::note(outcome);
+        let text = String::from_utf8_lossy(line);
+        let shown = printable(&text);
+        if io::stdout().is_terminal() {
+            let note = note.map(|note| format!(" ({note})")).unwrap_or_default();
+            return self.line(format!("{shown}{note}").as_bytes());
+        }
+        if let Some(note) = note
+            && !self.options.quiet
+            && self.options.progress != ProgressKind::Json
+        {
+            self.console.say(&format!("{shown}: {note}"));
+        }
+        self.line(line)
     }
 
     /// Writes the record of a failed document, with `--json`.

@@ -3,8 +3,7 @@
 use crate::fetch::summary::{CostCounts, Summary};
 use crate::manifest::VerifySummary;
 use crate::sandbox::Report;
-use crate::text::printable;
-use crate::ui::size::size;
+use crate::text::{printable, size};
 use std::path::Path;
 
 /// The end of a batch: how many documents were fetched, and which failed.
@@ -34,10 +33,11 @@ fn counts(summary: &Summary) -> String {
     };
     let bytes = size(summary.bytes);
     if let Some(plan) = summary.plan {
-        let planned = plan.planned;
-        return format!(
-            "{planned} planned ({bytes} known), {skipped} skipped, {failed} failed{not_started}{gone}"
-        );
+        let planned = match (plan.planned, summary.bytes) {
+            (planned @ 1.., 0) => format!("{planned} planned (sizes not known)"),
+            (planned, _) => format!("{planned} planned ({bytes} known)"),
+        };
+        return format!("{planned}, {skipped} skipped, {failed} failed{not_started}{gone}");
     }
     let seconds = summary.elapsed_ms as f64 / 1000.0;
     let fetched = summary.fetched;

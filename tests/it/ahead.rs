@@ -255,7 +255,7 @@ fn what_fetches_nothing_connects_to_no_storage() {
     let (server, _) = slow_api(move || there.url(), |_| false);
     let world = World::new(&server.base());
     world.run(&["onecodex", "a"]).exits(0);
-    world.run(&["onecodex", "b", "--dry-run"]).exits(0);
+    world.run(&["onecodex", "b", "--dry-run"]).exits(4);
     world.run_showing(&["url", "onecodex", "c"]).exits(0);
     fs::write(world.out().join("there"), "").unwrap();
     let skip = ["onecodex", "d", "-o", "there", "--if-exists", "skip"];

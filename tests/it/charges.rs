@@ -1,6 +1,6 @@
 //! How many paid requests a run sends, and when it sends no more.
 
-use crate::support::raw::{Raw, api, keep, keeping, presigned, read, reply};
+use crate::support::raw::{Raw, api, api_without_metadata, keep, keeping, presigned, read, reply};
 use crate::support::services::Service;
 use crate::support::tls::{Authority, Leaf};
 use crate::support::{PROMPT, Run, SILENCE, World, kill};
@@ -61,7 +61,7 @@ fn at(storage: String) -> Raw {
             .nth(1)
             .unwrap_or_default()
             .to_owned();
-        api(request, stream, &presigned(&storage, &format!("/{id}")));
+        api_without_metadata(request, stream, &presigned(&storage, &format!("/{id}")));
     })
 }
 

@@ -36,7 +36,7 @@ fn charging(storage: String, days: i32) -> Raw {
             return reply(stream, "200 OK", &headers, body.to_string().as_bytes());
         }
         let headers = [("Date", &*date(0))];
-        reply(stream, "404 Not Found", &headers, b"{}");
+        reply(stream, "503 Busy", &headers, b"{}");
     })
 }
 

@@ -469,6 +469,8 @@ fn a_disk_that_is_really_full_is_said_before_and_is_usable_after_room_was_made()
     let mut command = world.command_of("unshare", &["-m", "sh", "-c", &script]);
     let run = world.finish(command.spawn().unwrap(), Instant::now());
     assert_eq!(world.read("codes"), b"7\n0\n", "{run:?}");
+    run.says("error: no room for the document in ")
+        .says("  why: the transfer needs 878.9 KiB, and ");
     assert!(
         !String::from_utf8(world.read("left"))
             .unwrap()

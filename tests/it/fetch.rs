@@ -269,28 +269,6 @@ fn a_digest_is_checked_and_a_wrong_one_leaves_nothing() {
 }
 
 #[test]
-fn a_dry_run_plans_and_touches_nothing() {
-    let (service, _, world) = service();
-    let run = world.run(&["onecodex", "doc1", "--dry-run", "-d", "new"]);
-    assert_eq!(run.exits(0).stdout, format!("new/{DECK}\n"));
-    let run = world.run(&["sm", "doc1", "--dry-run"]);
-    assert_eq!(run.exits(0).stdout, "doc1\n");
-    let run = world.run(&["sm", "doc1", "--dry-run", "-o", "x.pdf", "--json"]);
-    assert_eq!(run.exits(0).records()[0]["status"], "planned");
-    assert!(world.files().is_empty());
-    let report = service.report();
-    assert_eq!(
-        (service.charges(), report.downloads, report.storage_requests),
-        (0, 0, 0)
-    );
-    std::fs::write(world.out().join(DECK), "mine").unwrap();
-    world.run(&["onecodex", "doc1", "--dry-run"]).exits(7);
-    // Standard output has no target that could be there.
-    let run = world.run(&["onecodex", "doc1", "--dry-run", "-o", "-"]);
-    assert_eq!(run.exits(0).stdout, "doc1\n");
-}
-
-#[test]
 fn records_have_every_field_and_a_summary_comes_last() {
     let (_service, content, world) = service();
     let run = world.run(&["onecodex", "doc1", "missing", "--json", "-j", "1"]);

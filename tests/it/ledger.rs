@@ -1,6 +1,6 @@
 //! Paid retrievals: requested once, by all runs and processes.
 
-use crate::support::raw::{Raw, Request, api, both, head, presigned, reply};
+use crate::support::raw::{Raw, Request, api, api_without_metadata, both, head, presigned, reply};
 use crate::support::services::Service;
 use crate::support::tools::{mounts, skip, strace};
 use crate::support::{Run, SILENCE, World, kill, noise, send};
@@ -45,7 +45,7 @@ fn answering(answers: Vec<Answer>) -> (Raw, Raw) {
         {
             Some(("", ..)) => {} // closes
             Some((status, headers, body)) => reply(stream, status, headers, body.as_bytes()),
-            None => api(request, stream, &url),
+            None => api_without_metadata(request, stream, &url),
         }
     });
     (api, storage)

@@ -23,6 +23,7 @@ mod coverage;
 mod crash;
 mod disks;
 mod docs;
+mod dry_run;
 mod earlier;
 mod echoes;
 mod entity_tags;

@@ -101,6 +101,29 @@ fn a_listing_is_a_table_that_fits() {
 }
 
 #[test]
+fn a_plan_says_behind_each_path_what_would_become_of_a_file_there() {
+    let (service, _) = Service::with("a.pdf", 1000, &[]);
+    let world = service.world();
+    world.run(&["sync", "onecodex", "m"]).exits(0);
+    for (arguments, line) in [
+        (
+            &["sync", "onecodex", "m"][..],
+            "m/a.pdf (would be skipped: it is up to date)",
+        ),
+        (&["sm", "doc1", "-o", "m/b"], "m/b\r\n"),
+        (
+            &["sm", "doc1", "-d", "m", "--if-exists", "overwrite"],
+            "m/a.pdf (would replace the",
+        ),
+    ] {
+        let (code, screen) = on_a_terminal(world.command(&[arguments, &["--dry-run"]].concat()));
+        assert_eq!(code, 0, "{screen}");
+        assert_eq!(screen.matches(line).count(), 1, "{screen:?}");
+        assert_eq!(screen.matches("m/").count(), 1, "{screen:?}");
+    }
+}
+
+#[test]
 fn names_and_messages_cannot_move_it() {
     use crate::support::raw::{both, reply};
     let (api, _storage) = both("/x", |_, stream| {

@@ -1,7 +1,7 @@
 //! The state of one document's transfer: destination, sink, digests, lengths.
 
 use super::steps::{BodyStart, SinkBytes, StartOver};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::fetch::target::Destination;
 use crate::fetch::transfer::{Body, Digests, KnownLengths, Sink};
 use crate::http::headers::is_strong;
@@ -27,6 +27,16 @@ impl SinkTransfer<'_, '_> {
         SinkBytes {
             held: self.sink.held(),
             position: self.sink.position(),
+        }
+    }
+
+    /// A failure of the transfer; where the disk is full, with the room that the rest of the document needs.
+    pub(super) fn with_free_space(&self, error: Error) -> Error {
+        let total = self.lengths.announced.or(self.lengths.metadata);
+        let missing = total.map(|total| total.saturating_sub(self.sink.held()));
+        match missing.filter(|_| !self.sink.is_stream()) {
+            Some(missing) => self.destination.with_free_space(error, missing),
+            None => error,
         }
     }
 

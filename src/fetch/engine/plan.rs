@@ -1,52 +1,103 @@
-//! A dry run: what a fetch would do, as far as docfetch learns that for free.
+//! A dry run: what a fetch would do, as far as docfetch learns that for free. A dry run sends no request that
+//! may be charged and none to a storage, and creates no file.
 
 use super::Stages;
-use crate::error::Result;
+use crate::error::{Code, Error, Result};
 use crate::fetch::outcome::{Outcome, Status};
 use crate::fetch::partial::Partial;
-use crate::fetch::target::TargetState;
-use crate::resolve::Metadata;
+use crate::fetch::target::{TargetState, name_in_query};
+use crate::resolve::{Metadata, ResolveRequest};
 
 impl Stages<'_> {
     /// What a real run would do with the document.
     ///
     /// # Errors
-    /// Those of [`Destination::choose_name`](crate::fetch::target::Destination::choose_name);
-    /// [`Code::ChargeRefused`](crate::error::Code::ChargeRefused) when the ledger's record cannot be
-    /// trusted; [`Code::Interrupted`](crate::error::Code::Interrupted).
+    /// The error with which a real run would end, as far as docfetch can tell: those of
+    /// [`Destination::choose_name`](crate::fetch::target::Destination::choose_name); the API's refusal of the
+    /// document or the credential; [`Code::LocalIo`](crate::error::Code::LocalIo) and
+    /// [`Code::DiskFull`](crate::error::Code::DiskFull) for a folder that cannot take the document;
+    /// [`Code::ChargeRefused`](crate::error::Code::ChargeRefused) when the ledger's record cannot be trusted.
+    /// [`Code::Interrupted`](crate::error::Code::Interrupted) after a signal.
     pub(super) async fn plan(&mut self) -> Result<Outcome> {
-        let (context, id) = (self.context, &self.job.id);
-        if context.options.stdout {
+        let (interrupt, context) = (self.interrupt, self.context);
+        let is_stdout = context.options.stdout;
+        if !is_stdout && let Some(skipped) = self.plan_to_skip()? {
+            return Ok(skipped);
+        }
+        let known = interrupt.or_interrupted(self.learn()).await?;
+        if is_stdout {
             return Ok(Outcome {
-                cost: context.resolver.foresee(id, false)?,
-                ..self.outcome(Status::Planned) // standard output has no target that exists
+                cost: context.resolver.foresee(&self.job.id, false)?,
+                bytes: known.size,
+                ..self.outcome(Status::Planned)
             });
         }
-        let interrupt = self.interrupt;
-        let metadata = interrupt.or_interrupted(self.name_by_metadata()).await?;
-        if self.destination.choose_name()? == TargetState::AlreadyThere {
-            return Ok(self.outcome(Status::Skipped));
+        self.destination
+            .name_after_metadata(known.name.as_deref())
+            .await;
+        if let Some(skipped) = self.plan_to_skip()? {
+            return Ok(skipped);
         }
+        self.destination.check_folder()?;
         let partial = context.partial_name(self.job);
         let has_partial = Partial::exists(self.destination.folder(), &partial);
+        if !has_partial {
+            self.destination.check_free_space(known.size.unwrap_or(0))?;
+        }
         Ok(Outcome {
-            cost: context.resolver.foresee(id, has_partial)?,
-            bytes: metadata.size,
+            cost: context.resolver.foresee(&self.job.id, has_partial)?,
+            bytes: known.size,
+            plan: Some(self.destination.plan(&TargetState::Writable)),
             ..self.outcome(Status::Planned)
         })
     }
 
-    /// Names the target where a real run would take the name from the metadata.
-    async fn name_by_metadata(&mut self) -> Result<Metadata> {
-        let resolver = &self.context.resolver;
-        let metadata = match &self.job.metadata {
-            Some(metadata) => metadata.clone(),
-            None => resolver.metadata(&self.job.id).await,
-        };
-        if resolver.charges() || self.job.metadata.is_some() {
-            let name = metadata.name.as_deref();
-            self.destination.name_after_metadata(name).await;
-        }
-        Ok(metadata)
+    /// Chooses the name of the target, if docfetch knows one. The outcome of a document that a real run would
+    /// skip; none of any other.
+    fn plan_to_skip(&mut self) -> Result<Option<Outcome>> {
+        let state = self.destination.choose_name()?;
+        let plan = self.destination.plan(&state);
+        Ok((state == TargetState::AlreadyThere).then(|| Outcome {
+            plan: Some(plan),
+            ..self.outcome(Status::Skipped)
+        }))
     }
+
+    /// Name and size of the document, from the listing, from its metadata, or where these do not exist and URLs
+    /// are free, from its URL. Each document needs one request at most, unless that request is retried.
+    ///
+    /// # Errors
+    /// Those of exit codes 3, 4 and 9, and [`Code::Network`], when a real run would fail likewise; those of
+    /// [`Resolver::resolve_within`](crate::resolve::Resolver::resolve_within) where docfetch resolves it.
+    async fn learn(&mut self) -> Result<Metadata> {
+        let (resolver, id) = (&self.context.resolver, &self.job.id);
+        if let Some(listed) = &self.job.metadata {
+            return Ok(listed.clone());
+        }
+        if resolver.provider().metadata.is_none() && resolver.has_free_urls() {
+            let mut retry = resolver.retry();
+            let request = ResolveRequest::default();
+            let url = resolver.resolve_within(id, &mut retry, request).await?;
+            self.attempts.facts.resolves += 1;
+            return Ok(Metadata {
+                name: name_in_query(url.expose()),
+                size: None,
+            });
+        }
+        match resolver.request_metadata(id).await {
+            Err(error) if ends_real_run(&error) => Err(error),
+            Err(error) => {
+                let why = error.message();
+                log::warn!("docfetch does not know the name and the size of {id}: {why}");
+                Ok(Metadata::default())
+            }
+            known => known,
+        }
+    }
+}
+
+/// Whether a real run would fail, too, after this failure of the metadata route: the API refuses the document or
+/// the credential, or docfetch cannot reach the API. A real run goes on after any other.
+fn ends_real_run(error: &Error) -> bool {
+    matches!(error.exit_code(), 3 | 4 | 9) || error.code() == Code::Network
 }

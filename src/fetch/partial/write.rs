@@ -46,19 +46,16 @@ impl Partial {
 
     /// Reserves disk space for the `missing` bytes from `position` on, if the file system can.
     fn reserve(&self, position: u64, missing: u64) -> Result<(), Errno> {
-        if self.is_in_memory() {
-            // A reservation takes as long as writing there. So docfetch only checks the free memory.
-            let disk = rustix::fs::fstatvfs(&self.file)?;
-            let free = disk.f_bavail.saturating_mul(disk.f_frsize);
-            return if free < missing {
-                Err(Errno::NOSPC)
-            } else {
-                Ok(())
-            };
+        if !self.is_in_memory() {
+            match rustix::fs::fallocate(&self.file, FallocateFlags::KEEP_SIZE, position, missing) {
+                Ok(()) => return Ok(()),
+                Err(errno @ (Errno::NOSPC | Errno::DQUOT | Errno::FBIG)) => return Err(errno),
+                Err(_) => {} // the file system cannot reserve space
+            }
         }
-        match rustix::fs::fallocate(&self.file, FallocateFlags::KEEP_SIZE, position, missing) {
-            Err(errno @ (Errno::NOSPC | Errno::DQUOT | Errno::FBIG)) => Err(errno),
-            // Any other failure means that the file system cannot reserve space.
+        // In memory, a reservation takes as long as writing. So docfetch only checks what is free.
+        match rustix::fs::fstatvfs(&self.file) {
+            Ok(disk) if disk.f_bavail.saturating_mul(disk.f_frsize) < missing => Err(Errno::NOSPC),
             _ => Ok(()),
         }
     }

@@ -3,6 +3,7 @@
 use crate::error::{Code, Error, Result};
 use crate::fetch::target::claimed_paths::ClaimedPaths;
 use crate::fetch::target::fitting::check_path;
+use crate::fetch::target::folder_check;
 use crate::fetch::target::options::IfExists;
 use crate::fetch::target::writable::{self, Replaceable};
 use crate::model::DocumentId;
@@ -66,6 +67,10 @@ impl TargetCheck<'_> {
                 return Ok(Finding::Free);
             }
             Err(error) => {
+                let folder = self.target.parent().unwrap_or(self.target);
+                if let Some(error) = folder_check::not_a_folder(folder) {
+                    return Err(error);
+                }
                 check_path(self.target)?;
                 return if error.kind() == ErrorKind::NotFound {
                     Ok(Finding::Free)

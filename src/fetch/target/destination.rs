@@ -1,10 +1,11 @@
 //! The target of one document: its name, and what the name becomes when another file has it.
 
-use crate::error::{Code, Error, Result};
+use crate::error::{Error, Result};
 use crate::fetch::partial::{Partial, Publication};
 use crate::fetch::target::check::{Finding, TargetCheck, TargetState, target_exists};
 use crate::fetch::target::claimed_paths::ClaimedPaths;
 use crate::fetch::target::fitting::fitted;
+use crate::fetch::target::folder_check;
 use crate::fetch::target::name_order::NameTicket;
 use crate::fetch::target::naming;
 use crate::fetch::target::options::TargetOptions;
@@ -38,11 +39,11 @@ pub(crate) struct Destination<'a> {
     /// How many names with the id were tried.
     names_with_id: u32,
     /// The target's path without a number.
-    unnumbered: Option<PathBuf>,
+    pub(super) unnumbered: Option<PathBuf>,
     /// The file that another process made of this document.
     published: Option<FileIdentity>,
     /// Whether the file that the document replaces can be replaced, as far as a check tells.
-    replaceable: Option<Replaceable>,
+    pub(super) replaceable: Option<Replaceable>,
 }
 
 impl<'a> Destination<'a> {
@@ -329,27 +330,9 @@ impl<'a> Destination<'a> {
     /// # Errors
     /// [`Code::LocalIo`].
     pub(crate) fn make_folder(&self) -> Result<()> {
-        files::make_folder(self.folder(), 0o777)
-    }
-
-    /// Checks that the disk has `bytes` free bytes, if the system tells.
-    ///
-    /// # Errors
-    /// [`Code::DiskFull`] if it has fewer.
-    pub(crate) fn check_free_space(&self, bytes: u64) -> Result<()> {
         let folder = self.folder();
-        let Ok(disk) = rustix::fs::statvfs(folder) else {
-            return Ok(()); // a write fails later, if the disk is full
-        };
-        let free = disk.f_bavail.saturating_mul(disk.f_frsize);
-        if bytes <= free {
-            return Ok(());
-        }
-        Err(Error::new(
-            Code::DiskFull,
-            format!("no room for the document in {}", folder.display()),
-        )
-        .with_cause(format!("{bytes} bytes are needed, {free} are free")))
+        files::make_folder(folder, 0o777)
+            .map_err(|error| folder_check::not_a_folder(folder).unwrap_or(error))
     }
 }
 

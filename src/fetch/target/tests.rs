@@ -435,4 +435,13 @@ async fn a_disk_without_room_is_found_out_before_the_transfer() {
     destination.check_free_space(1).unwrap();
     let error = destination.check_free_space(u64::MAX).unwrap_err();
     assert_eq!(error.code(), Code::DiskFull);
+    // A quota on a disk that has room, and other errors, stay as they are.
+    for (code, missing, is_told) in [
+        (Code::DiskFull, u64::MAX, true),
+        (Code::DiskFull, 1, false),
+        (Code::LocalIo, u64::MAX, false),
+    ] {
+        let told = destination.with_free_space(Error::new(code, "x"), missing);
+        assert_eq!(told.cause().is_some(), is_told, "{code:?} {missing}");
+    }
 }

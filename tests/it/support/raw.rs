@@ -267,6 +267,16 @@ pub fn api(request: &Request, stream: &mut TcpStream, url: &str) {
     }
 }
 
+/// As [`api`], while the route for metadata is broken: docfetch knows neither the name nor the size of a document,
+/// and cannot tell whether the document exists.
+pub fn api_without_metadata(request: &Request, stream: &mut TcpStream, url: &str) {
+    let is_metadata = request.method == "GET" && !request.path().ends_with("/download/");
+    if is_metadata {
+        return reply(stream, "503 Service Unavailable", &[], b"{}");
+    }
+    api(request, stream, url);
+}
+
 /// An API whose documents are all at `path` of a storage that answers with `storage`.
 pub fn both(
     path: &'static str,

@@ -1,0 +1,60 @@
+//! Why a folder takes no document, without writing into it.
+
+use crate::error::{Code, Error, Result};
+use crate::fetch::target::writable::RenameProofs;
+use rustix::fs::{Access, AtFlags, CWD, accessat};
+use rustix::io::Errno;
+use std::io;
+use std::path::Path;
+
+/// Checks, as far as permissions tell, that the user may write into `folder`, or make it where it is missing.
+///
+/// # Errors
+/// [`Code::LocalIo`] when the user may not.
+pub(super) fn check_writable(folder: &Path) -> Result<()> {
+    for above in folder.ancestors() {
+        let above = or_current(above);
+        match accessat(
+            CWD,
+            above,
+            Access::WRITE_OK | Access::EXEC_OK,
+            AtFlags::EACCESS,
+        ) {
+            Err(Errno::NOENT) => {}
+            Err(errno @ (Errno::ACCESS | Errno::PERM | Errno::ROFS)) if above.is_dir() => {
+                let cause = format!("{}: {}", above.display(), io::Error::from(errno));
+                return Err(refusal(folder, cause));
+            }
+            Ok(()) if above.is_dir() => return RenameProofs::check_folder(above),
+            // Otherwise only a write would tell.
+            _ => return not_a_folder(folder).map_or(Ok(()), Err),
+        }
+    }
+    Ok(())
+}
+
+/// The error of a folder whose path leads through a file; none for other folders.
+pub(super) fn not_a_folder(folder: &Path) -> Option<Error> {
+    let mut above = folder.ancestors().map(or_current);
+    let existing = above.find(|above| above.exists())?;
+    let cause = format!("{} is not a folder", existing.display());
+    (!existing.is_dir()).then(|| refusal(folder, cause))
+}
+
+fn refusal(folder: &Path, cause: String) -> Error {
+    let what = format!(
+        "cannot write documents into {}",
+        or_current(folder).display()
+    );
+    let refusal = Error::new(Code::LocalIo, what).with_cause(cause);
+    refusal.with_hint("choose another folder")
+}
+
+/// The folder itself; the current one for an empty path.
+pub(super) fn or_current(folder: &Path) -> &Path {
+    if folder.as_os_str().is_empty() {
+        Path::new(".")
+    } else {
+        folder
+    }
+}

@@ -1,0 +1,236 @@
+//! Dry runs: what they print is what a real run then does, and they leave nothing behind.
+
+use crate::support::raw::{Raw, api, api_without_metadata, reply};
+use crate::support::services::Service;
+use crate::support::{Run, World};
+use docfetch::sandbox::Document;
+use serde_json::Value;
+use std::fs;
+
+const DECK: &str = "Q3 deck \u{e4}.pdf";
+
+/// Documents `a` and `b` of the same name, and `c` of another.
+fn service() -> Service {
+    let document = |name: &str, id: &str| Document::new(name, id.repeat(1000)).with_id(id);
+    let documents = [(DECK, "a"), (DECK, "b"), ("reads.txt", "c")];
+    Service::start(documents.map(|(name, id)| document(name, id)).into(), &[])
+}
+
+fn lines(run: &Run) -> Vec<&str> {
+    let mut lines: Vec<&str> = run.stdout.lines().collect();
+    lines.sort_unstable();
+    lines
+}
+
+/// The status of each record, by the document's id; `planned`, or the code of an error.
+fn ends(run: &Run) -> Vec<(String, String)> {
+    let text = |value: &Value| value.as_str().map(str::to_owned);
+    let documents = run
+        .records()
+        .into_iter()
+        .filter(|record| record["type"] == "document");
+    let mut ends: Vec<_> = documents
+        .map(|record| {
+            let end = text(&record["error"]["code"]).or(text(&record["status"]));
+            (text(&record["id"]).unwrap(), end.unwrap())
+        })
+        .collect();
+    ends.sort();
+    ends
+}
+
+#[test]
+fn the_plan_has_the_paths_of_the_real_run_and_touches_nothing() {
+    let service = service();
+    for options in [
+        &["sm", "a", "b", "c", "-d", "new/x"][..],
+        &["onecodex", "a", "b", "c", "-d", "new/x"],
+        &["sm", "a", "b", "c", "--name", "{provider}-{stem}.x"],
+        &["onecodex", "a", "b", "--name", "same"],
+        &["sm", "a", "-o", "y/z.pdf"],
+    ] {
+        let world = service.world();
+        let before = (service.charges(), service.report().storage_requests);
+        let plan = world.run(&[options, &["--dry-run"]].concat());
+        plan.exits(0);
+        assert!(world.files().is_empty(), "{:?}", world.files());
+        let after = (service.charges(), service.report().storage_requests);
+        assert_eq!(before, after, "{options:?}");
+        let real = world.run(options);
+        assert_eq!(lines(&plan), lines(real.exits(0)), "{options:?}");
+    }
+    // Standard output has no target.
+    let run = service
+        .world()
+        .run(&["onecodex", "a", "--dry-run", "-o", "-"]);
+    assert_eq!(run.exits(0).stdout, "a\n");
+}
+
+#[test]
+fn a_document_that_does_not_exist_is_not_planned() {
+    let service = service();
+    for provider in ["sm", "onecodex"] {
+        let world = service.world();
+        let run = world.run(&[provider, "a", "nothing", "--dry-run", "--json"]);
+        let expected = [("a", "planned"), ("nothing", "not_found")];
+        let expected = expected.map(|(id, end)| (id.to_owned(), end.to_owned()));
+        assert_eq!(ends(run.exits(4)), expected);
+        let summary = run.records().pop().unwrap();
+        assert_eq!(
+            (&summary["planned"], &summary["failed"]),
+            (&1.into(), &1.into())
+        );
+        let run = world.run(&[provider, "nothing", "--dry-run"]);
+        assert_eq!(run.exits(4).stdout, "");
+        assert!(world.files().is_empty());
+        // The API also decides where the path needs no name.
+        world
+            .run(&[provider, "nothing", "--dry-run", "-o", "x"])
+            .exits(4);
+        world
+            .run(&[provider, "nothing", "--dry-run", "-o", "-"])
+            .exits(4);
+    }
+    assert_eq!(service.charges(), 0);
+}
+
+#[test]
+fn existing_files_are_told_and_stay() {
+    let service = service();
+    for provider in ["sm", "onecodex"] {
+        let world = service.world();
+        fs::write(world.out().join(DECK), "mine").unwrap();
+        let numbered = DECK.replace('.', " (2).");
+        for (if_exists, exit, path, says) in [
+            (
+                "fail",
+                7,
+                "",
+                "exists\n  why: docfetch replaces a file only on request",
+            ),
+            ("skip", 0, DECK, "would be skipped: it exists"),
+            ("overwrite", 0, DECK, "would replace the existing file"),
+            (
+                "rename",
+                0,
+                &*numbered,
+                "would get a number: Q3 deck \u{e4}.pdf exists",
+            ),
+        ] {
+            let arguments = [provider, "a", "--dry-run", "--if-exists", if_exists];
+            let run = world.run(&arguments);
+            run.exits(exit).says(says);
+            assert_eq!(run.stdout.trim_end(), path);
+            let quiet = world.run(&[&arguments[..], &["-q"]].concat());
+            assert_eq!(quiet.stdout, run.stdout);
+            assert!(exit > 0 || !quiet.stderr.contains("would be"), "{quiet:?}");
+            let json = world.run(&[&arguments[..], &["--json"]].concat());
+            let end = match if_exists {
+                "fail" => "target_exists",
+                "skip" => "skipped",
+                _ => "planned",
+            };
+            assert_eq!(ends(&json)[0].1, end);
+            assert_eq!(world.read(DECK), b"mine");
+            assert_eq!(world.files(), [DECK]);
+        }
+    }
+    assert_eq!(service.charges(), 0);
+}
+
+#[test]
+fn a_target_that_is_known_and_exists_needs_no_request() {
+    let server = Raw::start(|_, stream| reply(stream, "500 Broken", &[], b""));
+    let world = World::new(&server.base());
+    fs::write(world.out().join("x"), "mine").unwrap();
+    for provider in ["sm", "onecodex"] {
+        let arguments = [provider, "a", "-o", "x", "--dry-run", "--if-exists"];
+        let run = world.run(&[&arguments[..], &["skip"]].concat());
+        assert_eq!(run.exits(0).stdout, "x\n");
+        world.run(&[&arguments[..], &["fail"]].concat()).exits(7);
+    }
+    assert!(server.seen().is_empty());
+}
+
+#[test]
+fn a_folder_that_cannot_take_the_document_fails_as_in_a_real_run() {
+    let service = service();
+    let world = service.world();
+    fs::write(world.out().join("file"), "").unwrap();
+    for provider in ["sm", "onecodex"] {
+        for folder in ["file", "file/x"] {
+            let run = world.run(&[provider, "a", "--dry-run", "-d", folder]);
+            assert_eq!(run.exits(7).stdout, "");
+            run.says("file is not a folder");
+            let real = world.run(&[provider, "a", "-d", folder]);
+            assert!(run.stderr.starts_with(&real.exits(7).stderr), "{real:?}");
+        }
+    }
+    let server = Raw::start(|request, stream| match request.method.as_str() {
+        "GET" => reply(
+            stream,
+            "200 OK",
+            &[],
+            br#"{"filename":"big","size":1152921504606846976}"#,
+        ),
+        _ => api(request, stream, "http://127.0.0.1:1/"),
+    });
+    let world = World::new(&server.base());
+    let run = world.run(&["onecodex", "a", "--dry-run", "-d", "new"]);
+    run.exits(7).says("the transfer needs 1024.0 PiB, and ");
+    assert!(world.files().is_empty());
+}
+
+#[test]
+fn a_name_that_nothing_tells_is_not_made_up() {
+    let server = Raw::start(|request, stream| {
+        api_without_metadata(request, stream, "http://127.0.0.1:1/key/0123?sig=1");
+    });
+    let world = World::new(&server.base());
+    let run = world.run(&["sm", "a", "--dry-run"]);
+    assert_eq!(run.exits(0).stdout, "a\n");
+    run.says("a: would get its name from the storage");
+    let run = world.run(&["onecodex", "a", "--dry-run"]);
+    assert_eq!(run.exits(0).stdout, "a\n");
+    run.says("warning: docfetch does not know the name and the size of a: ");
+    // A real run would not reach the API either.
+    let world = World::new("http://127.0.0.1:1");
+    for provider in ["sm", "onecodex"] {
+        let run = world.run(&[provider, "a", "--dry-run", "--retries", "0"]);
+        assert_eq!(run.exits(5).stdout, "");
+    }
+}
+
+#[test]
+fn the_plan_of_a_mirror_tells_what_it_would_skip_replace_and_fetch_again() {
+    let service = service();
+    let world = service.world();
+    world.run(&["sync", "onecodex", "m"]).exits(0);
+    let charges = service.charges();
+    let run = world.run(&["sync", "onecodex", "m", "--dry-run"]);
+    run.exits(0)
+        .says("m/reads.txt: would be skipped: it is up to date");
+    run.says("0 planned (0 B known), 3 skipped, 0 failed");
+    fs::remove_file(world.out().join("m/reads.txt")).unwrap();
+    let run = world.run(&["sync", "onecodex", "m", "--dry-run"]);
+    run.exits(0)
+        .says("m/reads.txt was removed: a real run would fetch it again");
+    run.says("1 planned (1000 B known), 2 skipped, 0 failed");
+    assert!(!run.stderr.contains("fetching"), "{run:?}");
+    fs::write(world.out().join("m/reads.txt"), "changed").unwrap();
+    let run = world.run(&["sync", "onecodex", "m", "--dry-run"]);
+    run.exits(0)
+        .says("m/reads.txt: would replace the existing file");
+    assert_eq!(world.read("m/reads.txt"), b"changed");
+    assert_eq!(service.charges(), charges);
+    // A file that the mirror did not write is compared, where that is free.
+    fs::create_dir(world.out().join("n")).unwrap();
+    fs::write(world.out().join("n/reads.txt"), "c".repeat(1000)).unwrap();
+    let run = world.run(&["sync", "sm", "n", "--dry-run"]);
+    run.exits(0)
+        .says("n/reads.txt: would be compared with the existing file");
+    run.says("3 planned (sizes not known), 0 skipped, 0 failed");
+    let run = world.run(&["sync", "onecodex", "n", "--dry-run"]);
+    run.exits(0)
+        .says("n/reads.txt: would be skipped: the existing file has the document's name");
+}
