@@ -53,6 +53,16 @@ pub(super) fn in_doubt(ledger: &Ledger, id: &DocumentId, error: &Error) -> Error
     }
 }
 
+/// Another process makes an attempt at a document, and recorded no answer in time.
+pub(super) fn unanswered(ledger: &Ledger, id: &DocumentId) -> Error {
+    let what = format!("a paid retrieval of {id} may have been charged already");
+    let waited = short_duration(ledger.answer_timeout());
+    let why = format!("another process requested it, and recorded no answer within {waited}");
+    Error::new(Code::ChargeUnknown, what)
+        .with_cause(why)
+        .with_hint(way_out_of_doubt(ledger, id))
+}
+
 /// A paid request did not leave, because its record could not be made.
 pub(super) fn not_recorded(id: &DocumentId, error: Error) -> Error {
     match error.code() {

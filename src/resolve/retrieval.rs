@@ -46,6 +46,8 @@ enum RequestEnd {
     Url(PresignedUrl),
     /// The provider did not charge, and docfetch may send the request again.
     Repeatable(Error),
+    /// Nothing was sent: another process sends this request.
+    Taken,
 }
 
 /// What a failed paid request means.
@@ -99,38 +101,59 @@ impl PaidRetrievals {
             let now = api.http.clock().best();
             record.note(RetrievalEvent::Expired(url), now).await?;
         }
-        let requested = record.requested();
         let request = RetrievalRequest {
             has_partial: request.has_partial,
             refused: request.refused,
             ..RetrievalRequest::default()
         };
-        let notice = match record.decide(request) {
-            Verdict::Request => None,
-            Verdict::RequestAgain => Some(format!(
-                "{id} was delivered, or its URL printed, before: requesting a new paid retrieval"
-            )),
-            Verdict::RequestPermitted => Some(format!(
-                "requesting another paid retrieval of {id}, as --allow-recharge permits"
-            )),
-            Verdict::Use(url) => {
-                let requested = paid_errors::to_the_second(requested);
-                log::info!("using the URL of the paid retrieval of {requested}");
-                return Ok(url);
+        let url = loop {
+            let taken = record.is_taken();
+            let has_ended = self.ledger.await_attempt(&mut record).await?;
+            if !has_ended && (taken || !self.ledger.run().may_recharge(id)) {
+                return Err(paid_errors::unanswered(&self.ledger, id));
             }
-            Verdict::Refuse(state) => {
-                return Err(paid_errors::refused(&self.ledger, id, state, requested));
-            }
-        };
-        let notice = notice.as_deref();
-        loop {
-            match self.request(api, id, retry, &mut record, notice).await? {
-                RequestEnd::Url(url) => {
-                    answered(&url);
-                    let now = api.http.clock().best();
-                    record.note(RetrievalEvent::Answered(&url), now).await?;
+            let requested = record.requested();
+            let notice = match record.decide(request) {
+                Verdict::Request => None,
+                Verdict::RequestAgain => Some(format!(
+                    "{id} was delivered, or its URL printed, before: requesting a new paid retrieval"
+                )),
+                Verdict::RequestPermitted => Some(format!(
+                    "requesting another paid retrieval of {id}, as --allow-recharge permits"
+                )),
+                Verdict::Use(url) => {
+                    let requested = paid_errors::to_the_second(requested);
+                    log::info!("using the URL of the paid retrieval of {requested}");
                     return Ok(url);
                 }
+                Verdict::Refuse(state) => {
+                    return Err(paid_errors::refused(&self.ledger, id, state, requested));
+                }
+            };
+            let notice = notice.as_deref();
+            if let Some(url) = self.retrieve(api, id, retry, &mut record, notice).await? {
+                break url;
+            }
+        };
+        answered(&url);
+        let now = api.http.clock().best();
+        record.note(RetrievalEvent::Answered(&url), now).await?;
+        Ok(url)
+    }
+
+    /// Sends paid requests until one is answered with a URL. `None` when another process sends one.
+    async fn retrieve(
+        &self,
+        api: &Api,
+        id: &DocumentId,
+        retry: &mut RetryContext,
+        record: &mut OpenRecord<'_>,
+        notice: Option<&str>,
+    ) -> Result<Option<PresignedUrl>> {
+        loop {
+            match self.request(api, id, retry, record, notice).await? {
+                RequestEnd::Url(url) => return Ok(Some(url)),
+                RequestEnd::Taken => return Ok(None),
                 // The batch paused in the meantime: the next permit waits for its end.
                 RequestEnd::Repeatable(error) if error.is_not_started() => {}
                 RequestEnd::Repeatable(error) => retry.wait_after(error).await?,
@@ -167,6 +190,10 @@ impl PaidRetrievals {
             }
             Err(failure) => failure,
         };
+        if record.is_taken() {
+            permit.ended(Charged::No);
+            return Ok(RequestEnd::Taken);
+        }
         let meaning = FailedRequest::of(&failure);
         if meaning == FailedRequest::InDoubt {
             record

@@ -1,12 +1,15 @@
 //! Locks between processes. A lock is on a file of docfetch's own, and ends with the process that holds it.
 
 use super::files::{AllowedNames, is_name_of, open_named, open_own_if_exists};
+use super::folder::FolderTraits;
 use crate::active_time;
 use crate::error::{Code, Error, Result};
 use rustix::fs::OFlags;
+use rustix::io::Errno;
 use std::fs::{File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// The first pause between two attempts at a lock. Each further pause is twice as long.
@@ -15,6 +18,9 @@ const MIN_POLL_INTERVAL: Duration = Duration::from_millis(1);
 const MAX_POLL_INTERVAL: Duration = Duration::from_millis(100);
 /// A longer wait for another process is logged.
 const NOTICEABLE_LOCK_WAIT: Duration = Duration::from_millis(500);
+
+/// How often a lock on a file that lost its name is given up where a lock may exclude no other process.
+const MAX_LOST_NAMES: u32 = 8;
 
 /// Which file to lock, and how long to wait for it.
 #[derive(Clone, Copy, Debug)]
@@ -39,7 +45,9 @@ pub(crate) struct HeldFile {
     pub place: usize,
 }
 
-/// Opens and locks a file. Files that were opened but not locked are passed to `lost`, because the process
+/// Opens and locks a file. Where the file system has no locks, or has locks that exclude no other process, the
+/// caller gets the file all the same: there, the caller decides what must not happen twice by creating a file.
+/// Files that were opened but not locked are passed to `lost`, because the process
 /// that holds the lock may have renamed or removed them since.
 ///
 /// # Errors
@@ -58,6 +66,7 @@ pub(crate) async fn lock_own(
     let began = active_time::now();
     let mut interval = MIN_POLL_INTERVAL;
     let mut logged = false;
+    let mut lost_names = 0;
     loop {
         let (file, place) = open_first(paths, request.allowed_names)?;
         let path = paths[place];
@@ -69,7 +78,11 @@ pub(crate) async fn lock_own(
             {
                 return Ok(HeldFile { file, place });
             }
+            Ok(()) if lost_names >= MAX_LOST_NAMES && !has_true_locks(path) => {
+                return Ok(HeldFile { file, place });
+            }
             Ok(()) => {
+                lost_names += 1;
                 // The file was renamed or removed after it was opened. `lost` may keep it open, but not
                 // locked.
                 file.unlock()
@@ -77,6 +90,10 @@ pub(crate) async fn lock_own(
                 false
             }
             Err(TryLockError::WouldBlock) => true,
+            Err(TryLockError::Error(error)) if is_unsupported(&error) => {
+                note_refused_lock(path);
+                return Ok(HeldFile { file, place });
+            }
             Err(TryLockError::Error(error)) => return Err(Error::io("lock", path, &error)),
         };
         let waited = active_time::since(began);
@@ -90,6 +107,30 @@ pub(crate) async fn lock_own(
         tokio::time::sleep(interval).await;
         interval = (interval * 2).min(MAX_POLL_INTERVAL);
         lost(file);
+    }
+}
+
+/// Whether an error of `flock(2)` means that the file system has no locks.
+fn is_unsupported(error: &io::Error) -> bool {
+    let errno = Errno::from_io_error(error);
+    matches!(errno, Some(Errno::NOSYS | Errno::NOLCK | Errno::OPNOTSUPP))
+}
+
+fn has_true_locks(path: &Path) -> bool {
+    FolderTraits::of_file(path).map_or(true, |folder| folder.has_true_locks())
+}
+
+/// Notes for this process that the file system of a file has no locks, and warns once.
+fn note_refused_lock(path: &Path) {
+    static WARNED: AtomicBool = AtomicBool::new(false);
+    if let Ok(folder) = FolderTraits::of_file(path) {
+        folder.note_refused_lock();
+    }
+    if !WARNED.swap(true, Ordering::Relaxed) {
+        log::warn!(
+            "the file system of {} has no locks; docfetch continues without locks",
+            path.display()
+        );
     }
 }
 

@@ -8,9 +8,9 @@ pub(crate) mod folder;
 mod identity;
 mod journal;
 pub(crate) mod lock;
-#[allow(dead_code)] // until every process has a partial of its own
 pub(crate) mod process;
 pub(crate) mod records;
+pub(crate) mod shared_files;
 mod trust;
 
 pub(crate) use journal::HeldJournal;

@@ -5,10 +5,8 @@
 //! 0600. docfetch does not trust a record that another user could have written or read; the caller decides
 //! what follows. Where no record can be written, docfetch warns once, and the caller continues in memory.
 
-use super::files::{
-    is_in_memory, make_folder, open_folder, open_own, remove, sync_names, temporary_path,
-    write_record,
-};
+use super::files::{is_in_memory, make_folder, open_folder, open_own, sync_names, write_record};
+use super::folder::FolderTraits;
 use super::lock::Lock;
 use super::trust::{
     DistrustReason, Untrusted, close_to_others, folder_distrust, is_private, open_to_others,
@@ -20,7 +18,7 @@ use log::Level;
 use rustix::fs::OFlags;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use std::fs::DirBuilder;
+use std::fs::{DirBuilder, File};
 use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
@@ -98,7 +96,7 @@ struct ReadyFolder {
 #[derive(Debug)]
 pub(crate) struct Records {
     state: StateFolder,
-    folder: Option<PathBuf>,
+    pub(super) folder: Option<PathBuf>,
     /// Whether a lost record can cause a second charge.
     is_ledger: bool,
     /// Whether the records are of no use when they are not secret.
@@ -112,7 +110,7 @@ pub(crate) struct Records {
 }
 
 impl Records {
-    fn folder(&self) -> Result<&Path> {
+    pub(super) fn folder(&self) -> Result<&Path> {
         self.folder.as_deref().ok_or_else(|| {
             Error::new(Code::LocalIo, "there is no place for the state folder")
                 .with_cause(self.state.absence)
@@ -238,15 +236,26 @@ impl Records {
     /// # Errors
     /// Why the record cannot be trusted.
     pub(crate) fn read<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, Untrusted> {
-        let (Ok(folder), Ok(path)) = (self.folder(), self.path(name)) else {
+        let Ok(path) = self.path(name) else {
             return Ok(None);
         };
+        let Some(file) = self.open_trusted(&path)? else {
+            return Ok(None);
+        };
+        read_open(&path, &file).map(|(record, _)| Some(record))
+    }
+
+    /// Opens a file of this folder that only this user can have written; `None` when there is none.
+    ///
+    /// # Errors
+    /// Why the file cannot be trusted.
+    pub(super) fn open_trusted(&self, path: &Path) -> Result<Option<File>, Untrusted> {
         let distrust = |why: String, reason| Untrusted {
-            path: path.clone(),
+            path: path.to_owned(),
             why,
             reason,
         };
-        match std::fs::symlink_metadata(&path) {
+        match std::fs::symlink_metadata(path) {
             Ok(_) => {}
             Err(error)
                 if matches!(
@@ -258,17 +267,17 @@ impl Records {
             }
             Err(error) => return Err(distrust(error.to_string(), DistrustReason::Folder)),
         }
-        if let Some(why) = folder_distrust(folder) {
+        if let Some(why) = path.parent().and_then(folder_distrust) {
             return Err(distrust(why, DistrustReason::Folder));
         }
-        if self.holds_secrets && !is_private(folder) {
+        if self.holds_secrets && path.parent().is_some_and(|folder| !is_private(folder)) {
             return Ok(None); // docfetch has not written it
         }
-        let file = open_own(&path, OFlags::RDONLY).map_err(|error| {
+        let file = open_own(path, OFlags::RDONLY).map_err(|error| {
             let why = error.cause().unwrap_or(error.what());
             distrust(why.to_owned(), DistrustReason::Record)
         })?;
-        read_open(&path, &file).map(|(record, _)| Some(record))
+        Ok(Some(file))
     }
 
     /// Writes the record `name` in place of an older one. The caller holds the lock of the record. A record
@@ -293,17 +302,6 @@ impl Records {
         }
     }
 
-    /// Removes the record `name` durably.
-    ///
-    /// # Errors
-    /// [`Code::LocalIo`].
-    pub(crate) fn remove(&self, name: &str) -> Result<()> {
-        let path = self.path(name)?;
-        remove(&temporary_path(&path))?;
-        remove(&path)?;
-        self.sync(self.folder()?)
-    }
-
     /// Makes the names in the folder durable. One sync serves all callers that waited for the sync before
     /// it, because their names were in the folder when it started.
     ///
@@ -321,25 +319,13 @@ impl Records {
         Ok(())
     }
 
-    /// The names of all records, sorted.
-    ///
-    /// # Errors
-    /// [`Code::LocalIo`] when the folder cannot be read.
-    pub(crate) fn names(&self) -> Result<Vec<String>> {
-        let Some(folder) = &self.folder else {
-            return Ok(Vec::new());
-        };
-        let entries = match std::fs::read_dir(folder) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(error) => return Err(Error::io("read", folder, &error)),
-        };
-        let mut names: Vec<_> = entries
-            .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
-            .filter_map(|name| name.strip_suffix(".json").map(str::to_owned))
-            .collect();
-        names.sort();
-        Ok(names)
+    /// Whether a lock of a record excludes every other process, on other machines, too.
+    pub(crate) fn has_true_locks(&self) -> bool {
+        let traits = self
+            .folder
+            .as_deref()
+            .and_then(|folder| FolderTraits::of(folder).ok());
+        traits.is_none_or(|traits| traits.has_true_locks())
     }
 }
 

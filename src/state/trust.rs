@@ -42,8 +42,27 @@ pub(crate) enum DistrustReason {
 /// Why the record cannot be trusted.
 pub(super) fn read_open<T: DeserializeOwned>(
     path: &Path,
-    mut file: &File,
+    file: &File,
 ) -> std::result::Result<(T, u64), Untrusted> {
+    let text = read_content(path, file)?;
+    let (line, end) = last_line(&text);
+    // The message of the parser is not repeated, because it can quote the record.
+    let record = serde_json::from_slice(line).map_err(|_| Untrusted {
+        path: path.to_owned(),
+        why: "it is not a docfetch record".into(),
+        reason: DistrustReason::Record,
+    })?;
+    Ok((record, end as u64))
+}
+
+/// Reads an open file, which may be empty.
+///
+/// # Errors
+/// Why the file cannot be trusted.
+pub(super) fn read_content(
+    path: &Path,
+    mut file: &File,
+) -> std::result::Result<Vec<u8>, Untrusted> {
     let distrust = |why: String, reason| Untrusted {
         path: path.to_owned(),
         why,
@@ -59,13 +78,7 @@ pub(super) fn read_open<T: DeserializeOwned>(
     let mut text = Vec::with_capacity(usize::try_from(length).unwrap_or_default() + 1);
     let read = file.by_ref().take(MAX_RECORD_BYTES).read_to_end(&mut text);
     read.map_err(unreadable)?;
-    let (line, end) = last_line(&text);
-    // The message of the parser is not repeated, because it can quote the record.
-    let record = serde_json::from_slice(line).map_err(|_| {
-        let why = "it is not a docfetch record".into();
-        distrust(why, DistrustReason::Record)
-    })?;
-    Ok((record, end as u64))
+    Ok(text)
 }
 
 /// The last line that ends with a line feed, and the offset after it. A crash can cut the line after it

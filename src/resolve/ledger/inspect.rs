@@ -1,5 +1,6 @@
 //! The ledger as the user sees it: `docfetch ledger list` and `docfetch ledger forget`.
 
+use super::attempts::{Attempts, Found};
 use super::record_names::{
     RETRIEVAL_ACTIVITY, SHORT_BUSY_TIMEOUT, account_part, invalid, is_about,
 };
@@ -8,7 +9,7 @@ use crate::error::{Code, Result};
 use crate::model::DocumentId;
 use crate::provider::{self, Resource};
 use crate::state::Untrusted;
-use crate::state::records::{LEDGER, StateFolder};
+use crate::state::records::{LEDGER, Records, StateFolder};
 use crate::text::short_duration;
 use jiff::Timestamp;
 use std::time::Duration;
@@ -62,21 +63,7 @@ pub(crate) async fn list(state: &StateFolder) -> Result<(Vec<ListedRecord>, Vec<
     let records = state.records(LEDGER);
     let (mut found, mut untrusted) = (Vec::new(), Vec::new());
     for name in records.names()? {
-        let mut read = records.read::<RetrievalRecord>(&name);
-        if matches!(&read, Ok(Some(record)) if record.state == State::Attempting)
-            && let Ok(mut held) = records
-                .hold(&name, Duration::ZERO, RETRIEVAL_ACTIVITY)
-                .await
-        {
-            // No process has the record locked, so it does not change any more.
-            read = held.read::<RetrievalRecord>();
-            if let Ok(Some(record)) = &mut read
-                && record.state == State::Attempting
-            {
-                record.state = State::Doubtful;
-            }
-        }
-        match read {
+        match read_settled(&records, &name).await {
             Ok(Some(record)) if !record.is_valid() => {
                 untrusted.push(invalid(records.path(&name)?));
             }
@@ -89,6 +76,50 @@ pub(crate) async fn list(state: &StateFolder) -> Result<(Vec<ListedRecord>, Vec<
     }
     found.sort_by_key(|listed| listed.record.requested);
     Ok((found, untrusted))
+}
+
+/// Reads a record. `attempting` becomes `doubtful` when no process makes that attempt any more.
+async fn read_settled(records: &Records, name: &str) -> Result<Option<RetrievalRecord>, Untrusted> {
+    let found = match read(records, name)? {
+        Recorded::Journal(Some(record)) if record.state == State::Attempting => {
+            let held = records.hold(name, Duration::ZERO, RETRIEVAL_ACTIVITY).await;
+            let Ok(mut held) = held else {
+                return Ok(Some(record));
+            };
+            // No process has the record locked, so it does not change any more.
+            Found::recorded(held.read::<RetrievalRecord>()?)
+        }
+        Recorded::Journal(record) => return Ok(record),
+        Recorded::Attempts(found) if found.is_under_way() => return Ok(found.record),
+        Recorded::Attempts(found) => found,
+    };
+    Ok(found.record.map(|mut record| {
+        if record.state == State::Attempting {
+            record.state = State::Doubtful;
+        }
+        record
+    }))
+}
+
+/// What is recorded under a name.
+enum Recorded {
+    /// A journal, which processes lock.
+    Journal(Option<RetrievalRecord>),
+    /// Numbered attempts.
+    Attempts(Found),
+}
+
+fn read(records: &Records, name: &str) -> Result<Recorded, Untrusted> {
+    let record = records.read::<RetrievalRecord>(name)?;
+    let is_attempt = record.as_ref().is_none_or(|record| record.attempt > 0);
+    if !is_attempt && records.has_true_locks() {
+        return Ok(Recorded::Journal(record));
+    }
+    let found = Attempts::new(name.to_owned()).read(records)?;
+    if found.is_unseen {
+        return Err(invalid(records.path(name).unwrap_or_default()));
+    }
+    Ok(Recorded::Attempts(found))
 }
 
 /// The kind of a record's document, by the record's name.
@@ -114,7 +145,12 @@ pub(crate) fn find(state: &StateFolder, query: &RecordQuery) -> Result<Vec<Match
         let Some(resource) = kinds.find(|kind| is_about(&name, *kind, &query.id)) else {
             continue;
         };
-        let record = records.read::<RetrievalRecord>(&name).ok().flatten();
+        let record = match read(&records, &name) {
+            Ok(Recorded::Attempts(Found { record: None, .. })) => continue, // nothing was charged
+            Ok(Recorded::Attempts(found)) => found.record,
+            Ok(Recorded::Journal(record)) => record,
+            Err(_) => None,
+        };
         let other = record.as_ref().is_some_and(|record| {
             let provider = query.provider.as_ref();
             let base = query.base.as_ref();
@@ -147,7 +183,7 @@ pub(crate) async fn forget(state: &StateFolder, found: &MatchingRecord) -> Resul
     {
         return Err(error.clone());
     }
-    if let Ok(Some(record)) = records.read::<RetrievalRecord>(&found.name)
+    if let Some(record) = &found.record
         && let Some(left) = record.url_time_left(Timestamp::now())
     {
         let left = short_duration(left);

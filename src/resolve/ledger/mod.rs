@@ -9,12 +9,16 @@
 //! A record that cannot be trusted permits no request. Where docfetch cannot write a record, this run
 //! keeps the record in memory.
 
+mod attempts;
 pub(crate) mod inspect;
 mod open_record;
+mod record_files;
 mod record_names;
+mod record_writer;
 mod run_memory;
 pub(crate) mod table;
 
+use crate::active_time;
 use crate::error::{Code, Error, Result};
 use crate::fingerprint::fingerprint;
 use crate::http::PresignedUrl;
@@ -23,15 +27,26 @@ use crate::provider::{Provider, Resource};
 use crate::state::records::{LEDGER, Records, StateFolder};
 use crate::state::{DistrustReason, Untrusted};
 use crate::text::shell_argument;
+use attempts::{Attempts, Found};
 use jiff::Timestamp;
 pub(crate) use open_record::OpenRecord;
-use open_record::{RecordWriter, passes_by_itself};
 use record_names::{RETRIEVAL_ACTIVITY, SHORT_BUSY_TIMEOUT, invalid, record_name};
+use record_writer::{RecordWriter, passes_by_itself};
 pub(crate) use run_memory::ActiveDocument;
 use run_memory::RunMemory;
 use std::sync::Arc;
 use std::time::Duration;
 use table::{RecordKey, RetrievalRecord, RetrievalRequest, Verdict, verdict};
+
+/// The shortest wait for the answer to an attempt of another process: NFS shows changes up to a minute late,
+/// twice when the folder and the file both do.
+const MIN_ANSWER_TIMEOUT: Duration = Duration::from_secs(150);
+/// The first pause between two reads of an attempt of another process. Each further pause is twice as long.
+const MIN_POLL_INTERVAL: Duration = Duration::from_millis(20);
+/// The longest pause between two reads.
+const MAX_POLL_INTERVAL: Duration = Duration::from_secs(1);
+/// A longer wait is logged.
+const NOTICEABLE_WAIT: Duration = Duration::from_millis(500);
 
 /// The paid retrievals of one account.
 #[derive(Debug)]
@@ -46,6 +61,8 @@ pub(crate) struct Ledger {
     records: Arc<Records>,
     /// How long [`Ledger::open`] waits for another process.
     busy_timeout: Duration,
+    /// How long [`Ledger::await_attempt`] waits for one attempt of another process.
+    answer_timeout: Duration,
     run: RunMemory,
 }
 
@@ -77,6 +94,7 @@ impl Ledger {
             account: fingerprint(identity),
             records: Arc::new(state.records(LEDGER)),
             busy_timeout,
+            answer_timeout: busy_timeout.max(MIN_ANSWER_TIMEOUT),
             run: RunMemory::new(allow_recharge),
         }
     }
@@ -98,32 +116,97 @@ impl Ledger {
         busy_timeout: Duration,
     ) -> Result<OpenRecord<'a>> {
         let name = self.name(id);
-        let mut held = match self
-            .records
-            .hold(&name, busy_timeout, RETRIEVAL_ACTIVITY)
-            .await
-        {
-            Err(error) if error.code() == Code::Busy => return Err(error),
-            held => held,
-        };
-        let record = match (self.run.unwritten(&name), &mut held) {
-            (Some(record), _) => Some(record),
-            (None, Ok(held)) => self.trusted(id, held.read())?,
+        let held = self.records.hold(&name, busy_timeout, RETRIEVAL_ACTIVITY);
+        let mut held = held.await;
+        // The lock shows whether the file system has any.
+        let is_lock_true = self.records.has_true_locks();
+        let is_busy = matches!(&held, Err(error) if error.code() == Code::Busy);
+        let in_memory = self.run.unwritten(&name);
+        let mut record = match (&in_memory, &mut held) {
+            (_, Err(error)) if is_busy && is_lock_true => return Err(error.clone()),
+            (Some(record), _) => Some(record.clone()),
+            (None, Ok(held)) if is_lock_true => self.trusted(id, held.read())?,
+            (None, Ok(_)) => None,
             (None, Err(error)) => match self.find(id)?.record {
                 None if passes_by_itself(error) => return Err(error.clone()),
                 record => record,
             },
         };
-        let held = held
-            .inspect_err(|error| self.records.warn_unwritable(error))
-            .ok();
-        let key = RecordKey {
+        let is_numbered = !is_lock_true || is_attempt(record.as_ref());
+        let mut attempts = is_numbered.then(|| Attempts::new(name.clone()));
+        if let (None, Some(attempts)) = (&in_memory, &mut attempts) {
+            record = self.read_attempts(id, attempts)?.record;
+        } else if let Err(error) = &held {
+            self.records.warn_unwritable(error);
+        }
+        let writer = RecordWriter::new(Arc::clone(&self.records), held.ok(), attempts);
+        let key = self.key(id);
+        Ok(OpenRecord::new(key, name, &self.run, writer, record))
+    }
+
+    /// Waits while another process makes an attempt at the document of a record, and reads the record anew.
+    /// Returns whether that attempt has ended: where attempts are numbered, no process takes one over.
+    ///
+    /// # Errors
+    /// [`Code::ChargeRefused`] when the record cannot be trusted.
+    pub(crate) async fn await_attempt(&self, record: &mut OpenRecord<'_>) -> Result<bool> {
+        let id = record.id();
+        if record.is_taken() {
+            // The attempt on disk is newer than what this run could not write.
+            self.run.keep_unwritten(&self.name(id), None);
+        } else if !record.is_attempting() || self.run.unwritten(&self.name(id)).is_some() {
+            return Ok(true);
+        }
+        let (mut began, mut under_way) = (active_time::now(), None);
+        let mut interval = MIN_POLL_INTERVAL;
+        let mut logged = false;
+        loop {
+            let found = record.read_attempts(|attempts| self.read_attempts(id, attempts));
+            let waited = active_time::since(began);
+            match &found {
+                Ok(None) => return Ok(true),
+                Ok(Some(found)) if !found.is_under_way() => return Ok(true),
+                Ok(Some(found)) if under_way.replace(found.number()) != Some(found.number()) => {
+                    began = active_time::now();
+                }
+                // Another machine may show a file half changed.
+                _ if waited >= self.answer_timeout => return found.map(|_| false),
+                _ => {}
+            }
+            if !logged && waited > NOTICEABLE_WAIT {
+                log::warn!("another process is {RETRIEVAL_ACTIVITY}; waiting for its answer");
+                logged = true;
+            }
+            tokio::time::sleep(interval).await;
+            interval = (interval * 2).min(MAX_POLL_INTERVAL);
+        }
+    }
+
+    /// How long [`Ledger::await_attempt`] waits for one attempt.
+    pub(crate) fn answer_timeout(&self) -> Duration {
+        self.answer_timeout
+    }
+
+    fn key<'a>(&'a self, id: &'a DocumentId) -> RecordKey<'a> {
+        RecordKey {
             provider: self.provider,
             base: &self.base,
             id,
-        };
-        let writer = RecordWriter::new(Arc::clone(&self.records), held);
-        Ok(OpenRecord::new(key, name, &self.run, writer, record))
+        }
+    }
+
+    /// Reads the numbered attempts at a document.
+    fn read_attempts(&self, id: &DocumentId, attempts: &mut Attempts) -> Result<Found> {
+        let mut found = attempts
+            .read(&*self.records)
+            .map_err(|untrusted| refuse_untrusted(&self.forget_argument(id), &untrusted))?;
+        if found.is_unseen {
+            let mut record = RetrievalRecord::attempting(self.key(id), Timestamp::now());
+            record.attempt = found.number();
+            found.record = Some(record);
+        }
+        self.trusted(id, Ok(found.record.clone()))?;
+        Ok(found)
     }
 
     fn name(&self, id: &DocumentId) -> String {
@@ -151,8 +234,15 @@ impl Ledger {
                 is_on_disk: false,
             });
         }
+        let read = self.records.read(&name);
+        let is_numbered = matches!(&read, Ok(record) if is_attempt(record.as_ref()));
+        let record = if is_numbered || !self.records.has_true_locks() {
+            self.read_attempts(id, &mut Attempts::new(name))?.record
+        } else {
+            self.trusted(id, read)?
+        };
         Ok(RecordFound {
-            record: self.trusted(id, self.records.read(&name))?,
+            record,
             is_on_disk: true,
         })
     }
@@ -207,6 +297,11 @@ impl Ledger {
     pub(crate) fn run(&self) -> &RunMemory {
         &self.run
     }
+}
+
+/// Whether a record is of a numbered attempt.
+fn is_attempt(record: Option<&RetrievalRecord>) -> bool {
+    record.is_some_and(|record| record.attempt > 0)
 }
 
 fn refuse_untrusted(forget_argument: &str, untrusted: &Untrusted) -> Error {

@@ -62,6 +62,11 @@ impl RunMemory {
         locked(&self.recharged).insert(id.clone());
     }
 
+    /// Notes that the request did not leave for which `--allow-recharge` was used.
+    pub(super) fn give_back_recharge(&self, id: &DocumentId) {
+        locked(&self.recharged).remove(id);
+    }
+
     /// Whether a paid request for a document may have left and is not answered. This stays so after the
     /// run was interrupted.
     pub(crate) fn is_pending(&self, id: &DocumentId) -> bool {

@@ -69,6 +69,14 @@ pub(crate) struct RetrievalRecord {
     pub requested: Timestamp,
     /// The answer, where it brought a URL.
     answer: Option<RecordedUrl>,
+    /// The number of the attempt whose request this is; 0 where attempts are not numbered.
+    #[serde(default, skip_serializing_if = "is_unnumbered")]
+    pub attempt: u32,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // serde passes references
+fn is_unnumbered(attempt: &u32) -> bool {
+    *attempt == 0
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -158,7 +166,7 @@ pub(crate) struct RecordKey<'a> {
 
 impl RetrievalRecord {
     /// A retrieval that is about to be sent.
-    fn attempting(key: RecordKey<'_>, now: Timestamp) -> Self {
+    pub(super) fn attempting(key: RecordKey<'_>, now: Timestamp) -> Self {
         Self {
             version: VERSION,
             provider: key.provider.to_owned(),
@@ -167,6 +175,7 @@ impl RetrievalRecord {
             state: State::Attempting,
             requested: now,
             answer: None,
+            attempt: 0,
         }
     }
 
@@ -211,6 +220,28 @@ impl RetrievalRecord {
         self.is_valid() && self.id == id.as_str()
     }
 
+    /// The record of a document that was delivered by the recorded URL.
+    pub(super) fn delivered(self) -> Self {
+        match self.state {
+            State::Answered => {
+                let answer = self.answer.clone();
+                self.with(State::Delivered, answer)
+            }
+            _ => self,
+        }
+    }
+
+    /// The record whose URL expired, as the storage said at the time `now`.
+    pub(super) fn expired(self, now: Timestamp) -> Self {
+        let answer = self.answer.clone().map(|answer| RecordedUrl {
+            expires: Some(answer.expires.map_or(now, |end| end.min(now))),
+            expired: true,
+            ..answer
+        });
+        let state = self.state;
+        self.with(state, answer)
+    }
+
     fn with(self, state: State, answer: Option<RecordedUrl>) -> Self {
         Self {
             state,
@@ -247,18 +278,10 @@ pub(crate) fn record_after(
         (RetrievalEvent::Delivered(url), State::Answered)
             if url.is_none_or(|url| record.has(url)) =>
         {
-            let answer = record.answer.clone();
-            Some(record.with(State::Delivered, answer))
+            Some(record.delivered())
         }
-        (RetrievalEvent::Expired(url), state @ (State::Answered | State::Delivered))
-            if record.has(url) =>
-        {
-            let answer = record.answer.clone().map(|answer| RecordedUrl {
-                expires: Some(answer.expires.map_or(now, |end| end.min(now))),
-                expired: true,
-                ..answer
-            });
-            Some(record.with(state, answer))
+        (RetrievalEvent::Expired(url), State::Answered | State::Delivered) if record.has(url) => {
+            Some(record.expired(now))
         }
         _ => Some(record),
     }

@@ -16,6 +16,9 @@ const ORDINARY_FILE_SYSTEMS: [FsWord; 7] = [
     0x794C_7630, // overlay
 ];
 
+/// A file system in user space (Linux, `FUSE_SUPER_MAGIC`), which may be on a storage of objects.
+const FUSE: FsWord = 0x6573_5546;
+
 /// The type of a file system.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct FileSystem {
@@ -40,5 +43,9 @@ impl FileSystem {
     pub(super) fn is_ordinary(self) -> bool {
         self.magic
             .is_some_and(|magic| ORDINARY_FILE_SYSTEMS.contains(&magic))
+    }
+    /// Whether two machines may both create the same file exclusively.
+    pub(super) fn may_create_twice(self) -> bool {
+        self.magic == Some(FUSE)
     }
 }

@@ -62,6 +62,8 @@ pub(crate) struct FolderTraits {
     /// Whether the log says that the file system refuses to set permissions.
     has_told_of_modes: AtomicBool,
     names: FolderNames,
+    /// Whether the file system refused a lock.
+    refused_locks: AtomicBool,
 }
 
 impl FolderTraits {
@@ -123,6 +125,7 @@ impl FolderTraits {
             public_file: OnceLock::new(),
             has_told_of_modes: AtomicBool::new(false),
             names: FolderNames::default(),
+            refused_locks: AtomicBool::new(false),
         });
         let by_identity = &mut locked(&KNOWN).by_identity;
         if by_identity.len() >= MAX_KNOWN_FOLDERS {
@@ -135,7 +138,18 @@ impl FolderTraits {
     /// Whether a lock on a file of this folder excludes every other process, on other machines, too. Where
     /// it may not, what must not happen twice is decided by creating a file exclusively.
     pub(crate) fn has_true_locks(&self) -> bool {
-        self.file_system.has_true_locks()
+        self.file_system.has_true_locks() && !self.refused_locks.load(Ordering::Relaxed)
+    }
+
+    /// Notes that the file system refused to lock a file of this folder.
+    pub(crate) fn note_refused_lock(&self) {
+        self.refused_locks.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether two machines may both create the same file of this folder exclusively, as on some file
+    /// systems in user space. Then nothing protects from a second charge.
+    pub(crate) fn may_create_twice(&self) -> bool {
+        self.file_system.may_create_twice()
     }
 
     /// Whether a file of this folder belongs to this user. Where the mount gives every file an owner, as on
