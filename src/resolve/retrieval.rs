@@ -131,7 +131,8 @@ impl PaidRetrievals {
                 }
             };
             let notice = notice.as_deref();
-            if let Some(url) = self.retrieve(api, id, retry, &mut record, notice).await? {
+            let retrieval = Box::pin(self.retrieve(api, id, retry, &mut record, notice));
+            if let Some(url) = retrieval.await? {
                 break url;
             }
         };

@@ -97,7 +97,7 @@ impl Records {
     /// # Errors
     /// Why the file cannot be trusted.
     pub(crate) fn read_file(&self, file: &str) -> Result<Option<Vec<u8>>, Untrusted> {
-        self.read_anew(file, |path, file| read_content(path, file))
+        self.read_anew(file, read_content)
     }
 
     /// Reads the last whole line of a file of a record; `None` when there is no file.

@@ -14,6 +14,7 @@
 mod addresses;
 mod ahead;
 mod answers;
+mod attempts;
 mod batch;
 mod charges;
 mod clocks;

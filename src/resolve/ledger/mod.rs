@@ -6,6 +6,13 @@
 //! document waits for that lock, and then finds the answer. A process that ends
 //! between the request and the record of its answer leaves `attempting`.
 //!
+//! Where a lock may exclude no other process, such as on NFS, the requests for a document are numbered
+//! ([`attempts`]): only the process that creates the file of an attempt sends its request. What then holds
+//! without any lock, however late processes see the files of each other: without `--allow-recharge`, one
+//! request that may be charged for each delivery; with the flag, one more for each process that has the flag.
+//! The record has the number of its attempt, so that a process that sees the folder on an ordinary file
+//! system, for example on the file server, reads the attempts, too.
+//!
 //! A record that cannot be trusted permits no request. Where docfetch cannot write a record, this run
 //! keeps the record in memory.
 
