@@ -64,6 +64,13 @@ impl ProcessIdentity {
         self.system != UNKNOWN_SYSTEM && self.system == own.system && !self.runs()
     }
 
+    /// Whether it is certain that the process still runs. Of a process of another machine or of another
+    /// container that is never certain.
+    pub(crate) fn is_running(&self) -> bool {
+        let own = Self::own();
+        self.system != UNKNOWN_SYSTEM && self.system == own.system && self.runs()
+    }
+
     /// Whether a process of this system has this process id and this start time, and has not ended.
     fn runs(&self) -> bool {
         match std::fs::read_to_string(format!("/proc/{}/stat", self.pid)) {
@@ -173,7 +180,7 @@ mod tests {
 
     #[test]
     fn a_process_is_gone_once_it_ended_reaped_or_not() {
-        assert!(!ProcessIdentity::own().is_gone());
+        assert!(!ProcessIdentity::own().is_gone() && ProcessIdentity::own().is_running());
         let mut child = sleeper();
         let identity = identity_of(child.id());
         assert!(!identity.is_gone());
@@ -189,7 +196,7 @@ mod tests {
         }
         assert!(identity.is_gone(), "it has ended, and waits for its parent");
         child.wait().unwrap();
-        assert!(identity.is_gone());
+        assert!(identity.is_gone() && !identity.is_running());
     }
 
     #[test]
@@ -204,7 +211,7 @@ mod tests {
                 system: system.to_owned(),
                 ..gone.clone()
             };
-            assert!(!other.is_gone(), "{system}");
+            assert!(!other.is_gone() && !other.is_running(), "{system}");
         }
     }
 

@@ -35,6 +35,15 @@ fn slow_once(wait: Duration) -> (Raw, Raw) {
         if request.method == "POST" && request.before == 0 {
             std::thread::sleep(wait);
         }
+        if request.method == "GET" && !request.path().ends_with("/download/") {
+            let row = br#"{"filename":"x.txt","size":7}"#;
+            return reply(
+                stream,
+                "200 OK",
+                &[("Content-Type", "application/json")],
+                row,
+            );
+        }
         api(request, stream, &url);
     });
     (server, storage)
@@ -136,6 +145,10 @@ fn an_attempt_of_a_process_that_was_killed_is_in_doubt_and_taken_over_by_none() 
     let others: Vec<_> = (1..4).map(|folder| start(&world, folder, &[])).collect();
     std::thread::sleep(Duration::from_millis(1500));
     assert_eq!(posts(&api), 1);
+    let forgotten = world.run(&["ledger", "forget", "a"]);
+    forgotten
+        .exits(7)
+        .says("another process is requesting this document");
     kill(first);
     for other in others {
         finish(&world, other).exits(8).says("may have been charged");
@@ -143,9 +156,8 @@ fn an_attempt_of_a_process_that_was_killed_is_in_doubt_and_taken_over_by_none() 
     mounted.settle();
     let run = world.run(&["ledger", "list", "--json"]);
     assert_eq!(run.exits(0).records()[0]["state"], "doubtful");
-    world
-        .run(&["onecodex", "a", "--dry-run", "--json"])
-        .exits(0);
+    let planned = world.run(&["onecodex", "a", "-o", "y", "--dry-run", "--json"]);
+    assert_eq!(planned.exits(0).records()[1]["would_refuse"], 1);
     finish(&world, start(&world, 0, &[])).exits(8);
     assert_eq!(posts(&api), 1);
     // Each of two processes may cause one more charge, and the second one needs none.

@@ -146,9 +146,17 @@ impl Found {
     }
 
     /// Whether it is certain that the process of this attempt has ended.
-    pub(super) fn is_given_up(&self) -> bool {
-        let process = self.process.as_deref().and_then(ProcessIdentity::parse);
-        process.is_some_and(|process| process.is_gone())
+    fn is_given_up(&self) -> bool {
+        self.process().is_some_and(|process| process.is_gone())
+    }
+
+    /// Whether it is certain that the process of this attempt runs, and waits for its answer.
+    pub(super) fn is_running(&self) -> bool {
+        self.is_under_way() && self.process().is_some_and(|process| process.is_running())
+    }
+
+    fn process(&self) -> Option<ProcessIdentity> {
+        ProcessIdentity::parse(self.process.as_deref()?)
     }
 }
 

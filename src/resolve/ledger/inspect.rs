@@ -5,7 +5,7 @@ use super::record_names::{
     RETRIEVAL_ACTIVITY, SHORT_BUSY_TIMEOUT, account_part, invalid, is_about,
 };
 use super::table::{RetrievalRecord, State};
-use crate::error::{Code, Result};
+use crate::error::{Code, Error, Result};
 use crate::model::DocumentId;
 use crate::provider::{self, Resource};
 use crate::state::Untrusted;
@@ -182,6 +182,12 @@ pub(crate) async fn forget(state: &StateFolder, found: &MatchingRecord) -> Resul
         && error.code() == Code::Busy
     {
         return Err(error.clone());
+    }
+    if let Ok(Recorded::Attempts(attempt)) = read(&records, &found.name)
+        && attempt.is_running()
+    {
+        let what = format!("another process is {RETRIEVAL_ACTIVITY}");
+        return Err(Error::new(Code::Busy, what).with_cause("it waits for the answer"));
     }
     if let Some(record) = &found.record
         && let Some(left) = record.url_time_left(Timestamp::now())
