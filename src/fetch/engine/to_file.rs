@@ -10,7 +10,6 @@ use crate::fetch::target::{BeforePublish, RenameProofs, TargetEnd, TargetState};
 use crate::fetch::transfer::Sink;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 impl Stages<'_> {
     /// Whether the target exists already and docfetch skips the document. Removes the partial of a document
@@ -29,11 +28,11 @@ impl Stages<'_> {
         }
         let folder = self.destination.folder();
         let name = self.context.partial_name(self.job);
-        if Partial::exists(folder, &name)
-            && let Ok(partial) = Partial::open(folder, &name, Duration::ZERO, true).await
-            && let Err(error) = partial.discard()
-        {
-            log::warn!("a stale partial stays: {}", error.message());
+        match Partial::remove_stale(folder, &name).await {
+            // Another process fetches the document, or the partial is not docfetch's.
+            Err(error) if matches!(error.code(), Code::Busy | Code::UnsafePartial) => {}
+            Err(error) => log::warn!("a stale partial stays: {}", error.message()),
+            Ok(()) => {}
         }
         Ok(true)
     }
@@ -84,7 +83,7 @@ impl Stages<'_> {
         let mut partial = self.interrupt.or_interrupted(opening).await?;
         self.note_publication(&partial).await?;
         if self.destination.choose_name()? == TargetState::AlreadyThere {
-            partial.discard()?;
+            partial.discard_all()?;
             return Ok(None);
         }
         let watcher = &mut *self.attempts.watcher;
@@ -133,7 +132,7 @@ impl Stages<'_> {
         match download {
             Ok(Download::Complete { sha256 }) => self.publish(partial, sha256).await,
             Ok(Download::NotNeeded) => {
-                partial.discard()?;
+                partial.discard_all()?;
                 Ok(self.outcome(Status::Skipped))
             }
             Err(error) => {

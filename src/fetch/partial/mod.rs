@@ -18,9 +18,12 @@ pub(crate) mod fuzz;
 mod intact;
 mod names;
 mod open;
+mod others;
+mod own;
 mod partial_file;
 mod publication;
 mod publish;
+mod same_file;
 mod sidecar;
 mod sidecar_writer;
 #[cfg(test)]

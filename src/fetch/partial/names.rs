@@ -28,7 +28,6 @@ pub(super) struct PartialName {
 
 impl PartialName {
     /// The partial number `number` of `owner`.
-    #[allow(dead_code)] // until every process has a partial of its own
     pub(super) fn own(document: &str, owner: &ProcessIdentity, number: u32) -> Self {
         Self {
             document: document.to_owned(),

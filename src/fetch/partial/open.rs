@@ -5,23 +5,28 @@ use crate::fetch::entity::Entity;
 use crate::fetch::events::Watcher;
 use crate::fetch::partial::background_sync::BackgroundSync;
 use crate::fetch::partial::extents::Extents;
-use crate::fetch::partial::intact::intact_extents;
+use crate::fetch::partial::intact::{CheckedFiles, intact_extents};
 use crate::fetch::partial::names::shared_path;
+use crate::fetch::partial::others::{Earlier, OtherPartialsQuery, remove_left};
+use crate::fetch::partial::own::OwnPartial;
 use crate::fetch::partial::partial_file::Partial;
 use crate::fetch::partial::publication::{self, Publication};
 use crate::fetch::partial::sidecar::Sidecar;
 use crate::fetch::partial::sidecar_writer::SidecarWriter;
+use crate::fetch::partial::unfinished::partials_of;
 use crate::state::files::{
     AllowedNames, FileIdentity, HAS_ANOTHER_NAME, open_folder, open_own, refused, remove,
     temporary_path,
 };
+use crate::state::folder::FolderTraits;
 use crate::state::lock::{HeldFile, LockRequest, lock_own};
 use rustix::fs::OFlags;
+use std::collections::VecDeque;
 use std::fs::{File, Metadata};
 use std::os::unix::fs::MetadataExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 /// What the process with the lock does, for messages of a process that waits for the lock.
 const PARTIAL_ACTIVITY: &str = "fetching this document";
@@ -34,14 +39,15 @@ struct LockedFile {
 }
 
 impl Partial {
-    /// Opens or creates the partial `name` in `folder`, and locks it. Waits up to `busy_timeout` while
-    /// another process holds the lock.
+    /// Opens or creates a partial of the document `name` in `folder`. Where locks exclude other processes,
+    /// all of them share one partial; elsewhere each process has its own. Waits up to `busy_timeout` while
+    /// another process holds the lock of a partial of the document.
     ///
     /// With `resume`, the bytes of an earlier run stay, and count after [`Partial::resume`]. Without
-    /// `resume`, docfetch discards the bytes, and removes a link or another user's file at the partial's path.
+    /// `resume`, docfetch discards the bytes, and removes a link or another user's file at a partial's path.
     ///
     /// # Errors
-    /// [`Code::UnsafePartial`] when the partial's path is not a plain file of this user, [`Code::Busy`]
+    /// [`Code::UnsafePartial`] when a partial's path is not a plain file of this user, [`Code::Busy`]
     /// when another process holds the lock for longer than `busy_timeout`, [`Code::LocalIo`],
     /// [`Code::DiskFull`].
     pub(crate) async fn open(
@@ -50,6 +56,43 @@ impl Partial {
         busy_timeout: Duration,
         resume: bool,
     ) -> Result<Self> {
+        if FolderTraits::of(folder)?.has_true_locks()
+            && let Some(partial) = Self::open_shared(folder, name, busy_timeout, resume).await?
+        {
+            return Ok(partial);
+        }
+        let opened = Arc::new(open_folder(folder)?);
+        let query = OtherPartialsQuery {
+            folder,
+            opened: &opened,
+            document: name,
+            busy_timeout,
+            resume,
+        };
+        let others = query.run().await?;
+        let own = OwnPartial::create(folder, name).await?;
+        if !resume {
+            remove_left(folder, name, own.now());
+        }
+        let mut partial = Self::new(own.path.clone(), opened, Arc::clone(&own.file));
+        partial.own = Some(Arc::new(own));
+        partial.earlier = if resume {
+            others.earlier.into()
+        } else {
+            VecDeque::new()
+        };
+        partial.publication = others.publication;
+        partial.others = others.files;
+        Ok(partial)
+    }
+
+    /// Opens or creates the partial that all processes share. `None` if the file system refuses to lock it.
+    async fn open_shared(
+        folder: &Path,
+        name: &str,
+        busy_timeout: Duration,
+        resume: bool,
+    ) -> Result<Option<Self>> {
         let path = shared_path(folder, name);
         if !resume
             && let Err(error) = open_own(&path, OFlags::RDWR)
@@ -57,10 +100,35 @@ impl Partial {
         {
             remove(&path)?;
         }
-        let folder = Arc::new(open_folder(folder)?);
-        let locked = lock(&path, &folder, busy_timeout).await?;
-        let (file, now) = (Arc::new(locked.file), Instant::now());
-        let mut partial = Self {
+        let opened = Arc::new(open_folder(folder)?);
+        let locked = lock(&path, &opened, busy_timeout).await?;
+        if !FolderTraits::of(folder)?.has_true_locks() {
+            if locked.metadata.len() == 0 {
+                remove(&path)?; // this process has created it
+            }
+            return Ok(None);
+        }
+        let mut partial = Self::new(path, opened, Arc::new(locked.file));
+        partial.publication = locked.publication;
+        if resume && let Some(sidecar) = Sidecar::read(partial.sidecar.path())? {
+            let source = None;
+            partial.earlier.push_back(Earlier { sidecar, source });
+        }
+        if partial.earlier.is_empty() {
+            partial.remove_sidecar_durably()?;
+            if locked.metadata.len() > 0 {
+                partial.truncate_file()?;
+            }
+        }
+        if locked.metadata.mode() & 0o777 != 0o600 {
+            partial.set_mode(0o600)?; // a crash during publication leaves it readable by others
+        }
+        Ok(Some(partial))
+    }
+
+    fn new(path: PathBuf, folder: Arc<File>, file: Arc<File>) -> Self {
+        let now = Instant::now();
+        Self {
             sidecar: SidecarWriter::new(path.with_extension("json"), now),
             background_sync: BackgroundSync::new(Arc::clone(&file), Arc::clone(&folder), now),
             path,
@@ -71,36 +139,45 @@ impl Partial {
             is_doubtful: false,
             resumed_from: 0,
             refused: None,
-            earlier: None,
-            publication: locked.publication,
-        };
-        if resume {
-            partial.earlier = Sidecar::read(partial.sidecar.path())?.map(Box::new);
+            earlier: VecDeque::new(),
+            publication: None,
+            own: None,
+            others: Vec::new(),
         }
-        if partial.earlier.is_none() {
-            partial.remove_sidecar_durably()?;
-            if locked.metadata.len() > 0 {
-                partial.truncate_file()?;
-            }
-        }
-        if locked.metadata.mode() & 0o777 != 0o600 {
-            partial.set_mode(0o600)?; // a crash during publication leaves it readable by others
-        }
-        Ok(partial)
     }
 
-    /// Resumes where an earlier run stopped: reads the bytes in the file, and keeps those whose CRC is as the
-    /// sidecar says. `watcher` sees the progress of a check that takes long.
+    /// Resumes where an earlier run stopped: reads the bytes that the run left, and keeps those whose CRC is as
+    /// the sidecar says. Copies them, where they are in a partial of another process. `watcher` sees the
+    /// progress of a check that takes long.
     ///
     /// # Errors
-    /// [`Code::LocalIo`] when the file cannot be read.
+    /// [`Code::LocalIo`] when a file cannot be read or written, [`Code::DiskFull`] when the copy has no room.
     pub(crate) async fn resume(&mut self, watcher: &mut dyn Watcher) -> Result<()> {
-        let Some(sidecar) = self.earlier.take() else {
+        if self.earlier.is_empty() {
             return Ok(());
+        }
+        while self.held() == 0
+            && let Some(earlier) = self.earlier.pop_front()
+        {
+            self.resume_from(earlier, watcher).await?;
+        }
+        self.earlier.clear();
+        self.truncate_file()
+    }
+
+    async fn resume_from(&mut self, earlier: Earlier, watcher: &mut dyn Watcher) -> Result<()> {
+        let Earlier { sidecar, source } = earlier;
+        let what = if source.is_some() {
+            "copy the partial of an earlier run to"
+        } else {
+            "read"
         };
-        let file = Arc::clone(&self.file);
-        let checked = intact_extents(file, sidecar.extents, watcher).await;
-        self.extents = checked.map_err(|error| Error::io("read", &self.path, &error))?;
+        let files = CheckedFiles {
+            file: Arc::clone(&self.file),
+            copied_from: source,
+        };
+        let checked = intact_extents(files, sidecar.extents, watcher).await;
+        self.extents = checked.map_err(|error| Error::io(what, &self.path, &error))?;
         if sidecar.refused.is_some() && sidecar.total != Some(self.position()) {
             return self.restart(); // the rest of a refused document can be neither published nor resumed
         }
@@ -114,19 +191,44 @@ impl Partial {
             };
             self.refused = sidecar.refused;
         }
-        self.truncate_file()
+        Ok(())
     }
 
-    /// Whether a file exists at the path of the partial `name` in `folder`, of its sidecar, or of a
-    /// temporary file of the sidecar.
+    /// Whether a part of the document `name` is in `folder`: a file at the path of its partial, of the sidecar,
+    /// or of a temporary file of the sidecar; or a partial of any process with bytes that a run can resume.
     pub(crate) fn exists(folder: &Path, name: &str) -> bool {
         let path = shared_path(folder, name);
         let sidecar = path.with_extension("json");
         let paths = [temporary_path(&sidecar), sidecar, path];
-        paths
+        let is_shared_there = paths
             .iter()
-            .any(|path| std::fs::symlink_metadata(path).is_ok())
+            .any(|path| std::fs::symlink_metadata(path).is_ok());
+        is_shared_there
+            || (!has_true_locks(folder)
+                && partials_of(folder, name)
+                    .is_ok_and(|found| found.iter().any(|partial| partial.held_bytes > 0)))
     }
+
+    /// Removes what earlier runs left of the document `name` in `folder`, unless a process may still use it.
+    ///
+    /// # Errors
+    /// As [`Partial::open`], with no wait for another process.
+    pub(crate) async fn remove_stale(folder: &Path, name: &str) -> Result<()> {
+        if !has_true_locks(folder) {
+            remove_left(folder, name, SystemTime::now());
+            return Ok(());
+        }
+        if Self::exists(folder, name) {
+            let partial = Self::open(folder, name, Duration::ZERO, true).await?;
+            partial.discard()?;
+        }
+        Ok(())
+    }
+}
+
+/// Whether locks in `folder` exclude other processes; true of a folder that cannot be opened.
+fn has_true_locks(folder: &Path) -> bool {
+    FolderTraits::of(folder).is_ok_and(|traits| traits.has_true_locks())
 }
 
 /// Locks the partial's file at `path`. Finishes a publication that a killed process left there, and then
@@ -160,7 +262,7 @@ async fn lock(path: &Path, folder: &File, busy_timeout: Duration) -> Result<Lock
         }
         let name = publication::finish(path, &metadata, folder)?;
         publication = Some(Publication {
-            file: FileIdentity::of(&metadata),
+            files: vec![FileIdentity::of(&metadata)],
             finished_as: Some(name.ok_or_else(|| refused(path, HAS_ANOTHER_NAME))?),
         });
     }

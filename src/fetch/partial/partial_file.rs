@@ -5,6 +5,8 @@ use crate::fetch::entity::Entity;
 use crate::fetch::partial::background_sync::BackgroundSync;
 use crate::fetch::partial::extents::Extents;
 use crate::fetch::partial::intact::crc_of;
+use crate::fetch::partial::others::{Earlier, remove_left};
+use crate::fetch::partial::own::OwnPartial;
 use crate::fetch::partial::publication::Publication;
 use crate::fetch::partial::sidecar::{RefusedDocument, Sidecar};
 use crate::fetch::partial::sidecar_writer::SidecarWriter;
@@ -14,6 +16,7 @@ use crate::state::files::{
 };
 use crate::state::folder::FolderTraits;
 use rustix::fs::OFlags;
+use std::collections::VecDeque;
 use std::fs::File;
 use std::ops::Range;
 use std::os::unix::fs::FileExt as _;
@@ -24,7 +27,7 @@ use std::sync::Arc;
 const SIDECAR_RESERVE_BYTES: u64 = 64 << 10;
 
 /// The file of a document while bytes are missing, or until the document gets its name. One process at a
-/// time holds a partial: the process that has locked the file.
+/// time holds a partial: the process that has locked the file, or created it for itself alone.
 #[derive(Debug)]
 pub(crate) struct Partial {
     pub(super) path: PathBuf,
@@ -41,9 +44,13 @@ pub(crate) struct Partial {
     pub(super) resumed_from: u64,
     /// Set when every byte arrived, and the checksum of the storage is not that of the bytes.
     pub(super) refused: Option<RefusedDocument>,
-    /// The sidecar of an earlier run, until [`Partial::resume`] checks the bytes.
-    pub(super) earlier: Option<Box<Sidecar>>,
+    /// What earlier runs left, until [`Partial::resume`] checks the bytes.
+    pub(super) earlier: VecDeque<Earlier>,
     pub(super) publication: Option<Publication>,
+    /// Set where each process has a partial of its own.
+    pub(super) own: Option<Arc<OwnPartial>>,
+    /// The files of the other partials of the document. They are open, so that their inode numbers stay theirs.
+    pub(super) others: Vec<Arc<File>>,
 }
 
 impl Partial {
@@ -163,7 +170,7 @@ impl Partial {
     /// [`Code::LocalIo`], [`Code::DiskFull`] when the sidecar cannot be written, or the partial cannot be
     /// removed.
     pub(crate) fn keep(mut self) -> Result<()> {
-        if self.earlier.is_some() {
+        if !self.earlier.is_empty() {
             return Ok(()); // nothing was changed
         }
         let etag = match (self.entity.tag.clone(), &self.refused) {
@@ -179,7 +186,7 @@ impl Partial {
         if self.held() == 0 || !is_on_disk {
             return self.discard();
         }
-        if !is_name_of(&self.path, &self.file) {
+        if !self.has_its_name() {
             return Err(taken_away(&self.path));
         }
         let sidecar = self.describe(etag.clone());
@@ -205,11 +212,33 @@ impl Partial {
     /// # Errors
     /// [`Code::LocalIo`] when one of them cannot be removed.
     pub(crate) fn discard(mut self) -> Result<()> {
-        if !is_name_of(&self.path, &self.file) {
+        if !self.has_its_name() {
             return Ok(());
         }
         self.sidecar.remove()?;
         remove(&self.path).map(drop)
+    }
+
+    /// As [`Partial::discard`], for a document that is at its target: where each process has a partial of its
+    /// own, removes the other partials of the document, too, as far as no process may still write them.
+    ///
+    /// # Errors
+    /// As [`Partial::discard`].
+    pub(crate) fn discard_all(self) -> Result<()> {
+        let own = self.own.clone();
+        self.discard()?;
+        if let Some(own) = own {
+            remove_left(own.folder(), &own.name.document, own.now());
+        }
+        Ok(())
+    }
+
+    /// Whether the partial's file still has its name.
+    pub(super) fn has_its_name(&self) -> bool {
+        match &self.own {
+            Some(own) => own.has_its_name(),
+            None => is_name_of(&self.path, &self.file),
+        }
     }
 
     /// Renames a temporary file in the partial's folder, to prove that the folder lets files be renamed.

@@ -8,6 +8,7 @@
 
 use crate::error::{Error, Result};
 use crate::fetch::partial::names::is_partial_name;
+use crate::fetch::partial::same_file::is_named;
 use crate::state::files::{
     FileIdentity, is_name_of, open_own, open_own_if_exists, remove, sync_folder, temporary_path,
 };
@@ -24,11 +25,11 @@ use std::path::{Path, PathBuf};
 /// How many bytes of a note are read. A file name has at most 255 bytes, three times as many encoded.
 const MAX_NOTE_BYTES: u64 = 1 << 10;
 
-/// A file that another process published from its partial of the same document.
-#[derive(Clone, Debug)]
+/// What another process published from its partial of the same document.
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Publication {
-    /// The published file.
-    pub file: FileIdentity,
+    /// The published file, or several files one of which may be published by now.
+    pub files: Vec<FileIdentity>,
     /// The file's name in the partial's folder. `None`, unless this process finished the publication of a
     /// process that was killed.
     pub finished_as: Option<OsString>,
@@ -41,7 +42,7 @@ impl Publication {
         let held = held?;
         let metadata = held.metadata().ok()?;
         (metadata.nlink() > 0 && !is_name_of(partial, &held)).then(|| Self {
-            file: FileIdentity::of(&metadata),
+            files: vec![FileIdentity::of(&metadata)],
             finished_as: None,
         })
     }
@@ -136,11 +137,6 @@ fn remove_names_of(partial: &Path) -> Result<()> {
     remove(partial)?;
     remove(&partial.with_extension("json"))?;
     remove(&note_path(partial)).map(drop)
-}
-
-fn is_named(file: &Metadata, path: &Path) -> bool {
-    std::fs::symlink_metadata(path)
-        .is_ok_and(|named| FileIdentity::of(&named) == FileIdentity::of(file))
 }
 
 /// The name in the note at `path`. `None` if it is not exactly one component of a path.

@@ -1,9 +1,11 @@
 //! Publishing a complete partial: the file gets the document's name.
 
 use crate::error::{Error, Result};
+use crate::fetch::partial::others::remove_left;
 use crate::fetch::partial::partial_file::{Partial, taken_away};
 use crate::fetch::partial::publication;
-use crate::state::files::{Renamed, is_name_of, remove, rename_without_replacing, sync_folder};
+use crate::fetch::partial::same_file::has_same_bytes;
+use crate::state::files::{Renamed, remove, rename_without_replacing, sync_folder};
 use crate::state::folder::FolderTraits;
 use rustix::io::Errno;
 use std::io;
@@ -18,6 +20,9 @@ pub(crate) enum PublishEnd {
     TargetExists(Box<Partial>),
     /// The file system refuses the target's name, with this error. The partial is unchanged.
     NameRefused(Box<Partial>, Error),
+    /// Another file has the target's name and every byte of the document: another process, whose partial no
+    /// lock shows, was faster. The partial is unchanged.
+    SameExists(Box<Partial>),
 }
 
 impl Partial {
@@ -39,7 +44,11 @@ impl Partial {
             self.discard()?;
             return Err(error);
         }
-        if !is_name_of(&self.path, &self.file) {
+        if !self.has_its_name() {
+            // Where each process has a partial of its own, the process that published removes older ones.
+            if self.is_at(target) {
+                return Ok(PublishEnd::SameExists(Box::new(self)));
+            }
             return Err(taken_away(&self.path));
         }
         if let Err(error) = before_rename() {
@@ -55,7 +64,13 @@ impl Partial {
             }
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 self.set_mode(0o600)?;
-                return Ok(PublishEnd::TargetExists(Box::new(self)));
+                let is_same = self.is_at(target);
+                let partial = Box::new(self);
+                return Ok(if is_same {
+                    PublishEnd::SameExists(partial)
+                } else {
+                    PublishEnd::TargetExists(partial)
+                });
             }
             Err(error) => {
                 self.set_mode(0o600)?;
@@ -71,6 +86,9 @@ impl Partial {
         if !is_partial_name_left && let Err(error) = self.sidecar.remove() {
             log::warn!("a stale sidecar stays: {}", error.message());
         }
+        if let Some(own) = self.own.as_ref().filter(|_| synced.is_ok()) {
+            remove_left(own.folder(), &own.name.document, own.now());
+        }
         match synced {
             Ok(()) => Ok(PublishEnd::Published),
             Err(error) if overwrite => {
@@ -81,6 +99,12 @@ impl Partial {
                 Err(error)
             }
         }
+    }
+
+    /// Whether another process may have published the document at `target` without this one's notice, and the
+    /// file there has the same bytes.
+    fn is_at(&self, target: &Path) -> bool {
+        self.own.is_some() && has_same_bytes(target, &self.file).unwrap_or(false)
     }
 
     fn sync_for_publication(&mut self) -> Result<()> {

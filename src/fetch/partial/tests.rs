@@ -249,7 +249,7 @@ async fn a_process_that_waited_learns_what_the_other_one_published() {
     let (second, ()) = tokio::join!(waiting, publish);
     let second = second.unwrap();
     let publication = second.publication().unwrap();
-    assert_eq!(Some(publication.file), identity);
+    assert_eq!(publication.files, Vec::from_iter(identity));
     assert!(!publication.is_finished());
     assert_eq!(second.held(), 0);
 }

@@ -2,9 +2,11 @@
 
 use crate::error::{Code, Error, Result};
 use crate::fetch::partial::names::PartialName;
+use crate::fetch::partial::own::is_written_here;
 use crate::fetch::partial::sidecar::Sidecar;
 use crate::state::files::{open_own_if_exists, remove, temporary_path};
 use crate::state::folder::FolderTraits;
+use crate::state::process::ProcessIdentity;
 use rustix::fs::OFlags;
 use std::collections::BTreeMap;
 use std::fs::TryLockError;
@@ -32,6 +34,7 @@ pub(crate) struct UnfinishedPartial {
     /// When the partial or its sidecar changed last.
     pub modified: SystemTime,
     pub(super) partial_name: PartialName,
+    pub(super) sidecar: Option<Sidecar>,
 }
 
 /// The partials in `folder`, by path; not those in the folders below. Files that docfetch cannot read are
@@ -81,7 +84,8 @@ impl UnfinishedPartial {
         Self {
             name: sidecar.as_ref().and_then(Sidecar::name),
             held_bytes: sidecar.as_ref().map_or(0, Sidecar::noted_bytes),
-            total_bytes: sidecar.and_then(|sidecar| sidecar.total),
+            total_bytes: sidecar.as_ref().and_then(|sidecar| sidecar.total),
+            sidecar,
             file_bytes,
             path,
             modified,
@@ -123,11 +127,13 @@ impl UnfinishedPartial {
         Ok(true) // the lock ends here
     }
 
-    /// Whether the process that wrote the partial has ended, or has left the partial alone for 10 minutes.
-    pub(super) fn is_left(&self, now: SystemTime) -> bool {
-        let owner = self.partial_name.owner.as_ref();
-        owner.is_some_and(crate::state::process::ProcessIdentity::is_gone)
-            || self.age(now) >= ABANDONED_AFTER
+    /// Whether the process that wrote the partial has ended or keeps it for a later run, or has left it alone
+    /// for 10 minutes.
+    fn is_left(&self, now: SystemTime) -> bool {
+        let is_kept = |owner: &ProcessIdentity| {
+            owner.is_gone() || (owner == ProcessIdentity::own() && !is_written_here(&self.path))
+        };
+        self.partial_name.owner.as_ref().is_some_and(is_kept) || self.age(now) >= ABANDONED_AFTER
     }
 }
 
@@ -138,7 +144,6 @@ fn has_true_locks(folder: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::state::process::ProcessIdentity;
     use std::fs;
 
     const DOCUMENT: &str = "0123456789abcdef0123456789abcdef";

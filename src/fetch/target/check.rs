@@ -47,8 +47,8 @@ pub(super) struct TargetCheck<'a> {
     pub is_named_by_template: bool,
     /// The targets of the batch.
     pub claimed: &'a ClaimedPaths,
-    /// The file that another process made of this document.
-    pub published: Option<FileIdentity>,
+    /// The files that other processes made, or are making, of this document.
+    pub published: &'a [FileIdentity],
 }
 
 impl TargetCheck<'_> {
@@ -79,7 +79,7 @@ impl TargetCheck<'_> {
                 };
             }
         };
-        if self.published == Some(FileIdentity::of(&found)) {
+        if self.published.contains(&FileIdentity::of(&found)) {
             return Ok(Finding::AlreadyThere);
         }
         if self.claimed.belongs_to_another(&found, self.id.as_str()) {

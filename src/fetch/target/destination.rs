@@ -39,9 +39,15 @@ pub(crate) struct Destination<'a> {
     /// How many names with the id were tried.
     names_with_id: u32,
     /// The target's path without a number.
+<<<<<<< HEAD
     pub(super) unnumbered: Option<PathBuf>,
     /// The file that another process made of this document.
     published: Option<FileIdentity>,
+=======
+    unnumbered: Option<PathBuf>,
+    /// The files that other processes made, or are making, of this document.
+    published: Vec<FileIdentity>,
+>>>>>>> 65dec21 (Give each process a partial of its own where a lock may exclude no other process)
     /// Whether the file that the document replaces can be replaced, as far as a check tells.
     pub(super) replaceable: Option<Replaceable>,
 }
@@ -71,7 +77,7 @@ impl<'a> Destination<'a> {
             base_name: None,
             names_with_id: 0,
             unnumbered: None,
-            published: None,
+            published: Vec::new(),
             replaceable: None,
         }
     }
@@ -159,7 +165,7 @@ impl<'a> Destination<'a> {
     /// Notes a file that another process made of this document. A target with the same file counts as the
     /// document. If this process finished the publication, an unnamed target gets the file's name.
     pub(crate) async fn adopt_publication(&mut self, publication: Option<&Publication>) {
-        self.published = publication.map(|publication| publication.file);
+        self.published = publication.map_or_else(Vec::new, |publication| publication.files.clone());
         let finished = publication.and_then(|publication| publication.finished_as.as_ref());
         if self.target.is_none()
             && let Some(name) = finished
@@ -210,7 +216,7 @@ impl<'a> Destination<'a> {
             if_exists: self.options.if_exists,
             is_named_by_template: self.base_name.is_some(),
             claimed: self.claimed,
-            published: self.published,
+            published: &self.published,
         };
         check.run()
     }

@@ -50,6 +50,7 @@ impl Destination<'_> {
                 match publish(partial, &target, overwrite, before, in_thread).await? {
                     PublishEnd::Published => return Ok(TargetEnd::Published),
                     PublishEnd::TargetExists(back) => partial = *back,
+<<<<<<< HEAD
                     PublishEnd::NameRefused(back, error) => {
                         if let Err(error) = self.replace_refused_name(error) {
                             back.keep()?;
@@ -57,12 +58,20 @@ impl Destination<'_> {
                         }
                         partial = *back;
                         continue;
+=======
+                    PublishEnd::SameExists(back) if self.has_file_of_another(&target) => {
+                        partial = *back; // two documents of this batch have the same bytes
+                    }
+                    PublishEnd::SameExists(back) => {
+                        back.discard_all()?;
+                        return Ok(TargetEnd::AlreadyThere);
+>>>>>>> 65dec21 (Give each process a partial of its own where a lock may exclude no other process)
                     }
                 }
                 let is_compared = matches!(if_exists, IfExists::Same { .. });
                 if is_compared && !self.has_file_of_another(&target) {
                     if has_sha256(target, sha256).await {
-                        partial.discard()?;
+                        partial.discard_all()?;
                         return Ok(TargetEnd::AlreadyThere);
                     }
                     self.add_id()?;
@@ -72,7 +81,7 @@ impl Destination<'_> {
             match self.choose_name() {
                 Ok(TargetState::Writable) => {}
                 Ok(TargetState::AlreadyThere) => {
-                    partial.discard()?;
+                    partial.discard_all()?;
                     return Ok(TargetEnd::AlreadyThere);
                 }
                 Err(error) => {

@@ -1,0 +1,195 @@
+//! The partials of a document that other processes write, or that earlier runs left, in a folder where each
+//! process has a partial of its own.
+
+use crate::active_time;
+use crate::error::{Code, Error, Result};
+use crate::fetch::partial::own::is_written_here;
+use crate::fetch::partial::publication::{self, Publication};
+use crate::fetch::partial::sidecar::Sidecar;
+use crate::fetch::partial::unfinished::{UnfinishedPartial, partials_of};
+use crate::state::files::{
+    AllowedNames, FileIdentity, HAS_ANOTHER_NAME, open_named, refused, remove,
+};
+use rustix::fs::OFlags;
+use std::fs::{File, TryLockError};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+/// The first pause between two looks at a partial that another process holds. Each further pause is twice as
+/// long.
+const MIN_LOOK_INTERVAL: Duration = Duration::from_millis(1);
+/// The longest pause between two looks.
+const MAX_LOOK_INTERVAL: Duration = Duration::from_millis(200);
+/// A longer wait for another process is logged.
+const NOTICEABLE_WAIT: Duration = Duration::from_millis(500);
+
+/// Bytes that an earlier run left.
+#[derive(Debug)]
+pub(super) struct Earlier {
+    /// Which bytes there are.
+    pub sidecar: Sidecar,
+    /// The file that has them. `None` for the partial's own file.
+    pub source: Option<Arc<File>>,
+}
+
+/// The other partials of a document.
+#[derive(Debug, Default)]
+pub(super) struct OtherPartials {
+    /// What a run can resume, in the order in which to try.
+    pub earlier: Vec<Earlier>,
+    /// The other partials' files. A file at the target that is one of them is the document.
+    pub publication: Option<Publication>,
+    /// The files themselves. While they are open, the system gives their inode numbers to no other file.
+    pub files: Vec<Arc<File>>,
+}
+
+/// Where and how to look for the other partials of a document.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct OtherPartialsQuery<'a> {
+    /// The folder.
+    pub folder: &'a Path,
+    /// The same folder, open.
+    pub opened: &'a File,
+    /// The document's name in the names of partials.
+    pub document: &'a str,
+    /// How long to wait for a process that holds the lock of its partial.
+    pub busy_timeout: Duration,
+    /// Whether to refuse files that docfetch did not make; else docfetch removes them.
+    pub resume: bool,
+}
+
+impl OtherPartialsQuery<'_> {
+    /// Looks for the other partials. Waits while another process holds the lock of one: where a lock excludes
+    /// that process, its transfer is under way. Finishes a publication that a killed process left.
+    ///
+    /// # Errors
+    /// [`Code::Busy`] when a process holds a lock for longer than the timeout; [`Code::UnsafePartial`];
+    /// [`Code::LocalIo`].
+    pub(super) async fn run(self) -> Result<OtherPartials> {
+        let began = active_time::now();
+        let mut interval = MIN_LOOK_INTERVAL;
+        let mut logged = false;
+        let mut seen = OtherPartials::default();
+        loop {
+            let Some(held) = self.look(&mut seen)? else {
+                return Ok(seen);
+            };
+            let waited = active_time::since(began);
+            if waited >= self.busy_timeout {
+                let what = "another process is fetching this document";
+                let cause = format!("it holds {}", held.path.display());
+                return Err(Error::new(Code::Busy, what).with_cause(cause));
+            }
+            if !logged && waited > NOTICEABLE_WAIT {
+                log::warn!("another process is fetching this document; waiting for it");
+                logged = true;
+            }
+            tokio::time::sleep(interval).await;
+            interval = (interval * 2).min(MAX_LOOK_INTERVAL);
+        }
+    }
+
+    /// Looks once. Returns a partial whose lock another process holds.
+    fn look(self, seen: &mut OtherPartials) -> Result<Option<UnfinishedPartial>> {
+        let mut resumable = Vec::new();
+        for found in partials_of(self.folder, self.document)? {
+            let Some(file) = self.open(&found)? else {
+                continue;
+            };
+            // A shared lock: two processes that look at the same time do not take one another for writers.
+            let lock = file.try_lock_shared();
+            if is_written_here(&found.path) || matches!(lock, Err(TryLockError::WouldBlock)) {
+                seen.note(&file, None);
+                return Ok(Some(found));
+            }
+            let _ = file.unlock();
+            let metadata = file.metadata();
+            let metadata = metadata.map_err(|error| Error::io("read", &found.path, &error))?;
+            if metadata.nlink() >= 2 {
+                let name = publication::finish(&found.path, &metadata, self.opened)?;
+                if name.is_none() && std::fs::symlink_metadata(&found.path).is_ok() {
+                    return Err(refused(&found.path, HAS_ANOTHER_NAME));
+                }
+                seen.note(&file, name); // without a name, another process finished the publication
+                continue;
+            }
+            let file = seen.note(&file, None);
+            if let Some(sidecar) = found.sidecar
+                && sidecar.noted_bytes() > 0
+            {
+                resumable.push((found.modified, sidecar, file));
+            }
+        }
+        seen.earlier = in_order(resumable);
+        Ok(None)
+    }
+
+    /// Opens another partial. `None` when it is no longer there.
+    fn open(self, found: &UnfinishedPartial) -> Result<Option<Arc<File>>> {
+        let path = &found.path;
+        match open_named(path, OFlags::RDWR, AllowedNames::Two) {
+            Ok(file) => Ok(Some(Arc::new(file))),
+            Err(error) if error.code() == Code::UnsafePartial && !self.resume => {
+                remove(path)?;
+                Ok(None)
+            }
+            Err(_) if std::fs::symlink_metadata(path).is_err() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+impl OtherPartials {
+    /// Notes the file of another partial, and the name under which this process has published it.
+    fn note(&mut self, file: &Arc<File>, finished_as: Option<std::ffi::OsString>) -> Arc<File> {
+        let publication = self.publication.get_or_insert_default();
+        if let Ok(metadata) = file.metadata() {
+            let identity = FileIdentity::of(&metadata);
+            if !publication.files.contains(&identity) {
+                publication.files.push(identity);
+                self.files.push(Arc::clone(file));
+            }
+        }
+        publication.finished_as = finished_as.or(publication.finished_as.take());
+        Arc::clone(file)
+    }
+}
+
+/// The order in which to try to resume: first the version of the document that the latest partial is of, and
+/// of one version the partial with the most bytes.
+fn in_order(mut resumable: Vec<(SystemTime, Sidecar, Arc<File>)>) -> Vec<Earlier> {
+    let latest = resumable.iter().max_by_key(|(modified, ..)| *modified);
+    let latest = latest.map(|(_, sidecar, _)| sidecar.etag.clone());
+    let is_latest = |sidecar: &Sidecar| latest.as_ref() == Some(&sidecar.etag);
+    resumable.sort_by_key(|(_, sidecar, _)| {
+        std::cmp::Reverse((is_latest(sidecar), sidecar.noted_bytes()))
+    });
+    let earlier = resumable.into_iter();
+    earlier
+        .map(|(_, sidecar, file)| Earlier {
+            sidecar,
+            source: Some(file),
+        })
+        .collect()
+}
+
+/// Removes the partials of `document` in `folder` that no process writes any more; `now` is the time of the
+/// clock of the file system. A failure is only logged.
+pub(super) fn remove_left(folder: &Path, document: &str, now: SystemTime) {
+    let removed = partials_of(folder, document).and_then(|found| {
+        for partial in found
+            .iter()
+            .filter(|partial| !is_written_here(&partial.path))
+        {
+            if !partial.remove(now)? {
+                log::info!("{} stays: its process may run", partial.path.display());
+            }
+        }
+        Ok(())
+    });
+    if let Err(error) = removed {
+        log::warn!("a stale partial stays: {}", error.message());
+    }
+}

@@ -1,0 +1,113 @@
+//! A partial that only this process writes, in a folder where a lock may exclude no other process.
+//!
+//! The file is created exclusively under a name that holds the process and a number. No other process
+//! writes into it; a later run copies its bytes.
+
+use crate::error::{Error, Result};
+use crate::fetch::partial::names::PartialName;
+use crate::fetch::partial::same_file::is_same_file;
+use crate::mutex::locked;
+use crate::state::files::{remove, temporary_path};
+use crate::state::process::ProcessIdentity;
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
+use std::collections::HashSet;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, LazyLock, Mutex};
+use std::time::{Duration, Instant, SystemTime};
+
+/// The paths of the partials that this process writes.
+static WRITTEN: LazyLock<Mutex<HashSet<PathBuf>>> = LazyLock::new(Mutex::default);
+/// The number of the next partial of this process.
+static NEXT_NUMBER: AtomicU32 = AtomicU32::new(0);
+/// How often docfetch tries to lock a partial that it has just created, while other processes test the lock.
+const MAX_LOCK_ATTEMPTS: u32 = 100;
+/// The pause between two of these attempts.
+const LOCK_INTERVAL: Duration = Duration::from_millis(1);
+
+/// The file of a partial that only this process writes. When it is dropped, a file without a sidecar is
+/// removed, because no later run can use it.
+#[derive(Debug)]
+pub(super) struct OwnPartial {
+    pub name: PartialName,
+    pub path: PathBuf,
+    pub file: Arc<File>,
+    /// When the file was created, by the clock of the file system.
+    created: SystemTime,
+    created_at: Instant,
+}
+
+impl OwnPartial {
+    /// Creates a partial of `document` in `folder`, and locks it where the file system has locks.
+    ///
+    /// # Errors
+    /// [`Code::LocalIo`](crate::error::Code::LocalIo), [`Code::DiskFull`](crate::error::Code::DiskFull).
+    pub(super) async fn create(folder: &Path, document: &str) -> Result<Self> {
+        let (name, path, file) = create_file(folder, document)?;
+        locked(&WRITTEN).insert(path.clone());
+        let created = file.metadata().and_then(|metadata| metadata.modified());
+        let own = Self {
+            name,
+            path,
+            file: Arc::new(file),
+            created: created.unwrap_or_else(|_| SystemTime::now()),
+            created_at: Instant::now(),
+        };
+        for _ in 0..MAX_LOCK_ATTEMPTS {
+            match own.file.try_lock() {
+                Err(std::fs::TryLockError::WouldBlock) => tokio::time::sleep(LOCK_INTERVAL).await,
+                _ => break,
+            }
+        }
+        Ok(own)
+    }
+
+    /// The folder of the partial.
+    pub(super) fn folder(&self) -> &Path {
+        self.path.parent().unwrap_or(Path::new("."))
+    }
+
+    /// The present time of the clock that sets the modification times of files in this folder.
+    pub(super) fn now(&self) -> SystemTime {
+        self.created + self.created_at.elapsed()
+    }
+
+    /// Whether the file still has its name.
+    pub(super) fn has_its_name(&self) -> bool {
+        is_same_file(&self.path, &self.file)
+    }
+}
+
+impl Drop for OwnPartial {
+    fn drop(&mut self) {
+        let sidecar = self.path.with_extension("json");
+        if std::fs::symlink_metadata(&sidecar).is_err() && self.has_its_name() {
+            let removed = remove(&temporary_path(&sidecar)).and_then(|_| remove(&self.path));
+            if let Err(error) = removed {
+                log::info!("{}", error.message());
+            }
+        }
+        locked(&WRITTEN).remove(&self.path);
+    }
+}
+
+/// Whether this process writes the partial at `path`.
+pub(super) fn is_written_here(path: &Path) -> bool {
+    locked(&WRITTEN).contains(path)
+}
+
+fn create_file(folder: &Path, document: &str) -> Result<(PartialName, PathBuf, File)> {
+    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    loop {
+        let number = NEXT_NUMBER.fetch_add(1, Ordering::Relaxed);
+        let name = PartialName::own(document, ProcessIdentity::own(), number);
+        let path = name.path(folder);
+        match rustix::fs::open(&path, flags, Mode::RUSR | Mode::WUSR) {
+            Ok(file) => return Ok((name, path, file.into())),
+            Err(Errno::EXIST) => {}
+            Err(errno) => return Err(Error::io("create", &path, &errno.into())),
+        }
+    }
+}
