@@ -190,6 +190,7 @@ fn options(batch: &BatchArgs, target: TargetOptions, connection: &Connection) ->
         digests: DigestOptions::default(),
         dry_run: batch.dry_run,
         resume: !batch.no_resume,
+        remote_time: batch.remote_time,
         busy_timeout: connection.retry_max_time,
         limit_rate: batch.limit_rate,
         fail_fast: batch.fail_fast,

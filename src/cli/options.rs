@@ -28,6 +28,10 @@ pub(super) struct BatchArgs {
     #[arg(long, value_parser = values::switch, help_heading = "Files")]
     pub no_resume: bool,
 
+    /// Set the file's modification time to the storage's Last-Modified
+    #[arg(long, value_parser = values::switch, help_heading = "Files")]
+    pub remote_time: bool,
+
     /// Append one JSON line for each document to FILE, for `docfetch verify`
     #[arg(long, value_name = "FILE", help_heading = "Files")]
     pub manifest: Option<PathBuf>,

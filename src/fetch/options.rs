@@ -35,6 +35,9 @@ pub struct FetchOptions {
     pub dry_run: bool,
     /// Whether docfetch continues a partial of an earlier run; else it discards the partial. Default: yes.
     pub resume: bool,
+    /// Whether a file gets the storage's `Last-Modified` as its modification time, instead of the time at
+    /// which docfetch wrote it. Default: no.
+    pub remote_time: bool,
     /// How long docfetch waits while another process fetches the same document; then the document fails
     /// with [`Code::Busy`](crate::Code::Busy). Default: 5 minutes.
     pub busy_timeout: Duration,
@@ -56,6 +59,7 @@ impl Default for FetchOptions {
             digests: DigestOptions::default(),
             dry_run: false,
             resume: true,
+            remote_time: false,
             busy_timeout: Duration::from_mins(5),
             limit_rate: None,
             fail_fast: false,

@@ -1,8 +1,9 @@
 //! The partial of a document and its sidecar: the bytes that are safely on disk.
 //!
 //! The bytes of a document gather in `.docfetch-<hash>.part` in the target's folder, until all of them
-//! arrived. The file has the permissions 0600, and one process at a time holds its lock. The sidecar,
-//! `.docfetch-<hash>.json` in the same folder, says which representation the bytes belong to (entity tag,
+//! arrived. The file has the permissions 0600, and one process at a time holds its lock. Where a lock may
+//! exclude no other process, each process writes a partial of its own, `.docfetch-<hash>.<process>.part`, and
+//! copies into it what earlier runs left. The sidecar, which ends in `.json` instead of `.part`, says which representation the bytes belong to (entity tag,
 //! length), and which bytes the file holds, with CRCs. A later run resumes there. It uses only bytes that
 //! still have their CRCs, so that neither a kill nor a power failure spoils a document. A sidecar never
 //! holds a URL.
@@ -20,6 +21,8 @@ mod names;
 mod open;
 mod others;
 mod own;
+#[cfg(test)]
+mod own_tests;
 mod partial_file;
 mod publication;
 mod publish;
@@ -31,6 +34,7 @@ mod tests;
 #[allow(dead_code)] // until `docfetch partials` asks
 mod unfinished;
 mod write;
+mod written;
 
 pub(crate) use partial_file::Partial;
 pub(crate) use publication::{Publication, remove_partial_link};

@@ -61,6 +61,19 @@ impl Partial {
         {
             return Ok(partial);
         }
+        Self::open_own(folder, name, busy_timeout, resume).await
+    }
+
+    /// Creates a partial that only this process writes, and finds what earlier runs left.
+    ///
+    /// # Errors
+    /// As [`Partial::open`].
+    pub(super) async fn open_own(
+        folder: &Path,
+        name: &str,
+        busy_timeout: Duration,
+        resume: bool,
+    ) -> Result<Self> {
         let opened = Arc::new(open_folder(folder)?);
         let query = OtherPartialsQuery {
             folder,
@@ -69,20 +82,21 @@ impl Partial {
             busy_timeout,
             resume,
         };
-        let others = query.run().await?;
-        let own = OwnPartial::create(folder, name).await?;
+        let mut others = query.run().await?;
+        let mut own = OwnPartial::create(folder, name).await?;
         if !resume {
+            others.earlier.clear();
             remove_left(folder, name, own.now());
+        }
+        if let Some(first) = others.earlier.front_mut() {
+            own.take_over(first);
         }
         let mut partial = Self::new(own.path.clone(), opened, Arc::clone(&own.file));
         partial.own = Some(Arc::new(own));
-        partial.earlier = if resume {
-            others.earlier.into()
-        } else {
-            VecDeque::new()
-        };
+        partial.earlier = others.earlier;
         partial.publication = others.publication;
         partial.others = others.files;
+        partial.set_mode(0o600)?; // a crash during publication leaves it readable by others
         Ok(partial)
     }
 
@@ -174,7 +188,7 @@ impl Partial {
         };
         let files = CheckedFiles {
             file: Arc::clone(&self.file),
-            copied_from: source,
+            copied_from: source.map(|partial| partial.file),
         };
         let checked = intact_extents(files, sidecar.extents, watcher).await;
         self.extents = checked.map_err(|error| Error::io(what, &self.path, &error))?;
@@ -188,6 +202,7 @@ impl Partial {
                 total: sidecar.total,
                 name: sidecar.name,
                 checksum: sidecar.checksum,
+                last_modified: sidecar.last_modified,
             };
             self.refused = sidecar.refused;
         }

@@ -3,17 +3,20 @@
 
 use crate::active_time;
 use crate::error::{Code, Error, Result};
-use crate::fetch::partial::own::is_written_here;
 use crate::fetch::partial::publication::{self, Publication};
 use crate::fetch::partial::sidecar::Sidecar;
 use crate::fetch::partial::unfinished::{UnfinishedPartial, partials_of};
+use crate::fetch::partial::written::is_written_here;
 use crate::state::files::{
     AllowedNames, FileIdentity, HAS_ANOTHER_NAME, open_named, refused, remove,
 };
 use rustix::fs::OFlags;
+use std::cmp::Reverse;
+use std::collections::VecDeque;
+use std::ffi::OsString;
 use std::fs::{File, TryLockError};
 use std::os::unix::fs::MetadataExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -30,15 +33,24 @@ const NOTICEABLE_WAIT: Duration = Duration::from_millis(500);
 pub(super) struct Earlier {
     /// Which bytes there are.
     pub sidecar: Sidecar,
-    /// The file that has them. `None` for the partial's own file.
-    pub source: Option<Arc<File>>,
+    /// The partial that has them. `None` for the partial's own file.
+    pub source: Option<OtherPartial>,
+}
+
+/// A partial of another process, or of an earlier run.
+#[derive(Debug)]
+pub(super) struct OtherPartial {
+    pub path: PathBuf,
+    pub file: Arc<File>,
+    /// Whether it is certain that no process writes the partial any more.
+    pub is_certainly_left: bool,
 }
 
 /// The other partials of a document.
 #[derive(Debug, Default)]
 pub(super) struct OtherPartials {
     /// What a run can resume, in the order in which to try.
-    pub earlier: Vec<Earlier>,
+    pub earlier: VecDeque<Earlier>,
     /// The other partials' files. A file at the target that is one of them is the document.
     pub publication: Option<Publication>,
     /// The files themselves. While they are open, the system gives their inode numbers to no other file.
@@ -116,10 +128,16 @@ impl OtherPartialsQuery<'_> {
                 continue;
             }
             let file = seen.note(&file, None);
+            let is_certainly_left = found.is_certainly_left();
             if let Some(sidecar) = found.sidecar
                 && sidecar.noted_bytes() > 0
             {
-                resumable.push((found.modified, sidecar, file));
+                let source = Some(OtherPartial {
+                    path: found.path,
+                    file,
+                    is_certainly_left,
+                });
+                resumable.push((found.modified, Earlier { sidecar, source }));
             }
         }
         seen.earlier = in_order(resumable);
@@ -143,7 +161,7 @@ impl OtherPartialsQuery<'_> {
 
 impl OtherPartials {
     /// Notes the file of another partial, and the name under which this process has published it.
-    fn note(&mut self, file: &Arc<File>, finished_as: Option<std::ffi::OsString>) -> Arc<File> {
+    fn note(&mut self, file: &Arc<File>, finished_as: Option<OsString>) -> Arc<File> {
         let publication = self.publication.get_or_insert_default();
         if let Ok(metadata) = file.metadata() {
             let identity = FileIdentity::of(&metadata);
@@ -159,20 +177,14 @@ impl OtherPartials {
 
 /// The order in which to try to resume: first the version of the document that the latest partial is of, and
 /// of one version the partial with the most bytes.
-fn in_order(mut resumable: Vec<(SystemTime, Sidecar, Arc<File>)>) -> Vec<Earlier> {
-    let latest = resumable.iter().max_by_key(|(modified, ..)| *modified);
-    let latest = latest.map(|(_, sidecar, _)| sidecar.etag.clone());
-    let is_latest = |sidecar: &Sidecar| latest.as_ref() == Some(&sidecar.etag);
-    resumable.sort_by_key(|(_, sidecar, _)| {
-        std::cmp::Reverse((is_latest(sidecar), sidecar.noted_bytes()))
+fn in_order(mut resumable: Vec<(SystemTime, Earlier)>) -> VecDeque<Earlier> {
+    let latest = resumable.iter().max_by_key(|(modified, _)| *modified);
+    let latest = latest.map(|(_, earlier)| earlier.sidecar.etag.clone());
+    resumable.sort_by_key(|(_, Earlier { sidecar, .. })| {
+        let is_latest = latest.as_ref() == Some(&sidecar.etag);
+        Reverse((is_latest, sidecar.noted_bytes()))
     });
-    let earlier = resumable.into_iter();
-    earlier
-        .map(|(_, sidecar, file)| Earlier {
-            sidecar,
-            source: Some(file),
-        })
-        .collect()
+    resumable.into_iter().map(|(_, earlier)| earlier).collect()
 }
 
 /// Removes the partials of `document` in `folder` that no process writes any more; `now` is the time of the

@@ -5,21 +5,21 @@
 
 use crate::error::{Error, Result};
 use crate::fetch::partial::names::PartialName;
+use crate::fetch::partial::others::Earlier;
 use crate::fetch::partial::same_file::is_same_file;
-use crate::mutex::locked;
+use crate::fetch::partial::sidecar::SidecarFile;
+use crate::fetch::partial::written::{begin_writing, end_writing};
 use crate::state::files::{remove, temporary_path};
 use crate::state::process::ProcessIdentity;
+use crate::state::records::Durability;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
-use std::collections::HashSet;
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, LazyLock, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
-/// The paths of the partials that this process writes.
-static WRITTEN: LazyLock<Mutex<HashSet<PathBuf>>> = LazyLock::new(Mutex::default);
 /// The number of the next partial of this process.
 static NEXT_NUMBER: AtomicU32 = AtomicU32::new(0);
 /// How often docfetch tries to lock a partial that it has just created, while other processes test the lock.
@@ -46,7 +46,7 @@ impl OwnPartial {
     /// [`Code::LocalIo`](crate::error::Code::LocalIo), [`Code::DiskFull`](crate::error::Code::DiskFull).
     pub(super) async fn create(folder: &Path, document: &str) -> Result<Self> {
         let (name, path, file) = create_file(folder, document)?;
-        locked(&WRITTEN).insert(path.clone());
+        begin_writing(&path);
         let created = file.metadata().and_then(|metadata| metadata.modified());
         let own = Self {
             name,
@@ -62,6 +62,36 @@ impl OwnPartial {
             }
         }
         Ok(own)
+    }
+
+    /// Takes the bytes of `earlier` over without a copy, if no process can write them any more: gives their file
+    /// the name of this partial. Of two processes that try this, one succeeds, and the other copies.
+    pub(super) fn take_over(&mut self, earlier: &mut Earlier) {
+        let Some(source) = earlier
+            .source
+            .as_ref()
+            .filter(|from| from.is_certainly_left)
+        else {
+            return;
+        };
+        let sidecar = self.path.with_extension("json");
+        // First the sidecar: a crash after the rename must not separate the bytes from it.
+        let created = SidecarFile::create(&sidecar, &earlier.sidecar, Durability::Synced);
+        if let Err(error) = created {
+            log::info!("{}", error.message());
+            return;
+        }
+        let renamed = std::fs::rename(&source.path, &self.path);
+        if renamed.is_err() || !is_same_file(&self.path, &source.file) {
+            log::info!("docfetch copies {}", source.path.display());
+            let _ = remove(&sidecar);
+            return;
+        }
+        let older_sidecar = source.path.with_extension("json");
+        let _ = remove(&temporary_path(&older_sidecar)).and_then(|_| remove(&older_sidecar));
+        self.file = Arc::clone(&source.file);
+        let _ = self.file.try_lock();
+        earlier.source = None;
     }
 
     /// The folder of the partial.
@@ -89,13 +119,8 @@ impl Drop for OwnPartial {
                 log::info!("{}", error.message());
             }
         }
-        locked(&WRITTEN).remove(&self.path);
+        end_writing(&self.path);
     }
-}
-
-/// Whether this process writes the partial at `path`.
-pub(super) fn is_written_here(path: &Path) -> bool {
-    locked(&WRITTEN).contains(path)
 }
 
 fn create_file(folder: &Path, document: &str) -> Result<(PartialName, PathBuf, File)> {

@@ -22,6 +22,7 @@ use std::ops::Range;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 /// How many bytes of the partial docfetch removes to make space for the sidecar on a full disk.
 const SIDECAR_RESERVE_BYTES: u64 = 64 << 10;
@@ -275,7 +276,22 @@ impl Partial {
             total: self.entity.total,
             name: self.entity.name.clone(),
             checksum: self.entity.checksum.clone(),
+            last_modified: self.entity.last_modified,
             refused: self.refused.clone(),
+        }
+    }
+
+    /// Sets the file's modification time to the time at which the document changed last at the storage, if
+    /// the storage told that time. A failure is only logged.
+    pub(crate) fn set_remote_time(&self) {
+        let path = self.path.display();
+        match self.entity.file_time(SystemTime::now()) {
+            None => log::info!("{path} keeps its time: the storage sent no Last-Modified"),
+            Some(time) => {
+                if let Err(error) = self.file.set_modified(time) {
+                    log::info!("{path} keeps its time: {error}");
+                }
+            }
         }
     }
 

@@ -36,6 +36,9 @@ pub(super) struct Sidecar {
     /// The algorithm and the value of the checksum that the storage announced for the whole document.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub checksum: Option<(Checksum, Vec<u8>)>,
+    /// When the document changed last at the storage, in seconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_modified: Option<u64>,
     /// Set when every byte arrived, and the checksum of the storage is not that of the bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refused: Option<RefusedDocument>,
@@ -199,6 +202,7 @@ mod tests {
             total: Some(total),
             name: StorageNames::default(),
             checksum: None,
+            last_modified: None,
             refused: None,
         }
     }

@@ -154,6 +154,7 @@ mod tests {
             total: None,
             name: crate::fetch::entity::StorageNames::default(),
             checksum: None,
+            last_modified: None,
             refused: None,
         };
         let late = start + Duration::from_secs(1);

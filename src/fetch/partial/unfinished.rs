@@ -2,8 +2,8 @@
 
 use crate::error::{Code, Error, Result};
 use crate::fetch::partial::names::PartialName;
-use crate::fetch::partial::own::is_written_here;
 use crate::fetch::partial::sidecar::Sidecar;
+use crate::fetch::partial::written::is_written_here;
 use crate::state::files::{open_own_if_exists, remove, temporary_path};
 use crate::state::folder::FolderTraits;
 use crate::state::process::ProcessIdentity;
@@ -130,10 +130,15 @@ impl UnfinishedPartial {
     /// Whether the process that wrote the partial has ended or keeps it for a later run, or has left it alone
     /// for 10 minutes.
     fn is_left(&self, now: SystemTime) -> bool {
-        let is_kept = |owner: &ProcessIdentity| {
+        self.is_certainly_left() || self.age(now) >= ABANDONED_AFTER
+    }
+
+    /// Whether it is certain that no process writes the partial any more.
+    pub(super) fn is_certainly_left(&self) -> bool {
+        let is_left = |owner: &ProcessIdentity| {
             owner.is_gone() || (owner == ProcessIdentity::own() && !is_written_here(&self.path))
         };
-        self.partial_name.owner.as_ref().is_some_and(is_kept) || self.age(now) >= ABANDONED_AFTER
+        self.partial_name.owner.as_ref().is_some_and(is_left)
     }
 }
 
@@ -144,6 +149,7 @@ fn has_true_locks(folder: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fetch::partial::written::{begin_writing, end_writing};
     use std::fs;
 
     const DOCUMENT: &str = "0123456789abcdef0123456789abcdef";
@@ -187,8 +193,12 @@ mod tests {
         let path = partial_of(folder.path(), own);
         let now = fs::metadata(&path).unwrap().modified().unwrap();
         let soon = now + ABANDONED_AFTER.checked_sub(Duration::from_secs(1)).unwrap();
-        assert!(!remove_only(folder.path(), soon), "the process runs");
+        begin_writing(&path);
+        assert!(!remove_only(folder.path(), soon), "the process writes");
         assert!(remove_only(folder.path(), now + ABANDONED_AFTER));
+        end_writing(&path);
+        partial_of(folder.path(), own);
+        assert!(remove_only(folder.path(), soon), "the process keeps it");
         let [host, system, _, start] = {
             let text = own.to_string();
             let mut parts: Vec<_> = text.rsplitn(4, '-').map(str::to_owned).collect();

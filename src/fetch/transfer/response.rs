@@ -166,6 +166,7 @@ fn whole_document(reply: Reply, url: &Url) -> StorageAnswer {
         total: reply.content_length(),
         name: name(&reply, url),
         checksum: headers::checksum(reply.headers(), true),
+        last_modified: headers::last_modified(reply.headers()),
     };
     let end = entity.total.unwrap_or(u64::MAX);
     StorageAnswer::Body(Box::new(Body::new(reply, entity, 0, end)))
@@ -193,6 +194,7 @@ fn continuation(
         total: Some(total),
         name: name(&reply, url),
         checksum: headers::checksum(reply.headers(), false),
+        last_modified: headers::last_modified(reply.headers()),
     };
     let body = Body::new(reply, entity, offset, end);
     Ok(StorageAnswer::Body(Box::new(body)))

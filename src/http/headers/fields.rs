@@ -204,6 +204,13 @@ pub(crate) fn date(headers: &HeaderMap) -> Option<Timestamp> {
     Timestamp::try_from(date).ok()
 }
 
+/// When the representation changed last, in seconds since 1970 (`Last-Modified`, RFC 9110 section 8.8.2).
+pub(crate) fn last_modified(headers: &HeaderMap) -> Option<u64> {
+    let date = httpdate::parse_http_date(text(headers, header::LAST_MODIFIED)?).ok()?;
+    let since_1970 = date.duration_since(SystemTime::UNIX_EPOCH).ok()?;
+    Some(since_1970.as_secs())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

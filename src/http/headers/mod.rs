@@ -10,6 +10,6 @@ mod text;
 pub(crate) use checksum::{Checksum, checksum};
 pub(crate) use fields::{
     ContentRange, content_length, content_range, count, date, end_is_marked, entity_tag, is_quoted,
-    is_strong, location, media_type, retry_after,
+    is_strong, last_modified, location, media_type, retry_after,
 };
 pub(crate) use text::text;
