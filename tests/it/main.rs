@@ -45,6 +45,8 @@ mod lines;
 mod list;
 mod names;
 mod options;
+mod own_partials;
+mod remote_time;
 mod rows;
 mod s3;
 mod sandbox;

@@ -209,19 +209,16 @@ impl Partial {
         Ok(())
     }
 
-    /// Whether a part of the document `name` is in `folder`: a file at the path of its partial, of the sidecar,
-    /// or of a temporary file of the sidecar; or a partial of any process with bytes that a run can resume.
+    /// Whether a partial of the document `name` is in `folder`, of any process, or its sidecar, or a temporary
+    /// file of the sidecar.
     pub(crate) fn exists(folder: &Path, name: &str) -> bool {
         let path = shared_path(folder, name);
         let sidecar = path.with_extension("json");
         let paths = [temporary_path(&sidecar), sidecar, path];
-        let is_shared_there = paths
-            .iter()
-            .any(|path| std::fs::symlink_metadata(path).is_ok());
-        is_shared_there
+        let is_there = |path: &PathBuf| std::fs::symlink_metadata(path).is_ok();
+        paths.iter().any(is_there)
             || (!has_true_locks(folder)
-                && partials_of(folder, name)
-                    .is_ok_and(|found| found.iter().any(|partial| partial.held_bytes > 0)))
+                && partials_of(folder, name).is_ok_and(|found| !found.is_empty()))
     }
 
     /// Removes what earlier runs left of the document `name` in `folder`, unless a process may still use it.

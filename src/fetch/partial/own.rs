@@ -14,10 +14,11 @@ use crate::state::process::ProcessIdentity;
 use crate::state::records::Durability;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
-use std::fs::File;
+use std::fs::{File, TryLockError};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 /// The number of the next partial of this process.
@@ -57,11 +58,26 @@ impl OwnPartial {
         };
         for _ in 0..MAX_LOCK_ATTEMPTS {
             match own.file.try_lock() {
-                Err(std::fs::TryLockError::WouldBlock) => tokio::time::sleep(LOCK_INTERVAL).await,
-                _ => break,
+                Err(TryLockError::WouldBlock) => tokio::time::sleep(LOCK_INTERVAL).await,
+                Err(TryLockError::Error(error)) => {
+                    own.tell_of_missing_locks(&error);
+                    break;
+                }
+                Ok(()) => break,
             }
         }
         Ok(own)
+    }
+
+    /// Says once in a process that the file system has no locks.
+    fn tell_of_missing_locks(&self, error: &io::Error) {
+        static TOLD: AtomicBool = AtomicBool::new(false);
+        if !TOLD.swap(true, Ordering::Relaxed) {
+            let folder = self.folder().display();
+            log::warn!(
+                "the file system of {folder} has no locks ({error}): each process writes a partial of its own"
+            );
+        }
     }
 
     /// Takes the bytes of `earlier` over without a copy, if no process can write them any more: gives their file

@@ -75,7 +75,7 @@ impl Partial {
             Err(error) => {
                 self.set_mode(0o600)?;
                 let failed = Error::io("create", target, &error);
-                if is_name_refusal(&error) && is_name_of(&self.path, &self.file) {
+                if is_name_refusal(&error) && self.has_its_name() {
                     return Ok(PublishEnd::NameRefused(Box::new(self), failed));
                 }
                 self.keep()?;

@@ -39,15 +39,9 @@ pub(crate) struct Destination<'a> {
     /// How many names with the id were tried.
     names_with_id: u32,
     /// The target's path without a number.
-<<<<<<< HEAD
     pub(super) unnumbered: Option<PathBuf>,
-    /// The file that another process made of this document.
-    published: Option<FileIdentity>,
-=======
-    unnumbered: Option<PathBuf>,
     /// The files that other processes made, or are making, of this document.
     published: Vec<FileIdentity>,
->>>>>>> 65dec21 (Give each process a partial of its own where a lock may exclude no other process)
     /// Whether the file that the document replaces can be replaced, as far as a check tells.
     pub(super) replaceable: Option<Replaceable>,
 }

@@ -3,12 +3,18 @@
 use crate::error::{Code, Error, Result};
 use crate::fetch::file_digest::sha256_of_file;
 use crate::fetch::partial::{Partial, PublishEnd};
-use crate::fetch::target::check::TargetState;
+use crate::fetch::target::check::{TargetState, target_exists};
 use crate::fetch::target::destination::Destination;
 use crate::fetch::target::options::IfExists;
 use crate::state::blocking;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
+
+/// How often docfetch looks for a file that the file system says exists.
+const MAX_LOOKS: u32 = 20;
+/// The pause after each look.
+const LOOK_INTERVAL: Duration = Duration::from_millis(40);
 
 /// A hook that is called with the target right before the document gets its name. An error of the hook
 /// keeps the document from being published.
@@ -50,7 +56,6 @@ impl Destination<'_> {
                 match publish(partial, &target, overwrite, before, in_thread).await? {
                     PublishEnd::Published => return Ok(TargetEnd::Published),
                     PublishEnd::TargetExists(back) => partial = *back,
-<<<<<<< HEAD
                     PublishEnd::NameRefused(back, error) => {
                         if let Err(error) = self.replace_refused_name(error) {
                             back.keep()?;
@@ -58,15 +63,25 @@ impl Destination<'_> {
                         }
                         partial = *back;
                         continue;
-=======
+                    }
                     PublishEnd::SameExists(back) if self.has_file_of_another(&target) => {
                         partial = *back; // two documents of this batch have the same bytes
                     }
                     PublishEnd::SameExists(back) => {
                         back.discard_all()?;
                         return Ok(TargetEnd::AlreadyThere);
->>>>>>> 65dec21 (Give each process a partial of its own where a lock may exclude no other process)
                     }
+                }
+                if !overwrite && !is_seen_soon(&target).await {
+                    if if_exists == IfExists::Skip {
+                        partial.discard_all()?;
+                        return Ok(TargetEnd::AlreadyThere);
+                    }
+                    partial.keep()?;
+                    return Err(target_exists(
+                        &target,
+                        "another process has just created the file",
+                    ));
                 }
                 let is_compared = matches!(if_exists, IfExists::Same { .. });
                 if is_compared && !self.has_file_of_another(&target) {
@@ -97,6 +112,18 @@ impl Destination<'_> {
         std::fs::symlink_metadata(target)
             .is_ok_and(|found| self.claimed.belongs_to_another(&found, self.id.as_str()))
     }
+}
+
+/// Whether this process sees the file at `target`, which exists. A file system that several machines share may
+/// show the file of another process late.
+async fn is_seen_soon(target: &Path) -> bool {
+    for _ in 0..MAX_LOOKS {
+        if std::fs::symlink_metadata(target).is_ok() {
+            return true;
+        }
+        tokio::time::sleep(LOOK_INTERVAL).await;
+    }
+    false
 }
 
 async fn has_sha256(target: std::path::PathBuf, sha256: Option<&str>) -> bool {

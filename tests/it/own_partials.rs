@@ -1,0 +1,236 @@
+//! Folders where a lock may exclude no other process, or where other calls are missing: each process has a
+//! partial of its own, a later run takes up what earlier ones left, and no process changes what another one
+//! published.
+
+use crate::support::fuse::{Call, Fuse, Mounted};
+use crate::support::services::Service;
+use crate::support::strace::traced;
+use crate::support::{Run, World, each_at_once, kill, noise, tools};
+use docfetch::sandbox::Document;
+use rustix::io::Errno;
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+/// File systems with odd habits.
+fn odd() -> Vec<(&'static str, Fuse)> {
+    let no_names = |fuse: Fuse| {
+        fuse.refuse(Call::RenameFlags, Errno::INVAL)
+            .refuse(Call::Link, Errno::PERM)
+    };
+    vec![
+        ("ENOSYS", Fuse::new().refuse(Call::Flock, Errno::NOSYS)),
+        ("ENOLCK", Fuse::new().refuse(Call::Flock, Errno::NOLCK)),
+        (
+            "EOPNOTSUPP",
+            Fuse::new().refuse(Call::Flock, Errno::OPNOTSUPP),
+        ),
+        ("every lock", Fuse::new().grant_every_lock()),
+        ("links", Fuse::new().refuse(Call::RenameFlags, Errno::INVAL)),
+        ("neither", no_names(Fuse::new())),
+        ("folding", Fuse::new().fold_names()),
+        ("unstable", Fuse::new().unstable_inodes()),
+        (
+            "unstable links",
+            Fuse::new()
+                .unstable_inodes()
+                .refuse(Call::RenameFlags, Errno::INVAL),
+        ),
+        (
+            "all",
+            no_names(Fuse::new().unstable_inodes().fold_names())
+                .refuse(Call::Flock, Errno::NOSYS)
+                .refuse(Call::Chmod, Errno::PERM),
+        ),
+    ]
+}
+
+fn path(folder: &Mounted) -> &str {
+    folder.path().to_str().unwrap()
+}
+
+/// Starts to fetch a document, and kills the process when a sidecar describes some of its bytes.
+fn fetch_and_kill(world: &World, folder: &Mounted, arguments: &[&str]) {
+    let child = world.command(arguments).spawn().unwrap();
+    world.wait_until("a sidecar", || {
+        let names = folder.names("");
+        names.iter().any(|name| name.ends_with(".json"))
+    });
+    kill(child);
+}
+
+#[test]
+fn a_paid_document_is_whole_and_paid_once_after_kills_on_every_odd_file_system() {
+    each_at_once(odd(), |(habit, fuse)| {
+        let Some(folder) = fuse.mount() else {
+            return;
+        };
+        let (service, content) = Service::with("x.bin", 300_000, &["throttle=200K"]);
+        let world = service.world();
+        let fetching = ["onecodex", "doc1", "-d", path(&folder)];
+        fetch_and_kill(&world, &folder, &fetching);
+        let run = world.run(&[&fetching[..], &["--json"]].concat());
+        run.exits(0);
+        let record = &run.records()[0];
+        assert_eq!(record["status"], "fetched", "{habit}");
+        assert!(
+            record["resumed_from"].as_u64() > Some(0),
+            "{habit}: {run:?}"
+        );
+        assert!(folder.content("x.bin").unwrap() == content, "{habit}");
+        assert_eq!(folder.names(""), ["x.bin"], "{habit}");
+        assert_eq!(service.charges(), 1, "{habit}");
+        let warnings = run.stderr.matches("has no locks").count();
+        let is_without = ["ENOSYS", "ENOLCK", "EOPNOTSUPP", "all"].contains(&habit);
+        assert_eq!(warnings, usize::from(is_without), "{habit}: {run:?}");
+    });
+}
+
+#[test]
+fn a_kill_while_a_document_has_two_names_is_mended_by_the_next_run() {
+    if !tools::strace() {
+        return;
+    }
+    let links = || Fuse::new().refuse(Call::RenameFlags, Errno::INVAL);
+    each_at_once([links(), links().unstable_inodes()], |fuse| {
+        let mut kills = 0;
+        for number in 1.. {
+            let Some(folder) = fuse.clone().mount() else {
+                return;
+            };
+            let (service, content) = Service::with("x.bin", 1000, &[]);
+            let world = service.world();
+            let fetching = ["onecodex", "doc1", "-o", "x.bin", "-d", path(&folder)];
+            let inject = format!("inject=unlink,unlinkat,link,linkat:signal=KILL:when={number}");
+            let expressions = ["trace=unlink,unlinkat,link,linkat", &inject];
+            // Calls about the state folder are others.
+            let names = [".part", ".json", ".json.new"];
+            let _ = names;
+            let command = traced(&world, &[], &expressions, &fetching).spawn();
+            let run: Run = world.finish(command.unwrap(), Instant::now());
+            if run.code != -1 {
+                run.exits(0);
+                break;
+            }
+            kills += 1;
+            let when = format!("killed at call {number}: {:?}", folder.names(""));
+            let run = world.run(&[&fetching[..], &["--if-exists", "skip"]].concat());
+            assert_eq!(run.code, 0, "{when}: {run:#?}");
+            assert_eq!(folder.names(""), ["x.bin"], "{when}");
+            assert!(folder.content("x.bin").unwrap() == content, "{when}");
+            assert!(service.charges() <= 1, "{when}");
+        }
+        assert!(kills > 3, "only {kills} calls were seen");
+    });
+}
+
+#[test]
+fn two_processes_without_any_lock_end_well_and_leave_one_whole_file() {
+    let no_locks = Fuse::new().refuse(Call::Flock, Errno::NOSYS);
+    let unstable = Fuse::new().grant_every_lock().unstable_inodes();
+    each_at_once(
+        [no_locks, Fuse::new().grant_every_lock(), unstable],
+        |fuse| {
+            let Some(folder) = fuse.mount() else {
+                return;
+            };
+            let (service, content) = Service::with("x.bin", 200_000, &["throttle=200K"]);
+            let world = service.world();
+            let fetching = ["sm", "doc1", "-o", "x.bin", "--json", "-d", path(&folder)];
+            let both = [(); 2].map(|()| world.command(&fetching).spawn().unwrap());
+            let ends = both.map(|child| world.finish(child, Instant::now()));
+            let mut states: Vec<_> = ends
+                .iter()
+                .map(|run| run.exits(0).records()[0]["status"].to_string())
+                .collect();
+            states.sort();
+            assert_eq!(states, ["\"fetched\"", "\"skipped\""]);
+            assert!(folder.content("x.bin").unwrap() == content);
+            // Each of them may have seen the other one at work.
+            world
+                .run(&[&fetching[..], &["--if-exists", "skip"]].concat())
+                .exits(0);
+            assert_eq!(folder.names(""), ["x.bin"]);
+        },
+    );
+}
+
+const DOCUMENTS: usize = 6;
+const ROUNDS: u64 = 5;
+
+#[test]
+fn eight_processes_that_get_every_lock_publish_each_document_once_whatever_kill_comes() {
+    let late = Duration::from_millis(400);
+    let Some(folder) = Fuse::new().grant_every_lock().show_late(late).mount() else {
+        return;
+    };
+    let contents: Vec<Vec<u8>> = (0..DOCUMENTS).map(|_| noise(150_000)).collect();
+    let ids: Vec<String> = (0..DOCUMENTS).map(|number| format!("d{number}")).collect();
+    let documents = ids
+        .iter()
+        .zip(&contents)
+        .map(|(id, content)| Document::new(&format!("{id}.bin"), content.clone()).with_id(id));
+    let service = Service::start(documents.collect(), &["throttle=600K"]);
+    let world = service.world();
+    let command = |first: usize| {
+        let wanted = ids.iter().cycle().skip(first).take(DOCUMENTS);
+        let mut arguments = vec!["sm", "--if-exists", "skip", "-j", "2", "-d", path(&folder)];
+        arguments.extend(wanted.map(String::as_str));
+        world.command(&arguments)
+    };
+    let done = AtomicBool::new(false);
+    let first_seen = std::thread::scope(|scope| {
+        let watching = scope.spawn(|| {
+            let mut seen: BTreeMap<String, (Vec<u8>, Option<u64>)> = BTreeMap::new();
+            while !done.load(Ordering::Relaxed) {
+                let names = folder.names("").into_iter();
+                for name in names.filter(|name| !name.starts_with('.')) {
+                    let content = || folder.content(&name).unwrap();
+                    let known = seen
+                        .entry(name.clone())
+                        .or_insert_with(|| (content(), None));
+                    if known.1.is_none() {
+                        let found = fs::metadata(folder.path().join(&name));
+                        known.1 = found.ok().map(|found| found.ino());
+                    }
+                }
+                std::thread::sleep(Duration::from_millis(2));
+            }
+            seen
+        });
+        for round in 0..ROUNDS {
+            let children: Vec<_> = (0..8).map(|n| command(n).spawn().unwrap()).collect();
+            for (number, child) in (0u64..).zip(children) {
+                std::thread::sleep(Duration::from_millis((round * 37 + number * 61) % 140));
+                kill(child);
+            }
+        }
+        let last: Vec<_> = (0..8).map(|n| command(n).spawn().unwrap()).collect();
+        for child in last {
+            world.finish(child, Instant::now()).exits(0);
+        }
+        folder.settle();
+        std::thread::sleep(Duration::from_millis(50));
+        done.store(true, Ordering::Relaxed);
+        watching.join().unwrap()
+    });
+    assert_eq!(first_seen.len(), DOCUMENTS);
+    for (id, content) in ids.iter().zip(&contents) {
+        let name = format!("{id}.bin");
+        let (first_content, first_inode) = &first_seen[&name];
+        assert!(
+            first_content == content,
+            "{name} was not whole when it appeared"
+        );
+        assert!(folder.content(&name).unwrap() == *content, "{name}");
+        let inode = fs::metadata(folder.path().join(&name)).unwrap().ino();
+        assert_eq!(*first_inode, Some(inode), "{name} is another file now");
+    }
+    // What the killed processes left goes when a run finds the documents there.
+    let run = world.finish(command(0).spawn().unwrap(), Instant::now());
+    run.exits(0);
+    let names: Vec<String> = ids.iter().map(|id| format!("{id}.bin")).collect();
+    assert_eq!(folder.names(""), names);
+}
