@@ -16,6 +16,10 @@ use std::time::Duration;
 
 /// The options of `sm`, `onecodex` and `sync`.
 #[derive(Debug, Args)]
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "each is an option of its own"
+)]
 pub(super) struct BatchArgs {
     #[command(flatten)]
     pub resource: ResourceArgs,

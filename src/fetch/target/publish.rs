@@ -68,14 +68,12 @@ impl Destination<'_> {
                         partial = *back; // two documents of this batch have the same bytes
                     }
                     PublishEnd::SameExists(back) => {
-                        back.discard_all()?;
-                        return Ok(TargetEnd::AlreadyThere);
+                        return already_there(*back);
                     }
                 }
                 if !overwrite && !is_seen_soon(&target).await {
                     if if_exists == IfExists::Skip {
-                        partial.discard_all()?;
-                        return Ok(TargetEnd::AlreadyThere);
+                        return already_there(partial);
                     }
                     partial.keep()?;
                     return Err(target_exists(
@@ -86,8 +84,7 @@ impl Destination<'_> {
                 let is_compared = matches!(if_exists, IfExists::Same { .. });
                 if is_compared && !self.has_file_of_another(&target) {
                     if has_sha256(target, sha256).await {
-                        partial.discard_all()?;
-                        return Ok(TargetEnd::AlreadyThere);
+                        return already_there(partial);
                     }
                     self.add_id()?;
                     continue;
@@ -96,8 +93,7 @@ impl Destination<'_> {
             match self.choose_name() {
                 Ok(TargetState::Writable) => {}
                 Ok(TargetState::AlreadyThere) => {
-                    partial.discard_all()?;
-                    return Ok(TargetEnd::AlreadyThere);
+                    return already_there(partial);
                 }
                 Err(error) => {
                     partial.keep()?;
@@ -112,6 +108,12 @@ impl Destination<'_> {
         std::fs::symlink_metadata(target)
             .is_ok_and(|found| self.claimed.belongs_to_another(&found, self.id.as_str()))
     }
+}
+
+/// Removes the partial of a document that is at its target.
+fn already_there(partial: Partial) -> Result<TargetEnd> {
+    partial.discard_all()?;
+    Ok(TargetEnd::AlreadyThere)
 }
 
 /// Whether this process sees the file at `target`, which exists. A file system that several machines share may
