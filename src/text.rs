@@ -172,9 +172,54 @@ pub(crate) fn parse_size(text: &str) -> Option<u64> {
     number.parse::<u64>().ok()?.checked_mul(1 << shift)
 }
 
+/// A text file that is not UTF-8. Windows programs write such files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the text is UTF-16, and docfetch reads UTF-8")]
+pub(crate) struct Utf16Text;
+
+impl Utf16Text {
+    /// What the user should do next.
+    pub(crate) const HINT: &str = "save the file as UTF-8";
+}
+
+/// The text of a file, given its first bytes or all of them, without the byte order mark of UTF-8.
+///
+/// # Errors
+/// [`Utf16Text`] for the byte order mark of UTF-16, and for two characters of ASCII in UTF-16, which NUL bytes
+/// give away.
+pub(crate) fn without_byte_order_mark(text: &[u8]) -> Result<&[u8], Utf16Text> {
+    match *text {
+        [0xef, 0xbb, 0xbf, ref text @ ..] => Ok(text),
+        [0xff, 0xfe, ..]
+        | [0xfe, 0xff, ..]
+        | [0, 1..=255, 0, 1..=255, ..]
+        | [1..=255, 0, 1..=255, 0, ..] => Err(Utf16Text),
+        _ => Ok(text),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_byte_order_mark_is_no_text_and_utf_16_is_recognised() {
+        for (bytes, text) in [
+            (&b""[..], Ok(&b""[..])),
+            (b"a", Ok(b"a")),
+            (b"key\n", Ok(b"key\n")),
+            (b"\xef\xbb\xbf", Ok(b"")),
+            (b"\xef\xbb\xbfkey", Ok(b"key")),
+            ("\u{e9}\u{e9}".as_bytes(), Ok("\u{e9}\u{e9}".as_bytes())),
+            (b"\xff\xfe", Err(Utf16Text)),
+            (b"\xff\xfek\0", Err(Utf16Text)),
+            (b"\xfe\xff\0k", Err(Utf16Text)),
+            (b"k\0e\0y\0", Err(Utf16Text)),
+            (b"\0k\0e\0y", Err(Utf16Text)),
+        ] {
+            assert_eq!(without_byte_order_mark(bytes), text, "{bytes:?}");
+        }
+    }
 
     #[test]
     fn escapes_stay_text() {

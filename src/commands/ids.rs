@@ -6,6 +6,7 @@ use crate::fetch::batch::{BatchItem, Source};
 use crate::model::{DocumentId, InvalidDocumentId};
 use crate::provider::{self, Provider};
 use crate::state::blocking;
+use crate::text::{Utf16Text, without_byte_order_mark};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use serde_json::Value;
@@ -181,6 +182,9 @@ impl IdLines {
                     return Err(self.read_error(why).with_hint("write one id on each line"));
                 }
             };
+            if self.number == 1 {
+                without_byte_order_mark(rest).map_err(|utf16| self.is_utf16(utf16))?;
+            }
             self.next += line.len();
             let line = std::str::from_utf8(line).ok();
             let line = line.map(|line| line.trim_start_matches('\u{feff}').trim());
@@ -215,6 +219,12 @@ impl IdLines {
             self.reader = Some(reader);
         }
         Ok(())
+    }
+
+    fn is_utf16(&self, utf16: Utf16Text) -> Error {
+        Error::new(Code::Usage, format!("cannot read ids from {}", self.name))
+            .with_cause(utf16.to_string())
+            .with_hint(Utf16Text::HINT)
     }
 
     fn read_error(&self, why: impl Into<String>) -> Error {

@@ -5,6 +5,7 @@ use crate::error::{Code, Error, Result};
 use crate::manifest::{
     self, CheckedFile, Manifest, ManifestEntry, MatchingFile, VerifySummary, check_file,
 };
+use crate::text::Utf16Text;
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs::File;
@@ -23,7 +24,7 @@ const FILE_READ_BYTES: usize = 256 << 10;
 /// lead to the files from the current folder.
 ///
 /// # Errors
-/// [`Code::LocalIo`] when the file cannot be read, [`Code::Usage`] when the file is no manifest.
+/// [`Code::LocalIo`] when the file cannot be read, [`Code::Usage`] when the file is no manifest, or is UTF-16.
 pub(crate) fn read(path: &Path) -> Result<Manifest> {
     let stdin = path == Path::new("-");
     let (name, read) = if stdin {
@@ -33,7 +34,15 @@ pub(crate) fn read(path: &Path) -> Result<Manifest> {
         let open = File::open(path).map(BufReader::new);
         (path, open.and_then(manifest::read))
     };
-    let read = read.map_err(|error| Error::io("read", name, &error))?;
+    let read = read.map_err(|error| {
+        let failed = Error::io("read", name, &error);
+        match error.get_ref().and_then(|inner| inner.downcast_ref()) {
+            Some(utf16 @ Utf16Text) => Error::new(Code::Usage, failed.what())
+                .with_cause(utf16.to_string())
+                .with_hint(Utf16Text::HINT),
+            None => failed,
+        }
+    })?;
     let mut manifest = read.ok_or_else(|| {
         Error::new(Code::Usage, format!("{} is not a manifest", name.display()))
             .with_cause("it holds neither JSON records of docfetch nor lines of sha256sum")

@@ -4,9 +4,10 @@
 use super::variables::{FILE_SUFFIX, value};
 use crate::error::{Code, Error, Result};
 use crate::secret::Secret;
+use crate::text::{Utf16Text, without_byte_order_mark};
 use std::env::VarError;
 use std::fs::File;
-use std::io::Read as _;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 /// docfetch reads at most this many bytes of a file with a credential.
@@ -35,7 +36,10 @@ pub(crate) fn secret(variable: &str) -> Result<Option<Secret>> {
         let what = format!("cannot use the file that {file_variable} names");
         Error::new(Code::Config, what).with_cause(why)
     };
-    let text = read(Path::new(&file)).map_err(|error| unusable(error.to_string()))?;
+    let text = read(Path::new(&file)).map_err(|error| match error.kind() {
+        io::ErrorKind::InvalidData => unusable(error.to_string()).with_hint(Utf16Text::HINT),
+        _ => unusable(error.to_string()),
+    })?;
     let text = text.trim();
     if text.is_empty() {
         return Err(unusable("it is empty".into()));
@@ -56,7 +60,7 @@ pub(crate) fn home_json(name: &str, pointer: &str) -> Result<Option<Secret>> {
     let path = PathBuf::from(home).join(name);
     let text = match read(&path) {
         Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(unusable(&path).with_cause(error.to_string())),
     };
     // A parser's message can quote the text, which is a secret, so that docfetch names only the line.
@@ -71,13 +75,19 @@ pub(crate) fn home_json(name: &str, pointer: &str) -> Result<Option<Secret>> {
     }
 }
 
-/// The first [`MAX_CREDENTIAL_FILE_BYTES`] bytes of a file.
-fn read(path: &Path) -> std::io::Result<String> {
-    let mut text = String::new();
+/// The first [`MAX_CREDENTIAL_FILE_BYTES`] bytes of a file, without a byte order mark.
+///
+/// # Errors
+/// Those of the file system; `InvalidData` for a text that is not UTF-8.
+fn read(path: &Path) -> io::Result<String> {
+    let invalid = |why: &str| io::Error::new(io::ErrorKind::InvalidData, why.to_owned());
+    let mut bytes = Vec::new();
     File::open(path)?
         .take(MAX_CREDENTIAL_FILE_BYTES)
-        .read_to_string(&mut text)?;
-    Ok(text)
+        .read_to_end(&mut bytes)?;
+    let text = without_byte_order_mark(&bytes).map_err(|error| invalid(&error.to_string()))?;
+    let text = std::str::from_utf8(text).map_err(|_| invalid("the text is not UTF-8"))?;
+    Ok(text.to_owned())
 }
 
 fn unusable(path: &Path) -> Error {

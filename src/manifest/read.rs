@@ -5,6 +5,7 @@
 
 use crate::manifest::entry::{ManifestEntry, UnreadableLine};
 use crate::manifest::{record, sha256sum};
+use crate::text::without_byte_order_mark;
 use std::collections::HashMap;
 use std::io::{self, BufRead, Read as _};
 use std::path::PathBuf;
@@ -41,7 +42,7 @@ pub(crate) struct Manifest {
 /// Reads a manifest. `None` if its first line is of neither form.
 ///
 /// # Errors
-/// The error of `input`.
+/// The error of `input`; one that holds [`Utf16Text`](crate::text::Utf16Text) for a text in UTF-16.
 pub(crate) fn read(mut input: impl BufRead) -> io::Result<Option<Manifest>> {
     let mut reading = Reading::default();
     let mut line = Vec::new();
@@ -50,6 +51,10 @@ pub(crate) fn read(mut input: impl BufRead) -> io::Result<Option<Manifest>> {
         let max = MAX_MANIFEST_LINE_BYTES as u64 + 1;
         if input.by_ref().take(max).read_until(b'\n', &mut line)? == 0 {
             break;
+        }
+        if number == 1 {
+            let text = without_byte_order_mark(&line).map_err(io::Error::other)?;
+            line.drain(..line.len() - text.len());
         }
         if line.len() <= MAX_MANIFEST_LINE_BYTES {
             if reading.add(number, &line).is_err() {
@@ -276,6 +281,8 @@ mod tests {
         ] {
             assert_eq!(manifest(&text).form, form, "{text}");
         }
+        let marked = format!("\u{feff}{A}  a\n{A}  b\n");
+        assert_eq!(paths(&manifest(&marked)), ["a", "b"]);
         for text in [
             "{}".to_owned(),
             "{\"id\":\"1\",\"name\":\"a row of a listing\"}\n".to_owned(),
