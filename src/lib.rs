@@ -87,7 +87,7 @@ mod text;
 #[cfg(feature = "cli")]
 mod ui;
 
-pub use config::settings::{Connection, ProxySettings, RateLimit, RootCertificates};
+pub use config::settings::{Connection, ProxySettings, ProxyUrl, RateLimit, RootCertificates};
 pub use error::{Code, Error, Result};
 pub use fetch::events::{Progress, Unwatched, Watcher};
 pub use fetch::fetcher::Fetcher;

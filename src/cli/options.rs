@@ -102,7 +102,7 @@ pub(super) struct ConnectionArgs {
     #[arg(long, value_name = "FILE", help_heading = "Connection")]
     pub ca_cert: Option<PathBuf>,
 
-    /// Use the proxy at URL instead of the environment's; loopback addresses never use a proxy
+    /// Use the proxy at URL instead of the environment's, none if URL is empty; loopback addresses never use one
     #[arg(long, value_name = "URL", value_parser = values::secret, help_heading = "Connection")]
     pub proxy: Option<Secret>,
 

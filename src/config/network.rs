@@ -1,28 +1,39 @@
 //! What the environment says of the network: proxies and root certificates.
 
-use super::settings::{ProxySettings, RootCertificates};
+use super::settings::{ProxySettings, ProxyUrl, RootCertificates};
 use super::variables::{
-    ALL_PROXY, HTTP_PROXY, HTTPS_PROXY, NO_PROXY, SSL_CERT_DIR, SSL_CERT_FILE, first, paths,
+    ALL_PROXY, HTTP_PROXY, HTTPS_PROXY, NO_PROXY, OPTION_PREFIX, SSL_CERT_DIR, SSL_CERT_FILE,
+    first, paths, value,
 };
 use crate::secret::Secret;
 use std::path::PathBuf;
 
-/// The proxies: `proxy` for every URL when it is given, else those of the environment, as curl reads them.
-/// `NO_PROXY` exempts hosts from both.
+/// The proxies: `proxy` for every URL when it is given, else those of the environment, as curl reads them. An
+/// empty `proxy` stands for no proxy at all. `NO_PROXY` exempts hosts from both.
 pub(crate) fn proxies(proxy: Option<Secret>) -> ProxySettings {
     let of = |names: &[&str]| {
-        first(names)
-            .or_else(|| first(&ALL_PROXY))
-            .map(Secret::unregistered)
+        let (name, value) = first(names).or_else(|| first(&ALL_PROXY))?;
+        Some(ProxyUrl {
+            url: Secret::unregistered(value),
+            source: name.to_owned(),
+        })
     };
     let (http, https) = match proxy {
-        Some(proxy) => (Some(proxy.clone()), Some(proxy)),
+        Some(url) if url.expose().trim().is_empty() => (None, None),
+        Some(url) => {
+            let variable = format!("{OPTION_PREFIX}PROXY");
+            let is_set = value(&variable).is_some_and(|value| value == url.expose());
+            let source = if is_set { variable } else { "--proxy".into() };
+            let proxy = Some(ProxyUrl { url, source });
+            (proxy.clone(), proxy)
+        }
         None => (of(&HTTP_PROXY), of(&HTTPS_PROXY)),
     };
+    let no_proxy = first(&NO_PROXY).map(|(_, list)| list);
     ProxySettings {
         http,
         https,
-        no_proxy: first(&NO_PROXY).unwrap_or_default(),
+        no_proxy: no_proxy.unwrap_or_default(),
     }
 }
 

@@ -64,15 +64,25 @@ pub struct RootCertificates {
     pub folders: Vec<PathBuf>,
 }
 
-/// The proxies for http and https, each an http or https URL, or host and port. A URL may hold a password.
+/// The proxies for http and https.
 #[derive(Clone, Debug, Default)]
 pub struct ProxySettings {
     /// The proxy for `http://` URLs.
-    pub http: Option<Secret>,
+    pub http: Option<ProxyUrl>,
     /// The proxy for `https://` URLs.
-    pub https: Option<Secret>,
+    pub https: Option<ProxyUrl>,
     /// Hosts, domains and networks that no proxy serves, separated by commas, as curl reads `NO_PROXY`.
     pub no_proxy: String,
+}
+
+/// One proxy.
+#[derive(Clone, Debug)]
+pub struct ProxyUrl {
+    /// A URL with the scheme http, https, socks4, socks4a, socks5 or socks5h, or a host and a port. A URL may
+    /// hold a password. With socks4a and socks5h, the proxy resolves the names of hosts.
+    pub url: Secret,
+    /// What messages call the setting, such as `HTTPS_PROXY`.
+    pub source: String,
 }
 
 /// A rate budget instead of the provider's.

@@ -38,9 +38,9 @@ pub(crate) const ALL_PROXY: [&str; 2] = ["all_proxy", "ALL_PROXY"];
 /// Hosts that no proxy serves, separated by commas, as curl reads the list.
 pub(crate) const NO_PROXY: [&str; 2] = ["no_proxy", "NO_PROXY"];
 
-/// The first of `names` that is set and not empty.
-pub(crate) fn first(names: &[&str]) -> Option<String> {
-    names.iter().find_map(|name| value(name))
+/// The first of `names` that is set and not empty, and its value.
+pub(crate) fn first<'a>(names: &[&'a str]) -> Option<(&'a str, String)> {
+    names.iter().find_map(|name| Some((*name, value(name)?)))
 }
 
 /// The value of a variable; blank counts as unset.

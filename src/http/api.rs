@@ -172,6 +172,7 @@ async fn send_on(
     let mut builder = client
         .request(request.method.clone(), request.url.clone())
         .header(header::ACCEPT, "application/json")
+        .header(header::ACCEPT_ENCODING, "identity")
         .header(&request.authorization.header, credential);
     if let Some(form) = request.form {
         builder = builder

@@ -14,6 +14,7 @@ use super::connect::{
     AddressPolicy, ConnectHook, Direct, DnsResolver, Gate, HookLayer, Proxies, Scheme,
     SpareConnection, tls,
 };
+use super::peer::Peer;
 use crate::config::settings::Connection;
 use crate::error::{Code, Error, Result};
 use reqwest::{Client, ClientBuilder, Proxy, redirect, retry};
@@ -23,6 +24,12 @@ use url::Url;
 
 /// How many unacknowledged bytes a server may send on one HTTP/2 stream (RFC 9113 section 5.2).
 const STREAM_WINDOW_BYTES: u32 = 8 << 20;
+
+/// How many header fields an answer may have. Servers send up to 1000 in 64 KiB; there is room for more.
+const MAX_HEADER_FIELDS: usize = 1200;
+/// How many bytes the header fields of an HTTP/2 answer may take, with 32 bytes for each field (RFC 9113
+/// section 6.5.2).
+const MAX_HEADER_LIST_BYTES: u32 = 128 << 10;
 
 /// The kind of a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,9 +55,9 @@ impl Clients {
     /// Reads certificates and proxies, for an API at `base`.
     ///
     /// # Errors
-    /// [`Code::Config`] when a certificate file or a proxy cannot be used.
+    /// [`Code::Config`] when a certificate file cannot be used.
     pub(super) fn new(settings: &Connection, base: &Url) -> Result<Self> {
-        let proxies = Proxies::new(&settings.proxies)?;
+        let proxies = Proxies::new(&settings.proxies);
         let policy = AddressPolicy::new(base, settings.allow_private, proxies.hosts());
         Ok(Self {
             tls: tls::client_config(settings.ca_cert.as_deref(), &settings.roots)?,
@@ -79,22 +86,24 @@ impl Clients {
     /// Makes a client for one storage whose first connection is kept in `spare`. `None` when requests to
     /// the storage go through a proxy.
     pub(super) fn preconnecting(&self, origin: &Url, spare: &SpareConnection) -> Option<Client> {
-        if self.proxies.for_url(origin).is_some() {
+        if !matches!(self.proxies.for_url(origin), Ok(None)) {
             return None;
         }
         let scheme = Scheme::of(origin);
         build(self.builder(ClientKind::Storage, scheme, spare.clone())).ok()
     }
 
-    /// Checks a URL before any connection: the address rules, and no plain http to a name through a proxy,
-    /// because only the proxy learns the address.
+    /// Checks a URL before any connection: the address rules, its proxy, and no plain http to a name that only
+    /// a proxy resolves, because then only the proxy learns the address.
     ///
     /// # Errors
-    /// [`Code::InsecureUrl`], [`Code::PrivateAddress`].
+    /// [`Code::InsecureUrl`], [`Code::PrivateAddress`]; [`Code::Config`] for a proxy that cannot be used.
     pub(super) fn check_url(&self, url: &Url) -> Result<()> {
         self.policy.check_url(url)?;
+        let proxy = self.proxies.for_url(url)?;
         let is_name = url.domain().is_some();
-        if url.scheme() != "http" || !is_name || self.proxies.for_url(url).is_none() {
+        if url.scheme() != "http" || !is_name || !proxy.is_some_and(|proxy| proxy.resolves_names())
+        {
             return Ok(());
         }
         let host = url.host_str().unwrap_or_default();
@@ -102,6 +111,11 @@ impl Clients {
         Err(Error::new(Code::InsecureUrl, what)
             .with_cause("the proxy resolves the name, so that the address may be public")
             .with_hint("use https, or name the host in NO_PROXY"))
+    }
+
+    /// Who answers a request to `url`.
+    pub(super) fn peer(&self, url: &Url) -> Peer {
+        Peer::new(url, self.proxies.for_url(url).ok().flatten())
     }
 
     fn builder<H>(&self, kind: ClientKind, scheme: Scheme, hook: H) -> ClientBuilder
@@ -114,7 +128,8 @@ impl Clients {
             ClientKind::Paid | ClientKind::Storage => vec![b"http/1.1".to_vec()],
         };
         let proxies = Arc::clone(&self.proxies);
-        let resolver = DnsResolver::new(Arc::clone(&self.policy), scheme);
+        let resolver =
+            DnsResolver::new(Arc::clone(&self.policy), scheme, self.proxies.needs_ipv4());
         let builder = ClientBuilder::new()
             .tls_backend_preconfigured(tls)
             .user_agent(concat!("docfetch/", env!("CARGO_PKG_VERSION")))
@@ -127,13 +142,15 @@ impl Clients {
             })
             .dns_resolver(Arc::new(resolver))
             .no_proxy()
-            .proxy(Proxy::custom(move |url| proxies.for_url(url)))
-            .tcp_nodelay(true);
+            .proxy(Proxy::custom(move |url| proxies.for_reqwest(url)))
+            .tcp_nodelay(true)
+            .http1_max_headers(MAX_HEADER_FIELDS);
         match kind {
             // With small windows, a listing waits for round trips of window updates.
             ClientKind::Api => builder
                 .http2_initial_stream_window_size(STREAM_WINDOW_BYTES)
-                .http2_initial_connection_window_size(2 * STREAM_WINDOW_BYTES),
+                .http2_initial_connection_window_size(2 * STREAM_WINDOW_BYTES)
+                .http2_max_header_list_size(MAX_HEADER_LIST_BYTES),
             ClientKind::Paid => builder.http1_only().pool_max_idle_per_host(1),
             // A file name with control characters in a header must not make the document unreachable.
             ClientKind::Storage => builder

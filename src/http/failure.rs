@@ -1,10 +1,12 @@
 //! What a failed request means.
 //!
-//! The errors of reqwest print whole URLs, with their signatures. This file is the only one that reads them.
-//! Our own errors repeat only the innermost cause, which holds no URL.
+//! The errors of reqwest print whole URLs, with their signatures. Only this file reads them. Our own errors
+//! repeat only the innermost cause, which holds no URL.
 
+use super::connect::{ProxyServer, tls_failure};
+use super::peer::Peer;
+use super::proxy_failure::{self, ProxyTrouble};
 use crate::error::{Code, Error};
-use rustls::CertificateError;
 use std::error::Error as StdError;
 use std::io;
 
@@ -14,7 +16,7 @@ pub(crate) struct Failure {
     /// What failed.
     pub error: Error,
     /// Whether any byte of the request may have reached the server. `false` only when that is impossible,
-    /// because name resolution, connection or TLS handshake failed.
+    /// because name resolution, connection, proxy or TLS handshake failed.
     pub sent: bool,
 }
 
@@ -32,57 +34,121 @@ impl From<Error> for Failure {
     }
 }
 
-/// Translates reqwest's error of a request to `host`.
-pub(super) fn from_reqwest(error: &reqwest::Error, host: &str) -> Failure {
-    let chain = || causes(error);
-    if let Some(refusal) = chain().find_map(|error| error.downcast_ref::<Error>()) {
+/// An error in the chain of causes of another.
+type Cause<'a> = &'a (dyn StdError + 'static);
+
+/// Translates reqwest's error of a request to `peer`.
+pub(super) fn from_reqwest(error: &reqwest::Error, peer: &Peer) -> Failure {
+    let causes = causes(error);
+    let refusal = causes
+        .iter()
+        .find_map(|cause| cause.downcast_ref::<Error>());
+    if let Some(refusal) = refusal {
         return Failure::unsent(refusal.clone()); // from our own name resolution
     }
-    let certificate = chain().find_map(|error| match error.downcast_ref::<rustls::Error>()? {
+    if error.is_connect() {
+        return of_connection(error.is_timeout(), &causes, peer);
+    }
+    let is_malformed = |cause: &&Cause| {
+        let by_hyper = cause.downcast_ref::<hyper::Error>();
+        by_hyper.is_some_and(|error| error.is_parse() && !error.is_parse_too_large())
+    };
+    if let Some(malformed) = causes.iter().find(is_malformed) {
+        let what = format!("{peer} sent an answer that breaks HTTP's rules");
+        let error = Error::new(Code::Protocol, what).with_cause(malformed.to_string());
+        return Failure { error, sent: true };
+    }
+    let what = format!("the connection to {peer} broke");
+    let failed = Error::new(Code::Network, what).with_cause(innermost(&causes));
+    if error.is_builder() {
+        return Failure::unsent(failed.into_permanent());
+    }
+    Failure {
+        error: failed,
+        sent: true,
+    }
+}
+
+/// The failure of a connection attempt, its TLS handshake included.
+fn of_connection(timed_out: bool, causes: &[Cause<'_>], peer: &Peer) -> Failure {
+    let proxy = peer.proxy.as_deref();
+    let trouble = proxy.and_then(|proxy| {
+        let trouble = (!timed_out).then(|| ProxyTrouble::find(causes, peer))?;
+        Some((proxy, trouble?))
+    });
+    let (name, why, hint) = match trouble {
+        Some((proxy, ProxyTrouble::Rejected)) => {
+            return Failure::unsent(proxy_failure::rejected(proxy));
+        }
+        Some((proxy, ProxyTrouble::Refused(why))) => {
+            return Failure::unsent(proxy_failure::refused(proxy, &peer.host, why));
+        }
+        Some((proxy, ProxyTrouble::Unreachable(why))) => {
+            (proxy.to_string(), why, Some(proxy_hint(proxy)))
+        }
+        None => {
+            let proxy = proxy.filter(|_| timed_out);
+            (peer.to_string(), None, proxy.map(proxy_hint))
+        }
+    };
+    let certificate = causes.iter().find_map(|cause| match cause.downcast_ref()? {
         rustls::Error::InvalidCertificate(why) => Some(why),
         _ => None,
     });
     if let Some(why) = certificate {
-        let (why, hint) = explain(why);
-        let what = format!("the certificate of {host} is not trusted");
+        let (why, hint) = tls_failure::explain_certificate(why);
+        let what = format!("the certificate of {name} is not trusted");
         return Failure::unsent(
             Error::new(Code::Certificate, what)
                 .with_cause(why)
                 .with_hint(hint),
         );
     }
-    let is_malformed = |error: &(dyn StdError + 'static)| {
-        let by_hyper = error.downcast_ref::<hyper::Error>();
-        by_hyper.is_some_and(|error| error.is_parse() && !error.is_parse_too_large())
+    let why = match why {
+        _ if timed_out => "no connection within --connect-timeout".to_owned(),
+        Some(why) => why.to_owned(),
+        None => innermost(causes),
     };
-    if let Some(malformed) = chain().find(|error| is_malformed(*error)) {
-        let what = format!("{host} sent an answer that breaks HTTP's rules");
-        let error = Error::new(Code::Protocol, what).with_cause(malformed.to_string());
-        return Failure { error, sent: true };
+    let mut error = Error::new(Code::Network, format!("cannot connect to {name}")).with_cause(why);
+    if let Some(hint) = hint {
+        error = error.with_hint(hint);
     }
-    let (what, sent) = if error.is_connect() {
-        (format!("cannot connect to {host}"), false)
-    } else {
-        (format!("the connection to {host} broke"), true)
-    };
-    let why = if error.is_connect() && error.is_timeout() {
-        "no connection within --connect-timeout".to_owned()
-    } else {
-        chain()
-            .last()
-            .map_or_else(|| "the cause is unknown".to_owned(), ToString::to_string)
-    };
-    let failed = Error::new(Code::Network, what).with_cause(why);
-    if error.is_builder() {
-        return Failure::unsent(failed.into_permanent());
-    }
-    Failure {
-        error: failed,
-        sent,
-    }
+    Failure::unsent(error)
 }
 
-fn causes(error: &reqwest::Error) -> impl Iterator<Item = &(dyn StdError + 'static)> {
+fn proxy_hint(proxy: &ProxyServer) -> String {
+    format!("check {}, or name the host in NO_PROXY", proxy.source())
+}
+
+/// The innermost cause, in words.
+fn innermost(causes: &[Cause<'_>]) -> String {
+    let Some(last) = causes.last() else {
+        return "the cause is unknown".to_owned();
+    };
+    if let Some(error) = last.downcast_ref::<rustls::Error>() {
+        return tls_failure::explain(error);
+    }
+    let io = last.downcast_ref::<io::Error>();
+    if io.is_some_and(|error| error.kind() == io::ErrorKind::ConnectionRefused) {
+        return "the server refused the connection".to_owned();
+    }
+    let text = last.to_string();
+    let in_words = [
+        (
+            "peer closed connection without sending TLS close_notify",
+            "the server closed the connection without a TLS close_notify message",
+        ),
+        (
+            "tls handshake eof",
+            "the server closed the connection during the TLS handshake",
+        ),
+    ];
+    let known = in_words.iter().find(|(begin, _)| text.starts_with(begin));
+    known.map_or(text, |(_, words)| (*words).to_owned())
+}
+
+/// The causes of an error, outermost first.
+fn causes(error: &reqwest::Error) -> Vec<Cause<'_>> {
     let mut next = error.source();
     std::iter::from_fn(move || {
         let error = next?;
@@ -90,10 +156,11 @@ fn causes(error: &reqwest::Error) -> impl Iterator<Item = &(dyn StdError + 'stat
         Some(error)
     })
     .flat_map(inner)
+    .collect()
 }
 
 /// An error, and the errors inside an `io::Error`, which its `source` does not return.
-fn inner<'a>(error: &'a (dyn StdError + 'static)) -> Vec<&'a (dyn StdError + 'static)> {
+fn inner(error: Cause<'_>) -> Vec<Cause<'_>> {
     let mut found = vec![error];
     let mut next = error
         .downcast_ref::<io::Error>()
@@ -105,33 +172,4 @@ fn inner<'a>(error: &'a (dyn StdError + 'static)) -> Vec<&'a (dyn StdError + 'st
             .and_then(io::Error::get_ref);
     }
     found
-}
-
-/// Why a certificate is not trusted, and what the user should do.
-fn explain(why: &CertificateError) -> (String, &'static str) {
-    const CLOCK: &str = "set this machine's clock if it is wrong; else tell the provider";
-    const ADDRESS: &str = "check the address; if it is right, tell the provider";
-    const AUTHORITY: &str = "pass a private authority's certificate with --ca-cert";
-    let (why, hint) = match why {
-        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
-            ("it has expired", CLOCK)
-        }
-        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
-            ("it is not valid yet", CLOCK)
-        }
-        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
-            ("it is for another host", ADDRESS)
-        }
-        CertificateError::UnknownIssuer => ("no trusted authority issued it", AUTHORITY),
-        CertificateError::Revoked => ("it was revoked", ADDRESS),
-        CertificateError::BadSignature => ("its signature is wrong", AUTHORITY),
-        CertificateError::Other(other) if format!("{other:?}").contains("CaUsedAsEndEntity") => {
-            ("it is an authority's certificate, not a server's", ADDRESS)
-        }
-        other => {
-            let other: String = format!("{other:?}").chars().take(120).collect();
-            return (other, ADDRESS);
-        }
-    };
-    (why.to_owned(), hint)
 }

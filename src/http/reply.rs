@@ -1,14 +1,17 @@
 //! An answer: its head, and its body while the body arrives.
 
+use super::coding::BodyText;
 use super::connect::IdleConnections;
 use super::failure;
 use super::headers;
+use super::peer::Peer;
 use super::stall::StallWatch;
 use crate::active_time::{self, StallTimer};
 use crate::error::{Code, Error, Result};
 use bytes::Bytes;
 use reqwest::header::{self, HeaderMap, HeaderName};
 use reqwest::{Client, Response, Version};
+use serde::de::IgnoredAny;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -38,7 +41,7 @@ pub(crate) enum ReadEnd {
 /// The type has no `Debug`, because that of reqwest's response shows the URL.
 pub(crate) struct Reply {
     response: Response,
-    host: String,
+    peer: Peer,
     stall_timeout: Duration,
     deadline: Option<BodyDeadline>,
     reuse: Option<Reuse>,
@@ -67,16 +70,16 @@ enum BodyEvent {
 }
 
 impl Reply {
-    /// An answer of `host` whose body may move less than 1 KiB/s for `stall_timeout`.
+    /// An answer of `peer` whose body may move less than 1 KiB/s for `stall_timeout`.
     pub(super) fn new(
         response: Response,
-        host: String,
+        peer: Peer,
         stall_timeout: Duration,
         deadline: Option<BodyDeadline>,
     ) -> Self {
         Self {
             response,
-            host,
+            peer,
             stall_timeout,
             deadline,
             reuse: None,
@@ -110,7 +113,7 @@ impl Reply {
 
     /// The host that answered, with its port where that is not the default.
     pub(crate) fn host(&self) -> &str {
-        &self.host
+        &self.peer.host
     }
 
     /// How long the server asks the client to wait (RFC 9110 section 10.2.3).
@@ -204,7 +207,7 @@ impl Reply {
                     return Ok(BodyEvent::End);
                 }
                 (Ok(Err(error)), _) => {
-                    return Err(failure::from_reqwest(&error, &self.host).error);
+                    return Err(failure::from_reqwest(&error, &self.peer).error);
                 }
                 (Err(_), Some(deadline)) if active_time::now() >= deadline.at => {
                     return Err(self.is_late(deadline));
@@ -218,7 +221,7 @@ impl Reply {
     }
 
     fn is_late(&self, deadline: BodyDeadline) -> Error {
-        let what = format!("{} did not finish its answer", self.host);
+        let what = format!("{} did not finish its answer", self.peer);
         let seconds = deadline.limit.as_secs_f64();
         Error::new(Code::Stalled, what)
             .with_cause(format!("the answer was not whole after {seconds} s"))
@@ -226,55 +229,76 @@ impl Reply {
 
     fn is_stalled(&self) -> Error {
         let seconds = self.stall_timeout.as_secs_f64();
-        Error::new(Code::Stalled, format!("{} went silent", self.host))
+        Error::new(Code::Stalled, format!("{} went silent", self.peer))
             .with_cause(format!("less than 1 KiB/s for {seconds} s"))
     }
 
-    /// Reads the body up to `limit` bytes. The rest is not read.
+    /// Reads the JSON of the body, decoded, up to `limit` bytes. The rest is not read. A body that ends in an
+    /// error is whole when its JSON is: a server may close the connection without a TLS
+    /// `close_notify` message.
     ///
     /// # Errors
-    /// As [`Reply::chunk`].
-    pub(crate) async fn body(self, limit: usize) -> Result<Vec<u8>> {
+    /// As [`Reply::chunk`]; [`Code::Protocol`] for a body that cannot be decoded.
+    pub(crate) async fn json_body(self, limit: usize) -> Result<Vec<u8>> {
         match self.read_until(limit, |_| false).await {
-            (_, ReadEnd::Broken(error)) => Err(error),
+            (body, ReadEnd::Broken(error)) => {
+                // The last character of an object or an array tells that nothing is missing.
+                let has_end = matches!(body.trim_ascii_start().first(), Some(b'{' | b'['));
+                if has_end && serde_json::from_slice::<IgnoredAny>(&body).is_ok() {
+                    Ok(body)
+                } else {
+                    Err(error)
+                }
+            }
             (body, ReadEnd::Complete | ReadEnd::Cut) => Ok(body),
         }
     }
 
-    /// Reads the body up to `limit` bytes, or as much of it as arrives. Every second, the reading stops
-    /// early if `suffices` accepts the part that is here.
+    /// Reads the body, decoded, up to `limit` bytes, or as much of it as arrives. Every second, the reading
+    /// stops early if `suffices` accepts the part that is here.
     pub(crate) async fn read_until(
         mut self,
         limit: usize,
         suffices: impl Fn(&[u8]) -> bool,
     ) -> (Vec<u8>, ReadEnd) {
         let mut watch = self.stall_watch();
-        let mut body = Vec::new();
+        let mut body = BodyText::new(self.headers(), limit);
         let mut checked = active_time::now();
-        loop {
+        let end = loop {
             match self.next_event(&mut watch, BODY_CHECK_INTERVAL).await {
-                Ok(BodyEvent::End) => return (body, ReadEnd::Complete),
-                Ok(BodyEvent::Bytes(piece)) => body.extend_from_slice(&piece),
+                Ok(BodyEvent::End) => {
+                    break match body.flaw() {
+                        Some(why) => ReadEnd::Broken(self.is_unusable(why)),
+                        None => ReadEnd::Complete,
+                    };
+                }
+                Ok(BodyEvent::Bytes(piece)) => body.push(&piece),
                 Ok(BodyEvent::Nothing) => {}
-                Err(error) => return (body, ReadEnd::Broken(error)),
+                Err(error) => break ReadEnd::Broken(error),
             }
-            if body.len() > limit {
-                body.truncate(limit);
-                return (body, ReadEnd::Cut);
+            if body.text().len() > limit {
+                break ReadEnd::Cut;
             }
             if active_time::since(checked) >= BODY_CHECK_INTERVAL {
-                if suffices(&body) {
-                    return (body, ReadEnd::Cut);
+                if suffices(body.text()) {
+                    break ReadEnd::Cut;
                 }
                 checked = active_time::now();
             }
-        }
+        };
+        (body.into_text(), end)
     }
 
-    /// The first 4 KiB of an error's body; empty when the body breaks or takes longer than 10 s.
+    fn is_unusable(&self, why: String) -> Error {
+        let what = format!("{} gave an answer that cannot be used", self.peer);
+        Error::new(Code::Protocol, what).with_cause(why)
+    }
+
+    /// The first 4 KiB of an error's body, decoded, or the part of them that arrives; empty when the body
+    /// takes longer than 10 s.
     pub(crate) async fn error_body(self) -> Vec<u8> {
-        let body = self.body(MAX_ERROR_BODY_BYTES);
+        let body = self.read_until(MAX_ERROR_BODY_BYTES, |_| false);
         let body = active_time::timeout(MAX_ERROR_BODY_TIME, pin!(body)).await;
-        body.unwrap_or_else(|_| Ok(Vec::new())).unwrap_or_default()
+        body.map(|(body, _)| body).unwrap_or_default()
     }
 }

@@ -4,14 +4,14 @@ use super::client::{ClientKind, Clients};
 use super::clock::ServerClock;
 use super::connect::Scheme;
 use super::failure::{self, Failure};
+use super::proxy_failure;
 use super::reply::{BodyDeadline, Reply};
-use super::shown_url::shown_host;
 use super::time_limits::{TimeLimits, TimeSettings};
 use crate::active_time;
 use crate::config::settings::Connection;
 use crate::error::{Code, Error, Result};
 use jiff::Timestamp;
-use reqwest::{Client, RequestBuilder};
+use reqwest::{Client, RequestBuilder, StatusCode};
 use std::pin::pin;
 use std::sync::OnceLock;
 use url::Url;
@@ -56,20 +56,26 @@ impl Sender {
         url: &Url,
         shown: &str,
     ) -> Result<Reply, Failure> {
-        let host = shown_host(url);
+        let peer = self.clients.peer(url);
         let started = active_time::now();
         let answer = active_time::timeout(limits.head, pin!(request.send())).await;
         let result = match answer {
+            Ok(Ok(response))
+                if response.status() == StatusCode::PROXY_AUTHENTICATION_REQUIRED
+                    && let Some(proxy) = peer.forwarding_proxy() =>
+            {
+                Err(Failure::unsent(proxy_failure::rejected(proxy)))
+            }
             Ok(Ok(response)) => {
                 let deadline = limits.whole.map(|limit| BodyDeadline {
                     at: started + limit,
                     limit,
                 });
-                Ok(Reply::new(response, host, limits.stall, deadline))
+                Ok(Reply::new(response, peer, limits.stall, deadline))
             }
-            Ok(Err(error)) => Err(failure::from_reqwest(&error, &host)),
+            Ok(Err(error)) => Err(failure::from_reqwest(&error, &peer)),
             Err(_) => Err(Failure {
-                error: Error::new(Code::Stalled, format!("{host} went silent"))
+                error: Error::new(Code::Stalled, format!("{peer} went silent"))
                     .with_cause(format!("no answer for {} s", limits.head.as_secs_f64())),
                 sent: true,
             }),

@@ -2,6 +2,7 @@
 
 use super::account::identity;
 use super::answer;
+use super::base_hint::with_base_hint;
 use super::token::{self, TokenCache, TokenClient};
 use crate::error::Error;
 use crate::http::BeforeSend;
@@ -155,7 +156,8 @@ impl Api {
             max_answer_time: call.max_answer_time,
             before_send: call.before_send.map(|hook| hook as _),
         };
-        self.http.api(request).await
+        let answer = self.http.api(request).await;
+        answer.map_err(|failure| with_base_hint(failure, &self.provider, &self.base))
     }
 
     /// A document in a sentence: its kind and id.

@@ -254,7 +254,7 @@ impl<'a> Pages<'a> {
             Paging::NextField { .. } => None,
             Paging::TotalHeader { total } => headers::count(reply.headers(), total),
         };
-        let body = reply.body(MAX_PAGE_BYTES).await?;
+        let body = reply.json_body(MAX_PAGE_BYTES).await?;
         let mut page = if body.len() > LARGE_PAGE_BYTES {
             blocking::run(move || PageText::parse(&source, body, paging)).await?
         } else {

@@ -9,6 +9,7 @@
 mod account;
 mod answer;
 mod api;
+mod base_hint;
 mod builder;
 mod fields;
 mod filter;

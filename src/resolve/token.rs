@@ -5,6 +5,7 @@
 //! present one expires, and when the API refuses the present one.
 
 use super::answer::{self, AnswerSource};
+use super::base_hint::with_base_hint;
 use super::fields;
 use crate::error::{Code, Error, Result};
 use crate::fingerprint::fingerprint;
@@ -189,7 +190,10 @@ impl TokenClient {
             before_send: None,
         };
         let requested = Timestamp::now();
-        let reply = http.api(request).await.map_err(|failure| failure.error)?;
+        let reply = http
+            .api(request)
+            .await
+            .map_err(|failure| with_base_hint(failure, &self.provider, &self.base).error)?;
         match reply.status() {
             200 => self.read(reply, requested).await,
             400 | 401 | 403 => Err(self.rejected(reply).await),

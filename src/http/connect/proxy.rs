@@ -1,91 +1,177 @@
 //! Which proxy a request goes through.
+//!
+//! A proxy is judged when a URL would use it: a value that docfetch cannot use does no harm in a run whose
+//! URLs are all exempt or loopback.
 
 use super::address_class::is_loopback;
-use crate::config::settings::ProxySettings;
+use super::no_proxy::NoProxy;
+use crate::config::settings::{ProxySettings, ProxyUrl};
 use crate::error::{Code, Error, Result};
-use crate::secret::{PLACEHOLDER, Secret};
-use hyper_util::client::proxy::matcher::Matcher;
+use crate::secret::Secret;
 use percent_encoding::percent_decode_str;
 use std::fmt;
-use url::Url;
+use std::sync::Arc;
+use url::{Position, Url};
+
+/// The port of a proxy whose value names none, as in curl: 443 for https, else 1080.
+const DEFAULT_PORT: u16 = 1080;
+/// The protocols between docfetch and a proxy.
+const SUPPORTED_SCHEMES: [&str; 6] = ["http", "https", "socks4", "socks4a", "socks5", "socks5h"];
 
 /// The proxies for http and https URLs. Loopback URLs never go through a proxy.
+#[derive(Debug)]
 pub(crate) struct Proxies {
-    http: Option<Url>,
-    https: Option<Url>,
-    /// Matches every URL that `NO_PROXY` does not exempt.
-    not_exempt: Matcher,
+    http: Option<Result<Arc<ProxyServer>>>,
+    https: Option<Result<Arc<ProxyServer>>>,
+    no_proxy: NoProxy,
 }
 
-impl fmt::Debug for Proxies {
-    /// Shows nothing: a proxy's URL can hold a password.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(PLACEHOLDER)
-    }
+/// A proxy. `Display` and `Debug` show its address and which setting names it, and no password.
+#[derive(Clone)]
+pub(crate) struct ProxyServer {
+    /// With the user name and the password, if there are any, and always with a port.
+    url: Url,
+    /// The variable or the flag.
+    source: String,
 }
 
 impl Proxies {
     /// Parses the proxies of the settings.
-    ///
-    /// # Errors
-    /// [`Code::Config`] when one is neither a URL nor a host and port.
-    pub(crate) fn new(settings: &ProxySettings) -> Result<Self> {
-        let parse = |proxy: &Option<Secret>| {
-            let proxy = proxy.as_ref().map(|proxy| parse_proxy(proxy.expose()));
-            proxy.transpose()
-        };
-        Ok(Self {
-            http: parse(&settings.http)?,
-            https: parse(&settings.https)?,
-            not_exempt: Matcher::builder()
-                .all("http://proxy.invalid")
-                .no(settings.no_proxy.as_str())
-                .build(),
-        })
+    pub(crate) fn new(settings: &ProxySettings) -> Self {
+        let parse = |proxy: &ProxyUrl| ProxyServer::parse(proxy).map(Arc::new);
+        Self {
+            http: settings.http.as_ref().map(parse),
+            https: settings.https.as_ref().map(parse),
+            no_proxy: NoProxy::parse(&settings.no_proxy),
+        }
     }
 
     /// The proxy of a URL; `None` for a direct connection.
-    pub(crate) fn for_url(&self, url: &Url) -> Option<Url> {
+    ///
+    /// # Errors
+    /// [`Code::Config`] when docfetch cannot use the value of the setting.
+    pub(crate) fn for_url(&self, url: &Url) -> Result<Option<&Arc<ProxyServer>>> {
         let proxy = match url.scheme() {
             "http" => self.http.as_ref(),
             _ => self.https.as_ref(),
-        }?;
-        let uri = url.as_str().parse().ok()?;
-        let exempt = is_loopback(url) || self.not_exempt.intercept(&uri).is_none();
-        (!exempt).then(|| proxy.clone())
+        };
+        match proxy {
+            Some(proxy) if !is_loopback(url) && !self.no_proxy.contains(url) => {
+                proxy.as_ref().map(Some).map_err(Clone::clone)
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// The URL that reqwest takes for the proxy of a URL. `None` for a direct connection.
+    ///
+    /// Where docfetch cannot use the setting, the URL is one of a host that does not exist, so that nothing
+    /// ever bypasses a proxy.
+    pub(crate) fn for_reqwest(&self, url: &Url) -> Option<Url> {
+        match self.for_url(url) {
+            Ok(proxy) => proxy.map(|proxy| proxy.url.clone()),
+            Err(_) => Url::parse("http://proxy.invalid:1080").ok(), // RFC 6761 section 6.4
+        }
     }
 
     /// The hosts of all proxies.
     pub(crate) fn hosts(&self) -> Vec<String> {
-        [&self.http, &self.https]
-            .into_iter()
-            .flatten()
-            .filter_map(|proxy| proxy.host_str().map(str::to_owned))
+        let proxies = [&self.http, &self.https].into_iter().flatten().flatten();
+        proxies
+            .filter_map(|proxy| proxy.url.host_str().map(str::to_owned))
             .collect()
+    }
+
+    /// Whether a proxy is one of SOCKS 4, which knows only IPv4 addresses.
+    pub(crate) fn needs_ipv4(&self) -> bool {
+        let mut proxies = [&self.http, &self.https].into_iter().flatten().flatten();
+        proxies.any(|proxy| proxy.url.scheme() == "socks4")
     }
 }
 
-/// Parses a URL, or a host and port, and registers its password as a secret.
-///
-/// # Errors
-/// [`Code::Config`]. The error does not repeat the text, which can hold a password.
-fn parse_proxy(text: &str) -> Result<Url> {
-    let full = if text.contains("://") {
-        text.to_owned()
-    } else {
-        format!("http://{text}")
-    };
-    let url = Url::parse(&full)
-        .ok()
-        .filter(|url| url.has_host() && matches!(url.scheme(), "http" | "https"));
-    if let Some(password) = url.as_ref().and_then(Url::password) {
-        Secret::new(percent_decode_str(password).decode_utf8_lossy());
+impl ProxyServer {
+    /// Parses a URL, or a host and a port, and registers its password as a secret.
+    ///
+    /// # Errors
+    /// [`Code::Config`]. The error does not repeat the text, which can hold a password.
+    fn parse(setting: &ProxyUrl) -> Result<Self> {
+        const FORM: &str = "the value must be a URL, or a host and a port";
+        const SCHEMES: &str =
+            "docfetch knows http, https, socks4, socks4a, socks5 and socks5h proxies";
+        const NO_NAME: &str = "docfetch sends no user name to a SOCKS 4 proxy; SOCKS 5 takes one";
+        let source = setting.source.clone();
+        let unusable = |why| {
+            Error::new(Code::Config, format!("cannot use the proxy of {source}"))
+                .with_cause(why)
+                .with_hint(format!("correct {source}, or name the host in NO_PROXY"))
+        };
+        let text = setting.url.expose().trim();
+        let (scheme, rest) = text.split_once("://").unwrap_or(("http", text));
+        // With a scheme that has no default port, the URL keeps every port.
+        let parts = Url::parse(&format!("proxy://{rest}")).map_err(|_| unusable(FORM))?;
+        register_password(&parts);
+        let scheme = match scheme.to_ascii_lowercase().as_str() {
+            "socks" => "socks4".to_owned(), // as in curl
+            scheme if SUPPORTED_SCHEMES.contains(&scheme) => scheme.to_owned(),
+            _ => return Err(unusable(SCHEMES)),
+        };
+        if scheme.starts_with("socks4") && !parts.username().is_empty() {
+            return Err(unusable(NO_NAME));
+        }
+        let address = &parts[Position::BeforeUsername..Position::AfterPort];
+        let url = Url::parse(&format!("{scheme}://{address}")).ok();
+        let mut url = url
+            .filter(|url| url.host_str().is_some_and(|host| !host.is_empty()))
+            .ok_or_else(|| unusable(FORM))?;
+        if parts.port().is_none() && scheme != "https" {
+            url.set_port(Some(DEFAULT_PORT))
+                .map_err(|()| unusable(FORM))?;
+        }
+        Ok(Self { url, source })
     }
-    url.ok_or_else(|| {
-        Error::new(
-            Code::Config,
-            "cannot use --proxy, or the proxy of the environment",
-        )
-        .with_cause("it must be an http or https URL, or a host and a port")
-    })
+
+    /// The flag or the variable that names the proxy.
+    pub(crate) fn source(&self) -> &str {
+        &self.source
+    }
+
+    /// Whether docfetch sends a user name to the proxy.
+    pub(crate) fn has_credentials(&self) -> bool {
+        !self.url.username().is_empty() || self.url.password().is_some()
+    }
+
+    /// Whether it is a SOCKS proxy, which does not see what is sent.
+    pub(crate) fn is_socks(&self) -> bool {
+        self.url.scheme().starts_with("socks")
+    }
+
+    /// Whether the proxy resolves the names of hosts, so that docfetch does not know their addresses.
+    pub(crate) fn resolves_names(&self) -> bool {
+        !matches!(self.url.scheme(), "socks4" | "socks5")
+    }
+}
+
+impl fmt::Display for ProxyServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let host = self.url.host_str().unwrap_or_default();
+        let port = self.url.port_or_known_default().unwrap_or(DEFAULT_PORT);
+        write!(f, "the proxy {host}:{port} ({})", self.source)
+    }
+}
+
+impl fmt::Debug for ProxyServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// Registers the password of a URL, also as a part of the credentials of HTTP's Basic scheme (RFC 7617).
+fn register_password(url: &Url) {
+    let Some(password) = url.password() else {
+        return;
+    };
+    let decode = |text| percent_decode_str(text).decode_utf8_lossy();
+    let password = decode(password);
+    Secret::new(password.as_ref());
+    Secret::new(format!("{}:{password}", decode(url.username())));
 }

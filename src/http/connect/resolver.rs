@@ -12,20 +12,28 @@ use std::sync::Arc;
 pub(crate) struct DnsResolver {
     policy: Arc<AddressPolicy>,
     scheme: Scheme,
+    ipv4_first: bool,
 }
 
 impl DnsResolver {
-    /// A resolver for requests of `scheme`.
-    pub(crate) fn new(policy: Arc<AddressPolicy>, scheme: Scheme) -> Self {
-        Self { policy, scheme }
+    /// A resolver for requests of `scheme`. With `ipv4_first`, the first address is one of IPv4 where the name
+    /// has one.
+    pub(crate) fn new(policy: Arc<AddressPolicy>, scheme: Scheme, ipv4_first: bool) -> Self {
+        Self {
+            policy,
+            scheme,
+            ipv4_first,
+        }
     }
 }
 
 impl Resolve for DnsResolver {
     fn resolve(&self, name: Name) -> Resolving {
         let (policy, scheme) = (Arc::clone(&self.policy), self.scheme);
+        let ipv4_first = self.ipv4_first;
         Box::pin(async move {
-            let name = name.as_str().to_owned();
+            // A SOCKS proxy that gets addresses makes reqwest resolve an address, too, in brackets for IPv6.
+            let name = name.as_str().trim_matches(['[', ']']).to_owned();
             let addresses = if is_localhost(&name) {
                 loopback_addresses()
             } else {
@@ -33,7 +41,10 @@ impl Resolve for DnsResolver {
                 let resolve = move || (host.as_str(), 0).to_socket_addrs();
                 blocking::run(resolve).await?.collect()
             };
-            let permitted = policy.permitted(&name, scheme, addresses)?;
+            let mut permitted = policy.permitted(&name, scheme, addresses)?;
+            if ipv4_first {
+                permitted.sort_by_key(SocketAddr::is_ipv6);
+            }
             Ok(Box::new(permitted.into_iter()) as Addrs)
         })
     }

@@ -1,11 +1,14 @@
 //! Which servers docfetch trusts, and the TLS settings of every connection.
 
+use super::given_certificates::GivenCertificates;
+use super::tls_failure;
 use crate::config::settings::RootCertificates;
 use crate::config::variables;
 use crate::error::{Code, Error, Result};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use rustls::RootCertStore;
+use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::ServerCertVerifier;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::CertificateDer;
@@ -21,6 +24,9 @@ const CERTIFICATE_BUNDLES: [&str; 5] = [
     "/etc/ssl/ca-bundle.pem",
     "/etc/ssl/cert.pem",
 ];
+
+/// The option that names a file of further certificates.
+const CA_CERT: &str = "--ca-cert";
 
 /// The cipher suites of rustls in another order of preference: AES with 128 bits first, as in browsers. The
 /// SHA-384 of the other suites took a twelfth of the instructions of a small document.
@@ -55,26 +61,62 @@ pub(crate) fn client_config(
     roots: &RootCertificates,
 ) -> Result<rustls::ClientConfig> {
     let provider = Arc::new(crypto_provider());
-    let extra = match ca_cert {
-        Some(path) => read_pem(path, "--ca-cert")?,
-        None => Vec::new(),
-    };
     let builder = rustls::ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
         .map_err(|error| unusable_tls(&error))?;
-    let Some(mut roots) = trusted_roots(roots)? else {
-        return Ok(builder
-            .dangerous() // the name that rustls gives to every verifier but its own
-            .with_custom_certificate_verifier(platform_verifier(extra, provider)?)
-            .with_no_client_auth());
+    let extra = match ca_cert {
+        Some(path) => read_pem(path, CA_CERT)?,
+        None => Vec::new(),
     };
-    for certificate in extra {
-        roots.add(certificate).map_err(|error| {
-            Error::new(Code::Config, "a certificate of --ca-cert cannot be used")
-                .with_cause(error.to_string())
-        })?;
+    let mut given = match &roots.file {
+        Some(file) => read_pem(file, variables::SSL_CERT_FILE)?,
+        None => Vec::new(),
+    };
+    let trusted = trusted_roots(roots, &given)?;
+    if let (Some(trusted), true) = (&trusted, given.is_empty() && extra.is_empty()) {
+        let trusted = Arc::clone(trusted);
+        return Ok(builder
+            .with_root_certificates(trusted)
+            .with_no_client_auth());
     }
-    Ok(builder.with_root_certificates(roots).with_no_client_auth())
+    let verifier = match trusted {
+        Some(mut trusted) => {
+            for certificate in &extra {
+                let added = Arc::make_mut(&mut trusted).add(certificate.clone());
+                added.map_err(|error| unusable_certificate(&error, ca_cert))?;
+            }
+            let verifier = WebPkiServerVerifier::builder_with_provider(trusted, provider);
+            verifier.build().map_err(|_| no_usable_certificate(roots))?
+        }
+        None => platform_verifier(extra.clone(), provider)?,
+    };
+    given.extend(extra);
+    Ok(builder
+        .dangerous() // the name that rustls gives to every verifier but its own
+        .with_custom_certificate_verifier(GivenCertificates::new(given, verifier))
+        .with_no_client_auth())
+}
+
+/// The error of a certificate of `--ca-cert`.
+fn unusable_certificate(error: &rustls::Error, ca_cert: Option<&Path>) -> Error {
+    let path = ca_cert.unwrap_or(Path::new(CA_CERT)).display();
+    let why = match error {
+        rustls::Error::InvalidCertificate(why) => tls_failure::explain_certificate(why).0,
+        other => tls_failure::explain(other),
+    };
+    let what = format!("cannot use a certificate of {path} ({CA_CERT})");
+    Error::new(Code::Config, what).with_cause(why)
+}
+
+fn no_usable_certificate(roots: &RootCertificates) -> Error {
+    let file = roots.file.iter().map(|file| file.display().to_string());
+    let folders = roots
+        .folders
+        .iter()
+        .map(|folder| folder.display().to_string());
+    let places: Vec<String> = file.chain(folders).collect();
+    let what = format!("no certificate of {} can be used", places.join(", "));
+    Error::new(Code::Config, what).with_cause("an authority has a certificate of X.509 version 3")
 }
 
 fn platform_verifier(
@@ -91,13 +133,13 @@ fn unusable_tls(error: &rustls::Error) -> Error {
         .with_cause(error.to_string())
 }
 
-/// The root certificates of the settings, or else those of the distribution's bundle. `None` when there is
-/// neither.
-fn trusted_roots(settings: &RootCertificates) -> Result<Option<RootCertStore>> {
+/// The root certificates of the settings, of which `file` are those of the file, or else those of the
+/// distribution's bundle. `None` when there is neither.
+fn trusted_roots(
+    settings: &RootCertificates,
+    file: &[CertificateDer<'static>],
+) -> Result<Option<Arc<RootCertStore>>> {
     let mut found = Vec::new();
-    if let Some(file) = &settings.file {
-        found.extend(read_pem(file, variables::SSL_CERT_FILE)?);
-    }
     for folder in &settings.folders {
         let files = std::fs::read_dir(folder).into_iter().flatten().flatten();
         for file in files.filter(|file| file.path().is_file()) {
@@ -116,8 +158,9 @@ fn trusted_roots(settings: &RootCertificates) -> Result<Option<RootCertStore>> {
         found = read_pem(bundle, "the system's certificate bundle")?;
     }
     let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(found);
-    Ok(Some(roots))
+    let file = file.iter().map(|der| CertificateDer::from_slice(der));
+    roots.add_parsable_certificates(file.chain(found));
+    Ok(Some(Arc::new(roots)))
 }
 
 fn read_pem(path: &Path, setting: &str) -> Result<Vec<CertificateDer<'static>>> {

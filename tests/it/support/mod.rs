@@ -3,6 +3,7 @@
 pub mod corpora;
 pub mod fuse;
 pub mod partials;
+pub mod proxies;
 pub mod raw;
 pub mod services;
 pub mod storages;

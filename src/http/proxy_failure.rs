@@ -1,0 +1,110 @@
+//! What a proxy did wrong when docfetch connected through it.
+//!
+//! hyper-util does not export the error types of its tunnels. Their texts are the only way to tell a proxy
+//! that cannot be reached from one that refuses, so this file reads those texts. A test with real proxies
+//! holds them to it (`tests/it/proxies.rs`).
+
+use super::connect::ProxyServer;
+use super::peer::Peer;
+use crate::error::{Code, Error};
+use std::error::Error as StdError;
+
+/// Why a connection through a proxy failed before the proxy connected to the host.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum ProxyTrouble {
+    /// docfetch has no connection to the proxy. The cause, where only this text tells it.
+    Unreachable(Option<&'static str>),
+    /// The proxy requires other credentials.
+    Rejected,
+    /// The proxy did not connect to the host.
+    Refused(String),
+}
+
+impl ProxyTrouble {
+    /// Finds the trouble in the causes of a failed connection attempt through a proxy. `None` where the proxy
+    /// connected to the host, and the TLS handshake with that host failed.
+    pub(super) fn find(causes: &[&(dyn StdError + 'static)], peer: &Peer) -> Option<Self> {
+        if peer.forwarding_proxy().is_some() {
+            return Some(Self::Unreachable(None));
+        }
+        causes.iter().find_map(|cause| {
+            let text = cause.to_string();
+            if let Some(text) = text.strip_prefix("tunnel error: ") {
+                return Some(Self::of_tunnel(text, *cause));
+            }
+            let text = text.strip_prefix("SOCKS error: ")?;
+            Some(Self::of_socks(text, &format!("{cause:?}")))
+        })
+    }
+
+    fn of_tunnel(text: &str, error: &(dyn StdError + 'static)) -> Self {
+        let why = match text {
+            "failed to create underlying connection" => return Self::Unreachable(None),
+            "proxy authorization required" => return Self::Rejected,
+            "unsuccessful" => "the proxy answered the CONNECT request with an error",
+            "unexpected end of file" => {
+                "the proxy closed the connection before it answered the CONNECT request"
+            }
+            "proxy response headers too long" => {
+                "the proxy's answer to the CONNECT request has more than 8 KiB of headers"
+            }
+            _ => {
+                let cause = error.source().map(ToString::to_string);
+                return Self::Refused(cause.unwrap_or_else(|| text.to_owned()));
+            }
+        };
+        Self::Refused(why.to_owned())
+    }
+
+    /// `debug` is the only place where this error shows why there is no connection to the proxy.
+    fn of_socks(text: &str, debug: &str) -> Self {
+        let why = match text {
+            "failed to create underlying connection" if debug.contains("ConnectionRefused") => {
+                return Self::Unreachable(Some("the proxy refused the connection"));
+            }
+            "failed to create underlying connection" if debug.contains("dns error") => {
+                return Self::Unreachable(Some("the resolver did not find the name of the proxy"));
+            }
+            "failed to create underlying connection" => {
+                return Self::Unreachable(Some("the connection failed"));
+            }
+            "server does not support user/pass authentication"
+            | "server implements authentication incorrectly"
+            | "credentials not accepted" => return Self::Rejected,
+            "io error during SOCKS handshake" => {
+                "the proxy closed the connection during the SOCKS handshake"
+            }
+            "failed parsing server response" => "the proxy does not speak this version of SOCKS",
+            "IPV6 is not supported" => "SOCKS 4 knows no IPv6 address, and the host has no other",
+            reply => return Self::Refused(format!("the proxy says: {reply}")),
+        };
+        Self::Refused(why.to_owned())
+    }
+}
+
+/// The error of a proxy that requires other credentials (RFC 9110 section 15.5.8). The host got nothing.
+pub(super) fn rejected(proxy: &ProxyServer) -> Error {
+    let (what, hint) = if proxy.has_credentials() {
+        ("does not accept the user name and the password", "check")
+    } else {
+        ("requires a user name and a password", "add")
+    };
+    let source = proxy.source();
+    let hint = format!("{hint} them in {source}, as in http://USER:PASSWORD@HOST:PORT");
+    Error::new(Code::CredentialsRejected, format!("{proxy} {what}"))
+        .with_cause("the proxy sent nothing to the host")
+        .with_hint(hint)
+        .into_permanent()
+}
+
+/// The error of a proxy that does not connect to the host.
+pub(super) fn refused(proxy: &ProxyServer, host: &str, why: String) -> Error {
+    let what = format!("{proxy} did not connect to {host}");
+    let hint = format!(
+        "check {}, ask the administrator of the proxy, or name the host in NO_PROXY",
+        proxy.source()
+    );
+    Error::new(Code::Network, what)
+        .with_cause(why)
+        .with_hint(hint)
+}
