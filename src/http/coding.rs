@@ -34,9 +34,9 @@ enum Coding {
     Identity(Vec<u8>),
     /// A coding that docfetch does not decode.
     Foreign,
-    Gzip(MultiGzDecoder<Bounded>),
-    Zlib(ZlibDecoder<Bounded>),
-    Deflate(DeflateDecoder<Bounded>),
+    Gzip(Box<MultiGzDecoder<Bounded>>),
+    Zlib(Box<ZlibDecoder<Bounded>>),
+    Deflate(Box<DeflateDecoder<Bounded>>),
 }
 
 /// Text that has at most one byte more than its limit.
@@ -101,11 +101,11 @@ impl BodyText {
         match self.named.as_str() {
             _ if is_json => Coding::Identity(Vec::new()),
             "" | "identity" | "gzip" | "x-gzip" if begin.starts_with(&GZIP_MAGIC) => {
-                Coding::Gzip(MultiGzDecoder::new(bounded()))
+                Coding::Gzip(Box::new(MultiGzDecoder::new(bounded())))
             }
-            "deflate" if is_zlib => Coding::Zlib(ZlibDecoder::new(bounded())),
+            "deflate" if is_zlib => Coding::Zlib(Box::new(ZlibDecoder::new(bounded()))),
             // Some servers leave out the zlib header.
-            "deflate" => Coding::Deflate(DeflateDecoder::new(bounded())),
+            "deflate" => Coding::Deflate(Box::new(DeflateDecoder::new(bounded()))),
             "" | "identity" | "gzip" | "x-gzip" => Coding::Identity(Vec::new()),
             _ => Coding::Foreign,
         }
