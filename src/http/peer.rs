@@ -27,6 +27,16 @@ impl Peer {
         }
     }
 
+    /// The other side of a request that was not sent.
+    #[cfg(any(feature = "internals", all(test, feature = "cli")))]
+    pub(super) fn unrequested() -> Self {
+        Self {
+            host: "host".to_owned(),
+            proxy: None,
+            is_plain: false,
+        }
+    }
+
     /// The proxy that reads the request and forwards it. Other proxies only relay bytes.
     pub(super) fn forwarding_proxy(&self) -> Option<&ProxyServer> {
         let proxy = self.proxy.as_deref();

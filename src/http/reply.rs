@@ -90,7 +90,7 @@ impl Reply {
     #[cfg(any(feature = "internals", all(test, feature = "cli")))]
     pub(crate) fn unrequested(response: Response) -> Self {
         const LONG: Duration = Duration::from_hours(1);
-        Self::new(response, "host".to_owned(), LONG, None)
+        Self::new(response, Peer::unrequested(), LONG, None)
     }
 
     /// Gives the connection of `client` to `idle` after the body, if the connection stays open.
