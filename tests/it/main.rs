@@ -46,6 +46,7 @@ mod ledger;
 mod limits;
 mod lines;
 mod list;
+mod mounts;
 mod names;
 mod options;
 mod own_partials;

@@ -298,8 +298,9 @@ fn own_user() -> u32 {
 }
 
 fn has_default_acl(folder: &Path) -> bool {
-    let mut none = [0_u8; 0];
-    getxattr(folder, DEFAULT_ACL, &mut none[..]).is_ok_and(|length| length > 0)
+    // No list fits into one byte.
+    let found = getxattr(folder, DEFAULT_ACL, &mut [0_u8][..]);
+    matches!(found, Ok(_) | Err(Errno::RANGE))
 }
 
 /// The process's umask. The system returns the umask only when it is set, so docfetch sets the strictest one

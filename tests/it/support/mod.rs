@@ -2,6 +2,7 @@
 
 pub mod corpora;
 pub mod fuse;
+pub mod mounts;
 pub mod partials;
 pub mod proxies;
 pub mod raw;
