@@ -10,7 +10,7 @@ pub struct Mount {
     folder: PathBuf,
     loop_device: Option<String>,
     /// The folder or the image behind the mount.
-    behind: TempDir,
+    _behind: TempDir,
 }
 
 impl Mount {
@@ -64,7 +64,7 @@ impl Mount {
         let mount = Self {
             folder,
             loop_device,
-            behind,
+            _behind: behind,
         };
         let status = command
             .arg(&mount.folder)
@@ -82,11 +82,6 @@ impl Mount {
     /// The root folder of the file system.
     pub fn path(&self) -> &Path {
         &self.folder
-    }
-
-    /// The folder that bindfs shows.
-    pub fn behind(&self) -> PathBuf {
-        self.behind.path().join("real")
     }
 
     /// The names in a folder below the root, sorted.
