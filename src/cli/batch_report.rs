@@ -7,10 +7,20 @@ use crate::fetch::summary::Summary;
 use crate::model::DocumentId;
 use std::ops::ControlFlow;
 
+/// Where the documents of a batch come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum BatchKind {
+    /// The user gives their ids.
+    Ids,
+    /// A listing, for a mirror.
+    Mirror,
+}
+
 /// Tells the user about the documents of a batch.
 pub(super) struct BatchReport<'a> {
     terminal: &'a Terminal,
     provider: &'static str,
+    kind: BatchKind,
     /// Whether there may be more than one document.
     has_many: bool,
     /// How many documents ended.
@@ -23,10 +33,16 @@ pub(super) struct BatchReport<'a> {
 
 impl<'a> BatchReport<'a> {
     /// Tells nothing yet. `has_many` says whether there may be more than one document.
-    pub(super) fn new(terminal: &'a Terminal, provider: &'static str, has_many: bool) -> Self {
+    pub(super) fn new(
+        terminal: &'a Terminal,
+        provider: &'static str,
+        kind: BatchKind,
+        has_many: bool,
+    ) -> Self {
         Self {
             terminal,
             provider,
+            kind,
             has_many,
             documents: 0,
             interrupted: None,
@@ -75,6 +91,7 @@ impl<'a> BatchReport<'a> {
             summary.failed += given.len() as u64;
             self.print_failures(given, error, summary.charges.map(|_| false));
         }
+        let nothing = self.nothing_to_fetch(&summary);
         // A single document has told its own interrupt.
         let is_told = |error: &Error| {
             error.code() == Code::Interrupted && !self.has_many && self.documents > 0
@@ -87,9 +104,29 @@ impl<'a> BatchReport<'a> {
             return self.terminal.fail(error);
         }
         let has_summary = self.has_many && self.documents > 0;
+        if let Some(nothing) = nothing {
+            self.terminal.printer.nothing_to_fetch(nothing);
+        }
         match self.terminal.printer.summary(&summary, has_summary) {
             Ok(()) => summary.exit_code,
             Err(error) => self.terminal.fail(error),
+        }
+    }
+
+    /// Why a run without failures fetched nothing; none where the run fetched something.
+    fn nothing_to_fetch(&self, summary: &Summary) -> Option<&'static str> {
+        if summary.exit_code != 0 || summary.plan.is_some_and(|plan| plan.planned > 0) {
+            return None;
+        }
+        match self.kind {
+            BatchKind::Ids if self.documents == 0 => Some("no ids were given"),
+            BatchKind::Mirror if self.documents == 0 => {
+                Some("the provider lists no document that matches")
+            }
+            BatchKind::Mirror if summary.fetched == 0 && summary.skipped > 0 => {
+                Some("every listed document is up to date")
+            }
+            _ => None,
         }
     }
 

@@ -1,7 +1,7 @@
 //! The commands that fetch: `sm`, `onecodex` and `sync`, from their arguments to their settings.
 
 use super::args::{Fetch, Sync};
-use super::batch_report::BatchReport;
+use super::batch_report::{BatchKind, BatchReport};
 use super::choices::ProviderArg;
 use super::command_line::Variables;
 use super::common::{Terminal, connection, output_options, provider};
@@ -33,7 +33,7 @@ pub(super) async fn fetch(from: ProviderArg, arguments: Fetch, variables: Variab
     let given = settings.ids.known_documents();
     let has_many = settings.ids.total() != Some(1);
     let progress = terminal.printer.watcher();
-    let mut report = BatchReport::new(&terminal, settings.provider.name, has_many);
+    let mut report = BatchReport::new(&terminal, settings.provider.name, BatchKind::Ids, has_many);
     let fetching = commands::fetch::run(settings, progress.as_ref(), |end| {
         report.print_document(end)
     });
@@ -51,7 +51,7 @@ pub(super) async fn sync(arguments: Sync, variables: Variables) -> u8 {
         Err(error) => return terminal.fail(error),
     };
     let progress = terminal.printer.watcher();
-    let mut report = BatchReport::new(&terminal, settings.provider.name, true);
+    let mut report = BatchReport::new(&terminal, settings.provider.name, BatchKind::Mirror, true);
     let syncing = commands::sync::run(settings, progress.as_ref(), |end| {
         report.print_document(end)
     });
@@ -77,6 +77,13 @@ fn fetch_settings(provider: Provider, arguments: Fetch) -> Result<FetchSettings>
         ..
     } = arguments;
     let origins = origins(&provider, ids, from_file)?;
+    for (option, path) in [
+        ("--output-dir", Some(&arguments.output_dir)),
+        ("--output", output.as_ref()),
+        ("--manifest", batch.manifest.as_ref()),
+    ] {
+        path.map_or(Ok(()), |path| check_local(option, path))?;
+    }
     let stdout = output.as_deref() == Some(Path::new("-"));
     let would_mix = "records and the document's bytes would mix on standard output";
     if stdout && batch.output_args.json {
@@ -150,6 +157,7 @@ fn sync_settings(provider: Provider, arguments: Sync) -> Result<SyncSettings> {
     let Sync {
         dir, name, batch, ..
     } = arguments;
+    check_local("<DIR>", &dir)?;
     let layout = values::layout(&name, &provider).map_err(|why| {
         let what = format!("invalid value {name:?} for '--name <TEMPLATE>'");
         Error::new(Code::Usage, what).with_cause(why)
@@ -178,6 +186,33 @@ fn sync_settings(provider: Provider, arguments: Sync) -> Result<SyncSettings> {
         connection,
         manifest: batch.manifest,
     })
+}
+
+/// Checks that a path is no URL.
+///
+/// # Errors
+/// [`Code::Usage`] for `s3://bucket/folder` and the like.
+fn check_local(option: &str, path: &Path) -> Result<()> {
+    let Some((scheme, _)) = path.to_str().and_then(|path| path.split_once("://")) else {
+        return Ok(());
+    };
+    let is_scheme = scheme.starts_with(|c: char| c.is_ascii_alphabetic())
+        && scheme
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c));
+    if !is_scheme {
+        return Ok(());
+    }
+    let what = format!("{option} names {scheme}://…, and docfetch writes to local files only");
+    let hint = match scheme {
+        "file" => "give the path without file://".to_owned(),
+        _ => format!(
+            "write to a folder, or pass one document on: `docfetch … -o - | TOOL {scheme}://…`"
+        ),
+    };
+    Err(Error::new(Code::Usage, what)
+        .with_cause("docfetch has no client for other storages")
+        .with_hint(hint))
 }
 
 /// The options that all these commands have.

@@ -22,6 +22,7 @@ pub(super) fn wrong_usage(error: &clap::Error, arguments: &[OsString]) -> Error 
         ErrorKind::InvalidValue | ErrorKind::ValueValidation => {
             wrong_value(error, &command, arguments)
         }
+        ErrorKind::MissingRequiredArgument => missing_argument(error, &command),
         _ => other(error, &command),
     }
 }
@@ -111,6 +112,11 @@ fn unknown_option(error: &clap::Error, command: &CommandPath) -> Error {
         let wrong = Error::new(Code::Usage, format!("unexpected argument '{given}'"));
         return wrong.with_hint(usage_or_help(error, command));
     }
+    if given[1..].starts_with(|c: char| c.is_ascii_digit()) {
+        return Error::new(Code::Usage, format!("unexpected argument '{given}'"))
+            .with_cause("no option begins with a digit, and no value is negative")
+            .with_hint(command.see_help());
+    }
     let wrong = Error::new(Code::Usage, format!("{name} has no option '{given}'"));
     let similar = suggested(error, ContextKind::SuggestedArg);
     if let Some(similar) = similar.filter(|similar| !is_opposite(&given, similar)) {
@@ -134,6 +140,14 @@ fn unknown_option(error: &clap::Error, command: &CommandPath) -> Error {
             .with_cause(format!("it is an option of {}", listed(others, "and")))
             .with_hint(command.see_help()),
     }
+}
+
+/// `<ID>...` of `docfetch sm`.
+fn missing_argument(error: &clap::Error, command: &CommandPath) -> Error {
+    let name = command.names.join(" ");
+    let missing = texts_of(error, ContextKind::InvalidArg);
+    let what = format!("{name} needs {}", listed(&missing, "and"));
+    Error::new(Code::Usage, what).with_hint(usage_or_help(error, command))
 }
 
 /// Whether one option is the negation of the other: `--resume` and `--no-resume`.

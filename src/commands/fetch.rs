@@ -63,7 +63,12 @@ async fn fetch(
         && interrupt.or_interrupted(ids.has(2)).await?
     {
         let what = format!("{option} is for a single document");
-        return Err(Error::new(Code::Usage, what).with_cause("more than one id is given"));
+        let hint = match option {
+            "--output" => "give one id, or name several files with --output-dir and --name",
+            _ => "give one id; --manifest records the SHA-256 of several documents",
+        };
+        let error = Error::new(Code::Usage, what).with_cause("more than one id is given");
+        return Err(error.with_hint(hint));
     }
     if !interrupt.or_interrupted(ids.has(1)).await? {
         return Ok(()); // there is no id

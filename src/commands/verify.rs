@@ -5,7 +5,7 @@ use crate::error::{Code, Error, Result};
 use crate::manifest::{
     self, CheckedFile, Manifest, ManifestEntry, MatchingFile, VerifySummary, check_file,
 };
-use crate::text::Utf16Text;
+use crate::text::{Utf16Text, shell_argument};
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs::File;
@@ -24,9 +24,13 @@ const FILE_READ_BYTES: usize = 256 << 10;
 /// lead to the files from the current folder.
 ///
 /// # Errors
-/// [`Code::LocalIo`] when the file cannot be read, [`Code::Usage`] when the file is no manifest, or is UTF-16.
+/// [`Code::LocalIo`] when the file cannot be read; [`Code::Usage`] when the file is no manifest, is UTF-16, or
+/// holds no document.
 pub(crate) fn read(path: &Path) -> Result<Manifest> {
     let stdin = path == Path::new("-");
+    if !stdin && path.is_dir() {
+        return Err(is_a_folder(path));
+    }
     let (name, read) = if stdin {
         let input = BufReader::new(io::stdin().lock());
         (Path::new("standard input"), manifest::read(input))
@@ -65,12 +69,44 @@ pub(crate) fn read(path: &Path) -> Result<Manifest> {
             name.display()
         );
     }
+    if manifest.entries.is_empty() && manifest.unreadable.is_empty() {
+        let what = format!("{} holds no document", name.display());
+        return Err(Error::new(Code::Usage, what)
+            .with_cause("no line names a file that docfetch wrote or skipped")
+            .with_hint(
+                "give what --json printed, DIR/.docfetch/manifest.jsonl, or what sha256sum printed",
+            ));
+    }
     if !stdin && let Some(base) = base(path) {
         for entry in &mut manifest.entries {
             entry.path = base.join(&entry.path);
         }
     }
     Ok(manifest)
+}
+
+/// The error of a folder in place of a manifest; names the manifest of a mirror.
+fn is_a_folder(folder: &Path) -> Error {
+    let known = [".docfetch/manifest.jsonl", "manifest.jsonl"];
+    let mut known = known.iter().map(|name| folder.join(name));
+    let (cause, hint) = match known.find(|manifest| manifest.is_file()) {
+        Some(manifest) => {
+            let manifest = manifest.display().to_string();
+            let command = shell_argument(&manifest);
+            (
+                format!("it is a folder; the manifest in it is {manifest}"),
+                format!("`docfetch verify {command}`"),
+            )
+        }
+        None => (
+            "it is a folder without a manifest of `docfetch sync`".to_owned(),
+            "give the file of --manifest, or what --json printed".to_owned(),
+        ),
+    };
+    let what = format!("cannot read {}", folder.display());
+    Error::new(Code::LocalIo, what)
+        .with_cause(cause)
+        .with_hint(hint)
 }
 
 /// The folder at which the paths of a mirror's own manifest start: the parent of `.docfetch`. None for other

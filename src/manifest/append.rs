@@ -43,10 +43,13 @@ impl ManifestAppender {
         let mut options = File::options();
         options.read(true).append(true).create(true);
         let file = options.open(path);
-        Self::of(
-            path,
-            file.map_err(|error| Error::io("write", path, &error))?,
-        )
+        let file = file.map_err(|error| {
+            let error = Error::io("write the manifest", path, &error);
+            error.with_hint(
+                "give --manifest a file in a folder that exists and that you may write to",
+            )
+        });
+        Self::of(path, file?)
     }
 
     /// As [`ManifestAppender::append_to`], for a file of docfetch's own.

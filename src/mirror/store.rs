@@ -8,6 +8,7 @@
 
 use crate::error::{Code, Error, Result};
 use crate::fetch::outcome::Outcome;
+use crate::fetch::target::not_a_folder;
 use crate::manifest::ManifestAppender;
 use crate::mirror::entry::{DocumentVersion, MirrorEntry, Presence};
 use crate::mirror::index::{DocumentKey, MirrorIndex, OWN_FOLDER, PUBLISHING};
@@ -58,6 +59,9 @@ impl Mirror {
         let own_folder = folder.join(OWN_FOLDER);
         if own_folder.is_symlink() {
             return Err(is_a_link(&own_folder));
+        }
+        if let Some(error) = not_a_folder(folder) {
+            return Err(error);
         }
         let mut lock = None;
         if !dry_run {

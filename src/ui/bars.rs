@@ -2,24 +2,35 @@
 
 use super::batch_progress::BatchProgress;
 use super::console::Console;
-use super::text_width::shortened;
+use super::lines::resuming;
+use super::text_width::shortened_name;
 use crate::error::Error;
 use crate::fetch::events::{Progress, Watcher};
 use crate::model::DocumentId;
 use crate::mutex::locked;
 use crate::state::blocking;
-use crate::text::printable;
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use crate::text::{printable, size};
+use indicatif::{HumanDuration, MultiProgress, ProgressBar, ProgressState, ProgressStyle};
+use std::fmt;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 /// The columns of a terminal that does not tell its size.
 const DEFAULT_COLUMNS: usize = 80;
-/// A terminal with fewer columns has no bars, only numbers.
+/// A terminal with fewer columns shows no bars, only names and numbers.
 const MIN_BAR_COLUMNS: usize = 72;
-/// The columns for the numbers of a line without a bar.
-const NUMBER_COLUMNS: usize = 26;
+/// A terminal with fewer columns shows how much of a document arrived in percent only.
+const MIN_TOTAL_COLUMNS: usize = 60;
+/// A terminal with fewer columns shows no rate.
+const MIN_RATE_COLUMNS: usize = 42;
+/// The columns that stay free at the right edge.
+const MARGIN_COLUMNS: usize = 3;
+/// The most columns of a name beside a bar, as a part of all columns.
+const MAX_NAME_PART: usize = 3;
+/// Leaves columns at the end of the last line for the `^C` that a terminal echoes, and moves the cursor there. At
+/// the edge, `^C` would go to the next line, and the terminal would keep the first line of the bars.
+const ECHO_MARGIN: &str = "   \u{1b}[3D";
 /// How often a bar is drawn that gets no bytes.
 const TICK_INTERVAL: Duration = Duration::from_millis(250);
 /// How often the line of the batch changes.
@@ -33,6 +44,7 @@ const DEFAULT_MAX_BARS: usize = 20;
 /// also a line about the batch.
 #[derive(Debug)]
 pub(super) struct Bars {
+    console: Console,
     all: MultiProgress,
     color: bool,
     capacity: usize,
@@ -60,6 +72,7 @@ impl Bars {
     /// Bars on this console; `size` is the rows and columns of its terminal.
     pub(super) fn new(console: &Console, color: bool, size: Option<(usize, usize)>) -> Self {
         Self {
+            console: console.clone(),
             all: console.bars().clone(),
             color,
             capacity: size.map_or(DEFAULT_MAX_BARS, |(rows, _)| {
@@ -71,36 +84,16 @@ impl Bars {
         }
     }
 
-    /// The style of a bar. `has_total` says whether the length of the document is known, `is_last` whether the
-    /// cursor follows the bar.
-    fn style(&self, has_total: bool, is_last: bool) -> ProgressStyle {
+    /// The style of a bar. `is_last` says whether the cursor follows the bar.
+    fn style(&self, layout: BarLayout, is_last: bool) -> ProgressStyle {
         let bar = if self.color {
             "{wide_bar:.cyan/dim}"
         } else {
             "{wide_bar}"
         };
-        let template = if self.columns < MIN_BAR_COLUMNS {
-            "{msg} {binary_bytes:>10}/{binary_total_bytes}".to_owned()
-        } else if has_total {
-            format!(
-                "{{msg}} {bar} {{binary_bytes:>10}}/{{binary_total_bytes}} {{binary_bytes_per_sec:>12}} {{eta:>4}} left"
-            )
-        } else {
-            "{msg} {spinner} {binary_bytes:>10} {binary_bytes_per_sec:>12}".to_owned()
-        };
-        // Leave columns for the `^C` that a terminal echoes. At the edge, `^C` would move to the next line and
-        // stay there.
-        let margin = if is_last { "   \u{1b}[3D" } else { "" };
+        let template = layout.template().replace("{wide_bar}", bar);
+        let margin = if is_last { ECHO_MARGIN } else { "" };
         with_template(&format!("{template}{margin}")).progress_chars("##-")
-    }
-
-    /// The columns for the name.
-    fn name_columns(&self) -> usize {
-        if self.columns < MIN_BAR_COLUMNS {
-            self.columns.saturating_sub(NUMBER_COLUMNS).max(8)
-        } else {
-            self.columns / 3
-        }
     }
 
     /// Changes the progress of the batch. Shows it at most every 100 ms, or `at_once`.
@@ -114,8 +107,87 @@ impl Bars {
     }
 }
 
+/// What the line of a document shows besides the name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum BarLayout {
+    /// A bar, the bytes of all bytes, the rate and the remaining time.
+    Bar,
+    /// The percentage, the length, the rate and the remaining time.
+    Total,
+    /// The percentage, the rate and the remaining time.
+    Rate,
+    /// The percentage and the remaining time.
+    Percent,
+    /// For a document of unknown length: the bytes and the rate.
+    UnknownTotal,
+    /// For a document of unknown length: the bytes.
+    UnknownBytes,
+}
+
+impl BarLayout {
+    /// The layout that fits into a terminal with so many columns.
+    fn of(columns: usize, has_total: bool) -> Self {
+        match (columns, has_total) {
+            (MIN_RATE_COLUMNS.., false) => Self::UnknownTotal,
+            (_, false) => Self::UnknownBytes,
+            (MIN_BAR_COLUMNS.., true) => Self::Bar,
+            (MIN_TOTAL_COLUMNS.., true) => Self::Total,
+            (MIN_RATE_COLUMNS.., true) => Self::Rate,
+            (_, true) => Self::Percent,
+        }
+    }
+
+    fn template(self) -> &'static str {
+        match self {
+            Self::Bar => {
+                "{msg} {wide_bar} {binary_bytes:>10}/{binary_total_bytes} {binary_bytes_per_sec:>12} {remaining:>4} left"
+            }
+            Self::Total => {
+                "{msg} {percent:>3}% of {binary_total_bytes:>10} {binary_bytes_per_sec:>12} {remaining:>4} left"
+            }
+            Self::Rate => "{msg} {percent:>3}% {binary_bytes_per_sec:>12} {remaining:>4} left",
+            Self::Percent => "{msg} {percent:>3}% {remaining:>4} left",
+            Self::UnknownTotal => "{msg} {spinner} {binary_bytes:>10} {binary_bytes_per_sec:>12}",
+            Self::UnknownBytes => "{msg} {binary_bytes:>10}",
+        }
+    }
+
+    /// The columns of everything but the name and the bar.
+    fn number_columns(self) -> usize {
+        match self {
+            Self::Bar => 47,
+            Self::Total => 42,
+            Self::Rate => 28,
+            Self::Percent => 15,
+            Self::UnknownTotal => 26,
+            Self::UnknownBytes => 11,
+        }
+    }
+
+    /// The columns for the name.
+    fn name_columns(self, columns: usize) -> usize {
+        let free = columns.saturating_sub(self.number_columns() + MARGIN_COLUMNS);
+        match self {
+            Self::Bar => (free * 2 / 3).min(columns / MAX_NAME_PART),
+            _ => free,
+        }
+    }
+}
+
 fn with_template(template: &str) -> ProgressStyle {
-    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
+    let style = ProgressStyle::with_template(template);
+    let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
+    style.with_key("remaining", write_remaining_time)
+}
+
+/// Writes the time until all bytes are there; a dash before the first of them.
+fn write_remaining_time(state: &ProgressState, text: &mut dyn fmt::Write) {
+    let written = if state.per_sec() > 0.0 {
+        write!(text, "{:#}", HumanDuration(state.eta()))
+    } else {
+        text.write_char('-')
+    };
+    written.unwrap_or_default();
 }
 
 impl Progress for Bars {
@@ -126,7 +198,7 @@ impl Progress for Bars {
             return;
         }
         let bar = self.all.add(ProgressBar::new_spinner());
-        bar.set_style(with_template("{msg}"));
+        bar.set_style(with_template(&format!("{{wide_msg}}{ECHO_MARGIN}")));
         let mut new = BatchLine {
             bar,
             progress: BatchProgress::new(documents),
@@ -180,7 +252,14 @@ impl Watcher for DocumentBar<'_> {
     fn started(&mut self, name: &str, from: u64, total: Option<u64>) {
         self.clear(); // the bar of the check
         self.position = from;
-        self.show(&printable(name), from, total);
+        let name = printable(name);
+        if from > 0 {
+            let (from, total) = (size(from), total.map(size));
+            self.bars
+                .console
+                .say(&resuming(&name, &from, total.as_deref()));
+        }
+        self.show(&name, from, total);
     }
 
     fn moved(&mut self, position: u64) {
@@ -217,8 +296,10 @@ impl DocumentBar<'_> {
         let batch = locked(&self.bars.batch);
         // The bar is hidden until its position is set. Otherwise the bytes of an earlier run count as speed.
         let bar = ProgressBar::hidden();
-        bar.set_style(self.bars.style(total.is_some(), batch.is_none()));
-        bar.set_message(shortened(name, self.bars.name_columns()));
+        let columns = self.bars.columns;
+        let layout = BarLayout::of(columns, total.is_some());
+        bar.set_style(self.bars.style(layout, batch.is_none()));
+        bar.set_message(shortened_name(name, layout.name_columns(columns)));
         bar.set_length(total.unwrap_or(0));
         bar.set_position(from);
         bar.tick();

@@ -42,7 +42,10 @@ impl fmt::Display for BatchProgress {
         if let Some(total) = self.total {
             write!(f, " of {total}")?;
         }
-        write!(f, " documents, {}, {}/s", size(self.bytes), size(rate))?;
+        f.write_str(" documents")?;
+        if self.bytes > 0 {
+            write!(f, ", {}, {}/s", size(self.bytes), size(rate))?;
+        }
         match self.total {
             Some(total) if self.ended > 0 && self.ended < total => {
                 let left = (total - self.ended) as f64 * elapsed / self.ended as f64;

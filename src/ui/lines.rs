@@ -115,6 +115,14 @@ impl<'a, P> DocumentReporter<'a, P> {
     }
 }
 
+/// The line of a transfer that continues behind the first `from` bytes.
+pub(super) fn resuming(name: &str, from: &str, total: Option<&str>) -> String {
+    match total {
+        Some(total) => format!("resuming {name} at {from} of {total}"),
+        None => format!("resuming {name} at {from}"),
+    }
+}
+
 /// A line when a transfer starts, then every 30 s, and at the end of a transfer that took longer than that.
 /// For many documents, also a line every 30 s about the batch.
 #[derive(Debug)]
@@ -168,10 +176,13 @@ impl Watcher for DocumentReporter<'_, PlainProgress> {
     fn started(&mut self, name: &str, from: u64, total: Option<u64>) {
         let name = printable(name);
         self.start(&name, from, total);
-        let size = total
-            .map(|total| format!(" ({})", size(total)))
-            .unwrap_or_default();
-        self.progress.console.say(&format!("fetching {name}{size}"));
+        let total = total.map(size);
+        let line = match (from, total.as_deref()) {
+            (0, None) => format!("fetching {name}"),
+            (0, Some(total)) => format!("fetching {name} ({total})"),
+            (from, total) => resuming(&name, &size(from), total),
+        };
+        self.progress.console.say(&line);
     }
 
     fn moved(&mut self, position: u64) {

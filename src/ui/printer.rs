@@ -215,6 +215,19 @@ impl Printer {
         Ok(())
     }
 
+    /// Says why a run fetched nothing.
+    pub(crate) fn nothing_to_fetch(&self, why: &str) {
+        let OutputOptions {
+            json,
+            quiet,
+            progress,
+            ..
+        } = self.options;
+        if !json && !quiet && progress != ProgressKind::Json {
+            self.console.say(&format!("nothing to fetch: {why}"));
+        }
+    }
+
     /// Writes an error to standard error. `subject` is the id of a document.
     pub(crate) fn error(&self, error: &Error, subject: Option<&str>) {
         if error.is_silent() {

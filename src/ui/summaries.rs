@@ -100,17 +100,14 @@ pub(super) fn of_verification(summary: &VerifySummary) -> String {
 pub(super) fn of_sandbox(report: &Report) -> Vec<String> {
     let charged: u32 = report.charges.values().sum();
     let mut lines = vec![format!(
-        "{charged} paid retrievals, {} tokens, {} downloads, {} storage requests ({})",
-        report.tokens,
-        report.downloads,
-        report.storage_requests,
+        "{}, {}, {}, {} ({})",
+        counted(charged, "paid retrieval"),
+        counted(report.tokens, "token"),
+        counted(report.downloads, "download"),
+        counted(report.storage_requests, "storage request"),
         size(report.storage_bytes)
     )];
     if report.requests > 1 {
-        let counted = |number: u32, thing: &str| match number {
-            1 => format!("1 {thing}"),
-            _ => format!("{number} {thing}s"),
-        };
         lines.push(format!(
             "at most {} at once, {} to the storage",
             counted(report.max_open_requests, "request"),
@@ -121,18 +118,26 @@ pub(super) fn of_sandbox(report: &Report) -> Vec<String> {
         lines.push(format!("document {id} was charged {times} times"));
     }
     if report.leaks > 0 {
-        lines.push(format!(
-            "{} requests brought a credential to the storage",
-            report.leaks
-        ));
+        let requests = counted(report.leaks, "request");
+        lines.push(format!("{requests} brought a credential to the storage"));
     }
     if report.rate_limited > 0 {
-        lines.push(format!(
-            "{} requests were past the rate limit",
-            report.rate_limited
-        ));
+        let requests = counted(report.rate_limited, "request");
+        let was = if report.rate_limited == 1 {
+            "was"
+        } else {
+            "were"
+        };
+        lines.push(format!("{requests} {was} past the rate limit"));
     }
     lines
+}
+
+fn counted(number: u32, thing: &str) -> String {
+    match number {
+        1 => format!("1 {thing}"),
+        _ => format!("{number} {thing}s"),
+    }
 }
 
 #[cfg(test)]
@@ -150,7 +155,8 @@ mod tests {
         let lines = of_sandbox(&report);
         assert!(lines[0].starts_with("3 paid retrievals, 0 tokens"));
         assert_eq!(lines[1], "document 7 was charged 2 times");
-        assert!(lines[2].contains("credential") && lines[3].contains("rate limit"));
+        assert_eq!(lines[2], "1 request brought a credential to the storage");
+        assert_eq!(lines[3], "4 requests were past the rate limit");
         assert_eq!(lines.len(), 4);
         let report = |requests, max_open_requests, storage_connections| Report {
             requests,

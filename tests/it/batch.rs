@@ -177,10 +177,7 @@ fn results_are_told_as_they_end_and_failures_once_more_at_the_end() {
     let run = world.run(&["onecodex", "gone", "id0000", "id0001", "-j", "1"]);
     assert_eq!(run.exits(4).stdout, "id0000.bin\nid0001.bin\n");
     let last: Vec<&str> = run.stderr.lines().rev().take(2).collect();
-    assert_eq!(
-        last[0],
-        "failed: gone: One Codex does not know document gone"
-    );
+    assert_eq!(last[0], "failed: One Codex does not know document gone");
     assert!(
         last[1].starts_with("2 fetched, 0 skipped, 1 failed; 22 B in "),
         "{}",

@@ -451,10 +451,6 @@ fn workflow(cluster: &Cluster, snakemake: &Path, more: &[&str]) -> Option<Comman
     Some(command)
 }
 
-fn as_is(id: &str) -> String {
-    id.to_owned()
-}
-
 /// A workflow that removes the record of a document and asks for it again gets it without a charge.
 #[test]
 fn the_jobs_of_snakemake_pay_once_and_what_was_paid_for_stays() {
@@ -464,17 +460,17 @@ fn the_jobs_of_snakemake_pay_once_and_what_was_paid_for_stays() {
         return;
     };
     cluster.run_two_at_a_time([first])[0].exits(0);
-    cluster.is_all_there(as_is);
+    cluster.is_all_there(with_id);
     cluster.is_paid_once_each();
     std::thread::sleep(Duration::from_millis(2100)); // no URL lives any longer
     let again = workflow(&cluster, &snakemake, &["--forceall"]).unwrap();
     cluster.run_two_at_a_time([again])[0].exits(0);
-    cluster.is_all_there(as_is);
+    cluster.is_all_there(with_id);
     cluster.is_paid_once_each();
     let record = String::from_utf8(cluster.world.read("records/id05.json")).unwrap();
     let record = record.lines().next().unwrap();
     let record: serde_json::Value = serde_json::from_str(record).unwrap();
-    assert_eq!(record["path"], "documents/id05");
+    assert_eq!(record["path"], "documents/id05-report.bin");
     assert_eq!(record["status"], "skipped", "docfetch requested it again");
 }
 
@@ -492,7 +488,7 @@ fn a_job_of_snakemake_that_was_killed_resumes_in_the_next_run() {
     let sent = cluster.service.report().storage_bytes;
     let again = workflow(&cluster, &snakemake, &["--rerun-incomplete"]).unwrap();
     cluster.run_two_at_a_time([again])[0].exits(0);
-    cluster.is_all_there(as_is);
+    cluster.is_all_there(with_id);
     cluster.is_paid_once_each();
     let again = cluster.service.report().storage_bytes - sent;
     assert!(again < 530_000, "{again} bytes were sent again");
@@ -516,7 +512,7 @@ fn a_workflow_that_was_killed_resumes_in_the_next_run() {
     let sent = cluster.service.report().storage_bytes;
     let again = workflow(&cluster, &snakemake, &["--rerun-incomplete"]).unwrap();
     cluster.run_two_at_a_time([again])[0].exits(0);
-    cluster.is_all_there(as_is);
+    cluster.is_all_there(with_id);
     cluster.is_paid_once_each();
     let again = cluster.service.report().storage_bytes - sent;
     assert!(again < 2 * 530_000, "{again} bytes were sent again");
@@ -554,7 +550,7 @@ fn the_jobs_of_snakemake_keep_one_rate_budget() {
     };
     command.arg("provider=sm"); // the last option is --config
     cluster.run_two_at_a_time([command])[0].exits(0);
-    cluster.is_all_there(as_is);
+    cluster.is_all_there(with_id);
     let report = cluster.service.report();
     assert_eq!(report.rate_limited, 0, "{report:?}");
     assert_eq!((report.tokens, report.downloads), (1, 36), "{report:?}");

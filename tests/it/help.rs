@@ -122,6 +122,24 @@ fn an_unknown_command_lists_the_providers_and_another_spelling_of_one_is_underst
 }
 
 #[test]
+fn a_missing_or_negative_argument_is_named() {
+    for (arguments, what) in [
+        (
+            &["sm"][..],
+            "error: docfetch sm needs <ID>...\n  hint: docfetch sm <ID>...",
+        ),
+        (&["url", "sm"], "error: docfetch url needs <ID>\n"),
+        (&["verify"], "error: docfetch verify needs <MANIFEST>\n"),
+        (
+            &["sm", "ID", "--retry-max-time", "-3"],
+            "error: unexpected argument '-3'\n  why: no option begins with a digit",
+        ),
+    ] {
+        World::bare().run(arguments).exits(2).says(what);
+    }
+}
+
+#[test]
 fn a_wrong_option_gets_no_advice_that_makes_things_worse() {
     for (arguments, hint) in [
         (&["sm", "ID", "--foo"][..], "see docfetch sm --help"),

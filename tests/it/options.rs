@@ -6,6 +6,52 @@ use crate::support::{API_KEY, CLIENT_ID, CLIENT_SECRET, World};
 use std::time::Duration;
 
 #[test]
+fn a_url_in_place_of_a_path_and_a_folder_in_place_of_a_file_are_wrong_usage() {
+    let (service, _) = Service::with("x.bin", 10, &[]);
+    let world = service.world();
+    for (arguments, says) in [
+        (
+            &["sm", "doc1", "-d", "s3://bucket/a"][..],
+            "--output-dir names s3://",
+        ),
+        (
+            &["sm", "doc1", "-o", "gs://bucket/a"],
+            "--output names gs://",
+        ),
+        (
+            &["sm", "doc1", "--manifest", "s3://b/m"],
+            "--manifest names s3://",
+        ),
+        (&["sync", "sm", "s3://bucket/a"], "<DIR> names s3://"),
+        (
+            &["sm", "doc1", "-d", "file:///tmp/x"],
+            "give the path without file://",
+        ),
+        (
+            &["sm", "doc1", "doc2", "-o", "x"],
+            "name several files with --output-dir and --name",
+        ),
+    ] {
+        world.run(arguments).exits(2).says(says);
+    }
+    std::fs::create_dir(world.out().join("folder")).unwrap();
+    for provider in ["sm", "onecodex"] {
+        for path in ["folder", "folder/", "."] {
+            let run = world.run(&[provider, "doc1", "-o", path]);
+            run.exits(7).says("give a folder with --output-dir (-d)");
+        }
+    }
+    std::fs::create_dir(world.out().join("x.bin")).unwrap();
+    world
+        .run(&["sm", "doc1"])
+        .exits(7)
+        .says("why: it is a folder");
+    assert_eq!((service.charges(), world.files().len()), (0, 2));
+    // A colon alone makes no URL.
+    world.run(&["sm", "doc1", "-d", "a:/b"]).exits(0);
+}
+
+#[test]
 fn every_fetch_option_is_a_variable_and_the_flag_wins() {
     let (service, content) = Service::with("x.bin", 1000, &[]);
     let mut world = service.world();

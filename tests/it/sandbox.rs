@@ -414,7 +414,7 @@ fn faults_that_only_a_client_can_show() {
     };
     let run = fetch("drop-post-response", "onecodex");
     assert_eq!(run.exits(8).error_code(), "charge_unknown");
-    run.says("1 paid retrievals");
+    run.says("1 paid retrieval, ");
     let run = fetch("expire-after=0s", "sm");
     assert_eq!(run.exits(5).error_code(), "url_expired");
     let run = fetch("expire-after=0s", "onecodex");

@@ -516,6 +516,45 @@ fn rows_name_folders_and_cannot_leave_the_mirror() {
 }
 
 #[test]
+fn a_run_with_nothing_to_fetch_says_so() {
+    let portfolio = portfolio(2, 10);
+    let service = serve(&portfolio, &[]);
+    let world = service.world();
+    let nothing = |arguments: &[&str]| {
+        let run = world.run(arguments);
+        let why = run
+            .exits(0)
+            .stderr
+            .lines()
+            .find_map(|line| line.strip_prefix("nothing to fetch: "));
+        why.map(str::to_owned)
+    };
+    assert_eq!(nothing(&["sync", "sm", "m"]), None);
+    let up_to_date = Some("every listed document is up to date".to_owned());
+    assert_eq!(nothing(&["sync", "sm", "m"]), up_to_date);
+    assert_eq!(nothing(&["sync", "sm", "m", "--dry-run"]), up_to_date);
+    let none = Some("the provider lists no document that matches".to_owned());
+    assert_eq!(
+        nothing(&["sync", "sm", "m", "--match", "no such name"]),
+        none
+    );
+    for quiet in ["-q", "--json"] {
+        assert_eq!(nothing(&["sync", "sm", "m", quiet]), None);
+    }
+    std::fs::write(world.out().join("ids"), "# none\n").unwrap();
+    let no_ids = Some("no ids were given".to_owned());
+    assert_eq!(nothing(&["sm", "--from-file", "ids"]), no_ids);
+    std::fs::write(world.out().join("file"), "").unwrap();
+    for more in [&[][..], &["--dry-run"]] {
+        let arguments = [&["sync", "sm", "file"][..], more].concat();
+        world
+            .run(&arguments)
+            .exits(7)
+            .says("why: file is not a folder");
+    }
+}
+
+#[test]
 fn a_dry_run_shows_the_plan_and_touches_nothing() {
     let portfolio = portfolio(3, 100);
     let service = serve(&portfolio, &[]);

@@ -130,15 +130,15 @@ fn records_tell_of_every_file_and_what_is_wrong() {
         codes.map(Option::unwrap_or_default).collect::<Vec<_>>(),
         [
             "",
-            "length_mismatch",
+            "local_io",
             "",
             "length_mismatch",
             "length_mismatch",
             "digest_mismatch",
             "local_io",
-            "length_mismatch",
             "local_io",
-            "length_mismatch",
+            "local_io",
+            "local_io",
             "local_io",
             "local_io"
         ]
@@ -255,19 +255,44 @@ fn a_torn_line_is_a_warning_and_any_other_is_wrong() {
     write(&world, "first", &good[..40]);
     world
         .run(&["verify", "first"])
-        .exits(0)
-        .says("line 1 was cut short");
+        .exits(2)
+        .says("line 1 was cut short")
+        .says("first holds no document");
 }
 
 #[test]
-fn nothing_to_verify_is_no_failure() {
+fn a_manifest_without_a_document_is_wrong_usage() {
     let world = World::bare();
-    write(&world, "m", " \n\r\n");
-    let run = world.run(&["verify", "m"]);
-    assert_eq!(run.exits(0).stdout, "");
-    run.says("0 files verified, 0 wrong; 0 B in ");
-    let run = world.run(&["verify", "/dev/null", "--json"]);
-    assert_eq!(run.exits(0).records()[0]["verified"], 0);
+    write(&world, "m", " \n\r\n# a comment\n");
+    let failed = json!({"type": "document", "provider": "sm", "id": "7", "status": "failed",
+        "error": {"code": "not_found", "message": "x"}});
+    let planned = json!({"type": "document", "status": "planned", "path": "a"});
+    write(
+        &world,
+        "failed",
+        lines(&[failed, json!({"type": "summary", "failed": 1})]),
+    );
+    write(&world, "planned", lines(&[planned]));
+    for manifest in ["m", "failed", "planned", "/dev/null"] {
+        let run = world.run(&["verify", manifest, "--json"]);
+        assert_eq!(run.exits(2).stdout, "");
+        run.says("holds no document");
+    }
+}
+
+#[test]
+fn a_folder_in_place_of_a_manifest_names_the_manifest_in_it() {
+    let (service, _) = Service::with("x.bin", 10, &[]);
+    let world = service.world();
+    world.run(&["sync", "sm", "a mirror"]).exits(0);
+    let command = "`docfetch verify 'a mirror/.docfetch/manifest.jsonl'`";
+    for folder in ["a mirror", "a mirror/.docfetch"] {
+        world.run(&["verify", folder]).exits(7).says(command);
+    }
+    fs::create_dir(world.out().join("other")).unwrap();
+    let run = world.run(&["verify", "other"]);
+    run.exits(7).says("error: cannot read other");
+    run.says("why: it is a folder without a manifest");
 }
 
 #[test]
@@ -449,7 +474,7 @@ fn a_list_has_the_expected_digests_and_no_digest_of_what_is_wrong() {
     write(&world, "m", lines(&[record("gone", b"gone")]));
     assert_eq!(
         world.run(&["verify", "m"]).exits(6).error_code(),
-        "length_mismatch"
+        "local_io"
     );
 }
 

@@ -59,7 +59,7 @@ impl TargetCheck<'_> {
     /// system tells nothing of the target, refuses its name, or lets no file replace it.
     pub(super) fn run(&self) -> Result<Finding> {
         if self.target.file_name().is_none() || ends_with_slash(self.target) {
-            return Err(names_a_folder(self.target));
+            return Err(names_a_folder(self.target, "it names a folder"));
         }
         let found = match std::fs::symlink_metadata(self.target) {
             Ok(found) => found,
@@ -98,6 +98,11 @@ impl TargetCheck<'_> {
             IfExists::Same { length } if self.is_named_by_template => {
                 Ok(same_document(&behind, length))
             }
+            _ if behind.is_dir() && !self.is_named_by_template => {
+                Err(names_a_folder(self.target, "it is a folder"))
+            }
+            _ if behind.is_dir() => Err(target_exists(self.target, "it is a folder")
+                .with_hint("choose another name with --name, or --if-exists rename")),
             _ if !(behind.is_file() || behind.is_symlink()) => {
                 Err(target_exists(self.target, "it is not a plain file")
                     .with_hint("name another file; `-o -` writes to standard output"))
@@ -127,11 +132,11 @@ fn ends_with_slash(path: &Path) -> bool {
     path.as_os_str().as_encoded_bytes().ends_with(b"/")
 }
 
-fn names_a_folder(path: &Path) -> Error {
-    let what = format!("cannot write to {}", path.display());
+fn names_a_folder(path: &Path, cause: &str) -> Error {
+    let what = format!("cannot write the document to {}", path.display());
     Error::new(Code::TargetExists, what)
-        .with_cause("it names a folder")
-        .with_hint("name a file, or give the folder with --output-dir")
+        .with_cause(cause)
+        .with_hint("give a folder with --output-dir (-d); --output (-o) takes the path of a file")
 }
 
 /// The error of a target that exists.

@@ -34,7 +34,7 @@ pub(super) fn check_writable(folder: &Path) -> Result<()> {
 }
 
 /// The error of a folder whose path leads through a file; none for other folders.
-pub(super) fn not_a_folder(folder: &Path) -> Option<Error> {
+pub(crate) fn not_a_folder(folder: &Path) -> Option<Error> {
     let mut above = folder.ancestors().map(or_current);
     let existing = above.find(|above| above.exists())?;
     let cause = format!("{} is not a folder", existing.display());
