@@ -88,10 +88,15 @@ async fn list(arguments: List, variables: Variables) -> u8 {
     let mut table = ListingTable::default();
     let connection = arguments.connection.into();
     let limit = arguments.filters.limit;
+    arguments.filters.note_pattern();
     let filter = Filter::from(arguments.filters);
     let listed = async {
         let provider = provider(arguments.provider, &arguments.resource)?;
+        let (title, is_filtered) = (provider.title, filter != Filter::default());
         let each = |rows: &[Row]| {
+            if rows.is_empty() {
+                printer.empty_listing(title, is_filtered);
+            }
             if arguments.ids {
                 printer.ids(rows)
             } else {

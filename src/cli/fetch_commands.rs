@@ -158,6 +158,7 @@ fn sync_settings(provider: Provider, arguments: Sync) -> Result<SyncSettings> {
         dir, name, batch, ..
     } = arguments;
     check_local("<DIR>", &dir)?;
+    arguments.filters.note_pattern();
     let layout = values::layout(&name, &provider).map_err(|why| {
         let what = format!("invalid value {name:?} for '--name <TEMPLATE>'");
         Error::new(Code::Usage, what).with_cause(why)

@@ -5,6 +5,7 @@ mod batch_report;
 mod choices;
 mod command_line;
 mod common;
+mod dates;
 mod dispatch;
 mod fetch_commands;
 mod options;

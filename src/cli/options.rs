@@ -2,12 +2,14 @@
 #![allow(clippy::doc_markdown, reason = "the help text is plain text")]
 
 use super::choices::{ColorArg, ParseStateArg, ProgressArg, ResourceArg, SourceArg, value_name};
-use super::values;
+use super::dates;
+use super::values::{self, FieldValue};
 use crate::config::network;
 use crate::config::settings::{Connection, RateLimit};
 use crate::fetch::options::{Connections, FetchOptions};
-use crate::resolve::Filter;
+use crate::resolve::{FieldFilter, Filter, NameGlob, OwnFilter};
 use crate::secret::Secret;
+use crate::text::printable;
 use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
 use jiff::Timestamp;
@@ -153,12 +155,27 @@ pub(super) struct FilterArgs {
     #[arg(long = "match", id = "match", value_name = "TEXT", value_parser = NonEmptyStringValueParser::new())]
     pub name: Option<String>,
 
-    /// Only documents that changed at DATE or later: YYYY-MM-DD (UTC), or RFC 3339
-    #[arg(long, value_name = "DATE", value_parser = values::since)]
+    /// Only documents whose whole name matches GLOB, as in '*.{pdf,csv}'; give the option again for names that
+    /// match another GLOB. Upper and lower case differ. * is any text, ? any character, [a-z] a range, [!a-z] its
+    /// opposite, {a,b} one of several
+    #[arg(long, value_name = "GLOB", value_parser = NameGlob::parse)]
+    pub include: Vec<NameGlob>,
+
+    /// No documents whose whole name matches GLOB, as in 'draft*'; wins over --include; may be given again
+    #[arg(long, value_name = "GLOB", value_parser = NameGlob::parse)]
+    pub exclude: Vec<NameGlob>,
+
+    /// Only documents whose FIELD is VALUE, as in source=email; FIELD= for documents without a value. Several
+    /// values of one field: any of them; several fields: all of them. `list --json` shows the fields
+    #[arg(long = "where", id = "where", value_name = "FIELD=VALUE", value_parser = values::field_value)]
+    pub fields: Vec<FieldValue>,
+
+    /// Only documents that changed at DATE or later: YYYY-MM-DD (UTC), RFC 3339, or an age: 12h, 7d, 4w
+    #[arg(long, value_name = "DATE", value_parser = dates::since)]
     pub since: Option<Timestamp>,
 
     /// Only documents that changed at DATE or earlier; a day counts to its end
-    #[arg(long, value_name = "DATE", value_parser = values::until)]
+    #[arg(long, value_name = "DATE", value_parser = dates::until)]
     pub until: Option<Timestamp>,
 
     /// At most N documents that match
@@ -187,23 +204,73 @@ pub(super) struct FilterArgs {
     )]
     pub parse_state: Option<ParseStateArg>,
 
+    /// Only samples of this project, named by its id or its name
+    #[arg(long, value_name = "ID", help_heading = "Filters of One Codex", value_parser = NonEmptyStringValueParser::new())]
+    pub project: Option<String>,
+
+    /// Only samples with this tag, named by its name or its id; give the option again for samples that have all of
+    /// these tags
+    #[arg(long, value_name = "TAG", help_heading = "Filters of One Codex", value_parser = NonEmptyStringValueParser::new())]
+    pub tag: Vec<String>,
+
     /// Only documents of more than SIZE bytes: 1000, 512K, 2M, 1G
     #[arg(long, value_name = "SIZE", help_heading = "Filters of One Codex", value_parser = values::size)]
     pub larger_than: Option<u64>,
 }
 
-impl From<FilterArgs> for Filter {
-    fn from(args: FilterArgs) -> Self {
-        Self {
-            name: args.name,
-            since: args.since,
-            until: args.until,
-            company: args.company,
-            source: args.source.as_ref().map(value_name),
-            parse_state: args.parse_state.as_ref().map(value_name),
-            larger_than: args.larger_than,
+impl FilterArgs {
+    /// Tells the user that `--match` takes a pattern for text.
+    pub(super) fn note_pattern(&self) {
+        if let Some(text) = self.name.as_ref().filter(|text| text.contains(['*', '?'])) {
+            let text = printable(text);
+            log::warn!("--match takes * and ? as they are; for a pattern, use --include '{text}'");
         }
     }
+}
+
+impl From<FilterArgs> for Filter {
+    fn from(args: FilterArgs) -> Self {
+        let one = |value: Option<String>| value.into_iter().collect();
+        let own = [
+            ("company", one(args.company)),
+            ("source", one(args.source.as_ref().map(value_name))),
+            (
+                "parse-state",
+                one(args.parse_state.as_ref().map(value_name)),
+            ),
+            ("project", one(args.project)),
+            ("tag", args.tag),
+        ];
+        let own = own
+            .into_iter()
+            .filter(|(_, values): &(_, Vec<String>)| !values.is_empty())
+            .map(|(option, values)| OwnFilter { option, values });
+        Self {
+            name: args.name,
+            include: args.include,
+            exclude: args.exclude,
+            since: args.since,
+            until: args.until,
+            larger_than: args.larger_than,
+            own: own.collect(),
+            fields: field_filters(args.fields),
+        }
+    }
+}
+
+/// The values of `--where`, by field.
+fn field_filters(given: Vec<FieldValue>) -> Vec<FieldFilter> {
+    let mut filters: Vec<FieldFilter> = Vec::new();
+    for FieldValue { field, value } in given {
+        match filters.iter_mut().find(|filter| filter.field == field) {
+            Some(filter) => filter.values.push(value),
+            None => filters.push(FieldFilter {
+                field,
+                values: vec![value],
+            }),
+        }
+    }
+    filters
 }
 
 #[derive(Debug, Args)]

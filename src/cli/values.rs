@@ -10,9 +10,6 @@ use crate::model::{InvalidDocumentId, MOST_REQUESTS, Rate};
 use crate::provider::{self, Provider};
 use crate::secret::Secret;
 use crate::text::{parse_duration, parse_size};
-use jiff::Timestamp;
-use jiff::civil::{Date, Time};
-use jiff::tz::TimeZone;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -87,58 +84,37 @@ pub(super) fn time_limit(text: &str) -> Result<Duration, String> {
     })
 }
 
+/// A field of a row, and a value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct FieldValue {
+    /// The name of the field.
+    pub field: String,
+    /// The value; an empty text stands for no value.
+    pub value: String,
+}
+
+/// `FIELD=VALUE`. The value is everything behind the first `=`.
+///
+/// # Errors
+/// What docfetch expects, for any other text.
+pub(super) fn field_value(text: &str) -> Result<FieldValue, String> {
+    let expected = || "a field and a value such as source=email are expected".to_owned();
+    let (field, value) = text.split_once('=').ok_or_else(expected)?;
+    if field.is_empty() {
+        return Err(expected());
+    }
+    Ok(FieldValue {
+        field: field.to_owned(),
+        value: value.to_owned(),
+    })
+}
+
 /// A number of bytes.
 ///
 /// # Errors
 /// What docfetch expects, for any other text.
 pub(super) fn size(text: &str) -> Result<u64, String> {
     parse_size(text).ok_or_else(|| "a size such as 1000, 512K, 2M or 1G is expected".to_owned())
-}
-
-/// A time, or the first moment of a day.
-///
-/// # Errors
-/// What docfetch expects, for any other text.
-pub(super) fn since(text: &str) -> Result<Timestamp, String> {
-    date(text, Time::midnight())
-}
-
-/// A time, or the last moment of a day.
-///
-/// # Errors
-/// What docfetch expects, for any other text.
-pub(super) fn until(text: &str) -> Result<Timestamp, String> {
-    date(text, Time::MAX)
-}
-
-/// `YYYY-MM-DD`, in UTC and at `time`; or a time.
-fn date(text: &str, time: Time) -> Result<Timestamp, String> {
-    let shape: String = text
-        .chars()
-        .map(|c| if c.is_ascii_digit() { '0' } else { c })
-        .collect();
-    let read = if shape == "0000-00-00" {
-        let day = text.parse::<Date>().ok();
-        let moment = day.and_then(|day| day.to_datetime(time).to_zoned(TimeZone::UTC).ok());
-        moment.map(|moment| moment.timestamp())
-    } else {
-        text.parse().ok().filter(|_| is_time(&shape))
-    };
-    read.ok_or_else(|| {
-        "a day such as 2026-10-01 or a time such as 2026-10-01T08:30:00Z is expected".to_owned()
-    })
-}
-
-/// Whether a time, its digits all 0, is written as RFC 3339 section 5.6 says: the library takes other
-/// forms, too.
-fn is_time(shape: &str) -> bool {
-    let shape = shape.to_ascii_uppercase();
-    let Some(rest) = shape.strip_prefix("0000-00-00T00:00:00") else {
-        return false;
-    };
-    let fraction = rest.strip_prefix('.');
-    let offset = fraction.map_or(rest, |digits| digits.trim_start_matches('0'));
-    matches!(offset, "Z" | "+00:00" | "-00:00")
 }
 
 /// `120/1m,30/10s`, or `none`.
@@ -361,44 +337,6 @@ mod tests {
         );
         for wrong in ["", "120", "0/1m", "1/0s", "1/1m,", "10001/1h", "1/25h"] {
             assert!(rate_limit(wrong).is_err(), "{wrong}");
-        }
-    }
-
-    #[test]
-    fn a_day_is_whole_and_in_utc() {
-        let read = |read: Result<Timestamp, String>| read.map(|time| time.to_string());
-        let expected = |text: &str| Ok(text.to_owned());
-        assert_eq!(read(since("2026-10-01")), expected("2026-10-01T00:00:00Z"));
-        let last = expected("2026-10-01T23:59:59.999999999Z");
-        assert_eq!(read(until("2026-10-01")), last);
-        for (text, time) in [
-            ("2026-10-01T08:30:00Z", "2026-10-01T08:30:00Z"),
-            ("2026-10-01t08:30:00.25z", "2026-10-01T08:30:00.25Z"),
-            ("2026-10-01T08:30:00+02:00", "2026-10-01T06:30:00Z"),
-        ] {
-            assert_eq!(read(since(text)), expected(time), "{text}");
-            assert_eq!(read(until(text)), expected(time), "{text}");
-        }
-        for wrong in [
-            "",
-            "yesterday",
-            "2026-13-01",
-            "2026-02-30",
-            "20261001",
-            "2026-10-1",
-            "2026-10-01T08:30:00",
-            "2026-10-01T08:30Z",
-            "2026-10-01T08:30:00+02",
-            "2026-10-01T08:30:00Z[UTC]",
-            "2026-10-01 08:30:00Z",
-            "2026-10-01T08:30:00.Z",
-            "9999-12-31",
-        ] {
-            assert!(
-                since(wrong).is_err() || wrong.starts_with("9999"),
-                "{wrong}"
-            );
-            assert!(until(wrong).is_err(), "{wrong}");
         }
     }
 

@@ -252,7 +252,7 @@ impl Read for Stdin {
 }
 
 /// What to write on a line.
-const LINE_HINT: &str = "give ids, or the lines that `docfetch list --json` prints";
+const LINE_HINT: &str = "give ids, or the lines that `docfetch list` prints";
 
 fn not_utf8(number: u64) -> BatchItem<()> {
     let error = Error::new(Code::Usage, "a line is not UTF-8 text").with_hint(LINE_HINT);
@@ -266,7 +266,9 @@ fn parse(provider: &Provider, line: &str, number: u64) -> Option<BatchItem<()>> 
         return None;
     }
     if !line.starts_with('{') {
-        return Some(item_of(provider.document_id(line), line));
+        // A line of a listing in a pipe. An id has no tab.
+        let id = line.split('\t').next().unwrap_or(line).trim_end();
+        return Some(item_of(provider.document_id(id), id));
     }
     let unusable = |what: &str| {
         let error = Error::new(Code::Usage, what).with_hint(LINE_HINT);
@@ -351,6 +353,8 @@ mod tests {
         for line in [
             "7",
             "/api/v1/samples/7",
+            "7\ta name.pdf\t12\t2026-10-01T08:30:00Z",
+            "7\t",
             r#"{"id":"7"}"#,
             r#"{"id":"7","provider":"onecodex","resource":"samples"}"#,
         ] {
@@ -358,6 +362,7 @@ mod tests {
         }
         for (line, shown, said) in [
             ("a/b", "a/b", "is not a sample id"),
+            ("a/b\t7", "a/b", "is not a sample id"),
             ("https://host/x?signature", "a URL", "a URL is not"),
             ("{7", "line 3", "is none"),
             (r#"{"name":"7"}"#, "line 3", "has no id"),

@@ -25,7 +25,9 @@ pub(crate) async fn run(
     filter.check(&provider)?;
     let interrupt = Interrupt::listen()?;
     let resolver = super::resolver(provider, connection)?;
-    let mut pages = resolver.list(filter, limit);
+    let naming = resolver.with_ids(filter.clone());
+    let filter = interrupt.or_interrupted(Box::pin(naming)).await?;
+    let mut pages = resolver.list(&filter, limit);
     let mut left = limit.unwrap_or(usize::MAX);
     let mut printed = false;
     let mut next_page = None;

@@ -78,7 +78,9 @@ async fn sync(
     progress.expect(None);
     // A document that a filter drops is not gone.
     let lists_all = settings.filter == Filter::default() && settings.limit.is_none();
-    let pages = fetcher.resolver().list(&settings.filter, settings.limit);
+    let naming = fetcher.resolver().with_ids(settings.filter);
+    let filter = interrupt.or_interrupted(Box::pin(naming)).await?;
+    let pages = fetcher.resolver().list(&filter, settings.limit);
     let rows = RowSource::new(
         pages,
         fetcher.resolver().provider(),

@@ -12,7 +12,7 @@ mod schema;
 mod standard_metrics;
 
 pub use credentials::Credentials;
-pub(crate) use filters::{OwnField, ServerFilter};
+pub(crate) use filters::{OwnOption, ReferencedList, ServerFilter};
 pub use resource::Resource;
 pub use schema::Provider;
 pub(crate) use schema::{Auth, Handoff, Listing, MetadataRoute, Paging};

@@ -1,9 +1,11 @@
 //! One Codex: a key in a header; a POST that may be charged and whose answer is JSON.
 //!
 //! Source: the API's page "Downloading documents" and its `OpenAPI` description of documents. Samples
-//! and assets have routes of the same shape.
+//! and assets have routes of the same shape. Projects and tags of samples: the official client
+//! (github.com/onecodex/onecodex, `onecodex/models/`), which filters by `{"project": {"$ref": URI}}` and
+//! `{"tags": {"$containsall": [{"$ref": URI}]}}`, and looks a name up by `{"name": NAME}`.
 
-use super::filters::{Filters, ServerFilter};
+use super::filters::{Filters, OwnOption, ReferencedList, ServerFilter};
 use super::resource::Resource;
 use super::schema::{Auth, Handoff, KeyFile, Listing, MetadataRoute, Paging, Provider};
 use crate::config::variables;
@@ -14,7 +16,43 @@ const ONE_CODEX_FILTERS: Filters = Filters {
     since: Some(operator("created_at", "$gte")),
     until: Some(operator("created_at", "$lte")),
     size: Some(operator("size", "$gte")),
-    ..Filters::NONE
+    own: &[],
+};
+
+/// Assets: docfetch shows another field where an asset has no file name, which the server would not compare.
+const ASSET_FILTERS: Filters = Filters {
+    name: None,
+    ..ONE_CODEX_FILTERS
+};
+
+const SAMPLE_FILTERS: Filters = Filters {
+    own: &[
+        OwnOption {
+            name: "project",
+            field: "project",
+            values: &[],
+            server: operator("project", ""),
+            is_list: false,
+            referenced: Some(ReferencedList {
+                thing: "project",
+                path: "/api/v1/projects",
+                id_uri_prefix: "/api/v1/projects/",
+            }),
+        },
+        OwnOption {
+            name: "tag",
+            field: "tags",
+            values: &[],
+            server: operator("tags", "$containsall"),
+            is_list: true,
+            referenced: Some(ReferencedList {
+                thing: "tag",
+                path: "/api/v1/tags",
+                id_uri_prefix: "/api/v1/tags/",
+            }),
+        },
+    ],
+    ..ONE_CODEX_FILTERS
 };
 
 /// What differs between the kinds.
@@ -25,10 +63,11 @@ struct KindFacts {
     retrieval: &'static str,
     uri_prefix: &'static str,
     fields: &'static [&'static str],
+    filters: &'static Filters,
 }
 
 macro_rules! kind {
-    ($identity:literal, $name:literal, $fields:expr) => {
+    ($identity:literal, $name:literal, $fields:expr, $filters:expr) => {
         KindFacts {
             identity: $identity,
             list: concat!("/api/v1/", $name),
@@ -36,19 +75,38 @@ macro_rules! kind {
             retrieval: concat!("/api/v1/", $name, "/{id}/download_uri"),
             uri_prefix: concat!("/api/v1/", $name, "/"),
             fields: $fields,
+            filters: $filters,
         }
     };
+}
+
+impl KindFacts {
+    fn of(resource: Resource) -> Self {
+        match resource {
+            Resource::Documents => {
+                kind!("onecodex", "documents", &["created_at"], &ONE_CODEX_FILTERS)
+            }
+            Resource::Samples => kind!(
+                "onecodex/samples",
+                "samples",
+                &["created_at", "status", "project", "tags"],
+                &SAMPLE_FILTERS
+            ),
+            Resource::Assets => kind!(
+                "onecodex/assets",
+                "assets",
+                &["created_at", "status"],
+                &ASSET_FILTERS
+            ),
+        }
+    }
 }
 
 impl Provider {
     /// [One Codex](https://docs.onecodex.com), for one kind of its documents. One Codex may charge for
     /// each retrieval.
     pub fn one_codex(resource: Resource) -> Self {
-        let kind = match resource {
-            Resource::Documents => kind!("onecodex", "documents", &["created_at"]),
-            Resource::Samples => kind!("onecodex/samples", "samples", &["created_at", "status"]),
-            Resource::Assets => kind!("onecodex/assets", "assets", &["created_at", "status"]),
-        };
+        let kind = KindFacts::of(resource);
         Provider {
             name: "onecodex",
             title: "One Codex",
@@ -91,7 +149,7 @@ impl Provider {
                 size: Some("size"),
                 modified: "created_at",
                 fields: kind.fields,
-                filters: &ONE_CODEX_FILTERS,
+                filters: kind.filters,
             },
             id_uri_prefix: Some(kind.uri_prefix),
         }

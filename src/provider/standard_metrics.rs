@@ -2,7 +2,7 @@
 //!
 //! Source: the API's pages "Download document", "Get API access token" and "Documents".
 
-use super::filters::{Filters, OwnField, ServerFilter};
+use super::filters::{Filters, OwnOption, ServerFilter};
 use super::schema::{Auth, Handoff, Listing, Paging, Provider};
 use crate::config::variables;
 use crate::model::Rate;
@@ -24,9 +24,25 @@ const STANDARD_METRICS_RATES: [Rate; 2] = [
 const STANDARD_METRICS_FILTERS: Filters = Filters {
     since: Some(ServerFilter::Parameter("from")),
     until: Some(ServerFilter::Parameter("to")),
-    company: Some(own("company_id")),
-    source: Some(own("source")),
-    parse_state: Some(own("parse_state")),
+    own: &[
+        own("company", "company_id", &[]),
+        own(
+            "source",
+            "source",
+            &["information-request", "implementation", "upload", "email"],
+        ),
+        own(
+            "parse-state",
+            "parse_state",
+            &[
+                "not-started",
+                "in-progress",
+                "completed",
+                "needs-input",
+                "not-parseable",
+            ],
+        ),
+    ],
     ..Filters::NONE
 };
 
@@ -82,10 +98,18 @@ impl Provider {
     }
 }
 
-/// A field that is a query parameter of the same name.
-const fn own(field: &'static str) -> OwnField {
-    OwnField {
+/// An option for a field that is a query parameter of the same name.
+const fn own(
+    name: &'static str,
+    field: &'static str,
+    values: &'static [&'static str],
+) -> OwnOption {
+    OwnOption {
+        name,
         field,
-        server: Some(ServerFilter::Parameter(field)),
+        values,
+        server: ServerFilter::Parameter(field),
+        is_list: false,
+        referenced: None,
     }
 }

@@ -1,16 +1,17 @@
 //! Which rows of a listing the user wants.
 //!
-//! A request has every filter that the server knows. docfetch also compares each row itself, so a server
-//! that ignores a filter, or applies it differently, changes nothing.
+//! A request has every filter that the server knows (`filter_query`). docfetch also compares each row itself, so
+//! a server that ignores a filter, or applies it differently, changes nothing.
 
+use super::name_glob::NameGlob;
 use super::row::Row;
 use crate::error::{Code, Error, Result};
-use crate::provider::{Listing, OwnField, Provider, ServerFilter};
+use crate::provider::{Listing, Provider, all};
 use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
-use serde_json::{Map, Value};
-use std::collections::BTreeMap;
+use serde_json::Value;
+use std::borrow::Cow;
 
 /// What a row must have. The default matches every row. A row does not match a filter of a field that
 /// the row does not have.
@@ -18,153 +19,182 @@ use std::collections::BTreeMap;
 pub(crate) struct Filter {
     /// A part of its name; upper and lower case are the same.
     pub name: Option<String>,
+    /// Patterns of which one matches its name, unless there are none.
+    pub include: Vec<NameGlob>,
+    /// Patterns of which none matches its name.
+    pub exclude: Vec<NameGlob>,
     /// The earliest time of its last change.
     pub since: Option<Timestamp>,
     /// The latest time of its last change.
     pub until: Option<Timestamp>,
-    /// The company that it belongs to.
-    pub company: Option<String>,
-    /// How it reached the provider.
-    pub source: Option<String>,
-    /// How far the provider has parsed it.
-    pub parse_state: Option<String>,
     /// A number of bytes that its size exceeds.
     pub larger_than: Option<u64>,
+    /// What the provider's own options say.
+    pub own: Vec<OwnFilter>,
+    /// The values of its fields, each field once.
+    pub fields: Vec<FieldFilter>,
 }
 
-/// The filters of a request.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct FilterQuery {
-    /// Query parameters.
-    pub(super) pairs: Vec<(&'static str, String)>,
-    /// Whether a server that applies these parameters sends only rows that match.
-    pub(super) is_exact: bool,
+/// An option of the provider's own, with its values.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct OwnFilter {
+    /// The long name of the option, without dashes.
+    pub option: &'static str,
+    /// The values, all of which the field of the option has.
+    pub values: Vec<String>,
+}
+
+/// A field of a row by its name in records, and the values that the user accepts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct FieldFilter {
+    /// The name of the field.
+    pub field: String,
+    /// The values, one of which the field has. An empty text stands for a field without a value.
+    pub values: Vec<String>,
 }
 
 impl Filter {
     /// Checks that the provider's server or its rows have every field that this filter compares.
     ///
     /// # Errors
-    /// [`Code::Usage`], with the provider and the option that it has no filter for.
+    /// [`Code::Usage`], with the provider and the option that it has no filter for, or the fields that its
+    /// rows have.
     pub(crate) fn check(&self, provider: &Provider) -> Result<()> {
         let listing = &provider.listing;
-        let known = &listing.filters;
-        let size = listing.size.is_some() || known.size.is_some();
-        for (given, known, option) in [
-            (self.company.is_some(), known.company.is_some(), "--company"),
-            (self.source.is_some(), known.source.is_some(), "--source"),
-            (
-                self.parse_state.is_some(),
-                known.parse_state.is_some(),
-                "--parse-state",
-            ),
-            (self.larger_than.is_some(), size, "--larger-than"),
-        ] {
-            if given && !known {
-                let title = provider.title;
-                return Err(
-                    Error::new(Code::Usage, format!("{title} has no filter {option}"))
-                        .with_cause("neither its API nor its listings have that field"),
-                );
+        let has_size = listing.size.is_some() || listing.filters.size.is_some();
+        if self.larger_than.is_some() && !has_size {
+            return Err(no_filter(provider, "larger-than"));
+        }
+        for OwnFilter { option, .. } in &self.own {
+            if listing.filters.own(option).is_none() {
+                return Err(no_filter(provider, option));
+            }
+        }
+        let known = listing.row_fields();
+        for FieldFilter { field, .. } in &self.fields {
+            if !known.contains(&field.as_str()) {
+                let rows = match provider.resource {
+                    None => provider.title.to_owned(),
+                    Some(kind) => format!("{} {}", provider.title, kind.name()),
+                };
+                let list = known.join(", ");
+                return Err(Error::new(
+                    Code::Usage,
+                    format!("the rows of {rows} have no field {field:?}"),
+                )
+                .with_cause(format!("the fields for --where are {list}"))
+                .with_hint(format!(
+                    "`{} --json` shows the fields",
+                    provider.list_command()
+                )));
             }
         }
         Ok(())
     }
 
-    /// The parameters for the filters that the server has.
-    pub(super) fn query(&self, listing: &Listing) -> FilterQuery {
-        let known = &listing.filters;
-        let text = |text: &Option<String>| text.clone().map(Value::String);
-        let time = |time: Option<Timestamp>| time.map(|time| Value::String(rfc3339(time)));
-        let server = |own: Option<OwnField>| own.and_then(|own| own.server);
-        let filters = [
-            (text(&self.name), known.name),
-            (time(self.since), known.since),
-            (time(self.until), known.until),
-            (text(&self.company), server(known.company)),
-            (text(&self.source), server(known.source)),
-            (text(&self.parse_state), server(known.parse_state)),
-            (self.larger_than.map(Value::from), known.size),
-        ];
-        let mut pairs = Vec::new();
-        let mut objects: BTreeMap<&str, Map<String, Value>> = BTreeMap::new();
-        // The server's least size includes documents of that size.
-        let mut is_exact = self.larger_than.is_none();
-        for (value, server) in filters {
-            match (value, server) {
-                (None, _) => {}
-                (Some(_), None) => is_exact = false,
-                (Some(Value::String(text)), Some(ServerFilter::Parameter(name))) => {
-                    pairs.push((name, text));
-                }
-                (Some(value), Some(ServerFilter::Parameter(name))) => {
-                    pairs.push((name, value.to_string()));
-                }
-                (
-                    Some(value),
-                    Some(ServerFilter::Field {
-                        parameter,
-                        field,
-                        operator,
-                    }),
-                ) => {
-                    let object = objects.entry(parameter).or_default();
-                    if object.contains_key(field) {
-                        is_exact = false;
-                    } else {
-                        let one = Map::from_iter([(operator.to_owned(), value)]);
-                        object.insert(field.to_owned(), Value::Object(one));
-                    }
-                }
-            }
-        }
-        for (parameter, object) in objects {
-            pairs.push((parameter, Value::Object(object).to_string()));
-        }
-        FilterQuery { pairs, is_exact }
-    }
-
     /// Whether a row matches.
     pub(super) fn matches(&self, row: &Row, listing: &Listing) -> bool {
-        let name = self.name.as_ref().is_none_or(|part| {
-            let name = row.name.as_ref().map(|name| name.to_lowercase());
-            name.is_some_and(|name| name.contains(&part.to_lowercase()))
+        self.matches_name(row.name.as_deref())
+            && self.matches_time(row.modified.as_deref())
+            && self.larger_than.is_none_or(|size| {
+                listing.size.is_none() || row.size.is_some_and(|bytes| bytes > size)
+            })
+            && self.own.iter().all(|own| own.matches(row, listing))
+            && self.fields.iter().all(|field| field.matches(row))
+    }
+
+    fn matches_name(&self, name: Option<&str>) -> bool {
+        let has_part = self.name.as_ref().is_none_or(|part| {
+            name.is_some_and(|name| name.to_lowercase().contains(&part.to_lowercase()))
         });
-        let dated = self.since.is_some() || self.until.is_some();
-        let time = !dated
-            || row
-                .modified
-                .as_deref()
-                .and_then(parse_time)
-                .is_some_and(|at| {
-                    self.since.is_none_or(|since| at >= since)
-                        && self.until.is_none_or(|until| at <= until)
-                });
-        let size = self.larger_than.is_none_or(|size| {
-            listing.size.is_none() || row.size.is_some_and(|bytes| bytes > size)
-        });
-        let is = |wanted: &Option<String>, own: Option<OwnField>| match (wanted, own) {
-            (Some(wanted), Some(own)) => match row.fields.get(own.field) {
-                Some(Value::String(text)) => text == wanted,
-                Some(Value::Number(number)) => number.to_string() == *wanted,
-                _ => false,
-            },
-            _ => true,
+        let matches = |globs: &[NameGlob]| {
+            name.is_some_and(|name| globs.iter().any(|glob| glob.matches(name)))
         };
-        let known = &listing.filters;
-        name && time
-            && size
-            && is(&self.company, known.company)
-            && is(&self.source, known.source)
-            && is(&self.parse_state, known.parse_state)
+        has_part && (self.include.is_empty() || matches(&self.include)) && !matches(&self.exclude)
+    }
+
+    fn matches_time(&self, modified: Option<&str>) -> bool {
+        if self.since.is_none() && self.until.is_none() {
+            return true;
+        }
+        modified.and_then(parse_time).is_some_and(|at| {
+            self.since.is_none_or(|since| at >= since) && self.until.is_none_or(|until| at <= until)
+        })
     }
 }
 
-/// A time for a query: to the microsecond, the precision of the servers.
-fn rfc3339(time: Timestamp) -> String {
-    match time.subsec_nanosecond() % 1000 {
-        0 => time.to_string(),
-        _ => format!("{time:.6}"),
+impl OwnFilter {
+    fn matches(&self, row: &Row, listing: &Listing) -> bool {
+        let Some(own) = listing.filters.own(self.option) else {
+            return true; // `Filter::check` refused it
+        };
+        let found = values_of(row, own.field);
+        self.values
+            .iter()
+            .all(|wanted| found.iter().any(|value| value == wanted))
+    }
+}
+
+impl FieldFilter {
+    fn matches(&self, row: &Row) -> bool {
+        let found = values_of(row, &self.field);
+        self.values.iter().any(|wanted| match wanted.as_str() {
+            "" => found.is_empty(),
+            wanted => found.iter().any(|value| value == wanted),
+        })
+    }
+}
+
+/// The values of a field, as text; none for null and an empty text. A list has several values.
+fn values_of<'a>(row: &'a Row, field: &str) -> Vec<Cow<'a, str>> {
+    let text = |text: Option<&'a str>| {
+        let text = text.filter(|text| !text.is_empty());
+        text.map(Cow::Borrowed).into_iter().collect()
+    };
+    match field {
+        "id" => text(Some(&row.id)),
+        "name" => text(row.name.as_deref()),
+        "modified" => text(row.modified.as_deref()),
+        "size" => {
+            let size = row.size.map(|size| size.to_string().into());
+            size.into_iter().collect()
+        }
+        field => match row.fields.get(field) {
+            None | Some(Value::Null) => Vec::new(),
+            Some(Value::Array(values)) => values.iter().filter_map(text_of).collect(),
+            Some(value) => text_of(value).into_iter().collect(),
+        },
+    }
+}
+
+fn text_of(value: &Value) -> Option<Cow<'_, str>> {
+    match value {
+        Value::Null => None,
+        Value::String(text) => {
+            Some(text.as_str().into()).filter(|text: &Cow<str>| !text.is_empty())
+        }
+        other => Some(other.to_string().into()),
+    }
+}
+
+/// The error of an option that neither the server nor the rows of `provider` have.
+fn no_filter(provider: &Provider, option: &str) -> Error {
+    let title = provider.title;
+    let error = Error::new(Code::Usage, format!("{title} has no filter --{option}"));
+    let others = all().into_iter().filter(|other| other.title == title);
+    let mut others = others.filter(|other| other.listing.filters.own(option).is_some());
+    match (
+        provider.resource,
+        others.next().and_then(|other| other.resource),
+    ) {
+        (Some(kind), Some(other)) => error
+            .with_cause(format!(
+                "{} have no such field, {} have",
+                kind.name(),
+                other.name()
+            ))
+            .with_hint(format!("add --resource {}", other.name())),
+        _ => error.with_cause("neither its API nor its listings have that field"),
     }
 }
 
@@ -176,201 +206,4 @@ fn parse_time(text: &str) -> Option<Timestamp> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::provider::{Resource, all};
-    use serde_json::json;
-
-    fn at(text: &str) -> Timestamp {
-        text.parse().unwrap()
-    }
-
-    fn asked(filter: &Filter, provider: &Provider) -> (String, bool) {
-        let FilterQuery { pairs, is_exact } = filter.query(&provider.listing);
-        let pairs: Vec<_> = pairs
-            .iter()
-            .map(|(name, value)| format!("{name}={value}"))
-            .collect();
-        (pairs.join(" "), is_exact)
-    }
-
-    fn row(fields: &Value) -> Row {
-        let text = |field: &str| fields[field].as_str().map(str::to_owned);
-        Row {
-            provider: "x",
-            id: "1".to_owned(),
-            name: text("name"),
-            size: fields["size"].as_u64(),
-            modified: text("modified"),
-            fields: fields.as_object().unwrap().clone(),
-        }
-    }
-
-    #[test]
-    fn a_request_has_every_filter_that_its_server_knows() {
-        let (sm, codex) = (
-            Provider::standard_metrics(),
-            Provider::one_codex(Resource::Documents),
-        );
-        let is = |text: &str, exact| (text.to_owned(), exact);
-        let mut filter = Filter {
-            since: Some(at("2026-10-01T00:00:00Z")),
-            ..Filter::default()
-        };
-        assert_eq!(asked(&Filter::default(), &sm), is("", true));
-        assert_eq!(asked(&filter, &sm), is("from=2026-10-01T00:00:00Z", true));
-        let where_since = r#"where={"created_at":{"$gte":"2026-10-01T00:00:00Z"}}"#;
-        assert_eq!(asked(&filter, &codex), is(where_since, true));
-        filter.until = Some(at("2026-10-02T23:59:59.999999999Z"));
-        let both = "from=2026-10-01T00:00:00Z to=2026-10-02T23:59:59.999999Z";
-        assert_eq!(asked(&filter, &sm), is(both, true));
-        // The server takes one operator for each field: docfetch compares the end itself.
-        assert_eq!(asked(&filter, &codex), is(where_since, false));
-        filter.since = None;
-        let where_until = r#"where={"created_at":{"$lte":"2026-10-02T23:59:59.999999Z"}}"#;
-        assert_eq!(asked(&filter, &codex), is(where_until, true));
-        let filter = Filter {
-            name: Some("Q\"3".to_owned()),
-            ..Filter::default()
-        };
-        assert_eq!(asked(&filter, &sm), is("", false));
-        let where_name = r#"where={"filename":{"$icontains":"Q\"3"}}"#;
-        assert_eq!(asked(&filter, &codex), is(where_name, true));
-        let filter = Filter {
-            larger_than: Some(7),
-            ..Filter::default()
-        };
-        // The server also sends documents of exactly this size.
-        assert_eq!(
-            asked(&filter, &codex),
-            is(r#"where={"size":{"$gte":7}}"#, false)
-        );
-        let filter = Filter {
-            company: Some("c".to_owned()),
-            source: Some("email".to_owned()),
-            parse_state: Some("completed".to_owned()),
-            ..Filter::default()
-        };
-        let own = "company_id=c source=email parse_state=completed";
-        assert_eq!(asked(&filter, &sm), is(own, true));
-    }
-
-    #[test]
-    fn a_filter_that_neither_server_nor_rows_know_is_a_usage_error() {
-        let (sm, codex) = (
-            Provider::standard_metrics(),
-            Provider::one_codex(Resource::Samples),
-        );
-        let text = || Some("x".to_owned());
-        let own = [
-            Filter {
-                company: text(),
-                ..Filter::default()
-            },
-            Filter {
-                source: text(),
-                ..Filter::default()
-            },
-            Filter {
-                parse_state: text(),
-                ..Filter::default()
-            },
-        ];
-        for (filter, option) in own.iter().zip(["--company", "--source", "--parse-state"]) {
-            assert!(filter.check(&sm).is_ok());
-            let error = filter.check(&codex).unwrap_err();
-            assert_eq!(error.code(), Code::Usage);
-            assert_eq!(error.what(), format!("One Codex has no filter {option}"));
-        }
-        let size = Filter {
-            larger_than: Some(0),
-            ..Filter::default()
-        };
-        assert!(size.check(&codex).is_ok());
-        let error = size.check(&sm).unwrap_err();
-        assert_eq!(error.what(), "Standard Metrics has no filter --larger-than");
-        for provider in all() {
-            let known = |own: &OwnField| provider.listing.fields.contains(&own.field);
-            let filters = provider.listing.filters;
-            assert!(
-                [filters.company, filters.source, filters.parse_state]
-                    .iter()
-                    .flatten()
-                    .all(known)
-            );
-        }
-    }
-
-    #[test]
-    fn every_row_is_compared_here_also_where_the_server_filters() {
-        let (sm, codex) = (
-            Provider::standard_metrics(),
-            Provider::one_codex(Resource::Documents),
-        );
-        let full = json!({
-            "name": "Umsätze Q3.PDF", "size": 10, "modified": "2026-10-01T08:30:00Z",
-            "company_id": 7, "source": "email", "parse_state": "completed",
-        });
-        let check = |provider: &Provider, field: &str, matching: Filter, others: &[Filter]| {
-            assert!(matching.matches(&row(&full), &provider.listing), "{field}");
-            for other in others {
-                assert!(!other.matches(&row(&full), &provider.listing), "{other:?}");
-            }
-            // A row without the field does not match.
-            let mut less = full.clone();
-            less[field] = Value::Null;
-            assert!(!matching.matches(&row(&less), &provider.listing), "{field}");
-            assert!(Filter::default().matches(&row(&less), &provider.listing));
-        };
-        let name = |name: &str| Filter {
-            name: Some(name.to_owned()),
-            ..Filter::default()
-        };
-        check(&sm, "name", name("UMSÄTZE q3.p"), &[name("Q4")]);
-        let larger = |size| Filter {
-            larger_than: Some(size),
-            ..Filter::default()
-        };
-        check(&codex, "size", larger(9), &[larger(10), larger(11)]);
-        let span = |since: &str, until: &str| Filter {
-            since: Some(at(since)),
-            until: Some(at(until)),
-            ..Filter::default()
-        };
-        let moment = "2026-10-01T08:30:00Z";
-        let (before, after) = ("2026-10-01T08:29:59.9Z", "2026-10-01T08:30:00.1Z");
-        let others = [span(before, before), span(after, after)];
-        check(&sm, "modified", span(moment, moment), &others);
-        let company = |id: &str| Filter {
-            company: Some(id.to_owned()),
-            ..Filter::default()
-        };
-        check(&sm, "company_id", company("7"), &[company("8")]);
-        let source = |source: &str| Filter {
-            source: Some(source.to_owned()),
-            ..Filter::default()
-        };
-        check(&sm, "source", source("email"), &[source("upload")]);
-        let state = |state: &str| Filter {
-            parse_state: Some(state.to_owned()),
-            ..Filter::default()
-        };
-        check(&sm, "parse_state", state("completed"), &[state("complete")]);
-    }
-
-    #[test]
-    fn times_are_read_as_servers_write_them() {
-        for text in [
-            "2026-10-01T08:30:00Z",
-            "2026-10-01T08:30:00.000000Z",
-            "2026-10-01T10:30:00+02:00",
-            "2026-10-01T08:30:00.000",
-            "2026-10-01T08:30:00",
-            "2026-10-01 08:30:00",
-        ] {
-            assert_eq!(parse_time(text), Some(at("2026-10-01T08:30:00Z")), "{text}");
-        }
-        assert_eq!(parse_time("2026-10-01"), Some(at("2026-10-01T00:00:00Z")));
-        assert_eq!(parse_time("yesterday"), None);
-    }
-}
+mod tests;

@@ -6,6 +6,7 @@
 use super::answer::{self, AnswerSource};
 use super::api::{Api, ApiCall};
 use super::filter::Filter;
+use super::filter_query::FilterQuery;
 use super::page::{LARGE_PAGE_BYTES, MAX_PAGE_BYTES, PageText};
 use super::row::{self, BadRow, Row};
 use crate::active_time;
@@ -37,6 +38,8 @@ pub(crate) struct Pages<'a> {
     api: &'a Api,
     retry: RetryPolicy,
     filter: &'a Filter,
+    /// The options of the request whose values are ids of other things.
+    references: Vec<&'static str>,
     /// The URL of the next page.
     next: Option<Url>,
     /// The number of the next page.
@@ -90,7 +93,7 @@ pub(super) fn list<'a>(
     limit: Option<usize>,
 ) -> Pages<'a> {
     let listing = &api.provider.listing;
-    let query = filter.query(listing);
+    let query = FilterQuery::of(filter, listing);
     let mut url = api.route(listing.path, None);
     let limit = limit.filter(|_| query.is_exact).unwrap_or(usize::MAX);
     let page_rows = limit.clamp(1, listing.page_rows);
@@ -103,6 +106,7 @@ pub(super) fn list<'a>(
         api,
         retry,
         filter,
+        references: query.references,
         queries: HashSet::from([hash(url.query().unwrap_or_default())]),
         next: Some(url),
         next_page_number: 1,
@@ -243,9 +247,14 @@ impl<'a> Pages<'a> {
         let reply = self.api.send(call).await.map_err(|failure| failure.error)?;
         if reply.status() != 200 {
             let what = format!("the list of {}s", provider.thing());
+            let status = reply.status();
             let error = answer::refusal(provider, &what, reply).await;
-            return Err(match error.code() {
-                Code::NotFound => error.with_hint(self.wrong_base_hint()),
+            return Err(match (status, error.code()) {
+                (400 | 404, _) if !self.references.is_empty() => {
+                    let options = self.references.join(" and --");
+                    error.with_hint(format!("check --{options}: the id may be that of nothing"))
+                }
+                (_, Code::NotFound) => error.with_hint(self.wrong_base_hint()),
                 _ => error,
             });
         }

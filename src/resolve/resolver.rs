@@ -6,6 +6,7 @@ use super::filter::Filter;
 use super::last_storage::LastStorage;
 use super::ledger::ActiveDocument;
 use super::listing::{self, Pages};
+use super::lookup;
 use super::metadata::{self, Metadata};
 use super::paid_errors;
 use super::paid_requests::PaidRequests;
@@ -177,6 +178,16 @@ impl Resolver {
     /// The codes of an API that refuses, or cannot be reached in time.
     pub(crate) async fn request_metadata(&self, id: &DocumentId) -> Result<Metadata> {
         metadata::request(&self.api, id).await
+    }
+
+    /// Replaces names in `filter`, such as the name of a tag, by the ids that the provider knows.
+    ///
+    /// # Errors
+    /// [`Code::Usage`](crate::Code::Usage) for a name that nothing has, or that several things have; every code of
+    /// an API that refuses or cannot be reached in time.
+    pub(crate) async fn with_ids(&self, mut filter: Filter) -> Result<Filter> {
+        lookup::with_ids(&self.api, self.retry, &mut filter).await?;
+        Ok(filter)
     }
 
     /// Starts a list of the documents that match `filter`, which [`Filter::check`] accepts. `limit` is the

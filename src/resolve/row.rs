@@ -15,6 +15,8 @@ use serde_json::{Map, Value};
 const MAX_ROW_ID_BYTES: usize = 1 << 10;
 /// The longest text or JSON of any other field in bytes.
 const MAX_FIELD_BYTES: usize = 4 << 10;
+/// The longest JSON of a list or an object in bytes: a list of references to tags.
+const MAX_NESTED_BYTES: usize = 64 << 10;
 /// How many characters of a bad row's id are shown.
 const MAX_SHOWN_CHARACTERS: usize = 60;
 
@@ -149,11 +151,11 @@ impl RowText<'_> {
     fn value(&self, field: &str) -> Result<Value, BadRow> {
         let mut value = match (self.text(field)?, self.json(field)) {
             (Some(text), _) => text.into(),
-            (None, Some(json)) if json.len() > MAX_FIELD_BYTES => {
+            (None, Some(json)) if json.len() > MAX_NESTED_BYTES => {
                 return Err(self.bad(too_long(field)));
             }
             (None, json) => json.map_or(Value::Null, |json| {
-                serde_json::from_str(json).unwrap_or(Value::Null)
+                ids_of_references(serde_json::from_str(json).unwrap_or(Value::Null))
             }),
         };
         redact_value(&mut value, false);
@@ -168,6 +170,24 @@ impl RowText<'_> {
             |id| id.chars().take(MAX_SHOWN_CHARACTERS).collect(),
         );
         BadRow { shown_id, why }
+    }
+}
+
+/// A value in which each reference to another thing (`{"$ref": "/api/v1/tags/ID"}`) is the id of that thing.
+fn ids_of_references(value: Value) -> Value {
+    match value {
+        Value::Array(values) => values.into_iter().map(ids_of_references).collect(),
+        Value::Object(object) => {
+            let uri = object.get("$ref").or_else(|| object.get("$uri"));
+            let uri = uri
+                .and_then(Value::as_str)
+                .map(|uri| uri.trim_end_matches('/'));
+            match uri.and_then(|uri| uri.rsplit('/').next()) {
+                Some(id) => id.into(),
+                None => Value::Object(object),
+            }
+        }
+        other => other,
     }
 }
 

@@ -4,6 +4,7 @@ use super::answer::{Answer, empty, json};
 use super::fault::Fault;
 use super::listing;
 use super::open_requests::is_standard_metrics;
+use super::references::{self, REFERENCED_KINDS};
 use super::signature::encode;
 use super::state::{SandboxState, random};
 use base64::Engine as _;
@@ -60,6 +61,9 @@ pub(super) async fn answer(state: &SandboxState, request: Request<Incoming>) -> 
         (&Method::GET, ["v1", "documents", id, "download", ""]) => Ok(redirect(state, id)),
         (_, ["api", "v1", ..]) if !has_key(state, &head.headers) => {
             Ok(json(401, &json!({"message": "The API key is not valid."})))
+        }
+        (&Method::GET, ["api", "v1", kind]) if REFERENCED_KINDS.contains(kind) => {
+            Ok(references::list(state, kind, &query))
         }
         (_, ["api", "v1", kind, ..]) if !ONE_CODEX_KINDS.contains(kind) => Ok(not_found()),
         (&Method::GET, ["api", "v1", kind]) => Ok(listing::one_codex(state, kind, &query)),

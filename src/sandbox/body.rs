@@ -72,14 +72,14 @@ pub(super) struct SandboxBody {
 #[derive(Debug)]
 enum BodySource {
     Memory(Bytes),
-    Document(Document),
+    Document(Box<Document>),
 }
 
 impl SandboxBody {
     /// The bytes of a document from `first` to before `end`, with the faults of the sandbox.
     pub(super) fn part(document: &Document, first: u64, end: u64, state: &SandboxState) -> Self {
         Self {
-            source: BodySource::Document(document.clone()),
+            source: BodySource::Document(Box::new(document.clone())),
             position: first,
             end,
             faults: BodyFaults::of(&state.faults),

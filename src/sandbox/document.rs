@@ -44,6 +44,10 @@ pub struct Document {
     /// How far Standard Metrics has parsed the document: `not-started`, `in-progress`, `completed`,
     /// `needs-input` or `not-parseable`.
     pub parse_state: String,
+    /// The name of the project at One Codex, as a sample; none for a sample without a project.
+    pub project: Option<String>,
+    /// The names of the tags at One Codex, as a sample.
+    pub tags: Vec<String>,
     /// The entity tag, without quotes. It derives from the content; for a file, from name, size and
     /// modification time.
     pub tag: String,
@@ -68,6 +72,8 @@ impl Document {
             company: DEFAULT_COMPANY.to_owned(),
             source: DEFAULT_SOURCE.to_owned(),
             parse_state: DEFAULT_PARSE_STATE.to_owned(),
+            project: None,
+            tags: Vec::new(),
             tag: short_digest(&content),
             content: Content::Memory(content),
         }
@@ -98,6 +104,20 @@ impl Document {
     #[must_use]
     pub fn with_parse_state(mut self, parse_state: &str) -> Self {
         parse_state.clone_into(&mut self.parse_state);
+        self
+    }
+
+    /// Puts the sample into the project of this name.
+    #[must_use]
+    pub fn with_project(mut self, project: &str) -> Self {
+        self.project = Some(project.to_owned());
+        self
+    }
+
+    /// Adds a tag of this name to the sample.
+    #[must_use]
+    pub fn with_tag(mut self, tag: &str) -> Self {
+        self.tags.push(tag.to_owned());
         self
     }
 
@@ -134,6 +154,8 @@ impl Document {
                 company: DEFAULT_COMPANY.to_owned(),
                 source: DEFAULT_SOURCE.to_owned(),
                 parse_state: DEFAULT_PARSE_STATE.to_owned(),
+                project: None,
+                tags: Vec::new(),
                 tag: short_digest(version.as_bytes()),
                 content: Content::File(entry.path()),
                 name,
@@ -144,7 +166,8 @@ impl Document {
     }
 
     /// Three sample documents, a PDF, a CSV and a FASTQ file, the newest first. They differ in company, source
-    /// and day, and are the same in every run.
+    /// and day, and are the same in every run. The FASTQ file is of the project `Soil survey` and has the tags
+    /// `trimmed` and `R1`.
     pub fn samples() -> Vec<Self> {
         vec![
             Self::new("Board report Q3 2026.pdf", samples::pdf()),
@@ -154,6 +177,9 @@ impl Document {
                 .with_created("2026-09-14T16:05:00Z"),
             Self::new("reads_R1.fastq", samples::fastq(4 << 20))
                 .with_source("information-request")
+                .with_project("Soil survey")
+                .with_tag("trimmed")
+                .with_tag("R1")
                 .with_created("2026-08-20T11:45:00Z"),
         ]
     }
@@ -181,7 +207,8 @@ impl Document {
     }
 }
 
-fn id_of(name: &str) -> String {
+/// The id of what has this name.
+pub(super) fn id_of(name: &str) -> String {
     short_digest(name.as_bytes())[..16].to_owned()
 }
 

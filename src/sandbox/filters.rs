@@ -1,6 +1,9 @@
 //! The filters of the listings. An API refuses a filter that it does not understand.
 
+use super::document::Document;
 use super::index::IndexedDocument;
+use super::operators::{comparison, text_comparison};
+use super::references::ReferenceCondition;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 use std::cmp::Ordering;
@@ -66,14 +69,18 @@ enum Condition {
     Filename(fn(&str, &str) -> bool, String),
     Size(fn(Ordering) -> bool, u64),
     Created(fn(Ordering) -> bool, Timestamp),
+    Reference(ReferenceCondition),
 }
 
 impl WhereFilter {
-    /// Parses a JSON object that maps each field to a value, or to an object with one operator. `None` for
-    /// anything else.
-    pub(super) fn parse(text: &str) -> Option<Self> {
+    /// Parses a JSON object that maps each field of a resource of this `kind` to a value, or to an object with one
+    /// operator. `None` for anything else.
+    pub(super) fn parse(text: &str, kind: &str) -> Option<Self> {
         let fields: Map<String, Value> = serde_json::from_str(text).ok()?;
         let conditions = fields.iter().map(|(field, wanted)| match wanted {
+            wanted if kind == "samples" && ReferenceCondition::is_of(field) => {
+                ReferenceCondition::parse(field, wanted).map(Condition::Reference)
+            }
             Value::Object(wanted) => {
                 let mut operators = wanted.iter();
                 let (operator, value) = operators.next()?;
@@ -86,6 +93,14 @@ impl WhereFilter {
         conditions.collect::<Option<_>>().map(Self)
     }
 
+    /// Whether the filter refers only to projects and tags that some document has.
+    pub(super) fn has_known_references(&self, documents: &[Document]) -> bool {
+        self.0.iter().all(|condition| match condition {
+            Condition::Reference(reference) => reference.is_known(documents),
+            _ => true,
+        })
+    }
+
     /// Whether a document matches.
     pub(super) fn matches(&self, document: IndexedDocument<'_>) -> bool {
         let IndexedDocument { document, created } = document;
@@ -93,6 +108,7 @@ impl WhereFilter {
             Condition::Filename(holds, wanted) => holds(&document.name, wanted),
             Condition::Size(holds, wanted) => holds(document.size.cmp(wanted)),
             Condition::Created(holds, wanted) => created.is_some_and(|at| holds(at.cmp(wanted))),
+            Condition::Reference(reference) => reference.matches(document),
         })
     }
 }
@@ -100,14 +116,7 @@ impl WhereFilter {
 fn condition(field: &str, operator: &str, value: &Value) -> Option<Condition> {
     match field {
         "filename" => {
-            let holds: fn(&str, &str) -> bool = match operator {
-                "$eq" => |name, wanted| name == wanted,
-                "$contains" => |name, wanted| name.contains(wanted),
-                "$icontains" => |name, wanted| name.to_lowercase().contains(&wanted.to_lowercase()),
-                "$startswith" => |name, wanted| name.starts_with(wanted),
-                "$endswith" => |name, wanted| name.ends_with(wanted),
-                _ => return None,
-            };
+            let holds = text_comparison(operator)?;
             Some(Condition::Filename(holds, value.as_str()?.to_owned()))
         }
         "size" => Some(Condition::Size(comparison(operator)?, value.as_u64()?)),
@@ -117,17 +126,6 @@ fn condition(field: &str, operator: &str, value: &Value) -> Option<Condition> {
         )),
         _ => None,
     }
-}
-
-fn comparison(operator: &str) -> Option<fn(Ordering) -> bool> {
-    Some(match operator {
-        "$eq" => Ordering::is_eq,
-        "$gt" => Ordering::is_gt,
-        "$gte" => Ordering::is_ge,
-        "$lt" => Ordering::is_lt,
-        "$lte" => Ordering::is_le,
-        _ => return None,
-    })
 }
 
 /// A time; of a day, its first moment in UTC.
@@ -149,7 +147,6 @@ fn time(text: &str) -> Option<Timestamp> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::document::Document;
     use super::super::index::{DocumentIndex, ListingOrder};
     use super::*;
     use serde_json::json;
@@ -273,7 +270,7 @@ mod tests {
                 "c",
             ),
         ] {
-            let filter = WhereFilter::parse(&wanted.to_string()).unwrap();
+            let filter = WhereFilter::parse(&wanted.to_string(), "documents").unwrap();
             assert_eq!(
                 matching(|document| filter.matches(document)),
                 expected,
@@ -307,7 +304,7 @@ mod tests {
             r#"{"created_at":{"$gte":"2026-10-01T00:00:00Z","$lte":"2026-10-02T00:00:00Z"}}"#,
             r#"{"size":1,"tags":"a"}"#,
         ] {
-            let filter = WhereFilter::parse(wrong);
+            let filter = WhereFilter::parse(wrong, "documents");
             assert!(filter.is_none(), "{wrong}: {filter:?}");
         }
     }

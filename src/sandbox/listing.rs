@@ -3,13 +3,12 @@
 use super::answer::{Answer, json};
 use super::document::Document;
 use super::filters::{ParameterFilter, WhereFilter};
-use super::index::{IndexedDocument, ListingOrder};
+use super::index::ListingOrder;
+use super::page_request::PageRequest;
+use super::references::reference;
 use super::state::SandboxState;
 use serde_json::{Value, json};
 use url::form_urlencoded;
-
-/// A page has at most this many rows.
-const MAX_PAGE_SIZE: usize = 100;
 
 /// Answers `GET /v1/documents/` of Standard Metrics.
 pub(super) fn standard_metrics(state: &SandboxState, query: &[(String, String)]) -> Answer {
@@ -22,8 +21,11 @@ pub(super) fn standard_metrics(state: &SandboxState, query: &[(String, String)])
         return json(400, &json!({"detail": "Invalid page or parameter."}));
     };
     let documents = state.documents.ordered(ListingOrder::AsGiven);
-    let (rows, count) = page.of(documents, |document| filter.matches(document));
-    let rows: Vec<Value> = rows.into_iter().map(standard_metrics_row).collect();
+    let (rows, count) = page.of(documents.filter(|document| filter.matches(*document)));
+    let rows: Vec<Value> = rows
+        .into_iter()
+        .map(|row| standard_metrics_row(row.document))
+        .collect();
     let link = |number: usize| {
         let mut query = form_urlencoded::Serializer::new(String::new());
         query
@@ -53,23 +55,29 @@ fn standard_metrics_row(document: &Document) -> Value {
 pub(super) fn one_codex(state: &SandboxState, kind: &str, query: &[(String, String)]) -> Answer {
     let parsed = PageRequest::parse(query, "per_page");
     let parsed = parsed.and_then(|(page, parameters)| {
-        let (order, filter) = order_and_filter(&parameters)?;
+        let (order, filter) = order_and_filter(&parameters, kind)?;
         Some((page, order, filter))
     });
     let Some((page, order, filter)) = parsed else {
         return json(400, &json!({"message": "Invalid page or parameter."}));
     };
+    if !filter.has_known_references(state.documents.all()) {
+        return json(404, &json!({"message": "Not Found"}));
+    }
     let documents = state.documents.ordered(order);
-    let (rows, count) = page.of(documents, |document| filter.matches(document));
+    let (rows, count) = page.of(documents.filter(|document| filter.matches(*document)));
     let rows = rows
         .into_iter()
-        .map(|document| one_codex_row(document, kind));
+        .map(|row| one_codex_row(row.document, kind));
     let mut answer = json(200, &rows.collect());
     answer.headers_mut().insert("x-total-count", count.into());
     answer
 }
 
-fn order_and_filter(query: &[&(String, String)]) -> Option<(ListingOrder, WhereFilter)> {
+fn order_and_filter(
+    query: &[&(String, String)],
+    kind: &str,
+) -> Option<(ListingOrder, WhereFilter)> {
     let mut order = ListingOrder::AsGiven;
     let mut filter = WhereFilter::default();
     for (name, value) in query {
@@ -82,7 +90,7 @@ fn order_and_filter(query: &[&(String, String)]) -> Option<(ListingOrder, WhereF
                     _ => ListingOrder::AsGiven,
                 };
             }
-            "where" => filter = WhereFilter::parse(value)?,
+            "where" => filter = WhereFilter::parse(value, kind)?,
             _ => return None,
         }
     }
@@ -91,69 +99,33 @@ fn order_and_filter(query: &[&(String, String)]) -> Option<(ListingOrder, WhereF
 
 /// A document as One Codex describes one of this kind.
 pub(super) fn one_codex_row(document: &Document, kind: &str) -> Value {
+    let user = json!({"$ref": "/api/v1/users/5891ee65711c4d5e"});
     let mut row = json!({
         "$uri": format!("/api/v1/{kind}/{}", document.id), "created_at": document.created,
         "filename": document.name, "size": document.size,
-        "uploader": {"$ref": "/api/v1/users/5891ee65711c4d5e"}, "downloaders": [],
     });
+    match kind {
+        "samples" => {
+            let project = document.project.as_deref();
+            row["project"] = project.map_or(Value::Null, |name| reference("projects", name));
+            let tags = document.tags.iter();
+            row["tags"] = tags.map(|name| reference("tags", name)).collect();
+            row["owner"] = user;
+            row["visibility"] = "private".into();
+        }
+        "assets" => {
+            row["name"] = document.name.as_str().into();
+            row["uploader"] = user;
+        }
+        _ => {
+            row["uploader"] = user;
+            row["downloaders"] = json!([]);
+        }
+    }
     if kind != "documents" {
         row["status"] = "available".into();
     }
-    if kind == "assets" {
-        row["name"] = document.name.as_str().into();
-    }
     row
-}
-
-/// Which page of a listing the client requests.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct PageRequest {
-    /// Counts from 1.
-    number: usize,
-    /// How many rows a page has.
-    size: usize,
-}
-
-impl PageRequest {
-    /// Parses the page of a query. Returns the other parameters as well. `None` for a page that cannot exist.
-    fn parse<'a>(
-        query: &'a [(String, String)],
-        size_parameter: &str,
-    ) -> Option<(Self, Vec<&'a (String, String)>)> {
-        let mut page = Self {
-            number: 1,
-            size: MAX_PAGE_SIZE,
-        };
-        let mut others = Vec::new();
-        for pair in query {
-            let number = || pair.1.parse().ok().filter(|number| *number > 0);
-            match pair.0.as_str() {
-                "page" => page.number = number()?,
-                name if name == size_parameter => page.size = number()?.min(MAX_PAGE_SIZE),
-                _ => others.push(pair),
-            }
-        }
-        Some((page, others))
-    }
-
-    /// The documents of this page, and how many documents match in all.
-    fn of<'a>(
-        self,
-        documents: impl Iterator<Item = IndexedDocument<'a>>,
-        matches: impl Fn(IndexedDocument<'a>) -> bool,
-    ) -> (Vec<&'a Document>, usize) {
-        let first = (self.number - 1).saturating_mul(self.size);
-        let on_page = first..first.saturating_add(self.size);
-        let mut rows = Vec::new();
-        let mut count = 0;
-        for document in documents.filter(|document| matches(*document)) {
-            if on_page.contains(&count) {
-                rows.push(document.document);
-            }
-            count += 1;
-        }
-        (rows, count)
-    }
 }
 
 #[cfg(test)]
@@ -285,6 +257,14 @@ mod tests {
         assert_eq!(row("samples")["$uri"], "/api/v1/samples/1");
         assert_eq!(row("samples")["status"], "available");
         assert!(row("samples").get("name").is_none());
+        assert_eq!(
+            (&row("samples")["project"], &row("samples")["tags"]),
+            (&Value::Null, &json!([]))
+        );
+        let document = document.clone().with_project("p").with_tag("t");
+        let sample = one_codex_row(&document, "samples");
+        assert_eq!(sample["project"], reference("projects", "p"));
+        assert_eq!(sample["tags"], json!([reference("tags", "t")]));
         assert_eq!(row("assets")["status"], "available");
         assert_eq!(row("assets")["name"], "a.txt");
     }

@@ -307,6 +307,15 @@ impl Printer {
         lines.iter().try_for_each(|line| self.text(line))
     }
 
+    /// Tells on standard error that a listing has no row. `is_filtered` says whether filters may have dropped rows.
+    pub(crate) fn empty_listing(&self, title: &str, is_filtered: bool) {
+        if !self.options.quiet {
+            let matching = if is_filtered { " that matches" } else { "" };
+            self.console
+                .say(&format!("{title} lists no document{matching}"));
+        }
+    }
+
     /// Writes the record of a checked file, or what is wrong with that file.
     ///
     /// # Errors

@@ -35,6 +35,7 @@ mod exit_codes;
 mod expiry;
 mod faults;
 mod fetch;
+mod finding;
 mod framing;
 mod fuse;
 mod gone;
