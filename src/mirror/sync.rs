@@ -222,12 +222,13 @@ impl<'a> ListedDocument<'a> {
     fn skip(self, entry: &MirrorEntry) -> FetchEnd {
         let resolver = self.sync.fetcher.resolver();
         let charges = resolver.charges();
+        let dry_run = self.sync.fetcher.options().dry_run;
         let folder = self.sync.mirror.folder();
         let provider = resolver.provider().name;
         let skipped = entry.outcome(Status::Skipped, provider, self.id.clone(), folder);
         let result = Ok(Outcome {
             charged: charges.then_some(false),
-            plan: Some(TargetPlan::SkipUpToDate),
+            plan: dry_run.then_some(TargetPlan::SkipUpToDate),
             ..skipped
         });
         FetchEnd::without_request(self.id.into(), result, charges)

@@ -530,6 +530,8 @@ fn a_run_with_nothing_to_fetch_says_so() {
         why.map(str::to_owned)
     };
     assert_eq!(nothing(&["sync", "sm", "m"]), None);
+    let real = world.run(&["sync", "sm", "m"]);
+    assert!(!real.stderr.contains("would"), "{real:?}");
     let up_to_date = Some("every listed document is up to date".to_owned());
     assert_eq!(nothing(&["sync", "sm", "m"]), up_to_date);
     assert_eq!(nothing(&["sync", "sm", "m", "--dry-run"]), up_to_date);

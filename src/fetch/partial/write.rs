@@ -55,6 +55,7 @@ impl Partial {
         }
         // In memory, a reservation takes as long as writing. So docfetch only checks what is free.
         match rustix::fs::fstatvfs(&self.file) {
+            Ok(disk) if disk.f_blocks == 0 => Ok(()), // the file system does not know its size
             Ok(disk) if disk.f_bavail.saturating_mul(disk.f_frsize) < missing => Err(Errno::NOSPC),
             _ => Ok(()),
         }

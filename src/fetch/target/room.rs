@@ -48,6 +48,7 @@ fn lack_of_room(needed: u64, free: u64) -> String {
 fn free_bytes(folder: &Path) -> Option<u64> {
     for folder in folder.ancestors() {
         match statvfs(or_current(folder)) {
+            Ok(disk) if disk.f_blocks == 0 => return None, // it does not know its size
             Ok(disk) => return Some(disk.f_bavail.saturating_mul(disk.f_frsize)),
             Err(Errno::NOENT) => {}
             Err(_) => return None, // a write fails later, if the disk is full
@@ -85,5 +86,6 @@ mod tests {
         assert!(free_bytes(&folder.path().join("a/b")).is_some());
         assert!(free_bytes(Path::new("no-such-folder/x")).is_some());
         assert_eq!(free_bytes(Path::new("/dev/null/x")), None);
+        assert_eq!(free_bytes(Path::new("/proc")), None); // it has no blocks
     }
 }
