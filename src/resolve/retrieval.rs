@@ -108,7 +108,9 @@ impl PaidRetrievals {
         };
         let url = loop {
             let taken = record.is_taken();
+            let waiting = active_time::now();
             let has_ended = self.ledger.await_attempt(&mut record).await?;
+            retry.exclude(active_time::since(waiting));
             if !has_ended && (taken || !self.ledger.run().may_recharge(id)) {
                 return Err(paid_errors::unanswered(&self.ledger, id));
             }

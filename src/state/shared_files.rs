@@ -28,6 +28,7 @@ const MAX_READS: u32 = 5;
 pub(crate) struct StagedFile {
     temporary: PathBuf,
     path: PathBuf,
+    is_published: bool,
 }
 
 impl StagedFile {
@@ -35,16 +36,19 @@ impl StagedFile {
     ///
     /// # Errors
     /// [`Code::LocalIo`](crate::error::Code::LocalIo).
-    pub(crate) fn publish(self) -> Result<()> {
+    pub(crate) fn publish(mut self) -> Result<()> {
         std::fs::rename(&self.temporary, &self.path)
-            .map_err(|error| Error::io("write", &self.path, &error))
+            .map_err(|error| Error::io("write", &self.path, &error))?;
+        self.is_published = true;
+        Ok(())
     }
 }
 
 impl Drop for StagedFile {
-    /// Removes the file. Its temporary name belongs to this process.
     fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.temporary);
+        if !self.is_published {
+            let _ = std::fs::remove_file(&self.temporary);
+        }
     }
 }
 
@@ -145,8 +149,11 @@ impl Records {
             let Some(mut created) = created else {
                 continue; // a process of this name on another machine
             };
-            let path = path.clone();
-            let staged = StagedFile { temporary, path };
+            let staged = StagedFile {
+                temporary,
+                path: path.clone(),
+                is_published: false,
+            };
             created
                 .write_all(content)
                 .and_then(|()| created.sync_data())
