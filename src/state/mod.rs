@@ -3,7 +3,6 @@
 
 pub(crate) mod blocking;
 pub(crate) mod files;
-#[allow(dead_code)] // has_true_locks, until the ledger and the partials ask
 pub(crate) mod folder;
 mod identity;
 mod journal;

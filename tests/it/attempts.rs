@@ -10,7 +10,6 @@ use rustix::process::Signal;
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::process::{Child, Command};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 const LEDGER: &str = "state/ledger";
@@ -47,6 +46,18 @@ fn slow_once(wait: Duration) -> (Raw, Raw) {
         api(request, stream, &url);
     });
     (server, storage)
+}
+
+/// An API, and a storage that serves a document `times` times, then says once that its URL expired.
+fn expiring_after(times: usize) -> (Raw, Raw) {
+    both("/x.txt", move |request, stream| {
+        if request.before == times {
+            let expired =
+                b"<Error><Code>AccessDenied</Code><Message>Request has expired</Message></Error>";
+            return reply(stream, "403 Forbidden", &[], expired);
+        }
+        reply(stream, "200 OK", &[], b"content");
+    })
 }
 
 /// Starts docfetch for the document `a`, in a folder of its own.
@@ -272,15 +283,7 @@ fn a_delivered_document_whose_url_expired_is_the_next_attempt() {
     let Some(mounted) = Fuse::new().grant_every_lock().mount() else {
         return;
     };
-    let is_over = AtomicBool::new(false);
-    let (api, _storage) = both("/x.txt", move |_, stream| {
-        if is_over.fetch_xor(true, Ordering::SeqCst) {
-            let expired =
-                b"<Error><Code>AccessDenied</Code><Message>Request has expired</Message></Error>";
-            return reply(stream, "403 Forbidden", &[], expired);
-        }
-        reply(stream, "200 OK", &[], b"content");
-    });
+    let (api, _storage) = expiring_after(1);
     let world = world(&api, &mounted);
     world.run(&["onecodex", "a", "-o", "x"]).exits(0);
     let again = world.run(&["onecodex", "a", "-o", "y"]);
@@ -319,7 +322,7 @@ fn a_refused_lock_on_an_ordinary_file_system_numbers_the_attempts() {
     if !strace() {
         return;
     }
-    let (api, _storage) = slow_once(Duration::ZERO);
+    let (api, _storage) = expiring_after(2);
     let world = World::new(&api.base());
     let refused = ["trace=flock", "inject=flock:error=ENOLCK"];
     let child = traced(&world, &[], &refused, &["onecodex", "a", "-d", "0"])
@@ -339,6 +342,9 @@ fn a_refused_lock_on_an_ordinary_file_system_numbers_the_attempts() {
     let run = world.run(&["ledger", "list", "--json"]);
     assert_eq!(run.exits(0).records()[0]["state"], "delivered");
     assert_eq!((posts(&api), names().len()), (1, 1));
+    // It makes the next one, too, when the URL expired.
+    finish(&world, start(&world, 2, &[])).exits(0);
+    assert_eq!((posts(&api), names().len()), (2, 2));
     // Ordinary folders have no such files.
     let (other_api, _other_storage) = slow_once(Duration::ZERO);
     let ordinary = World::new(&other_api.base());

@@ -184,7 +184,7 @@ impl Ledger {
                 log::warn!("another process is {RETRIEVAL_ACTIVITY}; waiting for its answer");
                 logged = true;
             }
-            tokio::time::sleep(interval).await;
+            active_time::sleep(interval).await;
             interval = (interval * 2).min(MAX_POLL_INTERVAL);
         }
     }
