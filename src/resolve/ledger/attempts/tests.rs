@@ -121,6 +121,24 @@ fn what_was_no_charge_leaves_the_attempt_before_it() {
 }
 
 #[test]
+fn an_attempt_that_is_not_visible_is_what_the_next_one_saw() {
+    let server = Rc::default();
+    let one = client(&server, 1);
+    let (mut doubtful, nothing) = read_all(&one);
+    begin(&mut doubtful, &one, &nothing);
+    let (mut refused, found) = read_all(&one);
+    begin(&mut refused, &one, &found);
+    refused.take_back(&one).unwrap();
+    one.write("a.attempt.1", None);
+    one.write(RECORD, None);
+    let (mut other, _) = read_all(&one);
+    other.known = 1; // another process has it
+    let found = other.read(&one).unwrap();
+    assert_eq!(state(&found), Some((State::Attempting, 1)));
+    assert_eq!(other.next(), 3);
+}
+
+#[test]
 fn a_record_of_an_earlier_version_counts_until_the_first_charge() {
     let server = Rc::default();
     let one = client(&server, 1);

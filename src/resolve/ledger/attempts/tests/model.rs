@@ -37,6 +37,9 @@ struct Process {
     client: Client,
     attempts: Attempts,
     phase: Phase,
+    /// Whether another process made the last attempt that this one was about to make: then it knows that
+    /// number, whatever it sees.
+    is_taken: bool,
     /// Whether `--allow-recharge` is given, and not used up.
     may_recharge: bool,
 }
@@ -117,6 +120,7 @@ impl Model {
             },
             attempts: Attempts::new("a".to_owned()),
             phase: Phase::Idle,
+            is_taken: false,
             may_recharge,
         }
     }
@@ -146,7 +150,10 @@ impl Model {
             Phase::Decided { found, permitted } => {
                 match begin(&mut process.attempts, &process.client, &found) {
                     NewAttempt::Own => self.begun(permitted, process.attempts.known)?,
-                    NewAttempt::Taken => Phase::Idle,
+                    NewAttempt::Taken => {
+                        process.is_taken = true;
+                        Phase::Idle
+                    }
                 }
             }
             Phase::Begun { number, permitted } => {
@@ -231,7 +238,9 @@ impl Model {
 
 impl Process {
     fn decide(&mut self, has_partial: bool) -> Phase {
-        self.attempts = Attempts::new("a".to_owned());
+        if !std::mem::take(&mut self.is_taken) {
+            self.attempts = Attempts::new("a".to_owned());
+        }
         let mut found = self.attempts.read(&self.client).unwrap();
         if found.is_unseen {
             found.record = after(None, RetrievalEvent::Sending);
