@@ -111,7 +111,7 @@ pub(crate) async fn lock_own(
 }
 
 /// Whether an error of `flock(2)` means that the file system has no locks.
-fn is_unsupported(error: &io::Error) -> bool {
+pub(crate) fn is_unsupported(error: &io::Error) -> bool {
     let errno = Errno::from_io_error(error);
     matches!(errno, Some(Errno::NOSYS | Errno::NOLCK | Errno::OPNOTSUPP))
 }
@@ -121,7 +121,7 @@ fn has_true_locks(path: &Path) -> bool {
 }
 
 /// Notes for this process that the file system of a file has no locks, and warns once.
-fn note_refused_lock(path: &Path) {
+pub(crate) fn note_refused_lock(path: &Path) {
     static WARNED: AtomicBool = AtomicBool::new(false);
     if let Ok(folder) = FolderTraits::of_file(path) {
         folder.note_refused_lock();

@@ -157,6 +157,30 @@ fn two_processes_without_any_lock_end_well_and_leave_one_whole_file() {
     );
 }
 
+#[test]
+fn a_refused_lock_on_an_ordinary_file_system_is_told_once_and_loses_no_byte() {
+    if !tools::strace() {
+        return;
+    }
+    each_at_once(["ENOSYS", "ENOLCK", "EOPNOTSUPP"], |errno| {
+        let (service, content) = Service::with("x.bin", 150_000, &["truncate=100K"]);
+        let world = service.world();
+        let inject = format!("inject=flock:error={errno}");
+        let fetching = ["sm", "doc1", "--retries", "0", "--json"];
+        let run = || {
+            let command = traced(&world, &[], &["trace=flock", &inject], &fetching).spawn();
+            world.finish(command.unwrap(), Instant::now())
+        };
+        run().exits(5);
+        assert_eq!(world.files().len(), 2, "one partial and its sidecar");
+        let second = run();
+        assert_eq!(second.exits(0).records()[0]["resumed_from"], 100 << 10);
+        assert_eq!(second.stderr.matches("has no locks").count(), 1, "{errno}");
+        assert!(world.read("x.bin") == content);
+        assert_eq!(world.files(), ["x.bin"], "{errno}");
+    });
+}
+
 const DOCUMENTS: usize = 6;
 const ROUNDS: u64 = 5;
 

@@ -10,15 +10,15 @@ use crate::fetch::partial::same_file::is_same_file;
 use crate::fetch::partial::sidecar::SidecarFile;
 use crate::fetch::partial::written::{begin_writing, end_writing};
 use crate::state::files::{remove, temporary_path};
+use crate::state::lock::{is_unsupported, note_refused_lock};
 use crate::state::process::ProcessIdentity;
 use crate::state::records::Durability;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use std::fs::{File, TryLockError};
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 /// The number of the next partial of this process.
@@ -59,25 +59,14 @@ impl OwnPartial {
         for _ in 0..MAX_LOCK_ATTEMPTS {
             match own.file.try_lock() {
                 Err(TryLockError::WouldBlock) => tokio::time::sleep(LOCK_INTERVAL).await,
-                Err(TryLockError::Error(error)) => {
-                    own.tell_of_missing_locks(&error);
+                Err(TryLockError::Error(error)) if is_unsupported(&error) => {
+                    note_refused_lock(&own.path);
                     break;
                 }
-                Ok(()) => break,
+                _ => break,
             }
         }
         Ok(own)
-    }
-
-    /// Says once in a process that the file system has no locks.
-    fn tell_of_missing_locks(&self, error: &io::Error) {
-        static TOLD: AtomicBool = AtomicBool::new(false);
-        if !TOLD.swap(true, Ordering::Relaxed) {
-            let folder = self.folder().display();
-            log::warn!(
-                "the file system of {folder} has no locks ({error}): each process writes a partial of its own"
-            );
-        }
     }
 
     /// Takes the bytes of `earlier` over without a copy, if no process can write them any more: gives their file
