@@ -123,7 +123,9 @@ impl Error {
 
     /// Whether another attempt in this run may succeed.
     pub(crate) fn is_transient(&self) -> bool {
-        self.0.code.is_transient() && !self.0.permanent
+        // A URL that is not valid yet is valid after the time that its error tells.
+        let starts_later = self.0.code == Code::ClockSkew && self.0.retry_after.is_some();
+        (self.0.code.is_transient() || starts_later) && !self.0.permanent
     }
 
     /// Whether docfetch prints nothing about this error: the reader of standard output closed the pipe.

@@ -140,6 +140,20 @@ pub(crate) fn size(bytes: u64) -> String {
     format!("{scaled:.1} {unit}")
 }
 
+/// A duration for people, never shorter than it is.
+pub(crate) fn rounded_up(duration: Duration) -> String {
+    let duration = duration.min(LONGEST_TIME);
+    let seconds = duration.as_secs() + u64::from(duration.subsec_nanos() > 0);
+    let minutes = seconds.div_ceil(60);
+    match (seconds, minutes % 60) {
+        (..120, _) => format!("{seconds} s"),
+        (..7200, _) if minutes < 120 => format!("{minutes} min"),
+        (..172_800, 0) => format!("{} h", minutes / 60),
+        (..172_800, rest) => format!("{} h {rest} min", minutes / 60),
+        _ => format!("{} days", seconds.div_ceil(86_400)),
+    }
+}
+
 /// Reads a duration: `500ms`, `30s`, `5m`, `1h`; a bare number is seconds.
 pub(crate) fn parse_duration(text: &str) -> Option<Duration> {
     let digits = text
@@ -341,5 +355,33 @@ mod tests {
     fn sizes_have_binary_units() {
         let of = [0, 1023, 1024, 1536, 5 << 30].map(size);
         assert_eq!(of, ["0 B", "1023 B", "1.0 KiB", "1.5 KiB", "5.0 GiB"]);
+    }
+
+    #[test]
+    fn waits_for_people_are_never_shorter_than_they_are() {
+        let up = |milliseconds| rounded_up(Duration::from_millis(milliseconds));
+        let expected = [
+            "0 s",
+            "1 s",
+            "2 min",
+            "3 min",
+            "60 min",
+            "2 h",
+            "2 h",
+            "2 h 1 min",
+            "48 h",
+        ];
+        let milliseconds = [
+            0,
+            1,
+            119_001,
+            121_000,
+            3_600_000,
+            7_199_001,
+            7_200_000,
+            7_200_001,
+            172_799_000,
+        ];
+        assert_eq!(milliseconds.map(up), expected);
     }
 }

@@ -48,7 +48,7 @@ pub enum Code {
     Protocol,
     /// The presigned URL expired, and a new one did not help. Exit 5.
     UrlExpired,
-    /// The storage says that the clock which signed the URL is wrong. Exit 5.
+    /// The storage says that the clock which signed the URL is wrong, or that the URL is not valid yet. Exit 5.
     ClockSkew,
     /// The document has fewer or more bytes than the server announced. Exit 6.
     LengthMismatch,

@@ -54,6 +54,8 @@ pub(super) struct Facts {
     pub resolves: u32,
     /// The media type that the storage told.
     pub media_type: Option<String>,
+    /// The content coding that a warning named.
+    pub coding: Option<String>,
     /// How long the document waited for its turn in the batch, with nothing left to prefetch.
     pub waited_for_turn: Duration,
     /// How many bytes an earlier run left in the partial.

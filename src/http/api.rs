@@ -71,8 +71,9 @@ impl ApiChannel {
         self.budget.is_limited()
     }
 
-    /// Waits for a slot of the budget, and sends a request. An answer of any status is a success. Its
-    /// `Retry-After` holds the budget of all processes.
+    /// Waits for a slot of the budget, and sends a request. An answer of any status is a success. The wait
+    /// that the answer asks for holds the budget of all processes; a 429 that names no time holds the budget
+    /// for one window. A paid request is never repeated after a time that no header names.
     ///
     /// # Errors
     /// [`Failure`], which says whether the request may have arrived.
@@ -85,6 +86,7 @@ impl ApiChannel {
             .map_err(|_| Error::new(Code::Config, "cannot send a credential in a header"))?;
         credential.set_sensitive(true);
         let before_send = request.before_send.take();
+        let is_free = before_send.is_none();
         let limits = if before_send.is_some() {
             sender.times.of_paid_request()
         } else {
@@ -99,13 +101,20 @@ impl ApiChannel {
                     .with_retry_after(Some(hold))
             }
         })?;
-        let answer = match before_send {
+        let mut answer = match before_send {
             Some(hook) => {
                 Box::pin(self.send_paid(sender, &request, hook, credential, limits)).await
             }
             None => Box::pin(self.send_free(sender, &request, credential, limits)).await,
         };
-        let hold = answer.as_ref().ok().and_then(Reply::retry_after);
+        let hold = answer.as_mut().ok().and_then(|reply| {
+            // A 429 that names no time: after one window, the server counts none of the earlier requests.
+            let window = self.budget.window().filter(|_| reply.status() == 429);
+            if is_free {
+                reply.assume_wait(window);
+            }
+            reply.retry_after().or(window)
+        });
         self.budget.answered(slot, hold).await;
         answer
     }

@@ -13,7 +13,9 @@
 //!
 //! *How long docfetch waits.* A random part of an interval that starts at 0.5 s and doubles with every
 //! failure up to 30 s ("full jitter"). When the server sends `Retry-After` (RFC 9110 section 10.2.3),
-//! docfetch waits that long, but at least half of the interval. A `Retry-After` past the deadline ends the
+//! docfetch waits that long, but at least half of the interval. With status 429, the reset of a rate limit counts
+//! like a `Retry-After`; a free request to the API that gets a 429 without any time waits for one window of the
+//! rate budget. A time past the deadline ends the
 //! work at once, and the error says when to run docfetch again.
 //!
 //! *New documents.* A storage may answer 404 for a document that was stored a moment ago. docfetch repeats
@@ -21,7 +23,7 @@
 
 use crate::active_time;
 use crate::error::Error;
-use crate::text::short_duration;
+use crate::text::rounded_up;
 use std::time::{Duration, Instant};
 
 /// The interval of the first wait.
@@ -130,15 +132,21 @@ impl RetryContext {
         }
         let elapsed = now.saturating_duration_since(self.started);
         let left = self.time_left_at(now);
-        if self.failures > self.policy.retries || left.is_zero() {
-            return RetryDecision::GiveUp(error.after_attempts(self.attempts, elapsed));
+        let asked = error.retry_after();
+        let is_over = self.failures > self.policy.retries || left.is_zero();
+        if is_over || asked.is_some_and(|asked| asked > left) {
+            let error = error.after_attempts(self.attempts, elapsed);
+            return RetryDecision::GiveUp(
+                match asked.filter(|asked| *asked > MAX_INTERVAL.min(left)) {
+                    Some(asked) => error.with_hint(format!(
+                        "run again in {}, when the server is ready",
+                        rounded_up(asked)
+                    )),
+                    None => error,
+                },
+            );
         }
-        match error.retry_after() {
-            Some(asked) if asked > left => {
-                let hint = format!("run again in {}, when the server is ready", shown(asked));
-                let error = error.after_attempts(self.attempts, elapsed);
-                RetryDecision::GiveUp(error.with_hint(hint))
-            }
+        match asked {
             // A `Retry-After` of zero must not cause a request without any wait.
             Some(asked) => {
                 let least = half_to_full(self.failures, random).min(left);
@@ -210,13 +218,6 @@ fn zero_to_full(failures: u32, random: f64) -> Duration {
 /// Uniform between half of the interval and the interval.
 fn half_to_full(failures: u32, random: f64) -> Duration {
     zero_to_full(failures, 0.5 + random / 2.0)
-}
-
-fn shown(wait: Duration) -> String {
-    match wait.as_secs() {
-        seconds @ ..86_400 => format!("{seconds} s"),
-        _ => short_duration(wait),
-    }
 }
 
 /// A random number, uniform in 0..1, from the system; 0.5 where the system has none.
@@ -317,7 +318,7 @@ mod tests {
             Some(7 * SECOND)
         );
         match retry.decide(asked(3600 * SECOND), now, 0.0) {
-            RetryDecision::GiveUp(error) => assert!(error.hint().contains("3600 s"), "{error:?}"),
+            RetryDecision::GiveUp(error) => assert!(error.hint().contains(" 60 min"), "{error:?}"),
             RetryDecision::Wait(wait) => panic!("waits {wait:?}"),
         }
         match retry.decide(asked(Duration::MAX), now, 0.0) {

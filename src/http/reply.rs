@@ -45,6 +45,8 @@ pub(crate) struct Reply {
     stall_timeout: Duration,
     deadline: Option<BodyDeadline>,
     reuse: Option<Reuse>,
+    /// How long to wait after this answer where its headers name no time.
+    assumed_wait: Option<Duration>,
 }
 
 /// When a body must be complete.
@@ -83,6 +85,7 @@ impl Reply {
             stall_timeout,
             deadline,
             reuse: None,
+            assumed_wait: None,
         }
     }
 
@@ -91,6 +94,11 @@ impl Reply {
     pub(crate) fn unrequested(response: Response) -> Self {
         const LONG: Duration = Duration::from_hours(1);
         Self::new(response, Peer::unrequested(), LONG, None)
+    }
+
+    /// Makes `wait` the answer of [`Reply::retry_after`] where the headers name no time.
+    pub(super) fn assume_wait(&mut self, wait: Option<Duration>) {
+        self.assumed_wait = wait;
     }
 
     /// Gives the connection of `client` to `idle` after the body, if the connection stays open.
@@ -116,9 +124,13 @@ impl Reply {
         &self.peer.host
     }
 
-    /// How long the server asks the client to wait (RFC 9110 section 10.2.3).
+    /// How long the server asks the client to wait: `Retry-After`; with status 429 (RFC 6585 section 4) also
+    /// the headers of a rate limit.
     pub(crate) fn retry_after(&self) -> Option<Duration> {
-        headers::retry_after(self.headers(), SystemTime::now())
+        let (headers, now) = (self.headers(), SystemTime::now());
+        headers::retry_after(headers, now)
+            .or_else(|| headers::rate_limit_reset(headers, now).filter(|_| self.status() == 429))
+            .or(self.assumed_wait)
     }
 
     /// The announced length of this body, in bytes (RFC 9110 section 8.6).

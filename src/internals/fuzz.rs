@@ -6,7 +6,7 @@
 
 use crate::fetch::{self, target::Template, target::naming};
 use crate::http::headers::{self, ContentRange, content_disposition};
-use crate::http::{self, Reply, expiry_of, refusal};
+use crate::http::{self, Reply, StorageErrorBody, expiry_of, handed_over, start_of};
 use crate::manifest;
 use crate::mirror;
 use crate::model::DocumentId;
@@ -39,7 +39,7 @@ pub fn headers(input: &[u8]) {
         _ => (None, input),
     };
     if let Some(url) = &url {
-        let _ = expiry_of(url);
+        let _ = (expiry_of(url), start_of(url));
         naming::from_url(url).iter().for_each(check_name);
     }
     // A header of its own, and one among others.
@@ -59,6 +59,9 @@ pub fn headers(input: &[u8]) {
     }
     let wait = headers::retry_after(&fields, SystemTime::UNIX_EPOCH);
     assert!(wait.is_none_or(|wait| wait <= LONGEST_TIME));
+    let reset = headers::rate_limit_reset(&fields, SystemTime::UNIX_EPOCH);
+    assert!(reset.is_none_or(|wait| wait <= LONGEST_TIME));
+    let _ = headers::content_coding(&fields);
     if let Some(tag) = headers::entity_tag(&fields) {
         assert!(HeaderValue::from_str(&tag).is_ok(), "If-Range carries it");
     }
@@ -69,7 +72,7 @@ pub fn headers(input: &[u8]) {
         let _ = headers::checksum(&fields, is_whole);
     }
     if let Some(url) = url {
-        let _ = headers::location(&fields, &url);
+        let _ = handed_over::location(&fields, &url);
     }
 }
 
@@ -150,7 +153,7 @@ pub fn answers(input: &[u8]) {
     let mut answer = hyper::Response::new(body.to_vec());
     *answer.headers_mut() = header_map(head);
     *answer.status_mut() = status.unwrap_or(StatusCode::OK);
-    let _ = refusal(body);
+    let _ = StorageErrorBody::read(body, answer.headers());
     let early = fetch::starts_as_html(&body[..body.len() / 2], false);
     let late = fetch::starts_as_html(body, true);
     assert!(

@@ -11,6 +11,7 @@ use crate::http::PresignedUrl;
 use crate::http::Reply;
 use crate::http::backoff::RetryContext;
 use crate::http::expiry_of;
+use crate::http::handed_over::{self, UnusableUrl};
 use crate::http::headers;
 use crate::model::DocumentId;
 use crate::provider::Handoff;
@@ -61,8 +62,8 @@ impl Api {
         let wrong = || answer::protocol(self.provider.title);
         match (&self.provider.handoff, reply.status()) {
             (Handoff::Redirect { .. }, 301 | 302 | 303 | 307 | 308) => {
-                let url = headers::location(reply.headers(), requested)
-                    .map_err(|why| wrong().with_cause(why))?;
+                let url = handed_over::location(reply.headers(), requested)
+                    .map_err(|wrong| self.unusable_url(wrong, wrong.why()))?;
                 self.checked(url, None, None)
             }
             (Handoff::Redirect { .. }, 200..=299) => Err(self.no_redirect(reply).await),
@@ -88,6 +89,20 @@ impl Api {
             }
             _ => Err(self.refusal(id, reply).await),
         }
+    }
+
+    /// The error of a URL that cannot be used; `why` says why.
+    fn unusable_url(&self, wrong: UnusableUrl, why: &str) -> Error {
+        let title = self.provider.title;
+        let error = match wrong {
+            UnusableUrl::Missing | UnusableUrl::NotAUrl => answer::protocol(title),
+            UnusableUrl::Changed => Error::new(
+                wrong.code(),
+                format!("{title} handed over a URL that docfetch cannot send unchanged"),
+            )
+            .with_hint("tell the provider: HTTP clients change such a URL before they send it"),
+        };
+        error.with_cause(why)
     }
 
     /// The error of an answer that is a success, and not the redirect to the document.
@@ -119,10 +134,14 @@ impl Api {
         let json = fields::read(&self.provider, reply, &[url], hours.as_slice()).await?;
         let text = json.pointer(url).and_then(Value::as_str);
         let text = text.ok_or_else(|| wrong("is missing or is not text"))?;
+        let url = handed_over::absolute(text).map_err(|unusable| match unusable {
+            UnusableUrl::Changed => self.unusable_url(unusable, unusable.why()),
+            UnusableUrl::Missing | UnusableUrl::NotAUrl => wrong("is not a URL"),
+        })?;
         // A URL without a host opens nothing. A `file:` URL passes here: the address rules refuse it.
-        let opens = |url: &Url| url.has_host() || url.scheme() == "file";
-        let url = Url::parse(text).ok().filter(opens);
-        let url = url.ok_or_else(|| wrong("is not a URL"))?;
+        if !url.has_host() && url.scheme() != "file" {
+            return Err(wrong("is not a URL"));
+        }
         let hours = hours.and_then(|hours| json.pointer(hours)?.as_f64());
         let lifetime =
             hours.and_then(|hours| SignedDuration::try_from_secs_f64(hours * 3600.0).ok());

@@ -235,7 +235,7 @@ fn retry_after_is_obeyed_and_an_hour_ends_the_run_at_once() {
     let world = World::new(&hour.base());
     let run = world.run(&["sm", "a", "--json"]);
     assert_eq!(run.exits(5).error_code(), "rate_limited");
-    run.is_prompt().says("3600 s");
+    run.is_prompt().says("run again in 60 min");
     // The wait holds for every later process, too: docfetch sends nothing, and ends.
     let before = hour.count("GET", "/download/");
     let run = world.run(&["sm", "a", "b", "--json"]);

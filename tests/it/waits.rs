@@ -1,7 +1,7 @@
 //! How long docfetch waits: what servers ask for, and what they may not.
 
-use crate::support::World;
 use crate::support::raw::{Raw, Request, api, presigned, reply, serve};
+use crate::support::{World, each_at_once};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -19,8 +19,8 @@ const HUGE: [&str; 3] = [
     ),
 ];
 
-/// An API and a storage. Requests that `refuses` picks are refused with `status` and `Retry-After`; the
-/// moments when they and their like came are kept.
+/// An API and a storage. The first requests for paths that contain `part` are refused with `status` and a header;
+/// the moments when they and their like came are kept.
 struct Busy {
     server: Raw,
     came: Arc<Mutex<Vec<Instant>>>,
@@ -32,6 +32,16 @@ impl Busy {
         first: usize,
         (status, wait): (&'static str, &'static str),
     ) -> Self {
+        Self::saying(part, first, status, ("Retry-After", wait))
+    }
+
+    fn saying(
+        part: &'static str,
+        first: usize,
+        status: &'static str,
+        header: (&'static str, &'static str),
+    ) -> Self {
+        let headers = [header, ("Date", "Sun, 22 Nov 2026 09:00:00 GMT")];
         let came: Arc<Mutex<Vec<Instant>>> = Arc::default();
         let log = Arc::clone(&came);
         let refused = move |request: &Request| {
@@ -45,14 +55,14 @@ impl Busy {
         let refuses = Arc::clone(&refused);
         let storage = Raw::start(move |request, stream| {
             if refuses(request) {
-                return reply(stream, status, &[("Retry-After", wait)], b"");
+                return reply(stream, status, &headers, b"");
             }
             serve(request, stream, b"content", "\"a\"");
         });
         let url = presigned(&storage.base(), "/stored.bin");
         let server = Raw::start(move |request, stream| {
             if refused(request) {
-                return reply(stream, status, &[("Retry-After", wait)], b"{}");
+                return reply(stream, status, &headers, b"{}");
             }
             api(request, stream, &url);
         });
@@ -122,6 +132,91 @@ fn a_wait_for_ever_ends_the_run_at_once_and_overflows_nothing() {
         if status.starts_with("429") {
             run.says("days");
         }
+    }
+}
+
+/// 1795338000 is the `Date` of every refusal.
+#[test]
+fn the_reset_of_a_rate_limit_is_waited_for() {
+    let headers = [
+        ("RateLimit-Reset", "2"),
+        ("X-RateLimit-Reset", "2"),
+        ("X-RateLimit-Reset", "1795338002"),
+        ("X-RateLimit-Reset", "1795338002000"),
+        ("RateLimit", "\"default\";r=0;t=2"),
+        ("Retry-After", "1.8"),
+    ];
+    each_at_once(headers, |header| {
+        for (service, part) in [
+            ("sm", "/download"),
+            ("onecodex", "/download"),
+            ("sm", "/stored"),
+        ] {
+            let busy = Busy::saying(part, 1, "429 Slow", header);
+            let run = World::new(&busy.server.base()).run(&[service, "a"]);
+            run.exits(0);
+            let pauses = busy.pauses();
+            let expected = Duration::from_millis(1800)..Duration::from_secs(20);
+            assert!(
+                pauses.len() == 1 && expected.contains(&pauses[0]),
+                "{header:?} {pauses:?}"
+            );
+        }
+    });
+}
+
+#[test]
+fn a_reset_that_is_hours_away_ends_the_run_and_is_told_by_every_process() {
+    for header in [("X-RateLimit-Reset", "1795345200"), ("Retry-After", "7200")] {
+        let busy = Busy::saying("/download", 9, "429 Slow", header);
+        let world = World::new(&busy.server.base());
+        for retries in ["5", "0"] {
+            let run = world.run(&["sm", "a", "--json", "--retries", retries]);
+            assert_eq!(run.is_prompt().exits(5).error_code(), "rate_limited");
+            run.says("run again in 2 h");
+        }
+        // The second process asked nothing.
+        assert_eq!(busy.pauses().len(), 0);
+        let run = world.run(&["onecodex", "a", "--json"]);
+        run.is_prompt().exits(5).says("run again in 2 h");
+    }
+}
+
+/// The headers of a rate limit ask for nothing where the status does not.
+#[test]
+fn a_reset_without_a_429_is_no_wait() {
+    let busy = Busy::saying("/stored", 1, "503 Busy", ("X-RateLimit-Reset", "3600"));
+    let run = World::new(&busy.server.base()).run(&["sm", "a"]);
+    run.is_prompt().exits(0);
+}
+
+#[test]
+fn a_429_that_names_no_time_is_waited_for_by_one_window_where_the_request_is_free() {
+    let (budget, none) = (["--rate-limit", "9/3s"], ["--rate-limit", "none"]);
+    let refused = |arguments: &[&str], rates: &[&str]| {
+        let busy = Busy::saying("/d", 1, "429 Slow", ("Retry-After", "soon"));
+        let run = World::new(&busy.server.base()).run(&[arguments, rates].concat());
+        (busy.pauses(), run)
+    };
+    each_at_once([&["sm", "a"][..], &["list", "sm"]], |arguments| {
+        let (pauses, run) = refused(arguments, &budget);
+        assert!(
+            pauses[0] >= Duration::from_millis(2950),
+            "{pauses:?} {run:#?}"
+        );
+        let (pauses, run) = refused(arguments, &none);
+        assert!(
+            pauses[0] < Duration::from_millis(2500),
+            "{pauses:?} {run:#?}"
+        );
+    });
+    // A paid request is not repeated.
+    for rates in [budget, none] {
+        let busy = Busy::saying("/download", 9, "429 Slow", ("Retry-After", "soon"));
+        let arguments = [&["onecodex", "a", "--json"], &rates[..]].concat();
+        let run = World::new(&busy.server.base()).run(&arguments);
+        assert_eq!(run.is_prompt().exits(5).error_code(), "rate_limited");
+        assert_eq!(busy.server.count("POST", "/"), 1);
     }
 }
 

@@ -7,6 +7,7 @@ use super::target_steps::name_target;
 use crate::active_time;
 use crate::error::{Code, Error, Result};
 use crate::fetch::target::TargetState;
+use crate::fetch::transfer::coding::{decoding_command, is_told};
 use crate::fetch::transfer::{Body, Segments, SegmentsEnd, Sink, StorageAnswer, open};
 use crate::http::PresignedUrl;
 use crate::http::backoff;
@@ -192,6 +193,7 @@ impl Attempts<'_> {
                 match name_target(work.destination, &name, work.sink).await? {
                     TargetState::AlreadyThere => TransferEvent::TargetExists,
                     TargetState::Writable => {
+                        self.warn_of_coding(&received, &name, work);
                         let start = work.body_start(&received);
                         *body = Some(received);
                         TransferEvent::BodyStarted(start)
@@ -216,6 +218,9 @@ impl Attempts<'_> {
         let total = body.entity.total;
         work.lengths.announced = total;
         work.lengths.end_is_marked = body.end_is_marked;
+        if body.coding.is_some() {
+            work.lengths.metadata = None; // the size of bytes without the coding
+        }
         work.sink.begin(body.entity.clone())?;
         work.digests.expect_checksum_of(work.sink.entity());
         work.sink.hold_back(self.web_page.is_some());
@@ -238,6 +243,27 @@ impl Attempts<'_> {
         work.sink.forget_behind_holes();
         let copying = body.copy(work.sink, digests, pace, watcher);
         copying.await.map(SegmentsEnd::Body)
+    }
+
+    /// Warns, once a run, of bytes that have a coding which the document's names do not tell.
+    fn warn_of_coding(&mut self, body: &Body, name: &str, work: &SinkTransfer<'_, '_>) {
+        let file = work.destination.file_name();
+        let Some(coding) = &body.coding else {
+            return;
+        };
+        if self.facts.coding.as_ref() == Some(coding)
+            || is_told(coding, file.as_deref().into_iter().chain([name]))
+        {
+            return;
+        }
+        self.facts.coding = Some(coding.clone());
+        let (id, host) = (self.id, body.host());
+        let how = decoding_command(coding).map(|command| format!("; `{command}` decodes them"));
+        log::warn!(
+            "{id}: {host} sent bytes in the content coding {coding}, which docfetch did not request; the bytes \
+             are saved as sent{}",
+            how.unwrap_or_default()
+        );
     }
 
     /// Tells the watcher how many bytes the sink holds when a body starts.

@@ -22,6 +22,8 @@ pub(crate) struct Body {
     pub offset: u64,
     /// Offset behind the body's last byte; [`u64::MAX`] where the storage announces no length.
     pub end: u64,
+    /// The content coding of the bytes, which docfetch did not request.
+    pub coding: Option<String>,
     /// The media type in `Content-Type`.
     pub media_type: Option<String>,
     /// Whether the response marks the end of its body, so that a complete body differs from a broken
@@ -42,6 +44,7 @@ impl Body {
     /// The body of `reply`: the bytes of `entity` from `offset` to `end`.
     pub(super) fn new(reply: Reply, entity: Entity, offset: u64, end: u64) -> Self {
         Self {
+            coding: headers::content_coding(reply.headers()),
             media_type: headers::media_type(reply.headers()),
             end_is_marked: reply.end_is_marked(),
             reply,

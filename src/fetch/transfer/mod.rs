@@ -2,6 +2,7 @@
 //! representation of the document never do.
 
 mod body;
+pub(crate) mod coding;
 mod continuation;
 mod digests;
 mod html;

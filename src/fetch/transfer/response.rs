@@ -9,10 +9,11 @@ use crate::fetch::target::naming;
 use crate::fetch::transfer::body::Body;
 use crate::fetch::transfer::continuation::{Continues, continues, is_whole};
 use crate::fetch::transfer::storage_refusal::{StorageRefusal, refusal_of};
+use crate::http::handed_over::{self, UnusableUrl};
 use crate::http::headers::content_disposition;
 use crate::http::{Http, PresignedUrl, RangeRequest, Reply, headers};
 use crate::secret::{has_secret_path, register_url};
-use reqwest::header::CONTENT_DISPOSITION;
+use reqwest::header::{CONTENT_DISPOSITION, LOCATION};
 use std::ops::Range;
 use std::time::Duration;
 use url::Url;
@@ -97,7 +98,9 @@ pub(crate) async fn open(
         }
         (416, Some(_)) => Ok(changed("the document has another length now")),
         (412, Some(_)) => Ok(changed("the document changed")),
-        (200..=399, _) => Err(unusable(&reply).with_cause(format!("HTTP {status}"))),
+        _ if status < 400 && !is_redirect(status) => {
+            Err(unusable(&reply).with_cause(format!("HTTP {status}")))
+        }
         _ => refusal_of(reply, url, http).await.into(),
     }
 }
@@ -116,12 +119,18 @@ pub(crate) async fn is_served(http: &Http, url: &PresignedUrl) -> Result<bool> {
     let (reply, _) = follow(http, url, Some(first_byte)).await?;
     match reply.status() {
         200 | 206 | 416 => Ok(true), // 416: an empty document has no first byte
-        200..=399 => Err(unusable(&reply).with_cause(format!("HTTP {}", reply.status()))),
+        status if status < 400 && !is_redirect(status) => {
+            Err(unusable(&reply).with_cause(format!("HTTP {status}")))
+        }
         _ => match refusal_of(reply, url, http).await {
             StorageRefusal::Expired => Ok(false),
             StorageRefusal::NotFound(error) | StorageRefusal::Other(error) => Err(error),
         },
     }
+}
+
+fn is_redirect(status: u16) -> bool {
+    matches!(status, 301 | 302 | 303 | 307 | 308)
 }
 
 fn cannot_continue(why: &'static str) -> StorageAnswer {
@@ -146,11 +155,12 @@ async fn follow(
     let mut url = url.expose().clone();
     for _ in 0..=MAX_REDIRECTS {
         let reply = http.storage(&url, range, timeout).await?;
-        if !matches!(reply.status(), 301 | 302 | 303 | 307 | 308) {
+        let leads_on = reply.headers().contains_key(LOCATION);
+        if !is_redirect(reply.status()) || !leads_on {
             return Ok((reply, url));
         }
-        let location = headers::location(reply.headers(), &url);
-        url = location.map_err(|wrong| unusable(&reply).with_cause(wrong))?;
+        let location = handed_over::location(reply.headers(), &url);
+        url = location.map_err(|wrong| unusable_location(&reply, wrong))?;
         register_url(&url);
     }
     Err(
@@ -209,6 +219,15 @@ fn name(reply: &Reply, url: &Url) -> StorageNames {
             .and_then(|name| naming::safe(&name)),
         url: naming::from_url(url),
     }
+}
+
+/// The error of a redirect whose target docfetch cannot use.
+fn unusable_location(reply: &Reply, wrong: UnusableUrl) -> Error {
+    let host = reply.host();
+    let what = format!("the storage {host} redirects to a URL that cannot be used");
+    Error::new(wrong.code(), what)
+        .with_cause(wrong.why())
+        .with_http_status(reply.status())
 }
 
 /// The error of a response that docfetch cannot use; the caller adds the reason.

@@ -2,7 +2,8 @@
 
 use crate::error::{Code, Error};
 use crate::http::backoff::is_transient_status;
-use crate::http::{Http, PresignedUrl, Refusal, Reply, refusal};
+use crate::http::{Http, PresignedUrl, Refusal, Reply, StorageErrorBody, headers, start_of};
+use crate::text::rounded_up;
 use std::time::Duration;
 
 /// A storage's refusal to send the document.
@@ -23,6 +24,8 @@ struct UrlState {
     is_expired: bool,
     /// Whether the URL is from an earlier run, is past its expiry, and was not served in this run.
     is_tried_once: bool,
+    /// How long the URL is not valid yet, by the clock of the storage.
+    starts_in: Option<Duration>,
 }
 
 /// A response with an error status.
@@ -31,18 +34,26 @@ struct ErrorResponse {
     host: String,
     status: u16,
     retry_after: Option<Duration>,
-    /// The storage's own error code, where docfetch knows that code.
-    code: Option<&'static str>,
-    meaning: Refusal,
+    /// What the body says.
+    said: StorageErrorBody,
 }
 
 /// Reads the body of a reply with an error status, and judges it. Nothing of that body is saved.
 pub(super) async fn refusal_of(reply: Reply, url: &PresignedUrl, http: &Http) -> StorageRefusal {
     let host = reply.host().to_owned();
     let (status, retry_after) = (reply.status(), reply.retry_after());
-    let (code, meaning) = refusal(&reply.error_body().await);
+    let response_headers = reply.headers().clone();
+    let said = StorageErrorBody::read(&reply.error_body().await, &response_headers);
     let clock = http.clock();
+    let date = headers::date(&response_headers).or_else(|| clock.now());
+    let start = start_of(url.expose());
+    let starts_in = start
+        .zip(date)
+        .map(|(start, date)| start.duration_since(date));
     let url = UrlState {
+        starts_in: starts_in
+            .and_then(|left| Duration::try_from(left).ok())
+            .filter(|left| !left.is_zero()),
         is_expired: url.is_expired(clock),
         is_tried_once: url.is_tried_once(clock),
     };
@@ -50,8 +61,7 @@ pub(super) async fn refusal_of(reply: Reply, url: &PresignedUrl, http: &Http) ->
         host,
         status,
         retry_after,
-        code,
-        meaning,
+        said,
     };
     response.judge(url)
 }
@@ -59,56 +69,113 @@ pub(super) async fn refusal_of(reply: Reply, url: &PresignedUrl, http: &Http) ->
 impl ErrorResponse {
     /// Storages say *expired* in many ways. So every denial of a URL that is past its expiry means that
     /// the URL expired. For a URL on trial, so does every 4xx that does not ask for a retry.
-    fn judge(&self, url: UrlState) -> StorageRefusal {
-        let host = &self.host;
-        match (self.status, self.meaning) {
-            (status, _) if is_transient_status(status) => StorageRefusal::Other(self.error(
-                Code::StorageError,
-                format!("the storage {host} could not answer"),
-            )),
+    fn judge(self, url: UrlState) -> StorageRefusal {
+        match (self.status, self.said.meaning) {
+            (400, Refusal::Transient) => StorageRefusal::Other(self.could_not_answer()),
+            (status, _) if is_transient_status(status) => {
+                StorageRefusal::Other(self.could_not_answer())
+            }
             (500.., _) => {
-                let failed = format!("the storage {host} failed");
+                let failed = format!("the storage {} failed", self.host);
                 StorageRefusal::Other(self.error(Code::StorageError, failed).into_permanent())
+            }
+            (300..=399, _) | (_, Refusal::Elsewhere) => StorageRefusal::Other(self.elsewhere()),
+            (400 | 401 | 403, _) if url.starts_in.is_some() => {
+                StorageRefusal::Other(self.not_valid_yet(url.starts_in))
             }
             (400..=499, _) if url.is_tried_once => StorageRefusal::Expired,
             (404, _) => StorageRefusal::NotFound(self.error(
                 Code::StorageDenied,
-                format!("the storage {host} does not have the document"),
+                format!("the storage {} does not have the document", self.host),
             )),
             (_, Refusal::Expired) => StorageRefusal::Expired,
+            (_, Refusal::NotValidYet) => StorageRefusal::Other(self.not_valid_yet(None)),
             (401 | 403 | 410, Refusal::Denied | Refusal::Signature) if url.is_expired => {
                 StorageRefusal::Expired
             }
-            (_, Refusal::ClockSkew) => StorageRefusal::Other(self.error(
-                Code::ClockSkew,
-                format!("the storage {host} says that the clock of the URL's signer is wrong"),
-            )),
-            (_, Refusal::Signature) => StorageRefusal::Other(
-                self.error(
+            _ => StorageRefusal::Other(self.denied()),
+        }
+    }
+
+    fn could_not_answer(&self) -> Error {
+        let what = format!("the storage {} could not answer", self.host);
+        self.error(Code::StorageError, what)
+    }
+
+    /// The error of a URL that is valid after `starts_in`; after an unknown time if that is none.
+    fn not_valid_yet(&self, starts_in: Option<Duration>) -> Error {
+        let what = format!(
+            "the URL is not valid yet by the clock of the storage {}",
+            self.host
+        );
+        let error = self.error(Code::ClockSkew, what);
+        let Some(starts_in) = starts_in else {
+            return error.with_retry_after(None);
+        };
+        let why = format!("{}; it is valid in {}", self.why(), rounded_up(starts_in));
+        // The storage's `Date` is up to one second behind its clock, and may come from another clock there.
+        let wait = starts_in + Duration::from_secs(1);
+        error.with_cause(why).with_retry_after(Some(wait))
+    }
+
+    /// The error of a document that is in another region, or at another endpoint.
+    fn elsewhere(&self) -> Error {
+        let what = format!("the storage {} does not hold the document", self.host);
+        let why = match (&self.said.place, self.said.meaning) {
+            (Some(place), _) => format!("{}: the document is at {place}", self.why()),
+            (None, Refusal::Elsewhere) => {
+                format!("{}: the document is in another region", self.why())
+            }
+            (None, _) => {
+                let what = format!("the storage {} redirects the request to no URL", self.host);
+                let why = format!("{}: its redirect has no Location header", self.why());
+                return self.error(Code::Protocol, what).with_cause(why);
+            }
+        };
+        let hint = match self.said.place {
+            Some(_) => "tell the provider: its URLs must be made for that region and endpoint",
+            None => "tell the provider: its URLs are made for a wrong region or endpoint",
+        };
+        let error = self.error(Code::StorageError, what).with_cause(why);
+        error.with_hint(hint).into_permanent()
+    }
+
+    fn denied(&self) -> Error {
+        let host = &self.host;
+        match self.said.meaning {
+            Refusal::ClockSkew => self
+                .error(
+                    Code::ClockSkew,
+                    format!("the storage {host} says that the clock of the URL's signer is wrong"),
+                )
+                .with_retry_after(None),
+            Refusal::Signature => self
+                .error(
                     Code::StorageDenied,
                     format!("the storage {host} does not accept the URL's signature"),
                 )
                 .with_hint("tell the provider: its storage expects another signature"),
-            ),
-            (_, Refusal::Denied) => StorageRefusal::Other(
-                self.error(
+            _ => self
+                .error(
                     Code::StorageDenied,
                     format!("the storage {host} refuses the document"),
                 )
                 .with_hint("ask the provider whether this account may have the document"),
-            ),
+        }
+    }
+
+    fn why(&self) -> String {
+        let status = self.status;
+        match self.said.code {
+            Some(code) => format!("HTTP {status}, {code}"),
+            None => format!("HTTP {status}"),
         }
     }
 
     fn error(&self, code: Code, what: String) -> Error {
-        let status = self.status;
-        let why = match self.code {
-            Some(code) => format!("HTTP {status}, {code}"),
-            None => format!("HTTP {status}"),
-        };
         Error::new(code, what)
-            .with_cause(why)
-            .with_http_status(status)
+            .with_cause(self.why())
+            .with_http_status(self.status)
             .with_retry_after(self.retry_after)
     }
 }
@@ -122,22 +189,30 @@ mod tests {
         const VALID: UrlState = UrlState {
             is_expired: false,
             is_tried_once: false,
+            starts_in: None,
+        };
+        const EARLY: UrlState = UrlState {
+            starts_in: Some(Duration::from_secs(9)),
+            ..VALID
         };
         const EXPIRED: UrlState = UrlState {
             is_expired: true,
-            is_tried_once: false,
+            ..VALID
         };
         const ON_TRIAL: UrlState = UrlState {
-            is_expired: true,
             is_tried_once: true,
+            ..EXPIRED
         };
         let judged = |status, meaning, url| {
             let response = ErrorResponse {
                 host: "b.example".to_owned(),
                 status,
                 retry_after: None,
-                code: None,
-                meaning,
+                said: StorageErrorBody {
+                    code: None,
+                    meaning,
+                    place: None,
+                },
             };
             match response.judge(url) {
                 StorageRefusal::Expired => "expired".to_owned(),
@@ -169,6 +244,15 @@ mod tests {
             (400, Refusal::Denied, EXPIRED, "storage_denied"),
             (400, Refusal::Denied, ON_TRIAL, "expired"),
             (403, Refusal::Signature, VALID, "storage_denied"),
+            (403, Refusal::NotValidYet, VALID, "clock_skew"),
+            (403, Refusal::Denied, EARLY, "clock_skew, retried"),
+            (403, Refusal::Expired, EARLY, "clock_skew, retried"),
+            (404, Refusal::Denied, EARLY, "not found: storage_denied"),
+            (400, Refusal::Transient, ON_TRIAL, "storage_error, retried"),
+            (301, Refusal::Denied, ON_TRIAL, "protocol"),
+            (301, Refusal::Elsewhere, ON_TRIAL, "storage_error"),
+            (400, Refusal::Elsewhere, VALID, "storage_error"),
+            (400, Refusal::Expired, VALID, "expired"),
         ] {
             let found = judged(status, meaning, url);
             assert_eq!(found, expected, "{status}, {meaning:?}, {url:?}");

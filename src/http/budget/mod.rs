@@ -6,7 +6,7 @@
 //! whose process died counts as answered at the end of its time limit.
 //!
 //! A `Retry-After` holds the requests of all processes, for 15 minutes at most. A request that may not wait
-//! that long fails at once. Where the shared record cannot be written, the budget counts the requests of this
+//! that long fails at once, and its error tells the time that the server named. Where the shared record cannot be written, the budget counts the requests of this
 //! process only.
 
 #[cfg(any(feature = "internals", all(test, feature = "cli")))]
@@ -57,7 +57,7 @@ pub(super) struct Slot(u64);
 /// Why a request gets no slot.
 #[derive(Debug)]
 pub(super) enum Blocked {
-    /// A `Retry-After` holds all requests for this long.
+    /// A `Retry-After` holds all requests: this is how long the server asked to wait.
     Held(Duration),
     /// Another process has the record locked, perhaps because it was stopped.
     Busy(Error),
@@ -76,6 +76,12 @@ impl Budget {
             queue: tokio::sync::Mutex::default(),
             logged_until: Mutex::default(),
         }
+    }
+
+    /// The longest window of the rates, 15 minutes at most; `None` without rates.
+    pub(super) fn window(&self) -> Option<Duration> {
+        let windows = self.rates.iter().map(|rate| rate.window);
+        Some(windows.max()?.min(Duration::from_millis(MAX_HOLD)))
     }
 
     /// Whether the budget has a limit.
@@ -143,7 +149,8 @@ impl Budget {
         log.forget(&self.rates, self.process, now);
         let held = log.held_until.unwrap_or(now).saturating_sub(now);
         if held > milliseconds(max_hold_wait) {
-            return Err(Blocked::Held(Duration::from_millis(held)));
+            let asked = log.asked_until.unwrap_or(now).saturating_sub(now);
+            return Err(Blocked::Held(Duration::from_millis(held.max(asked))));
         }
         let next = log.next_slot(&self.rates, self.process, now);
         if next == NextSlot::In(0) {
@@ -179,8 +186,10 @@ impl Budget {
                 (request.answered, request.process) = (now, self.process);
             }
             if let Some(hold) = hold {
-                let until = now + milliseconds(hold).min(MAX_HOLD);
-                log.held_until = Some(log.held_until.map_or(until, |held| held.max(until)));
+                let asked = now.saturating_add(milliseconds(hold));
+                let held = asked.min(now + MAX_HOLD);
+                log.held_until = log.held_until.max(Some(held));
+                log.asked_until = log.asked_until.max(Some(asked));
             }
         });
         if let Err(error) = recorded.await {
@@ -287,9 +296,10 @@ mod tests {
         // The clock of the other process may differ by one second.
         let least = Duration::from_millis(500 + MAX_CLOCK_DIFFERENCE);
         assert!(waited >= least, "{waited:?}");
-        other.answered(after.unwrap(), Some(60 * second)).await;
+        // A hold ends after 15 minutes, and the server's own time is told.
+        other.answered(after.unwrap(), Some(7200 * second)).await;
         match one.slot(second, second).await.unwrap_err() {
-            Blocked::Held(held) => assert!(held > 30 * second && held <= 60 * second),
+            Blocked::Held(held) => assert!(held > 7000 * second && held <= 7200 * second),
             Blocked::Busy(error) => panic!("{error}"),
         }
     }

@@ -4,6 +4,7 @@
 //! therefore be one second later than it looks, and counts for one second longer.
 
 use crate::model::{MOST_REQUESTS, Rate};
+use crate::text::LONGEST_TIME;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -26,6 +27,9 @@ pub(super) struct RequestLog {
     pub requests: Vec<LoggedRequest>,
     /// Until when a `Retry-After` holds all requests.
     pub held_until: Option<u64>,
+    /// Until when the server asked to wait: the same, unless that is longer than a hold may be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked_until: Option<u64>,
     /// The longest window of all processes.
     window: u64,
     /// The largest number of requests that a process counts.
@@ -95,6 +99,10 @@ impl RequestLog {
         self.held_until = self
             .held_until
             .filter(|until| (now..=now + MAX_HOLD + MAX_AHEAD).contains(until));
+        let longest = now.saturating_add(milliseconds(LONGEST_TIME));
+        self.asked_until = self
+            .asked_until
+            .filter(|until| self.held_until.is_some() && *until <= longest);
     }
 
     /// When the next slot is free.
@@ -230,6 +238,7 @@ mod tests {
                 nonsense(u64::MAX, u64::MAX),
             ],
             held_until: Some(u64::MAX),
+            asked_until: Some(u64::MAX),
             window: u64::MAX,
             max_requests: usize::MAX,
         };

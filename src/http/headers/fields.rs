@@ -2,12 +2,10 @@
 
 use super::text::text;
 use crate::secret;
-use crate::text::{LARGEST_SIZE, LONGEST_TIME};
+use crate::text::LARGEST_SIZE;
 use jiff::Timestamp;
 use reqwest::Version;
 use reqwest::header::{self, HeaderMap};
-use std::time::{Duration, SystemTime};
-use url::Url;
 
 /// A `Content-Range` of bytes (RFC 9110 section 14.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,24 +24,6 @@ pub(crate) enum ContentRange {
         /// The length of the whole document.
         total: u64,
     },
-}
-
-/// The target of a redirect from `url` (`Location`, RFC 9110 section 10.2.2). Raw UTF-8 becomes
-/// percent-encoded, as in browsers.
-///
-/// # Errors
-/// What is wrong with the header.
-pub(crate) fn location(headers: &HeaderMap, url: &Url) -> Result<Url, &'static str> {
-    let value = headers
-        .get(header::LOCATION)
-        .filter(|value| !value.is_empty());
-    let bytes = value
-        .ok_or("its redirect has no Location header")?
-        .as_bytes();
-    std::str::from_utf8(bytes)
-        .ok()
-        .and_then(|text| url.join(text.trim()).ok())
-        .ok_or("its redirect's Location is not a URL")
 }
 
 /// The range of the document that the body holds; `None` when the header is missing, or its numbers
@@ -80,17 +60,8 @@ fn number(text: &str) -> Option<u64> {
     number.filter(|number| *number <= LARGEST_SIZE)
 }
 
-fn are_digits(text: &str) -> bool {
+pub(super) fn are_digits(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit())
-}
-
-/// Parses seconds, with or without a fraction. Longer times become [`LONGEST_TIME`].
-fn seconds(text: &str) -> Option<Duration> {
-    let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
-    let is_number = are_digits(whole) && are_digits(fraction);
-    let seconds: f64 = is_number.then(|| text.parse().ok())??;
-    let seconds = Duration::try_from_secs_f64(seconds).unwrap_or(LONGEST_TIME);
-    Some(seconds.min(LONGEST_TIME))
 }
 
 /// The number in a header that holds a count.
@@ -180,22 +151,25 @@ pub(crate) fn media_type(headers: &HeaderMap) -> Option<String> {
     (!essence.is_empty() && !secret::contains_secret(essence)).then(|| essence.to_ascii_lowercase())
 }
 
-/// How long the server asks the client to wait (`Retry-After`, RFC 9110 section 10.2.3), at most
-/// [`LONGEST_TIME`].
-///
-/// The header holds seconds, with or without a fraction, or a date. A date is compared with the answer's
-/// own `Date`, so that a wrong clock of this machine has no effect; without a `Date`, with `now`.
-pub(crate) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
-    let value = text(headers, header::RETRY_AFTER)?;
-    if let Some(seconds) = seconds(value) {
-        return Some(seconds);
-    }
-    let date = httpdate::parse_http_date(value).ok()?;
-    let now = text(headers, header::DATE)
-        .and_then(|date| httpdate::parse_http_date(date).ok())
-        .unwrap_or(now);
-    let wait = date.duration_since(now).unwrap_or_default();
-    Some(wait.min(LONGEST_TIME))
+/// The longest text of a content coding that is shown.
+const MAX_CODING_BYTES: usize = 40;
+
+/// The codings of the body in lower case, in their order (RFC 9110 section 8.4); `None` when there is none. That
+/// of a streaming upload to S3, `aws-chunked`, says nothing about the stored bytes.
+pub(crate) fn content_coding(headers: &HeaderMap) -> Option<String> {
+    let values = headers.get_all(header::CONTENT_ENCODING).iter();
+    let values: Vec<&str> = values.filter_map(|value| value.to_str().ok()).collect();
+    let codings = values.join(",").to_ascii_lowercase();
+    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.+".contains(&byte);
+    let codings: Vec<&str> = codings
+        .split(',')
+        .map(str::trim)
+        .filter(|coding| !matches!(*coding, "" | "identity" | "aws-chunked"))
+        .filter(|coding| coding.bytes().all(is_token))
+        .collect();
+    let shown = codings.join(", ");
+    let is_shown = !shown.is_empty() && shown.len() <= MAX_CODING_BYTES;
+    (is_shown && !secret::contains_secret(&shown)).then_some(shown)
 }
 
 /// The time at which the server made the answer (`Date`, RFC 9110 section 6.6.1).
@@ -282,32 +256,14 @@ mod tests {
     }
 
     #[test]
-    fn retry_after_is_seconds_or_a_date_by_the_servers_clock() {
-        let now = SystemTime::UNIX_EPOCH;
-        let of = |pairs: &[_]| retry_after(&headers(pairs), now).map(|wait| wait.as_secs());
-        assert_eq!(of(&[("retry-after", "7")]), Some(7));
-        assert_eq!(of(&[("retry-after", "0")]), Some(0));
-        assert_eq!(of(&[("retry-after", "12.5")]), Some(12));
-        for nonsense in ["", ".5", "5.", "1e3", "+7", "inf", "NaN", "1.5.5", "7 s"] {
-            assert_eq!(of(&[("retry-after", nonsense)]), None, "{nonsense:?}");
+    fn content_codings_are_those_that_change_the_bytes() {
+        let of = |value| content_coding(&headers(&[("content-encoding", value)]));
+        assert_eq!(of("gzip").as_deref(), Some("gzip"));
+        assert_eq!(of("aws-chunked, GZIP ,br").as_deref(), Some("gzip, br"));
+        for none in ["", "identity", "aws-chunked", ",", "a b"] {
+            assert_eq!(of(none), None, "{none}");
         }
-        let huge = "9".repeat(400);
-        for huge in ["18446744073709551615", "18446744073709551616", &huge] {
-            assert_eq!(of(&[("retry-after", huge)]), Some(1_000_000_000), "{huge}");
-        }
-        let end = ("retry-after", "Fri, 31 Dec 9999 23:59:59 GMT");
-        assert_eq!(of(&[end]), Some(1_000_000_000));
-        assert_eq!(of(&[("retry-after", "-7")]), None);
-        assert_eq!(of(&[("retry-after", "soon")]), None);
-        let date = ("retry-after", "Sun, 06 Nov 1994 08:49:37 GMT");
-        assert_eq!(
-            of(&[date, ("date", "Sun, 06 Nov 1994 08:49:30 GMT")]),
-            Some(7)
-        );
-        assert_eq!(
-            of(&[date, ("date", "Sun, 06 Nov 1994 08:50:00 GMT")]),
-            Some(0)
-        );
+        assert_eq!(content_coding(&HeaderMap::new()), None);
     }
 
     #[test]
@@ -355,27 +311,6 @@ mod tests {
                 Some(ContentRange::Unsatisfied { .. }) => prop_assert!(value.contains('*')),
                 None => {}
             }
-        }
-
-        #[test]
-        fn a_retry_after_is_what_the_server_means_by_its_own_clock(
-            asked in 0u64..10_000_000, date in 0u64..4_000_000_000, off in 0u64..4_000_000_000
-        ) {
-            let time = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
-            let here = time(off);
-            let seconds = retry_after(&headers(&[("retry-after", &asked.to_string())]), here);
-            prop_assert_eq!(seconds, Some(Duration::from_secs(asked)));
-            let until = httpdate::fmt_http_date(time(date + asked));
-            let dated = [("retry-after", &*until), ("date", &*httpdate::fmt_http_date(time(date)))];
-            prop_assert_eq!(retry_after(&headers(&dated), here), Some(Duration::from_secs(asked)));
-        }
-
-        #[test]
-        fn no_retry_after_is_read_from_nonsense(value in "[ -~]{0,40}") {
-            let found = retry_after(&headers(&[("retry-after", &value)]), SystemTime::now());
-            let number = value.trim().bytes().all(|b| b.is_ascii_digit() || b == b'.');
-            prop_assert!(found.is_none_or(|wait| wait <= LONGEST_TIME));
-            prop_assert!(found.is_none() || number || value.contains("GMT") || value.contains(':'));
         }
     }
 }

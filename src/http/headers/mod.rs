@@ -4,12 +4,14 @@ mod checksum;
 pub(crate) mod content_disposition;
 mod fields;
 #[cfg(test)]
-mod test_headers;
+pub(super) mod test_headers;
 mod text;
+mod waiting;
 
 pub(crate) use checksum::{Checksum, checksum};
 pub(crate) use fields::{
-    ContentRange, content_length, content_range, count, date, end_is_marked, entity_tag, is_quoted,
-    is_strong, last_modified, location, media_type, retry_after,
+    ContentRange, content_coding, content_length, content_range, count, date, end_is_marked,
+    entity_tag, is_quoted, is_strong, last_modified, media_type,
 };
 pub(crate) use text::text;
+pub(crate) use waiting::{rate_limit_reset, retry_after};

@@ -3,7 +3,7 @@
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 
 /// Header fields with these names and values.
-pub(super) fn headers(pairs: &[(&str, &str)]) -> HeaderMap {
+pub(in crate::http) fn headers(pairs: &[(&str, &str)]) -> HeaderMap {
     let field = |(name, value): &(&str, &str)| {
         (
             HeaderName::from_bytes(name.as_bytes()).unwrap(),

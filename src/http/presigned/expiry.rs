@@ -1,4 +1,4 @@
-//! When a presigned URL expires, by its own query.
+//! When a presigned URL starts to be valid, and when it expires, by its own query.
 //!
 //! Sources: Amazon S3 "Authenticating requests: using query parameters" (`X-Amz-Date`,
 //! `X-Amz-Expires`; before Signature Version 4, `Expires`), Google Cloud Storage "Signed URLs"
@@ -13,14 +13,30 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use url::Url;
 
+/// The value of a parameter, whose name is compared without case.
+fn parameter(url: &Url, name: &str) -> Option<String> {
+    let mut pairs = url.query_pairs();
+    let found = pairs.find(|(known, _)| known.eq_ignore_ascii_case(name));
+    found.map(|(_, value)| value.into_owned())
+}
+
+/// The latest time, of those that the query of a URL names, before which a storage does not accept the URL;
+/// `None` when it names none. Azure calls it `st`, `CloudFront` has it in the policy; elsewhere it is the time of
+/// the signature.
+pub(crate) fn start_of(url: &Url) -> Option<Timestamp> {
+    let value = |name: &str| parameter(url, name);
+    let found = [
+        value("X-Amz-Date").and_then(|text| time(&text)),
+        value("X-Goog-Date").and_then(|text| time(&text)),
+        value("st").and_then(|text| time(&text)),
+        value("Policy").and_then(|text| policy(&text, "DateGreaterThan")),
+    ];
+    found.into_iter().flatten().max()
+}
+
 /// The earliest expiry that the query of a URL names; `None` when it names none.
 pub(crate) fn expiry_of(url: &Url) -> Option<Timestamp> {
-    let value = |name: &str| {
-        let mut pairs = url.query_pairs();
-        pairs
-            .find(|(known, _)| known.eq_ignore_ascii_case(name))
-            .map(|(_, value)| value.into_owned())
-    };
+    let value = |name: &str| parameter(url, name);
     let signed = |date: &str, expires: &str| {
         let seconds = value(expires)?.parse().ok()?;
         time(&value(date)?)?
@@ -33,7 +49,7 @@ pub(crate) fn expiry_of(url: &Url) -> Option<Timestamp> {
         value("se").and_then(|text| time(&text)),
         value("Expires").and_then(|text| epoch(&text)),
         value("temp_url_expires").and_then(|text| epoch(&text).or_else(|| time(&text))),
-        value("Policy").and_then(|text| policy(&text)),
+        value("Policy").and_then(|text| policy(&text, "DateLessThan")),
     ];
     found.into_iter().flatten().min()
 }
@@ -59,13 +75,13 @@ fn time(text: &str) -> Option<Timestamp> {
         })
 }
 
-/// The expiry in a `CloudFront` policy. The policy is JSON in base64, with `-`, `_` and `~` in place of `+`,
+/// The time of a condition in a `CloudFront` policy. The policy is JSON in base64, with `-`, `_` and `~` in place of `+`,
 /// `=` and `/`.
-fn policy(text: &str) -> Option<Timestamp> {
+fn policy(text: &str, condition: &str) -> Option<Timestamp> {
     let text = text.replace('-', "+").replace('_', "=").replace('~', "/");
     let json: serde_json::Value = serde_json::from_slice(&STANDARD.decode(text).ok()?).ok()?;
-    let end = json.pointer("/Statement/0/Condition/DateLessThan/AWS:EpochTime")?;
-    Timestamp::from_second(end.as_i64()?).ok()
+    let pointer = format!("/Statement/0/Condition/{condition}/AWS:EpochTime");
+    Timestamp::from_second(json.pointer(&pointer)?.as_i64()?).ok()
 }
 
 #[cfg(test)]
@@ -97,6 +113,37 @@ mod tests {
             assert_eq!(of(query), nine, "{query}");
         }
         assert_eq!(of("se=2026-11-21"), Some("2026-11-21T00:00:00Z".to_owned()));
+    }
+
+    #[test]
+    fn every_services_form_of_a_start_is_read() {
+        let start = |query: &str| {
+            let url = Url::parse(&format!("https://s.example/x?{query}")).unwrap();
+            start_of(&url).map(|time| time.to_string())
+        };
+        for query in [
+            "X-Amz-Date=20261121T090000Z&X-Amz-Expires=3600",
+            "X-Goog-Date=20261121T090000Z",
+            "st=2026-11-21T09%3A00%3A00Z&se=2026-11-21T10%3A00%3A00Z",
+            "st=2026-11-21T09%3A00Z&X-Amz-Date=20261121T080000Z",
+            // {"Statement":[{"Condition":{"DateGreaterThan":{"AWS:EpochTime":1795251600}}}]}
+            "Policy=eyJTdGF0ZW1lbnQiOlt7IkNvbmRpdGlvbiI6eyJEYXRlR3JlYXRlclRoYW4iOnsiQVdTOkVwb2NoVGltZSI6MTc5NTI1MTYwMH19fV19",
+        ] {
+            assert_eq!(
+                start(query).as_deref(),
+                Some("2026-11-21T09:00:00Z"),
+                "{query}"
+            );
+        }
+        for query in [
+            "",
+            "se=2026-11-21T09%3A00Z",
+            "Expires=1795251600",
+            "st=soon",
+            "Policy=x",
+        ] {
+            assert_eq!(start(query), None, "{query}");
+        }
     }
 
     #[test]

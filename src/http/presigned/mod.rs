@@ -4,6 +4,6 @@ mod expiry;
 mod presigned_url;
 mod refusal;
 
-pub(crate) use expiry::expiry_of;
+pub(crate) use expiry::{expiry_of, start_of};
 pub use presigned_url::PresignedUrl;
-pub(crate) use refusal::{Refusal, refusal};
+pub(crate) use refusal::{Refusal, StorageErrorBody};
