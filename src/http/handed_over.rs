@@ -98,7 +98,7 @@ fn is_sent_as(sent: &str, raw: &str) -> bool {
         let end = rest.find(['/', '?']).unwrap_or(rest.len());
         let (authority, target) = rest.split_at(end);
         // A path that is empty is sent as `/`.
-        !authority.is_empty() && matches!(remainder(sent, target), Some("") | Some("/"))
+        !authority.is_empty() && matches!(remainder(sent, target), Some("" | "/"))
     };
     if let Some((_, rest)) = scheme_and_rest(raw) {
         return rest.strip_prefix("//").is_some_and(of_authority);

@@ -66,7 +66,7 @@ impl Api {
                     .map_err(|wrong| self.unusable_url(wrong, wrong.why()))?;
                 self.checked(url, None, None)
             }
-            (Handoff::Redirect { .. }, 200..=299) => Err(self.no_redirect(reply).await),
+            (Handoff::Redirect { .. }, 200..=299) => Err(Box::pin(self.no_redirect(reply)).await),
             (Handoff::JsonField { url, hours, .. }, 200) => {
                 self.read_json(reply, url, *hours).await
             }
@@ -87,7 +87,7 @@ impl Api {
                     .with_http_status(status)
                     .naming_document())
             }
-            _ => Err(self.refusal(id, reply).await),
+            _ => Err(Box::pin(self.refusal(id, reply)).await),
         }
     }
 

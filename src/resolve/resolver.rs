@@ -157,10 +157,8 @@ impl Resolver {
                 self.last_storage.preconnect_unknown(&api.http, url);
             }
         };
-        let url = self
-            .paid
-            .resolve(api, id, retry, request, preconnect)
-            .await?;
+        let resolving = self.paid.resolve(api, id, retry, request, preconnect);
+        let url = Box::pin(resolving).await?;
         let checked = api.http.check_url(url.expose());
         checked.map_err(|error| paid_errors::unusable_url(ledger, id, error))?;
         Ok(url)

@@ -184,25 +184,54 @@ impl ErrorResponse {
 mod tests {
     use super::*;
 
+    const VALID: UrlState = UrlState {
+        is_expired: false,
+        is_tried_once: false,
+        starts_in: None,
+    };
+    const EARLY: UrlState = UrlState {
+        starts_in: Some(Duration::from_secs(9)),
+        ..VALID
+    };
+    const EXPIRED: UrlState = UrlState {
+        is_expired: true,
+        ..VALID
+    };
+    const ON_TRIAL: UrlState = UrlState {
+        is_tried_once: true,
+        ..EXPIRED
+    };
+
+    const CASES: [(u16, Refusal, UrlState, &str); 25] = [
+        (503, Refusal::Denied, VALID, "storage_error, retried"),
+        (503, Refusal::Expired, ON_TRIAL, "storage_error, retried"),
+        (429, Refusal::Denied, ON_TRIAL, "storage_error, retried"),
+        (501, Refusal::Denied, VALID, "storage_error"),
+        (520, Refusal::Denied, ON_TRIAL, "storage_error, retried"),
+        (404, Refusal::Denied, VALID, "not found: storage_denied"),
+        (404, Refusal::Denied, EXPIRED, "not found: storage_denied"),
+        (404, Refusal::Denied, ON_TRIAL, "expired"),
+        (403, Refusal::Expired, VALID, "expired"),
+        (403, Refusal::Denied, VALID, "storage_denied"),
+        (403, Refusal::Denied, EXPIRED, "expired"),
+        (403, Refusal::Signature, EXPIRED, "expired"),
+        (403, Refusal::ClockSkew, EXPIRED, "clock_skew"),
+        (400, Refusal::Denied, EXPIRED, "storage_denied"),
+        (400, Refusal::Denied, ON_TRIAL, "expired"),
+        (403, Refusal::Signature, VALID, "storage_denied"),
+        (403, Refusal::NotValidYet, VALID, "clock_skew"),
+        (403, Refusal::Denied, EARLY, "clock_skew, retried"),
+        (403, Refusal::Expired, EARLY, "clock_skew, retried"),
+        (404, Refusal::Denied, EARLY, "not found: storage_denied"),
+        (400, Refusal::Transient, ON_TRIAL, "storage_error, retried"),
+        (301, Refusal::Denied, ON_TRIAL, "protocol"),
+        (301, Refusal::Elsewhere, ON_TRIAL, "storage_error"),
+        (400, Refusal::Elsewhere, VALID, "storage_error"),
+        (400, Refusal::Expired, VALID, "expired"),
+    ];
+
     #[test]
     fn an_error_status_means_what_the_storage_and_the_age_of_the_url_say() {
-        const VALID: UrlState = UrlState {
-            is_expired: false,
-            is_tried_once: false,
-            starts_in: None,
-        };
-        const EARLY: UrlState = UrlState {
-            starts_in: Some(Duration::from_secs(9)),
-            ..VALID
-        };
-        const EXPIRED: UrlState = UrlState {
-            is_expired: true,
-            ..VALID
-        };
-        const ON_TRIAL: UrlState = UrlState {
-            is_tried_once: true,
-            ..EXPIRED
-        };
         let judged = |status, meaning, url| {
             let response = ErrorResponse {
                 host: "b.example".to_owned(),
@@ -227,33 +256,7 @@ mod tests {
                 }
             }
         };
-        for (status, meaning, url, expected) in [
-            (503, Refusal::Denied, VALID, "storage_error, retried"),
-            (503, Refusal::Expired, ON_TRIAL, "storage_error, retried"),
-            (429, Refusal::Denied, ON_TRIAL, "storage_error, retried"),
-            (501, Refusal::Denied, VALID, "storage_error"),
-            (520, Refusal::Denied, ON_TRIAL, "storage_error, retried"),
-            (404, Refusal::Denied, VALID, "not found: storage_denied"),
-            (404, Refusal::Denied, EXPIRED, "not found: storage_denied"),
-            (404, Refusal::Denied, ON_TRIAL, "expired"),
-            (403, Refusal::Expired, VALID, "expired"),
-            (403, Refusal::Denied, VALID, "storage_denied"),
-            (403, Refusal::Denied, EXPIRED, "expired"),
-            (403, Refusal::Signature, EXPIRED, "expired"),
-            (403, Refusal::ClockSkew, EXPIRED, "clock_skew"),
-            (400, Refusal::Denied, EXPIRED, "storage_denied"),
-            (400, Refusal::Denied, ON_TRIAL, "expired"),
-            (403, Refusal::Signature, VALID, "storage_denied"),
-            (403, Refusal::NotValidYet, VALID, "clock_skew"),
-            (403, Refusal::Denied, EARLY, "clock_skew, retried"),
-            (403, Refusal::Expired, EARLY, "clock_skew, retried"),
-            (404, Refusal::Denied, EARLY, "not found: storage_denied"),
-            (400, Refusal::Transient, ON_TRIAL, "storage_error, retried"),
-            (301, Refusal::Denied, ON_TRIAL, "protocol"),
-            (301, Refusal::Elsewhere, ON_TRIAL, "storage_error"),
-            (400, Refusal::Elsewhere, VALID, "storage_error"),
-            (400, Refusal::Expired, VALID, "expired"),
-        ] {
+        for (status, meaning, url, expected) in CASES {
             let found = judged(status, meaning, url);
             assert_eq!(found, expected, "{status}, {meaning:?}, {url:?}");
         }

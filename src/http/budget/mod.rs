@@ -187,8 +187,8 @@ impl Budget {
             }
             if let Some(hold) = hold {
                 let asked = now.saturating_add(milliseconds(hold));
-                let held = asked.min(now + MAX_HOLD);
-                log.held_until = log.held_until.max(Some(held));
+                let until = asked.min(now + MAX_HOLD);
+                log.held_until = log.held_until.max(Some(until));
                 log.asked_until = log.asked_until.max(Some(asked));
             }
         });

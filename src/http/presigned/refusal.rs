@@ -192,6 +192,61 @@ mod tests {
     use super::*;
     use crate::http::headers::test_headers::headers;
 
+    const CASES: [(&str, &str, Refusal); 20] = [
+        ("AccessDenied", "Request has expired", Refusal::Expired),
+        ("AccessDenied", "Request has expired.", Refusal::Expired),
+        ("AccessDenied", "Access Denied", Refusal::Denied),
+        (
+            "AccessDenied",
+            "Request is not valid yet",
+            Refusal::NotValidYet,
+        ),
+        (
+            "AccessDenied",
+            "Request is not yet valid",
+            Refusal::NotValidYet,
+        ),
+        (
+            "ExpiredToken",
+            "The provided token has expired.",
+            Refusal::Expired,
+        ),
+        ("ExpiredRequest", "x", Refusal::Expired),
+        ("RequestExpired", "Request has expired.", Refusal::Expired),
+        ("TokenExpired", "x", Refusal::Expired),
+        ("SecurityTokenExpired", "x", Refusal::Expired),
+        (
+            "InvalidToken",
+            "The provided token is malformed",
+            Refusal::Denied,
+        ),
+        (
+            "SubscriptionExpired",
+            "Your subscription has expired",
+            Refusal::Denied,
+        ),
+        ("SignatureDoesNotMatch", "We calculated", Refusal::Signature),
+        ("RequestTimeTooSkewed", "The difference", Refusal::ClockSkew),
+        ("RequestTimeout", "Your socket", Refusal::Transient),
+        ("PermanentRedirect", "The bucket", Refusal::Elsewhere),
+        (
+            "IllegalLocationConstraintException",
+            "The eu",
+            Refusal::Elsewhere,
+        ),
+        (
+            "AuthorizationHeaderMalformed",
+            "the region 'us-east-1' is wrong; expecting 'eu-west-1'",
+            Refusal::Elsewhere,
+        ),
+        ("AuthorizationHeaderMalformed", "no date", Refusal::Denied),
+        (
+            "AuthenticationFailed",
+            "Signature not valid in the specified time frame",
+            Refusal::Expired,
+        ),
+    ];
+
     fn read(body: &str) -> StorageErrorBody {
         StorageErrorBody::read(body.as_bytes(), &HeaderMap::new())
     }
@@ -204,60 +259,7 @@ mod tests {
 
     #[test]
     fn the_error_code_says_why_a_storage_refuses() {
-        for (code, message, meaning) in [
-            ("AccessDenied", "Request has expired", Refusal::Expired),
-            ("AccessDenied", "Request has expired.", Refusal::Expired),
-            ("AccessDenied", "Access Denied", Refusal::Denied),
-            (
-                "AccessDenied",
-                "Request is not valid yet",
-                Refusal::NotValidYet,
-            ),
-            (
-                "AccessDenied",
-                "Request is not yet valid",
-                Refusal::NotValidYet,
-            ),
-            (
-                "ExpiredToken",
-                "The provided token has expired.",
-                Refusal::Expired,
-            ),
-            ("ExpiredRequest", "x", Refusal::Expired),
-            ("RequestExpired", "Request has expired.", Refusal::Expired),
-            ("TokenExpired", "x", Refusal::Expired),
-            ("SecurityTokenExpired", "x", Refusal::Expired),
-            (
-                "InvalidToken",
-                "The provided token is malformed",
-                Refusal::Denied,
-            ),
-            (
-                "SubscriptionExpired",
-                "Your subscription has expired",
-                Refusal::Denied,
-            ),
-            ("SignatureDoesNotMatch", "We calculated", Refusal::Signature),
-            ("RequestTimeTooSkewed", "The difference", Refusal::ClockSkew),
-            ("RequestTimeout", "Your socket", Refusal::Transient),
-            ("PermanentRedirect", "The bucket", Refusal::Elsewhere),
-            (
-                "IllegalLocationConstraintException",
-                "The eu",
-                Refusal::Elsewhere,
-            ),
-            (
-                "AuthorizationHeaderMalformed",
-                "the region 'us-east-1' is wrong; expecting 'eu-west-1'",
-                Refusal::Elsewhere,
-            ),
-            ("AuthorizationHeaderMalformed", "no date", Refusal::Denied),
-            (
-                "AuthenticationFailed",
-                "Signature not valid in the specified time frame",
-                Refusal::Expired,
-            ),
-        ] {
+        for (code, message, meaning) in CASES {
             let found = read(&xml(code, message));
             assert_eq!(found.meaning, meaning, "{code} {message}");
             let is_listed = !matches!(code, "SecurityTokenExpired" | "SubscriptionExpired");
