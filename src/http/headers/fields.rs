@@ -6,6 +6,7 @@ use crate::text::LARGEST_SIZE;
 use jiff::Timestamp;
 use reqwest::Version;
 use reqwest::header::{self, HeaderMap};
+use std::time::SystemTime;
 
 /// A `Content-Range` of bytes (RFC 9110 section 14.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
