@@ -128,9 +128,12 @@ fn innermost(causes: &[Cause<'_>]) -> String {
     if let Some(error) = last.downcast_ref::<rustls::Error>() {
         return tls_failure::explain(error);
     }
-    let io = last.downcast_ref::<io::Error>();
-    if io.is_some_and(|error| error.kind() == io::ErrorKind::ConnectionRefused) {
-        return "the server refused the connection".to_owned();
+    match last.downcast_ref::<io::Error>().map(io::Error::kind) {
+        Some(io::ErrorKind::ConnectionRefused) => {
+            return "the server refused the connection".into();
+        }
+        Some(io::ErrorKind::ConnectionReset) => return "the server reset the connection".into(),
+        _ => {}
     }
     let text = last.to_string();
     let in_words = [

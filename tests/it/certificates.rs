@@ -65,7 +65,9 @@ fn a_certificate_that_is_its_own_authority_is_trusted_when_it_is_the_given_one()
 fn a_server_without_tls_and_a_wrong_certificate_are_said_in_words() {
     let plain = keeping(|_, mut stream| reply(&mut stream, "400 No", &[], b""));
     let plain: SocketAddr = plain.trim_start_matches("http://").parse().unwrap();
-    let closes = keeping(|_, _| {});
+    let closes = keeping(|_, mut stream| {
+        let _ = std::io::Read::read(&mut stream, &mut [0; 4096]);
+    });
     let closes: SocketAddr = closes.trim_start_matches("http://").parse().unwrap();
     let server = Raw::start(|_, stream| reply(stream, "503 No", &[], b""));
     let old = front(Authority::foreign(VERSION_1), server.address);
