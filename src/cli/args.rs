@@ -43,7 +43,7 @@ Exit codes:
   7  this machine: the target exists, no permission, or the disk is full
   8  a paid retrieval is in doubt, would be repeated, or exceeds --max-charges
   9  refused for safety
-  130, 143  interrupted"
+  129, 130, 143  interrupted"
 )]
 pub(super) struct Cli {
     #[command(subcommand)]

@@ -41,13 +41,22 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
         }
     };
+    if let Command::Sandbox(sandbox) = &command_line.command
+        && sandbox.command.is_empty()
+        && arguments.last().is_some_and(|last| last == "--")
+    {
+        return ExitCode::from(Terminal::plain().fail(commands::sandbox::no_command()));
+    }
     let runtime = match tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
     {
         Ok(runtime) => runtime,
         Err(error) => {
-            let error = Error::new(Code::Unexpected, "cannot start").with_cause(error.to_string());
+            let what = "cannot start";
+            let error = Error::shortage(what, &error).unwrap_or_else(|| {
+                Error::new(Code::Unexpected, what).with_cause(error.to_string())
+            });
             return ExitCode::from(Terminal::plain().fail(error));
         }
     };

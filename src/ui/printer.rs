@@ -21,11 +21,12 @@ use crate::resolve::ledger::inspect::ListedRecord;
 use crate::sandbox::{Document, Report};
 use crate::secret::{redact, redact_json};
 use crate::state::Untrusted;
+use crate::state::streams;
 use crate::text::{printable, printable_json, shell_word, size};
 use jiff::Timestamp;
 use serde::Serialize;
 use std::ffi::OsStr;
-use std::io::{self, IsTerminal as _, Write as _};
+use std::io::{self, IsTerminal as _};
 use std::os::unix::ffi::OsStrExt as _;
 
 /// How progress is shown.
@@ -419,11 +420,8 @@ impl Printer {
     /// Writes a line to standard output while no bar is shown.
     fn line(&self, line: &[u8]) -> Result<()> {
         self.console.without_bars(|| {
-            let mut out = io::stdout().lock();
-            out.write_all(line)
-                .and_then(|()| out.write_all(b"\n"))
-                .and_then(|()| out.flush())
-                .map_err(|error| Error::stdout(&error))
+            let line = [line, b"\n"].concat();
+            streams::write_stdout(&line).map_err(|error| Error::stdout(&error))
         })
     }
 }

@@ -65,6 +65,7 @@ mod stages;
 mod state;
 mod stops;
 mod storages;
+mod streams;
 mod support;
 mod sync;
 mod terminal;
