@@ -10,7 +10,7 @@ use docfetch::sandbox::Document;
 use rustix::io::Errno;
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -179,6 +179,30 @@ fn a_refused_lock_on_an_ordinary_file_system_is_told_once_and_loses_no_byte() {
         assert!(world.read("x.bin") == content);
         assert_eq!(world.files(), ["x.bin"], "{errno}");
     });
+}
+
+#[test]
+fn a_folder_that_cannot_be_read_gets_its_document_without_true_locks_too() {
+    if !(tools::mounts() && tools::other_user()) {
+        return;
+    }
+    let (service, content) = Service::with("x.bin", 1000, &[]);
+    let world = service.world();
+    let folder = world.home().join("given");
+    fs::create_dir(&folder).unwrap();
+    for open in [world.home(), &world.out()] {
+        fs::set_permissions(open, fs::Permissions::from_mode(0o777)).unwrap();
+    }
+    // ramfs is no file system that docfetch knows to lock truly.
+    let text = "mount -t ramfs none $D && chmod 333 $D && \
+                setpriv --reuid=65534 --regid=65534 --clear-groups $F >/dev/null && cat $D/x.bin";
+    let mut command = world.command_of("unshare", &["-m", "sh", "-c", text]);
+    let folder = folder.to_str().unwrap();
+    let fetch = format!("{} sm doc1 -d {folder}", env!("CARGO_BIN_EXE_docfetch"));
+    command.env("F", fetch).env("D", folder);
+    let run = world.finish(command.spawn().unwrap(), Instant::now());
+    run.exits(0);
+    assert!(run.raw_stdout == content, "{run:?}");
 }
 
 const DOCUMENTS: usize = 6;

@@ -48,12 +48,16 @@ pub(crate) fn list_partials(folder: &Path) -> Result<Vec<UnfinishedPartial>> {
     Ok(found)
 }
 
-/// The partials of one `document` in `folder`.
+/// The partials of one `document` in `folder`, as far as this user may read the folder.
 ///
 /// # Errors
 /// [`Code::LocalIo`] when the folder cannot be read.
 pub(super) fn partials_of(folder: &Path, document: &str) -> Result<Vec<UnfinishedPartial>> {
-    find(folder, |name| name.document == document)
+    match std::fs::read_dir(folder) {
+        // In a folder that can be written and not read, docfetch sees no partial of another process.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(Vec::new()),
+        _ => find(folder, |name| name.document == document),
+    }
 }
 
 fn find(folder: &Path, is_wanted: impl Fn(&PartialName) -> bool) -> Result<Vec<UnfinishedPartial>> {
