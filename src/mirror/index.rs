@@ -8,7 +8,6 @@ use crate::manifest::MAX_MANIFEST_LINE_BYTES;
 use crate::mirror::entry::{DocumentVersion, MirrorEntry};
 use crate::state::blocking;
 use crate::state::files::{open_own, remove, temporary_path};
-use crate::text::counted;
 use rustix::fs::OFlags;
 use serde::Deserialize;
 use std::collections::{HashMap, HashSet};
@@ -96,8 +95,7 @@ impl MirrorIndex {
             }
         }
         if unreadable > 0 {
-            let unreadable = counted(unreadable, "line");
-            log::warn!("{unreadable} of {} cannot be read", path.display());
+            log::warn!("{unreadable} lines of {} cannot be read", path.display());
         }
         if let UnsafePaths {
             count,
@@ -105,8 +103,7 @@ impl MirrorIndex {
         } = &index.unsafe_paths
         {
             log::warn!(
-                "docfetch ignores {} of {}, because it never makes a path such as {}",
-                counted(*count, "line"),
+                "{count} lines of {} are ignored: docfetch never makes a path such as {}",
                 path.display(),
                 first.display()
             );
