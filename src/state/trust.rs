@@ -110,11 +110,14 @@ fn is_own_folder(folder: &Path, found: &Metadata) -> bool {
 
 /// Whether docfetch can keep other users from the files in an existing folder of this user.
 pub(super) fn is_private(folder: &Path) -> bool {
-    let is_closed = |found: Metadata| {
+    is_closed(folder) || FolderTraits::of(folder).is_ok_and(|traits| traits.keeps_modes())
+}
+
+/// Whether a folder belongs to this user, and other users have no permission for it.
+fn is_closed(folder: &Path) -> bool {
+    std::fs::symlink_metadata(folder).is_ok_and(|found| {
         found.uid() == rustix::process::geteuid().as_raw() && found.mode() & OTHERS == 0
-    };
-    std::fs::symlink_metadata(folder).is_ok_and(is_closed)
-        || FolderTraits::of(folder).is_ok_and(|traits| traits.keeps_modes())
+    })
 }
 
 /// Takes all permissions of other users away from a folder of this user, if the file system lets it.
@@ -122,6 +125,9 @@ pub(super) fn is_private(folder: &Path) -> bool {
 /// # Errors
 /// [`Code::LocalIo`](crate::error::Code::LocalIo).
 pub(super) fn close_to_others(folder: &Path) -> Result<()> {
+    if is_closed(folder) {
+        return Ok(());
+    }
     let open = open_folder(folder)?;
     let traits = FolderTraits::of_open(&open, folder)?;
     let found = open.metadata();

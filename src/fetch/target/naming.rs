@@ -191,6 +191,29 @@ mod tests {
     }
 
     #[test]
+    fn a_name_within_limits_has_an_underscore_for_each_refused_character() {
+        let limits = NameLimits {
+            refused: "?|\u{e9}(".chars().collect(),
+            max_bytes: 12,
+            ..NameLimits::default()
+        };
+        assert_eq!(within("a?b|\u{e9}.pdf", &limits), "a_b__.pdf");
+        assert_eq!(within("\u{e8}?", &limits), "\u{e8}_");
+        assert_eq!(
+            within(&format!("{}.pdf", "\u{e8}".repeat(9)), &limits),
+            "\u{e8}\u{e8}\u{e8}\u{e8}.pdf"
+        );
+        assert_eq!(with_suffix("abcdefgh.pdf", " (2)", &limits), "abcd _2).pdf");
+        assert_eq!(
+            within("r\u{e9}sum\u{e9} (1).pdf", &NameLimits::strictest()),
+            "r_sum_ _1_.pdf"
+        );
+        for name in ["plain.pdf", "a b.c"] {
+            assert_eq!(within(name, &NameLimits::default()), name);
+        }
+    }
+
+    #[test]
     fn a_url_names_a_file_by_its_last_segment_decoded_once() {
         let of = |url: &str| from_url(&Url::parse(url).unwrap());
         assert_eq!(

@@ -20,9 +20,9 @@ const MAX_PLAIN_BYTES: usize = 64;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct NameLimits {
     /// Characters that the file system refuses.
-    refused: BTreeSet<char>,
-    /// Whether names may have plain characters only.
-    is_plain: bool,
+    pub refused: BTreeSet<char>,
+    /// Whether names may have plain characters only: letters and digits of ASCII, dots, blanks, `-` and `_`.
+    pub is_plain: bool,
     /// The longest name in bytes.
     pub max_bytes: usize,
 }
