@@ -270,7 +270,13 @@ fn attempt_of(file: &str) -> Option<(&str, u32)> {
 fn create(path: &Path) -> Result<Option<File>, Errno> {
     let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
     match rustix::fs::open(path, flags, Mode::RUSR | Mode::WUSR) {
-        Ok(file) => Ok(Some(file.into())),
+        Ok(file) => {
+            let file = File::from(file);
+            // Where this fails, docfetch does not trust the file when it reads the file.
+            let _ =
+                FolderTraits::of_file(path).and_then(|folder| folder.close_new_file(&file, path));
+            Ok(Some(file))
+        }
         Err(Errno::EXIST) => Ok(None),
         Err(errno) => Err(errno),
     }
