@@ -24,6 +24,15 @@ const TEMPORARY_ERRNOS: [Errno; 6] = [
     Errno::IO,
 ];
 
+/// System errors that say that this machine has no more open files or memory for docfetch.
+const SHORTAGE_ERRNOS: [Errno; 5] = [
+    Errno::MFILE,
+    Errno::NFILE,
+    Errno::NOMEM,
+    Errno::NOBUFS,
+    Errno::AGAIN,
+];
+
 /// The result of every function of this crate that can fail.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -63,6 +72,7 @@ struct Parts {
     not_started: bool,
     temporary_io: bool,
     names_document: bool,
+    shortage: bool,
 }
 
 /// What an error says.
@@ -125,7 +135,7 @@ impl Error {
     pub(crate) fn is_transient(&self) -> bool {
         // A URL that is not valid yet is valid after the time that its error tells.
         let starts_later = self.0.code == Code::ClockSkew && self.0.retry_after.is_some();
-        (self.0.code.is_transient() || starts_later) && !self.0.permanent
+        (self.0.code.is_transient() || self.0.shortage || starts_later) && !self.0.permanent
     }
 
     /// Whether docfetch prints nothing about this error: the reader of standard output closed the pipe.
@@ -168,6 +178,7 @@ impl Error {
             not_started: false,
             temporary_io: false,
             names_document: false,
+            shortage: false,
         }))
     }
 
@@ -186,6 +197,26 @@ impl Error {
             .with_hint("check the program or the file that takes it");
         failed.0.silent = error.kind() == io::ErrorKind::BrokenPipe;
         failed
+    }
+
+    /// The error of a call that needs a file descriptor, a process or memory, where this machine has no more of
+    /// them: [`Code::LocalIo`]. Another attempt may find some. None where `error` says anything else.
+    pub(crate) fn shortage(what: &str, error: &io::Error) -> Option<Self> {
+        let errno = Errno::from_io_error(error)?;
+        if !SHORTAGE_ERRNOS.contains(&errno) {
+            return None;
+        }
+        let hint = match errno {
+            Errno::MFILE | Errno::NFILE => {
+                "permit more open files (`ulimit -n`), or give a lower --jobs"
+            }
+            _ => "close other programs, or permit docfetch more memory and processes (`ulimit -a`)",
+        };
+        let mut failed = Self::new(Code::LocalIo, what)
+            .with_cause(error.to_string())
+            .with_hint(hint);
+        failed.0.shortage = true;
+        Some(failed)
     }
 
     /// A failed file operation on `path`; `what` is its verb. A full disk or quota, or a file size limit,

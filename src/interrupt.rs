@@ -1,10 +1,13 @@
-//! SIGINT and SIGTERM. The first signal stops all work in an orderly way; a second one ends the process at
-//! once.
+//! SIGINT, SIGTERM and SIGHUP. The first signal stops all work in an orderly way; then a SIGINT or SIGTERM ends
+//! the process at once.
+//!
+//! SIGINT and SIGHUP stay ignored when they were ignored at the start, as `nohup` and `&` in scripts ask for.
 
 use crate::active_time;
 use crate::error::{Code, Error, Result};
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag;
+use std::fs;
 use std::future::poll_fn;
 use std::io;
 use std::pin::pin;
@@ -43,11 +46,15 @@ impl Interrupt {
 
     fn catch_signals() -> io::Result<Self> {
         let second = Arc::new(AtomicBool::new(false));
-        for number in [SIGINT, SIGTERM] {
+        let numbers = stop_signals();
+        for number in &numbers {
             // The order matters: the first signal finds the flag unset and sets it. The second signal ends
-            // the process, even while a write or an fsync blocks.
-            flag::register_conditional_shutdown(number, 128 + number, Arc::clone(&second))?;
-            flag::register(number, Arc::clone(&second))?;
+            // the process, even while a write or an fsync blocks. A SIGHUP does not: a service that stops, and a
+            // terminal that closes, send one right after another signal.
+            if *number != SIGHUP {
+                flag::register_conditional_shutdown(*number, 128 + number, Arc::clone(&second))?;
+            }
+            flag::register(*number, Arc::clone(&second))?;
         }
         // docfetch catches SIGXFSZ and ignores it, so that a write past `ulimit -f` fails like a write to a
         // full disk.
@@ -55,9 +62,7 @@ impl Interrupt {
             rustix::process::Signal::XFSZ.as_raw(),
         ))?);
         let (sender, receiver) = watch::channel(None);
-        let signals = [SignalKind::interrupt(), SignalKind::terminate()].map(signal);
-        let [int, term] = signals;
-        tokio::spawn(forward(int?, term?, sender));
+        tokio::spawn(forward(StopSignals::of(numbers)?, sender));
         Ok(Self(receiver))
     }
 
@@ -128,13 +133,81 @@ impl Interrupt {
     }
 }
 
+/// The signals that stop docfetch: SIGTERM, and of SIGINT and SIGHUP those that were not ignored at the start.
+///
+/// A signal that this process catches already counts as not ignored.
+fn stop_signals() -> Vec<i32> {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = ignored_signals(&status);
+    let is_ignored = |number: &i32| ignored & (1 << (number - 1)) != 0;
+    let mut numbers = vec![SIGINT, SIGHUP];
+    numbers.retain(|number| !is_ignored(number));
+    numbers.push(SIGTERM);
+    numbers
+}
+
+/// The ignored signals, one bit each, in the text of `/proc/PID/status` (`proc_pid_status(5)`). None are ignored
+/// when the text does not tell.
+fn ignored_signals(status: &str) -> u64 {
+    let mask = status
+        .lines()
+        .find_map(|line| line.strip_prefix("SigIgn:"))
+        .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    mask.unwrap_or_default()
+}
+
+/// Waits for signals that stop docfetch.
+#[derive(Debug)]
+pub(crate) struct StopSignals(Vec<(i32, Signal)>);
+
+impl StopSignals {
+    /// Catches the signals from now on.
+    ///
+    /// # Errors
+    /// The system's error.
+    pub(crate) fn listen() -> io::Result<Self> {
+        Self::of(stop_signals())
+    }
+
+    fn of(numbers: Vec<i32>) -> io::Result<Self> {
+        let caught = numbers
+            .into_iter()
+            .map(|number| Ok((number, signal(SignalKind::from_raw(number))?)));
+        caught.collect::<io::Result<_>>().map(Self)
+    }
+
+    /// The number of the next signal.
+    pub(crate) async fn next(&mut self) -> i32 {
+        poll_fn(|context| {
+            let caught = self.0.iter_mut();
+            let mut arrived =
+                caught.filter_map(|(number, signal)| match signal.poll_recv(context) {
+                    Poll::Ready(Some(())) => Some(*number),
+                    _ => None,
+                });
+            arrived.next().map_or(Poll::Pending, Poll::Ready)
+        })
+        .await
+    }
+}
+
 /// Sends the number of the first signal to all receivers.
-async fn forward(mut int: Signal, mut term: Signal, sender: watch::Sender<Option<i32>>) {
-    let number = tokio::select! {
-        _ = int.recv() => SIGINT,
-        _ = term.recv() => SIGTERM,
-    };
-    sender.send_replace(Some(number));
+async fn forward(mut signals: StopSignals, sender: watch::Sender<Option<i32>>) {
+    sender.send_replace(Some(signals.next().await));
     // The number stays available for work that starts later.
     sender.closed().await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ignored_signals_are_read_as_the_system_writes_them() {
+        let status = "Name:\tx\nSigBlk:\t0000000000000000\nSigIgn:\t0000000000001003\nSigCgt:\t0\n";
+        assert_eq!(ignored_signals(status), 0x1003);
+        for unknown in ["", "SigIgn:\n", "SigIgn:\tx\n", "SigCgt:\t0003\n"] {
+            assert_eq!(ignored_signals(unknown), 0);
+        }
+    }
 }

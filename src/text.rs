@@ -112,6 +112,14 @@ pub(crate) const LONGEST_TIME: Duration = Duration::from_secs(1_000_000_000);
 /// do not overflow.
 pub(crate) const LARGEST_SIZE: u64 = 1 << 60;
 
+/// A number of things, whose plural is regular: `1 request`, `2 requests`.
+pub(crate) fn counted(number: impl TryInto<u64>, thing: &str) -> String {
+    match number.try_into().unwrap_or(u64::MAX) {
+        1 => format!("1 {thing}"),
+        number => format!("{number} {thing}s"),
+    }
+}
+
 /// A duration for people, never longer than it is.
 pub(crate) fn short_duration(duration: Duration) -> String {
     match duration.as_secs() {
@@ -232,6 +240,13 @@ mod tests {
             (b"\0k\0e\0y", Err(Utf16Text)),
         ] {
             assert_eq!(without_byte_order_mark(bytes), text, "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn one_thing_is_no_plural() {
+        for (number, said) in [(0, "0 rows"), (1, "1 row"), (2, "2 rows")] {
+            assert_eq!(counted(number, "row"), said);
         }
     }
 

@@ -12,6 +12,7 @@ use crate::fetch::summary::Summary;
 use crate::interrupt::Interrupt;
 use crate::manifest::ManifestAppender;
 use crate::provider::Provider;
+use crate::state::streams;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 
@@ -72,6 +73,9 @@ async fn fetch(
     }
     if !interrupt.or_interrupted(ids.has(1)).await? {
         return Ok(()); // there is no id
+    }
+    if options.stdout && !options.dry_run {
+        streams::check_stdout()?;
     }
     let manifest = ManifestAppender::of_run(settings.manifest.as_deref(), options.dry_run)?;
     let resolver = super::resolver(settings.provider, &settings.connection)?;

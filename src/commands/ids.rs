@@ -6,9 +6,8 @@ use crate::fetch::batch::{BatchItem, Source};
 use crate::model::{DocumentId, InvalidDocumentId};
 use crate::provider::{self, Provider};
 use crate::state::blocking;
+use crate::state::streams::Stdin;
 use crate::text::{Utf16Text, without_byte_order_mark};
-use rustix::event::{PollFd, PollFlags, poll};
-use rustix::io::Errno;
 use serde_json::Value;
 use std::collections::VecDeque;
 use std::fs::File;
@@ -75,8 +74,6 @@ pub(crate) enum IdOrigin {
 pub(crate) struct IdSource {
     provider: Provider,
     origins: VecDeque<IdOrigin>,
-    /// The files of the origins, once they are open.
-    files: Option<VecDeque<IdLines>>,
     lines: Option<IdLines>,
 }
 
@@ -99,21 +96,8 @@ impl IdSource {
         Self {
             provider,
             origins: origins.into_iter().collect(),
-            files: None,
             lines: None,
         }
-    }
-
-    /// Opens the files of all origins. A file that cannot be read then ends the batch before its first document.
-    async fn open_files(&mut self) -> Result<()> {
-        let mut files = VecDeque::new();
-        for origin in &self.origins {
-            if let IdOrigin::File(path) = origin {
-                files.push_back(IdLines::of_file(path.clone()).await?);
-            }
-        }
-        self.files = Some(files);
-        Ok(())
     }
 }
 
@@ -121,19 +105,13 @@ impl Source for IdSource {
     type Detail = ();
 
     async fn next(&mut self) -> Result<Option<BatchItem<()>>> {
-        if self.files.is_none() {
-            self.open_files().await?;
-        }
         loop {
             if let Some(lines) = &mut self.lines {
-                let item = match lines.next().await? {
-                    Some(Some(line)) => parse(&self.provider, &line, lines.number),
-                    Some(None) => Some(not_utf8(lines.number)),
-                    None => {
-                        self.lines = None;
-                        None
-                    }
+                let Some(line) = lines.next().await? else {
+                    self.lines = None;
+                    continue;
                 };
+                let item = item_of_line(&self.provider, &line, lines.number);
                 if item.is_some() {
                     return Ok(item);
                 }
@@ -141,59 +119,60 @@ impl Source for IdSource {
             }
             match self.origins.pop_front() {
                 Some(IdOrigin::Id(id)) => return Ok(Some(BatchItem::Document(id, ()))),
-                Some(IdOrigin::File(_)) => {
-                    self.lines = self.files.as_mut().and_then(VecDeque::pop_front);
-                }
-                Some(IdOrigin::Stdin) => {
-                    self.lines = Some(IdLines::new(Box::new(Stdin), "standard input".to_owned()));
-                }
+                Some(origin) => self.lines = Some(IdLines::open(origin).await?),
                 None => return Ok(None),
             }
         }
     }
 
-    fn known_ids(&self) -> Vec<&DocumentId> {
+    fn known_items(&self) -> Vec<BatchItem<()>> {
+        let lines = self
+            .lines
+            .iter()
+            .flat_map(|lines| lines.items(&self.provider));
         let ids = self.origins.iter().filter_map(|origin| match origin {
-            IdOrigin::Id(id) => Some(id),
+            IdOrigin::Id(id) => Some(BatchItem::Document(id.clone(), ())),
             IdOrigin::File(_) | IdOrigin::Stdin => None,
         });
-        ids.collect()
+        lines.chain(ids).collect()
     }
 
     fn is_known(&self) -> bool {
-        self.lines.is_none() && self.known_ids().len() == self.origins.len()
+        let is_id = |origin| matches!(origin, &IdOrigin::Id(_));
+        self.lines.is_none() && self.origins.iter().all(is_id)
     }
 }
 
 impl IdLines {
-    async fn of_file(path: PathBuf) -> Result<Self> {
-        let opened = path.clone();
-        let file = blocking::run(move || {
-            let file = File::open(opened)?;
-            if file.metadata()?.is_dir() {
-                return Err(io::ErrorKind::IsADirectory.into());
+    async fn open(origin: IdOrigin) -> Result<Self> {
+        let (reader, name): (Box<dyn Read + Send>, String) = match origin {
+            IdOrigin::File(path) => {
+                let opened = path.clone();
+                let file = blocking::run(move || File::open(opened)).await;
+                let file = file.map_err(|error| Error::io("read", &path, &error))?;
+                (Box::new(file), path.display().to_string())
             }
-            Ok(file)
-        });
-        let file = file
-            .await
-            .map_err(|error| Error::io("read", &path, &error))?;
-        Ok(Self::new(Box::new(file), path.display().to_string()))
-    }
-
-    fn new(reader: Box<dyn Read + Send>, name: String) -> Self {
-        Self {
+            IdOrigin::Stdin | IdOrigin::Id(_) => (Box::new(Stdin), "standard input".to_owned()),
+        };
+        Ok(Self {
             reader: Some(reader),
             name,
             text: Vec::new(),
             next: 0,
             number: 0,
-        }
+        })
     }
 
-    /// The next line, without blanks around the line and without a byte order mark. The inner value is none for a
-    /// line that is not UTF-8.
-    async fn next(&mut self) -> Result<Option<Option<String>>> {
+    /// The items of the lines that were read and not taken.
+    fn items(&self, provider: &Provider) -> Vec<BatchItem<()>> {
+        let lines = self.text[self.next..].split(|byte| *byte == b'\n');
+        let numbered = lines.zip(self.number + 1..);
+        let item = |(line, number)| item_of_line(provider, line, number);
+        numbered.filter_map(item).collect()
+    }
+
+    /// The next line.
+    async fn next(&mut self) -> Result<Option<Vec<u8>>> {
         self.number += 1;
         loop {
             let rest = &self.text[self.next..];
@@ -214,10 +193,9 @@ impl IdLines {
             if self.number == 1 {
                 without_byte_order_mark(rest).map_err(|utf16| self.is_utf16(utf16))?;
             }
+            let line = line.to_vec();
             self.next += line.len();
-            let line = std::str::from_utf8(line).ok();
-            let line = line.map(|line| line.trim_start_matches('\u{feff}').trim());
-            return Ok(Some(line.map(str::to_owned)));
+            return Ok(Some(line));
         }
     }
 
@@ -262,30 +240,17 @@ impl IdLines {
     }
 }
 
-/// Standard input, without a buffer of its own.
-struct Stdin;
-
-impl Read for Stdin {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let stdin = io::stdin();
-        loop {
-            match rustix::io::read(&stdin, &mut *buffer) {
-                // Another process made standard input non-blocking.
-                Err(Errno::AGAIN) => {
-                    poll(&mut [PollFd::new(&stdin, PollFlags::IN)], None)?;
-                }
-                read => return Ok(read?),
-            }
-        }
-    }
-}
-
 /// What to write on a line.
 const LINE_HINT: &str = "give ids, or the lines that `docfetch list` prints";
 
-fn not_utf8(number: u64) -> BatchItem<()> {
-    let error = Error::new(Code::Usage, "a line is not UTF-8 text").with_hint(LINE_HINT);
-    BatchItem::Unusable(format!("line {number}"), error)
+/// What a line names. The blanks around the line and a byte order mark do not count.
+fn item_of_line(provider: &Provider, line: &[u8], number: u64) -> Option<BatchItem<()>> {
+    let Ok(line) = std::str::from_utf8(line) else {
+        let error = Error::new(Code::Usage, "a line is not UTF-8 text").with_hint(LINE_HINT);
+        return Some(BatchItem::Unusable(format!("line {number}"), error));
+    };
+    let line = line.trim_start_matches('\u{feff}').trim();
+    parse(provider, line, number)
 }
 
 /// Reads a line: an id, or a record of a listing or of an earlier batch. None for a comment, an empty line and

@@ -2,14 +2,19 @@
 
 use crate::config::variables;
 use crate::error::{Code, Error, Result};
+use crate::interrupt::StopSignals;
 use crate::sandbox::{Document, Fault, Report, Sandbox};
+use crate::text::shell_word;
+use rustix::process::{Pid, Signal, kill_process};
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::PathBuf;
 use std::process::ExitStatus;
 use tokio::process::{Child, Command};
-use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// What to write after `--`.
+const COMMAND_HINT: &str = "give a program, with its arguments, after --";
 
 /// What to serve, and to whom.
 #[derive(Debug)]
@@ -31,7 +36,7 @@ pub(crate) struct SandboxRun {
     pub exit_code: u8,
 }
 
-/// Serves until the command ends, or without a command until SIGINT or SIGTERM. Without a command, `ready` is
+/// Serves until the command ends, or without a command until SIGINT, SIGTERM or SIGHUP. Without a command, `ready` is
 /// told the documents and the variables that lead docfetch to the stand-ins.
 ///
 /// # Errors
@@ -41,13 +46,16 @@ pub(crate) async fn run(
     settings: SandboxSettings,
     ready: impl FnOnce(&[Document], &[(&'static str, String)]) -> Result<()>,
 ) -> Result<SandboxRun> {
+    if settings.command.first().is_some_and(|name| name.is_empty()) {
+        return Err(no_command());
+    }
     let documents = match &settings.folder {
         Some(folder) => {
             Document::of_folder(folder).map_err(|error| Error::io("read", folder, &error))?
         }
         None => Document::samples(),
     };
-    let mut signals = Signals::listen().map_err(cannot_start)?;
+    let mut signals = StopSignals::listen().map_err(cannot_start)?;
     let sandbox = Sandbox::start(documents, settings.faults)
         .await
         .map_err(cannot_start)?;
@@ -60,7 +68,7 @@ pub(crate) async fn run(
     } else {
         warn_about_tokens();
         ready(sandbox.documents(), &variables)?;
-        tokio::select! { _ = signals.int.recv() => {}, _ = signals.term.recv() => {} }
+        signals.next().await;
         0
     };
     Ok(SandboxRun {
@@ -69,12 +77,19 @@ pub(crate) async fn run(
     })
 }
 
+/// The error of a `--` that no command follows.
+pub(crate) fn no_command() -> Error {
+    Error::new(Code::Usage, "the command after -- is empty").with_hint(COMMAND_HINT)
+}
+
 #[allow(
     clippy::needless_pass_by_value,
     reason = "`map_err` calls this with the error itself"
 )]
 fn cannot_start(error: io::Error) -> Error {
-    Error::new(Code::Unexpected, "cannot start the sandbox").with_cause(error.to_string())
+    let what = "cannot start the sandbox";
+    Error::shortage(what, &error)
+        .unwrap_or_else(|| Error::new(Code::Unexpected, what).with_cause(error.to_string()))
 }
 
 /// The variables of a bearer token, which wins over the key of the sandbox.
@@ -99,7 +114,7 @@ async fn run_command(
     program: &OsStr,
     arguments: &[OsString],
     variables: Vec<(&'static str, String)>,
-    signals: &mut Signals,
+    signals: &mut StopSignals,
 ) -> Result<u8> {
     let mut command = Command::new(program);
     command
@@ -110,10 +125,14 @@ async fn run_command(
         command.env_remove(name);
     }
     let child = command.spawn().map_err(|error| {
-        Error::new(Code::Usage, format!("cannot run {}", program.display()))
-            .with_cause(error.to_string())
+        let what = format!("cannot run {}", shell_word(&program.to_string_lossy()));
+        Error::shortage(&what, &error).unwrap_or_else(|| {
+            Error::new(Code::Usage, what)
+                .with_cause(error.to_string())
+                .with_hint(COMMAND_HINT)
+        })
     })?;
-    let status = signals.wait(child).await.map_err(cannot_start)?;
+    let status = wait(child, signals).await.map_err(cannot_start)?;
     let exit_code = status
         .code()
         .or_else(|| status.signal().map(|number| 128 + number));
@@ -122,32 +141,16 @@ async fn run_command(
         .unwrap_or(1))
 }
 
-/// The signals that end the sandbox.
-struct Signals {
-    int: Signal,
-    term: Signal,
-}
-
-impl Signals {
-    fn listen() -> io::Result<Self> {
-        Ok(Self {
-            int: signal(SignalKind::interrupt())?,
-            term: signal(SignalKind::terminate())?,
-        })
-    }
-
-    /// Waits until the command ends. The terminal sends its SIGINT to the command itself; a SIGTERM is passed
-    /// on.
-    async fn wait(&mut self, mut child: Child) -> io::Result<ExitStatus> {
-        loop {
-            tokio::select! {
-                status = child.wait() => return status,
-                _ = self.int.recv() => {}
-                _ = self.term.recv() => {
-                    let id = child.id().and_then(|id| i32::try_from(id).ok());
-                    if let Some(id) = id.and_then(rustix::process::Pid::from_raw) {
-                        let _ = rustix::process::kill_process(id, rustix::process::Signal::TERM);
-                    }
+/// Waits until the command ends. A terminal sends its SIGINT to the command itself; other signals are passed on.
+async fn wait(mut child: Child, signals: &mut StopSignals) -> io::Result<ExitStatus> {
+    loop {
+        tokio::select! {
+            status = child.wait() => return status,
+            number = signals.next() => {
+                let id = child.id().and_then(|id| i32::try_from(id).ok());
+                let signal = Signal::from_named_raw(number).filter(|signal| *signal != Signal::INT);
+                if let (Some(id), Some(signal)) = (id.and_then(Pid::from_raw), signal) {
+                    let _ = kill_process(id, signal);
                 }
             }
         }

@@ -8,11 +8,12 @@ use crate::interrupt::Interrupt;
 use crate::model::DocumentId;
 use crate::provider::Provider;
 use crate::resolve::{ResolveRequest, Resolver};
+use crate::state::streams;
 
 /// Resolves a document and gives its URL to `print`.
 ///
 /// # Errors
-/// The failure of a request, [`Code::ChargeRefused`](crate::Code::ChargeRefused) where the ledger permits no
+/// [`Code::LocalIo`](crate::Code::LocalIo) when standard output takes no bytes, the failure of a request, [`Code::ChargeRefused`](crate::Code::ChargeRefused) where the ledger permits no
 /// retrieval, and what `print` returns.
 pub(crate) async fn run(
     provider: Provider,
@@ -20,6 +21,7 @@ pub(crate) async fn run(
     id: &DocumentId,
     print: impl FnOnce(&PresignedUrl) -> Result<()>,
 ) -> Result<()> {
+    streams::check_stdout()?;
     let interrupt = Interrupt::listen()?;
     let resolver = super::resolver(provider, connection)?;
     let mut url = None;

@@ -5,11 +5,12 @@ use crate::error::{Code, Error, Result};
 use crate::manifest::{
     self, CheckedFile, Manifest, ManifestEntry, MatchingFile, VerifySummary, check_file,
 };
+use crate::state::streams::Stdin;
 use crate::text::{Utf16Text, shell_argument};
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io::{self, BufReader};
+use std::io::BufReader;
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -32,7 +33,7 @@ pub(crate) fn read(path: &Path) -> Result<Manifest> {
         return Err(is_a_folder(path));
     }
     let (name, read) = if stdin {
-        let input = BufReader::new(io::stdin().lock());
+        let input = BufReader::new(Stdin);
         (Path::new("standard input"), manifest::read(input))
     } else {
         let open = File::open(path).map(BufReader::new);

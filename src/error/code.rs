@@ -78,7 +78,7 @@ pub enum Code {
     PrivateAddress,
     /// A file under the partial's name was not made by docfetch. Exit 9.
     UnsafePartial,
-    /// A signal stopped docfetch: SIGINT (exit 130) or SIGTERM (exit 143).
+    /// A signal stopped docfetch: SIGINT (exit 130), SIGTERM (exit 143) or SIGHUP (exit 129).
     Interrupted,
 }
 

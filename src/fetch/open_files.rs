@@ -2,6 +2,7 @@
 
 use super::options::Connections;
 use crate::state::files::allow_open_files;
+use crate::text::counted;
 
 /// Open files of a document that docfetch transfers: partial, sidecar, folder, a connection to the API, a
 /// lock and a record.
@@ -39,8 +40,9 @@ impl Concurrency {
         }
         let reduced = Self::reduced(allowed, jobs, connections);
         log::info!(
-            "the system allows {allowed} open files: docfetch fetches {} documents at a time",
-            reduced.jobs
+            "the system allows {}: docfetch fetches {} at a time",
+            counted(allowed, "open file"),
+            counted(reduced.jobs, "document")
         );
         reduced
     }

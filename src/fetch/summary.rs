@@ -148,7 +148,7 @@ impl Summary {
             _ if error.code() == Code::Interrupted => code,
             0 => code,
             same if same == code => same,
-            interrupted @ 130.. => interrupted,
+            interrupted @ 129.. => interrupted,
             _ => 1,
         };
     }

@@ -109,7 +109,14 @@ fn of_connection(timed_out: bool, causes: &[Cause<'_>], peer: &Peer) -> Failure 
         Some(why) => why.to_owned(),
         None => innermost(causes),
     };
-    let mut error = Error::new(Code::Network, format!("cannot connect to {name}")).with_cause(why);
+    let what = format!("cannot connect to {name}");
+    let mut io_errors = causes
+        .iter()
+        .filter_map(|cause| cause.downcast_ref::<io::Error>());
+    if let Some(shortage) = io_errors.find_map(|error| Error::shortage(&what, error)) {
+        return Failure::unsent(shortage);
+    }
+    let mut error = Error::new(Code::Network, what).with_cause(why);
     if let Some(hint) = hint {
         error = error.with_hint(hint);
     }

@@ -8,6 +8,7 @@ use crate::manifest::MAX_MANIFEST_LINE_BYTES;
 use crate::mirror::entry::{DocumentVersion, MirrorEntry};
 use crate::state::blocking;
 use crate::state::files::{open_own, remove, temporary_path};
+use crate::text::counted;
 use rustix::fs::OFlags;
 use serde::Deserialize;
 use std::collections::{HashMap, HashSet};
@@ -95,7 +96,8 @@ impl MirrorIndex {
             }
         }
         if unreadable > 0 {
-            log::warn!("{unreadable} lines of {} cannot be read", path.display());
+            let unreadable = counted(unreadable, "line");
+            log::warn!("{unreadable} of {} cannot be read", path.display());
         }
         if let UnsafePaths {
             count,
@@ -103,7 +105,8 @@ impl MirrorIndex {
         } = &index.unsafe_paths
         {
             log::warn!(
-                "{count} lines of {} are ignored: docfetch never makes a path such as {}",
+                "docfetch ignores {} of {}, because it never makes a path such as {}",
+                counted(*count, "line"),
                 path.display(),
                 first.display()
             );

@@ -67,7 +67,7 @@ impl<'a> RowSource<'a> {
         self.is_ended && !self.has_bad_rows && self.pages.is_complete()
     }
 
-    fn item(&mut self, row: Result<Row, BadRow>) -> BatchItem<Row> {
+    fn item(&self, row: Result<Row, BadRow>) -> BatchItem<Row> {
         let read = row.map_err(|bad| (bad.error(self.provider.title), bad.shown_id));
         let read = read.and_then(|row| match self.provider.document_id(&row.id) {
             Ok(id) => Ok((id, row)),
@@ -75,10 +75,7 @@ impl<'a> RowSource<'a> {
         });
         match read {
             Ok((id, row)) => BatchItem::Document(id, row),
-            Err((error, shown)) => {
-                self.has_bad_rows = true;
-                BatchItem::Unusable(shown, error)
-            }
+            Err((error, shown)) => BatchItem::Unusable(shown, error),
         }
     }
 }
@@ -89,7 +86,9 @@ impl Source for RowSource<'_> {
     async fn next(&mut self) -> Result<Option<BatchItem<Row>>> {
         loop {
             if let Some(row) = self.ready.pop_front() {
-                return Ok(Some(self.item(row)));
+                let item = self.item(row);
+                self.has_bad_rows |= matches!(item, BatchItem::Unusable(..));
+                return Ok(Some(item));
             }
             if let Some(rows) = self.page.as_mut().and_then(Page::rows) {
                 tokio::task::yield_now().await; // lets docfetch notice a signal during a long page
@@ -105,5 +104,13 @@ impl Source for RowSource<'_> {
                 return Ok(None);
             }
         }
+    }
+
+    fn known_items(&self) -> Vec<BatchItem<()>> {
+        let without_row = |row: &Result<Row, BadRow>| match self.item(row.clone()) {
+            BatchItem::Document(id, _) => BatchItem::Document(id, ()),
+            BatchItem::Unusable(shown, error) => BatchItem::Unusable(shown, error),
+        };
+        self.ready.iter().map(without_row).collect()
     }
 }

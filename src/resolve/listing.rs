@@ -17,6 +17,7 @@ use crate::http::headers;
 use crate::mutex::locked;
 use crate::provider::{Paging, Provider};
 use crate::state::blocking;
+use crate::text::counted;
 use reqwest::Method;
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
@@ -205,7 +206,11 @@ impl<'a> Pages<'a> {
         } else if self.has_more()
             && let Some(total) = self.total
         {
-            log::warn!("the list ended early: {} of {total} rows", self.seen);
+            log::warn!(
+                "the list ended early: {} of {}",
+                self.seen,
+                counted(total, "row")
+            );
         }
         Ok(())
     }
@@ -318,7 +323,11 @@ impl Page<'_> {
         }
         let more = read.bad.saturating_sub(MAX_BAD_ROWS);
         (std::mem::take(&mut self.is_last) && more > 0).then(|| {
-            let (shown_id, why) = (format!("{more} more rows"), "they are not documents".into());
+            let why = match more {
+                1 => "it is not a document",
+                _ => "they are not documents",
+            };
+            let (shown_id, why) = (counted(more, "more row"), why.to_owned());
             vec![Err(BadRow { shown_id, why })]
         })
     }

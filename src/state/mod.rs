@@ -1,5 +1,5 @@
 //! What docfetch keeps on disk for itself, and how it works with files: records and journals in the state
-//! folder, locks between processes, durable files, threads for blocking work.
+//! folder, locks between processes, durable files, threads for blocking work, standard streams.
 
 pub(crate) mod blocking;
 pub(crate) mod files;
@@ -10,6 +10,7 @@ pub(crate) mod lock;
 pub(crate) mod process;
 pub(crate) mod records;
 pub(crate) mod shared_files;
+pub(crate) mod streams;
 mod trust;
 
 pub(crate) use journal::HeldJournal;

@@ -154,6 +154,7 @@ impl Records {
                 path: path.clone(),
                 is_published: false,
             };
+            FolderTraits::of(folder)?.close_new_file(&created, &staged.temporary)?;
             created
                 .write_all(content)
                 .and_then(|()| created.sync_data())
@@ -171,7 +172,14 @@ impl Records {
         self.warn_of_double_creation();
         let path = self.make_folders()?.join(file);
         let created = create(&path).map_err(|errno| CreateError::new(&path, errno))?;
-        Ok(created.is_some())
+        let Some(created) = created else {
+            return Ok(false);
+        };
+        // A failure has no effect: a staged file takes the place of this one.
+        if let Ok(traits) = FolderTraits::of_file(&path) {
+            let _ = traits.close_new_file(&created, &path);
+        }
+        Ok(true)
     }
 
     /// Removes the record `name` durably, with all its files.

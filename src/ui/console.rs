@@ -1,10 +1,10 @@
 //! Standard error, which bars and lines share.
 
 use crate::secret::{redact, redact_json};
+use crate::state::streams;
 use crate::text::printable_json;
 use indicatif::MultiProgress;
 use serde_json::Value;
-use std::io::{self, Write as _};
 
 /// Standard error, which bars and lines share.
 #[derive(Clone, Debug, Default)]
@@ -26,7 +26,7 @@ impl Console {
 
     fn write(&self, line: &str) {
         self.without_bars(|| {
-            let _ = writeln!(io::stderr().lock(), "{line}");
+            let _ = streams::write_stderr(format!("{line}\n").as_bytes());
         });
     }
 

@@ -21,11 +21,12 @@ use crate::resolve::ledger::inspect::ListedRecord;
 use crate::sandbox::{Document, Report};
 use crate::secret::{redact, redact_json};
 use crate::state::Untrusted;
+use crate::state::streams;
 use crate::text::{printable, printable_json, shell_word, size};
 use jiff::Timestamp;
 use serde::Serialize;
 use std::ffi::OsStr;
-use std::io::{self, IsTerminal as _, Write as _};
+use std::io::{self, IsTerminal as _};
 use std::os::unix::ffi::OsStrExt as _;
 
 /// How progress is shown.
@@ -309,20 +310,11 @@ impl Printer {
 
     /// Tells on standard error that a listing has no row. `is_filtered` says whether filters may have dropped rows.
     pub(crate) fn empty_listing(&self, title: &str, is_filtered: bool) {
-        let matching = if is_filtered { " that matches" } else { "" };
-        self.note(&format!("{title} lists no document{matching}"));
-    }
-
-    /// Tells something on standard error, unless the user wants errors only.
-    pub(super) fn note(&self, text: &str) {
         if !self.options.quiet {
-            self.console.say(text);
+            let matching = if is_filtered { " that matches" } else { "" };
+            self.console
+                .say(&format!("{title} lists no document{matching}"));
         }
-    }
-
-    /// Whether standard output gets JSON records.
-    pub(super) fn is_json(&self) -> bool {
-        self.options.json
     }
 
     /// Writes the record of a checked file, or what is wrong with that file.
@@ -406,13 +398,13 @@ impl Printer {
         }
     }
 
-    pub(super) fn record(&self, record: &impl Serialize) -> Result<()> {
+    fn record(&self, record: &impl Serialize) -> Result<()> {
         let record = serde_json::to_string(record).map_err(|error| Error::stdout(&error.into()))?;
         self.line(printable_json(&redact_json(&record)).as_bytes())
     }
 
     /// Writes a line without the secrets in it.
-    pub(super) fn text(&self, line: &str) -> Result<()> {
+    fn text(&self, line: &str) -> Result<()> {
         self.line(redact(line).as_bytes())
     }
 
@@ -428,11 +420,8 @@ impl Printer {
     /// Writes a line to standard output while no bar is shown.
     fn line(&self, line: &[u8]) -> Result<()> {
         self.console.without_bars(|| {
-            let mut out = io::stdout().lock();
-            out.write_all(line)
-                .and_then(|()| out.write_all(b"\n"))
-                .and_then(|()| out.flush())
-                .map_err(|error| Error::stdout(&error))
+            let line = [line, b"\n"].concat();
+            streams::write_stdout(&line).map_err(|error| Error::stdout(&error))
         })
     }
 }

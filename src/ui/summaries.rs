@@ -3,7 +3,7 @@
 use crate::fetch::summary::{CostCounts, Summary};
 use crate::manifest::VerifySummary;
 use crate::sandbox::Report;
-use crate::text::{printable, size};
+use crate::text::{counted, printable, size};
 use std::path::Path;
 
 /// The end of a batch: how many documents were fetched, and which failed.
@@ -61,36 +61,27 @@ pub(super) fn of_gone(id: &str, path: Option<&Path>) -> String {
 /// What a real run would pay, in one line; `None` where the provider never charges.
 pub(super) fn costs(costs: CostCounts) -> Option<String> {
     let (charge, reuse) = (costs.would_charge?, costs.would_reuse?);
-    let charges = match charge {
-        1 => "1 paid retrieval".to_owned(),
-        number => format!("{number} paid retrievals"),
-    };
+    let charges = counted(charge, "paid retrieval");
     let reuses = match reuse {
         0 => String::new(),
-        1 => ", use 1 recorded URL again".to_owned(),
-        number => format!(", use {number} recorded URLs again"),
+        number => format!(", use {} again", counted(number, "recorded URL")),
     };
     let rest = match costs.would_refuse? {
         0 => String::new(),
-        1 => ", and refuse 1 document (by --max-charges or `docfetch ledger list`)".to_owned(),
-        number => {
-            format!(", and refuse {number} documents (by --max-charges or `docfetch ledger list`)")
-        }
+        number => format!(
+            ", and refuse {} (by --max-charges or `docfetch ledger list`)",
+            counted(number, "document")
+        ),
     };
     Some(format!("a real run would request {charges}{reuses}{rest}"))
 }
 
 /// The end of a verification, in one line.
 pub(super) fn of_verification(summary: &VerifySummary) -> String {
-    let files = if summary.verified == 1 {
-        "file"
-    } else {
-        "files"
-    };
     let seconds = summary.elapsed_ms as f64 / 1000.0;
     format!(
-        "{} {files} verified, {} wrong; {} in {seconds:.1} s",
-        summary.verified,
+        "{} verified, {} wrong; {} in {seconds:.1} s",
+        counted(summary.verified, "file"),
         summary.failed,
         size(summary.bytes)
     )
@@ -131,13 +122,6 @@ pub(super) fn of_sandbox(report: &Report) -> Vec<String> {
         lines.push(format!("{requests} {was} past the rate limit"));
     }
     lines
-}
-
-fn counted(number: u32, thing: &str) -> String {
-    match number {
-        1 => format!("1 {thing}"),
-        _ => format!("{number} {thing}s"),
-    }
 }
 
 #[cfg(test)]

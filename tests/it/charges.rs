@@ -3,14 +3,15 @@
 use crate::support::raw::{Raw, api, api_without_metadata, keep, keeping, presigned, read, reply};
 use crate::support::services::Service;
 use crate::support::tls::{Authority, Leaf};
-use crate::support::{PROMPT, Run, SILENCE, World, kill};
+use crate::support::{PROMPT, Run, SILENCE, World, kill, send};
 use docfetch::sandbox::Document;
+use rustix::process::Signal;
 use serde_json::Value;
 use std::io::BufRead as _;
 use std::net::TcpListener;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 fn posts(api: &Raw) -> usize {
     api.count("POST", "/")
@@ -119,10 +120,73 @@ fn ids_of_a_stream_are_not_read_on_only_to_be_counted() {
         _ => reply(stream, "404 Not Found", &[], b"{}"),
     });
     let world = World::new(&server.base());
-    let ids: String = (0..1000).map(|number| format!("d{number}\n")).collect();
+    let ids: String = (0..30_000).map(|number| format!("d{number}\n")).collect();
     let run = world.run_with_input(&["onecodex", "-", "-j", "2", "--json"], &ids);
     let [failed, not_started] = counts(run.exits(8), ["failed", "not_started"]);
-    assert!(failed + not_started < 20, "{run:?}");
+    assert!(failed + not_started < 15_000, "{run:?}");
+}
+
+#[test]
+fn ids_that_were_read_and_not_taken_up_are_not_started_however_the_batch_stops() {
+    let server = Raw::start(|request, stream| match (&*request.method, request.path()) {
+        ("POST", path) if path.contains("/hangs") => std::thread::sleep(SILENCE),
+        ("POST", path) if path.contains("/doubt") => reply(stream, "502 Bad Gateway", &[], b""),
+        _ => reply(stream, "404 Not Found", &[], b"{}"),
+    });
+    let world = World::new(&server.base());
+    let list = |first: &str| {
+        let rest: String = (0..90).map(|number| format!("{first}{number}\n")).collect();
+        // Comments and repetitions are no documents; a bad id fails, and so does a line that is no text.
+        format!("{first}\n# no document\n\n{first}\n{rest}{first}1\nno/document\n{first}last")
+    };
+    let number = 93;
+    let json = ["onecodex", "-", "-j", "1", "--json"];
+
+    let fail_fast = [&json[..], &["--fail-fast"]].concat();
+    let run = world.run_with_input(&fail_fast, &list("gone"));
+    let [failed, not_started] = counts(run.exits(4), ["failed", "not_started"]);
+    assert_eq!((failed, failed + not_started), (1, number));
+    std::fs::write(world.home().join("ids"), list("gone")).unwrap();
+    let from_file = [
+        "onecodex",
+        "--from-file",
+        "../ids",
+        "--fail-fast",
+        "-j",
+        "1",
+        "--json",
+    ];
+    let run = world.run(&from_file);
+    assert_eq!(counts(&run, ["failed", "not_started"]), [1, number - 1]);
+
+    let run = world.run_with_input(&json, &list("doubt"));
+    let [failed, not_started] = counts(run.exits(8), ["failed", "not_started"]);
+    assert_eq!((failed, failed + not_started), (3, number));
+
+    let ids = world.home().join("ids");
+    std::fs::write(&ids, list("hangs")).unwrap();
+    let mut command = world.command(&json);
+    let child = command.stdin(std::fs::File::open(&ids).unwrap());
+    let child = child.spawn().unwrap();
+    world.wait_until("a request", || server.count("POST", "/hangs") > 0);
+    send(&child, Signal::INT);
+    let run = world.finish(child, Instant::now());
+    let [failed, not_started] = counts(run.exits(130), ["failed", "not_started"]);
+    assert_eq!(failed + not_started, number);
+}
+
+#[test]
+fn rows_that_were_listed_and_not_taken_up_are_not_started() {
+    let documents = (0..40).map(|number| {
+        let document = Document::new(&format!("{number:02}.txt"), b"x".to_vec());
+        document.with_id(&format!("doc{number:02}"))
+    });
+    let service = Service::start(documents.collect(), &["status=403"]);
+    let world = service.world();
+    let sync = ["sync", "onecodex", "m", "--fail-fast", "-j", "1", "--json"];
+    let run = world.run(&sync);
+    let [failed, not_started] = counts(&run, ["failed", "not_started"]);
+    assert_eq!((failed, not_started), (1, 39), "{run:#?}");
 }
 
 #[test]

@@ -1,14 +1,15 @@
-//! SIGINT and SIGTERM.
+//! SIGINT, SIGTERM and SIGHUP.
 
 use crate::support::raw::{Raw, Request, api, reply};
 use crate::support::services::Service;
 use crate::support::{SILENCE, World, exit_code_unread, send};
 use rustix::process::{Pid, Signal, kill_process};
+use std::process::Child;
 use std::time::{Duration, Instant};
 
 #[test]
 fn an_interrupt_keeps_the_partial_and_the_next_run_resumes() {
-    for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143)] {
+    for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143), (Signal::HUP, 129)] {
         let (service, content) = Service::with("x.bin", 1 << 20, &["throttle=1M"]);
         let world = service.world();
         let child = world.command(&["sm", "doc1", "--json"]).spawn().unwrap();
@@ -26,6 +27,42 @@ fn an_interrupt_keeps_the_partial_and_the_next_run_resumes() {
         assert_eq!(world.read("x.bin"), content);
         assert_eq!(world.files(), ["x.bin"]);
     }
+}
+
+/// Whether a process ignores a signal.
+fn ignores(child: &Child, signal: Signal) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = u64::from_str_radix(mask.unwrap().trim(), 16).unwrap();
+    mask & (1 << (signal.as_raw() - 1)) != 0
+}
+
+#[test]
+fn sigint_and_sighup_stay_ignored_and_sigterm_never_is() {
+    let (service, content) = Service::with("x.bin", 600_000, &["throttle=600K"]);
+    let fetch = ["onecodex", "doc1"];
+    let list = "trap '' INT HUP TERM; exec \"$0\" \"$@\"";
+    for (signal, code) in [(Signal::INT, 0), (Signal::HUP, 0), (Signal::TERM, 143)] {
+        let world = service.world();
+        let shell = ["-c", list, env!("CARGO_BIN_EXE_docfetch")];
+        let all = [&shell[..], &fetch].concat();
+        let child = world.command_of("sh", &all).spawn().unwrap();
+        world.wait_for_partial(1);
+        assert_eq!(ignores(&child, signal), code == 0, "{signal:?}");
+        send(&child, signal);
+        let run = world.finish(child, Instant::now());
+        run.exits(code);
+        if code == 0 {
+            assert_eq!(world.read("x.bin"), content);
+        }
+    }
+    // Without anything ignored, a background job is as any other process.
+    let world = service.world();
+    let child = world.command(&fetch).spawn().unwrap();
+    world.wait_for_partial(1);
+    assert!(!ignores(&child, Signal::INT) && !ignores(&child, Signal::HUP));
+    send(&child, Signal::HUP);
+    world.finish(child, Instant::now()).exits(129);
 }
 
 #[test]

@@ -9,8 +9,9 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
+use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 #[test]
 fn a_command_runs_with_all_it_needs_and_its_status_is_handed_on() {
@@ -30,6 +31,56 @@ fn a_command_runs_with_all_it_needs_and_its_status_is_handed_on() {
         .run(&["sandbox", "--", "sh", "-c", "kill -9 $$"])
         .exits(137);
     world.run(&["sandbox", "--", "/no/such/program"]).exits(2);
+}
+
+#[test]
+fn a_hangup_ends_it_and_its_command_and_leaves_nothing() {
+    let folder = |world: &World| {
+        let folder = world.home().join("temporary");
+        std::fs::create_dir(&folder).unwrap();
+        folder
+    };
+    let is_empty = |folder: &Path| std::fs::read_dir(folder).unwrap().count() == 0;
+
+    let mut world = World::bare();
+    let temporary = folder(&world);
+    world.set("TMPDIR", temporary.to_str().unwrap());
+    let child = world.command(&["sandbox"]).spawn().unwrap();
+    world.wait_until("its folder", || !is_empty(&temporary));
+    send(&child, Signal::HUP);
+    let run = world.finish(child, Instant::now());
+    run.exits(0).says("sandbox: 0 paid retrievals, 0 tokens");
+    assert!(is_empty(&temporary));
+
+    let script = "trap 'exit 9' HUP; touch started; while true; do sleep 0.05; done";
+    let child = world
+        .command(&["sandbox", "--", "sh", "-c", script])
+        .spawn()
+        .unwrap();
+    world.wait_until("the command", || world.out().join("started").exists());
+    send(&child, Signal::HUP);
+    world.finish(child, Instant::now()).exits(9);
+    assert!(is_empty(&temporary));
+}
+
+#[test]
+fn an_empty_command_fails_at_once() {
+    let world = World::bare();
+    for command in [&["--", ""][..], &["--"], &["--", "", "x"]] {
+        let run = world.run(&[&["sandbox"][..], command].concat());
+        run.exits(2).says("the command after -- is empty");
+    }
+    let blank = world.run(&["sandbox", "--", " "]);
+    blank.exits(2).says("cannot run ' '");
+}
+
+#[test]
+fn its_report_counts_one_thing_as_one() {
+    let world = World::bare();
+    let script = "docfetch onecodex $(docfetch list onecodex --ids | head -1)";
+    let run = world.run(&["sandbox", "--", "sh", "-c", script]);
+    run.exits(0)
+        .says("sandbox: 1 paid retrieval, 0 tokens, 0 downloads, 1 storage request (");
 }
 
 #[test]
@@ -432,6 +483,6 @@ fn what_is_remembered_of_it_ends_with_it() {
     let run = world.run(&["sandbox", "--", "sh", "-c", script]);
     assert!(run.exits(0).stdout.contains("tokens"), "{run:?}");
     let place = String::from_utf8(world.read("place")).unwrap();
-    assert!(!std::path::Path::new(place.trim()).exists());
+    assert!(!Path::new(place.trim()).exists());
     assert!(!world.state().exists());
 }

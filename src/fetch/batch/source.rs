@@ -25,12 +25,13 @@ pub(crate) trait Source {
     /// What ends the batch: a file that cannot be read, or a listing that fails.
     fn next(&mut self) -> impl Future<Output = Result<Option<BatchItem<Self::Detail>>>>;
 
-    /// The ids of further items that are known without reading.
-    fn known_ids(&self) -> Vec<&DocumentId> {
+    /// Further items that are known without reading: the user named them, or they were read together with the
+    /// last item.
+    fn known_items(&self) -> Vec<BatchItem<()>> {
         Vec::new()
     }
 
-    /// Whether the known ids are all further items.
+    /// Whether the known items are all further items.
     fn is_known(&self) -> bool {
         false
     }
@@ -103,16 +104,35 @@ impl<S: Source> DistinctSource<S> {
 
     /// How many more items are known without reading.
     pub(super) fn known_rest(&self) -> u64 {
-        (self.ahead.len() + self.known_documents().len()) as u64
+        (self.ahead.len() + self.known_items().len()) as u64
     }
 
     /// The documents that are known without reading, in their order.
     pub(crate) fn known_documents(&self) -> Vec<DocumentId> {
-        let mut seen = HashSet::new();
-        let mut known = self.source.known_ids();
-        known.retain(|id| !self.seen.contains(&digest(id)) && seen.insert(*id));
-        known.truncate(self.left);
-        known.into_iter().cloned().collect()
+        let document = |item| match item {
+            BatchItem::Document(id, ()) => Some(id),
+            BatchItem::Unusable(..) => None,
+        };
+        self.known_items()
+            .into_iter()
+            .filter_map(document)
+            .collect()
+    }
+
+    /// The items that are known without reading, each document once, and within the limit.
+    fn known_items(&self) -> Vec<BatchItem<()>> {
+        let (mut seen, mut left) = (HashSet::new(), self.left);
+        let mut known = self.source.known_items();
+        known.retain(|item| match item {
+            BatchItem::Document(id, ()) => {
+                let digest = digest(id);
+                let is_new = !self.seen.contains(&digest) && seen.insert(digest) && left > 0;
+                left -= usize::from(is_new);
+                is_new
+            }
+            BatchItem::Unusable(..) => left > 0,
+        });
+        known
     }
 
     async fn read(&mut self) -> Result<Option<BatchItem<S::Detail>>> {
@@ -144,7 +164,7 @@ mod tests {
     }
 
     /// Ids that are known, and one that is read; `!` is no id.
-    struct Texts(VecDeque<&'static str>, Vec<DocumentId>);
+    struct Texts(VecDeque<&'static str>, Vec<&'static str>);
 
     impl Source for Texts {
         type Detail = ();
@@ -156,8 +176,13 @@ mod tests {
             }))
         }
 
-        fn known_ids(&self) -> Vec<&DocumentId> {
-            self.1.iter().collect()
+        fn known_items(&self) -> Vec<BatchItem<()>> {
+            let unusable = || BatchItem::Unusable("!".into(), Error::new(Code::Usage, "no id"));
+            let items = self.1.iter().map(|text| match *text {
+                "!" => unusable(),
+                text => BatchItem::Document(id(text), ()),
+            });
+            items.collect()
         }
 
         fn is_known(&self) -> bool {
@@ -203,13 +228,16 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn known_ids_are_counted_once_and_not_after_they_were_read() {
-        let known = ["a", "b", "b", "c"].map(id).to_vec();
-        let mut counted = DistinctSource::new(Texts(["a"].into(), known), None);
-        assert_eq!((counted.total(), counted.known_rest()), (None, 3));
+    async fn known_items_are_counted_once_and_not_after_they_were_read() {
+        let known = || vec!["a", "b", "!", "b", "!", "c"];
+        let limited = DistinctSource::new(Texts(["a"].into(), known()), Some(2));
+        assert_eq!(limited.known_rest(), 2);
+        assert_eq!(limited.known_documents(), ["a", "b"].map(id));
+        let mut counted = DistinctSource::new(Texts(["a"].into(), known()), None);
+        assert_eq!((counted.total(), counted.known_rest()), (None, 5));
         assert!(!counted.has_read(&id("a")));
         counted.next().await.unwrap();
         assert!(counted.has_read(&id("a")) && !counted.has_read(&id("b")));
-        assert_eq!(counted.total(), Some(2));
+        assert_eq!(counted.total(), Some(4));
     }
 }

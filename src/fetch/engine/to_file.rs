@@ -8,6 +8,7 @@ use crate::fetch::outcome::{Outcome, Status};
 use crate::fetch::partial::{Partial, Publication, remove_partial_link};
 use crate::fetch::target::{BeforePublish, RenameProofs, TargetEnd, TargetState};
 use crate::fetch::transfer::Sink;
+use crate::text::counted;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -198,7 +199,12 @@ fn keep(partial: Partial) {
     let held = partial.held();
     match partial.keep() {
         Err(error) => log::warn!("the partial is lost: {}", error.message()),
-        Ok(()) if held > 0 => log::info!("the partial keeps {held} bytes for the next run"),
+        Ok(()) if held > 0 => {
+            log::info!(
+                "the partial keeps {} for the next run",
+                counted(held, "byte")
+            );
+        }
         Ok(()) => {}
     }
 }

@@ -8,6 +8,7 @@ use crate::fetch::transfer::html::{MAX_SNIFFED_BYTES, starts_as_html};
 use crate::fetch::transfer::pace::Pace;
 use crate::fetch::transfer::sink::Sink;
 use crate::http::{Reply, StallWatch, headers};
+use crate::text::counted;
 use bytes::Bytes;
 use std::collections::VecDeque;
 
@@ -95,7 +96,8 @@ impl Body {
         let host = self.reply.host();
         let what = format!("the storage {host} sent less than it announced");
         let end = self.entity.total.unwrap_or(self.end);
-        Error::new(Code::Network, what).with_cause(format!("{position} of {end} bytes"))
+        Error::new(Code::Network, what)
+            .with_cause(format!("{position} of {}", counted(end, "byte")))
     }
 
     /// A watch that sees when too few bytes of this body arrive.

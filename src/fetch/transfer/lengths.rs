@@ -1,6 +1,7 @@
 //! Whether as many bytes arrived as the document has.
 
 use crate::error::{Code, Error, Result};
+use crate::text::counted;
 
 /// What docfetch knows about the length of a document, in bytes.
 #[derive(Clone, Copy, Debug, Default)]
@@ -24,13 +25,17 @@ impl KnownLengths {
     pub(crate) fn check(self, length: u64, proven: bool) -> Result<()> {
         let mismatch = |expected: u64, source: &str| {
             let what = "the document does not have the expected length";
-            let why = format!("{source} says {expected} bytes, {length} arrived");
+            let why = format!(
+                "{source} says {}, {length} arrived",
+                counted(expected, "byte")
+            );
             Err(Error::new(Code::LengthMismatch, what).with_cause(why))
         };
         match (self.announced, self.metadata) {
             (Some(total), _) if total != length => mismatch(total, "the storage"),
             (Some(_), Some(size)) if size != length => {
-                log::warn!("the provider's metadata says {size} bytes, the document has {length}");
+                let size = counted(size, "byte");
+                log::warn!("the provider's metadata says {size}, the document has {length}");
                 Ok(())
             }
             (None, Some(size)) if size != length => mismatch(size, "the provider"),

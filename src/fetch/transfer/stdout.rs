@@ -3,8 +3,8 @@
 use crate::error::{Code, Error, Result};
 use crate::fetch::entity::Entity;
 use crate::state::blocking::{self, BlockingTask};
-use rustix::event::{PollFd, PollFlags, poll};
-use rustix::io::Errno;
+use crate::state::streams;
+use crate::text::counted;
 use std::io;
 
 /// docfetch holds back at most this many bytes.
@@ -97,7 +97,10 @@ impl StdoutStream {
         };
         let what = "the document cannot be continued on standard output";
         Err(Error::new(code, what)
-            .with_cause(format!("it broke after {} bytes, and {why}", self.position))
+            .with_cause(format!(
+                "it broke after {}, and {why}",
+                counted(self.position, "byte")
+            ))
             .with_hint("discard what was written and run again, or write to a file")
             .into_permanent())
     }
@@ -117,7 +120,7 @@ impl StdoutWriter {
     async fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.flush().await?;
         let bytes = bytes.to_vec();
-        self.writing = Some(blocking::spawn(move || write_all(&bytes)));
+        self.writing = Some(blocking::spawn(move || streams::write_stdout(&bytes)));
         Ok(())
     }
 
@@ -131,23 +134,6 @@ impl StdoutWriter {
             None => Ok(()),
         }
     }
-}
-
-fn write_all(mut bytes: &[u8]) -> io::Result<()> {
-    let stdout = io::stdout();
-    while !bytes.is_empty() {
-        match rustix::io::write(&stdout, bytes) {
-            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-            Ok(written) => bytes = &bytes[written..],
-            Err(Errno::INTR) => {}
-            // Another process that shares this pipe made it non-blocking.
-            Err(Errno::AGAIN) => {
-                poll(&mut [PollFd::new(&stdout, PollFlags::OUT)], None)?;
-            }
-            Err(error) => return Err(error.into()),
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

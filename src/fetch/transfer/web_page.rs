@@ -3,6 +3,7 @@
 //! document by its first bytes, and by what docfetch knows about the document.
 
 use crate::error::{Code, Error};
+use crate::text::counted;
 
 /// The extensions of web pages.
 const WEB_PAGE_EXTENSIONS: [&str; 3] = ["html", "htm", "xhtml"];
@@ -54,8 +55,9 @@ pub(crate) fn judge(expected: ExpectedDocument<'_>) -> PageVerdict {
     }
     let why = match (size, announced, &extension) {
         (Some(size), Some(announced), _) => {
+            let size = counted(size, "byte");
             format!(
-                "the document has {size} bytes according to the provider, the web page has {announced}"
+                "the document has {size} according to the provider, the web page has {announced}"
             )
         }
         (_, _, Some(extension)) if has_extension(&BINARY_EXTENSIONS) => {
@@ -65,7 +67,7 @@ pub(crate) fn judge(expected: ExpectedDocument<'_>) -> PageVerdict {
         (None, _, Some(_)) => return PageVerdict::Document,
         // docfetch knows the size of the body only at its end.
         (Some(size), None, Some(_)) => {
-            format!("the provider says {size} bytes")
+            format!("the provider says {}", counted(size, "byte"))
         }
     };
     if proven || (size.is_some() && announced.is_none()) {
