@@ -2,6 +2,7 @@
 #![allow(clippy::doc_markdown, reason = "the help text is plain text")]
 
 use super::choices::{ExistsArg, FormatArg, ProviderArg, ResourceArg};
+use super::dates;
 use super::options::{
     BatchArgs, ChargeArgs, ConnectionArgs, FilterArgs, OutputArgs, ResourceArgs, VerbosityArgs,
 };
@@ -12,6 +13,7 @@ use crate::sandbox::Fault;
 use clap::{Args, Parser, Subcommand};
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// Fetch documents from services that hand out short-lived presigned URLs
 ///
@@ -126,6 +128,16 @@ Examples:
   docfetch ledger forget onecodex ID"
     )]
     Ledger(LedgerCommand),
+    /// List what is unfinished in a folder and the folders below
+    ///
+    /// A partial holds the bytes of a document that docfetch has not fetched to its end; a later run of the same
+    /// command resumes there. In a pipe, docfetch prints fields with tabs between them: name, bytes held, bytes in all,
+    /// last change and path. docfetch follows no link to a folder.
+    #[command(after_help = "\
+Examples:
+  docfetch partials reports
+  docfetch partials reports --remove-older 30d")]
+    Partials(Partials),
     /// Run strict local stand-ins for the providers
     ///
     /// With COMMAND, docfetch sets the variables that lead to the stand-ins, runs COMMAND and exits with its
@@ -323,6 +335,21 @@ pub(super) struct Forget {
 
     #[command(flatten)]
     pub verbosity: VerbosityArgs,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Partials {
+    /// The folder
+    #[arg(value_name = "DIR", default_value = ".")]
+    pub dir: PathBuf,
+
+    /// Remove the partials that did not change for longer than AGE: 12h, 7d, 4w. docfetch keeps a partial that a
+    /// process may still write
+    #[arg(long, value_name = "AGE", value_parser = dates::age_of)]
+    pub remove_older: Option<Duration>,
+
+    #[command(flatten)]
+    pub output_args: OutputArgs,
 }
 
 #[derive(Debug, Args)]

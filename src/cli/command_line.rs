@@ -37,6 +37,9 @@ impl CommandLine {
     /// # Errors
     /// Help, version and wrong usage, as clap describes them.
     pub(super) fn parse(arguments: &[OsString]) -> Result<Self, clap::Error> {
+        if let Some(error) = single_dash(arguments) {
+            return Err(error);
+        }
         let matches = match command().try_get_matches_from(arguments) {
             Err(error) if is_help_of_help(&error) => {
                 command().try_get_matches_from(without_help_option(arguments))
@@ -138,7 +141,14 @@ pub(super) fn has_variable(arg: &clap::Arg) -> bool {
     !is_filter
         && !matches!(
             arg.get_id().as_str(),
-            "ids" | "verify" | "format" | "base" | "kind" | "help" | "allow_recharge"
+            "ids"
+                | "verify"
+                | "format"
+                | "base"
+                | "kind"
+                | "help"
+                | "allow_recharge"
+                | "remove_older"
         )
 }
 
@@ -160,6 +170,34 @@ pub(super) fn variable(long: &str) -> String {
 
 fn is_set(name: &str) -> bool {
     std::env::var_os(name).is_some_and(|value| !value.is_empty())
+}
+
+/// The error of a long option with a single dash, such as `-dry-run`: clap takes it for `-d` with a value.
+fn single_dash(arguments: &[OsString]) -> Option<clap::Error> {
+    let options = arguments.iter().take_while(|argument| *argument != "--");
+    let mut options = options.filter_map(|argument| argument.to_str()?.strip_prefix('-'));
+    let is_long = |text: &str| text.len() > 2 && text.starts_with(|c: char| c.is_ascii_lowercase());
+    if !options.clone().any(is_long) {
+        return None;
+    }
+    let mut command = without_variables();
+    command.build();
+    for name in arguments.iter().skip(1) {
+        match command.find_subcommand(name) {
+            Some(found) => command = found.clone(),
+            None => break,
+        }
+    }
+    let (given, name) = options.find_map(|text| {
+        let name = text.split('=').next().filter(|_| is_long(text))?;
+        let mut known = command.get_arguments().filter_map(clap::Arg::get_long);
+        let is_known = known.any(|long| long == name);
+        is_known.then(|| (format!("-{name}"), format!("--{name}")))
+    })?;
+    let mut error = clap::Error::new(ErrorKind::UnknownArgument).with_cmd(&command);
+    error.insert(ContextKind::InvalidArg, ContextValue::String(given));
+    error.insert(ContextKind::SuggestedArg, ContextValue::String(name));
+    Some(error)
 }
 
 /// Whether clap takes the `--help` of `docfetch help --help` for the name of a command.
@@ -190,7 +228,7 @@ impl Command {
             Self::Sync(arguments) => Some(&mut arguments.batch.resource),
             Self::List(arguments) => Some(&mut arguments.resource),
             Self::Url(arguments) => Some(&mut arguments.resource),
-            Self::Verify(_) | Self::Ledger(_) | Self::Sandbox(_) => None,
+            Self::Verify(_) | Self::Ledger(_) | Self::Partials(_) | Self::Sandbox(_) => None,
         }
     }
 
@@ -203,6 +241,7 @@ impl Command {
             Self::List(arguments) => Some(&mut arguments.output_args.verbosity),
             Self::Url(arguments) => Some(&mut arguments.verbosity),
             Self::Verify(arguments) => Some(&mut arguments.output_args.verbosity),
+            Self::Partials(arguments) => Some(&mut arguments.output_args.verbosity),
             Self::Ledger(LedgerCommand::List(arguments)) => Some(&mut arguments.verbosity),
             Self::Ledger(LedgerCommand::Forget(arguments)) => Some(&mut arguments.verbosity),
             Self::Sandbox(_) => None,

@@ -45,7 +45,15 @@ fn date(text: &str, time: Time, now: Timestamp) -> Result<Timestamp, String> {
     })
 }
 
-/// `12h`, `7d`, `4w`: a number of hours, days of 24 hours, or weeks. One that is too long is the longest duration.
+/// `12h`, `7d`, `4w`: a number of hours, days of 24 hours, or weeks.
+///
+/// # Errors
+/// What docfetch expects, for any other text.
+pub(super) fn age_of(text: &str) -> Result<Duration, String> {
+    age(text).ok_or_else(|| "an age such as 12h, 7d or 4w is expected".to_owned())
+}
+
+/// An age that is too long for a duration is the longest one.
 fn age(text: &str) -> Option<Duration> {
     let unit = text.chars().last()?;
     let hours: u64 = match unit {
@@ -144,5 +152,11 @@ mod tests {
                 assert_eq!(read.to_string(), begin, "{text}");
             }
         }
+        let hour = Duration::from_hours(1);
+        assert_eq!(
+            (age_of("4w"), age_of("1h")),
+            (Ok(4 * 7 * 24 * hour), Ok(hour))
+        );
+        assert!(age_of("2026-10-01").unwrap_err().contains("12h, 7d or 4w"));
     }
 }

@@ -1,6 +1,6 @@
 //! From arguments to a command, and from its result to an exit code.
 
-use super::args::{Command, Forget, LedgerCommand, List, SandboxArgs, UrlOf, Verify};
+use super::args::{Command, Forget, LedgerCommand, List, Partials, SandboxArgs, UrlOf, Verify};
 use super::choices::{FormatArg, ProviderArg};
 use super::command_line::{CommandLine, Variables};
 use super::common::{Terminal, connection, output_options, plain_output_options, provider};
@@ -9,6 +9,7 @@ use super::usage::{wrong_id, wrong_usage};
 use super::values;
 use crate::commands;
 use crate::commands::ledger::{Forgotten, LedgerChoice};
+use crate::commands::partials::PartialsSettings;
 use crate::commands::sandbox::SandboxSettings;
 use crate::error::panics;
 use crate::error::{Code, Error, Result};
@@ -16,7 +17,7 @@ use crate::manifest::ManifestForm;
 use crate::provider::Resource;
 use crate::resolve::Filter;
 use crate::resolve::Row;
-use crate::ui::{ListingTable, ProgressKind};
+use crate::ui::{ListingTable, PartialsList, ProgressKind};
 use clap::ValueEnum as _;
 use clap::error::ErrorKind;
 use std::ffi::OsString;
@@ -86,6 +87,7 @@ async fn dispatch(command_line: CommandLine) -> u8 {
         Command::Ledger(LedgerCommand::Forget(arguments)) => {
             ledger_forget(arguments, variables).await
         }
+        Command::Partials(arguments) => partials(arguments, variables),
         Command::Sandbox(arguments) => sandbox(arguments).await,
     }
 }
@@ -191,6 +193,21 @@ fn ledger_choice(arguments: Forget) -> Result<LedgerChoice> {
         resource: arguments.resource.map(Resource::from),
         base: arguments.base,
     })
+}
+
+fn partials(arguments: Partials, variables: Variables) -> u8 {
+    let output_options = output_options(&arguments.output_args, ProgressKind::None);
+    let terminal = Terminal::new(output_options, variables);
+    let settings = PartialsSettings {
+        folder: arguments.dir,
+        remove_older: arguments.remove_older,
+    };
+    let mut list = PartialsList::new(&terminal.printer);
+    let listed = commands::partials::run(&settings, |listed| list.add(listed));
+    if listed.is_ok() {
+        list.finish(&settings.folder, settings.remove_older.is_some());
+    }
+    terminal.end(listed)
 }
 
 async fn sandbox(arguments: SandboxArgs) -> u8 {

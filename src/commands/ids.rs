@@ -74,6 +74,8 @@ pub(crate) enum IdOrigin {
 pub(crate) struct IdSource {
     provider: Provider,
     origins: VecDeque<IdOrigin>,
+    /// The files of the origins, once they are open.
+    files: Option<VecDeque<IdLines>>,
     lines: Option<IdLines>,
 }
 
@@ -96,8 +98,21 @@ impl IdSource {
         Self {
             provider,
             origins: origins.into_iter().collect(),
+            files: None,
             lines: None,
         }
+    }
+
+    /// Opens the files of all origins. A file that cannot be read then ends the batch before its first document.
+    async fn open_files(&mut self) -> Result<()> {
+        let mut files = VecDeque::new();
+        for origin in &self.origins {
+            if let IdOrigin::File(path) = origin {
+                files.push_back(IdLines::of_file(path.clone()).await?);
+            }
+        }
+        self.files = Some(files);
+        Ok(())
     }
 }
 
@@ -105,6 +120,9 @@ impl Source for IdSource {
     type Detail = ();
 
     async fn next(&mut self) -> Result<Option<BatchItem<()>>> {
+        if self.files.is_none() {
+            self.open_files().await?;
+        }
         loop {
             if let Some(lines) = &mut self.lines {
                 let Some(line) = lines.next().await? else {
@@ -119,7 +137,12 @@ impl Source for IdSource {
             }
             match self.origins.pop_front() {
                 Some(IdOrigin::Id(id)) => return Ok(Some(BatchItem::Document(id, ()))),
-                Some(origin) => self.lines = Some(IdLines::open(origin).await?),
+                Some(IdOrigin::File(_)) => {
+                    self.lines = self.files.as_mut().and_then(VecDeque::pop_front);
+                }
+                Some(IdOrigin::Stdin) => {
+                    self.lines = Some(IdLines::new(Box::new(Stdin), "standard input".to_owned()));
+                }
                 None => return Ok(None),
             }
         }
@@ -144,23 +167,29 @@ impl Source for IdSource {
 }
 
 impl IdLines {
-    async fn open(origin: IdOrigin) -> Result<Self> {
-        let (reader, name): (Box<dyn Read + Send>, String) = match origin {
-            IdOrigin::File(path) => {
-                let opened = path.clone();
-                let file = blocking::run(move || File::open(opened)).await;
-                let file = file.map_err(|error| Error::io("read", &path, &error))?;
-                (Box::new(file), path.display().to_string())
+    async fn of_file(path: PathBuf) -> Result<Self> {
+        let opened = path.clone();
+        let file = blocking::run(move || {
+            let file = File::open(opened)?;
+            if file.metadata()?.is_dir() {
+                return Err(io::ErrorKind::IsADirectory.into());
             }
-            IdOrigin::Stdin | IdOrigin::Id(_) => (Box::new(Stdin), "standard input".to_owned()),
-        };
-        Ok(Self {
+            Ok(file)
+        });
+        let file = file
+            .await
+            .map_err(|error| Error::io("read", &path, &error))?;
+        Ok(Self::new(Box::new(file), path.display().to_string()))
+    }
+
+    fn new(reader: Box<dyn Read + Send>, name: String) -> Self {
+        Self {
             reader: Some(reader),
             name,
             text: Vec::new(),
             next: 0,
             number: 0,
-        })
+        }
     }
 
     /// The items of the lines that were read and not taken.

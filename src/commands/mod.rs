@@ -7,6 +7,7 @@ pub(crate) mod fetch;
 pub(crate) mod ids;
 pub(crate) mod ledger;
 pub(crate) mod list;
+pub(crate) mod partials;
 pub(crate) mod sandbox;
 pub(crate) mod sync;
 pub(crate) mod url;

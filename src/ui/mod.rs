@@ -7,6 +7,7 @@ mod diagnostics;
 mod ledger_table;
 mod lines;
 mod listing_table;
+mod partials_list;
 mod plan_notes;
 mod printer;
 mod summaries;
@@ -14,4 +15,5 @@ mod terminal;
 mod text_width;
 
 pub(crate) use listing_table::ListingTable;
+pub(crate) use partials_list::PartialsList;
 pub(crate) use printer::{Color, OutputOptions, Printer, ProgressKind};

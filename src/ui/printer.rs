@@ -310,11 +310,20 @@ impl Printer {
 
     /// Tells on standard error that a listing has no row. `is_filtered` says whether filters may have dropped rows.
     pub(crate) fn empty_listing(&self, title: &str, is_filtered: bool) {
+        let matching = if is_filtered { " that matches" } else { "" };
+        self.note(&format!("{title} lists no document{matching}"));
+    }
+
+    /// Tells something on standard error, unless the user wants errors only.
+    pub(super) fn note(&self, text: &str) {
         if !self.options.quiet {
-            let matching = if is_filtered { " that matches" } else { "" };
-            self.console
-                .say(&format!("{title} lists no document{matching}"));
+            self.console.say(text);
         }
+    }
+
+    /// Whether standard output gets JSON records.
+    pub(super) fn is_json(&self) -> bool {
+        self.options.json
     }
 
     /// Writes the record of a checked file, or what is wrong with that file.
@@ -398,13 +407,13 @@ impl Printer {
         }
     }
 
-    fn record(&self, record: &impl Serialize) -> Result<()> {
+    pub(super) fn record(&self, record: &impl Serialize) -> Result<()> {
         let record = serde_json::to_string(record).map_err(|error| Error::stdout(&error.into()))?;
         self.line(printable_json(&redact_json(&record)).as_bytes())
     }
 
     /// Writes a line without the secrets in it.
-    fn text(&self, line: &str) -> Result<()> {
+    pub(super) fn text(&self, line: &str) -> Result<()> {
         self.line(redact(line).as_bytes())
     }
 

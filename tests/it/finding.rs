@@ -415,10 +415,75 @@ fn the_lines_of_a_list_in_a_pipe_are_ids() {
             .count(),
         4
     );
-    let run = world.run_with_input(&["sm", "-"], &list.stdout);
+    let run = world.run_with_input(&["sm", "-", "-j", "1"], &list.stdout);
     assert_eq!(run.exits(0).stdout, "draft Q3.pdf\nreads.fastq\n");
     let lines = format!("\u{feff}{}", list.stdout.replace('\n', "\r\n"));
     std::fs::write(world.out().join("ids.txt"), lines).unwrap();
-    let run = world.run(&["sm", "--from-file", "ids.txt", "--if-exists", "skip"]);
+    let run = world.run(&[
+        "sm",
+        "--from-file",
+        "ids.txt",
+        "--if-exists",
+        "skip",
+        "-j",
+        "1",
+    ]);
     assert_eq!(run.exits(0).stdout, "draft Q3.pdf\nreads.fastq\n");
+}
+
+#[test]
+fn a_file_of_ids_that_cannot_be_read_ends_a_batch_before_it_pays() {
+    let service = service();
+    let world = service.world();
+    std::fs::create_dir(world.out().join("folder")).unwrap();
+    for file in ["nowhere", "folder"] {
+        let run = world.run(&["onecodex", "a", "b", "--from-file", file]);
+        assert_eq!(run.exits(7).says(&format!("cannot read {file}")).stdout, "");
+    }
+    assert_eq!(service.charges(), 0);
+}
+
+#[test]
+fn a_long_option_with_one_dash_is_refused_before_anything_is_paid() {
+    let service = service();
+    let world = service.world();
+    for (option, meant) in [
+        ("-dry-run", "--dry-run"),
+        ("-output-dir", "--output-dir"),
+        ("-output=x", "--output"),
+        ("-jobs=3", "--jobs"),
+        ("-connections", "--connections"),
+        ("-quiet", "--quiet"),
+        ("-json", "--json"),
+        ("-color", "--color"),
+    ] {
+        let run = world.run(&["onecodex", "a", option]);
+        let given = option.split('=').next().unwrap();
+        run.exits(2)
+            .says(&format!("docfetch onecodex has no option '{given}'"))
+            .says(&format!("a similar option is '{meant}'"));
+    }
+    world
+        .run(&["list", "sm", "-json"])
+        .exits(2)
+        .says("'--json'");
+    assert_eq!(service.charges(), 0);
+    // A value that stands right behind the option.
+    let run = world.run(&["sm", "a", "-dresults", "-j4", "-c1"]);
+    assert_eq!(run.exits(0).stdout, "results/Report Q3.pdf\n");
+    let run = world.run(&["sm", "a", "-orun", "-qd", "."]);
+    assert_eq!(run.exits(0).stdout, "run\n");
+}
+
+#[test]
+fn a_uri_of_another_kind_names_the_option() {
+    let service = service();
+    let world = service.world();
+    let hint = "hint: it is an id for --resource samples";
+    let uri = "/api/v1/samples/a";
+    world.run(&["onecodex", uri]).exits(2).says(hint);
+    world.run(&["url", "onecodex", uri]).exits(2).says(hint);
+    let run = world.run_with_input(&["onecodex", "-"], &format!("{uri}\n"));
+    run.exits(2).says(hint);
+    assert_eq!(service.charges(), 0);
 }

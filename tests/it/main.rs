@@ -52,6 +52,7 @@ mod mounts;
 mod names;
 mod options;
 mod own_partials;
+mod partials;
 mod proxies;
 mod refusals;
 mod remote_time;

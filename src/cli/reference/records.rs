@@ -6,6 +6,7 @@ const FETCH: &str = include_str!("../../fetch/outcome.rs");
 const SUMMARY: &str = include_str!("../../fetch/summary.rs");
 const VERIFY: &str = include_str!("../../manifest/check.rs");
 const LIST: &str = include_str!("../../resolve/row.rs");
+const PARTIALS: &str = include_str!("../../ui/partials_list.rs");
 const LEDGER: &str = include_str!("../../ui/ledger_table.rs");
 
 /// A record and its definition.
@@ -18,7 +19,7 @@ struct Record {
     head: &'static str,
 }
 
-const RECORDS: [Record; 8] = [
+const RECORDS: [Record; 9] = [
     Record {
         title: "A document that did not fail",
         text: FETCH,
@@ -58,6 +59,11 @@ const RECORDS: [Record; 8] = [
         title: "A row of `docfetch ledger list`",
         text: LEDGER,
         head: "struct LedgerRow<",
+    },
+    Record {
+        title: "A row of `docfetch partials`",
+        text: PARTIALS,
+        head: "struct PartialRow<",
     },
 ];
 

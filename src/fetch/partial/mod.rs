@@ -17,6 +17,7 @@ mod extents;
 #[cfg(any(feature = "internals", all(test, feature = "cli")))]
 pub(crate) mod fuzz;
 mod intact;
+mod listed;
 mod names;
 mod open;
 mod others;
@@ -31,14 +32,13 @@ mod sidecar;
 mod sidecar_writer;
 #[cfg(test)]
 mod tests;
-#[allow(dead_code)] // until `docfetch partials` asks
 mod unfinished;
 mod write;
 mod written;
 
+pub(crate) use listed::{ListedPartial, PartialAction};
 pub(crate) use partial_file::Partial;
 pub(crate) use publication::{Publication, remove_partial_link};
 pub(crate) use publish::PublishEnd;
 pub(crate) use sidecar::RefusedDocument;
-#[allow(unused_imports)] // until `docfetch partials` asks
 pub(crate) use unfinished::{UnfinishedPartial, list_partials};
