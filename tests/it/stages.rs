@@ -222,7 +222,7 @@ fn a_batch_that_stops_waits_for_no_document_that_has_no_url() {
 
 /// The first document does not know its name, and the next one does.
 #[test]
-fn names_are_taken_in_the_order_of_the_ids_however_long_documents_wait() {
+fn documents_that_waited_for_their_transfer_take_names_in_the_order_of_the_ids() {
     let services = Services::start();
     let world = services.world();
     let ids = ["slow1", "slow2", "good3", "good4"];
@@ -230,7 +230,7 @@ fn names_are_taken_in_the_order_of_the_ids_however_long_documents_wait() {
     arguments.extend(ids);
     let child = world.command(&arguments).spawn().unwrap();
     world.wait_until("all requests", || services.api.count("GET", "good4") >= 1);
-    std::thread::sleep(Duration::from_millis(5500));
+    std::thread::sleep(Duration::from_millis(300));
     services.open();
     world.finish(child, Instant::now()).exits(0);
     assert_eq!(world.read("same.txt"), b"/good3");
