@@ -4,7 +4,9 @@ use crate::support::raw::{Raw, reply};
 use crate::support::services::Service;
 use crate::support::{Run, World, noise, send, sha256};
 use docfetch::sandbox::Document;
-use rustix::fs::{OFlags, fcntl_setfl};
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::fs::{OFlags, Timespec, fcntl_setfl};
+use rustix::io::ioctl_fionread;
 use rustix::process::Signal;
 use std::collections::HashSet;
 use std::io::{PipeReader, Read as _, Write as _, pipe};
@@ -13,7 +15,7 @@ use std::process::{Command, Stdio};
 use std::thread::{JoinHandle, sleep, spawn};
 use std::time::{Duration, Instant};
 
-/// Until a process has filled a pipe, or waits for one.
+/// Until a process waits for a pipe.
 const PAUSE: Duration = Duration::from_millis(300);
 /// More than a pipe holds.
 const MORE_THAN_A_PIPE: usize = 150_000;
@@ -22,10 +24,22 @@ fn make_nonblocking(stream: &impl AsFd) {
     fcntl_setfl(stream, OFlags::NONBLOCK).unwrap();
 }
 
+/// Waits until a pipe is nearly full, or has no writer any more.
+fn wait_until_full(reader: &PipeReader) {
+    let is_closed = || {
+        let mut stream = [PollFd::new(reader, PollFlags::IN)];
+        poll(&mut stream, Some(&Timespec::default())).unwrap();
+        stream[0].revents().contains(PollFlags::HUP)
+    };
+    while ioctl_fionread(reader).unwrap() < 60_000 && !is_closed() {
+        sleep(Duration::from_millis(5));
+    }
+}
+
 /// Reads all, slowly: the pipe fills up again and again.
 fn read_slowly(mut reader: PipeReader) -> JoinHandle<Vec<u8>> {
     spawn(move || {
-        sleep(PAUSE);
+        wait_until_full(&reader);
         let (mut all, mut piece) = (Vec::new(), [0; 40_000]);
         loop {
             let read = reader.read(&mut piece).unwrap();
