@@ -140,7 +140,7 @@ impl RowText<'_> {
     fn text(&self, field: &str) -> Result<Option<String>, BadRow> {
         match self.json(field) {
             Some(json) if json.starts_with('"') => match text_of(json, MAX_FIELD_BYTES) {
-                None => Err(self.bad(too_long(field))),
+                None => Err(self.bad(too_long(field, MAX_FIELD_BYTES))),
                 text => Ok(text),
             },
             _ => Ok(None),
@@ -152,7 +152,7 @@ impl RowText<'_> {
         let mut value = match (self.text(field)?, self.json(field)) {
             (Some(text), _) => text.into(),
             (None, Some(json)) if json.len() > MAX_NESTED_BYTES => {
-                return Err(self.bad(too_long(field)));
+                return Err(self.bad(too_long(field, MAX_NESTED_BYTES)));
             }
             (None, json) => json.map_or(Value::Null, |json| {
                 ids_of_references(serde_json::from_str(json).unwrap_or(Value::Null))
@@ -191,6 +191,6 @@ fn ids_of_references(value: Value) -> Value {
     }
 }
 
-fn too_long(field: &str) -> String {
-    format!("a row's {field} has more than {MAX_FIELD_BYTES} bytes")
+fn too_long(field: &str, max_bytes: usize) -> String {
+    format!("a row's {field} has more than {max_bytes} bytes")
 }

@@ -43,9 +43,9 @@ fn ends(run: &Run) -> Vec<(String, String)> {
 fn the_plan_has_the_paths_of_the_real_run_and_touches_nothing() {
     let service = service();
     for options in [
-        &["sm", "a", "b", "c", "-d", "new/x"][..],
-        &["onecodex", "a", "b", "c", "-d", "new/x"],
-        &["sm", "a", "b", "c", "--name", "{provider}-{stem}.x"],
+        &["onecodex", "a", "b", "c", "-d", "new/x"][..],
+        &["onecodex", "a", "b", "c", "--name", "{provider}-{stem}.x"],
+        &["sm", "a", "b", "--name", "{id}.x"],
         &["onecodex", "a", "b", "--name", "same"],
         &["sm", "a", "-o", "y/z.pdf"],
     ] {
@@ -69,29 +69,36 @@ fn the_plan_has_the_paths_of_the_real_run_and_touches_nothing() {
 #[test]
 fn a_document_that_does_not_exist_is_not_planned() {
     let service = service();
-    for provider in ["sm", "onecodex"] {
-        let world = service.world();
-        let run = world.run(&[provider, "a", "nothing", "--dry-run", "--json"]);
-        let expected = [("a", "planned"), ("nothing", "not_found")];
-        let expected = expected.map(|(id, end)| (id.to_owned(), end.to_owned()));
-        assert_eq!(ends(run.exits(4)), expected);
-        let summary = run.records().pop().unwrap();
-        assert_eq!(
-            (&summary["planned"], &summary["failed"]),
-            (&1.into(), &1.into())
-        );
-        let run = world.run(&[provider, "nothing", "--dry-run"]);
-        assert_eq!(run.exits(4).stdout, "");
-        assert!(world.files().is_empty());
-        // The API also decides where the path needs no name.
-        world
-            .run(&[provider, "nothing", "--dry-run", "-o", "x"])
-            .exits(4);
-        world
-            .run(&[provider, "nothing", "--dry-run", "-o", "-"])
-            .exits(4);
+    let world = service.world();
+    let run = world.run(&["onecodex", "a", "nothing", "--dry-run", "--json"]);
+    let expected = [("a", "planned"), ("nothing", "not_found")];
+    let expected = expected.map(|(id, end)| (id.to_owned(), end.to_owned()));
+    assert_eq!(ends(run.exits(4)), expected);
+    let summary = run.records().pop().unwrap();
+    assert_eq!(
+        (&summary["planned"], &summary["failed"]),
+        (&1.into(), &1.into())
+    );
+    let run = world.run(&["onecodex", "nothing", "--dry-run"]);
+    assert_eq!(run.exits(4).stdout, "");
+    assert!(world.files().is_empty());
+    // The API also decides where the path needs no name.
+    for output in ["x", "-"] {
+        let arguments = ["onecodex", "nothing", "--dry-run", "-o", output];
+        world.run(&arguments).exits(4);
     }
     assert_eq!(service.charges(), 0);
+}
+
+/// Standard Metrics has no metadata route, and its rate budget is for real runs.
+#[test]
+fn a_dry_run_resolves_no_url() {
+    let server = Raw::start(|_, stream| reply(stream, "500 Broken", &[], b""));
+    let world = World::new(&server.base());
+    let run = world.run(&["sm", "a", "nothing", "--dry-run"]);
+    assert_eq!(run.exits(0).stdout, "a\nnothing\n");
+    run.says("a: would get its name from the storage");
+    assert!(server.seen().is_empty());
 }
 
 #[test]
@@ -118,6 +125,9 @@ fn existing_files_are_told_and_stay() {
             ),
         ] {
             let arguments = [provider, "a", "--dry-run", "--if-exists", if_exists];
+            // Only the user names a document of Standard Metrics before its URL does.
+            let output: &[&str] = if provider == "sm" { &["-o", DECK] } else { &[] };
+            let arguments = [&arguments[..], output].concat();
             let run = world.run(&arguments);
             run.exits(exit).says(says);
             assert_eq!(run.stdout.trim_end(), path);
@@ -187,18 +197,13 @@ fn a_name_that_nothing_tells_is_not_made_up() {
         api_without_metadata(request, stream, "http://127.0.0.1:1/key/0123?sig=1");
     });
     let world = World::new(&server.base());
-    let run = world.run(&["sm", "a", "--dry-run"]);
-    assert_eq!(run.exits(0).stdout, "a\n");
-    run.says("a: would get its name from the storage");
     let run = world.run(&["onecodex", "a", "--dry-run"]);
     assert_eq!(run.exits(0).stdout, "a\n");
     run.says("warning: docfetch does not know the name and the size of a: ");
     // A real run would not reach the API either.
     let world = World::new("http://127.0.0.1:1");
-    for provider in ["sm", "onecodex"] {
-        let run = world.run(&[provider, "a", "--dry-run", "--retries", "0"]);
-        assert_eq!(run.exits(5).stdout, "");
-    }
+    let run = world.run(&["onecodex", "a", "--dry-run", "--retries", "0"]);
+    assert_eq!(run.exits(5).stdout, "");
 }
 
 #[test]

@@ -46,7 +46,7 @@ fn a_row_that_is_no_document_is_told_and_the_others_are_listed_and_mirrored() {
         {"id": long(1025)},
         {"id": "long-name", "name": long(4097)},
         {"id": "long-time", "uploaded_at": long(2_000_000)},
-        {"id": "long-field", "source": {"x": long(4096)}},
+        {"id": "long-field", "source": {"x": long(64 << 10)}},
         "no object",
         {"id": long(1024), "name": "z.txt", "uploaded_at": long(4096), "source": [1, {"x": null}], "other": long(9000)},
         {"id": "last", "name": 7, "uploaded_at": 7},

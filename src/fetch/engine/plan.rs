@@ -5,8 +5,8 @@ use super::Stages;
 use crate::error::{Code, Error, Result};
 use crate::fetch::outcome::{Outcome, Status};
 use crate::fetch::partial::Partial;
-use crate::fetch::target::{TargetState, name_in_query};
-use crate::resolve::{Metadata, ResolveRequest};
+use crate::fetch::target::TargetState;
+use crate::resolve::Metadata;
 
 impl Stages<'_> {
     /// What a real run would do with the document.
@@ -63,26 +63,15 @@ impl Stages<'_> {
         }))
     }
 
-    /// Name and size of the document, from the listing, from its metadata, or where these do not exist and URLs
-    /// are free, from its URL. Each document needs one request at most, unless that request is retried.
+    /// Name and size of the document, from the listing or from its metadata; unknown where the provider has
+    /// neither. No URL is resolved, since a dry run of many documents must not use the rate budget up.
     ///
     /// # Errors
-    /// Those of exit codes 3, 4 and 9, and [`Code::Network`], when a real run would fail likewise; those of
-    /// [`Resolver::resolve_within`](crate::resolve::Resolver::resolve_within) where docfetch resolves it.
+    /// Those of exit codes 3, 4 and 9, and [`Code::Network`], when a real run would fail likewise.
     async fn learn(&mut self) -> Result<Metadata> {
         let (resolver, id) = (&self.context.resolver, &self.job.id);
         if let Some(listed) = &self.job.metadata {
             return Ok(listed.clone());
-        }
-        if resolver.provider().metadata.is_none() && resolver.has_free_urls() {
-            let mut retry = resolver.retry();
-            let request = ResolveRequest::default();
-            let url = resolver.resolve_within(id, &mut retry, request).await?;
-            self.attempts.facts.resolves += 1;
-            return Ok(Metadata {
-                name: name_in_query(url.expose()),
-                size: None,
-            });
         }
         match resolver.request_metadata(id).await {
             Err(error) if ends_real_run(&error) => Err(error),

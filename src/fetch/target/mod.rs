@@ -26,7 +26,6 @@ pub(crate) use claimed_paths::ClaimedPaths;
 pub(crate) use destination::Destination;
 pub(crate) use fitting::{fitted_folder, takes_path};
 pub(crate) use folder_check::not_a_folder;
-pub(crate) use foresight::name_in_query;
 pub(crate) use name_order::NameTicket;
 pub use options::{IfExists, TargetOptions};
 pub(crate) use publish::{BeforePublish, TargetEnd};
