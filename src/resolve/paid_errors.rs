@@ -57,10 +57,11 @@ pub(super) fn in_doubt(ledger: &Ledger, id: &DocumentId, error: &Error) -> Error
 pub(super) fn unanswered(ledger: &Ledger, id: &DocumentId) -> Error {
     let what = format!("a paid retrieval of {id} may have been charged already");
     let waited = short_duration(ledger.answer_timeout());
-    let why = format!("another process requested it, and recorded no answer within {waited}");
+    let why = format!("another process sent the request, and recorded no answer within {waited}");
     Error::new(Code::ChargeUnknown, what)
         .with_cause(why)
         .with_hint(way_out_of_doubt(ledger, id))
+        .naming_document()
 }
 
 /// A paid request did not leave, because its record could not be made.

@@ -13,6 +13,7 @@ use crate::error::{Error, Result};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use serde::de::DeserializeOwned;
+use std::cmp::Reverse;
 use std::fs::File;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -20,6 +21,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// What stands between the name of a record and the number of an attempt.
 const ATTEMPT: &str = ".attempt.";
+/// The number of the first attempt. Its file exists as long as any other file of an attempt at the same document.
+pub(crate) const FIRST_ATTEMPT: u32 = 1;
 /// How often docfetch opens a file anew that another machine replaced while it was read.
 const MAX_READS: u32 = 5;
 
@@ -134,6 +137,12 @@ impl Records {
             .map_or_else(open_and_read, Ok)
     }
 
+    /// Whether the attempts at what the record `name` is about are numbered: the first one has a file.
+    pub(crate) fn has_attempts(&self, name: &str) -> bool {
+        let path = self.file_path(&attempt_file(name, FIRST_ATTEMPT));
+        path.is_ok_and(|path| std::fs::symlink_metadata(path).is_ok())
+    }
+
     /// Writes a file of a record under a temporary name, durably.
     ///
     /// # Errors
@@ -154,7 +163,6 @@ impl Records {
                 path: path.clone(),
                 is_published: false,
             };
-            FolderTraits::of(folder)?.close_new_file(&created, &staged.temporary)?;
             created
                 .write_all(content)
                 .and_then(|()| created.sync_data())
@@ -172,14 +180,7 @@ impl Records {
         self.warn_of_double_creation();
         let path = self.make_folders()?.join(file);
         let created = create(&path).map_err(|errno| CreateError::new(&path, errno))?;
-        let Some(created) = created else {
-            return Ok(false);
-        };
-        // A failure has no effect: a staged file takes the place of this one.
-        if let Ok(traits) = FolderTraits::of_file(&path) {
-            let _ = traits.close_new_file(&created, &path);
-        }
-        Ok(true)
+        Ok(created.is_some())
     }
 
     /// Removes the record `name` durably, with all its files.
@@ -193,8 +194,9 @@ impl Records {
                 .is_some_and(|rest| rest.starts_with('.'))
         };
         files.retain(|file| is_of(file));
-        // The last attempt is removed last: as long as one is left, less is permitted.
-        files.sort_by_key(|file| attempt_of(file).map(|(_, number)| number));
+        // The first attempt is removed last: without it, a reader finds no later one. A kill in between leaves
+        // attempts without marks, which permit less.
+        files.sort_by_key(|file| attempt_of(file).map(|(_, number)| Reverse(number)));
         for file in files {
             self.remove_file(&file)?;
         }

@@ -9,65 +9,24 @@
 //!   then how it ended: with a URL, in doubt, or without a charge. An empty or invisible file stands for a
 //!   request that may leave at any time.
 //! - That a document was delivered, or its URL expired, is a file of its own, a *mark*. Any process may add it.
+//!   A mark names its retrieval, and says nothing about another retrieval of the same number.
 //! - The last attempt counts that was not without a charge. Before the first attempt, the record counts that
-//!   earlier runs left.
+//!   earlier runs left. A record without a number that no attempt has seen counts, too, once the attempts would
+//!   permit a request: an earlier version of docfetch has written it since.
 //!
 //! So a process that sees too little permits too little. The record itself has the number of the last attempt
 //! that its writer knew; processes that lock the record, and earlier versions of docfetch, read it.
 
+use super::record_files::SharedFiles;
 use super::record_names::invalid;
 use super::table::{RetrievalRecord, State};
-use crate::error::{Error, Result};
+use crate::error::{Code, Error, Result};
 use crate::state::Untrusted;
 use crate::state::process::ProcessIdentity;
-use crate::state::shared_files::{CreateError, attempt_file};
+use crate::state::shared_files::{CreateError, FIRST_ATTEMPT, attempt_file};
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use std::path::PathBuf;
-
-/// The files that attempts are made of.
-pub(super) trait SharedFiles {
-    /// A file that is on disk under a temporary name.
-    type Staged;
-    /// The path of a file, for messages.
-    fn path(&self, file: &str) -> PathBuf;
-    /// Reads the last whole line of the file of a record anew; `None` when there is no file.
-    ///
-    /// # Errors
-    /// Why the file cannot be trusted.
-    fn read_record(&self, file: &str) -> Result<Option<RetrievalRecord>, Untrusted>;
-    /// Reads a file anew; `None` when there is none.
-    ///
-    /// # Errors
-    /// Why the file cannot be trusted.
-    fn read(&self, file: &str) -> Result<Option<Vec<u8>>, Untrusted>;
-    /// Writes a file under a temporary name.
-    ///
-    /// # Errors
-    /// [`Code::LocalIo`](crate::error::Code::LocalIo), [`Code::DiskFull`](crate::error::Code::DiskFull).
-    fn stage(&self, file: &str, content: &[u8]) -> Result<Self::Staged, CreateError>;
-    /// Gives a file its name, in place of an older file.
-    ///
-    /// # Errors
-    /// [`Code::LocalIo`](crate::error::Code::LocalIo).
-    fn publish(&self, staged: Self::Staged) -> Result<()>;
-    /// Creates an empty file exclusively. Returns whether this process created the file.
-    ///
-    /// # Errors
-    /// [`Code::LocalIo`](crate::error::Code::LocalIo), [`Code::DiskFull`](crate::error::Code::DiskFull).
-    fn create(&self, file: &str) -> Result<bool, CreateError>;
-    /// Removes a file.
-    ///
-    /// # Errors
-    /// [`Code::LocalIo`](crate::error::Code::LocalIo).
-    fn remove(&self, file: &str) -> Result<()>;
-    /// Makes the names of all files durable.
-    ///
-    /// # Errors
-    /// [`Code::LocalIo`](crate::error::Code::LocalIo).
-    fn sync(&self) -> Result<()>;
-}
 
 /// What the file of an attempt says.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -89,6 +48,15 @@ pub(super) enum Mark {
     Delivered,
     /// The storage said that the URL expired.
     Expired,
+}
+
+/// What the file of a mark says.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct MarkNote {
+    /// When the retrieval was requested that the mark is about.
+    requested: Timestamp,
+    /// When the mark was made.
+    at: Timestamp,
 }
 
 /// What is known of a document.
@@ -176,8 +144,6 @@ pub(super) struct Attempts {
     name: String,
     /// The highest number of an attempt that this process knows.
     known: u32,
-    /// The number of the attempt that the record is of.
-    number: u32,
     /// The attempt of this process that has no end yet.
     own: Option<Attempt>,
 }
@@ -188,7 +154,6 @@ impl Attempts {
         Self {
             name,
             known: 0,
-            number: 0,
             own: None,
         }
     }
@@ -215,8 +180,48 @@ impl Attempts {
             self.known += 1;
         }
         let found = self.last_charge(files, base.as_ref(), last)?;
-        self.number = found.number;
-        self.with_marks(files, found)
+        let found = self.with_marks(files, found)?;
+        match base {
+            Some(base) if self.is_later(files, &found, &base)? => {
+                self.with_marks(files, Found::recorded(Some(base)))
+            }
+            _ => Ok(found),
+        }
+    }
+
+    /// Whether the record `base` has no number, and was written after the attempts that led to `found`, which
+    /// would permit a request.
+    fn is_later(
+        &self,
+        files: &impl SharedFiles,
+        found: &Found,
+        base: &RetrievalRecord,
+    ) -> Result<bool, Untrusted> {
+        let state = found.record.as_ref().map(|record| record.state);
+        if base.attempt > 0 || found.number == 0 || state != Some(State::Delivered) {
+            return Ok(false);
+        }
+        for number in FIRST_ATTEMPT..=self.known {
+            let Some(attempt) = self.read_attempt(files, number)?.flatten() else {
+                return Ok(false);
+            };
+            let seen = attempt.before.map(|before| before.requested);
+            if seen == Some(base.requested) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Continues with `record`, of which a part could not be written: with the attempt of this process, if that
+    /// exists.
+    pub(super) fn reclaim(&mut self, files: &impl SharedFiles, record: &RetrievalRecord) {
+        let attempt = self.read_attempt(files, record.attempt).ok().flatten();
+        let own = ProcessIdentity::own().to_string();
+        self.own = attempt.flatten().filter(|attempt| attempt.process == own);
+        if self.own.is_some() {
+            self.known = record.attempt;
+        }
     }
 
     /// The last attempt that was not without a charge. `base` is the record, `last` the last attempt.
@@ -249,13 +254,10 @@ impl Attempts {
         let has_url =
             |record: &RetrievalRecord| matches!(record.state, State::Answered | State::Delivered);
         if let Some(mut record) = found.record.take_if(|record| has_url(record)) {
-            if self
-                .read_mark(files, Mark::Delivered, found.number)?
-                .is_some()
-            {
+            if self.read_mark(files, Mark::Delivered, &record)?.is_some() {
                 record = record.delivered();
             }
-            if let Some(at) = self.read_mark(files, Mark::Expired, found.number)? {
+            if let Some(at) = self.read_mark(files, Mark::Expired, &record)? {
                 record = record.expired(at);
             }
             found.record = Some(record);
@@ -292,7 +294,6 @@ impl Attempts {
         if !is_own {
             return Ok(NewAttempt::Taken);
         }
-        self.number = number;
         self.own = Some(attempt);
         files.publish(staged)?;
         files.publish(staged_record)?;
@@ -303,7 +304,7 @@ impl Attempts {
     /// Records how the request of this process's attempt ended: with a URL, or in doubt.
     ///
     /// # Errors
-    /// [`Code::LocalIo`](crate::error::Code::LocalIo), [`Code::DiskFull`](crate::error::Code::DiskFull).
+    /// [`Code::LocalIo`], [`Code::DiskFull`].
     pub(super) fn end(&mut self, files: &impl SharedFiles, record: &RetrievalRecord) -> Result<()> {
         let Some(attempt) = self.own.take() else {
             return Ok(());
@@ -322,7 +323,7 @@ impl Attempts {
     /// Records that the request of this process's attempt never left, or that its answer was no charge.
     ///
     /// # Errors
-    /// [`Code::LocalIo`](crate::error::Code::LocalIo), [`Code::DiskFull`](crate::error::Code::DiskFull).
+    /// [`Code::LocalIo`], [`Code::DiskFull`].
     pub(super) fn take_back(&mut self, files: &impl SharedFiles) -> Result<()> {
         let Some(attempt) = self.own.take() else {
             return Ok(());
@@ -333,7 +334,6 @@ impl Attempts {
             None => files.remove(&self.record_file()),
         }
         .unwrap_or_else(|error| log::debug!("{}", error.message()));
-        self.number = attempt.before.as_ref().map_or(0, |before| before.attempt);
         let attempt = Attempt {
             not_charged: true,
             ..attempt
@@ -342,13 +342,27 @@ impl Attempts {
         files.sync()
     }
 
-    /// Adds a mark to the attempt that the record is of.
+    /// Adds a mark to the attempt that `record` is of. Where that attempt has no end yet, `record` becomes its
+    /// end.
     ///
     /// # Errors
-    /// [`Code::LocalIo`](crate::error::Code::LocalIo), [`Code::DiskFull`](crate::error::Code::DiskFull).
-    pub(super) fn mark(&self, files: &impl SharedFiles, mark: Mark, at: Timestamp) -> Result<()> {
-        let file = self.mark_file(mark, self.number);
-        files.publish(stage(files, &file, &at)?)?;
+    /// [`Code::LocalIo`], also for an attempt that was never on disk; [`Code::DiskFull`].
+    pub(super) fn mark(
+        &mut self,
+        files: &impl SharedFiles,
+        mark: Mark,
+        record: &RetrievalRecord,
+        at: Timestamp,
+    ) -> Result<()> {
+        if self.own.is_some() {
+            return self.end(files, record);
+        }
+        if record.attempt > self.known {
+            return Err(Error::new(Code::LocalIo, "the attempt is not on disk"));
+        }
+        let requested = record.requested;
+        let file = self.mark_file(mark, record.attempt);
+        files.publish(stage(files, &file, &MarkNote { requested, at })?)?;
         match mark {
             Mark::Delivered => Ok(()), // without this mark, less is permitted
             Mark::Expired => files.sync(),
@@ -389,9 +403,11 @@ impl Attempts {
         &self,
         files: &impl SharedFiles,
         mark: Mark,
-        number: u32,
+        record: &RetrievalRecord,
     ) -> Result<Option<Timestamp>, Untrusted> {
-        read(files, &self.mark_file(mark, number)).map(Option::flatten)
+        let note = read(files, &self.mark_file(mark, record.attempt))?.flatten();
+        let note = note.filter(|note: &MarkNote| note.requested == record.requested);
+        Ok(note.map(|note| note.at))
     }
 }
 

@@ -139,12 +139,18 @@ impl Ledger {
                 record => record,
             },
         };
-        let is_numbered = !is_lock_true || is_attempt(record.as_ref());
+        let is_numbered = !is_lock_true || self.is_numbered(&name, record.as_ref());
         let mut attempts = is_numbered.then(|| Attempts::new(name.clone()));
-        if let (None, Some(attempts)) = (&in_memory, &mut attempts) {
-            record = self.read_attempts(id, attempts)?.record;
-        } else if let Err(error) = &held {
-            self.records.warn_unwritable(error);
+        match (&in_memory, &mut attempts) {
+            (None, Some(attempts)) => record = self.read_attempts(id, attempts)?.record,
+            (in_memory, attempts) => {
+                if let (Some(record), Some(attempts)) = (in_memory, attempts) {
+                    attempts.reclaim(&*self.records, record);
+                }
+                if let Err(error) = &held {
+                    self.records.warn_unwritable(error);
+                }
+            }
         }
         let writer = RecordWriter::new(Arc::clone(&self.records), held.ok(), attempts);
         let key = self.key(id);
@@ -242,7 +248,7 @@ impl Ledger {
             });
         }
         let read = self.records.read(&name);
-        let is_numbered = matches!(&read, Ok(record) if is_attempt(record.as_ref()));
+        let is_numbered = matches!(&read, Ok(record) if self.is_numbered(&name, record.as_ref()));
         let record = if is_numbered || !self.records.has_true_locks() {
             self.read_attempts(id, &mut Attempts::new(name))?.record
         } else {
@@ -252,6 +258,12 @@ impl Ledger {
             record,
             is_on_disk: true,
         })
+    }
+
+    /// Whether the attempts at what the record `name` is about are numbered, as the record tells, or the file of
+    /// the first attempt.
+    fn is_numbered(&self, name: &str, record: Option<&RetrievalRecord>) -> bool {
+        record.is_some_and(|record| record.attempt > 0) || self.records.has_attempts(name)
     }
 
     fn trusted(
@@ -304,11 +316,6 @@ impl Ledger {
     pub(crate) fn run(&self) -> &RunMemory {
         &self.run
     }
-}
-
-/// Whether a record is of a numbered attempt.
-fn is_attempt(record: Option<&RetrievalRecord>) -> bool {
-    record.is_some_and(|record| record.attempt > 0)
 }
 
 fn refuse_untrusted(forget_argument: &str, untrusted: &Untrusted) -> Error {

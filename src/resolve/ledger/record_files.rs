@@ -1,12 +1,54 @@
 //! The files of attempts in the state folder.
 
-use super::attempts::SharedFiles;
 use super::table::RetrievalRecord;
 use crate::error::Result;
 use crate::state::Untrusted;
 use crate::state::records::Records;
 use crate::state::shared_files::{CreateError, StagedFile};
 use std::path::PathBuf;
+
+/// The files that attempts are made of.
+pub(super) trait SharedFiles {
+    /// A file that is on disk under a temporary name.
+    type Staged;
+    /// The path of a file, for messages.
+    fn path(&self, file: &str) -> PathBuf;
+    /// Reads the last whole line of the file of a record anew; `None` when there is no file.
+    ///
+    /// # Errors
+    /// Why the file cannot be trusted.
+    fn read_record(&self, file: &str) -> Result<Option<RetrievalRecord>, Untrusted>;
+    /// Reads a file anew; `None` when there is none.
+    ///
+    /// # Errors
+    /// Why the file cannot be trusted.
+    fn read(&self, file: &str) -> Result<Option<Vec<u8>>, Untrusted>;
+    /// Writes a file under a temporary name.
+    ///
+    /// # Errors
+    /// [`Code::LocalIo`](crate::error::Code::LocalIo), [`Code::DiskFull`](crate::error::Code::DiskFull).
+    fn stage(&self, file: &str, content: &[u8]) -> Result<Self::Staged, CreateError>;
+    /// Gives a file its name, in place of an older file.
+    ///
+    /// # Errors
+    /// [`Code::LocalIo`](crate::error::Code::LocalIo).
+    fn publish(&self, staged: Self::Staged) -> Result<()>;
+    /// Creates an empty file exclusively. Returns whether this process created the file.
+    ///
+    /// # Errors
+    /// [`Code::LocalIo`](crate::error::Code::LocalIo), [`Code::DiskFull`](crate::error::Code::DiskFull).
+    fn create(&self, file: &str) -> Result<bool, CreateError>;
+    /// Removes a file.
+    ///
+    /// # Errors
+    /// [`Code::LocalIo`](crate::error::Code::LocalIo).
+    fn remove(&self, file: &str) -> Result<()>;
+    /// Makes the names of all files durable.
+    ///
+    /// # Errors
+    /// [`Code::LocalIo`](crate::error::Code::LocalIo).
+    fn sync(&self) -> Result<()>;
+}
 
 impl SharedFiles for Records {
     type Staged = StagedFile;

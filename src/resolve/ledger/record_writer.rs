@@ -130,7 +130,7 @@ impl RecordWriter {
             }
             (Change::TakeBack | Change::Begin { .. }, _) => attempts.take_back(files),
             (Change::End, Some(record)) => attempts.end(files, record),
-            (Change::Mark(mark, at), Some(_)) => attempts.mark(files, *mark, *at),
+            (Change::Mark(mark, at), Some(record)) => attempts.mark(files, *mark, record, *at),
             (Change::End | Change::Mark(..), None) => Ok(()),
         })
     }

@@ -1,6 +1,7 @@
 use super::inspect::RecordQuery;
 use super::table::{RetrievalEvent, State};
 use super::*;
+use crate::state::folder::FolderTraits;
 use jiff::SignedDuration;
 use proptest::prelude::*;
 use url::Url;
@@ -99,6 +100,29 @@ async fn what_was_never_sent_changes_nothing_of_an_older_doubt() {
     entry.note(RetrievalEvent::NotCharged, NOW).await.unwrap();
     let state = ledger.find(&id).unwrap().record.map(|record| record.state);
     assert_eq!(state, Some(State::Attempting));
+}
+
+#[tokio::test]
+async fn attempts_without_their_record_count_where_locks_are_true() {
+    let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let [cluster, server] = folders
+        .each_ref()
+        .map(|folder| ledger(folder.path(), false));
+    let id = id();
+    let [from, to] = [&cluster, &server].map(|ledger| {
+        let path = ledger.records.path(&ledger.name(&id)).unwrap();
+        std::fs::create_dir(path.parent().unwrap()).unwrap();
+        path.with_extension("attempt.1")
+    });
+    FolderTraits::of_file(&from).unwrap().note_refused_lock();
+    send(&cluster, &id).await;
+    std::fs::copy(from, to).unwrap();
+    let mut entry = server.open(&id).await.unwrap();
+    let verdict = entry.decide(RetrievalRequest::default());
+    assert!(matches!(verdict, Verdict::Refuse(State::Attempting)));
+    drop(entry);
+    let found = server.find(&id).unwrap().record.unwrap();
+    assert_eq!((found.state, found.attempt), (State::Attempting, 1));
 }
 
 /// What can happen to a document, in any order.

@@ -60,6 +60,22 @@ fn begin(attempts: &mut Attempts, client: &Client, before: &Found) -> NewAttempt
         .unwrap()
 }
 
+/// Marks the document as delivered, and its URL as expired.
+fn mark_all(attempts: &mut Attempts, client: &Client, found: &Found) {
+    let record = found.record.as_ref().unwrap();
+    for mark in [Mark::Delivered, Mark::Expired] {
+        attempts.mark(client, mark, record, NOW).unwrap();
+    }
+}
+
+/// What an earlier version of docfetch records of a retrieval that it requested `hours` after [`NOW`].
+fn write_unnumbered(client: &Client, hours: i64) {
+    let sent = after(None, RetrievalEvent::Sending);
+    let mut record = after(sent, RetrievalEvent::Answered(&url(0))).unwrap();
+    record.requested += SignedDuration::from_hours(hours);
+    client.write(RECORD, Some(serde_json::to_vec(&record).unwrap()));
+}
+
 fn state(found: &Found) -> Option<(State, u32)> {
     found
         .record
@@ -109,12 +125,11 @@ fn what_was_no_charge_leaves_the_attempt_before_it() {
     // In the meantime, the process before it got its answer.
     let answered = after(attempting, RetrievalEvent::Answered(&url(2))).unwrap();
     stopped.end(&other, &answered).unwrap();
-    let (last, found) = read_all(&one);
+    let (mut last, found) = read_all(&one);
     assert_eq!(state(&found), Some((State::Answered, 2)));
     assert_eq!(last.next(), 4);
     // A mark of any process is about that attempt.
-    last.mark(&one, Mark::Delivered, NOW).unwrap();
-    last.mark(&one, Mark::Expired, NOW).unwrap();
+    mark_all(&mut last, &one, &found);
     let found = read_all(&other).1;
     assert_eq!(state(&found), Some((State::Delivered, 2)));
     assert_eq!(found.record.unwrap().expires(), Some(NOW));
@@ -142,18 +157,89 @@ fn an_attempt_that_is_not_visible_is_what_the_next_one_saw() {
 fn a_record_of_an_earlier_version_counts_until_the_first_charge() {
     let server = Rc::default();
     let one = client(&server, 1);
-    let sent = after(None, RetrievalEvent::Sending);
-    let earlier = after(sent, RetrievalEvent::Answered(&url(0))).unwrap();
-    one.write(RECORD, Some(serde_json::to_vec(&earlier).unwrap()));
-    let (attempts, found) = read_all(&one);
+    write_unnumbered(&one, 0);
+    let (mut attempts, found) = read_all(&one);
     assert_eq!(state(&found), Some((State::Answered, 0)));
-    attempts.mark(&one, Mark::Delivered, NOW).unwrap();
+    mark_all(&mut attempts, &one, &found);
     assert_eq!(state(&read_all(&one).1), Some((State::Delivered, 0)));
     let (mut attempts, found) = read_all(&one);
     begin(&mut attempts, &one, &found);
     assert_eq!(state(&read_all(&one).1), Some((State::Attempting, 1)));
     attempts.take_back(&one).unwrap();
     assert_eq!(state(&read_all(&one).1), Some((State::Delivered, 0)));
+}
+
+#[test]
+fn a_mark_says_nothing_of_another_retrieval_of_the_same_number() {
+    let server = Rc::default();
+    let one = client(&server, 1);
+    write_unnumbered(&one, 0);
+    let (mut attempts, found) = read_all(&one);
+    mark_all(&mut attempts, &one, &found);
+    assert_eq!(state(&read_all(&one).1), Some((State::Delivered, 0)));
+    write_unnumbered(&one, 1);
+    let found = read_all(&one).1;
+    assert_eq!(state(&found), Some((State::Answered, 0)));
+    assert_ne!(found.record.unwrap().expires(), Some(NOW));
+}
+
+#[test]
+fn a_record_that_an_earlier_version_wrote_after_the_attempts_counts() {
+    let server = Rc::default();
+    let one = client(&server, 1);
+    write_unnumbered(&one, 1);
+    for number in 1..=2 {
+        let (mut attempts, found) = read_all(&one);
+        begin(&mut attempts, &one, &found);
+        let answered = after(
+            read_all(&one).1.record,
+            RetrievalEvent::Answered(&url(number)),
+        );
+        attempts.end(&one, &answered.unwrap()).unwrap();
+    }
+    write_unnumbered(&one, 2);
+    assert_eq!(state(&read_all(&one).1), Some((State::Answered, 2)));
+    let (mut attempts, found) = read_all(&one);
+    mark_all(&mut attempts, &one, &found);
+    let (mut attempts, found) = read_all(&one);
+    assert_eq!(
+        state(&found),
+        Some((State::Answered, 0)),
+        "it may be charged"
+    );
+    // The next attempt has seen that record, and the first one the record before.
+    begin(&mut attempts, &one, &found);
+    let answered = after(read_all(&one).1.record, RetrievalEvent::Answered(&url(3)));
+    attempts.end(&one, &answered.unwrap()).unwrap();
+    let (mut attempts, found) = read_all(&one);
+    mark_all(&mut attempts, &one, &found);
+    for hours in [1, 2] {
+        write_unnumbered(&one, hours); // a change that is visible late
+        let found = read_all(&one).1;
+        assert_eq!(state(&found), Some((State::Delivered, 3)), "{hours}");
+    }
+}
+
+#[test]
+fn an_end_that_could_not_be_written_is_written_with_the_next_change() {
+    let server = Rc::default();
+    let one = client(&server, 1);
+    let (mut attempts, nothing) = read_all(&one);
+    begin(&mut attempts, &one, &nothing);
+    let answered = after(read_all(&one).1.record, RetrievalEvent::Answered(&url(1))).unwrap();
+    // The disk was full: only this run knows the answer.
+    let mut later = Attempts::new("a".to_owned());
+    later.reclaim(&one, &answered);
+    let delivered = answered.clone().delivered();
+    later.mark(&one, Mark::Delivered, &delivered, NOW).unwrap();
+    assert_eq!(state(&read_all(&one).1), Some((State::Delivered, 1)));
+    // An attempt that was never on disk gets no mark, because the number may become another process's.
+    let mut unwritten = answered;
+    unwritten.attempt = 2;
+    let mut later = Attempts::new("a".to_owned());
+    later.reclaim(&one, &unwritten);
+    let marked = later.mark(&one, Mark::Delivered, &unwritten, NOW);
+    assert_eq!(marked.unwrap_err().code(), Code::LocalIo);
 }
 
 #[test]

@@ -176,7 +176,10 @@ impl Model {
                 };
                 truth.delivered |= mark == Mark::Delivered;
                 truth.expired |= mark == Mark::Expired;
-                process.attempts.mark(&process.client, mark, NOW).unwrap();
+                let mut record = after(None, RetrievalEvent::Sending).unwrap();
+                record.attempt = number;
+                let marked = process.attempts.mark(&process.client, mark, &record, NOW);
+                marked.unwrap();
                 Phase::Idle
             }
         };

@@ -1,7 +1,7 @@
 //! A file system that several machines share, as each process sees it.
 
-use super::super::SharedFiles;
 use crate::error::Result;
+use crate::resolve::ledger::record_files::SharedFiles;
 use crate::resolve::ledger::table::RetrievalRecord;
 use crate::state::Untrusted;
 use crate::state::shared_files::CreateError;
