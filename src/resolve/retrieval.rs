@@ -97,10 +97,7 @@ impl PaidRetrievals {
     ) -> Result<PresignedUrl> {
         let opened = self.ledger.open(id).await;
         let mut record = opened.map_err(|error| paid_errors::not_recorded(id, error))?;
-        if let Some(url) = request.expired {
-            let now = api.http.clock().best();
-            record.note(RetrievalEvent::Expired(url), now).await?;
-        }
+        let expired = request.expired;
         let request = RetrievalRequest {
             has_partial: request.has_partial,
             refused: request.refused,
@@ -113,6 +110,10 @@ impl PaidRetrievals {
             retry.exclude(active_time::since(waiting));
             if !has_ended && (taken || !self.ledger.run().may_recharge(id)) {
                 return Err(paid_errors::unanswered(&self.ledger, id));
+            }
+            if let Some(url) = expired {
+                let now = api.http.clock().best();
+                record.note(RetrievalEvent::Expired(url), now).await?;
             }
             let requested = record.requested();
             let notice = match record.decide(request) {

@@ -1,5 +1,6 @@
 //! A dry run: what a fetch would do, as far as docfetch learns that for free. A dry run sends no request that
-//! may be charged and none to a storage, and creates no file.
+//! may be charged and none to a storage, and changes no file. Where a file system may refuse the name of a document,
+//! docfetch tries the name in a folder that it removes again.
 
 use super::Stages;
 use crate::error::{Code, Error, Result};

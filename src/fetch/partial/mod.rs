@@ -2,10 +2,13 @@
 //!
 //! The bytes of a document gather in `.docfetch-<hash>.part` in the target's folder, until all of them
 //! arrived. The file has the permissions 0600, and one process at a time holds its lock. Where a lock may
-//! exclude no other process, each process writes a partial of its own, `.docfetch-<hash>.<process>.part`, and
-//! copies into it what earlier runs left. The sidecar, which ends in `.json` instead of `.part`, says which representation the bytes belong to (entity tag,
-//! length), and which bytes the file holds, with CRCs. A later run resumes there. It uses only bytes that
-//! still have their CRCs, so that neither a kill nor a power failure spoils a document. A sidecar never
+//! exclude no other process, each process writes a partial of its own, `.docfetch-<hash>.<process>.part`. A
+//! later run gives the partial of a process that has ended on the same machine its own name, and copies the
+//! bytes of any other partial.
+//!
+//! The sidecar, which ends in `.json` instead of `.part`, says which representation the bytes belong to (entity
+//! tag, length), and which bytes the file holds, with CRCs. A later run resumes there. The run uses only bytes
+//! that still have their CRCs, so that neither a kill nor a power failure spoils a document. A sidecar never
 //! holds a URL.
 //!
 //! docfetch follows no link at either name, and refuses anything but a plain file of this user.

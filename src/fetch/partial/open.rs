@@ -13,7 +13,7 @@ use crate::fetch::partial::partial_file::Partial;
 use crate::fetch::partial::publication::{self, Publication};
 use crate::fetch::partial::sidecar::Sidecar;
 use crate::fetch::partial::sidecar_writer::SidecarWriter;
-use crate::fetch::partial::unfinished::partials_of;
+use crate::fetch::partial::unfinished::{has_true_locks, partials_of};
 use crate::state::files::{
     AllowedNames, FileIdentity, HAS_ANOTHER_NAME, open_folder, open_own, refused, remove,
     temporary_path,
@@ -118,7 +118,7 @@ impl Partial {
         let locked = lock(&path, &opened, busy_timeout).await?;
         if !FolderTraits::of(folder)?.has_true_locks() {
             if locked.metadata.len() == 0 {
-                remove(&path)?; // this process has created it
+                remove(&path)?; // no run can resume an empty file
             }
             return Ok(None);
         }
@@ -161,11 +161,12 @@ impl Partial {
     }
 
     /// Resumes where an earlier run stopped: reads the bytes that the run left, and keeps those whose CRC is as
-    /// the sidecar says. Copies them, where they are in a partial of another process. `watcher` sees the
-    /// progress of a check that takes long.
+    /// the sidecar says. Copies bytes that are in a partial of another process, and passes over a partial that
+    /// cannot be copied. `watcher` sees the progress of a check that takes long.
     ///
     /// # Errors
-    /// [`Code::LocalIo`] when a file cannot be read or written, [`Code::DiskFull`] when the copy has no room.
+    /// [`Code::LocalIo`] when the partial's own file cannot be read or written, [`Code::DiskFull`] when the copy
+    /// has no room.
     pub(crate) async fn resume(&mut self, watcher: &mut dyn Watcher) -> Result<()> {
         if self.earlier.is_empty() {
             return Ok(());
@@ -190,8 +191,16 @@ impl Partial {
             file: Arc::clone(&self.file),
             copied_from: source.map(|partial| partial.file),
         };
+        let is_copy = files.copied_from.is_some();
         let checked = intact_extents(files, sidecar.extents, watcher).await;
-        self.extents = checked.map_err(|error| Error::io(what, &self.path, &error))?;
+        self.extents = match checked.map_err(|error| Error::io(what, &self.path, &error)) {
+            // The process of that partial may have truncated or removed it meanwhile.
+            Err(error) if is_copy && error.code() != Code::DiskFull => {
+                log::info!("{}", error.message());
+                return Ok(());
+            }
+            checked => checked?,
+        };
         if sidecar.refused.is_some() && sidecar.total != Some(self.position()) {
             return self.restart(); // the rest of a refused document can be neither published nor resumed
         }
@@ -236,11 +245,6 @@ impl Partial {
         }
         Ok(())
     }
-}
-
-/// Whether locks in `folder` exclude other processes; true of a folder that cannot be opened.
-fn has_true_locks(folder: &Path) -> bool {
-    FolderTraits::of(folder).is_ok_and(|traits| traits.has_true_locks())
 }
 
 /// Locks the partial's file at `path`. Finishes a publication that a killed process left there, and then

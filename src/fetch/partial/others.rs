@@ -20,11 +20,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-/// The first pause between two looks at a partial that another process holds. Each further pause is twice as
+/// The first pause between two checks of a partial that another process holds. Each further pause is twice as
 /// long.
-const MIN_LOOK_INTERVAL: Duration = Duration::from_millis(1);
-/// The longest pause between two looks.
-const MAX_LOOK_INTERVAL: Duration = Duration::from_millis(200);
+const MIN_POLL_INTERVAL: Duration = Duration::from_millis(1);
+/// The longest pause between two checks.
+const MAX_POLL_INTERVAL: Duration = Duration::from_millis(200);
 /// A longer wait for another process is logged.
 const NOTICEABLE_WAIT: Duration = Duration::from_millis(500);
 
@@ -81,11 +81,11 @@ impl OtherPartialsQuery<'_> {
     /// [`Code::LocalIo`].
     pub(super) async fn run(self) -> Result<OtherPartials> {
         let began = active_time::now();
-        let mut interval = MIN_LOOK_INTERVAL;
+        let mut interval = MIN_POLL_INTERVAL;
         let mut logged = false;
         let mut seen = OtherPartials::default();
         loop {
-            let Some(held) = self.look(&mut seen)? else {
+            let Some(held) = self.check(&mut seen)? else {
                 return Ok(seen);
             };
             let waited = active_time::since(began);
@@ -99,18 +99,19 @@ impl OtherPartialsQuery<'_> {
                 logged = true;
             }
             tokio::time::sleep(interval).await;
-            interval = (interval * 2).min(MAX_LOOK_INTERVAL);
+            interval = (interval * 2).min(MAX_POLL_INTERVAL);
         }
     }
 
-    /// Looks once. Returns a partial whose lock another process holds.
-    fn look(self, seen: &mut OtherPartials) -> Result<Option<UnfinishedPartial>> {
+    /// Checks the other partials once, and finishes a publication that a killed process left. Returns a partial
+    /// whose lock another process holds.
+    fn check(self, seen: &mut OtherPartials) -> Result<Option<UnfinishedPartial>> {
         let mut resumable = Vec::new();
         for found in partials_of(self.folder, self.document)? {
             let Some(file) = self.open(&found)? else {
                 continue;
             };
-            // A shared lock: two processes that look at the same time do not take one another for writers.
+            // A shared lock: two processes that check at the same time do not take one another for writers.
             let lock = file.try_lock_shared();
             if is_written_here(&found.path) || matches!(lock, Err(TryLockError::WouldBlock)) {
                 seen.note(&file, None);
@@ -122,7 +123,11 @@ impl OtherPartialsQuery<'_> {
             if metadata.nlink() >= 2 {
                 let name = publication::finish(&found.path, &metadata, self.opened)?;
                 if name.is_none() && std::fs::symlink_metadata(&found.path).is_ok() {
-                    return Err(refused(&found.path, HAS_ANOTHER_NAME));
+                    if self.resume {
+                        return Err(refused(&found.path, HAS_ANOTHER_NAME));
+                    }
+                    remove(&found.path)?;
+                    continue;
                 }
                 seen.note(&file, name); // without a name, another process finished the publication
                 continue;

@@ -1,7 +1,7 @@
 //! A partial that only this process writes, in a folder where a lock may exclude no other process.
 //!
-//! The file is created exclusively under a name that holds the process and a number. No other process
-//! writes into it; a later run copies its bytes.
+//! The file is created exclusively under a name that holds the process and a number. No other process writes
+//! into the file. A later run copies its bytes, or renames the file when its process has certainly ended.
 
 use crate::error::{Error, Result};
 use crate::fetch::partial::names::PartialName;

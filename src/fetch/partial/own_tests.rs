@@ -8,6 +8,7 @@ use crate::fetch::events::Unwatched;
 use crate::state::process::ProcessIdentity;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 /// As many bytes as make a sidecar due.
@@ -137,6 +138,19 @@ async fn bytes_that_changed_are_not_copied_and_the_next_best_partial_is_tried() 
 }
 
 #[tokio::test]
+async fn a_partial_that_cannot_be_read_any_more_is_passed_over() {
+    let folder = tempfile::tempdir().unwrap();
+    as_from_elsewhere(&kept(folder.path(), "\"v1\"", 1).await, 0);
+    let large = as_from_elsewhere(&kept(folder.path(), "\"v1\"", 2).await, 1);
+    let opening = Partial::open_own(folder.path(), DOCUMENT, Duration::ZERO, true);
+    let mut partial = opening.await.unwrap();
+    let unreadable = fs::File::options().write(true).open(&large).unwrap();
+    partial.earlier[0].source.as_mut().unwrap().file = Arc::new(unreadable);
+    partial.resume(&mut Unwatched).await.unwrap();
+    assert_eq!(partial.held(), BLOCK as u64);
+}
+
+#[tokio::test]
 async fn the_version_of_the_latest_partial_comes_first() {
     let folder = tempfile::tempdir().unwrap();
     let old = as_from_elsewhere(&kept(folder.path(), "\"v1\"", 3).await, 0);
@@ -236,12 +250,19 @@ async fn without_resume_only_what_a_process_may_write_stays() {
     let victim = folder.path().join("victim");
     fs::write(&victim, "mine").unwrap();
     std::os::unix::fs::symlink(&victim, shared_path(folder.path(), DOCUMENT)).unwrap();
-    let refused = Partial::open_own(folder.path(), DOCUMENT, Duration::ZERO, true).await;
-    assert_eq!(refused.unwrap_err().code(), Code::UnsafePartial);
-    let partial = open_with(folder.path(), false).await;
-    assert_eq!(partial.held(), 0);
-    assert!(!left.exists() && other.exists());
-    assert!(fs::symlink_metadata(shared_path(folder.path(), DOCUMENT)).is_err());
+    let planted = PartialName::own(DOCUMENT, ProcessIdentity::own(), u32::MAX).path(folder.path());
+    for planting in [false, true] {
+        if planting {
+            fs::hard_link(&victim, &planted).unwrap();
+        }
+        let refused = Partial::open_own(folder.path(), DOCUMENT, Duration::ZERO, true).await;
+        assert_eq!(refused.unwrap_err().code(), Code::UnsafePartial);
+        let partial = open_with(folder.path(), false).await;
+        assert_eq!(partial.held(), 0);
+        assert!(!left.exists() && other.exists());
+        assert!(fs::symlink_metadata(shared_path(folder.path(), DOCUMENT)).is_err());
+        assert!(!planted.exists());
+    }
     assert_eq!(fs::read(&victim).unwrap(), b"mine");
 }
 

@@ -146,7 +146,8 @@ impl UnfinishedPartial {
     }
 }
 
-fn has_true_locks(folder: &Path) -> bool {
+/// Whether locks in `folder` exclude other processes; false for a folder that cannot be opened.
+pub(super) fn has_true_locks(folder: &Path) -> bool {
     FolderTraits::of(folder).is_ok_and(|traits| traits.has_true_locks())
 }
 

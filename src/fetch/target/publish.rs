@@ -11,10 +11,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How often docfetch looks for a file that the file system says exists.
-const MAX_LOOKS: u32 = 20;
-/// The pause after each look.
-const LOOK_INTERVAL: Duration = Duration::from_millis(40);
+/// How often docfetch checks whether a file is visible that the file system says exists.
+const MAX_CHECKS: u32 = 20;
+/// The pause after each check.
+const CHECK_INTERVAL: Duration = Duration::from_millis(40);
 
 /// A hook that is called with the target right before the document gets its name. An error of the hook
 /// keeps the document from being published.
@@ -119,11 +119,11 @@ fn already_there(partial: Partial) -> Result<TargetEnd> {
 /// Whether this process sees the file at `target`, which exists. A file system that several machines share may
 /// show the file of another process late.
 async fn is_seen_soon(target: &Path) -> bool {
-    for _ in 0..MAX_LOOKS {
+    for _ in 0..MAX_CHECKS {
         if std::fs::symlink_metadata(target).is_ok() {
             return true;
         }
-        tokio::time::sleep(LOOK_INTERVAL).await;
+        tokio::time::sleep(CHECK_INTERVAL).await;
     }
     false
 }

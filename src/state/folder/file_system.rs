@@ -44,6 +44,7 @@ impl FileSystem {
         self.magic
             .is_some_and(|magic| ORDINARY_FILE_SYSTEMS.contains(&magic))
     }
+
     /// Whether two machines may both create the same file exclusively.
     pub(super) fn may_create_twice(self) -> bool {
         self.magic == Some(FUSE)

@@ -55,9 +55,9 @@ struct KnownFolders {
 pub(crate) struct FolderTraits {
     path: PathBuf,
     file_system: FileSystem,
-    /// How a file looks that docfetch has made for itself; none when it looks as docfetch wants.
+    /// Owner and permissions of a private file that docfetch has made; none when they need no probe.
     private_file: OnceLock<Option<NewFile>>,
-    /// How a file looks that any program makes; none when it has permissions 0666 less the umask.
+    /// Owner and permissions of a file that any program makes; none for permissions 0666 less the umask.
     public_file: OnceLock<Option<NewFile>>,
     /// Whether the log says that the file system refuses to set permissions.
     has_told_of_modes: AtomicBool,
@@ -271,14 +271,14 @@ impl FolderTraits {
 
     fn public_file(&self) -> Option<&NewFile> {
         let probe = || {
-            let is_asked_for = self.file_system.is_ordinary() && !has_default_acl(&self.path);
-            (!is_asked_for).then(|| NewFile::public(&self.path).ok())?
+            let is_as_requested = self.file_system.is_ordinary() && !has_default_acl(&self.path);
+            (!is_as_requested).then(|| NewFile::public(&self.path).ok())?
         };
         self.public_file.get_or_init(probe).as_ref()
     }
 }
 
-/// Opens a folder for a sync, and to look at it. A folder that this user can write and not read is opened as a
+/// Opens a folder for a sync, and to read its metadata. A folder that this user can write and not read is opened as a
 /// place only.
 ///
 /// # Errors

@@ -1,4 +1,4 @@
-//! Makes a file in a folder, to see what the file system makes of it.
+//! Makes a file in a folder, to find out which owner and permissions the file system gives new files.
 
 use rustix::fs::{Mode, OFlags, fchmod, fgetxattr, open, unlink};
 use rustix::io::Errno;
@@ -15,10 +15,10 @@ const MAX_ATTEMPTS: u32 = 16;
 pub(super) const ACCESS_ACL: &str = "system.posix_acl_access";
 /// The longest access control list that Linux keeps (`XATTR_SIZE_MAX`).
 const MAX_ACL_BYTES: usize = 64 << 10;
-/// The permissions of everyone but the owner.
+/// The permissions of all users but the owner.
 pub(crate) const OTHERS: u32 = 0o077;
 
-/// How a file that this process has created looks.
+/// Owner and permissions of a file that this process has created.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct NewFile {
     /// The user id of its owner.
@@ -74,9 +74,9 @@ fn acl(file: &File) -> Option<Vec<u8>> {
     (length > 0).then_some(list)
 }
 
-/// Creates an empty file in `folder`, passes it to `look`, and removes it. Another process may remove the file
-/// before: `look` sees only the file that this process has created.
-fn create<T>(folder: &Path, mode: Mode, look: impl Fn(&File) -> io::Result<T>) -> io::Result<T> {
+/// Creates an empty file in `folder`, passes it to `inspect`, and removes it. Another process may remove the
+/// file before: `inspect` sees only the file that this process has created.
+fn create<T>(folder: &Path, mode: Mode, inspect: impl Fn(&File) -> io::Result<T>) -> io::Result<T> {
     let path = folder.join(PROBE_NAME);
     let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDWR | OFlags::CLOEXEC;
     let mut failed = io::Error::from(io::ErrorKind::AlreadyExists);
@@ -89,7 +89,7 @@ fn create<T>(folder: &Path, mode: Mode, look: impl Fn(&File) -> io::Result<T>) -
             }
             Err(errno) => return Err(errno.into()),
         };
-        let seen = look(&file);
+        let seen = inspect(&file);
         let _ = unlink(&path);
         match seen {
             Ok(seen) => return Ok(seen),
