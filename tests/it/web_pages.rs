@@ -139,6 +139,39 @@ fn a_page_costs_nothing_of_what_is_here() {
     assert_eq!(storage.seen()[2].header("range"), Some("bytes=200000-"));
 }
 
+fn gzip(text: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    encoder.write_all(text).unwrap();
+    encoder.finish().unwrap()
+}
+
+/// A filter may code its page although docfetch requested no coding.
+#[test]
+fn a_page_in_gzip_is_a_page_unless_the_names_tell_gzip() {
+    let coded = |_: &Request, stream: &mut TcpStream| {
+        let headers = [HTML, ("Content-Encoding", "gzip")];
+        reply(stream, "200 OK", &headers, &gzip(PAGE));
+    };
+    for name in ["a.pdf", "a.csv.gz", "a.csv", "a.html"] {
+        for size in [None, Some(70_000)] {
+            let (api, storage) = one_codex(name, size, coded);
+            let world = World::new(&api.base());
+            if name == "a.pdf" {
+                is_refused(&world, &["onecodex", "a"], &storage);
+                continue;
+            }
+            world.run(&["onecodex", "a"]).exits(0);
+            assert_eq!(world.read(name), gzip(PAGE), "{name}");
+        }
+    }
+    // A name that only the user gives tells gzip, too.
+    let (api, storage) = both("/x", coded);
+    let world = World::new(&api.base());
+    is_refused(&world, &["sm", "a", "-o", "a.docx"], &storage);
+    world.run(&["sm", "a", "-o", "a.tgz"]).exits(0);
+    assert_eq!(world.read("a.tgz"), gzip(PAGE));
+}
+
 #[test]
 fn a_document_that_is_a_web_page_is_fetched_where_name_size_or_digest_allow_it() {
     let digest = sha256(PAGE);

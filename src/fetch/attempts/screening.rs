@@ -5,6 +5,7 @@ use super::sink_transfer::SinkTransfer;
 use crate::error::Result;
 use crate::fetch::entity::{Entity, StorageNames};
 use crate::fetch::target::naming;
+use crate::fetch::transfer::coding::is_told;
 use crate::fetch::transfer::web_page::{self, ExpectedDocument, PageVerdict};
 use crate::fetch::transfer::{MAX_SNIFFED_BYTES, Sink, StorageAnswer, starts_as_html};
 use crate::http::PresignedUrl;
@@ -20,6 +21,8 @@ struct Html<'a> {
     name_in_url: Option<&'a str>,
     /// The length in bytes that the storage announced.
     announced: Option<u64>,
+    /// Whether the bytes have a content coding. Then the provider may tell the size of the bytes without it.
+    is_coded: bool,
     /// Whether docfetch will compare a digest of all bytes.
     has_digest: bool,
     /// The host that sent it, for messages.
@@ -42,7 +45,15 @@ impl Attempts<'_> {
             && body.offset == 0
         {
             self.web_page = None;
-            if body.starts_as_html().await? {
+            // A page of a filter may arrive with a content coding. A document that is stored with one, such as
+            // x.html.gz, tells that by its name.
+            let by_storage = &body.entity.name;
+            let names = [&metadata.name, &by_storage.header, &by_storage.url];
+            let names = names.into_iter().filter_map(|name| name.as_deref());
+            let names = names.chain(self.name_by_user());
+            let coding = body.coding.as_deref();
+            let is_decoded = coding.is_some_and(|coding| !is_told(coding, names));
+            if body.starts_as_html(is_decoded).await? {
                 let has_digest = self.options.digests.expected_sha256.is_some();
                 let names = &body.entity.name;
                 // Only a URL that is signed, and that the storage answers without a redirect, names the
@@ -53,6 +64,7 @@ impl Attempts<'_> {
                     names,
                     name_in_url: name_in_url.as_deref(),
                     announced: body.entity.total,
+                    is_coded: body.coding.is_some(),
                     has_digest: has_digest || body.entity.checksum.is_some(),
                     host: body.host(),
                 };
@@ -79,6 +91,7 @@ impl Attempts<'_> {
             names: name,
             name_in_url: name.url.as_deref(),
             announced: *total,
+            is_coded: false,
             has_digest: work.digests.has_expected_digest(),
             host: "the storage",
         };
@@ -90,18 +103,25 @@ impl Attempts<'_> {
         Ok(())
     }
 
+    /// The name of the file that the user gave.
+    fn name_by_user(&self) -> Option<&str> {
+        let file = self.options.target.file.as_deref();
+        file.and_then(Path::file_name).and_then(OsStr::to_str)
+    }
+
     /// Judges HTML by what docfetch knows about the document.
     fn judge(&mut self, html: &Html<'_>, metadata: &Metadata) -> Result<()> {
         let by_metadata = metadata.name.as_deref().and_then(naming::safe);
         let by_provider = by_metadata.as_deref().or(html.names.header.as_deref());
-        let file = self.options.target.file.as_deref();
-        let by_user = file.and_then(Path::file_name).and_then(OsStr::to_str);
+        let by_user = self.name_by_user();
         let by_url = html.name_in_url;
         let expected = ExpectedDocument {
             name: by_provider
                 .or(by_user)
                 .or(by_url.filter(|name| web_page::is_usual_web_page_name(name))),
-            size: metadata.size,
+            size: metadata
+                .size
+                .filter(|size| !html.is_coded || Some(*size) == html.announced),
             announced: html.announced,
             proven: html.has_digest,
         };

@@ -3,6 +3,7 @@
 use crate::error::{Code, Error, Result};
 use crate::fetch::entity::Entity;
 use crate::fetch::events::Watcher;
+use crate::fetch::transfer::coding::decoded_start;
 use crate::fetch::transfer::digests::Digests;
 use crate::fetch::transfer::html::{MAX_SNIFFED_BYTES, starts_as_html};
 use crate::fetch::transfer::pace::Pace;
@@ -116,12 +117,13 @@ impl Body {
         }
     }
 
-    /// Whether the body starts as HTML. Reads as many of its first bytes as that takes. They are not
-    /// lost: [`Body::copy`] writes them too.
+    /// Whether the body starts as HTML; where `is_decoded`, whether its text without the content coding does.
+    /// Reads as many of its first bytes as that takes. They are not lost: [`Body::copy`] writes them too.
     ///
     /// # Errors
     /// [`Code::Network`] when the connection breaks, [`Code::Stalled`] when too little arrives.
-    pub(crate) async fn starts_as_html(&mut self) -> Result<bool> {
+    pub(crate) async fn starts_as_html(&mut self, is_decoded: bool) -> Result<bool> {
+        let coding = self.coding.clone().filter(|_| is_decoded);
         let mut watch = self.stall_watch();
         let mut first = Vec::new();
         loop {
@@ -131,7 +133,12 @@ impl Body {
                 first.extend(piece.iter().take(MAX_SNIFFED_BYTES - first.len()));
                 self.sniffed.push_back(piece);
             }
-            if let Some(is_html) = starts_as_html(&first, ended) {
+            let ended = ended || first.len() >= MAX_SNIFFED_BYTES;
+            let decoded = coding
+                .as_ref()
+                .and_then(|coding| decoded_start(coding, &first));
+            let text = decoded.as_deref().unwrap_or(&first);
+            if let Some(is_html) = starts_as_html(text, ended) {
                 return Ok(is_html);
             }
         }
