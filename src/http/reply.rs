@@ -266,8 +266,8 @@ impl Reply {
         }
     }
 
-    /// Reads the body, decoded, up to `limit` bytes, or as much of it as arrives. Every second, the reading
-    /// stops early if `suffices` accepts the part that is here.
+    /// Reads the body, decoded, up to `limit` bytes, or as much of it as arrives. The coded body has the same
+    /// limit. Every second, the reading stops early if `suffices` accepts the part that is here.
     pub(crate) async fn read_until(
         mut self,
         limit: usize,
@@ -275,7 +275,7 @@ impl Reply {
     ) -> (Vec<u8>, ReadEnd) {
         let mut watch = self.stall_watch();
         let mut body = BodyText::new(self.headers(), limit);
-        let mut checked = active_time::now();
+        let (mut checked, mut received) = (active_time::now(), 0);
         let end = loop {
             match self.next_event(&mut watch, BODY_CHECK_INTERVAL).await {
                 Ok(BodyEvent::End) => {
@@ -284,11 +284,14 @@ impl Reply {
                         None => ReadEnd::Complete,
                     };
                 }
-                Ok(BodyEvent::Bytes(piece)) => body.push(&piece),
+                Ok(BodyEvent::Bytes(piece)) => {
+                    received += piece.len();
+                    body.push(&piece);
+                }
                 Ok(BodyEvent::Nothing) => {}
                 Err(error) => break ReadEnd::Broken(error),
             }
-            if body.text().len() > limit {
+            if received.max(body.text().len()) > limit {
                 break ReadEnd::Cut;
             }
             if active_time::since(checked) >= BODY_CHECK_INTERVAL {

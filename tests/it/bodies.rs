@@ -118,6 +118,16 @@ fn a_coding_that_docfetch_does_not_know_is_named() {
 }
 
 #[test]
+fn a_body_without_end_in_a_coding_that_docfetch_does_not_know_is_cut() {
+    let server = Raw::start(|_, stream| {
+        head(stream, "200 OK", &[("Content-Encoding", "br")], None);
+        while stream.write_all(&[0x8b; 64 << 10]).is_ok() {}
+    });
+    let run = World::new(&server.base()).run(&["onecodex", "7"]);
+    run.exits(8).is_prompt();
+}
+
+#[test]
 fn a_compressed_bomb_ends_in_bounded_memory_and_time() {
     let bomb = Arc::new(gzip(&vec![b' '; 200 << 20]));
     let server = Raw::start(move |_, stream| {
