@@ -102,7 +102,7 @@ impl Builder {
             return; // `Filter::check` refused it
         };
         let values: Vec<&str> = filter.values.iter().map(String::as_str).collect();
-        self.references.extend(own.referenced.map(|_| own.name));
+        self.note_reference(own);
         self.add(value(own, &values), Some(own.server));
     }
 
@@ -120,9 +120,17 @@ impl Builder {
             None if own.values.is_empty() => !wanted.is_empty(),
             None => own.values.contains(&wanted.as_str()),
         };
-        self.references
-            .extend(own.referenced.filter(|_| is_known).map(|_| own.name));
+        if is_known {
+            self.note_reference(own);
+        }
         self.add(value(own, &[wanted]), is_known.then_some(own.server));
+    }
+
+    /// Notes an option whose values are ids of other things.
+    fn note_reference(&mut self, own: &OwnOption) {
+        if own.referenced.is_some() && !self.references.contains(&own.name) {
+            self.references.push(own.name);
+        }
     }
 
     fn build(mut self) -> FilterQuery {

@@ -257,7 +257,7 @@ impl<'a> Pages<'a> {
             return Err(match (status, error.code()) {
                 (400 | 404, _) if !self.references.is_empty() => {
                     let options = self.references.join(" and --");
-                    error.with_hint(format!("check --{options}: the id may be that of nothing"))
+                    error.with_hint(format!("check --{options}: perhaps nothing has that id"))
                 }
                 (_, Code::NotFound) => error.with_hint(self.wrong_base_hint()),
                 _ => error,

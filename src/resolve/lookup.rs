@@ -14,7 +14,7 @@ use std::time::Duration;
 
 /// The longest answer in bytes.
 const MAX_LOOKUP_BYTES: usize = 1 << 20;
-/// How many things one answer has at most. Two of the same name are too many.
+/// How many things one request lists at most.
 const MAX_LOOKUP_ROWS: &str = "100";
 
 /// A thing that has a name, as the provider lists it.
@@ -58,10 +58,11 @@ async fn id_of(api: &Api, retry: RetryPolicy, list: ReferencedList, text: &str) 
     // A server that ignores the filter lists other things, too.
     let named = found.iter().filter(|one| one.name.as_deref() == Some(text));
     let uris = named.map(|one| one.uri.trim_end_matches('/'));
-    let ids: Vec<&str> = uris.filter_map(|uri| uri.rsplit('/').next()).collect();
+    let ids = uris.filter_map(|uri| uri.rsplit('/').next());
+    let ids: Vec<&str> = ids.filter(|id| ReferencedList::is_id(id)).collect();
     let (title, thing) = (api.provider.title, list.thing);
     match ids.as_slice() {
-        [id] if !id.is_empty() => Ok((*id).to_owned()),
+        [id] => Ok((*id).to_owned()),
         [] => {
             let what = format!("{title} knows no {thing} of the name {text:?}");
             let why =

@@ -1,6 +1,6 @@
 //! Patterns of names, as `--include` and `--exclude` take them.
 //!
-//! A pattern matches a whole name, with upper and lower case apart. `*` is any text and `?` any one character,
+//! A pattern matches a whole name, and upper and lower case differ. `*` is any text and `?` any one character,
 //! also `/`; `[a-z]` is one of these characters and `[!a-z]` any other; `{pdf,csv}` is one of these patterns;
 //! a backslash takes the next character as it is.
 
@@ -67,7 +67,7 @@ impl<'a> Translation<'a> {
         while let Some((at, character)) = translation.rest.next() {
             let regex = &mut translation.regex;
             match character {
-                '*' if regex.ends_with(".*") && !regex.ends_with("\\.*") => {}
+                '*' if regex.ends_with(".*") => {}
                 '*' => regex.push_str(".*"),
                 '?' => regex.push('.'),
                 '[' => translation.class(at)?,

@@ -237,11 +237,14 @@ fn a_project_or_tag_that_does_not_exist_is_said_so() {
         assert_eq!(run.exits(code).says(said).stdout, "");
     }
     // Two tags have this name, and a server ignores the filter.
+    const ONE: &str = "1111111111111111";
+    const TWO: &str = "2222222222222222";
+    const THREE: &str = "3333333333333333";
     let server = Raw::start(|request, stream| match request.path() {
         "/api/v1/tags" => {
             let tag =
                 |id: &str, name: &str| json!({"$uri": format!("/api/v1/tags/{id}"), "name": name});
-            let tags = json!([tag("1", "other"), tag("2", "same"), tag("3", "same")]);
+            let tags = json!([tag(ONE, "other"), tag(TWO, "same"), tag(THREE, "same")]);
             reply(stream, "200 OK", &[], tags.to_string().as_bytes());
         }
         _ => api(request, stream, ""),
@@ -250,7 +253,7 @@ fn a_project_or_tag_that_does_not_exist_is_said_so() {
     let run = world.run(&[&samples[..], &["--tag", "same"]].concat());
     run.exits(2)
         .says("2 tags of the name \"same\"")
-        .says("2, 3");
+        .says(&format!("{TWO}, {THREE}"));
     let asked = &server.seen()[0].target;
     assert!(
         asked.contains("where=%7B%22name%22%3A%22same%22%7D"),

@@ -59,6 +59,7 @@ fn a_row_that_is_no_document_is_told_and_the_others_are_listed_and_mirrored() {
     run.says("row 2 is not listed: a row has no id");
     run.says("b/c is not listed");
     run.says("long-time is not listed: a row's uploaded_at has more than 4096 bytes");
+    run.says("long-field is not listed: a row's source has more than 65536 bytes");
     // Without a listing's limit no later run reads what it wrote.
     for _ in 0..2 {
         let run = world.run(&["sync", "sm", "m", "--json"]);
