@@ -59,7 +59,7 @@ pub fn entity(response: &HeaderMap) {
 
 /// Finds the expiry of a presigned URL.
 pub fn expiry_of_url(url: &Url) {
-    black_box(http::expiry_of(url));
+    black_box(http::presigned::expiry_of(url));
 }
 
 /// Makes a file name safe.

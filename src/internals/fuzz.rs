@@ -6,7 +6,8 @@
 
 use crate::fetch::{self, target::Template, target::naming};
 use crate::http::headers::{self, ContentRange, content_disposition};
-use crate::http::{self, Reply, StorageErrorBody, expiry_of, handed_over, start_of};
+use crate::http::presigned::{StorageErrorBody, expiry_of, start_of};
+use crate::http::{self, Reply, handed_over};
 use crate::manifest;
 use crate::mirror;
 use crate::model::DocumentId;

@@ -2,7 +2,8 @@
 
 use crate::error::{Code, Error};
 use crate::http::backoff::is_transient_status;
-use crate::http::{Http, PresignedUrl, Refusal, Reply, StorageErrorBody, headers, start_of};
+use crate::http::presigned::{Refusal, StorageErrorBody, start_of};
+use crate::http::{Http, PresignedUrl, Reply, headers};
 use crate::text::rounded_up;
 use std::time::Duration;
 
