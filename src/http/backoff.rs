@@ -4,8 +4,8 @@
 //! attempts share one limit and one deadline.
 //!
 //! *What is retried.* Only [transient](Error::is_transient) failures: broken connections, stalls, and answers
-//! with a [transient status](is_transient_status). Every other failure ends the work at once. Paid requests have stricter rules of
-//! their own (`resolve/retrieval.rs`).
+//! with a [transient status](is_transient_status). Every other failure ends the work at once. Paid requests have
+//! stricter rules of their own (`resolve/retrieval.rs`).
 //!
 //! *How often.* At most `retries` attempts follow the first one, and docfetch tries for at most `max_time`.
 //! New bytes of the document reset both limits. An attempt that brought new bytes and then stalled resets
@@ -15,8 +15,7 @@
 //! failure up to 30 s ("full jitter"). When the server sends `Retry-After` (RFC 9110 section 10.2.3),
 //! docfetch waits that long, but at least half of the interval. With status 429, the reset of a rate limit counts
 //! like a `Retry-After`; a free request to the API that gets a 429 without any time waits for one window of the
-//! rate budget. A time past the deadline ends the
-//! work at once, and the error says when to run docfetch again.
+//! rate budget. A time past the deadline ends the work at once, and the error says when to run docfetch again.
 //!
 //! *New documents.* A storage may answer 404 for a document that was stored a moment ago. docfetch repeats
 //! such requests for 30 s after resolving, independently of `retries`.

@@ -3,9 +3,13 @@
 //! Such a URL is signed: the storage compares the signature with the URL as the request carries it. Parsers of
 //! URLs (WHATWG URL Standard, section 4.4) remove dot segments, make slashes of backslashes, and drop tabs and
 //! line breaks. The changed URL may name another object. docfetch therefore compares the text with what its
-//! request would carry, and refuses a text that differs. Only characters that no request line can carry, such as
-//! blanks and raw UTF-8, are percent-encoded, as curl and browsers do. A fragment is not sent (RFC 9110 section
-//! 4.2.5).
+//! request would carry, and refuses a text that differs.
+//!
+//! Two differences are permitted. Characters that no request line can carry, such as blanks and raw UTF-8, are
+//! percent-encoded, as curl and browsers do. So is `'` in a query (WHATWG URL Standard, section 1.3): storages
+//! decode a query before they read it, so that the request names the same object.
+//!
+//! A fragment is not sent (RFC 9110 section 4.2.5).
 
 use crate::error::Code;
 use reqwest::header::{self, HeaderMap};
@@ -38,7 +42,8 @@ impl UnusableUrl {
             Self::Missing => "its redirect has no Location header",
             Self::NotAUrl => "its redirect's Location is not a URL",
             Self::Changed => {
-                "its path has dot segments, backslashes or line breaks, without which it may name another object"
+                "the URL has dot segments, backslashes or line breaks, which HTTP clients change: the changed URL \
+                 may name another object"
             }
         }
     }

@@ -15,8 +15,8 @@ use std::fmt;
 /// docfetch reads at most this many bytes of an answer.
 const MAX_ANSWER_BYTES: usize = 1 << 20;
 
-/// Reads the body of `reply`, from the API of `provider`. The result is the whole body; for a body that is cut off, it is
-/// those fields that arrived and that the pointers (RFC 6901) `needed` and `useful` lead into.
+/// Reads the body of `reply`, from the API of `provider`. The result is the whole body; for a body that is cut
+/// off, it is those fields that arrived and that the pointers (RFC 6901) `needed` and `useful` lead into.
 ///
 /// # Errors
 /// Returns an error only when a needed field is missing:

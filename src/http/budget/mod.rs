@@ -6,8 +6,8 @@
 //! whose process died counts as answered at the end of its time limit.
 //!
 //! A `Retry-After` holds the requests of all processes, for 15 minutes at most. A request that may not wait
-//! that long fails at once, and its error tells the time that the server named. Where the shared record cannot be written, the budget counts the requests of this
-//! process only.
+//! that long fails at once, and its error tells the time that the server named. Where the shared record cannot
+//! be written, the budget counts the requests of this process only.
 
 #[cfg(any(feature = "internals", all(test, feature = "cli")))]
 pub(crate) mod fuzz;

@@ -116,7 +116,8 @@ fn no_usable_certificate(roots: &RootCertificates) -> Error {
         .map(|folder| folder.display().to_string());
     let places: Vec<String> = file.chain(folders).collect();
     let what = format!("no certificate of {} can be used", places.join(", "));
-    Error::new(Code::Config, what).with_cause("an authority has a certificate of X.509 version 3")
+    Error::new(Code::Config, what)
+        .with_cause("docfetch trusts only authorities whose certificate is of X.509 version 3")
 }
 
 fn platform_verifier(

@@ -75,8 +75,8 @@ fn time(text: &str) -> Option<Timestamp> {
         })
 }
 
-/// The time of a condition in a `CloudFront` policy. The policy is JSON in base64, with `-`, `_` and `~` in place of `+`,
-/// `=` and `/`.
+/// The time of a condition in a `CloudFront` policy. The policy is JSON in base64, with `-`, `_` and `~` in place
+/// of `+`, `=` and `/`.
 fn policy(text: &str, condition: &str) -> Option<Timestamp> {
     let text = text.replace('-', "+").replace('_', "=").replace('~', "/");
     let json: serde_json::Value = serde_json::from_slice(&STANDARD.decode(text).ok()?).ok()?;
