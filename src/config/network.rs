@@ -2,8 +2,8 @@
 
 use super::settings::{ProxySettings, ProxyUrl, RootCertificates};
 use super::variables::{
-    ALL_PROXY, HTTP_PROXY, HTTPS_PROXY, NO_PROXY, OPTION_PREFIX, SSL_CERT_DIR, SSL_CERT_FILE,
-    first, paths, value,
+    ALL_PROXY, HTTP_PROXY, HTTPS_PROXY, NO_PROXY, PROXY_FLAG, PROXY_OPTION, SSL_CERT_DIR,
+    SSL_CERT_FILE, first, paths, value,
 };
 use crate::secret::Secret;
 use std::path::PathBuf;
@@ -21,9 +21,8 @@ pub(crate) fn proxies(proxy: Option<Secret>) -> ProxySettings {
     let (http, https) = match proxy {
         Some(url) if url.expose().trim().is_empty() => (None, None),
         Some(url) => {
-            let variable = format!("{OPTION_PREFIX}PROXY");
-            let is_set = value(&variable).is_some_and(|value| value == url.expose());
-            let source = if is_set { variable } else { "--proxy".into() };
+            let is_set = value(PROXY_OPTION).is_some_and(|value| value == url.expose());
+            let source = if is_set { PROXY_OPTION } else { PROXY_FLAG }.to_owned();
             let proxy = Some(ProxyUrl { url, source });
             (proxy.clone(), proxy)
         }

@@ -87,10 +87,11 @@ impl ApiChannel {
         credential.set_sensitive(true);
         let before_send = request.before_send.take();
         let is_free = before_send.is_none();
-        let limits = if before_send.is_some() {
-            sender.times.of_paid_request()
-        } else {
+        let limits = if is_free {
             sender.times.of_free_request(request.max_answer_time)
+        } else {
+            sender.clients.check_before_payment(&request.url)?;
+            sender.times.of_paid_request()
         };
         let slot = self.budget.slot(limits.head, request.max_hold_wait).await;
         let slot = slot.map_err(|blocked| match blocked {

@@ -12,7 +12,7 @@
 
 use super::connect::{
     AddressPolicy, ConnectHook, Direct, DnsResolver, Gate, HookLayer, Proxies, Scheme,
-    SpareConnection, tls,
+    SpareConnection, is_loopback, tls,
 };
 use super::peer::Peer;
 use crate::config::settings::Connection;
@@ -20,7 +20,7 @@ use crate::error::{Code, Error, Result};
 use reqwest::{Client, ClientBuilder, Proxy, redirect, retry};
 use std::sync::Arc;
 use std::time::Duration;
-use url::Url;
+use url::{Host, Url};
 
 /// How many unacknowledged bytes a server may send on one HTTP/2 stream (RFC 9113 section 5.2).
 const STREAM_WINDOW_BYTES: u32 = 8 << 20;
@@ -97,20 +97,43 @@ impl Clients {
     /// a proxy resolves, because then only the proxy learns the address.
     ///
     /// # Errors
-    /// [`Code::InsecureUrl`], [`Code::PrivateAddress`]; [`Code::Config`] for a proxy that cannot be used.
+    /// [`Code::InsecureUrl`], [`Code::PrivateAddress`]; [`Code::Config`] for a proxy that cannot be used;
+    /// [`Code::Network`] for https to an IPv6 address through a proxy.
     pub(super) fn check_url(&self, url: &Url) -> Result<()> {
         self.policy.check_url(url)?;
-        let proxy = self.proxies.for_url(url)?;
-        let is_name = url.domain().is_some();
-        if url.scheme() != "http" || !is_name || !proxy.is_some_and(|proxy| proxy.resolves_names())
-        {
+        let Some(proxy) = self.proxies.for_url(url)? else {
+            return Ok(());
+        };
+        let host = url.host_str().unwrap_or_default();
+        match (url.scheme(), url.host()) {
+            ("http", Some(Host::Domain(_))) if proxy.resolves_names() => {
+                let what = format!("refused plain http to {host} through a proxy");
+                Err(Error::new(Code::InsecureUrl, what)
+                    .with_cause("the proxy resolves the name, so that the address may be public")
+                    .with_hint("use https, or name the host in NO_PROXY"))
+            }
+            // reqwest takes the brackets for a part of the name in the certificate, and finds no such name.
+            ("https", Some(Host::Ipv6(address))) => {
+                let what = format!("cannot connect to {host} through {proxy}");
+                Err(Error::new(Code::Network, what)
+                    .with_cause("docfetch supports no https to an IPv6 address through a proxy")
+                    .with_hint(format!("name {address} in NO_PROXY"))
+                    .into_permanent())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Checks, before a paid request to `url`, the proxy that the storage may need: the URL of the document is
+    /// known only after the payment. A storage of a loopback API may be loopback, too, and need no proxy.
+    ///
+    /// # Errors
+    /// [`Code::Config`] for a proxy that cannot be used.
+    pub(super) fn check_before_payment(&self, url: &Url) -> Result<()> {
+        if is_loopback(url) {
             return Ok(());
         }
-        let host = url.host_str().unwrap_or_default();
-        let what = format!("refused plain http to {host} through a proxy");
-        Err(Error::new(Code::InsecureUrl, what)
-            .with_cause("the proxy resolves the name, so that the address may be public")
-            .with_hint("use https, or name the host in NO_PROXY"))
+        self.proxies.check_https()
     }
 
     /// Who answers a request to `url`.

@@ -1,8 +1,9 @@
 //! What a proxy did wrong when docfetch connected through it.
 //!
-//! hyper-util does not export the error types of its tunnels. Their texts are the only way to tell a proxy
-//! that cannot be reached from one that refuses, so this file reads those texts. A test with real proxies
-//! holds them to it (`tests/it/proxies.rs`).
+//! hyper-util does not export the error types of its tunnels. This file therefore reads their texts, to tell a
+//! proxy that docfetch cannot reach from one that refuses. Where a later hyper-util words an error differently,
+//! the message becomes less exact, and nothing else changes. `tests/it/proxies.rs` compares the texts with
+//! those of real proxies.
 
 use super::connect::ProxyServer;
 use super::peer::Peer;
@@ -85,12 +86,16 @@ impl ProxyTrouble {
 /// The error of a proxy that requires other credentials (RFC 9110 section 15.5.8). The host got nothing.
 pub(super) fn rejected(proxy: &ProxyServer) -> Error {
     let (what, hint) = if proxy.has_credentials() {
-        ("does not accept the user name and the password", "check")
+        (
+            "does not accept the user name and the password",
+            format!("check them in {}", proxy.source()),
+        )
     } else {
-        ("requires a user name and a password", "add")
+        (
+            "requires a user name and a password",
+            format!("set them in the environment: {}", proxy.credentials_hint()),
+        )
     };
-    let source = proxy.source();
-    let hint = format!("{hint} them in {source}, as in http://USER:PASSWORD@HOST:PORT");
     Error::new(Code::CredentialsRejected, format!("{proxy} {what}"))
         .with_cause("the proxy sent nothing to the host")
         .with_hint(hint)

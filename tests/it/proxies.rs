@@ -168,6 +168,45 @@ fn socks_with_addresses() {
     }
 }
 
+/// The HTTP library cannot check the certificate of an IPv6 address behind a proxy.
+#[test]
+fn https_to_an_ipv6_address_through_a_proxy_is_refused_in_words() {
+    let site = site();
+    let url = presigned("https://[2001:db8::3]", "/x.bin");
+    let forger = Raw::start(move |request, stream| api(request, stream, &url));
+    for (speaks, scheme) in [(Speaks::Http, "http"), (Speaks::Socks5, "socks5h")] {
+        let targets = vec![(API, front(site.authority.leaf_for(API), forger.address))];
+        let proxy = Proxy::start(speaks, false, targets);
+        let url = format!("{scheme}://{}", proxy.address);
+        let run = site.world().run(&["sm", "a", "--proxy", &url]);
+        run.exits(5).is_prompt();
+        run.says("cannot connect to [2001:db8::3] through the proxy")
+            .says("IPv6 address")
+            .says("name 2001:db8::3 in NO_PROXY");
+        let asked = proxy.asked();
+        assert!(
+            asked.iter().all(|asked| !asked.contains("2001")),
+            "{asked:?}"
+        );
+    }
+}
+
+/// The storage may need the proxy, and docfetch learns that only after it paid.
+#[test]
+fn nothing_is_paid_while_the_proxy_of_storages_cannot_be_used() {
+    for (provider, exempt, code) in [
+        ("onecodex", API, "config"),
+        ("onecodex", "*", "network"),
+        ("sm", API, "network"),
+    ] {
+        let mut world = World::new(&format!("https://{API}"));
+        world.set("HTTPS_PROXY", "ftp://x");
+        world.set("NO_PROXY", exempt);
+        let run = world.run(&[provider, "a", "--retries", "0", "--json"]);
+        assert_eq!(run.error_code(), code, "{provider} {exempt} {run:?}");
+    }
+}
+
 #[test]
 fn a_proxy_that_no_url_would_use_does_no_harm() {
     let (service, content) = Service::with("x.bin", 1000, &[]);
@@ -425,7 +464,8 @@ fn plain_http_through_a_proxy_names_the_proxy_too() {
         let rejected = run(&paying, &wants.base());
         rejected
             .exits(3)
-            .says("requires a user name and a password");
+            .says("requires a user name and a password")
+            .says("DOCFETCH_PROXY=http://USER:PASSWORD@HOST:PORT");
     }
     assert!(wants.seen()[0].target.starts_with("http://10.0.0.1/"));
     // An answer of 5xx may come from the API.

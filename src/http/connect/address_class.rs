@@ -92,7 +92,7 @@ pub(super) fn is_localhost(name: &str) -> bool {
 }
 
 /// Whether a URL's host is a loopback address or `localhost`.
-pub(super) fn is_loopback(url: &Url) -> bool {
+pub(crate) fn is_loopback(url: &Url) -> bool {
     url.host().and_then(|host| classify_host(&host)) == Some(AddressClass::Loopback)
 }
 

@@ -14,6 +14,7 @@ mod resolver;
 pub(super) mod tls;
 pub(super) mod tls_failure;
 
+pub(super) use address_class::is_loopback;
 pub(super) use address_policy::{AddressPolicy, Scheme};
 pub(super) use connector::{ConnectHook, Direct, HookLayer};
 pub(crate) use gate::BeforeSend;

@@ -37,6 +37,11 @@ impl NoProxy {
         }
     }
 
+    /// Whether the list exempts every host.
+    pub(super) fn is_for_all(&self) -> bool {
+        self.is_for_all
+    }
+
     /// Whether no proxy serves the host of a URL.
     pub(super) fn contains(&self, url: &Url) -> bool {
         self.is_for_all

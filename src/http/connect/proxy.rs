@@ -6,6 +6,7 @@
 use super::address_class::is_loopback;
 use super::no_proxy::NoProxy;
 use crate::config::settings::{ProxySettings, ProxyUrl};
+use crate::config::variables::{PROXY_FLAG, PROXY_OPTION};
 use crate::error::{Code, Error, Result};
 use crate::secret::Secret;
 use percent_encoding::percent_decode_str;
@@ -74,6 +75,17 @@ impl Proxies {
         }
     }
 
+    /// Checks the proxy of https URLs, unless no host uses a proxy.
+    ///
+    /// # Errors
+    /// [`Code::Config`] when docfetch cannot use the value of the setting.
+    pub(crate) fn check_https(&self) -> Result<()> {
+        match &self.https {
+            Some(Err(error)) if !self.no_proxy.is_for_all() => Err(error.clone()),
+            _ => Ok(()),
+        }
+    }
+
     /// The hosts of all proxies.
     pub(crate) fn hosts(&self) -> Vec<String> {
         let proxies = [&self.http, &self.https].into_iter().flatten().flatten();
@@ -138,6 +150,17 @@ impl ProxyServer {
     /// Whether docfetch sends a user name to the proxy.
     pub(crate) fn has_credentials(&self) -> bool {
         !self.url.username().is_empty() || self.url.password().is_some()
+    }
+
+    /// The form of a value with credentials. A user sets it in the environment: other users can read the
+    /// arguments of a process.
+    pub(crate) fn credentials_hint(&self) -> String {
+        let variable = match self.source.as_str() {
+            PROXY_FLAG => PROXY_OPTION,
+            variable => variable,
+        };
+        let scheme = self.url.scheme();
+        format!("{variable}={scheme}://USER:PASSWORD@HOST:PORT")
     }
 
     /// Whether it is a SOCKS proxy, which does not see what is sent.
