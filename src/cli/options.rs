@@ -7,7 +7,7 @@ use super::values::{self, FieldValue};
 use crate::config::network;
 use crate::config::settings::{Connection, RateLimit};
 use crate::fetch::options::{Connections, FetchOptions};
-use crate::resolve::{FieldFilter, Filter, NameGlob, OwnFilter};
+use crate::resolve::filter::{FieldFilter, Filter, NameGlob, OwnFilter};
 use crate::secret::Secret;
 use crate::text::printable;
 use clap::Args;

@@ -4,7 +4,8 @@ use crate::config::settings::Connection;
 use crate::error::Result;
 use crate::interrupt::Interrupt;
 use crate::provider::Provider;
-use crate::resolve::{BadRow, Filter, Page, Row};
+use crate::resolve::filter::Filter;
+use crate::resolve::{BadRow, Page, Row};
 
 /// How many rows `each` gets at once while docfetch requests the next page.
 const ROWS_AT_ONCE: usize = 10;

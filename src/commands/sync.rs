@@ -12,7 +12,7 @@ use crate::interrupt::Interrupt;
 use crate::manifest::ManifestAppender;
 use crate::mirror::{Layout, Mirror, MirrorSync, RowSource};
 use crate::provider::Provider;
-use crate::resolve::Filter;
+use crate::resolve::filter::Filter;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 

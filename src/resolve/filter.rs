@@ -1,9 +1,13 @@
 //! Which rows of a listing the user wants.
 //!
-//! A request has every filter that the server knows (`filter_query`). docfetch also compares each row itself, so
+//! A request has every filter that the server knows ([`query`]). docfetch also compares each row itself, so
 //! a server that ignores a filter, or applies it differently, changes nothing.
 
-use super::name_glob::NameGlob;
+mod name_glob;
+pub(super) mod query;
+
+pub(crate) use name_glob::NameGlob;
+
 use super::row::Row;
 use crate::error::{Code, Error, Result};
 use crate::provider::{Listing, Provider, all};

@@ -6,7 +6,7 @@
 use super::answer::{self, AnswerSource};
 use super::api::{Api, ApiCall};
 use super::filter::Filter;
-use super::filter_query::FilterQuery;
+use super::filter::query::FilterQuery;
 use super::page::{LARGE_PAGE_BYTES, MAX_PAGE_BYTES, PageText};
 use super::row::{self, BadRow, Row};
 use crate::active_time;

@@ -1,6 +1,6 @@
 use super::*;
 use crate::provider::Resource;
-use crate::resolve::filter_query::FilterQuery;
+use crate::resolve::filter::query::FilterQuery;
 use serde_json::json;
 
 fn at(text: &str) -> Timestamp {

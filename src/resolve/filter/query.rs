@@ -3,7 +3,7 @@
 //! A server may compare in another way than docfetch. A filter goes to the server only where the server then
 //! sends every row that matches here.
 
-use super::filter::{FieldFilter, Filter, OwnFilter};
+use super::{FieldFilter, Filter, OwnFilter};
 use crate::provider::{Listing, OwnOption, ReferencedList, ServerFilter};
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
@@ -11,18 +11,18 @@ use std::collections::BTreeMap;
 
 /// The filters of a request.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct FilterQuery {
+pub(in crate::resolve) struct FilterQuery {
     /// Query parameters.
-    pub(super) pairs: Vec<(&'static str, String)>,
+    pub(in crate::resolve) pairs: Vec<(&'static str, String)>,
     /// Whether a server that applies these parameters sends only rows that match.
-    pub(super) is_exact: bool,
+    pub(in crate::resolve) is_exact: bool,
     /// The options whose values are ids of other things. The server may refuse an id that it does not know.
-    pub(super) references: Vec<&'static str>,
+    pub(in crate::resolve) references: Vec<&'static str>,
 }
 
 impl FilterQuery {
     /// The parameters for the filters that the server has.
-    pub(super) fn of(filter: &Filter, listing: &Listing) -> Self {
+    pub(in crate::resolve) fn of(filter: &Filter, listing: &Listing) -> Self {
         let mut query = Builder::default();
         let known = &listing.filters;
         let time = |time: Timestamp| Value::String(rfc3339(time));
