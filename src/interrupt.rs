@@ -1,7 +1,7 @@
 //! SIGINT, SIGTERM and SIGHUP. The first signal stops all work in an orderly way; then a SIGINT or SIGTERM ends
 //! the process at once.
 //!
-//! SIGINT and SIGHUP stay ignored when they were ignored at the start, as `nohup` and `&` in scripts ask for.
+//! SIGINT and SIGHUP stay ignored when they were ignored at the start, as under `nohup` and after `&` in scripts.
 
 use crate::active_time;
 use crate::error::{Code, Error, Result};

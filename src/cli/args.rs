@@ -128,11 +128,11 @@ Examples:
   docfetch ledger forget onecodex ID"
     )]
     Ledger(LedgerCommand),
-    /// List what is unfinished in a folder and the folders below
+    /// List or remove the partials of unfinished documents
     ///
-    /// A partial holds the bytes of a document that docfetch has not fetched to its end; a later run of the same
-    /// command resumes there. In a pipe, docfetch prints fields with tabs between them: name, bytes held, bytes in all,
-    /// last change and path. docfetch follows no link to a folder.
+    /// docfetch searches DIR and the folders below, and follows no link to a folder. A partial holds the bytes of a
+    /// document that docfetch has not fetched to its end; the same fetch command resumes there. In a pipe, docfetch
+    /// prints fields with tabs between them: name, bytes held, bytes in all, last change and path.
     #[command(after_help = "\
 Examples:
   docfetch partials reports
@@ -154,8 +154,8 @@ Examples:
 pub(super) struct Fetch {
     /// Ids of documents; `-` reads ids from standard input
     ///
-    /// Standard input has one id on each line, or the JSON lines of a listing. docfetch skips blank lines and
-    /// lines that begin with #. Write `--` before an id that begins with a dash.
+    /// Standard input has one id on each line, or the lines of a listing: those that `docfetch list` prints in a
+    /// pipe, or its JSON lines. docfetch skips blank lines and lines that begin with #. Write `--` before an id that begins with a dash.
     #[arg(value_name = "ID", required_unless_present = "from_file", value_parser = values::id)]
     pub ids: Vec<IdArg>,
 
@@ -339,11 +339,11 @@ pub(super) struct Forget {
 
 #[derive(Debug, Args)]
 pub(super) struct Partials {
-    /// The folder
+    /// The folder to search
     #[arg(value_name = "DIR", default_value = ".")]
     pub dir: PathBuf,
 
-    /// Remove the partials that did not change for longer than AGE: 12h, 7d, 4w. docfetch keeps a partial that a
+    /// Remove each partial that did not change for longer than AGE: 12h, 7d, 4w; docfetch keeps a partial that a
     /// process may still write
     #[arg(long, value_name = "AGE", value_parser = dates::age_of)]
     pub remove_older: Option<Duration>,

@@ -13,7 +13,10 @@ pub(super) enum BatchKind {
     /// The user gives their ids.
     Ids,
     /// A listing, for a mirror.
-    Mirror,
+    Mirror {
+        /// Whether filters or a limit may have dropped documents.
+        is_filtered: bool,
+    },
 }
 
 /// Tells the user about the documents of a batch.
@@ -120,10 +123,12 @@ impl<'a> BatchReport<'a> {
         }
         match self.kind {
             BatchKind::Ids if self.documents == 0 => Some("no ids were given"),
-            BatchKind::Mirror if self.documents == 0 => {
-                Some("the provider lists no document that matches")
-            }
-            BatchKind::Mirror if summary.fetched == 0 && summary.skipped > 0 => {
+            BatchKind::Mirror { is_filtered } if self.documents == 0 => Some(if is_filtered {
+                "the provider lists no document that matches"
+            } else {
+                "the provider lists no document"
+            }),
+            BatchKind::Mirror { .. } if summary.fetched == 0 && summary.skipped > 0 => {
                 Some("every listed document is up to date")
             }
             _ => None,

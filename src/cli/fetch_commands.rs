@@ -51,7 +51,9 @@ pub(super) async fn sync(arguments: Sync, variables: Variables) -> u8 {
         Err(error) => return terminal.fail(error),
     };
     let progress = terminal.printer.watcher();
-    let mut report = BatchReport::new(&terminal, settings.provider.name, BatchKind::Mirror, true);
+    let is_filtered = settings.is_filtered();
+    let kind = BatchKind::Mirror { is_filtered };
+    let mut report = BatchReport::new(&terminal, settings.provider.name, kind, true);
     let syncing = commands::sync::run(settings, progress.as_ref(), |end| {
         report.print_document(end)
     });

@@ -104,7 +104,8 @@ pub(super) struct ConnectionArgs {
     #[arg(long, value_name = "FILE", help_heading = "Connection")]
     pub ca_cert: Option<PathBuf>,
 
-    /// Use the proxy at URL instead of the environment's, none if URL is empty; loopback addresses never use one
+    /// Use the proxy at URL instead of the environment's; an empty URL means no proxy. docfetch never uses a proxy for
+    /// loopback addresses
     #[arg(long, value_name = "URL", value_parser = values::secret, help_heading = "Connection")]
     pub proxy: Option<Secret>,
 
@@ -156,17 +157,19 @@ pub(super) struct FilterArgs {
     pub name: Option<String>,
 
     /// Only documents whose whole name matches GLOB, as in '*.{pdf,csv}'; give the option again for names that
-    /// match another GLOB. Upper and lower case differ. * is any text, ? any character, [a-z] a range, [!a-z] its
-    /// opposite, {a,b} one of several
+    /// match another GLOB. Upper and lower case differ. * stands for any text, ? for any character, [a-z] for one of
+    /// these characters, [!a-z] for any other character, {a,b} for one of these texts
     #[arg(long, value_name = "GLOB", value_parser = NameGlob::parse)]
     pub include: Vec<NameGlob>,
 
-    /// No documents whose whole name matches GLOB, as in 'draft*'; wins over --include; may be given again
+    /// Leave out documents whose whole name matches GLOB, as in 'draft*', also where --include matches; give the
+    /// option again for names that match another GLOB
     #[arg(long, value_name = "GLOB", value_parser = NameGlob::parse)]
     pub exclude: Vec<NameGlob>,
 
-    /// Only documents whose FIELD is VALUE, as in source=email; FIELD= for documents without a value. Several
-    /// values of one field: any of them; several fields: all of them. `list --json` shows the fields
+    /// Only documents whose FIELD is VALUE, as in source=email; FIELD= chooses documents without a value. When the
+    /// option names one field several times, one value must match; when it names several fields, all must match.
+    /// `list --json` shows the fields
     #[arg(long = "where", id = "where", value_name = "FIELD=VALUE", value_parser = values::field_value)]
     pub fields: Vec<FieldValue>,
 
@@ -219,11 +222,11 @@ pub(super) struct FilterArgs {
 }
 
 impl FilterArgs {
-    /// Tells the user that `--match` takes a pattern for text.
+    /// Warns when the text of `--match` looks like a pattern, and names `--include`.
     pub(super) fn note_pattern(&self) {
         if let Some(text) = self.name.as_ref().filter(|text| text.contains(['*', '?'])) {
             let text = printable(text);
-            log::warn!("--match takes * and ? as they are; for a pattern, use --include '{text}'");
+            log::warn!("--match finds * and ? as text; for a pattern, use --include '{text}'");
         }
     }
 }

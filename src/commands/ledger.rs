@@ -144,5 +144,6 @@ fn command_for(found: &MatchingRecord, query: &RecordQuery) -> String {
 
 fn no_record(id: &str) -> Error {
     Error::new(Code::NotFound, format!("there is no record of {id:?}"))
+        .with_cause("the ledger holds no paid retrieval that matches the id and the options")
         .with_hint("`docfetch ledger list` shows all records")
 }

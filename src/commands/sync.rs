@@ -39,6 +39,13 @@ pub(crate) struct SyncSettings {
     pub manifest: Option<PathBuf>,
 }
 
+impl SyncSettings {
+    /// Whether the run may leave out documents that the provider lists.
+    pub(crate) fn is_filtered(&self) -> bool {
+        self.filter != Filter::default() || self.limit.is_some()
+    }
+}
+
 /// Brings the mirror up to date. `on_end` sees each document that ended, and may stop the run.
 ///
 /// # Errors
@@ -63,6 +70,8 @@ async fn sync(
 ) -> Result<()> {
     let interrupt = Interrupt::listen()?;
     settings.filter.check(&settings.provider)?;
+    // A document that a filter drops is not gone.
+    let lists_all = !settings.is_filtered();
     let resolver = super::resolver(settings.provider, &settings.connection)?;
     let options = settings.options;
     let kind = resolver.provider().resource.unwrap_or_default().name();
@@ -76,8 +85,6 @@ async fn sync(
     let manifest = ManifestAppender::of_run(settings.manifest.as_deref(), options.dry_run)?;
     let fetcher = Fetcher::new(resolver, options);
     progress.expect(None);
-    // A document that a filter drops is not gone.
-    let lists_all = settings.filter == Filter::default() && settings.limit.is_none();
     let naming = fetcher.resolver().with_ids(settings.filter);
     let filter = interrupt.or_interrupted(Box::pin(naming)).await?;
     let pages = fetcher.resolver().list(&filter, settings.limit);

@@ -13,8 +13,9 @@ use crate::state::streams;
 /// Resolves a document and gives its URL to `print`.
 ///
 /// # Errors
-/// [`Code::LocalIo`](crate::Code::LocalIo) when standard output takes no bytes, the failure of a request, [`Code::ChargeRefused`](crate::Code::ChargeRefused) where the ledger permits no
-/// retrieval, and what `print` returns.
+/// [`Code::LocalIo`](crate::Code::LocalIo) when standard output takes no bytes,
+/// [`Code::ChargeRefused`](crate::Code::ChargeRefused) where the ledger permits no retrieval, the failure of a
+/// request, and what `print` returns.
 pub(crate) async fn run(
     provider: Provider,
     connection: &Connection,

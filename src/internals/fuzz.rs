@@ -132,7 +132,7 @@ pub fn rows(input: &[u8]) {
 /// another request) and the status; lines of headers; a blank line; the body.
 ///
 /// # Panics
-/// When docfetch accepts an answer that breaks the rules, or shows one with control characters.
+/// When docfetch accepts an answer that breaks the rules, or shows control characters of an answer.
 pub fn answers(input: &[u8]) {
     let (provider, rest) = provider_and_rest(input);
     let mut words = input.split(|byte| matches!(byte, b' ' | b'\n')).skip(1);
@@ -194,7 +194,7 @@ fn resolver(provider: Provider) -> Option<Resolver> {
     builder.base("http://127.0.0.1:9").build().ok()
 }
 
-/// Forgets the secrets of the inputs before: a fuzz target calls this now and then, lest its memory grows.
+/// Forgets the secrets of earlier inputs. A fuzz target calls this after each input, so that its memory does not grow.
 #[cfg(feature = "internals")]
 pub fn forget_secrets() {
     crate::secret::forget_all();

@@ -121,21 +121,15 @@ impl CheckedFile<'_> {
     pub(crate) fn error(&self) -> Option<Error> {
         let wrong = self.result.as_ref().err()?;
         let code = match wrong {
-            FileMismatch::Length { .. } => Code::LengthMismatch,
+            FileMismatch::Missing | FileMismatch::Length { .. } => Code::LengthMismatch,
             FileMismatch::Digest => Code::DigestMismatch,
-            FileMismatch::Missing | FileMismatch::NoPlainFile | FileMismatch::Unreadable(_) => {
-                Code::LocalIo
-            }
+            FileMismatch::NoPlainFile | FileMismatch::Unreadable(_) => Code::LocalIo,
             FileMismatch::Unchecked(_) => Code::Unexpected,
         };
         let error = Error::new(code, format!("{}: {wrong}", self.entry.path.display()));
-        Some(match wrong {
-            FileMismatch::NoPlainFile
-            | FileMismatch::Unreadable(_)
-            | FileMismatch::Unchecked(_) => error,
-            FileMismatch::Missing | FileMismatch::Length { .. } | FileMismatch::Digest => {
-                error.with_hint("fetch the document again")
-            }
+        Some(match code {
+            Code::LocalIo | Code::Unexpected => error,
+            _ => error.with_hint("fetch the document again"),
         })
     }
 

@@ -135,9 +135,7 @@ impl Printer {
                 path,
                 ..
             }) => {
-                if !self.options.quiet && self.options.progress != ProgressKind::Json {
-                    self.console.say(&summaries::of_gone(id, path.as_deref()));
-                }
+                self.note(&summaries::of_gone(id, path.as_deref()));
                 Ok(())
             }
             Ok(outcome) => self.path(outcome),
@@ -167,11 +165,8 @@ impl Printer {
             let note = note.map(|note| format!(" ({note})")).unwrap_or_default();
             return self.line(format!("{shown}{note}").as_bytes());
         }
-        if let Some(note) = note
-            && !self.options.quiet
-            && self.options.progress != ProgressKind::Json
-        {
-            self.console.say(&format!("{shown}: {note}"));
+        if let Some(note) = note {
+            self.note(&format!("{shown}: {note}"));
         }
         self.line(line)
     }
@@ -218,14 +213,8 @@ impl Printer {
 
     /// Says why a run fetched nothing.
     pub(crate) fn nothing_to_fetch(&self, why: &str) {
-        let OutputOptions {
-            json,
-            quiet,
-            progress,
-            ..
-        } = self.options;
-        if !json && !quiet && progress != ProgressKind::Json {
-            self.console.say(&format!("nothing to fetch: {why}"));
+        if !self.options.json {
+            self.note(&format!("nothing to fetch: {why}"));
         }
     }
 
@@ -314,9 +303,9 @@ impl Printer {
         self.note(&format!("{title} lists no document{matching}"));
     }
 
-    /// Tells something on standard error, unless the user wants errors only.
+    /// Tells something on standard error, unless the user wants errors only, or JSON records there.
     pub(super) fn note(&self, text: &str) {
-        if !self.options.quiet {
+        if !self.options.quiet && self.options.progress != ProgressKind::Json {
             self.console.say(text);
         }
     }

@@ -726,10 +726,9 @@ fn another_account_is_another_retrieval() {
     assert!(world.run(&["ledger", "list"]).stdout.contains("doubtful"));
     world.run(&["ledger", "forget", "a"]).exits(0);
     assert_eq!(world.run(&["ledger", "list"]).stdout, "");
-    world
-        .run(&["ledger", "forget", "a"])
-        .exits(4)
-        .says("there is no record of \"a\"");
+    world.run(&["ledger", "forget", "a"]).exits(4).says(
+        "there is no record of \"a\"\n  why: the ledger holds no paid retrieval that matches",
+    );
 }
 
 #[test]

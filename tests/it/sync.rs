@@ -535,6 +535,10 @@ fn a_run_with_nothing_to_fetch_says_so() {
     let up_to_date = Some("every listed document is up to date".to_owned());
     assert_eq!(nothing(&["sync", "sm", "m"]), up_to_date);
     assert_eq!(nothing(&["sync", "sm", "m", "--dry-run"]), up_to_date);
+    let empty = Service::start(Vec::new(), &[]);
+    let run = empty.world().run(&["sync", "sm", "m"]);
+    run.exits(0)
+        .says("nothing to fetch: the provider lists no document\n");
     let none = Some("the provider lists no document that matches".to_owned());
     assert_eq!(
         nothing(&["sync", "sm", "m", "--match", "no such name"]),

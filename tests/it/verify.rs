@@ -130,15 +130,15 @@ fn records_tell_of_every_file_and_what_is_wrong() {
         codes.map(Option::unwrap_or_default).collect::<Vec<_>>(),
         [
             "",
-            "local_io",
+            "length_mismatch",
             "",
             "length_mismatch",
             "length_mismatch",
             "digest_mismatch",
             "local_io",
+            "length_mismatch",
             "local_io",
-            "local_io",
-            "local_io",
+            "length_mismatch",
             "local_io",
             "local_io"
         ]
@@ -474,7 +474,7 @@ fn a_list_has_the_expected_digests_and_no_digest_of_what_is_wrong() {
     write(&world, "m", lines(&[record("gone", b"gone")]));
     assert_eq!(
         world.run(&["verify", "m"]).exits(6).error_code(),
-        "local_io"
+        "length_mismatch"
     );
 }
 

@@ -133,15 +133,10 @@ fn exit_codes(root: &Command) -> String {
     let lines = help.lines().map(str::trim);
     for line in lines.filter(|line| line.starts_with(|c: char| c.is_ascii_digit())) {
         let (exit, meaning) = line.split_once("  ").unwrap_or((line, ""));
-        let first: u8 = exit
-            .split(',')
-            .next()
-            .unwrap_or_default()
-            .parse()
-            .unwrap_or(0);
+        let exits: Vec<u8> = exit.split(", ").flat_map(str::parse).collect();
         let codes: Vec<String> = CODES
             .iter()
-            .filter(|code| code.exit_code() == first)
+            .filter(|code| exits.contains(&code.exit_code()))
             .map(|code| format!("[`{0}`](#{0})", code.as_str()))
             .collect();
         section += &format!("| {exit} | {} | {} |\n", meaning.trim(), codes.join(" "));
