@@ -2,11 +2,15 @@
 
 use super::settings::{ProxySettings, ProxyUrl, RootCertificates};
 use super::variables::{
-    ALL_PROXY, HTTP_PROXY, HTTPS_PROXY, NO_PROXY, PROXY_FLAG, PROXY_OPTION, SSL_CERT_DIR,
-    SSL_CERT_FILE, first, paths, value,
+    ALL_PROXY, HTTP_PROXY, HTTPS_PROXY, NO_PROXY, SSL_CERT_DIR, SSL_CERT_FILE, first, paths, value,
 };
 use crate::secret::Secret;
 use std::path::PathBuf;
+
+/// The variable of the option [`PROXY_FLAG`].
+pub(crate) const PROXY_OPTION: &str = "DOCFETCH_PROXY";
+/// The option that names a proxy for every URL.
+pub(crate) const PROXY_FLAG: &str = "--proxy";
 
 /// The proxies: `proxy` for every URL when it is given, else those of the environment, as curl reads them. An
 /// empty `proxy` stands for no proxy at all. `NO_PROXY` exempts hosts from both.

@@ -4,10 +4,6 @@ use std::ffi::OsString;
 
 /// The begin of the variable of a long option: `DOCFETCH_RETRIES` is `--retries`.
 pub(crate) const OPTION_PREFIX: &str = "DOCFETCH_";
-/// The variable of the option [`PROXY_FLAG`].
-pub(crate) const PROXY_OPTION: &str = "DOCFETCH_PROXY";
-/// The option that names a proxy for every URL.
-pub(crate) const PROXY_FLAG: &str = "--proxy";
 /// The end of the variable that names a file with a secret: `ONE_CODEX_API_KEY_FILE`.
 pub(crate) const FILE_SUFFIX: &str = "_FILE";
 

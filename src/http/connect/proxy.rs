@@ -5,8 +5,8 @@
 
 use super::address_class::is_loopback;
 use super::no_proxy::NoProxy;
+use crate::config::network::{PROXY_FLAG, PROXY_OPTION};
 use crate::config::settings::{ProxySettings, ProxyUrl};
-use crate::config::variables::{PROXY_FLAG, PROXY_OPTION};
 use crate::error::{Code, Error, Result};
 use crate::secret::Secret;
 use percent_encoding::percent_decode_str;
