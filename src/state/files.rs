@@ -1,7 +1,7 @@
 //! Operations on files that docfetch makes for itself: open them without following links, write them whole or
 //! not at all, rename them without replacing another file, and make them durable.
 
-use super::folder::{FolderTraits, OTHERS};
+use super::folder::{FolderTraits, OTHERS, folder_of};
 use crate::error::{Code, Error, Result};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
@@ -199,8 +199,7 @@ pub(crate) fn make_folder(folder: &Path, mode: u32) -> Result<()> {
         .create(folder)
         .map_err(|error| Error::io("make the folder", folder, &error))?;
     for made in missing {
-        let above = made.parent().filter(|above| !above.as_os_str().is_empty());
-        sync_folder(&open_folder(above.unwrap_or(Path::new(".")))?, made)?;
+        sync_folder(&open_folder(folder_of(made))?, made)?;
     }
     Ok(())
 }

@@ -9,7 +9,7 @@
 use super::files::{
     AllowedNames, Durability, is_name_of, is_open_to_others, open_own, remove, temporary_path,
 };
-use super::folder::FolderTraits;
+use super::folder::{FolderTraits, folder_of};
 use super::lock::{HeldFile, LockRequest, lock_own};
 use super::records::Records;
 use super::trust::{Untrusted, read_open};
@@ -136,7 +136,7 @@ impl HeldJournal {
             self.has_lines = true;
         }
         self.end = line.len() as u64;
-        records.sync(folder(&self.path))
+        records.sync(folder_of(&self.path))
     }
 
     fn write_and_rename(&self, file: &File, line: &[u8]) -> Result<()> {
@@ -158,7 +158,7 @@ impl HeldJournal {
         std::fs::rename(&self.path, &self.temporary)
             .map_err(|error| Error::io("remove", &self.path, &error))?;
         (self.has_lines, self.end) = (false, 0);
-        records.sync(folder(&self.path))
+        records.sync(folder_of(&self.path))
     }
 }
 
@@ -170,7 +170,7 @@ fn write_line(file: &File, line: &[u8], at: u64, durability: Durability) -> io::
     }
 }
 
-/// Takes all permissions of other users away from the file at `path`, if the file system lets it. A crash or
+/// Takes all permissions of other users away from the file at `path`, if the file system permits that. A crash or
 /// another program may have left it.
 fn close_to_others(file: &File, path: &Path) -> Result<()> {
     let found = file.metadata();
@@ -179,10 +179,6 @@ fn close_to_others(file: &File, path: &Path) -> Result<()> {
         FolderTraits::of_file(path)?.set_mode(file, path, 0o600)?;
     }
     Ok(())
-}
-
-fn folder(path: &Path) -> &Path {
-    path.parent().unwrap_or(Path::new("."))
 }
 
 impl Drop for HeldJournal {

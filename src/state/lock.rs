@@ -45,10 +45,10 @@ pub(crate) struct HeldFile {
     pub place: usize,
 }
 
-/// Opens and locks a file. Where the file system has no locks, or has locks that exclude no other process, the
-/// caller gets the file all the same: there, the caller decides what must not happen twice by creating a file.
-/// Files that were opened but not locked are passed to `lost`, because the process
-/// that holds the lock may have renamed or removed them since.
+/// Opens and locks a file. Also returns a file where the file system has no locks, or locks that
+/// exclude no other process: there, the caller creates a file exclusively for what must not happen twice. Passes
+/// files that were opened but not locked to `lost`, because the process that holds the lock may have renamed or
+/// removed them since.
 ///
 /// # Errors
 /// [`Code::Busy`] when another process holds the lock for too long; [`Code::UnsafePartial`] when a path

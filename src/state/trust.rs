@@ -120,7 +120,7 @@ fn is_closed(folder: &Path) -> bool {
     })
 }
 
-/// Takes all permissions of other users away from a folder of this user, if the file system lets it.
+/// Takes all permissions of other users away from a folder of this user, if the file system permits that.
 ///
 /// # Errors
 /// [`Code::LocalIo`](crate::error::Code::LocalIo).

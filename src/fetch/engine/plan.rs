@@ -87,7 +87,7 @@ impl Stages<'_> {
 }
 
 /// Whether a real run would fail, too, after this failure of the metadata route: the API refuses the document or
-/// the credential, or docfetch cannot reach the API. A real run goes on after any other.
+/// the credential, or docfetch cannot reach the API. A real run continues after any other failure.
 fn ends_real_run(error: &Error) -> bool {
     matches!(error.exit_code(), 3 | 4 | 9) || error.code() == Code::Network
 }

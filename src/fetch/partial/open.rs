@@ -218,8 +218,8 @@ impl Partial {
         Ok(())
     }
 
-    /// Whether a partial of the document `name` is in `folder`, of any process, or its sidecar, or a temporary
-    /// file of the sidecar.
+    /// Whether `folder` has a partial of the document `name`, of any process, a sidecar, or a temporary file of a
+    /// sidecar.
     pub(crate) fn exists(folder: &Path, name: &str) -> bool {
         let path = shared_path(folder, name);
         let sidecar = path.with_extension("json");

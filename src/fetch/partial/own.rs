@@ -10,6 +10,7 @@ use crate::fetch::partial::same_file::is_same_file;
 use crate::fetch::partial::sidecar::SidecarFile;
 use crate::fetch::partial::written::{begin_writing, end_writing};
 use crate::state::files::{remove, temporary_path};
+use crate::state::folder::folder_of;
 use crate::state::lock::{is_unsupported, note_refused_lock};
 use crate::state::process::ProcessIdentity;
 use crate::state::records::Durability;
@@ -101,7 +102,7 @@ impl OwnPartial {
 
     /// The folder of the partial.
     pub(super) fn folder(&self) -> &Path {
-        self.path.parent().unwrap_or(Path::new("."))
+        folder_of(&self.path)
     }
 
     /// The present time of the clock that sets the modification times of files in this folder.

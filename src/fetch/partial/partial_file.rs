@@ -295,7 +295,7 @@ impl Partial {
         }
     }
 
-    /// Sets the permissions of the partial, if the file system lets it.
+    /// Sets the permissions of the partial, if the file system permits that.
     ///
     /// # Errors
     /// [`Code::LocalIo`].

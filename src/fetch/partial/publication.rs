@@ -12,6 +12,7 @@ use crate::fetch::partial::same_file::is_named;
 use crate::state::files::{
     FileIdentity, is_name_of, open_own, open_own_if_exists, remove, sync_folder, temporary_path,
 };
+use crate::state::folder::folder_of;
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, percent_encode};
 use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
@@ -118,10 +119,7 @@ pub(crate) fn remove_partial_link(target: &Path) -> Result<()> {
     if found.nlink() < 2 {
         return Ok(());
     }
-    let folder = target
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty());
-    let folder = folder.unwrap_or(Path::new("."));
+    let folder = folder_of(target);
     let entries = std::fs::read_dir(folder).map_err(|error| Error::io("read", folder, &error))?;
     for entry in entries.flatten() {
         let path = entry.path();

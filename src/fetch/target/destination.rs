@@ -13,7 +13,7 @@ use crate::fetch::target::writable::{self, Replaceable};
 use crate::model::DocumentId;
 use crate::secret::contains_secret;
 use crate::state::files::{self, FileIdentity};
-use crate::state::folder::NameLimits;
+use crate::state::folder::{NameLimits, folder_of, or_current};
 use std::ffi::OsStr;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -89,13 +89,10 @@ impl<'a> Destination<'a> {
 
     /// The folder of the target and of the partial.
     pub(crate) fn folder(&self) -> &Path {
-        let folder = match &self.target {
-            Some(target) => target.parent(),
-            None => Some(self.options.folder.as_path()),
-        };
-        folder
-            .filter(|folder| !folder.as_os_str().is_empty())
-            .unwrap_or(Path::new("."))
+        match &self.target {
+            Some(target) => folder_of(target),
+            None => or_current(&self.options.folder),
+        }
     }
 
     /// Whether the target is a file with exactly two names (hard links).

@@ -2,6 +2,7 @@
 
 use crate::error::{Code, Error, Result};
 use crate::fetch::target::writable::RenameProofs;
+use crate::state::folder::or_current;
 use rustix::fs::{Access, AtFlags, CWD, accessat};
 use rustix::io::Errno;
 use std::io;
@@ -48,13 +49,4 @@ fn refusal(folder: &Path, cause: String) -> Error {
     );
     let refusal = Error::new(Code::LocalIo, what).with_cause(cause);
     refusal.with_hint("choose another folder")
-}
-
-/// The folder itself; the current one for an empty path.
-pub(super) fn or_current(folder: &Path) -> &Path {
-    if folder.as_os_str().is_empty() {
-        Path::new(".")
-    } else {
-        folder
-    }
 }

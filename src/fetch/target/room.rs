@@ -2,7 +2,7 @@
 
 use crate::error::{Code, Error, Result};
 use crate::fetch::target::destination::Destination;
-use crate::fetch::target::folder_check::or_current;
+use crate::state::folder::or_current;
 use crate::text::size;
 use rustix::fs::statvfs;
 use rustix::io::Errno;

@@ -139,7 +139,7 @@ pub(super) enum NewAttempt {
 
 /// The attempts at one document, as this process knows them.
 #[derive(Debug)]
-pub(super) struct Attempts {
+pub(super) struct NumberedAttempts {
     /// The name of the record.
     name: String,
     /// The highest number of an attempt that this process knows.
@@ -148,7 +148,7 @@ pub(super) struct Attempts {
     own: Option<Attempt>,
 }
 
-impl Attempts {
+impl NumberedAttempts {
     /// The attempts at what the record `name` is about.
     pub(super) fn new(name: String) -> Self {
         Self {

@@ -1,6 +1,7 @@
 //! The ledger as the user sees it: `docfetch ledger list` and `docfetch ledger forget`.
 
-use super::attempts::{Attempts, Found};
+use super::attempts::{Found, NumberedAttempts};
+use super::record_files::is_numbered;
 use super::record_names::{
     RETRIEVAL_ACTIVITY, SHORT_BUSY_TIMEOUT, account_part, invalid, is_about,
 };
@@ -111,11 +112,10 @@ enum Recorded {
 
 fn read(records: &Records, name: &str) -> Result<Recorded, Untrusted> {
     let record = records.read::<RetrievalRecord>(name)?;
-    let is_attempt = record.as_ref().is_none_or(|record| record.attempt > 0);
-    if !is_attempt && records.has_true_locks() {
+    if !is_numbered(records, name, record.as_ref()) {
         return Ok(Recorded::Journal(record));
     }
-    let found = Attempts::new(name.to_owned()).read(records)?;
+    let found = NumberedAttempts::new(name.to_owned()).read(records)?;
     if found.is_unseen {
         return Err(invalid(records.path(name).unwrap_or_default()));
     }
@@ -146,7 +146,9 @@ pub(crate) fn find(state: &StateFolder, query: &RecordQuery) -> Result<Vec<Match
             continue;
         };
         let record = match read(&records, &name) {
-            Ok(Recorded::Attempts(Found { record: None, .. })) => continue, // nothing was charged
+            Ok(Recorded::Journal(None) | Recorded::Attempts(Found { record: None, .. })) => {
+                continue; // nothing was charged
+            }
             Ok(Recorded::Attempts(found)) => found.record,
             Ok(Recorded::Journal(record)) => record,
             Err(_) => None,

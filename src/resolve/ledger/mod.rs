@@ -34,9 +34,10 @@ use crate::provider::{Provider, Resource};
 use crate::state::records::{LEDGER, Records, StateFolder};
 use crate::state::{DistrustReason, Untrusted};
 use crate::text::shell_argument;
-use attempts::{Attempts, Found};
+use attempts::{Found, NumberedAttempts};
 use jiff::Timestamp;
 pub(crate) use open_record::OpenRecord;
+use record_files::is_numbered;
 use record_names::{RETRIEVAL_ACTIVITY, SHORT_BUSY_TIMEOUT, invalid, record_name};
 use record_writer::{RecordWriter, passes_by_itself};
 pub(crate) use run_memory::ActiveDocument;
@@ -139,8 +140,8 @@ impl Ledger {
                 record => record,
             },
         };
-        let is_numbered = !is_lock_true || self.is_numbered(&name, record.as_ref());
-        let mut attempts = is_numbered.then(|| Attempts::new(name.clone()));
+        let is_numbered = is_numbered(&self.records, &name, record.as_ref());
+        let mut attempts = is_numbered.then(|| NumberedAttempts::new(name.clone()));
         match (&in_memory, &mut attempts) {
             (None, Some(attempts)) => record = self.read_attempts(id, attempts)?.record,
             (in_memory, attempts) => {
@@ -209,7 +210,7 @@ impl Ledger {
     }
 
     /// Reads the numbered attempts at a document.
-    fn read_attempts(&self, id: &DocumentId, attempts: &mut Attempts) -> Result<Found> {
+    fn read_attempts(&self, id: &DocumentId, attempts: &mut NumberedAttempts) -> Result<Found> {
         let mut found = attempts
             .read(&*self.records)
             .map_err(|untrusted| refuse_untrusted(&self.forget_argument(id), &untrusted))?;
@@ -248,9 +249,10 @@ impl Ledger {
             });
         }
         let read = self.records.read(&name);
-        let is_numbered = matches!(&read, Ok(record) if self.is_numbered(&name, record.as_ref()));
-        let record = if is_numbered || !self.records.has_true_locks() {
-            self.read_attempts(id, &mut Attempts::new(name))?.record
+        let known = read.as_ref().ok().and_then(Option::as_ref);
+        let record = if is_numbered(&self.records, &name, known) {
+            self.read_attempts(id, &mut NumberedAttempts::new(name))?
+                .record
         } else {
             self.trusted(id, read)?
         };
@@ -258,12 +260,6 @@ impl Ledger {
             record,
             is_on_disk: true,
         })
-    }
-
-    /// Whether the attempts at what the record `name` is about are numbered, as the record tells, or the file of
-    /// the first attempt.
-    fn is_numbered(&self, name: &str, record: Option<&RetrievalRecord>) -> bool {
-        record.is_some_and(|record| record.attempt > 0) || self.records.has_attempts(name)
     }
 
     fn trusted(

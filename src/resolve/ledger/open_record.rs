@@ -5,7 +5,7 @@
 //! correct whenever the process dies, dropping an [`OpenRecord`] waits for such a write, and then completes
 //! what was begun: it removes the record of a request that has not left, and writes an answer.
 
-use super::attempts::{Attempts, Found, Mark};
+use super::attempts::{Found, Mark, NumberedAttempts};
 use super::record_writer::{Change, RecordWriter, Written, durability};
 use super::run_memory::RunMemory;
 use super::table::{
@@ -74,7 +74,7 @@ impl<'a> OpenRecord<'a> {
     /// [`Code::ChargeRefused`] when one of them cannot be trusted.
     pub(super) fn read_attempts(
         &mut self,
-        read: impl FnOnce(&mut Attempts) -> Result<Found>,
+        read: impl FnOnce(&mut NumberedAttempts) -> Result<Found>,
     ) -> Result<Option<Found>> {
         let writer = Arc::clone(&self.writer);
         let mut writer = locked(&writer);

@@ -50,6 +50,14 @@ pub(super) trait SharedFiles {
     fn sync(&self) -> Result<()>;
 }
 
+/// Whether the attempts at what the record `name` is about are numbered: where a lock may exclude no other
+/// process, and after an attempt of such a place, as `record` tells, or the file of the first attempt.
+pub(super) fn is_numbered(records: &Records, name: &str, record: Option<&RetrievalRecord>) -> bool {
+    !records.has_true_locks()
+        || record.is_some_and(|record| record.attempt > 0)
+        || records.has_attempts(name)
+}
+
 impl SharedFiles for Records {
     type Staged = StagedFile;
 

@@ -1,7 +1,7 @@
 //! Writes a record of the ledger: as a journal that this process has locked, or as numbered attempts where a
 //! lock may exclude no other process.
 
-use super::attempts::{Attempts, Mark, NewAttempt};
+use super::attempts::{Mark, NewAttempt, NumberedAttempts};
 use super::table::{RetrievalRecord, State};
 use crate::error::{Code, Error, Result};
 use crate::state::HeldJournal;
@@ -16,7 +16,7 @@ pub(super) struct RecordWriter {
     /// The locked journal; none where it could not be locked.
     held: Option<HeldJournal>,
     /// The numbered attempts; none where the lock excludes every other process.
-    attempts: Option<Attempts>,
+    attempts: Option<NumberedAttempts>,
     is_closed: bool,
 }
 
@@ -32,7 +32,7 @@ pub(super) enum Change {
     TakeBack,
     /// The request ended with a URL, or in doubt.
     End,
-    /// What any process may add.
+    /// A mark, which any process may add.
     Mark(Mark, Timestamp),
 }
 
@@ -77,7 +77,7 @@ impl RecordWriter {
     pub(super) fn new(
         records: Arc<Records>,
         held: Option<HeldJournal>,
-        attempts: Option<Attempts>,
+        attempts: Option<NumberedAttempts>,
     ) -> Self {
         Self {
             records,
@@ -88,13 +88,13 @@ impl RecordWriter {
     }
 
     /// The numbered attempts, where attempts are numbered.
-    pub(super) fn attempts(&mut self) -> Option<&mut Attempts> {
+    pub(super) fn attempts(&mut self) -> Option<&mut NumberedAttempts> {
         self.attempts.as_mut()
     }
 
     /// The number of the next attempt; 0 where attempts are not numbered.
     pub(super) fn next_attempt(&self) -> u32 {
-        self.attempts.as_ref().map_or(0, Attempts::next)
+        self.attempts.as_ref().map_or(0, NumberedAttempts::next)
     }
 
     /// Writes `record` after a change, or removes it.

@@ -6,7 +6,7 @@
 //! | state | what is known | the record has a URL | its URL expired, or it has none |
 //! | --- | --- | --- | --- |
 //! | no record | nothing was charged | | request |
-//! | `attempting` | a request may have left, and its process is gone | | refuse |
+//! | `attempting` | a request may have left, and its process recorded no answer | | refuse |
 //! | `doubtful` | a request left, and the answer had no URL or did not come | | refuse |
 //! | `answered` | a URL came; the document was not delivered | use the URL | refuse |
 //! | `delivered` | the document was delivered | use the URL | refuse when a part of the document is on disk: a retrieval has begun; else request a new retrieval, and log that |
@@ -42,7 +42,7 @@ const VERSION: u8 = 1;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum State {
-    /// A process is sending the request. When none has the record locked, that process died.
+    /// A process is sending the request, or died before it recorded an answer.
     Attempting,
     /// A URL came; the document is not delivered yet.
     Answered,

@@ -2,7 +2,7 @@
 //!
 //! docfetch finds the traits of a folder out once in a process. Everything that depends on a trait asks
 //! [`FolderTraits`], and makes no attempt of its own. On a file system whose behaviour is known, the traits
-//! cost one `fstatfs`. Elsewhere docfetch makes a file when a trait is asked for, and removes the file.
+//! cost one `fstatfs`. Elsewhere docfetch makes a file when a caller needs a trait, and removes the file.
 
 mod file_system;
 mod names;
@@ -40,7 +40,7 @@ const REFUSALS_OF_MODES: [Errno; 5] = [
 /// How many folders docfetch remembers. A mirror may have any number of folders.
 const MAX_KNOWN_FOLDERS: usize = 1024;
 
-/// The traits of folders that this process has asked for.
+/// The traits of folders that this process has found out.
 static KNOWN: LazyLock<Mutex<KnownFolders>> = LazyLock::new(Mutex::default);
 
 /// The traits of folders, by their identity and by the paths that led to them.
@@ -89,21 +89,13 @@ impl FolderTraits {
     /// # Errors
     /// As [`FolderTraits::of`].
     pub(crate) fn of_file(path: &Path) -> Result<Arc<Self>> {
-        let folder = path.parent();
-        let folder = folder.filter(|folder| !folder.as_os_str().is_empty());
-        Self::of(folder.unwrap_or(Path::new(".")))
+        Self::of(folder_of(path))
     }
 
-    /// The traits of a folder, or, while it does not exist, of the nearest folder above it. None when no
-    /// folder tells.
+    /// The traits of a folder, or of the nearest folder above it that exists. `None` when docfetch can open none
+    /// of them.
     pub(crate) fn of_nearest(folder: &Path) -> Option<Arc<Self>> {
-        let above = folder.ancestors().map(|folder| {
-            if folder.as_os_str().is_empty() {
-                Path::new(".")
-            } else {
-                folder
-            }
-        });
+        let above = folder.ancestors().map(or_current);
         above.map(Self::of).find_map(Result::ok)
     }
 
@@ -131,8 +123,8 @@ impl FolderTraits {
         if by_identity.len() >= MAX_KNOWN_FOLDERS {
             by_identity.clear();
         }
-        by_identity.insert(identity, Arc::clone(&traits));
-        Ok(traits)
+        // Another thread may have been faster: what the process notes of a folder must stay in one place.
+        Ok(Arc::clone(by_identity.entry(identity).or_insert(traits)))
     }
 
     /// Whether a lock on a file of this folder excludes every other process, on other machines, too. Where
@@ -196,7 +188,7 @@ impl FolderTraits {
         Ok(())
     }
 
-    /// Sets the permissions of a file of this folder, if the file system lets it.
+    /// Sets the permissions of a file of this folder, if the file system permits that.
     ///
     /// # Errors
     /// [`Code::LocalIo`](crate::error::Code::LocalIo) when the disk fails.
@@ -275,6 +267,20 @@ impl FolderTraits {
             (!is_as_requested).then(|| NewFile::public(&self.path).ok())?
         };
         self.public_file.get_or_init(probe).as_ref()
+    }
+}
+
+/// The folder that the file at `path` is in.
+pub(crate) fn folder_of(path: &Path) -> &Path {
+    or_current(path.parent().unwrap_or(Path::new("")))
+}
+
+/// The folder itself; the current one for an empty path.
+pub(crate) fn or_current(folder: &Path) -> &Path {
+    if folder.as_os_str().is_empty() {
+        Path::new(".")
+    } else {
+        folder
     }
 }
 

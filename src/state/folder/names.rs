@@ -1,7 +1,7 @@
 //! Which file names a folder takes.
 //!
-//! exFAT, NTFS and SMB refuse characters; encrypting file systems take shorter names than others. docfetch finds
-//! that out by trying a name, as soon as a document has a name that is not plain.
+//! exFAT, NTFS and SMB refuse characters; encrypting file systems take shorter names than others. docfetch tries
+//! each name that is not plain, and learns from a refusal.
 
 use super::scratch::Scratch;
 use crate::mutex::locked;
@@ -16,7 +16,7 @@ pub(crate) const MAX_NAME_BYTES: usize = 255;
 /// Every file system takes a plain name of as many bytes.
 const MAX_PLAIN_BYTES: usize = 64;
 
-/// What a folder asks of names.
+/// The limits that a folder sets for names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct NameLimits {
     /// Characters that the file system refuses.

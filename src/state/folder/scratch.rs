@@ -1,4 +1,4 @@
-//! A folder for a moment, in which docfetch tries names without giving any file of the user's folder a name.
+//! A temporary folder in which docfetch tries names, so that no file of the user's folder ever has them.
 
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, mkdir, open, rmdir, unlink, unlinkat};
 use rustix::io::Errno;

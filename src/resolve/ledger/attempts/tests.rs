@@ -43,8 +43,8 @@ fn client(server: &Rc<Server>, process: usize) -> Client {
     }
 }
 
-fn read_all(client: &Client) -> (Attempts, Found) {
-    let mut attempts = Attempts::new("a".to_owned());
+fn read_all(client: &Client) -> (NumberedAttempts, Found) {
+    let mut attempts = NumberedAttempts::new("a".to_owned());
     client
         .server
         .now
@@ -53,7 +53,7 @@ fn read_all(client: &Client) -> (Attempts, Found) {
     (attempts, found)
 }
 
-fn begin(attempts: &mut Attempts, client: &Client, before: &Found) -> NewAttempt {
+fn begin(attempts: &mut NumberedAttempts, client: &Client, before: &Found) -> NewAttempt {
     let record = after(before.record.clone(), RetrievalEvent::Sending).unwrap();
     attempts
         .begin(client, &record, before.record.clone())
@@ -61,7 +61,7 @@ fn begin(attempts: &mut Attempts, client: &Client, before: &Found) -> NewAttempt
 }
 
 /// Marks the document as delivered, and its URL as expired.
-fn mark_all(attempts: &mut Attempts, client: &Client, found: &Found) {
+fn mark_all(attempts: &mut NumberedAttempts, client: &Client, found: &Found) {
     let record = found.record.as_ref().unwrap();
     for mark in [Mark::Delivered, Mark::Expired] {
         attempts.mark(client, mark, record, NOW).unwrap();
@@ -228,7 +228,7 @@ fn an_end_that_could_not_be_written_is_written_with_the_next_change() {
     begin(&mut attempts, &one, &nothing);
     let answered = after(read_all(&one).1.record, RetrievalEvent::Answered(&url(1))).unwrap();
     // The disk was full: only this run knows the answer.
-    let mut later = Attempts::new("a".to_owned());
+    let mut later = NumberedAttempts::new("a".to_owned());
     later.reclaim(&one, &answered);
     let delivered = answered.clone().delivered();
     later.mark(&one, Mark::Delivered, &delivered, NOW).unwrap();
@@ -236,7 +236,7 @@ fn an_end_that_could_not_be_written_is_written_with_the_next_change() {
     // An attempt that was never on disk gets no mark, because the number may become another process's.
     let mut unwritten = answered;
     unwritten.attempt = 2;
-    let mut later = Attempts::new("a".to_owned());
+    let mut later = NumberedAttempts::new("a".to_owned());
     later.reclaim(&one, &unwritten);
     let marked = later.mark(&one, Mark::Delivered, &unwritten, NOW);
     assert_eq!(marked.unwrap_err().code(), Code::LocalIo);
@@ -251,5 +251,5 @@ fn an_attempt_without_content_may_be_under_way() {
     assert!(found.is_unseen && found.is_under_way());
     assert_eq!((found.number(), attempts.next()), (1, 2));
     one.write("a.attempt.1", Some(b"{".to_vec()));
-    assert!(Attempts::new("a".to_owned()).read(&one).is_err());
+    assert!(NumberedAttempts::new("a".to_owned()).read(&one).is_err());
 }

@@ -1,6 +1,6 @@
 //! Any number of processes that hold no lock, and see each other's files late.
 
-use super::super::{Attempts, Found, Mark, NewAttempt};
+use super::super::{Found, Mark, NewAttempt, NumberedAttempts};
 use super::server::{Client, MAX_LATENESS, Server};
 use super::{NOW, after, begin, url};
 use crate::resolve::ledger::table::{RetrievalEvent, RetrievalRequest, State, Verdict, verdict};
@@ -35,7 +35,7 @@ enum Phase {
 #[derive(Debug)]
 struct Process {
     client: Client,
-    attempts: Attempts,
+    attempts: NumberedAttempts,
     phase: Phase,
     /// Whether another process made the last attempt that this one was about to make: then it knows that
     /// number, whatever it sees.
@@ -118,7 +118,7 @@ impl Model {
                 process: self.started,
                 choice: Cell::new(self.started),
             },
-            attempts: Attempts::new("a".to_owned()),
+            attempts: NumberedAttempts::new("a".to_owned()),
             phase: Phase::Idle,
             is_taken: false,
             may_recharge,
@@ -242,7 +242,7 @@ impl Model {
 impl Process {
     fn decide(&mut self, has_partial: bool) -> Phase {
         if !std::mem::take(&mut self.is_taken) {
-            self.attempts = Attempts::new("a".to_owned());
+            self.attempts = NumberedAttempts::new("a".to_owned());
         }
         let mut found = self.attempts.read(&self.client).unwrap();
         if found.is_unseen {
