@@ -141,7 +141,13 @@ pub(crate) fn read_piece<'a>(
     }
 }
 
-/// Makes the names in an open folder durable, where the file system can. `of` is a file in the folder, or the
+/// Whether an error of `fsync(2)` means that the file system cannot sync a file. An error of the disk is none.
+pub(crate) fn is_unsyncable(error: &io::Error) -> bool {
+    let errno = Errno::from_io_error(error);
+    matches!(errno, Some(Errno::INVAL | Errno::NOTSUP | Errno::NOSYS))
+}
+
+/// Makes the names in an open folder durable, where the file system can sync folders. `of` is a file in the folder, or the
 /// folder itself. Where this user can write the folder and not read it, the whole file system is synced.
 ///
 /// # Errors
@@ -155,7 +161,7 @@ pub(crate) fn sync_folder(folder: &File, of: &Path) -> Result<()> {
         Err(error)
             if matches!(
                 Errno::from_io_error(&error),
-                Some(Errno::INVAL | Errno::NOTSUP)
+                Some(Errno::INVAL | Errno::NOTSUP | Errno::NOSYS | Errno::PERM | Errno::ACCESS)
             ) =>
         {
             Ok(())

@@ -71,6 +71,7 @@ mod support;
 mod sync;
 mod terminal;
 mod torn;
+mod unsyncable;
 mod verified;
 mod verify;
 mod waits;

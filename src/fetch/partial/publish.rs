@@ -5,7 +5,8 @@ use crate::fetch::partial::others::remove_left;
 use crate::fetch::partial::partial_file::{Partial, taken_away};
 use crate::fetch::partial::publication;
 use crate::fetch::partial::same_file::has_same_bytes;
-use crate::state::files::{Renamed, remove, rename_without_replacing, sync_folder};
+use crate::fetch::partial::write::warn_unsyncable;
+use crate::state::files::{Renamed, is_unsyncable, remove, rename_without_replacing, sync_folder};
 use crate::state::folder::FolderTraits;
 use rustix::io::Errno;
 use std::io;
@@ -62,7 +63,7 @@ impl Partial {
                 log::warn!("{} stays: {error}", self.path.display());
                 true
             }
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && !overwrite => {
                 self.set_mode(0o600)?;
                 let is_same = self.is_at(target);
                 let partial = Box::new(self);
@@ -109,13 +110,18 @@ impl Partial {
 
     fn sync_for_publication(&mut self) -> Result<()> {
         self.finish_background_sync()?;
-        let synced = self.file.sync_all();
-        synced.map_err(|error| Error::io("sync", &self.path, &error))
+        match self.file.sync_all() {
+            Err(error) if is_unsyncable(&error) => {
+                warn_unsyncable(&self.path, &error);
+                Ok(())
+            }
+            synced => synced.map_err(|error| Error::io("sync", &self.path, &error)),
+        }
     }
 
     fn rename(&mut self, target: &Path, overwrite: bool) -> io::Result<Renamed> {
         if overwrite {
-            return std::fs::rename(&self.path, target).map(|()| Renamed::Moved);
+            return replace(&self.path, target).map(|()| Renamed::Moved);
         }
         let Self { path, sidecar, .. } = self;
         rename_without_replacing(path, target, || {
@@ -125,6 +131,27 @@ impl Partial {
                 log::info!("{}", error.message());
             }
         })
+    }
+}
+
+/// Renames a file over an existing one. Where the file system refuses that twice, although `rename(2)` replaces
+/// files, removes the existing file first. ntfs-3g refuses the second replacement of a file with a long name.
+fn replace(from: &Path, to: &Path) -> io::Result<()> {
+    let rename = || std::fs::rename(from, to);
+    let is_refusal = |error: &io::Error| error.kind() == io::ErrorKind::AlreadyExists;
+    match rename().or_else(|error| {
+        if is_refusal(&error) {
+            rename()
+        } else {
+            Err(error)
+        }
+    }) {
+        Err(error) if is_refusal(&error) => {
+            log::info!("{}: {error}; docfetch removes the file first", to.display());
+            remove(to).map_err(|_| error)?;
+            rename()
+        }
+        renamed => renamed,
     }
 }
 

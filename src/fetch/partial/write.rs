@@ -5,10 +5,13 @@ use crate::error::{Error, Result};
 use crate::fetch::entity::Entity;
 use crate::fetch::partial::partial_file::Partial;
 use crate::http::headers::{Checksum, is_strong};
+use crate::state::files::is_unsyncable;
 use rustix::fs::FallocateFlags;
 use rustix::io::Errno;
 use std::io;
 use std::os::unix::fs::FileExt as _;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 impl Partial {
@@ -155,6 +158,11 @@ impl Partial {
     /// Takes the result of the sync that the extents know to be under way.
     fn end_sync(&mut self, result: io::Result<()>) -> Result<()> {
         match result {
+            Err(error) if is_unsyncable(&error) => {
+                warn_unsyncable(&self.path, &error);
+                self.extents.end_sync();
+                Ok(())
+            }
             Ok(()) => {
                 self.extents.end_sync();
                 Ok(())
@@ -164,5 +172,17 @@ impl Partial {
                 Err(Error::io("sync", &self.path, &error))
             }
         }
+    }
+}
+
+/// Warns once in a process that the file system of the file at `path` cannot sync files.
+pub(super) fn warn_unsyncable(path: &Path, error: &io::Error) {
+    static WARNED: AtomicBool = AtomicBool::new(false);
+    if !WARNED.swap(true, Ordering::Relaxed) {
+        log::warn!(
+            "the file system of {} cannot sync files ({error}): a power failure may damage new documents; \
+             run `docfetch verify` after one",
+            path.display()
+        );
     }
 }

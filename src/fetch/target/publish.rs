@@ -16,6 +16,9 @@ const MAX_CHECKS: u32 = 20;
 /// The pause after each check.
 const CHECK_INTERVAL: Duration = Duration::from_millis(40);
 
+/// How often docfetch tries to publish under one name that seems free each time it is checked.
+const MAX_ATTEMPTS_AT_A_NAME: u32 = 16;
+
 /// A hook that is called with the target right before the document gets its name. An error of the hook
 /// keeps the document from being published.
 pub(crate) type BeforePublish = Arc<dyn Fn(&Path) -> Result<()> + Send + Sync>;
@@ -48,6 +51,7 @@ impl Destination<'_> {
     ) -> Result<TargetEnd> {
         let if_exists = self.options.if_exists;
         let overwrite = if_exists == IfExists::Overwrite;
+        let mut attempts_at_name = 0;
         loop {
             let target = self.target.clone().ok_or_else(unnamed)?;
             if !overwrite || !self.has_file_of_another(&target) {
@@ -91,7 +95,17 @@ impl Destination<'_> {
                 }
             }
             match self.choose_name() {
-                Ok(TargetState::Writable) => {}
+                Ok(TargetState::Writable) if self.target.as_ref() != Some(&target) => {
+                    attempts_at_name = 0;
+                }
+                Ok(TargetState::Writable) if attempts_at_name < MAX_ATTEMPTS_AT_A_NAME => {
+                    attempts_at_name += 1;
+                }
+                Ok(TargetState::Writable) => {
+                    partial.keep()?;
+                    let cause = "other files appear and disappear there";
+                    return Err(target_exists(&target, cause));
+                }
                 Ok(TargetState::AlreadyThere) => {
                     return already_there(partial);
                 }
