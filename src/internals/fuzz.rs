@@ -155,12 +155,14 @@ pub fn answers(input: &[u8]) {
     *answer.headers_mut() = header_map(head);
     *answer.status_mut() = status.unwrap_or(StatusCode::OK);
     let _ = StorageErrorBody::read(body, answer.headers());
-    let early = fetch::starts_as_html(&body[..body.len() / 2], false);
-    let late = fetch::starts_as_html(body, true);
-    assert!(
-        early.is_none() || early == late,
-        "more bytes change no decision"
-    );
+    for is_declared in [false, true] {
+        let early = fetch::starts_as_html(&body[..body.len() / 2], false, is_declared);
+        let late = fetch::starts_as_html(body, true, is_declared);
+        assert!(
+            early.is_none() || early == late,
+            "more bytes change no decision"
+        );
+    }
     RESOLVERS.with(|resolvers| {
         let resolver = resolvers.iter().find(|known| {
             let known = known.provider();

@@ -139,6 +139,51 @@ fn a_page_costs_nothing_of_what_is_here() {
     assert_eq!(storage.seen()[2].header("range"), Some("bytes=200000-"));
 }
 
+/// The page says nothing that could continue the partial, and no length, digest or name makes docfetch prefer it.
+#[test]
+fn a_page_never_replaces_a_part_of_another_kind() {
+    let content = [b"%PDF-1.7", &noise(300_000)[..]].concat();
+    let digest = sha256(&content);
+    let pages = [
+        PAGE,
+        b"<!DOCTYPE\r\nhtml><title>Sign in</title>",
+        b"<form action=/login>",
+    ];
+    for (path, proof) in [
+        ("/x.pdf", &[][..]),
+        ("/x.pdf", &["--sha256", &*digest][..]),
+        ("/x.fastq", &[][..]),
+    ] {
+        let body = content.clone();
+        let (api, storage) = both(path, move |request, stream| match request.before {
+            0 => send_part(request, stream, &body, "\"v1\"", 200_000),
+            1 => reply(stream, "200 OK", &[HTML, ("ETag", "\"page\"")], pages[0]),
+            2 => reply(stream, "200 OK", &[("ETag", "\"v1\"")], pages[1]),
+            3 => {
+                head(stream, "200 OK", &[], None);
+                let _ = stream.write_all(pages[2]);
+            }
+            _ => serve(request, stream, &body, "\"v1\""),
+        });
+        let world = World::new(&api.base());
+        let name = &path[1..];
+        let fetch = [&["sm", "a", "-o", name, "--retries", "0", "--json"], proof].concat();
+        assert_eq!(world.run(&fetch).exits(5).error_code(), "network");
+        for _ in pages {
+            let run = world.run(&fetch);
+            assert_eq!(
+                run.exits(5).error_code(),
+                "storage_error",
+                "{path} {run:#?}"
+            );
+        }
+        let run = world.run(&fetch);
+        assert_eq!(run.exits(0).records()[0]["resumed_from"], 200_000);
+        assert_eq!(world.read(name), content);
+        assert_eq!(storage.seen().len(), 5);
+    }
+}
+
 fn gzip(text: &[u8]) -> Vec<u8> {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
     encoder.write_all(text).unwrap();

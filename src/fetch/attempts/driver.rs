@@ -176,7 +176,7 @@ impl Attempts<'_> {
         self.facts.requests += 1;
         let (missing, entity) = work.sink.missing();
         let answer = open(http, &source.url, &missing, entity).await;
-        let answer = self.screen(answer, &source.url, work.metadata).await;
+        let answer = self.screen(answer, &source.url, work).await;
         if let Ok(StorageAnswer::NothingMissing | StorageAnswer::Body(_)) = &answer {
             source.url.mark_served();
         }

@@ -25,21 +25,26 @@ struct Html<'a> {
     is_coded: bool,
     /// Whether docfetch will compare a digest of all bytes.
     has_digest: bool,
+    /// Whether the partial has bytes of the document that do not start as HTML.
+    has_other_part: bool,
     /// The host that sent it, for messages.
     host: &'a str,
 }
 
 impl Attempts<'_> {
-    /// Refuses an answer whose body is a web page, and takes note of one that may be a web page.
+    /// Refuses an answer whose body is a web page, and takes note of one that may be a web page. The partial
+    /// keeps its bytes.
     ///
     /// # Errors
-    /// Those of the answer; [`Code::StorageError`](crate::Code::StorageError) for a web page.
+    /// Those of the answer; [`Code::StorageError`](crate::Code::StorageError) for a web page;
+    /// [`Code::LocalIo`](crate::Code::LocalIo) when the partial cannot be read.
     pub(super) async fn screen(
         &mut self,
         answer: Result<StorageAnswer>,
         url: &PresignedUrl,
-        metadata: &Metadata,
+        work: &SinkTransfer<'_, '_>,
     ) -> Result<StorageAnswer> {
+        let metadata = work.metadata;
         let mut answer = answer?;
         if let StorageAnswer::Body(body) = &mut answer
             && body.offset == 0
@@ -66,6 +71,7 @@ impl Attempts<'_> {
                     announced: body.entity.total,
                     is_coded: body.coding.is_some(),
                     has_digest: has_digest || body.entity.checksum.is_some(),
+                    has_other_part: has_other_part(work.sink)?,
                     host: body.host(),
                 };
                 self.judge(&html, metadata)?;
@@ -83,7 +89,7 @@ impl Attempts<'_> {
         let Sink::Partial(partial) = &*work.sink else {
             return Ok(());
         };
-        if starts_as_html(&partial.first_bytes(MAX_SNIFFED_BYTES)?, true) != Some(true) {
+        if starts_as_html(&partial.first_bytes(MAX_SNIFFED_BYTES)?, true, false) != Some(true) {
             return Ok(());
         }
         let Entity { name, total, .. } = partial.entity();
@@ -93,6 +99,7 @@ impl Attempts<'_> {
             announced: *total,
             is_coded: false,
             has_digest: work.digests.has_expected_digest(),
+            has_other_part: false,
             host: "the storage",
         };
         if let Err(error) = self.judge(&html, work.metadata) {
@@ -124,6 +131,7 @@ impl Attempts<'_> {
                 .filter(|size| !html.is_coded || Some(*size) == html.announced),
             announced: html.announced,
             proven: html.has_digest,
+            has_other_part: html.has_other_part,
         };
         let refused = |why: &str| web_page::refusal(html.host, why, by_provider.is_some());
         match web_page::judge(expected) {
@@ -135,4 +143,13 @@ impl Attempts<'_> {
             }
         }
     }
+}
+
+/// Whether the sink is a partial with bytes that do not start as HTML.
+fn has_other_part(sink: &Sink) -> Result<bool> {
+    let Sink::Partial(partial) = sink else {
+        return Ok(false);
+    };
+    let first = partial.first_bytes(MAX_SNIFFED_BYTES)?;
+    Ok(starts_as_html(&first, false, false) == Some(false))
 }

@@ -124,6 +124,7 @@ impl Body {
     /// [`Code::Network`] when the connection breaks, [`Code::Stalled`] when too little arrives.
     pub(crate) async fn starts_as_html(&mut self, is_decoded: bool) -> Result<bool> {
         let coding = self.coding.clone().filter(|_| is_decoded);
+        let is_declared = self.media_type.as_deref() == Some("text/html");
         let mut watch = self.stall_watch();
         let mut first = Vec::new();
         loop {
@@ -138,7 +139,7 @@ impl Body {
                 .as_ref()
                 .and_then(|coding| decoded_start(coding, &first));
             let text = decoded.as_deref().unwrap_or(&first);
-            if let Some(is_html) = starts_as_html(text, ended) {
+            if let Some(is_html) = starts_as_html(text, ended, is_declared) {
                 return Ok(is_html);
             }
         }

@@ -6,8 +6,9 @@ use std::borrow::Cow;
 /// may begin with any number of blanks.
 pub(crate) const MAX_SNIFFED_BYTES: usize = 64 << 10;
 
-/// How HTML begins behind its `<`: the table in section 7.1 of the standard, and `meta`.
-const HTML_TAGS: [&str; 19] = [
+/// How HTML begins behind its `<`: the table in section 7.1 of the standard, and other elements with which
+/// pages without a head begin. A blank stands for any number of blanks.
+const HTML_TAGS: [&str; 51] = [
     "!doctype html",
     "html",
     "head",
@@ -27,6 +28,38 @@ const HTML_TAGS: [&str; 19] = [
     "p",
     "center",
     "noscript",
+    "article",
+    "aside",
+    "base",
+    "basefont",
+    "button",
+    "dl",
+    "em",
+    "fieldset",
+    "footer",
+    "form",
+    "frameset",
+    "h2",
+    "h3",
+    "h4",
+    "h5",
+    "h6",
+    "header",
+    "hr",
+    "i",
+    "img",
+    "input",
+    "label",
+    "link",
+    "main",
+    "nav",
+    "ol",
+    "pre",
+    "section",
+    "small",
+    "span",
+    "strong",
+    "ul",
 ];
 /// How many of [`HTML_TAGS`] mean HTML in an XML document: the first ones. An element of any other name
 /// can belong to any kind of XML.
@@ -34,51 +67,84 @@ const XHTML_TAGS: usize = 2;
 
 const UTF8_BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// Whether a body with these first bytes starts as HTML. `None` when more bytes decide, and the body has not
+/// Whether a body with these first bytes starts as HTML. Text behind a comment is HTML only where the body
+/// `is_declared` as that: Markdown may begin so, too. `None` when more bytes decide, and the body has not
 /// `ended`.
-pub(crate) fn starts_as_html(bytes: &[u8], ended: bool) -> Option<bool> {
+pub(crate) fn starts_as_html(bytes: &[u8], ended: bool, is_declared: bool) -> Option<bool> {
     let ended = ended || bytes.len() >= MAX_SNIFFED_BYTES;
+    let bytes = &bytes[..bytes.len().min(MAX_SNIFFED_BYTES)];
+    if !ended && matches!(bytes, [0 | 0xfe | 0xff]) {
+        return None; // the first byte of text in UTF-16
+    }
     let text = ascii_of_utf16(bytes);
     let text = text.strip_prefix(UTF8_BYTE_ORDER_MARK).unwrap_or(&text);
-    let (first, is_xml) = skip_comments(text);
-    let Some(first) = first else {
+    let Prolog {
+        rest,
+        has_comment,
+        is_xml,
+    } = skip_prolog(text);
+    let Some(first) = rest else {
         return ended.then_some(!is_xml);
     };
     let Some((b'<', tag)) = first.split_first() else {
         let is_incomplete = first.is_empty() || UTF8_BYTE_ORDER_MARK.starts_with(first);
-        return (ended || !is_incomplete).then_some(false);
+        let is_html = is_declared && has_comment && !is_xml;
+        return (ended || !is_incomplete).then_some(is_html);
     };
+    if tag == b"!-" && !ended {
+        return None;
+    }
     let tags = if is_xml {
         &HTML_TAGS[..XHTML_TAGS]
     } else {
         &HTML_TAGS[..]
     };
-    let is_incomplete = tag == b"!-" || tags.iter().any(|name| may_become(tag, name));
-    if is_incomplete && !ended {
-        return None;
-    }
-    Some(tags.iter().any(|name| is_tag(tag, name)))
-}
-
-/// Skips blanks, comments and XML declarations. Returns the bytes behind them, or `None` within one that
-/// has no end yet; and whether there was an XML declaration.
-fn skip_comments(mut rest: &[u8]) -> (Option<&[u8]>, bool) {
-    let mut is_xml = false;
-    loop {
-        rest = rest.trim_ascii_start();
-        let behind = match rest {
-            [b'<', b'!', b'-', b'-', comment @ ..] => behind(comment, b"-->"),
-            [b'<', b'?', declaration @ ..] => {
-                is_xml = true;
-                behind(declaration, b"?>")
-            }
-            _ => return (Some(rest), is_xml),
-        };
-        match behind {
-            Some(behind) => rest = behind,
-            None => return (None, is_xml),
+    let mut undecided = false;
+    for name in tags {
+        match is_tag(tag, name, ended) {
+            Some(true) => return Some(true),
+            Some(false) => {}
+            None => undecided = true,
         }
     }
+    (!undecided).then_some(false)
+}
+
+/// What stands before the first element or text.
+struct Prolog<'a> {
+    /// The bytes behind the prolog; `None` within a comment or declaration that has no end yet.
+    rest: Option<&'a [u8]>,
+    /// Whether it has a comment.
+    has_comment: bool,
+    /// Whether it has an XML declaration.
+    is_xml: bool,
+}
+
+/// Skips blanks, comments and XML declarations.
+fn skip_prolog(text: &[u8]) -> Prolog<'_> {
+    let mut prolog = Prolog {
+        rest: Some(text),
+        has_comment: false,
+        is_xml: false,
+    };
+    while let Some(rest) = prolog.rest {
+        let rest = rest.trim_ascii_start();
+        prolog.rest = match rest {
+            [b'<', b'!', b'-', b'-', comment @ ..] => {
+                prolog.has_comment = true;
+                behind(comment, b"-->")
+            }
+            [b'<', b'?', declaration @ ..] => {
+                prolog.is_xml = true;
+                behind(declaration, b"?>")
+            }
+            _ => {
+                prolog.rest = Some(rest);
+                break;
+            }
+        };
+    }
+    prolog
 }
 
 /// The bytes behind the first `end`.
@@ -87,38 +153,79 @@ fn behind<'a>(bytes: &'a [u8], end: &[u8]) -> Option<&'a [u8]> {
     Some(&bytes[at + end.len()..])
 }
 
-/// Whether these bytes, from behind a `<`, are the whole tag `name`.
-fn is_tag(bytes: &[u8], name: &str) -> bool {
-    let ends_name = |next: &u8| next.is_ascii_whitespace() || matches!(next, b'>' | b'/');
-    match bytes.split_at_checked(name.len()) {
-        Some((start, rest)) => {
-            start.eq_ignore_ascii_case(name.as_bytes()) && rest.first().is_none_or(ends_name)
+/// Whether these bytes, from behind a `<`, begin with the whole tag `name`. `None` when more bytes decide, and
+/// the body has not `ended`.
+fn is_tag(bytes: &[u8], name: &str, ended: bool) -> Option<bool> {
+    let mut rest = bytes;
+    for expected in name.bytes() {
+        if expected == b' ' {
+            rest = rest.trim_ascii_start();
+            continue;
         }
-        None => false,
+        match rest.split_first() {
+            Some((byte, behind)) if byte.eq_ignore_ascii_case(&expected) => rest = behind,
+            Some(_) => return Some(false),
+            None => return ended.then_some(false),
+        }
+    }
+    match rest.first() {
+        Some(next) => Some(next.is_ascii_whitespace() || matches!(next, b'>' | b'/')),
+        None => ended.then_some(true),
     }
 }
 
-/// Whether more bytes can make these bytes the tag `name`.
-fn may_become(bytes: &[u8], name: &str) -> bool {
-    let start = name.as_bytes().get(..bytes.len());
-    start.is_some_and(|start| start.eq_ignore_ascii_case(bytes))
-}
-
-/// Text in UTF-16 with a byte order mark, as far as it is ASCII: the byte of each unit that holds ASCII.
-/// Other text stays as it is.
+/// Text in UTF-16, as far as it is ASCII; a zero byte stands for any other unit. Text without a byte order mark
+/// is in UTF-16 where it begins with `<` or a blank in two bytes. Other text stays as it is.
 fn ascii_of_utf16(bytes: &[u8]) -> Cow<'_, [u8]> {
-    let low_byte = match bytes {
-        [0xff, 0xfe, ..] => 0,
-        [0xfe, 0xff, ..] => 1,
+    let may_begin = |byte: u8| byte == b'<' || byte.is_ascii_whitespace();
+    let (units, decode): (_, fn([u8; 2]) -> u16) = match bytes {
+        [0xff, 0xfe, units @ ..] => (units, u16::from_le_bytes),
+        [0xfe, 0xff, units @ ..] => (units, u16::from_be_bytes),
+        [first, 0, ..] if may_begin(*first) => (bytes, u16::from_le_bytes),
+        [0, first, ..] if may_begin(*first) => (bytes, u16::from_be_bytes),
         _ => return Cow::Borrowed(bytes),
     };
-    let ascii = bytes[2..].iter().skip(low_byte).step_by(2).copied();
+    let units = units.chunks_exact(2).map(|unit| decode([unit[0], unit[1]]));
+    let ascii = units.map(|unit| u8::try_from(unit).ok().filter(u8::is_ascii).unwrap_or(0));
     Cow::Owned(ascii.collect())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Whether these bytes are HTML; no part of them says anything else.
+    #[track_caller]
+    fn is_decided(bytes: &[u8], is_declared: bool, is_html: bool) {
+        let shown = String::from_utf8_lossy(bytes);
+        assert_eq!(
+            starts_as_html(bytes, true, is_declared),
+            Some(is_html),
+            "{shown}"
+        );
+        for length in 0..=bytes.len() {
+            let early = starts_as_html(&bytes[..length], false, is_declared);
+            assert!(
+                early.is_none_or(|early| early == is_html),
+                "{length} of {shown}"
+            );
+        }
+    }
+
+    #[test]
+    fn text_behind_a_comment_is_html_where_it_is_declared() {
+        for text in ["<!-- filter -->\nAccess denied", "<!-- filter -->"] {
+            is_decided(text.as_bytes(), true, true);
+            is_decided(text.as_bytes(), false, false);
+        }
+        for other in [
+            "Access denied",
+            "<!-- x --><gpx>",
+            "<?xml version=\"1.0\"?><!-- x -->",
+        ] {
+            is_decided(other.as_bytes(), true, false);
+        }
+    }
 
     #[test]
     fn html_is_told_by_how_it_starts() {
@@ -137,18 +244,25 @@ mod tests {
             "<?xml version=\"1.0\"?>\n<!DOCTYPE html PUBLIC \"-//W3C//DTD XHTML\">",
             "<?xml version=\"1.0\"?><html xmlns=\"http://www.w3.org/1999/xhtml\">",
             "<!-- without end",
+            "<!DOCTYPE\nhtml>",
+            "<!doctype\t \r\n HTML>",
+            "<!doctypehtml>",
+            "<form action=/login>",
+            "<pre>denied",
+            "<link rel=stylesheet>",
+            "<section>",
+            "<NAV\tclass=x>",
+            "<img src=x>",
+            "<h2>Sign in</h2>",
         ] {
-            assert_eq!(starts_as_html(html.as_bytes(), true), Some(true), "{html}");
-            let wide: Vec<u8> = html
-                .trim_start_matches('\u{feff}')
-                .encode_utf16()
-                .flat_map(u16::to_be_bytes)
-                .collect();
-            assert_eq!(
-                starts_as_html(&[&[0xfe, 0xff][..], &wide].concat(), true),
-                Some(true),
-                "{html}"
-            );
+            is_decided(html.as_bytes(), false, true);
+            let text = html.trim_start_matches('\u{feff}');
+            let little: Vec<u8> = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
+            let big: Vec<u8> = text.encode_utf16().flat_map(u16::to_be_bytes).collect();
+            is_decided(&little, false, true);
+            is_decided(&big, false, true);
+            is_decided(&[&[0xff, 0xfe][..], &little].concat(), false, true);
+            is_decided(&[&[0xfe, 0xff][..], &big].concat(), false, true);
         }
         for other in [
             "",
@@ -166,12 +280,13 @@ mod tests {
             ">chr1\nACGT",
             "{\"html\": 1}",
             "<!DOCTYPE plist",
+            "<!DOCTYPE\nplist>",
+            "<formula>",
+            "<\0a\u{1}>\0",
+            "\0<\u{1}a\0>",
+            "\0\0\0\u{18}ftyp",
         ] {
-            assert_eq!(
-                starts_as_html(other.as_bytes(), true),
-                Some(false),
-                "{other}"
-            );
+            is_decided(other.as_bytes(), false, false);
         }
     }
 
@@ -180,17 +295,17 @@ mod tests {
         let page = "\u{feff} <!-- x --><!DOCTYPE html>";
         for length in 0..page.len() - 1 {
             assert_eq!(
-                starts_as_html(&page.as_bytes()[..length], false),
+                starts_as_html(&page.as_bytes()[..length], false, false),
                 None,
                 "{length}"
             );
         }
-        assert_eq!(starts_as_html(page.as_bytes(), false), Some(true));
-        assert_eq!(starts_as_html(b"%", false), Some(false));
-        assert_eq!(starts_as_html(b"<s", false), None); // script, style
-        assert_eq!(starts_as_html(b"<sv", false), Some(false));
+        assert_eq!(starts_as_html(page.as_bytes(), false, false), Some(true));
+        assert_eq!(starts_as_html(b"%", false, false), Some(false));
+        assert_eq!(starts_as_html(b"<s", false, false), None); // script, style
+        assert_eq!(starts_as_html(b"<sv", false, false), Some(false));
         assert_eq!(
-            starts_as_html(&vec![b' '; MAX_SNIFFED_BYTES], false),
+            starts_as_html(&vec![b' '; MAX_SNIFFED_BYTES], false, false),
             Some(false)
         );
     }

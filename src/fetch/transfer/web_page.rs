@@ -24,6 +24,8 @@ pub(crate) struct ExpectedDocument<'a> {
     pub announced: Option<u64>,
     /// Whether docfetch will compare a digest of the bytes.
     pub proven: bool,
+    /// Whether a part of the document is here that does not start as HTML.
+    pub has_other_part: bool,
 }
 
 /// What a body that starts as HTML is.
@@ -44,6 +46,7 @@ pub(crate) fn judge(expected: ExpectedDocument<'_>) -> PageVerdict {
         size,
         announced,
         proven,
+        has_other_part,
     } = expected;
     let extension = name.map(extension);
     let has_extension = |extensions: &[&str]| {
@@ -52,6 +55,10 @@ pub(crate) fn judge(expected: ExpectedDocument<'_>) -> PageVerdict {
     };
     if (size.is_some() && size == announced) || has_extension(&WEB_PAGE_EXTENSIONS) {
         return PageVerdict::Document;
+    }
+    if has_other_part {
+        let why = "the part of the document that is here does not";
+        return PageVerdict::WebPage(why.to_owned());
     }
     let why = match (size, announced, &extension) {
         (Some(size), Some(announced), _) => {
@@ -115,7 +122,7 @@ mod tests {
             name,
             size,
             announced,
-            proven: false,
+            ..ExpectedDocument::default()
         }) {
             PageVerdict::Document => "document",
             PageVerdict::Unproven(_) => "unproven",
@@ -155,5 +162,18 @@ mod tests {
             ..ExpectedDocument::default()
         };
         assert!(matches!(judge(proven), PageVerdict::Unproven(_)));
+        for (name, is_page) in [("a.pdf", true), ("a.fastq", true), ("a.html", false)] {
+            let resumed = ExpectedDocument {
+                name: Some(name),
+                has_other_part: true,
+                ..proven
+            };
+            let verdict = judge(resumed);
+            assert_eq!(
+                matches!(verdict, PageVerdict::WebPage(_)),
+                is_page,
+                "{name}"
+            );
+        }
     }
 }
