@@ -13,6 +13,11 @@ use crate::resolve::Metadata;
 use std::ffi::OsStr;
 use std::path::Path;
 
+/// What to do about a web page where the partial has bytes of another kind. With another `-o`, the document gets
+/// another partial.
+const OTHER_PART_HINT: &str =
+    "run again later; if the document is a web page now, give its --sha256 and another -o NAME";
+
 /// A body or a partial that starts as HTML.
 struct Html<'a> {
     /// The names that the storage gives the document.
@@ -133,7 +138,14 @@ impl Attempts<'_> {
             proven: html.has_digest,
             has_other_part: html.has_other_part,
         };
-        let refused = |why: &str| web_page::refusal(html.host, why, by_provider.is_some());
+        let refused = |why: &str| {
+            let error = web_page::refusal(html.host, why, by_provider.is_some());
+            if html.has_other_part {
+                error.with_hint(OTHER_PART_HINT)
+            } else {
+                error
+            }
+        };
         match web_page::judge(expected) {
             PageVerdict::Document => Ok(()),
             PageVerdict::WebPage(why) => Err(refused(&why)),
