@@ -79,7 +79,8 @@ pub struct ProxySettings {
 #[derive(Clone, Debug)]
 pub struct ProxyUrl {
     /// A URL with the scheme http, https, socks4, socks4a, socks5 or socks5h, or a host and a port. A URL may
-    /// hold a password. With socks4a and socks5h, the proxy resolves the names of hosts.
+    /// hold a password. With socks4a and socks5h, the proxy resolves the names of hosts. docfetch refuses a
+    /// value with [`char::REPLACEMENT_CHARACTER`], which stands for bytes that are not UTF-8.
     pub url: Secret,
     /// What messages call the setting, such as `HTTPS_PROXY`.
     pub source: String,

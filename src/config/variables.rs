@@ -38,9 +38,13 @@ pub(crate) const ALL_PROXY: [&str; 2] = ["all_proxy", "ALL_PROXY"];
 /// Hosts that no proxy serves, separated by commas, as curl reads the list.
 pub(crate) const NO_PROXY: [&str; 2] = ["no_proxy", "NO_PROXY"];
 
-/// The first of `names` that is set and not empty, and its value.
+/// The first of `names` that is set and not blank, and its value. [`char::REPLACEMENT_CHARACTER`] stands for
+/// bytes that are not UTF-8: a variable with such a value is set.
 pub(crate) fn first<'a>(names: &[&'a str]) -> Option<(&'a str, String)> {
-    names.iter().find_map(|name| Some((*name, value(name)?)))
+    names.iter().find_map(|name| {
+        let value = std::env::var_os(name)?.to_string_lossy().into_owned();
+        (!value.trim().is_empty()).then_some((*name, value))
+    })
 }
 
 /// The value of a variable; blank counts as unset.

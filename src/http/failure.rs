@@ -7,6 +7,7 @@ use super::connect::{ProxyServer, tls_failure};
 use super::peer::Peer;
 use super::proxy_failure::{self, ProxyTrouble};
 use crate::error::{Code, Error};
+use rustls::InvalidMessage;
 use std::error::Error as StdError;
 use std::io;
 
@@ -76,38 +77,46 @@ fn of_connection(timed_out: bool, causes: &[Cause<'_>], peer: &Peer) -> Failure 
         let trouble = (!timed_out).then(|| ProxyTrouble::find(causes, peer))?;
         Some((proxy, trouble?))
     });
-    let (name, why, hint) = match trouble {
-        Some((proxy, ProxyTrouble::Rejected)) => {
-            return Failure::unsent(proxy_failure::rejected(proxy));
+    let (name, why, party, hint) = match trouble {
+        Some((proxy, ProxyTrouble::Rejected(rejection))) => {
+            return Failure::unsent(proxy_failure::rejected(proxy, rejection));
         }
         Some((proxy, ProxyTrouble::Refused(why))) => {
             return Failure::unsent(proxy_failure::refused(proxy, &peer.host, why));
         }
+        Some((proxy, ProxyTrouble::Unresolved)) => {
+            let hint = proxy_failure::resolving_hint(proxy);
+            (peer.to_string(), None, "the server", Some(hint))
+        }
         Some((proxy, ProxyTrouble::Unreachable(why))) => {
-            (proxy.to_string(), why, Some(proxy_hint(proxy)))
+            let hint = match proxy.scheme() {
+                "https" if speaks_no_tls(causes) => {
+                    format!("write http:// in {}", proxy.source())
+                }
+                _ => proxy_hint(proxy),
+            };
+            (proxy.to_string(), why, "the proxy", Some(hint))
         }
-        None => {
-            let proxy = proxy.filter(|_| timed_out);
-            (peer.to_string(), None, proxy.map(proxy_hint))
-        }
+        // The tunnel relays bytes: nothing tells which of both ends sent them.
+        None => match proxy {
+            Some(proxy) => {
+                let party = "the proxy or the server";
+                let hint = format!(
+                    "check {} and the host's address, or name the host in NO_PROXY",
+                    proxy.source()
+                );
+                (peer.to_string(), None, party, Some(hint))
+            }
+            None => (peer.to_string(), None, "the server", None),
+        },
     };
-    let certificate = causes.iter().find_map(|cause| match cause.downcast_ref()? {
-        rustls::Error::InvalidCertificate(why) => Some(why),
-        _ => None,
-    });
-    if let Some(why) = certificate {
-        let (why, hint) = tls_failure::explain_certificate(why);
-        let what = format!("the certificate of {name} is not trusted");
-        return Failure::unsent(
-            Error::new(Code::Certificate, what)
-                .with_cause(why)
-                .with_hint(hint),
-        );
+    if let Some(error) = of_certificate(causes, &name, party) {
+        return Failure::unsent(error);
     }
     let why = match why {
         _ if timed_out => "no connection within --connect-timeout".to_owned(),
         Some(why) => why.to_owned(),
-        None => innermost(causes),
+        None => of_party(innermost(causes), party),
     };
     let what = format!("cannot connect to {name}");
     let mut io_errors = causes
@@ -121,6 +130,47 @@ fn of_connection(timed_out: bool, causes: &[Cause<'_>], peer: &Peer) -> Failure 
         error = error.with_hint(hint);
     }
     Failure::unsent(error)
+}
+
+/// The error of a certificate that is not trusted, if the causes have one. `name` presented the certificate.
+fn of_certificate(causes: &[Cause<'_>], name: &str, party: &str) -> Option<Error> {
+    let why = causes
+        .iter()
+        .find_map(|cause| match cause.downcast_ref()? {
+            rustls::Error::InvalidCertificate(why) => Some(why),
+            _ => None,
+        })?;
+    let (why, hint) = tls_failure::explain_certificate(why);
+    let hint = match party {
+        "the proxy" => hint.replace("the provider", "the administrator of the proxy"),
+        _ => hint.to_owned(),
+    };
+    let what = format!("the certificate of {name} is not trusted");
+    Some(
+        Error::new(Code::Certificate, what)
+            .with_cause(why)
+            .with_hint(hint),
+    )
+}
+
+/// A sentence about the server as one about `party`.
+fn of_party(sentence: String, party: &str) -> String {
+    match sentence.strip_prefix("the server ") {
+        Some(rest) => format!("{party} {rest}"),
+        None => sentence,
+    }
+}
+
+fn speaks_no_tls(causes: &[Cause<'_>]) -> bool {
+    let is_other = |cause: &Cause<'_>| {
+        matches!(
+            cause.downcast_ref(),
+            Some(rustls::Error::InvalidMessage(
+                InvalidMessage::InvalidContentType
+            ))
+        )
+    };
+    causes.iter().any(is_other)
 }
 
 fn proxy_hint(proxy: &ProxyServer) -> String {

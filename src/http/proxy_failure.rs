@@ -8,6 +8,7 @@
 use super::connect::ProxyServer;
 use super::peer::Peer;
 use crate::error::{Code, Error};
+use reqwest::header::{self, HeaderMap, HeaderValue};
 use std::error::Error as StdError;
 
 /// Why a connection through a proxy failed before the proxy connected to the host.
@@ -16,9 +17,39 @@ pub(super) enum ProxyTrouble {
     /// docfetch has no connection to the proxy. The cause, where only this text tells it.
     Unreachable(Option<&'static str>),
     /// The proxy requires other credentials.
-    Rejected,
+    Rejected(ProxyRejection),
     /// The proxy did not connect to the host.
     Refused(String),
+    /// This machine cannot resolve the host's name, and the SOCKS proxy gets addresses only.
+    Unresolved,
+}
+
+/// Why a proxy rejects the credentials.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ProxyRejection {
+    /// There are none, or they are wrong.
+    Credentials,
+    /// The SOCKS proxy chose no user name and password, which were not sent.
+    Method,
+    /// The proxy offers no Basic authentication.
+    NoBasic,
+}
+
+impl ProxyRejection {
+    /// The rejection of an answer with the status 407 (RFC 9110 section 11.7.1).
+    pub(super) fn of_challenges(headers: &HeaderMap) -> Self {
+        let is_basic = |value: &HeaderValue| {
+            let text = String::from_utf8_lossy(value.as_bytes()).to_ascii_lowercase();
+            let mut challenges = text.split(',');
+            challenges.any(|challenge| challenge.split_whitespace().next() == Some("basic"))
+        };
+        let challenges = headers.get_all(header::PROXY_AUTHENTICATE);
+        if challenges.iter().next().is_none() || challenges.iter().any(is_basic) {
+            Self::Credentials
+        } else {
+            Self::NoBasic
+        }
+    }
 }
 
 impl ProxyTrouble {
@@ -30,6 +61,9 @@ impl ProxyTrouble {
         }
         causes.iter().find_map(|cause| {
             let text = cause.to_string();
+            if text == "error resolving for socks proxy" {
+                return Some(Self::Unresolved);
+            }
             if let Some(text) = text.strip_prefix("tunnel error: ") {
                 return Some(Self::of_tunnel(text, *cause));
             }
@@ -41,7 +75,7 @@ impl ProxyTrouble {
     fn of_tunnel(text: &str, error: &(dyn StdError + 'static)) -> Self {
         let why = match text {
             "failed to create underlying connection" => return Self::Unreachable(None),
-            "proxy authorization required" => return Self::Rejected,
+            "proxy authorization required" => return Self::Rejected(ProxyRejection::Credentials),
             "unsuccessful" => "the proxy answered the CONNECT request with an error",
             "unexpected end of file" => {
                 "the proxy closed the connection before it answered the CONNECT request"
@@ -70,8 +104,10 @@ impl ProxyTrouble {
                 return Self::Unreachable(Some("the connection failed"));
             }
             "server does not support user/pass authentication"
-            | "server implements authentication incorrectly"
-            | "credentials not accepted" => return Self::Rejected,
+            | "server implements authentication incorrectly" => {
+                return Self::Rejected(ProxyRejection::Method);
+            }
+            "credentials not accepted" => return Self::Rejected(ProxyRejection::Credentials),
             "io error during SOCKS handshake" => {
                 "the proxy closed the connection during the SOCKS handshake"
             }
@@ -84,17 +120,27 @@ impl ProxyTrouble {
 }
 
 /// The error of a proxy that requires other credentials (RFC 9110 section 15.5.8). The host got nothing.
-pub(super) fn rejected(proxy: &ProxyServer) -> Error {
-    let (what, hint) = if proxy.has_credentials() {
-        (
+pub(super) fn rejected(proxy: &ProxyServer, rejection: ProxyRejection) -> Error {
+    let (what, hint) = match rejection {
+        ProxyRejection::NoBasic => (
+            "requires an authentication that docfetch does not support",
+            "docfetch supports Basic; ask the administrator of the proxy for Basic".to_owned(),
+        ),
+        ProxyRejection::Method if proxy.has_credentials() => (
+            "takes no user name and password, or requires another method",
+            format!(
+                "leave the user name and the password out of {}",
+                proxy.source()
+            ),
+        ),
+        _ if proxy.has_credentials() => (
             "does not accept the user name and the password",
             format!("check them in {}", proxy.source()),
-        )
-    } else {
-        (
+        ),
+        _ => (
             "requires a user name and a password",
             format!("set them in the environment: {}", proxy.credentials_hint()),
-        )
+        ),
     };
     Error::new(Code::CredentialsRejected, format!("{proxy} {what}"))
         .with_cause("the proxy sent nothing to the host")
@@ -112,4 +158,16 @@ pub(super) fn refused(proxy: &ProxyServer, host: &str, why: String) -> Error {
     Error::new(Code::Network, what)
         .with_cause(why)
         .with_hint(hint)
+}
+
+/// What the user should do where this machine cannot resolve a name for a SOCKS proxy.
+pub(super) fn resolving_hint(proxy: &ProxyServer) -> String {
+    let scheme = match proxy.scheme() {
+        "socks4" => "socks4a",
+        _ => "socks5h",
+    };
+    format!(
+        "check the host's name, or write {scheme}:// in {}: then the proxy resolves names",
+        proxy.source()
+    )
 }

@@ -2,9 +2,9 @@
 
 use super::client::{ClientKind, Clients};
 use super::clock::ServerClock;
-use super::connect::Scheme;
+use super::connect::{ProxyServer, Scheme};
 use super::failure::{self, Failure};
-use super::proxy_failure;
+use super::proxy_failure::{self, ProxyRejection};
 use super::reply::{BodyDeadline, Reply};
 use super::time_limits::{TimeLimits, TimeSettings};
 use crate::active_time;
@@ -57,6 +57,18 @@ impl Sender {
         shown: &str,
     ) -> Result<Reply, Failure> {
         let peer = self.clients.peer(url);
+        let proxy = peer.proxy.clone();
+        let trial = proxy.as_deref().map(ProxyServer::trial);
+        let turn = match (trial, &proxy) {
+            (Some(trial), Some(proxy)) if proxy.has_credentials() => {
+                trial.turn(self.times.connect_timeout).await?
+            }
+            (Some(trial), _) => {
+                trial.check()?;
+                None
+            }
+            (None, _) => None,
+        };
         let started = active_time::now();
         let answer = active_time::timeout(limits.head, pin!(request.send())).await;
         let result = match answer {
@@ -64,7 +76,8 @@ impl Sender {
                 if response.status() == StatusCode::PROXY_AUTHENTICATION_REQUIRED
                     && let Some(proxy) = peer.forwarding_proxy() =>
             {
-                Err(Failure::unsent(proxy_failure::rejected(proxy)))
+                let rejection = ProxyRejection::of_challenges(response.headers());
+                Err(Failure::unsent(proxy_failure::rejected(proxy, rejection)))
             }
             Ok(Ok(response)) => {
                 let deadline = limits.whole.map(|limit| BodyDeadline {
@@ -80,6 +93,14 @@ impl Sender {
                 sent: true,
             }),
         };
+        match (trial, &result) {
+            (Some(trial), Ok(_)) => trial.accept(),
+            (Some(trial), Err(failure)) if failure.error.code() == Code::CredentialsRejected => {
+                trial.reject(&failure.error);
+            }
+            _ => {}
+        }
+        drop(turn);
         let elapsed = active_time::since(started).as_secs_f64() * 1000.0;
         match &result {
             Ok(reply) => {

@@ -3,11 +3,12 @@
 //! Each line is appended by one write. So a run that is killed leaves a manifest that can be read, and
 //! several processes may append to one manifest.
 
-use crate::error::{Error, Result};
+use crate::error::{Code, Error, Result};
 use crate::fetch::batch::FetchEnd;
 use crate::fetch::outcome::FailedDocument;
 use crate::secret::redact_json;
 use crate::state::files::open_own;
+use crate::text::{Utf16Text, without_byte_order_mark};
 use rustix::fs::OFlags;
 use serde::Serialize;
 use std::fs::File;
@@ -38,6 +39,7 @@ impl ManifestAppender {
     /// Opens or creates the manifest at `path`. If its last line has no end, a line end is appended.
     ///
     /// # Errors
+    /// [`Code::Usage`](crate::error::Code::Usage) when the file is UTF-16,
     /// [`Code::LocalIo`](crate::error::Code::LocalIo) when the file cannot be read or written.
     pub(crate) fn append_to(path: &Path) -> Result<Self> {
         let mut options = File::options();
@@ -63,6 +65,7 @@ impl ManifestAppender {
     }
 
     fn of(path: &Path, mut file: File) -> Result<Self> {
+        check_encoding(path, &file)?;
         let ended = (|| {
             let length = file.metadata()?.len();
             let mut last = [b'\n'];
@@ -128,4 +131,25 @@ impl ManifestAppender {
             )),
         }
     }
+}
+
+/// Fails for a manifest in UTF-16, in which appended lines could not be read.
+fn check_encoding(path: &Path, file: &File) -> Result<()> {
+    let mut start = [0; 4];
+    let is_file = file.metadata().is_ok_and(|metadata| metadata.is_file());
+    let length = if is_file {
+        file.read_at(&mut start, 0)
+    } else {
+        Ok(0)
+    };
+    let length = length.map_err(|error| Error::io("read", path, &error))?;
+    without_byte_order_mark(&start[..length]).map_err(|why| {
+        Error::new(
+            Code::Usage,
+            format!("cannot use the manifest {}", path.display()),
+        )
+        .with_cause(why.to_string())
+        .with_hint(Utf16Text::HINT)
+    })?;
+    Ok(())
 }

@@ -65,6 +65,10 @@ fn utf_16_is_refused_in_those_words() {
         run.exits(2).says("UTF-16").says("standard input");
         let run = world.run(&["verify", &manifest]);
         run.exits(2).says("UTF-16").says(&manifest);
+        let before = std::fs::read(&manifest).unwrap();
+        let run = world.run(&["onecodex", "a", "--manifest", &manifest]);
+        run.exits(2).says("UTF-16").says(&manifest);
+        assert_eq!(std::fs::read(&manifest).unwrap(), before);
         world.set("ONE_CODEX_API_KEY", "");
         world.set("ONE_CODEX_API_KEY_FILE", &secret);
         let run = world.run(&["onecodex", "a"]);

@@ -391,7 +391,7 @@ fn a_proxy_in_trouble_is_named_and_no_paid_request_left() {
         (
             format!("https://{plain}"),
             5,
-            "the server does not speak TLS",
+            "write http:// in https_proxy",
         ),
         (
             format!("https://localhost:{untrusted}"),
@@ -552,11 +552,185 @@ fn the_same_hosts_bypass_the_proxy_as_with_curl() {
         let run = world.run(&[&["sm", "a"][..], &limits].concat());
         // Plain http to a name through a proxy is refused, and says so.
         let all = format!("{}{}", run.stdout, run.stderr);
-        let by_docfetch = all.contains("proxy") || all.contains("418");
+        let by_docfetch = all.contains("proxy") || all.contains("\"http_status\":418");
         assert_eq!(
             by_docfetch,
             by_curl.stdout == "418",
             "{list:?} {url} {run:?}"
         );
     });
+}
+
+#[test]
+fn a_proxy_value_that_is_not_utf8_is_refused_and_not_passed_over() {
+    use std::os::unix::ffi::OsStrExt as _;
+    let proxy = Raw::start(|_, stream| reply(stream, "502 No", &[], b""));
+    let value = [
+        b"http://user:p\xe4ss@",
+        proxy.address.to_string().as_bytes(),
+    ]
+    .concat();
+    for name in ["https_proxy", "HTTPS_PROXY", "ALL_PROXY"] {
+        let world = World::new("https://api.example.com");
+        let mut command = world.command(&["sm", "a", "--retries", "0"]);
+        command.env(name, std::ffi::OsStr::from_bytes(&value));
+        let run = world.finish_with_input(command, "");
+        run.exits(2)
+            .says("not UTF-8")
+            .says(&format!("the proxy of {name}"));
+    }
+    assert!(proxy.seen().is_empty());
+    let (service, content) = Service::with("x.bin", 1000, &[]);
+    let world = service.world();
+    let mut command = world.command(&["sm", "doc1", "-o", "x"]);
+    command.env("ALL_PROXY", std::ffi::OsStr::from_bytes(&value));
+    world.finish_with_input(command, "").exits(0);
+    assert_eq!(world.read("x"), content);
+}
+
+#[test]
+fn a_wrong_password_is_tried_once_in_a_batch() {
+    let documents: Vec<String> = (0..12).map(|number| format!("d{number}")).collect();
+    let documents: Vec<&str> = documents.iter().map(String::as_str).collect();
+    for base in ["https://api.example.com", "http://10.0.0.1"] {
+        for provider in ["sm", "onecodex"] {
+            let proxy = Raw::start(|_, stream| {
+                std::thread::sleep(std::time::Duration::from_millis(100));
+                reply(stream, "407 Who", &[], b"");
+            });
+            let mut world = World::new(base);
+            world.hide("proxy-passw0rd-2");
+            let url = format!("http://user:proxy-passw0rd-2@{}", proxy.address);
+            world.set("ALL_PROXY", &url);
+            let options = [provider, "--allow-private", "-j", "4"];
+            let run = world.run(&[&options[..], &documents].concat());
+            run.exits(3).says("does not accept the user name");
+            assert_eq!(proxy.seen().len(), 1, "{provider} {base} {run:?}");
+        }
+    }
+}
+
+#[test]
+fn a_proxy_that_authenticates_otherwise_is_told_from_a_wrong_password() {
+    use std::io::{Read as _, Write as _};
+    for method in [0xff, 0] {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        std::thread::spawn(move || {
+            for mut client in listener.incoming().flatten() {
+                let _ = client.read(&mut [0; 16]);
+                let _ = client.write_all(&[5, method]);
+            }
+        });
+        let mut world = World::new("https://api.example.com");
+        world.hide(PASSWORD);
+        world.set(
+            "ALL_PROXY",
+            &format!("socks5h://{USER}:{PASSWORD}@{address}"),
+        );
+        let run = world.run(&["sm", "a"]);
+        run.exits(3)
+            .is_prompt()
+            .says("takes no user name and password");
+        run.says("leave the user name and the password out of ALL_PROXY");
+    }
+    let proxy = Proxy::start(Speaks::Socks5, true, Vec::new());
+    let mut world = World::new("https://api.example.com");
+    world.set("ALL_PROXY", &format!("socks5h://{}", proxy.address));
+    let run = world.run(&["sm", "a"]);
+    run.exits(3)
+        .says("ALL_PROXY=socks5h://USER:PASSWORD@HOST:PORT");
+    for (challenges, says) in [
+        (&["NTLM", "Negotiate"][..], "docfetch supports Basic"),
+        (&["Digest realm=\"Basic\""], "docfetch supports Basic"),
+        (&["NTLM", "bAsIc realm=\"x\""], "requires a user name"),
+        (&["Negotiate, Basic realm=\"x\""], "requires a user name"),
+    ] {
+        let proxy = Raw::start(move |_, stream| {
+            let fields: Vec<_> = challenges
+                .iter()
+                .map(|challenge| ("Proxy-Authenticate", *challenge))
+                .collect();
+            reply(stream, "407 Who", &fields, b"");
+        });
+        let world = World::new("http://10.0.0.1");
+        let run = world.run(&["sm", "a", "--allow-private", "--proxy", &proxy.base()]);
+        run.exits(3).says(says);
+    }
+}
+
+#[test]
+fn errors_name_the_party_that_may_be_wrong() {
+    use std::io::Write as _;
+    let site = site();
+    let opens = |after: &'static [u8]| {
+        let proxy = Raw::start(move |_, stream| {
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n");
+            std::thread::sleep(std::time::Duration::from_millis(200)); // no part of the answer
+            let _ = stream.write_all(after);
+        });
+        proxy.base()
+    };
+    let plain = Proxy::start(Speaks::Http, false, Vec::new()).address;
+    let other = front(site.authority.leaf_for("other.example.com"), plain).port();
+    let cases = [
+        (opens(b""), 5, "check https_proxy and the host's address"),
+        (
+            opens(b"<html>Log in</html>"),
+            5,
+            "the proxy or the server does not speak TLS",
+        ),
+        (
+            format!("http://{}", closed()),
+            5,
+            "the proxy refused the connection",
+        ),
+        (
+            format!("https://localhost:{other}"),
+            9,
+            "tell the administrator of the proxy",
+        ),
+        (
+            format!(
+                "socks5://{}",
+                Proxy::start(Speaks::Socks5, false, Vec::new()).address
+            ),
+            5,
+            "write socks5h:// in https_proxy",
+        ),
+        (
+            format!(
+                "socks4://{}",
+                Proxy::start(Speaks::Socks4, false, Vec::new()).address
+            ),
+            5,
+            "write socks4a:// in https_proxy",
+        ),
+    ];
+    each_at_once(cases, |(proxy, code, says)| {
+        let mut world = site.world();
+        world.set("STANDARD_METRICS_API_BASE", "https://unknown.invalid");
+        world.set("https_proxy", &proxy);
+        world
+            .run(&["sm", "a", "--retries", "0"])
+            .exits(code)
+            .says(says);
+    });
+}
+
+#[test]
+fn a_malformed_proxy_value_is_explained() {
+    for (value, says) in [
+        ("http://h:65536", "from 1 to 65535"),
+        ("h:0", "from 1 to 65535"),
+        ("http://u:proxy-passw0rd#x@h:1", "write %23 for #"),
+        ("http://u:12#proxy-passw0rd@h:1", "write %23 for #"),
+        ("socks5h://u:a/proxy-passw0rd@h", "%2F for /"),
+        ("u:a?proxy-passw0rd@h", "%3F for ?"),
+    ] {
+        let mut world = World::new("https://api.example.com");
+        world.hide(PASSWORD);
+        world.set("https_proxy", value);
+        world.run(&["sm", "a", "-v"]).exits(2).says(says);
+    }
 }

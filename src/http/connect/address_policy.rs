@@ -43,6 +43,7 @@ impl Scheme {
 #[derive(Debug)]
 pub(crate) struct AddressPolicy {
     base_host: String,
+    base_is_plain: bool,
     base_is_plain_loopback: bool,
     allow_private: bool,
     /// The class of the base's host: known from the URL, or once its name was resolved.
@@ -56,6 +57,7 @@ impl AddressPolicy {
     pub(crate) fn new(base: &Url, allow_private: bool, proxy_hosts: Vec<String>) -> Self {
         Self {
             base_host: base.host_str().unwrap_or_default().to_owned(),
+            base_is_plain: base.scheme() == "http",
             base_is_plain_loopback: base.scheme() == "http" && is_loopback(base),
             allow_private,
             base_class: Mutex::new(base.host().and_then(|host| classify_host(&host))),
@@ -73,7 +75,8 @@ impl AddressPolicy {
         if !url.username().is_empty() || url.password().is_some() {
             return Err(
                 Error::new(Code::InsecureUrl, format!("refused a URL at {host}"))
-                    .with_cause("the URL holds credentials"),
+                    .with_cause("the URL holds credentials")
+                    .with_hint("tell the provider: its service named this URL"),
             );
         }
         let class = url.host().and_then(|host| classify_host(&host));
@@ -86,7 +89,11 @@ impl AddressPolicy {
             "http" => Err(
                 Error::new(Code::InsecureUrl, format!("refused plain http to {host}"))
                     .with_cause("others on the network could read the document and its URL")
-                    .with_hint("use https; plain http is for a loopback API only"),
+                    .with_hint(if self.base_is_plain && host == self.base_host {
+                        "use https; plain http is for a loopback API only"
+                    } else {
+                        "tell the provider: its service named this URL"
+                    }),
             ),
             other => Err(Error::new(
                 Code::InsecureUrl,
@@ -239,6 +246,24 @@ mod tests {
                 "{private}"
             );
         }
+    }
+
+    #[test]
+    fn a_url_that_the_service_named_is_the_providers_to_correct() {
+        let hint = |base: &str, url: &str| {
+            let checked = policy(base, false).check_url(&Url::parse(url).unwrap());
+            checked.unwrap_err().hint().to_owned()
+        };
+        for url in [
+            "http://b.example.com/x",
+            "http://api.example.com/x",
+            "https://u:p@b.example.com/x",
+        ] {
+            let hint = hint("https://api.example.com", url);
+            assert!(hint.contains("tell the provider"), "{url}: {hint}");
+        }
+        let own = hint("http://api.example.com", "http://api.example.com/x");
+        assert!(own.contains("use https"), "{own}");
     }
 
     #[test]

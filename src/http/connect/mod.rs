@@ -10,6 +10,7 @@ mod idle;
 mod no_proxy;
 mod preconnect;
 mod proxy;
+mod proxy_trial;
 mod resolver;
 pub(super) mod tls;
 pub(super) mod tls_failure;

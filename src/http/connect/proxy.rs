@@ -5,6 +5,7 @@
 
 use super::address_class::is_loopback;
 use super::no_proxy::NoProxy;
+use super::proxy_trial::ProxyTrial;
 use crate::config::network::{PROXY_FLAG, PROXY_OPTION};
 use crate::config::settings::{ProxySettings, ProxyUrl};
 use crate::error::{Code, Error, Result};
@@ -12,7 +13,7 @@ use crate::secret::Secret;
 use percent_encoding::percent_decode_str;
 use std::fmt;
 use std::sync::Arc;
-use url::{Position, Url};
+use url::{ParseError, Position, Url};
 
 /// The port of a proxy whose value names none, as in curl: 443 for https, else 1080.
 const DEFAULT_PORT: u16 = 1080;
@@ -34,15 +35,23 @@ pub(crate) struct ProxyServer {
     url: Url,
     /// The variable or the flag.
     source: String,
+    /// Shared by the settings that name the same URL.
+    trial: Arc<ProxyTrial>,
 }
 
 impl Proxies {
     /// Parses the proxies of the settings.
     pub(crate) fn new(settings: &ProxySettings) -> Self {
-        let parse = |proxy: &ProxyUrl| ProxyServer::parse(proxy).map(Arc::new);
+        let mut http = settings.http.as_ref().map(ProxyServer::parse);
+        let https = settings.https.as_ref().map(ProxyServer::parse);
+        if let (Some(Ok(http)), Some(Ok(https))) = (&mut http, &https)
+            && http.url == https.url
+        {
+            http.trial = Arc::clone(&https.trial);
+        }
         Self {
-            http: settings.http.as_ref().map(parse),
-            https: settings.https.as_ref().map(parse),
+            http: http.map(|proxy| proxy.map(Arc::new)),
+            https: https.map(|proxy| proxy.map(Arc::new)),
             no_proxy: NoProxy::parse(&settings.no_proxy),
         }
     }
@@ -108,6 +117,10 @@ impl ProxyServer {
     /// [`Code::Config`]. The error does not repeat the text, which can hold a password.
     fn parse(setting: &ProxyUrl) -> Result<Self> {
         const FORM: &str = "the value must be a URL, or a host and a port";
+        const NOT_UTF8: &str = "the value is not UTF-8";
+        const PORT: &str = "the port must be a number from 1 to 65535";
+        const ENCODE: &str = "the user name or the password has a character that ends the host of a URL: write \
+                              %23 for #, %2F for /, %3F for ?";
         const SCHEMES: &str =
             "docfetch knows http, https, socks4, socks4a, socks5 and socks5h proxies";
         const NO_NAME: &str = "docfetch sends no user name to a SOCKS 4 proxy; SOCKS 5 takes one";
@@ -118,10 +131,23 @@ impl ProxyServer {
                 .with_hint(format!("correct {source}, or name the host in NO_PROXY"))
         };
         let text = setting.url.expose().trim();
+        if text.contains(char::REPLACEMENT_CHARACTER) {
+            return Err(unusable(NOT_UTF8));
+        }
         let (scheme, rest) = text.split_once("://").unwrap_or(("http", text));
+        let end = rest.find(['/', '?', '#', '\\']).unwrap_or(rest.len());
+        if rest[end..].contains('@') {
+            return Err(unusable(ENCODE));
+        }
         // With a scheme that has no default port, the URL keeps every port.
-        let parts = Url::parse(&format!("proxy://{rest}")).map_err(|_| unusable(FORM))?;
+        let parts = Url::parse(&format!("proxy://{rest}")).map_err(|error| match error {
+            ParseError::InvalidPort => unusable(PORT),
+            _ => unusable(FORM),
+        })?;
         register_password(&parts);
+        if parts.port() == Some(0) {
+            return Err(unusable(PORT));
+        }
         let scheme = match scheme.to_ascii_lowercase().as_str() {
             "socks" => "socks4".to_owned(), // as in curl
             scheme if SUPPORTED_SCHEMES.contains(&scheme) => scheme.to_owned(),
@@ -139,7 +165,11 @@ impl ProxyServer {
             url.set_port(Some(DEFAULT_PORT))
                 .map_err(|()| unusable(FORM))?;
         }
-        Ok(Self { url, source })
+        Ok(Self {
+            url,
+            source,
+            trial: Arc::default(),
+        })
     }
 
     /// The flag or the variable that names the proxy.
@@ -152,6 +182,11 @@ impl ProxyServer {
         !self.url.username().is_empty() || self.url.password().is_some()
     }
 
+    /// What docfetch learned of the credentials.
+    pub(crate) fn trial(&self) -> &ProxyTrial {
+        &self.trial
+    }
+
     /// The form of a value with credentials. A user sets it in the environment: other users can read the
     /// arguments of a process.
     pub(crate) fn credentials_hint(&self) -> String {
@@ -161,6 +196,11 @@ impl ProxyServer {
         };
         let scheme = self.url.scheme();
         format!("{variable}={scheme}://USER:PASSWORD@HOST:PORT")
+    }
+
+    /// The scheme of the proxy's URL.
+    pub(crate) fn scheme(&self) -> &str {
+        self.url.scheme()
     }
 
     /// Whether it is a SOCKS proxy, which does not see what is sent.
