@@ -94,18 +94,8 @@ impl Destination<'_> {
                     continue;
                 }
             }
-            match self.choose_name() {
-                Ok(TargetState::Writable) if self.target.as_ref() != Some(&target) => {
-                    attempts_at_name = 0;
-                }
-                Ok(TargetState::Writable) if attempts_at_name < MAX_ATTEMPTS_AT_A_NAME => {
-                    attempts_at_name += 1;
-                }
-                Ok(TargetState::Writable) => {
-                    partial.keep()?;
-                    let cause = "other files appear and disappear there";
-                    return Err(target_exists(&target, cause));
-                }
+            match self.choose_next_name(&target, &mut attempts_at_name) {
+                Ok(TargetState::Writable) => {}
                 Ok(TargetState::AlreadyThere) => {
                     return already_there(partial);
                 }
@@ -115,6 +105,24 @@ impl Destination<'_> {
                 }
             }
         }
+    }
+
+    /// Chooses a name after a file was in the way at `target`. `attempts` counts how often in a row that name
+    /// seemed free all the same.
+    ///
+    /// # Errors
+    /// As [`Destination::choose_name`]; [`Code::TargetExists`] after too many attempts at one name.
+    fn choose_next_name(&mut self, target: &Path, attempts: &mut u32) -> Result<TargetState> {
+        let state = self.choose_name()?;
+        if !matches!(state, TargetState::Writable) || self.target.as_deref() != Some(target) {
+            *attempts = 0;
+        } else if *attempts < MAX_ATTEMPTS_AT_A_NAME {
+            *attempts += 1;
+        } else {
+            let cause = "other files appear and disappear there";
+            return Err(target_exists(target, cause));
+        }
+        Ok(state)
     }
 
     /// Whether the file at `target` is that of another document of the batch.
