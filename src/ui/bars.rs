@@ -1,4 +1,4 @@
-//! Progress bars. Only this file and the console use indicatif.
+//! Progress bars. Only this file, the console and its terminal use indicatif.
 
 use super::batch_progress::BatchProgress;
 use super::console::Console;
@@ -71,6 +71,8 @@ impl BatchLine {
 impl Bars {
     /// Bars on this console; `size` is the rows and columns of its terminal.
     pub(super) fn new(console: &Console, color: bool, size: Option<(usize, usize)>) -> Self {
+        // Otherwise, indicatif asks standard output whether the bars on standard error have colours.
+        ::console::set_colors_enabled(color);
         Self {
             console: console.clone(),
             all: console.bars().clone(),

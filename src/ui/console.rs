@@ -1,5 +1,6 @@
 //! Standard error, which bars and lines share.
 
+use super::error_terminal::ErrorTerminal;
 use crate::secret::{redact, redact_json};
 use crate::state::streams;
 use crate::text::printable_json;
@@ -7,9 +8,16 @@ use indicatif::MultiProgress;
 use serde_json::Value;
 
 /// Standard error, which bars and lines share.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct Console {
     bars: MultiProgress,
+}
+
+impl Default for Console {
+    fn default() -> Self {
+        let bars = MultiProgress::with_draw_target(ErrorTerminal::draw_target());
+        Self { bars }
+    }
 }
 
 impl Console {

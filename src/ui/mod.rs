@@ -4,6 +4,7 @@ mod bars;
 mod batch_progress;
 mod console;
 mod diagnostics;
+mod error_terminal;
 mod ledger_table;
 mod lines;
 mod listing_table;
