@@ -174,7 +174,7 @@ fn a_plan_says_behind_each_path_what_would_become_of_a_file_there() {
         ),
         (&["sm", "doc1", "-o", "m/b"], "m/b\r\n"),
         (
-            &["sm", "doc1", "-d", "m", "--if-exists", "overwrite"],
+            &["sm", "doc1", "-o", "m/a.pdf", "--if-exists", "overwrite"],
             "m/a.pdf (would replace the",
         ),
     ] {
