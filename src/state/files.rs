@@ -99,6 +99,9 @@ fn open_named_if_exists(path: &Path, flags: OFlags, names: AllowedNames) -> Resu
         Err(Errno::NOENT) => return Ok(None),
         Err(Errno::LOOP) => return Err(unsafe_partial("it is a symbolic link")),
         Err(Errno::ISDIR | Errno::NXIO) => return Err(unsafe_partial("it is not a plain file")),
+        Err(Errno::ACCESS) if is_of_another_user(path) => {
+            return Err(unsafe_partial("it belongs to another user"));
+        }
         Err(errno) => return Err(Error::io("create", path, &errno.into())),
     };
     let metadata = file
@@ -118,6 +121,20 @@ fn open_named_if_exists(path: &Path, flags: OFlags, names: AllowedNames) -> Resu
         FolderTraits::of_file(path)?.close_new_file(&file, path)?;
     }
     Ok(Some(file))
+}
+
+/// Whether another user's file, of any type, is at `path`.
+fn is_of_another_user(path: &Path) -> bool {
+    std::fs::symlink_metadata(path).is_ok_and(|found| !is_own(path, &found))
+}
+
+/// Whether an error of [`open_own`] stays as long as the file does: not that of a system with too many open files.
+pub(crate) fn is_lasting_refusal(error: &Error) -> bool {
+    match error.code() {
+        Code::UnsafePartial => true,
+        Code::LocalIo => !error.is_temporary_io(),
+        _ => false,
+    }
 }
 
 /// Reads the first bytes of a range of a file, at most as many as `buffer` holds.

@@ -128,6 +128,49 @@ fn a_document_is_resumed_after_a_kill_and_paid_once_whoever_seems_to_own_its_par
     }
 }
 
+/// As a user who is not root, on a mount that shows this user's files as another user's: the user cannot open them
+/// again.
+#[test]
+fn a_partial_that_the_mount_takes_away_is_passed_over_and_paid_once() {
+    if !other_user() {
+        return;
+    }
+    let Some(mount) = Mount::bindfs(&["--force-user=1234", "--force-group=1234"]) else {
+        return;
+    };
+    let content = noise(600_000);
+    let (api, _storage) = stopping(content.clone());
+    let world = World::new(&api.base());
+    let folder = mount.path().join("open");
+    fs::create_dir(&folder).unwrap();
+    for open in [world.home(), &folder] {
+        fs::set_permissions(open, fs::Permissions::from_mode(0o777)).unwrap();
+    }
+    let as_other = ["--reuid=65534", "--regid=65534", "--clear-groups"];
+    let binary = env!("CARGO_BIN_EXE_docfetch");
+    let fetching = [binary, "onecodex", "doc1", "-d", folder.to_str().unwrap()];
+    let arguments = [&as_other[..], &fetching].concat();
+    let child = world.command_of("setpriv", &arguments).spawn().unwrap();
+    world.wait_until("a partial", || {
+        let mut entries = fs::read_dir(&folder).unwrap().flatten();
+        entries.any(|entry| entry.metadata().is_ok_and(|found| found.len() >= 300_000))
+    });
+    kill(child);
+    world.run_of("setpriv", &arguments).exits(0);
+    assert!(fs::read(folder.join("x.bin")).unwrap() == content);
+    assert_eq!(api.count("POST", "download_uri"), 1);
+    let removing = [
+        binary,
+        "partials",
+        folder.to_str().unwrap(),
+        "--remove-older",
+        "0h",
+    ];
+    let removing = [&as_other[..], &removing].concat();
+    world.run_of("setpriv", &removing).exits(0);
+    assert_eq!(fs::read_dir(&folder).unwrap().count(), 1);
+}
+
 /// Row 41 where the file system is one that docfetch does not know.
 #[test]
 fn another_users_partial_is_refused_where_the_mount_keeps_owners() {

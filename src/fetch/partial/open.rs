@@ -15,8 +15,8 @@ use crate::fetch::partial::sidecar::Sidecar;
 use crate::fetch::partial::sidecar_writer::SidecarWriter;
 use crate::fetch::partial::unfinished::{has_true_locks, partials_of};
 use crate::state::files::{
-    AllowedNames, FileIdentity, HAS_ANOTHER_NAME, open_folder, open_own, refused, remove,
-    temporary_path,
+    AllowedNames, FileIdentity, HAS_ANOTHER_NAME, is_lasting_refusal, open_folder, open_own,
+    refused, remove, temporary_path,
 };
 use crate::state::folder::FolderTraits;
 use crate::state::lock::{HeldFile, LockRequest, lock_own};
@@ -110,7 +110,7 @@ impl Partial {
         let path = shared_path(folder, name);
         if !resume
             && let Err(error) = open_own(&path, OFlags::RDWR)
-            && error.code() == Code::UnsafePartial
+            && is_lasting_refusal(&error)
         {
             remove(&path)?;
         }

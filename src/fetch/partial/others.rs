@@ -8,7 +8,7 @@ use crate::fetch::partial::sidecar::Sidecar;
 use crate::fetch::partial::unfinished::{UnfinishedPartial, partials_of};
 use crate::fetch::partial::written::is_written_here;
 use crate::state::files::{
-    AllowedNames, FileIdentity, HAS_ANOTHER_NAME, open_named, refused, remove,
+    AllowedNames, FileIdentity, HAS_ANOTHER_NAME, is_lasting_refusal, open_named, refused, remove,
 };
 use rustix::fs::OFlags;
 use std::cmp::Reverse;
@@ -159,6 +159,11 @@ impl OtherPartialsQuery<'_> {
                 Ok(None)
             }
             Err(_) if std::fs::symlink_metadata(path).is_err() => Ok(None),
+            // The mount shows it as a file of this user, and lets only another user open it.
+            Err(error) if error.code() == Code::LocalIo && is_lasting_refusal(&error) => {
+                log::info!("docfetch passes over a partial: {}", error.message());
+                Ok(None)
+            }
             Err(error) => Err(error),
         }
     }

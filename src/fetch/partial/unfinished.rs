@@ -1,10 +1,10 @@
 //! The partials in a folder: what each one holds, whether a process still writes it, and their removal.
 
-use crate::error::{Code, Error, Result};
+use crate::error::{Error, Result};
 use crate::fetch::partial::names::PartialName;
 use crate::fetch::partial::sidecar::Sidecar;
 use crate::fetch::partial::written::is_written_here;
-use crate::state::files::{open_own_if_exists, remove, temporary_path};
+use crate::state::files::{is_lasting_refusal, open_own_if_exists, remove, temporary_path};
 use crate::state::folder::FolderTraits;
 use crate::state::process::ProcessIdentity;
 use rustix::fs::OFlags;
@@ -41,7 +41,7 @@ pub(crate) struct UnfinishedPartial {
 /// listed with 0 bytes.
 ///
 /// # Errors
-/// [`Code::LocalIo`] when the folder cannot be read.
+/// [`Code::LocalIo`](crate::error::Code::LocalIo) when the folder cannot be read.
 pub(crate) fn list_partials(folder: &Path) -> Result<Vec<UnfinishedPartial>> {
     let mut found = find(folder, PartialName::is_of_document)?;
     found.sort_by(|one, other| one.path.cmp(&other.path));
@@ -51,7 +51,7 @@ pub(crate) fn list_partials(folder: &Path) -> Result<Vec<UnfinishedPartial>> {
 /// The partials of one `document` in `folder`, as far as this user may read the folder.
 ///
 /// # Errors
-/// [`Code::LocalIo`] when the folder cannot be read.
+/// [`Code::LocalIo`](crate::error::Code::LocalIo) when the folder cannot be read.
 pub(super) fn partials_of(folder: &Path, document: &str) -> Result<Vec<UnfinishedPartial>> {
     match std::fs::read_dir(folder) {
         // In a folder that can be written and not read, docfetch sees no partial of another process.
@@ -106,11 +106,11 @@ impl UnfinishedPartial {
     /// docfetch removed them. `now` is the time of the clock that [`UnfinishedPartial::modified`] is from.
     ///
     /// # Errors
-    /// [`Code::LocalIo`] when a file cannot be removed.
+    /// [`Code::LocalIo`](crate::error::Code::LocalIo) when a file cannot be removed.
     pub(crate) fn remove(&self, now: SystemTime) -> Result<bool> {
         let opened = open_own_if_exists(&self.path, OFlags::RDWR);
         let file = match opened {
-            Err(error) if error.code() == Code::UnsafePartial => None, // only the name is removed
+            Err(error) if is_lasting_refusal(&error) => None, // only the name is removed
             opened => opened?,
         };
         let locked = file.as_ref().map(std::fs::File::try_lock);
