@@ -27,17 +27,7 @@ pub enum Leaf {
 }
 
 /// A certificate of X.509 version 1 for `localhost`, as old scripts make them.
-pub const VERSION_1: &str = "\
------BEGIN CERTIFICATE-----
-MIIBJTCBywIUVwt1VAlyJ114iQ53m7X31m1AkmowCgYIKoZIzj0EAwIwFDESMBAG
-A1UEAwwJbG9jYWxob3N0MCAXDTI2MTEyOTE1MDg1NFoYDzIxMjYxMTA1MTUwODU0
-WjAUMRIwEAYDVQQDDAlsb2NhbGhvc3QwWTATBgcqhkjOPQIBBggqhkjOPQMBBwNC
-AATLQj9Px61Oh7otvEPEMPyPk9EglhqJRuz3+qCHQB2M3eq9caMh1+B44iFwNS7/
-isHXFrHfS/B78vrCiI4r5YqoMAoGCCqGSM49BAMCA0kAMEYCIQDkFZEwcfJcr+yV
-IswvM7aLEWMySW6tNbT1ddcQHv0UPAIhANCnaEs1I2l66ktjc39QjOqY/iEj5pYm
-6I9trLRn54/j
------END CERTIFICATE-----
-";
+pub const VERSION_1: &str = include_str!("../../data/version-1.pem");
 
 /// A certificate and its key.
 pub struct Identity(CertificateDer<'static>, PrivateKeyDer<'static>);
