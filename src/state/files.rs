@@ -175,12 +175,7 @@ pub(crate) fn sync_folder(folder: &File, of: &Path) -> Result<()> {
         synced => synced,
     };
     match synced {
-        Err(error)
-            if matches!(
-                Errno::from_io_error(&error),
-                Some(Errno::INVAL | Errno::NOTSUP | Errno::NOSYS | Errno::PERM | Errno::ACCESS)
-            ) =>
-        {
+        Err(error) if is_unsyncable(&error) || error.kind() == io::ErrorKind::PermissionDenied => {
             Ok(())
         }
         Err(error) => Err(Error::io("sync the folder of", of, &error).with_hint("check the disk")),

@@ -50,6 +50,14 @@ fn as_from_elsewhere(path: &Path, number: u32) -> PathBuf {
     other
 }
 
+/// Sets the modification time of the partial at `path` and of its sidecar.
+fn set_modified(path: &Path, time: SystemTime) {
+    for path in [path, &path.with_extension("json")] {
+        let file = fs::File::options().write(true).open(path).unwrap();
+        file.set_modified(time).unwrap();
+    }
+}
+
 fn complete(partial: &mut Partial) {
     let missing = 4 * BLOCK - usize::try_from(partial.position()).unwrap();
     partial.write(&vec![1; missing]).unwrap();
@@ -85,14 +93,7 @@ async fn the_bytes_of_another_machines_process_are_copied_and_its_file_is_left_a
     assert_eq!(names(folder.path()).len(), 3);
     // 10 minutes later, its process counts as gone.
     let long_ago = SystemTime::now() - Duration::from_mins(11);
-    for path in [&other, &other.with_extension("json")] {
-        fs::File::options()
-            .write(true)
-            .open(path)
-            .unwrap()
-            .set_modified(long_ago)
-            .unwrap();
-    }
+    set_modified(&other, long_ago);
     open(folder.path()).await.discard_all().unwrap();
     assert_eq!(names(folder.path()), ["a.pdf"]);
 }
@@ -155,14 +156,7 @@ async fn the_version_of_the_latest_partial_comes_first() {
     let folder = tempfile::tempdir().unwrap();
     let old = as_from_elsewhere(&kept(folder.path(), "\"v1\"", 3).await, 0);
     let long_ago = SystemTime::now() - Duration::from_mins(1);
-    for path in [&old, &old.with_extension("json")] {
-        fs::File::options()
-            .write(true)
-            .open(path)
-            .unwrap()
-            .set_modified(long_ago)
-            .unwrap();
-    }
+    set_modified(&old, long_ago);
     as_from_elsewhere(&kept(folder.path(), "\"v2\"", 1).await, 1);
     let partial = open(folder.path()).await;
     assert_eq!(partial.entity().tag.as_deref(), Some("\"v2\""));

@@ -2,7 +2,7 @@
 
 use crate::error::{Code, Error, Result};
 use crate::fetch::target::naming;
-use crate::state::folder::{FolderTraits, NameLimits};
+use crate::state::folder::{FolderTraits, NameLimits, folder_of};
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
@@ -30,8 +30,7 @@ pub(super) fn fitted(folder: &Path, make: impl Fn(&NameLimits) -> String) -> Str
 /// # Errors
 /// [`Code::LocalIo`] when the file system refuses one of the names in it.
 pub(super) fn check_path(target: &Path) -> Result<()> {
-    let parent = target.parent().unwrap_or(Path::new("."));
-    if FolderTraits::of_nearest(parent).is_none_or(|traits| traits.takes_any_name()) {
+    if FolderTraits::of_nearest(folder_of(target)).is_none_or(|traits| traits.takes_any_name()) {
         return Ok(());
     }
     let folders = target.ancestors().skip(1);
