@@ -601,6 +601,29 @@ fn a_folder_that_can_be_written_and_not_read_gets_its_documents() {
     }
 }
 
+#[test]
+fn a_file_that_another_machine_has_just_removed_is_not_skipped() {
+    let Some(mounted) = Fuse::new().cache_for(Duration::from_secs(2)).mount() else {
+        return;
+    };
+    let folder = mounted.path().to_str().unwrap();
+    let (service, content) = Service::with("x.bin", 1000, &[]);
+    for provider in ["sm", "onecodex"] {
+        let world = service.world();
+        let fetching = [provider, "doc1", "-d", folder, "--if-exists", "skip"];
+        world.run(&fetching).exits(0);
+        mounted.remove_elsewhere("x.bin");
+        // The kernel still knows the file.
+        assert!(mounted.path().join("x.bin").exists());
+        world.run(&fetching).exits(0);
+        assert!(
+            mounted.content("x.bin") == Some(content.clone()),
+            "{provider}"
+        );
+        mounted.remove_elsewhere("x.bin");
+    }
+}
+
 const ALIKE: [(&str, &str); 8] = [
     ("a", "Report.pdf"),
     ("b", "report.PDF"),

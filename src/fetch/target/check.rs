@@ -8,6 +8,7 @@ use crate::fetch::target::options::IfExists;
 use crate::fetch::target::writable::{self, Replaceable};
 use crate::model::DocumentId;
 use crate::state::files::FileIdentity;
+use crate::state::folder::current_metadata;
 use std::fs::Metadata;
 use std::io::ErrorKind;
 use std::path::Path;
@@ -61,7 +62,7 @@ impl TargetCheck<'_> {
         if self.target.file_name().is_none() || ends_with_slash(self.target) {
             return Err(names_a_folder(self.target, "it names a folder"));
         }
-        let found = match std::fs::symlink_metadata(self.target) {
+        let found = match current_metadata(self.target) {
             Ok(found) => found,
             Err(error) if self.is_named_by_template && error.kind() == ErrorKind::NotFound => {
                 return Ok(Finding::Free);

@@ -81,6 +81,7 @@ struct Habits {
     late: Option<Duration>,
     has_unstable_inodes: bool,
     shown: Option<Shown>,
+    cached: Duration,
 }
 
 impl Habits {
@@ -162,6 +163,12 @@ impl Fuse {
         self
     }
 
+    /// The kernel keeps names and attributes for this time, without a request to the file system.
+    pub fn cache_for(mut self, time: Duration) -> Self {
+        self.0.cached = time;
+        self
+    }
+
     /// Mounts the file system on a temporary folder. Where that is not permitted, the test says *skipped*.
     #[must_use]
     pub fn mount(self) -> Option<Mounted> {
@@ -213,6 +220,12 @@ impl Mounted {
     #[track_caller]
     pub fn names(&self, folder: &str) -> Vec<String> {
         self.tree().true_names(folder).unwrap()
+    }
+
+    /// Removes a file in the root folder as another machine does: the kernel is not told.
+    #[track_caller]
+    pub fn remove_elsewhere(&self, name: &str) {
+        self.tree().remove_from_root(name).unwrap();
     }
 
     /// Shows everything that was written until now to every process.

@@ -17,10 +17,8 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
-/// The kernel keeps no name and no attribute.
-const NOT_CACHED: Duration = Duration::ZERO;
 const BLOCK: u32 = 4096;
 
 /// What `opendir` saw.
@@ -130,14 +128,14 @@ fn empty(reply: ReplyEmpty, outcome: Outcome<()>) {
 
 fn entry(reply: ReplyEntry, outcome: Outcome<Stat>) {
     match outcome {
-        Ok(stat) => reply.entry(&NOT_CACHED, &attributes(&stat), Generation(0)),
+        Ok(stat) => reply.entry(&stat.cached, &attributes(&stat), Generation(0)),
         Err(error) => reply.error(errno(error)),
     }
 }
 
 fn attr(reply: ReplyAttr, outcome: Outcome<Stat>) {
     match outcome {
-        Ok(stat) => reply.attr(&NOT_CACHED, &attributes(&stat)),
+        Ok(stat) => reply.attr(&stat.cached, &attributes(&stat)),
         Err(error) => reply.error(errno(error)),
     }
 }
@@ -348,7 +346,7 @@ impl Filesystem for Session {
         });
         match created {
             Ok(stat) => reply.created(
-                &NOT_CACHED,
+                &stat.cached,
                 &attributes(&stat),
                 Generation(0),
                 FileHandle(0),

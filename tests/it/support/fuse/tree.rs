@@ -8,7 +8,7 @@ use rustix::io::Errno;
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt as _;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 pub type Outcome<T> = Result<T, Errno>;
 
@@ -46,6 +46,8 @@ pub struct Stat {
     pub gid: u32,
     pub modified: SystemTime,
     pub changed: SystemTime,
+    /// How long the kernel may answer so without a new request.
+    pub cached: Duration,
 }
 
 /// What is new about a node.
@@ -218,7 +220,7 @@ impl Tree {
     }
 
     pub fn stat(&mut self, viewer: &Viewer, number: u64) -> Outcome<Stat> {
-        let shown = self.habits.shown;
+        let (shown, cached) = (self.habits.shown, self.habits.cached);
         let node = self.node(number)?;
         let (kind, links) = (node.kind.clone(), node.links);
         let content = node.versions.seen_by(viewer);
@@ -235,6 +237,7 @@ impl Tree {
             gid: content.gid,
             modified: content.modified,
             changed: content.changed,
+            cached,
             kind,
         };
         if let Some(shown) = shown {
@@ -474,6 +477,14 @@ impl Tree {
     pub(super) fn true_content(&mut self, path: &str) -> Option<Vec<u8>> {
         let node = self.walk(path)?;
         Some(self.node(node).ok()?.versions.truth().data.clone())
+    }
+
+    pub(super) fn remove_from_root(&mut self, name: &str) -> Outcome<()> {
+        let place = Place {
+            folder: ROOT,
+            name: OsStr::new(name),
+        };
+        self.remove(&Viewer::of_truth(), place, false)
     }
 
     pub(super) fn true_names(&mut self, folder: &str) -> Option<Vec<String>> {
