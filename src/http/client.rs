@@ -11,7 +11,7 @@
 //! reqwest still held when a pooled connection closed goes out on another connection.)
 
 use super::connect::{
-    AddressPolicy, ConnectHook, Direct, DnsResolver, Gate, HookLayer, Proxies, Scheme,
+    AddressPolicy, ConnectHook, Direct, DnsResolver, Gate, HookLayer, Proxies, ProxyServer, Scheme,
     SpareConnection, is_loopback, tls,
 };
 use super::peer::Peer;
@@ -93,6 +93,16 @@ impl Clients {
         build(self.builder(ClientKind::Storage, scheme, spare.clone())).ok()
     }
 
+    /// Makes a client that sends its requests for plain http URLs to `proxy`, and to no other host.
+    ///
+    /// # Errors
+    /// [`Code::Unexpected`] when reqwest cannot make it.
+    pub(super) fn of_proxy(&self, proxy: &ProxyServer, with_credentials: bool) -> Result<Client> {
+        let url = proxy.url_for_reqwest(with_credentials);
+        let all = Proxy::custom(move |_| Some(url.clone()));
+        build(self.builder_through(ClientKind::Storage, Scheme::Https, Direct, all))
+    }
+
     /// Checks a URL before any connection: the address rules, its proxy, and no plain http to a name that only
     /// a proxy resolves, because then only the proxy learns the address.
     ///
@@ -145,12 +155,26 @@ impl Clients {
     where
         H: ConnectHook + Send + Sync + 'static,
     {
+        let proxies = Arc::clone(&self.proxies);
+        let proxy = Proxy::custom(move |url| proxies.for_reqwest(url));
+        self.builder_through(kind, scheme, hook, proxy)
+    }
+
+    fn builder_through<H>(
+        &self,
+        kind: ClientKind,
+        scheme: Scheme,
+        hook: H,
+        proxy: Proxy,
+    ) -> ClientBuilder
+    where
+        H: ConnectHook + Send + Sync + 'static,
+    {
         let mut tls = self.tls.clone();
         tls.alpn_protocols = match kind {
             ClientKind::Api => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
             ClientKind::Paid | ClientKind::Storage => vec![b"http/1.1".to_vec()],
         };
-        let proxies = Arc::clone(&self.proxies);
         let resolver =
             DnsResolver::new(Arc::clone(&self.policy), scheme, self.proxies.needs_ipv4());
         let builder = ClientBuilder::new()
@@ -165,7 +189,7 @@ impl Clients {
             })
             .dns_resolver(Arc::new(resolver))
             .no_proxy()
-            .proxy(Proxy::custom(move |url| proxies.for_reqwest(url)))
+            .proxy(proxy)
             .tcp_nodelay(true)
             .http1_max_headers(MAX_HEADER_FIELDS);
         match kind {

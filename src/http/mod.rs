@@ -23,6 +23,7 @@ mod shown_url;
 mod stall;
 mod storage;
 mod time_limits;
+mod tunnel_refusal;
 
 pub(crate) use api::{ApiRequest, Authorization};
 #[cfg(any(feature = "internals", all(test, feature = "cli")))]
@@ -34,6 +35,6 @@ pub(crate) use failure::Failure;
 pub use presigned::PresignedUrl;
 pub(crate) use reply::{ReadEnd, Reply};
 pub(crate) use service::Http;
-pub(crate) use shown_url::shown_host;
+pub(crate) use shown_url::{shown_host, shown_status};
 pub(crate) use stall::StallWatch;
 pub(crate) use storage::RangeRequest;

@@ -24,6 +24,28 @@ pub(super) enum ProxyTrouble {
     Unresolved,
 }
 
+/// A refusal of a tunnel whose answer hyper-util did not keep.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum TunnelRefusal {
+    /// The status was 407.
+    Credentials,
+    /// The status was neither 200 nor 407.
+    OtherStatus,
+}
+
+impl TunnelRefusal {
+    /// Finds the refusal in the causes of a failed connection attempt.
+    pub(super) fn find(causes: &[&(dyn StdError + 'static)]) -> Option<Self> {
+        causes
+            .iter()
+            .find_map(|cause| match cause.to_string().as_str() {
+                "tunnel error: proxy authorization required" => Some(Self::Credentials),
+                "tunnel error: unsuccessful" => Some(Self::OtherStatus),
+                _ => None,
+            })
+    }
+}
+
 /// Why a proxy rejects the credentials.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ProxyRejection {
@@ -76,7 +98,7 @@ impl ProxyTrouble {
         let why = match text {
             "failed to create underlying connection" => return Self::Unreachable(None),
             "proxy authorization required" => return Self::Rejected(ProxyRejection::Credentials),
-            "unsuccessful" => "the proxy answered the CONNECT request with an error",
+            "unsuccessful" => "the proxy refused a CONNECT request",
             "unexpected end of file" => {
                 "the proxy closed the connection before it answered the CONNECT request"
             }

@@ -4,9 +4,11 @@ use super::client::{ClientKind, Clients};
 use super::clock::ServerClock;
 use super::connect::{ProxyServer, Scheme};
 use super::failure::{self, Failure};
+use super::peer::Peer;
 use super::proxy_failure::{self, ProxyRejection};
 use super::reply::{BodyDeadline, Reply};
 use super::time_limits::{TimeLimits, TimeSettings};
+use super::tunnel_refusal;
 use crate::active_time;
 use crate::config::settings::Connection;
 use crate::error::{Code, Error, Result};
@@ -86,7 +88,7 @@ impl Sender {
                 });
                 Ok(Reply::new(response, peer, limits.stall, deadline))
             }
-            Ok(Err(error)) => Err(failure::from_reqwest(&error, &peer)),
+            Ok(Err(error)) => Err(self.failure(&error, url, &peer).await),
             Err(_) => Err(Failure {
                 error: Error::new(Code::Stalled, format!("{peer} went silent"))
                     .with_cause(format!("no answer for {} s", limits.head.as_secs_f64())),
@@ -110,6 +112,18 @@ impl Sender {
             Err(failure) => log::info!("{shown}: {}", failure.error.message()),
         }
         result
+    }
+
+    /// Why a request to `url` got no answer.
+    async fn failure(&self, error: &reqwest::Error, url: &Url, peer: &Peer) -> Failure {
+        let explained = match failure::tunnel_refusal(error) {
+            Some(refusal) => {
+                let limit = self.times.connect_timeout;
+                tunnel_refusal::explain(refusal, &self.clients, url, peer, limit).await
+            }
+            None => None,
+        };
+        explained.map_or_else(|| failure::from_reqwest(error, peer), Failure::unsent)
     }
 
     /// The client in `cell`, which is made at the first use.

