@@ -3,6 +3,7 @@
 use super::choices::ProviderArg;
 use super::command_line::Variables;
 use super::options::{ChargeArgs, ConnectionArgs, OutputArgs, ResourceArgs, VerbosityArgs};
+use super::unknown_variables;
 use crate::config::settings::Connection;
 use crate::error::{Code, Error, Result};
 use crate::provider::{Provider, Resource};
@@ -16,11 +17,14 @@ pub(super) struct Terminal {
 }
 
 impl Terminal {
-    /// Sets up the terminal, and tells which variable docfetch ignores.
+    /// Sets up the terminal, and tells which variables docfetch ignores.
     pub(super) fn new(output_options: OutputOptions, variables: Variables) -> Self {
         let printer = Printer::new(output_options);
         if let Some(ignored) = &variables.ignored {
             log::info!("{ignored}");
+        }
+        for note in unknown_variables::notes(&variables.used) {
+            log::warn!("{note}");
         }
         Self { printer, variables }
     }

@@ -100,8 +100,10 @@ async fn list(arguments: List, variables: Variables) -> u8 {
     let connection = arguments.connection.into();
     let limit = arguments.filters.limit;
     arguments.filters.note_pattern();
+    let checked = arguments.filters.check_dates();
     let filter = Filter::from(arguments.filters);
     let listed = async {
+        checked?;
         let provider = provider(arguments.provider, &arguments.resource)?;
         let (title, is_filtered) = (provider.title, filter != Filter::default());
         let each = |rows: &[Row]| {

@@ -160,6 +160,7 @@ fn sync_settings(provider: Provider, arguments: Sync) -> Result<SyncSettings> {
         dir, name, batch, ..
     } = arguments;
     check_local("<DIR>", &dir)?;
+    arguments.filters.check_dates()?;
     arguments.filters.note_pattern();
     let layout = values::layout(&name, &provider).map_err(|why| {
         let what = format!("invalid value {name:?} for '--name <TEMPLATE>'");

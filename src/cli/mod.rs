@@ -11,6 +11,7 @@ mod fetch_commands;
 mod options;
 #[cfg(test)]
 mod reference;
+mod unknown_variables;
 mod usage;
 mod values;
 

@@ -6,6 +6,7 @@ use super::dates;
 use super::values::{self, FieldValue};
 use crate::config::network;
 use crate::config::settings::{Connection, RateLimit};
+use crate::error::{Code, Error, Result};
 use crate::fetch::options::{Connections, FetchOptions};
 use crate::resolve::filter::{FieldFilter, Filter, NameGlob, OwnFilter};
 use crate::secret::Secret;
@@ -222,6 +223,21 @@ pub(super) struct FilterArgs {
 }
 
 impl FilterArgs {
+    /// Checks that a document can match.
+    ///
+    /// # Errors
+    /// [`Code::Usage`] when `--since` is later than `--until`.
+    pub(super) fn check_dates(&self) -> Result<()> {
+        if self.since > self.until && self.until.is_some() {
+            return Err(Error::new(Code::Usage, "--since is later than --until")
+                .with_cause("no document can match both")
+                .with_hint(
+                    "give --since the earlier date; an age such as 7d counts back from now",
+                ));
+        }
+        Ok(())
+    }
+
     /// Warns when the text of `--match` looks like a pattern, and names `--include`.
     pub(super) fn note_pattern(&self) {
         if let Some(text) = self.name.as_ref().filter(|text| text.contains(['*', '?'])) {

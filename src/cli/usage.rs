@@ -1,27 +1,30 @@
 //! What clap says about wrong usage, as an error with cause and hint.
 
 use super::choices::ProviderArg;
-use super::command_line::{variable, without_variables};
+use super::command_line::{has_variable, variable, without_variables};
 use super::values::InvalidId;
+use crate::config::variables;
 use crate::error::{Code, Error};
 use crate::provider::{self, Resource};
 use clap::ValueEnum as _;
+use clap::builder::ValueParser;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use std::ffi::OsString;
 
 /// A suggestion differs from the user's text in at most this many letters that were left out, added, replaced
 /// or exchanged with a neighbour.
-const MAX_TYPOS: usize = 2;
+pub(super) const MAX_TYPOS: usize = 2;
 
 /// The error for what clap says about `arguments`: what is wrong, what docfetch expects, and what to do next.
 pub(super) fn wrong_usage(error: &clap::Error, arguments: &[OsString]) -> Error {
     let command = CommandPath::of(arguments);
     match error.kind() {
         ErrorKind::InvalidSubcommand => unknown_command(error, &command),
-        ErrorKind::UnknownArgument => unknown_option(error, &command),
+        ErrorKind::UnknownArgument => unknown_option(error, &command, arguments),
         ErrorKind::InvalidValue | ErrorKind::ValueValidation => {
             wrong_value(error, &command, arguments)
         }
+        ErrorKind::InvalidUtf8 => not_utf8(&command, arguments),
         ErrorKind::MissingRequiredArgument => missing_argument(error, &command),
         _ => other(error, &command),
     }
@@ -105,7 +108,7 @@ fn provider_meant(name: &str) -> Option<String> {
 }
 
 /// `--dryrun`, `-x`. The hint never turns the option into the value of something else.
-fn unknown_option(error: &clap::Error, command: &CommandPath) -> Error {
+fn unknown_option(error: &clap::Error, command: &CommandPath, arguments: &[OsString]) -> Error {
     let given = text_of(error, ContextKind::InvalidArg).unwrap_or_default();
     let name = command.names.join(" ");
     if !given.starts_with('-') {
@@ -113,7 +116,11 @@ fn unknown_option(error: &clap::Error, command: &CommandPath) -> Error {
         return wrong.with_hint(usage_or_help(error, command));
     }
     if given[1..].starts_with(|c: char| c.is_ascii_digit()) {
-        return Error::new(Code::Usage, format!("unexpected argument '{given}'"))
+        // clap shows only the first two characters.
+        let texts = arguments.iter().filter_map(|argument| argument.to_str());
+        let whole = texts.clone().find(|text| text.starts_with(&given));
+        let whole = whole.unwrap_or(&given);
+        return Error::new(Code::Usage, format!("unexpected argument '{whole}'"))
             .with_cause("no option begins with a digit, and no value is negative")
             .with_hint(command.see_help());
     }
@@ -214,6 +221,32 @@ pub(super) fn wrong_id(invalid: &InvalidId, name: Option<&str>) -> Error {
     Error::new(Code::Usage, format!("{shown} is not a {kinds}"))
         .with_cause(invalid.rule.to_string())
         .with_hint(format!("`{list}` shows the ids of this account"))
+}
+
+/// A value that is not UTF-8, and is not a path.
+fn not_utf8(command: &CommandPath, arguments: &[OsString]) -> Error {
+    let parsed = without_variables().try_get_matches_from(arguments);
+    if parsed.is_err_and(|error| error.kind() == ErrorKind::InvalidUtf8) {
+        let argument = arguments
+            .iter()
+            .find(|argument| argument.to_str().is_none());
+        let what = match argument {
+            Some(argument) => {
+                let shown = argument.to_string_lossy();
+                format!("the argument {:?} is not UTF-8", shown.as_ref())
+            }
+            None => "an argument is not UTF-8".to_owned(),
+        };
+        return Error::new(Code::Usage, what).with_hint(command.see_help());
+    }
+    let is_text = |arg: &&clap::Arg| {
+        arg.get_value_parser().type_id() != ValueParser::path_buf().type_id() && has_variable(arg)
+    };
+    let options = command.command.get_arguments().filter(is_text);
+    let mut names = options.filter_map(|arg| arg.get_long().map(variable));
+    let wrong =
+        names.find(|name| std::env::var_os(name).is_some_and(|value| value.to_str().is_none()));
+    variables::not_utf8(wrong.as_deref().unwrap_or("a DOCFETCH_ variable"))
 }
 
 /// The variable that the wrong value of `argument` comes from: without variables, clap does not find it.

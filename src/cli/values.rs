@@ -202,7 +202,7 @@ pub(super) fn connections_text(connections: Connections) -> String {
 pub(super) fn rate(text: &str) -> Result<u64, String> {
     parse_size(text)
         .filter(|bytes| *bytes > 0)
-        .ok_or_else(|| "a size such as 512K or 2M is expected".to_owned())
+        .ok_or_else(|| "at least 1 byte is expected, such as 512K or 2M".to_owned())
 }
 
 /// A SHA-256 in hexadecimal.

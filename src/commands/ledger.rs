@@ -112,7 +112,7 @@ fn own_account(query: &RecordQuery) -> Option<String> {
             && query.resources == [known.resource.unwrap_or_default()]
     };
     let provider = provider::all().into_iter().find(is_meant)?;
-    let credentials = provider.environment_credentials().ok()?;
+    let credentials = provider.environment_credentials().ok()?.credentials;
     resolve::account_fingerprint(&provider, &credentials, query.base.as_deref()?).ok()
 }
 

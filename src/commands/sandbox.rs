@@ -103,7 +103,7 @@ fn token_variables() -> [String; 2] {
 
 fn warn_about_tokens() {
     for name in token_variables() {
-        if variables::value(&name).is_some() {
+        if variables::paths(&name).is_some() {
             log::warn!("unset {name} in the other shell: it takes precedence over the key");
         }
     }

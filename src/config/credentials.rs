@@ -1,11 +1,10 @@
 //! Reads secrets from a variable, from the file that `<VARIABLE>_FILE` names, or from a file that the
 //! service's own tool made. No flag holds a secret.
 
-use super::variables::{FILE_SUFFIX, value};
+use super::variables::{FILE_SUFFIX, paths, value};
 use crate::error::{Code, Error, Result};
 use crate::secret::Secret;
 use crate::text::{Utf16Text, without_byte_order_mark};
-use std::env::VarError;
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
@@ -13,38 +12,67 @@ use std::path::{Path, PathBuf};
 /// docfetch reads at most this many bytes of a file with a credential.
 const MAX_CREDENTIAL_FILE_BYTES: u64 = 64 << 10;
 
+/// A secret, and where docfetch read it.
+pub(crate) struct SourcedSecret {
+    /// The secret.
+    pub secret: Secret,
+    /// The variable or the file, as messages name it.
+    pub source: String,
+}
+
 /// The secret in `variable`, else in the file that `<variable>_FILE` names. None where neither is set.
 ///
 /// # Errors
 /// [`Code::Config`] when the file cannot be read, or the value cannot be sent in a header.
-pub(crate) fn secret(variable: &str) -> Result<Option<Secret>> {
-    if matches!(std::env::var(variable), Err(VarError::NotUnicode(_))) {
-        return Err(
-            Error::new(Code::Config, format!("{variable} cannot be a credential"))
-                .with_cause("it is not UTF-8"),
-        );
-    }
-    if let Some(text) = value(variable) {
-        return sendable(text.trim(), variable).map(Some);
+pub(crate) fn secret(variable: &str) -> Result<Option<SourcedSecret>> {
+    if let Some(text) = value(variable)? {
+        return sendable(text.trim(), variable.to_owned()).map(Some);
     }
     let file_variable = format!("{variable}{FILE_SUFFIX}");
-    let Some(file) = value(&file_variable) else {
-        return Ok(None);
+    match paths(&file_variable) {
+        Some(file) => secret_in_file(Path::new(&file), &file_variable).map(Some),
+        None => Ok(None),
+    }
+}
+
+/// The secret in the file that `variable` names.
+fn secret_in_file(path: &Path, variable: &str) -> Result<SourcedSecret> {
+    let place = if is_surely_path(path) {
+        format!("{variable} ({})", path.display())
+    } else {
+        variable.to_owned()
     };
-    // The message does not repeat the path: a user may have set the variable to the secret itself.
     let unusable = |why: String| {
-        let what = format!("cannot use the file that {file_variable} names");
-        Error::new(Code::Config, what).with_cause(why)
+        let hint = match path.to_str() {
+            Some(text) if text.starts_with('~') => {
+                format!("write the whole path in {variable}: docfetch does not expand ~")
+            }
+            _ => format!(
+                "{variable} must be the path of a readable file with the secret in one line"
+            ),
+        };
+        Error::new(Code::Config, format!("cannot use the file of {place}"))
+            .with_cause(why)
+            .with_hint(hint)
     };
-    let text = read(Path::new(&file)).map_err(|error| match error.kind() {
+    let text = read(path).map_err(|error| match error.kind() {
         io::ErrorKind::InvalidData => unusable(error.to_string()).with_hint(Utf16Text::HINT),
         _ => unusable(error.to_string()),
     })?;
-    let text = text.trim();
-    if text.is_empty() {
-        return Err(unusable("it is empty".into()));
+    match text.trim() {
+        "" => Err(unusable("the file is empty".into())),
+        text if text.contains(['\n', '\r']) => {
+            Err(unusable("the file has more than one line".into()))
+        }
+        text => sendable(text, place),
     }
-    sendable(text, &file_variable).map(Some)
+}
+
+/// Whether the value of a variable is the path of a file. A user may set the variable to the secret itself, which no
+/// message may show.
+fn is_surely_path(path: &Path) -> bool {
+    let begins_as_path = |text: &str| text.starts_with(['/', '.', '~']);
+    path.to_str().is_some_and(begins_as_path) || path.exists()
 }
 
 /// The secret at `pointer` (RFC 6901) in the JSON file `name` of the home folder. None where there is no such
@@ -53,8 +81,8 @@ pub(crate) fn secret(variable: &str) -> Result<Option<Secret>> {
 /// # Errors
 /// [`Code::Config`] when the file exists and cannot be read, is no JSON, or holds a value that cannot be sent
 /// in a header.
-pub(crate) fn home_json(name: &str, pointer: &str) -> Result<Option<Secret>> {
-    let Some(home) = value("HOME") else {
+pub(crate) fn home_json(name: &str, pointer: &str) -> Result<Option<SourcedSecret>> {
+    let Some(home) = paths("HOME") else {
         return Ok(None);
     };
     let path = PathBuf::from(home).join(name);
@@ -69,7 +97,7 @@ pub(crate) fn home_json(name: &str, pointer: &str) -> Result<Option<Secret>> {
     })?;
     match json.pointer(pointer).and_then(serde_json::Value::as_str) {
         Some(text) if !text.trim().is_empty() => {
-            sendable(text.trim(), &path.display().to_string()).map(Some)
+            sendable(text.trim(), path.display().to_string()).map(Some)
         }
         _ => Ok(None),
     }
@@ -98,13 +126,15 @@ fn unusable(path: &Path) -> Error {
     .with_hint("correct or remove that file")
 }
 
-fn sendable(text: &str, place: &str) -> Result<Secret> {
+fn sendable(text: &str, source: String) -> Result<SourcedSecret> {
     if text.chars().any(char::is_control) {
-        return Err(Error::new(
-            Code::Config,
-            format!("the value of {place} cannot be a credential"),
-        )
-        .with_cause("it contains line breaks or other control characters"));
+        let what = format!("the value of {source} cannot be a credential");
+        return Err(Error::new(Code::Config, what)
+            .with_cause("the value contains line breaks or other control characters")
+            .with_hint(format!("correct {source}")));
     }
-    Ok(Secret::new(text))
+    Ok(SourcedSecret {
+        secret: Secret::new(text),
+        source,
+    })
 }

@@ -2,7 +2,7 @@
 
 use super::settings::{ProxySettings, ProxyUrl, RootCertificates};
 use super::variables::{
-    ALL_PROXY, HTTP_PROXY, HTTPS_PROXY, NO_PROXY, SSL_CERT_DIR, SSL_CERT_FILE, first, paths, value,
+    ALL_PROXY, HTTP_PROXY, HTTPS_PROXY, NO_PROXY, SSL_CERT_DIR, SSL_CERT_FILE, first, paths,
 };
 use crate::secret::Secret;
 use std::path::PathBuf;
@@ -25,7 +25,7 @@ pub(crate) fn proxies(proxy: Option<Secret>) -> ProxySettings {
     let (http, https) = match proxy {
         Some(url) if url.expose().trim().is_empty() => (None, None),
         Some(url) => {
-            let is_set = value(PROXY_OPTION).is_some_and(|value| value == url.expose());
+            let is_set = paths(PROXY_OPTION).is_some_and(|value| value == url.expose());
             let source = if is_set { PROXY_OPTION } else { PROXY_FLAG }.to_owned();
             let proxy = Some(ProxyUrl { url, source });
             (proxy.clone(), proxy)

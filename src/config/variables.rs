@@ -1,5 +1,7 @@
 //! The name of every environment variable that docfetch reads or, in the sandbox, sets.
 
+use crate::error::{Code, Error, Result};
+use std::env::VarError;
 use std::ffi::OsString;
 
 /// The begin of the variable of a long option: `DOCFETCH_RETRIES` is `--retries`.
@@ -48,10 +50,22 @@ pub(crate) fn first<'a>(names: &[&'a str]) -> Option<(&'a str, String)> {
 }
 
 /// The value of a variable; blank counts as unset.
-pub(crate) fn value(name: &str) -> Option<String> {
-    std::env::var(name)
-        .ok()
-        .filter(|value| !value.trim().is_empty())
+///
+/// # Errors
+/// [`Code::Config`] for a value that is not UTF-8.
+pub(crate) fn value(name: &str) -> Result<Option<String>> {
+    match std::env::var(name) {
+        Ok(value) => Ok(Some(value).filter(|value| !value.trim().is_empty())),
+        Err(VarError::NotPresent) => Ok(None),
+        Err(VarError::NotUnicode(_)) => Err(not_utf8(name)),
+    }
+}
+
+/// The error of a variable whose value is not UTF-8.
+pub(crate) fn not_utf8(name: &str) -> Error {
+    Error::new(Code::Config, format!("cannot use the value of {name}"))
+        .with_cause("the value is not UTF-8")
+        .with_hint(format!("correct or unset {name}"))
 }
 
 /// The value of a variable that names files, which need not be text; empty counts as unset.

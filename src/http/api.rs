@@ -82,8 +82,11 @@ impl ApiChannel {
         sender: &Sender,
         mut request: ApiRequest<'_>,
     ) -> Result<Reply, Failure> {
-        let mut credential = HeaderValue::from_str(request.authorization.value.expose())
-            .map_err(|_| Error::new(Code::Config, "cannot send a credential in a header"))?;
+        let mut credential =
+            HeaderValue::from_str(request.authorization.value.expose()).map_err(|_| {
+                Error::new(Code::Config, "cannot send the credential in a header")
+                    .with_cause("the credential has a character that is not ASCII")
+            })?;
         credential.set_sensitive(true);
         let before_send = request.before_send.take();
         let is_free = before_send.is_none();

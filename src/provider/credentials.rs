@@ -1,10 +1,18 @@
 //! What proves to a provider which account sends a request.
 
 use super::schema::{Auth, Provider};
-use crate::config::credentials::{home_json, secret};
+use crate::config::credentials::{SourcedSecret, home_json, secret};
 use crate::config::variables::{self, FILE_SUFFIX};
 use crate::error::{Code, Error, Result};
 use crate::secret::Secret;
+
+/// Credentials, and where docfetch read them.
+pub(crate) struct SourcedCredentials {
+    /// The credentials.
+    pub credentials: Credentials,
+    /// The variables or the file, as messages name them.
+    pub source: String,
+}
 
 /// What proves to a provider which account sends a request. Standard Metrics takes a client id and a
 /// client secret; One Codex takes an API key or a bearer token.
@@ -58,7 +66,10 @@ impl Provider {
     }
 
     /// The base URL of the API that the environment sets, if any. It is not checked.
-    pub(crate) fn environment_base(&self) -> Option<String> {
+    ///
+    /// # Errors
+    /// [`Code::Config`] for a value that is not UTF-8.
+    pub(crate) fn environment_base(&self) -> Result<Option<String>> {
         variables::value(self.base_variable)
     }
 
@@ -67,14 +78,20 @@ impl Provider {
     /// # Errors
     /// [`Code::CredentialsMissing`], with the variables. [`Code::Config`] for a value or a file that cannot
     /// be used.
-    pub(crate) fn environment_credentials(&self) -> Result<Credentials> {
+    pub(crate) fn environment_credentials(&self) -> Result<SourcedCredentials> {
         match self.auth {
             Auth::ClientCredentials {
                 id: id_variable,
                 secret: secret_variable,
                 ..
             } => match (secret(id_variable)?, secret(secret_variable)?) {
-                (Some(id), Some(secret)) => Ok(Credentials::Client { id, secret }),
+                (Some(id), Some(secret)) => Ok(SourcedCredentials {
+                    source: format!("{} and {}", id.source, secret.source),
+                    credentials: Credentials::Client {
+                        id: id.secret,
+                        secret: secret.secret,
+                    },
+                }),
                 (Some(_), None) => Err(self.missing(&format!("{secret_variable} is not set"))),
                 (None, Some(_)) => Err(self.missing(&format!("{id_variable} is not set"))),
                 (None, None) => {
@@ -89,15 +106,15 @@ impl Provider {
                 ..
             } => {
                 if let Some(token) = secret(bearer)? {
-                    return Ok(Credentials::Bearer(token));
+                    return Ok(SourcedCredentials::new(token, Credentials::Bearer));
                 }
                 if let Some(key) = secret(key)? {
-                    return Ok(Credentials::Key(key));
+                    return Ok(SourcedCredentials::new(key, Credentials::Key));
                 }
                 if let Some(file) = key_file
                     && let Some(key) = home_json(file.path, file.pointer)?
                 {
-                    return Ok(Credentials::Key(key));
+                    return Ok(SourcedCredentials::new(key, Credentials::Key));
                 }
                 let file = key_file.map(|file| format!(", and ~/{} has no key", file.path));
                 let file = file.unwrap_or_default();
@@ -112,10 +129,23 @@ impl Provider {
             format!("no credentials for {}", self.title),
         )
         .with_cause(why)
-        .with_hint(format!(
-            "set {}; variables with {} behind name files",
-            self.credential_variables(),
-            FILE_SUFFIX
-        ))
+        .with_hint(self.credentials_hint())
+    }
+
+    fn credentials_hint(&self) -> String {
+        let (variables, secret) = match self.auth {
+            Auth::ClientCredentials { id, secret, .. } => (format!("{id} and {secret}"), secret),
+            Auth::Key { key, bearer, .. } => (format!("{key} or {bearer}"), key),
+        };
+        format!("set {variables}; {secret}{FILE_SUFFIX} can name a file with the value instead")
+    }
+}
+
+impl SourcedCredentials {
+    fn new(found: SourcedSecret, kind: fn(Secret) -> Credentials) -> Self {
+        Self {
+            credentials: kind(found.secret),
+            source: found.source,
+        }
     }
 }

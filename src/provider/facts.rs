@@ -61,7 +61,7 @@ impl Provider {
         }
     }
 
-    /// The base URL of the API: `base`, or the default. Drops a last path segment that the routes have
+    /// The base URL of the API: `base`, or the default. Drops last path segments that the routes have
     /// already. Errors call the URL `called`.
     ///
     /// # Errors
@@ -93,15 +93,19 @@ impl Provider {
         }
         let path = base.path().trim_end_matches('/').to_owned();
         let path = self
-            .base_suffix
-            .and_then(|suffix| path.strip_suffix(suffix))
+            .base_suffixes
+            .iter()
+            .find_map(|suffix| path.strip_suffix(suffix))
             .unwrap_or(&path);
         base.set_path(path.trim_end_matches('/'));
         Ok(base)
     }
 
-    /// The environment variables of the credentials, for hints.
-    pub(crate) fn credential_variables(&self) -> String {
+    /// Where the credentials come from, for hints: the source of this run, or else every possible source.
+    pub(crate) fn credential_source(&self) -> String {
+        if let Some(source) = &self.used_credential_source {
+            return source.clone();
+        }
         match self.auth {
             Auth::ClientCredentials { id, secret, .. } => format!("{id} and {secret}"),
             Auth::Key {

@@ -114,7 +114,7 @@ impl Provider {
             identity: kind.identity,
             default_base: "https://app.onecodex.com",
             base_variable: variables::ONE_CODEX_API_BASE,
-            base_suffix: None,
+            base_suffixes: &["/api/v1", "/api"],
             auth: Auth::Key {
                 header: "x-api-key",
                 key: variables::ONE_CODEX_API_KEY,
@@ -152,6 +152,7 @@ impl Provider {
                 filters: kind.filters,
             },
             id_uri_prefix: Some(kind.uri_prefix),
+            used_credential_source: None,
         }
     }
 }

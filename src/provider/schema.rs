@@ -33,8 +33,8 @@ pub struct Provider {
     pub(crate) default_base: &'static str,
     /// The environment variable with another base URL.
     pub(crate) base_variable: &'static str,
-    /// A last path segment that a base URL may have although the routes have it already.
-    pub(crate) base_suffix: Option<&'static str>,
+    /// The ends of a base URL's path that the routes have already. The first that fits is dropped.
+    pub(crate) base_suffixes: &'static [&'static str],
     /// How a request proves which account sends it.
     pub(crate) auth: Auth,
     /// How the API hands a presigned URL over.
@@ -49,6 +49,8 @@ pub struct Provider {
     pub(crate) listing: Listing,
     /// The prefix of ids where the service writes ids as URIs.
     pub(crate) id_uri_prefix: Option<&'static str>,
+    /// Where docfetch read the credentials of this run, for messages. No part of a table.
+    pub(crate) used_credential_source: Option<String>,
 }
 
 /// How a request proves which account sends it.

@@ -56,7 +56,7 @@ impl Provider {
             identity: "sm",
             default_base: "https://api.standardmetrics.io",
             base_variable: variables::STANDARD_METRICS_API_BASE,
-            base_suffix: Some("/v1"),
+            base_suffixes: &["/v1"],
             auth: Auth::ClientCredentials {
                 id: variables::STANDARD_METRICS_CLIENT_ID,
                 secret: variables::STANDARD_METRICS_CLIENT_SECRET,
@@ -94,6 +94,7 @@ impl Provider {
                 filters: &STANDARD_METRICS_FILTERS,
             },
             id_uri_prefix: None,
+            used_credential_source: None,
         }
     }
 }

@@ -2,11 +2,10 @@
 
 use crate::error::{Code, Error, Result};
 use crate::http::backoff::is_transient_status;
-use crate::http::{Reply, headers, shown_host};
+use crate::http::{Reply, headers, shown_host, shown_status};
 use crate::provider::Provider;
 use crate::secret::scrub;
 use crate::text::is_control_or_reordering;
-use reqwest::StatusCode;
 use reqwest::header::LOCATION;
 use serde::Deserialize;
 use serde_json::Value;
@@ -202,7 +201,7 @@ fn meaning(title: &str, status: u16, what: &str) -> (Code, String) {
 
 /// What the user should do after an answer of this status, where that is not the usual hint of its code.
 fn hint(provider: &Provider, code: Code, status: u16, is_page: bool) -> Option<String> {
-    let credentials = provider.credential_variables();
+    let credentials = provider.credential_source();
     Some(match code {
         Code::CredentialsRejected => format!("check {credentials}"),
         _ if status == 511 => "log in to this network with a web browser, then run again".into(),
@@ -210,9 +209,7 @@ fn hint(provider: &Provider, code: Code, status: u16, is_page: bool) -> Option<S
         Code::Protocol => wrong_base_hint(provider.base_variable),
         _ if is_page => wrong_base_hint(provider.base_variable),
         Code::Forbidden => {
-            format!(
-                "ask the owner for access, or check that {credentials} are of the right account"
-            )
+            format!("ask the owner for access, or check the account of {credentials}")
         }
         Code::NotFound => {
             let list = provider.list_command();
@@ -229,15 +226,6 @@ pub(super) fn redirected_to(reply: &Reply) -> Option<String> {
     let url = Url::parse(location.trim()).ok().filter(Url::has_host);
     let url = url.filter(|_| (300..400).contains(&reply.status()))?;
     Some(scrub(&shown_host(&url)))
-}
-
-/// A status with the phrase that RFC 9110 section 15 gives it.
-fn shown_status(status: u16) -> String {
-    let known = StatusCode::from_u16(status).ok();
-    match known.and_then(|status| status.canonical_reason()) {
-        Some(reason) => format!("HTTP {status} {reason}"),
-        None => format!("HTTP {status}"),
-    }
 }
 
 /// The message in an error body, without secrets and control characters.

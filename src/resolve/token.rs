@@ -254,7 +254,7 @@ impl TokenClient {
                 Some(code) => format!("HTTP {status}, {code}"),
                 None => format!("HTTP {status}"),
             })
-            .with_hint(format!("check {}", self.provider.credential_variables()))
+            .with_hint(format!("check {}", self.provider.credential_source()))
             .with_http_status(status)
     }
 

@@ -1,0 +1,87 @@
+//! `DOCFETCH_` variables that have no effect.
+//!
+//! A user who sets `DOCFETCH_DRYRUN=1` expects a dry run, and would pay.
+
+use super::command_line::{has_variable, variable, without_variables};
+use super::usage::MAX_TYPOS;
+use crate::config::variables::{OPTION_PREFIX, STATE_DIR};
+use crate::text::printable;
+
+/// A sentence for each variable of the environment that is named as a variable of docfetch, and is none. `used` are
+/// long options whose variables have an effect.
+pub(super) fn notes(used: &[String]) -> Vec<String> {
+    let is_set = |(name, value): &(std::ffi::OsString, std::ffi::OsString)| {
+        let has_prefix = name
+            .as_encoded_bytes()
+            .starts_with(OPTION_PREFIX.as_bytes());
+        has_prefix && !value.is_empty()
+    };
+    let found = std::env::vars_os().filter(is_set);
+    let mut found: Vec<String> = found
+        .map(|(name, _)| name.to_string_lossy().into_owned())
+        .filter(|name| name != STATE_DIR && !used.iter().any(|long| variable(long) == *name))
+        .collect();
+    if found.is_empty() {
+        return Vec::new();
+    }
+    found.sort();
+    let known = KnownVariables::of(&without_variables());
+    found.iter().filter_map(|name| known.note(name)).collect()
+}
+
+/// The variables that the long options of all commands would have.
+struct KnownVariables {
+    with_effect: Vec<String>,
+    without_effect: Vec<String>,
+}
+
+impl KnownVariables {
+    fn of(command: &clap::Command) -> Self {
+        let mut known = Self {
+            with_effect: vec![STATE_DIR.to_owned()],
+            without_effect: Vec::new(),
+        };
+        known.add(command);
+        known
+    }
+
+    fn add(&mut self, command: &clap::Command) {
+        for arg in command.get_arguments() {
+            let Some(name) = arg.get_long().map(variable) else {
+                continue;
+            };
+            if has_variable(arg) {
+                self.with_effect.push(name);
+            } else {
+                self.without_effect.push(name);
+            }
+        }
+        // The options of `sandbox` have no variables.
+        let others = command.get_subcommands();
+        for other in others.filter(|other| other.get_name() != "sandbox") {
+            self.add(other);
+        }
+    }
+
+    /// Why `name` has no effect; none where it has one.
+    fn note(&self, name: &str) -> Option<String> {
+        if self.with_effect.iter().any(|known| known == name) {
+            return None;
+        }
+        let shown = printable(name);
+        if self.without_effect.iter().any(|known| known == name) {
+            let option = name[OPTION_PREFIX.len()..].to_lowercase().replace('_', "-");
+            return Some(format!(
+                "docfetch ignores {shown}: --{option} works on the command line only"
+            ));
+        }
+        let typos = |known: &&String| strsim::damerau_levenshtein(known, name);
+        let similar = self.with_effect.iter().min_by_key(typos);
+        Some(match similar.filter(|known| typos(known) <= MAX_TYPOS) {
+            Some(similar) => {
+                format!("docfetch ignores {shown}: a similar variable is {similar}")
+            }
+            None => format!("docfetch ignores {shown}: no option has this variable"),
+        })
+    }
+}
