@@ -5,7 +5,7 @@
 
 use super::connect::{ProxyServer, tls_failure};
 use super::peer::Peer;
-use super::proxy_failure::{self, ProxyTrouble};
+use super::proxy_failure::{self, ProxyTrouble, TunnelRefusal};
 use crate::error::{Code, Error};
 use rustls::InvalidMessage;
 use std::error::Error as StdError;
@@ -70,6 +70,11 @@ pub(super) fn from_reqwest(error: &reqwest::Error, peer: &Peer) -> Failure {
     }
 }
 
+/// The refusal of a tunnel by a proxy, if that is why a request failed.
+pub(super) fn tunnel_refusal(error: &reqwest::Error) -> Option<TunnelRefusal> {
+    TunnelRefusal::find(&causes(error))
+}
+
 /// The failure of a connection attempt, its TLS handshake included.
 fn of_connection(timed_out: bool, causes: &[Cause<'_>], peer: &Peer) -> Failure {
     let proxy = peer.proxy.as_deref();
@@ -118,7 +123,10 @@ fn of_connection(timed_out: bool, causes: &[Cause<'_>], peer: &Peer) -> Failure 
         Some(why) => why.to_owned(),
         None => of_party(innermost(causes), party),
     };
-    let what = format!("cannot connect to {name}");
+    let what = match proxy {
+        Some(_) => format!("cannot connect to {name}"),
+        None => format!("cannot connect to {}", peer.address),
+    };
     let mut io_errors = causes
         .iter()
         .filter_map(|cause| cause.downcast_ref::<io::Error>());
@@ -185,14 +193,14 @@ fn innermost(causes: &[Cause<'_>]) -> String {
     if let Some(error) = last.downcast_ref::<rustls::Error>() {
         return tls_failure::explain(error);
     }
-    match last.downcast_ref::<io::Error>().map(io::Error::kind) {
-        Some(io::ErrorKind::ConnectionRefused) => {
-            return "the server refused the connection".into();
-        }
-        Some(io::ErrorKind::ConnectionReset) => return "the server reset the connection".into(),
-        _ => {}
+    let kind = last.downcast_ref::<io::Error>().map(io::Error::kind);
+    if let Some(words) = kind.and_then(explain_kind) {
+        return words.to_owned();
     }
     let text = last.to_string();
+    if let Some(why) = text.strip_prefix("failed to lookup address information: ") {
+        return explain_lookup(why);
+    }
     let in_words = [
         (
             "peer closed connection without sending TLS close_notify",
@@ -205,6 +213,38 @@ fn innermost(causes: &[Cause<'_>]) -> String {
     ];
     let known = in_words.iter().find(|(begin, _)| text.starts_with(begin));
     known.map_or(text, |(_, words)| (*words).to_owned())
+}
+
+/// Why a connection failed, in words.
+fn explain_kind(kind: io::ErrorKind) -> Option<&'static str> {
+    Some(match kind {
+        io::ErrorKind::ConnectionRefused => "the server refused the connection",
+        io::ErrorKind::ConnectionReset => "the server reset the connection",
+        io::ErrorKind::ConnectionAborted => "this machine ended the connection",
+        io::ErrorKind::NetworkUnreachable => "this machine has no route to that network",
+        io::ErrorKind::HostUnreachable => "no route leads to the server",
+        io::ErrorKind::PermissionDenied => "this machine does not permit the connection",
+        io::ErrorKind::TimedOut => "the server did not answer",
+        _ => return None,
+    })
+}
+
+/// Why the system's resolver found no address. The texts are those of glibc, musl and macOS for the errors of
+/// `getaddrinfo` (RFC 3493 section 6.1).
+fn explain_lookup(why: &str) -> String {
+    match why {
+        "Name or service not known"
+        | "No address associated with hostname"
+        | "Name does not resolve"
+        | "Name has no usable address"
+        | "nodename nor servname provided, or not known" => {
+            "the resolver of this machine knows no address of this name".to_owned()
+        }
+        "Temporary failure in name resolution" | "Try again" => {
+            "the resolver of this machine got no answer from its name servers".to_owned()
+        }
+        other => format!("the resolver of this machine failed: {other}"),
+    }
 }
 
 /// The causes of an error, outermost first.

@@ -11,6 +11,8 @@ use url::Url;
 pub(super) struct Peer {
     /// The host, with its port where that is not the default.
     pub host: String,
+    /// The host with its port.
+    pub address: String,
     /// The proxy of the request.
     pub proxy: Option<Arc<ProxyServer>>,
     /// Whether the URL has the scheme `http`.
@@ -20,8 +22,11 @@ pub(super) struct Peer {
 impl Peer {
     /// The other side of a request to `url`.
     pub(super) fn new(url: &Url, proxy: Option<&Arc<ProxyServer>>) -> Self {
+        let host = url.host_str().unwrap_or_default();
+        let port = url.port_or_known_default().unwrap_or_default();
         Self {
             host: shown_host(url),
+            address: format!("{host}:{port}"),
             proxy: proxy.cloned(),
             is_plain: url.scheme() == "http",
         }
@@ -32,6 +37,7 @@ impl Peer {
     pub(super) fn unrequested() -> Self {
         Self {
             host: "host".to_owned(),
+            address: "host:443".to_owned(),
             proxy: None,
             is_plain: false,
         }

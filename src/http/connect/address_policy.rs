@@ -89,16 +89,27 @@ impl AddressPolicy {
             "http" => Err(
                 Error::new(Code::InsecureUrl, format!("refused plain http to {host}"))
                     .with_cause("others on the network could read the document and its URL")
-                    .with_hint(if self.base_is_plain && host == self.base_host {
-                        "use https; plain http is for a loopback API only"
-                    } else {
-                        "tell the provider: its service named this URL"
-                    }),
+                    .with_hint(self.plain_http_hint(host, class)),
             ),
             other => Err(Error::new(
                 Code::InsecureUrl,
                 format!("refused a URL of scheme {other:?}"),
             )),
+        }
+    }
+
+    /// What the user can do where plain http to a host of this class is refused.
+    fn plain_http_hint(&self, host: &str, class: Option<AddressClass>) -> &'static str {
+        let is_base = self.base_is_plain && host == self.base_host;
+        match class {
+            _ if !is_base => "tell the provider: its service named this URL",
+            Some(AddressClass::Private) => {
+                "use https, or pass --allow-private if you trust this network"
+            }
+            None if !self.allow_private => {
+                "use https; --allow-private permits plain http to private and loopback addresses"
+            }
+            _ => "use https; docfetch sends plain http only to loopback and private addresses",
         }
     }
 
@@ -157,7 +168,8 @@ impl AddressPolicy {
                 Code::InsecureUrl,
                 format!("refused plain http to {name}"),
             )
-            .with_cause("its address is public")),
+            .with_cause("its address is public")
+            .with_hint("use https; --allow-private permits plain http to private and loopback addresses only")),
             Some(class) if permitted.is_empty() => Err(refused(name, class)),
             _ => Ok(permitted),
         }

@@ -1,5 +1,8 @@
 //! TLS errors in words.
 
+use crate::text::printable;
+use jiff::Timestamp;
+use rustls::pki_types::UnixTime;
 use rustls::{AlertDescription, CertificateError, InvalidMessage, PeerIncompatible};
 
 /// Why a TLS connection failed, for every cause but an untrusted certificate.
@@ -62,22 +65,36 @@ fn explain_alert(alert: AlertDescription) -> String {
     }
 }
 
+/// How many names of a certificate are shown.
+const MAX_SHOWN_NAMES: usize = 3;
+/// How many characters of such a name are shown.
+const MAX_NAME_CHARACTERS: usize = 80;
+
 /// Why a certificate is not trusted, and what the user should do.
 pub(crate) fn explain_certificate(why: &CertificateError) -> (String, &'static str) {
     const CLOCK: &str = "set this machine's clock if it is wrong; else tell the provider";
     const ADDRESS: &str = "check the address; if it is right, tell the provider";
-    const AUTHORITY: &str = "pass a private authority's certificate with --ca-cert";
+    const AUTHORITY: &str = "if you trust the server, pass the certificate of its authority, or of the proxy of \
+                             your network, with --ca-cert";
     let (why, hint) = match why {
-        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
-            ("it has expired", CLOCK)
+        CertificateError::ExpiredContext { time, not_after } => {
+            let dates = dates("expired on", *not_after, *time);
+            return (dates, CLOCK);
         }
-        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
-            ("it is not valid yet", CLOCK)
+        CertificateError::NotValidYetContext { time, not_before } => {
+            let dates = dates("is valid only from", *not_before, *time);
+            return (dates, CLOCK);
         }
-        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
-            ("it is for another host", ADDRESS)
+        CertificateError::NotValidForNameContext { presented, .. } => {
+            return (of_other_hosts(presented), ADDRESS);
         }
-        CertificateError::UnknownIssuer => ("no trusted authority issued it", AUTHORITY),
+        CertificateError::Expired => ("it has expired", CLOCK),
+        CertificateError::NotValidYet => ("it is not valid yet", CLOCK),
+        CertificateError::NotValidForName => ("it is for another host", ADDRESS),
+        CertificateError::UnknownIssuer => (
+            "no trusted authority issued it: it is self-signed, or of a private authority",
+            AUTHORITY,
+        ),
         CertificateError::Revoked => ("it was revoked", ADDRESS),
         CertificateError::BadSignature => ("its signature is wrong", AUTHORITY),
         CertificateError::BadEncoding => ("it is malformed", ADDRESS),
@@ -98,14 +115,49 @@ pub(crate) fn explain_certificate(why: &CertificateError) -> (String, &'static s
     (why.to_owned(), hint)
 }
 
+/// A time at which a certificate begins or ends, beside the time of this machine's clock.
+fn dates(begin_or_end: &str, limit: UnixTime, now: UnixTime) -> String {
+    let shown = |time: UnixTime| {
+        let seconds = i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
+        Timestamp::from_second(seconds).unwrap_or(Timestamp::MAX)
+    };
+    let (limit, now) = (shown(limit), shown(now));
+    format!("it {begin_or_end} {limit}; this machine's clock says {now}")
+}
+
+/// The names of a certificate for other hosts. webpki writes them as `DnsName("name")` and `IpAddress(address)`.
+fn of_other_hosts(presented: &[String]) -> String {
+    let names = presented.iter().filter_map(|presented| {
+        let (kind, name) = presented.strip_suffix(')')?.split_once('(')?;
+        let is_host = matches!(kind, "DnsName" | "IpAddress");
+        let name: String = name
+            .trim_matches('"')
+            .chars()
+            .take(MAX_NAME_CHARACTERS)
+            .collect();
+        is_host.then(|| printable(&name).into_owned())
+    });
+    let mut names: Vec<String> = names.collect();
+    if names.is_empty() {
+        return "it has no host name".to_owned();
+    }
+    let others = names.len().saturating_sub(MAX_SHOWN_NAMES);
+    names.truncate(MAX_SHOWN_NAMES);
+    let more = match others {
+        0 => String::new(),
+        others => format!(" and {others} more"),
+    };
+    format!("it is for another host: {}{more}", names.join(", "))
+}
+
 /// Explains an error that rustls passes on from webpki, by its name.
 fn explain_other(name: &str) -> (String, &'static str) {
     const ADDRESS: &str = "check the address; if it is right, tell the provider";
     const VERSION: &str = "replace it by a certificate of X.509 version 3";
-    const ITSELF: &str = "pass that same certificate with --ca-cert if you trust it";
+    const ITSELF: &str = "if you trust the server, pass this same certificate with --ca-cert";
     match name {
         "CaUsedAsEndEntity" => (
-            "it is an authority's certificate, not a server's".to_owned(),
+            "it is marked as an authority's certificate, as many self-signed ones are".to_owned(),
             ITSELF,
         ),
         "UnsupportedCertVersion" => ("it is not of X.509 version 3".to_owned(), VERSION),
