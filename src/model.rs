@@ -21,7 +21,7 @@ const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
 ///
 /// let id = DocumentId::parse("Q3 deck", None)?;
 /// assert_eq!(id.path_segment(), "Q3%20deck");
-/// assert_eq!(DocumentId::parse("../x", None), Err(InvalidDocumentId::Route));
+/// assert_eq!(DocumentId::parse("../x", None), Err(InvalidDocumentId::Route('/')));
 /// # Ok::<(), InvalidDocumentId>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -33,12 +33,15 @@ pub enum InvalidDocumentId {
     /// The text is empty.
     #[error("it is empty")]
     Empty,
-    /// The text would change the route of a request.
-    #[error("it contains '/', '?' or '#', or is '.' or '..'")]
-    Route,
-    /// The text contains a line break, an escape or another control character.
-    #[error("it contains a control character")]
-    Control,
+    /// The text contains this character, which would change the route of a request.
+    #[error("it contains {0:?}")]
+    Route(char),
+    /// The text is `.` or `..`, which would change the route of a request.
+    #[error("'.' and '..' stand for folders")]
+    Dots,
+    /// The text contains this line break, escape or other control character.
+    #[error("it contains the control character U+{:04X}", u32::from(*.0))]
+    Control(char),
 }
 
 impl DocumentId {
@@ -54,13 +57,14 @@ impl DocumentId {
         if id.is_empty() {
             return Err(InvalidDocumentId::Empty);
         }
-        if id.contains(['/', '?', '#']) || id == "." || id == ".." {
-            return Err(InvalidDocumentId::Route);
+        if id == "." || id == ".." {
+            return Err(InvalidDocumentId::Dots);
         }
-        if id.chars().any(char::is_control) {
-            return Err(InvalidDocumentId::Control);
-        }
-        Ok(Self(id.to_owned()))
+        let rule = id.chars().find_map(|c| match c {
+            '/' | '?' | '#' => Some(InvalidDocumentId::Route(c)),
+            c => c.is_control().then_some(InvalidDocumentId::Control(c)),
+        });
+        rule.map_or_else(|| Ok(Self(id.to_owned())), Err)
     }
 
     /// The id as it was given.
@@ -110,13 +114,13 @@ mod tests {
     fn ids_that_would_change_the_route_are_refused() {
         for (text, why) in [
             ("", InvalidDocumentId::Empty),
-            (".", InvalidDocumentId::Route),
-            ("..", InvalidDocumentId::Route),
-            ("a/b", InvalidDocumentId::Route),
-            ("a?b", InvalidDocumentId::Route),
-            ("a#b", InvalidDocumentId::Route),
-            ("a\nb", InvalidDocumentId::Control),
-            ("a\u{9b}b", InvalidDocumentId::Control),
+            (".", InvalidDocumentId::Dots),
+            ("..", InvalidDocumentId::Dots),
+            ("a/b", InvalidDocumentId::Route('/')),
+            ("a?b/c", InvalidDocumentId::Route('?')),
+            ("a#b", InvalidDocumentId::Route('#')),
+            ("a\nb", InvalidDocumentId::Control('\n')),
+            ("a\u{9b}b", InvalidDocumentId::Control('\u{9b}')),
         ] {
             assert_eq!(DocumentId::parse(text, None), Err(why), "{text:?}");
         }
@@ -129,7 +133,7 @@ mod tests {
         assert_eq!(id.as_ref().map(DocumentId::as_str), Ok("00f2"));
         assert_eq!(
             DocumentId::parse("/api/v1/samples/00f2", prefix),
-            Err(InvalidDocumentId::Route)
+            Err(InvalidDocumentId::Route('/'))
         );
         assert_eq!(
             DocumentId::parse("/api/v1/documents/", prefix),

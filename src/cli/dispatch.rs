@@ -5,7 +5,7 @@ use super::choices::{FormatArg, ProviderArg};
 use super::command_line::{CommandLine, Variables};
 use super::common::{Terminal, connection, output_options, plain_output_options, provider};
 use super::fetch_commands::{fetch, sync};
-use super::usage::{wrong_id, wrong_usage};
+use super::usage::{unknown_provider, wrong_id, wrong_usage};
 use super::values;
 use crate::commands;
 use crate::commands::ledger::{Forgotten, LedgerChoice};
@@ -186,8 +186,7 @@ fn ledger_choice(arguments: Forget) -> Result<LedgerChoice> {
     if let Some(name) = &provider
         && ProviderArg::from_str(name, false).is_err()
     {
-        let error = Error::new(Code::Usage, format!("there is no provider {name:?}"));
-        return Err(error.with_hint("see docfetch ledger forget --help"));
+        return Err(unknown_provider(name));
     }
     Ok(LedgerChoice {
         provider,

@@ -86,6 +86,9 @@ fn unknown_command(error: &clap::Error, command: &CommandPath) -> Error {
     ) {
         (Some(meant), _) if !providers.is_empty() => wrong.with_hint(meant),
         (_, Some(similar)) => wrong.with_hint(format!("a similar command is '{similar}'")),
+        (_, None) if command.names.len() == 1 && name == "version" => {
+            wrong.with_hint("a similar option is '--version'")
+        }
         (_, None) => wrong.with_hint(command.see_help()),
     }
 }
@@ -105,6 +108,21 @@ fn provider_meant(name: &str) -> Option<String> {
             || words.any(|word| word == given);
         is_meant.then(|| format!("use '{}' for {}", provider.name, provider.title))
     })
+}
+
+/// The error of a name that is no provider's, where clap does not know that the argument is a provider.
+pub(super) fn unknown_provider(name: &str) -> Error {
+    let known = provider::all();
+    let mut names: Vec<&str> = known.iter().map(|provider| provider.name).collect();
+    names.dedup();
+    let similar = |known: &&&str| strsim::damerau_levenshtein(name, known) <= MAX_TYPOS;
+    let hint = provider_meant(name).or_else(|| {
+        let similar = names.iter().find(similar)?;
+        Some(format!("a similar name is '{similar}'"))
+    });
+    Error::new(Code::Usage, format!("there is no provider '{name}'"))
+        .with_cause(format!("{} is expected", listed(&names, "or")))
+        .with_hint(hint.unwrap_or_else(|| "see docfetch --help".to_owned()))
 }
 
 /// `--dryrun`, `-x`. The hint never turns the option into the value of something else.
@@ -129,24 +147,74 @@ fn unknown_option(error: &clap::Error, command: &CommandPath, arguments: &[OsStr
     if let Some(similar) = similar.filter(|similar| !is_opposite(&given, similar)) {
         return wrong.with_hint(format!("a similar option is '{similar}'"));
     }
-    let long = given.trim_start_matches("--");
-    let has = |other: &&clap::Command| {
-        other
-            .get_arguments()
-            .any(|arg| arg.get_long() == Some(long))
+    let arg_of = |command: &clap::Command| {
+        let mut all = command.get_arguments();
+        all.find(|arg| is_named(arg, &given)).cloned()
     };
     let root = without_variables();
-    let others = root.get_subcommands().filter(has);
+    let others = root
+        .get_subcommands()
+        .filter(|other| arg_of(other).is_some());
     let others: Vec<&str> = others.map(clap::Command::get_name).collect();
+    if command.names.len() == 1 {
+        let mut given_names = arguments
+            .iter()
+            .skip(1)
+            .filter_map(|argument| argument.to_str());
+        let meant = given_names
+            .find(|name| others.contains(name))
+            .or(others.first().copied());
+        let found = meant.and_then(|name| Some((name, arg_of(root.find_subcommand(name)?)?)));
+        if let Some((name, arg)) = found {
+            let value = value_of(&arg);
+            let hint = format!("options stand after the command: docfetch {name} {given}{value}");
+            return wrong.with_hint(hint);
+        }
+    }
+    if let Some(option) = option_with_value(&command.command, given.trim_start_matches('-')) {
+        return wrong.with_hint(format!("a similar option is '{option}'"));
+    }
     match others.as_slice() {
         [] => wrong.with_hint(command.see_help()),
-        [first, ..] if command.names.len() == 1 => wrong.with_hint(format!(
-            "write it behind the command, as in docfetch {first} {given}"
-        )),
         others => wrong
             .with_cause(format!("it is an option of {}", listed(others, "and")))
             .with_hint(command.see_help()),
     }
+}
+
+/// Whether an argument is the option `given`, such as `--json` or `-j`.
+fn is_named(arg: &clap::Arg, given: &str) -> bool {
+    match given.strip_prefix("--") {
+        Some(long) => arg.get_long() == Some(long),
+        None => arg
+            .get_short()
+            .is_some_and(|short| given == format!("-{short}")),
+    }
+}
+
+/// What stands behind an option with a value, for hints: ` FILE`.
+fn value_of(arg: &clap::Arg) -> String {
+    let has_value = arg.get_action().takes_values()
+        && arg
+            .get_num_args()
+            .is_none_or(|number| number.min_values() > 0);
+    let names = arg.get_value_names().filter(|_| has_value);
+    names
+        .and_then(|names| names.first())
+        .map_or_else(String::new, |name| format!(" {name}"))
+}
+
+/// The option of which `value` is one of a few values, with this value: `--if-exists overwrite`.
+fn option_with_value(command: &clap::Command, value: &str) -> Option<String> {
+    let has = |arg: &&clap::Arg| {
+        let values = arg.get_possible_values();
+        values.iter().any(|known| known.get_name() == value)
+    };
+    let arg = command
+        .get_arguments()
+        .filter(|arg| !arg.is_hide_set())
+        .find(has)?;
+    Some(format!("--{} {value}", arg.get_long()?))
 }
 
 /// `<ID>...` of `docfetch sm`.
@@ -165,7 +233,9 @@ fn is_opposite(one: &str, other: &str) -> bool {
 /// A value that docfetch cannot use, from the command line or from a variable.
 fn wrong_value(error: &clap::Error, command: &CommandPath, arguments: &[OsString]) -> Error {
     if let Some(invalid) = source(error).and_then(|source| source.downcast_ref::<InvalidId>()) {
-        return wrong_id(invalid, command.names.last().map(String::as_str));
+        let is_provider = |name: &&str| ProviderArg::from_str(name, false).is_ok();
+        let mut names = arguments.iter().filter_map(|argument| argument.to_str());
+        return wrong_id(invalid, names.find(is_provider));
     }
     let argument = text_of(error, ContextKind::InvalidArg).unwrap_or_default();
     let value = text_of(error, ContextKind::InvalidValue).unwrap_or_default();
@@ -197,10 +267,10 @@ fn wrong_value(error: &clap::Error, command: &CommandPath, arguments: &[OsString
     }
 }
 
-/// Text that is no id of the provider named `name`, or of any provider where no provider has this name.
+/// Text that is no id of the provider named `name`, or of any provider where no name is given.
 pub(super) fn wrong_id(invalid: &InvalidId, name: Option<&str>) -> Error {
     let mut providers = provider::all();
-    let name = name.filter(|name| providers.iter().any(|known| known.name == *name));
+    let hint = provider::hint_for_address(&invalid.text, &providers, name, None);
     providers.retain(|known| name.is_none_or(|name| known.name == name));
     let mut kinds: Vec<String> = Vec::new();
     for provider in &providers {
@@ -220,7 +290,7 @@ pub(super) fn wrong_id(invalid: &InvalidId, name: Option<&str>) -> Error {
     let list = format!("docfetch list {}", name.unwrap_or("PROVIDER"));
     Error::new(Code::Usage, format!("{shown} is not a {kinds}"))
         .with_cause(invalid.rule.to_string())
-        .with_hint(format!("`{list}` shows the ids of this account"))
+        .with_hint(hint.unwrap_or_else(|| format!("`{list}` shows the ids of this account")))
 }
 
 /// A value that is not UTF-8, and is not a path.

@@ -1,6 +1,9 @@
 //! The ids that the user names: on the command line, in a file, on standard input. The source reads them as
 //! the batch needs them.
 
+mod line;
+
+use self::line::WrongFormat;
 use crate::error::{Code, Error, Result};
 use crate::fetch::batch::{BatchItem, Source};
 use crate::model::{DocumentId, InvalidDocumentId};
@@ -8,7 +11,6 @@ use crate::provider::{self, Provider};
 use crate::state::blocking;
 use crate::state::streams::Stdin;
 use crate::text::{Utf16Text, without_byte_order_mark};
-use serde_json::Value;
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, Read};
@@ -90,6 +92,8 @@ struct IdLines {
     next: usize,
     /// How many lines were taken.
     number: u64,
+    /// Whether a line had something else than a comment.
+    has_content: bool,
 }
 
 impl IdSource {
@@ -129,7 +133,7 @@ impl Source for IdSource {
                     self.lines = None;
                     continue;
                 };
-                let item = item_of_line(&self.provider, &line, lines.number);
+                let item = lines.item(&self.provider, &line)?;
                 if item.is_some() {
                     return Ok(item);
                 }
@@ -171,15 +175,20 @@ impl IdLines {
         let opened = path.clone();
         let file = blocking::run(move || {
             let file = File::open(opened)?;
-            if file.metadata()?.is_dir() {
+            let kind = file.metadata()?.file_type();
+            if kind.is_dir() {
                 return Err(io::ErrorKind::IsADirectory.into());
             }
-            Ok(file)
+            Ok((file, kind.is_file()))
         });
-        let file = file
+        let (file, is_regular) = file
             .await
             .map_err(|error| Error::io("read", &path, &error))?;
-        Ok(Self::new(Box::new(file), path.display().to_string()))
+        let mut lines = Self::new(Box::new(file), path.display().to_string());
+        if is_regular {
+            lines.read().await?; // another file, such as a pipe, may be written later
+        }
+        Ok(lines)
     }
 
     fn new(reader: Box<dyn Read + Send>, name: String) -> Self {
@@ -189,6 +198,7 @@ impl IdLines {
             text: Vec::new(),
             next: 0,
             number: 0,
+            has_content: false,
         }
     }
 
@@ -196,8 +206,22 @@ impl IdLines {
     fn items(&self, provider: &Provider) -> Vec<BatchItem<()>> {
         let lines = self.text[self.next..].split(|byte| *byte == b'\n');
         let numbered = lines.zip(self.number + 1..);
-        let item = |(line, number)| item_of_line(provider, line, number);
+        let item = |(line, number)| {
+            line::parse(provider, line, number).unwrap_or_else(|wrong| Some(wrong.item(number)))
+        };
         numbered.filter_map(item).collect()
+    }
+
+    /// The item of the line that was taken last. The first line with content decides whether the text is a file of
+    /// ids; a later line of another format is the failure of that line.
+    fn item(&mut self, provider: &Provider, line: &[u8]) -> Result<Option<BatchItem<()>>> {
+        let item = match line::parse(provider, line, self.number) {
+            Err(wrong) if !self.has_content => return Err(self.wrong_format(wrong)),
+            Err(wrong) => Some(wrong.item(self.number)),
+            Ok(item) => item,
+        };
+        self.has_content |= item.is_some();
+        Ok(item)
     }
 
     /// The next line.
@@ -254,87 +278,37 @@ impl IdLines {
             self.text.extend_from_slice(&piece);
             self.reader = Some(reader);
         }
+        if piece.contains(&0) {
+            return Err(match without_byte_order_mark(&self.text) {
+                Err(utf16) if !self.has_content => self.is_utf16(utf16),
+                _ => self.is_binary(),
+            });
+        }
         Ok(())
     }
 
+    fn wrong_format(&self, wrong: WrongFormat) -> Error {
+        self.usage_error(format!("line {} {wrong}", self.number))
+            .with_hint(wrong.hint())
+    }
+
+    fn is_binary(&self) -> Error {
+        self.usage_error("it has NUL bytes, so it is a binary file")
+            .with_hint("give a text file with one id on each line")
+    }
+
     fn is_utf16(&self, utf16: Utf16Text) -> Error {
-        Error::new(Code::Usage, format!("cannot read ids from {}", self.name))
-            .with_cause(utf16.to_string())
+        self.usage_error(utf16.to_string())
             .with_hint(Utf16Text::HINT)
+    }
+
+    fn usage_error(&self, why: impl Into<String>) -> Error {
+        Error::new(Code::Usage, format!("cannot read ids from {}", self.name)).with_cause(why)
     }
 
     fn read_error(&self, why: impl Into<String>) -> Error {
         let what = format!("cannot read ids from {}", self.name);
         Error::new(Code::LocalIo, what).with_cause(why)
-    }
-}
-
-/// What to write on a line.
-const LINE_HINT: &str = "give ids, or the lines that `docfetch list` prints";
-
-/// What a line names. The blanks around the line and a byte order mark do not count.
-fn item_of_line(provider: &Provider, line: &[u8], number: u64) -> Option<BatchItem<()>> {
-    let Ok(line) = std::str::from_utf8(line) else {
-        let error = Error::new(Code::Usage, "a line is not UTF-8 text").with_hint(LINE_HINT);
-        return Some(BatchItem::Unusable(format!("line {number}"), error));
-    };
-    let line = line.trim_start_matches('\u{feff}').trim();
-    parse(provider, line, number)
-}
-
-/// Reads a line: an id, or a record of a listing or of an earlier batch. None for a comment, an empty line and
-/// a record that names no document.
-fn parse(provider: &Provider, line: &str, number: u64) -> Option<BatchItem<()>> {
-    if line.is_empty() || line.starts_with('#') {
-        return None;
-    }
-    if !line.starts_with('{') {
-        // A line of a listing in a pipe. An id has no tab.
-        let id = line.split('\t').next().unwrap_or(line).trim_end();
-        return Some(item_of(provider.document_id(id), id));
-    }
-    let unusable = |what: &str| {
-        let error = Error::new(Code::Usage, what).with_hint(LINE_HINT);
-        Some(BatchItem::Unusable(format!("line {number}"), error))
-    };
-    let Ok(record) = serde_json::from_str::<Value>(line) else {
-        return unusable("a line starts like a JSON object, and is none");
-    };
-    let text = |field: &str| record.get(field).and_then(Value::as_str);
-    if text("type") == Some("summary") {
-        return None;
-    }
-    let Some(id_text) = text("id") else {
-        return unusable("a JSON line has no id");
-    };
-    let id = provider.document_id(id_text);
-    let shown = id.as_ref().map_or(id_text, DocumentId::as_str);
-    if text("provider").is_some_and(|name| name != provider.name) {
-        if id.is_err() {
-            return unusable("a JSON line is of another provider");
-        }
-        let name = provider.name;
-        let what = format!("{shown} is listed by another provider than {name}");
-        let hint = "fetch it from the provider of its line";
-        let error = Error::new(Code::Usage, what).with_hint(hint);
-        return Some(item_of(Err(error), shown));
-    }
-    if let (Some(other), Some(resource)) = (text("resource"), provider.resource)
-        && other != resource.name()
-    {
-        let what = format!("a JSON line is of {other}, not of {}", resource.name());
-        let error = Error::new(Code::Usage, what).with_hint(format!("add --resource {other}"));
-        return Some(item_of(Err(error), shown));
-    }
-    Some(item_of(id, id_text))
-}
-
-/// The item of `text`. docfetch never shows a URL that the user gives by mistake.
-fn item_of(id: Result<DocumentId>, text: &str) -> BatchItem<()> {
-    match id {
-        Ok(id) => BatchItem::Document(id, ()),
-        Err(error) if text.contains("://") => BatchItem::Unusable("a URL".to_owned(), error),
-        Err(error) => BatchItem::Unusable(text.to_owned(), error),
     }
 }
 
@@ -355,51 +329,8 @@ mod tests {
         }
         let asset = NamedDocument::parse("/api/v1/assets/7").unwrap();
         let error = asset.id_at(&samples()).unwrap_err();
-        assert_eq!(error.hint(), "it is an id for --resource assets");
+        assert_eq!(error.hint(), "give the id 7 with --resource assets");
         let rule = NamedDocument::parse("/api/v1/jobs/7").unwrap_err();
-        assert_eq!(rule, InvalidDocumentId::Route);
-    }
-
-    /// What a line is: the id of a document, or the text and the cause of its failure.
-    fn read(line: &str) -> Option<(String, Option<String>)> {
-        parse(&samples(), line, 3).map(|item| match item {
-            BatchItem::Document(id, ()) => (id.to_string(), None),
-            BatchItem::Unusable(text, error) => (text, Some(error.what().to_owned())),
-        })
-    }
-
-    #[test]
-    fn a_line_is_an_id_or_a_record_and_else_a_failure() {
-        for line in ["", "# 7", r#"{"type":"summary"}"#] {
-            assert_eq!(read(line), None, "{line}");
-        }
-        for line in [
-            "7",
-            "/api/v1/samples/7",
-            "7\ta name.pdf\t12\t2026-10-01T08:30:00Z",
-            "7\t",
-            r#"{"id":"7"}"#,
-            r#"{"id":"7","provider":"onecodex","resource":"samples"}"#,
-        ] {
-            assert_eq!(read(line), Some(("7".into(), None)), "{line}");
-        }
-        for (line, shown, said) in [
-            ("a/b", "a/b", "is not a sample id"),
-            ("a/b\t7", "a/b", "is not a sample id"),
-            ("https://host/x?signature", "a URL", "a URL is not"),
-            ("{7", "line 3", "is none"),
-            (r#"{"name":"7"}"#, "line 3", "has no id"),
-            (r#"{"id":"7","provider":"sm"}"#, "7", "another provider"),
-            (
-                r#"{"id":"a/b","provider":"sm"}"#,
-                "line 3",
-                "another provider",
-            ),
-            (r#"{"id":"7","resource":"assets"}"#, "7", "is of assets"),
-        ] {
-            let (text, what) = read(line).unwrap();
-            assert_eq!(text, shown, "{line}");
-            assert!(what.unwrap().contains(said), "{line}");
-        }
+        assert_eq!(rule, InvalidDocumentId::Route('/'));
     }
 }

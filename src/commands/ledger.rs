@@ -94,8 +94,15 @@ fn query(choice: &LedgerChoice) -> Result<RecordQuery> {
             Err(error) => first_error = first_error.or(Some(error)),
         }
     }
-    let id =
-        id.ok_or_else(|| first_error.unwrap_or_else(|| no_record(choice.document.id().as_str())))?;
+    let id = id.ok_or_else(|| {
+        let error = first_error.unwrap_or_else(|| no_record(choice.document.id().as_str()));
+        match free_provider(choice) {
+            Some(title) => error.with_cause(format!(
+                "the ledger records paid retrievals, and {title} never charges"
+            )),
+            None => error,
+        }
+    })?;
     let base = choice.base.as_ref();
     Ok(RecordQuery {
         id,
@@ -103,6 +110,17 @@ fn query(choice: &LedgerChoice) -> Result<RecordQuery> {
         resources,
         base: base.map(|base| base.trim_end_matches('/').to_owned()),
     })
+}
+
+/// The title of the provider that the choice names, when this provider never charges.
+fn free_provider(choice: &LedgerChoice) -> Option<&'static str> {
+    let name = choice.provider.as_deref()?;
+    let mut named = provider::all()
+        .into_iter()
+        .filter(|known| known.name == name);
+    named
+        .find(|known| !known.charges())
+        .map(|known| known.title)
 }
 
 /// The account of the user's credentials, when the query names one provider and one kind.

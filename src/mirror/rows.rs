@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 
 /// The fields of a row of `provider` that a layout may use.
 pub(crate) fn row_fields(provider: &Provider) -> Vec<&'static str> {
-    let own = provider.listing.fields.iter().copied();
+    let own = provider.own_row_fields();
     own.chain(["modified", "size"]).collect()
 }
 

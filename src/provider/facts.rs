@@ -1,5 +1,7 @@
 //! What the modules above read of a [`Provider`]: its name, its ids, its base URL, words for texts.
 
+use super::addresses::hint_for_address;
+use super::all;
 use super::resource::Resource;
 use super::schema::{Auth, Provider};
 use crate::error::{Code, Error, Result};
@@ -32,11 +34,10 @@ impl Provider {
             };
             let thing = self.thing();
             let article = if thing.starts_with('a') { "an" } else { "a" };
-            let list = self.list_command();
-            let hint = match self.resource.and_then(|own| own.other_kind_of(text)) {
-                Some(other) => format!("it is an id for --resource {}", other.name()),
-                None => format!("`{list}` shows the ids of this account"),
-            };
+            let hint = hint_for_address(text, &all(), Some(self.name), self.resource);
+            let hint = hint.unwrap_or_else(|| {
+                format!("`{}` shows the ids of this account", self.list_command())
+            });
             let wrong = Error::new(Code::Usage, format!("{shown} is not {article} {thing} id"))
                 .with_cause(rule.to_string())
                 .with_hint(hint);
@@ -51,6 +52,23 @@ impl Provider {
     /// The word for one document of this kind.
     pub(crate) fn thing(&self) -> &'static str {
         self.resource.unwrap_or_default().singular()
+    }
+
+    /// The fields of a row of the listing that a filter can compare, by their names in records.
+    pub(crate) fn row_fields(&self) -> Vec<&'static str> {
+        let listing = &self.listing;
+        let size = listing.size.map(|_| "size");
+        let common = ["provider", "id", "name"].into_iter().chain(size);
+        common
+            .chain(["modified"])
+            .chain(self.own_row_fields())
+            .collect()
+    }
+
+    /// The fields of a row that not every provider has, by their names in records.
+    pub(crate) fn own_row_fields(&self) -> impl Iterator<Item = &'static str> {
+        let kind = self.resource.map(|_| "resource");
+        kind.into_iter().chain(self.listing.fields.iter().copied())
     }
 
     /// The command that lists the documents, for hints.

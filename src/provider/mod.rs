@@ -3,6 +3,7 @@
 //! [`schema`] has the fields of a table, `standard_metrics` and `one_codex` are the tables. Only the
 //! binary reads the environment variables that a table names; the library takes values.
 
+mod addresses;
 mod credentials;
 mod facts;
 mod filters;
@@ -11,6 +12,7 @@ mod resource;
 mod schema;
 mod standard_metrics;
 
+pub(crate) use addresses::hint_for_address;
 pub use credentials::Credentials;
 pub(crate) use filters::{OwnOption, ReferencedList, ServerFilter};
 pub use resource::Resource;
@@ -40,11 +42,12 @@ mod tests {
         let documents = Provider::one_codex(Resource::Documents);
         let error = documents.document_id("/api/v1/samples/7").unwrap_err();
         assert!(error.message().contains("is not a document id"));
-        assert_eq!(error.hint(), "it is an id for --resource samples");
+        assert_eq!(error.hint(), "give the id 7 with --resource samples");
         let assets = Provider::one_codex(Resource::Assets);
         let error = assets.document_id("a/b").unwrap_err();
         assert!(error.message().contains("is not an asset id"));
         assert!(error.hint().contains("list onecodex --resource assets"));
+        assert_eq!(error.cause(), Some("it contains '/'"));
         let id = assets.document_id("/api/v1/assets/7").unwrap();
         assert_eq!(id.as_str(), "7");
     }

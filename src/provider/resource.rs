@@ -26,15 +26,6 @@ impl Resource {
         }
     }
 
-    /// The kind of a URI such as `/api/v1/samples/ID`; none if it is this kind.
-    pub(super) fn other_kind_of(self, uri: &str) -> Option<Self> {
-        let is_of = |kind: &Self| uri.split('/').rev().nth(1) == Some(kind.name());
-        Self::ALL
-            .into_iter()
-            .find(is_of)
-            .filter(|kind| *kind != self)
-    }
-
     /// The word for one document of this kind.
     pub(crate) fn singular(self) -> &'static str {
         match self {

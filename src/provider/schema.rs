@@ -144,15 +144,6 @@ pub(crate) struct Listing {
     pub(crate) filters: &'static Filters,
 }
 
-impl Listing {
-    /// The fields of a row that a filter can compare, by their names in records.
-    pub(crate) fn row_fields(&self) -> Vec<&'static str> {
-        let size = self.size.map(|_| "size");
-        let common = ["id", "name"].into_iter().chain(size).chain(["modified"]);
-        common.chain(self.fields.iter().copied()).collect()
-    }
-}
-
 /// How docfetch finds the next page of a listing.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Paging {

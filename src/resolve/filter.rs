@@ -64,6 +64,15 @@ impl Filter {
     /// [`Code::Usage`], with the provider and the option that it has no filter for, or the fields that its
     /// rows have.
     pub(crate) fn check(&self, provider: &Provider) -> Result<()> {
+        if let (Some(since), Some(until)) = (self.since, self.until)
+            && since > until
+        {
+            return Err(Error::new(Code::Usage, "--since is later than --until")
+                .with_cause(format!(
+                    "no document changed after {since:.0} and before {until:.0}"
+                ))
+                .with_hint("exchange the two values"));
+        }
         let listing = &provider.listing;
         let has_size = listing.size.is_some() || listing.filters.size.is_some();
         if self.larger_than.is_some() && !has_size {
@@ -74,7 +83,7 @@ impl Filter {
                 return Err(no_filter(provider, option));
             }
         }
-        let known = listing.row_fields();
+        let known = provider.row_fields();
         for FieldFilter { field, .. } in &self.fields {
             if !known.contains(&field.as_str()) {
                 let rows = match provider.resource {
@@ -82,15 +91,18 @@ impl Filter {
                     Some(kind) => format!("{} {}", provider.title, kind.name()),
                 };
                 let list = known.join(", ");
+                let lower = field.to_lowercase();
+                let similar = known.iter().find(|known| known.contains(&lower));
+                let hint = match similar.filter(|_| !lower.is_empty()) {
+                    Some(similar) => format!("a similar field is {similar:?}"),
+                    None => format!("`{} --json` shows the fields", provider.list_command()),
+                };
                 return Err(Error::new(
                     Code::Usage,
                     format!("the rows of {rows} have no field {field:?}"),
                 )
                 .with_cause(format!("the fields for --where are {list}"))
-                .with_hint(format!(
-                    "`{} --json` shows the fields",
-                    provider.list_command()
-                )));
+                .with_hint(hint));
             }
         }
         Ok(())
@@ -156,6 +168,7 @@ fn values_of<'a>(row: &'a Row, field: &str) -> Vec<Cow<'a, str>> {
         text.map(Cow::Borrowed).into_iter().collect()
     };
     match field {
+        "provider" => text(Some(row.provider)),
         "id" => text(Some(&row.id)),
         "name" => text(row.name.as_deref()),
         "modified" => text(row.modified.as_deref()),
@@ -181,24 +194,33 @@ fn text_of(value: &Value) -> Option<Cow<'_, str>> {
     }
 }
 
-/// The error of an option that neither the server nor the rows of `provider` have.
+/// The error of an option that neither the server nor the rows of `provider` have. Names the rows that have the option.
 fn no_filter(provider: &Provider, option: &str) -> Error {
     let title = provider.title;
     let error = Error::new(Code::Usage, format!("{title} has no filter --{option}"));
-    let others = all().into_iter().filter(|other| other.title == title);
-    let mut others = others.filter(|other| other.listing.filters.own(option).is_some());
-    match (
+    let has = |other: &Provider| {
+        let Listing { size, filters, .. } = &other.listing;
+        let has_size = option == "larger-than" && (size.is_some() || filters.size.is_some());
+        has_size || filters.own(option).is_some()
+    };
+    let (own, others): (Vec<Provider>, Vec<Provider>) = all()
+        .into_iter()
+        .filter(has)
+        .partition(|other| other.title == title);
+    if let (Some(kind), Some(other)) = (
         provider.resource,
-        others.next().and_then(|other| other.resource),
+        own.iter().find_map(|other| other.resource),
     ) {
-        (Some(kind), Some(other)) => error
-            .with_cause(format!(
-                "{} have no such field, {} have",
-                kind.name(),
-                other.name()
-            ))
-            .with_hint(format!("add --resource {}", other.name())),
-        _ => error.with_cause("neither its API nor its listings have that field"),
+        let (kind, other) = (kind.name(), other.name());
+        return error
+            .with_cause(format!("{kind} have no such field, {other} have"))
+            .with_hint(format!("add --resource {other}"));
+    }
+    match others.first() {
+        Some(other) => error
+            .with_cause(format!("it is a filter of {}", other.title))
+            .with_hint(format!("`{}` takes it", other.list_command())),
+        None => error,
     }
 }
 

@@ -60,6 +60,7 @@ pub(super) fn fields(records: &[ListedRecord]) -> Vec<String> {
             &expires,
             &record.provider,
             kind(listed),
+            &record.base,
         ];
         texts.map(|text| printable(text).into_owned()).join("\t")
     };

@@ -264,6 +264,7 @@ impl Printer {
                 .try_for_each(|record| self.record(&LedgerRow::of(record)));
         }
         if records.is_empty() {
+            self.note("the ledger has no record of a paid retrieval");
             return Ok(());
         }
         let width = terminal_width().filter(|_| io::stdout().is_terminal());

@@ -482,7 +482,7 @@ fn a_long_option_with_one_dash_is_refused_before_anything_is_paid() {
 fn a_uri_of_another_kind_names_the_option() {
     let service = service();
     let world = service.world();
-    let hint = "hint: it is an id for --resource samples";
+    let hint = "hint: give the id a with --resource samples";
     let uri = "/api/v1/samples/a";
     world.run(&["onecodex", uri]).exits(2).says(hint);
     world.run(&["url", "onecodex", uri]).exits(2).says(hint);

@@ -42,6 +42,11 @@ impl NameGlob {
         Ok(Self { text, regex })
     }
 
+    /// The pattern as the user writes it.
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
     /// Whether the pattern matches a name.
     pub(super) fn matches(&self, name: &str) -> bool {
         self.regex.is_match(name)
