@@ -345,7 +345,7 @@ pub(super) struct Partials {
 
     /// Remove each partial that did not change for longer than AGE: 12h, 7d, 4w; docfetch keeps a partial that a
     /// process may still write
-    #[arg(long, value_name = "AGE", value_parser = dates::age_of)]
+    #[arg(long, value_name = "AGE", allow_hyphen_values = true, value_parser = dates::age_of)]
     pub remove_older: Option<Duration>,
 
     #[command(flatten)]

@@ -23,6 +23,11 @@ pub(super) fn until(text: &str) -> Result<Timestamp, String> {
 
 /// `YYYY-MM-DD`, in UTC and at `time`; a time; or an age, which ends `now`.
 fn date(text: &str, time: Time, now: Timestamp) -> Result<Timestamp, String> {
+    if let Some(age) = text.strip_prefix('-').filter(|text| age(text).is_some()) {
+        return Err(format!(
+            "an age without a minus sign is expected, as in {age}"
+        ));
+    }
     if let Some(age) = age(text) {
         let begin = now.checked_sub(age);
         return begin.map_err(|_| "a shorter age is expected".to_owned());

@@ -175,11 +175,11 @@ pub(super) struct FilterArgs {
     pub fields: Vec<FieldValue>,
 
     /// Only documents that changed at DATE or later: YYYY-MM-DD (UTC), RFC 3339, or an age: 12h, 7d, 4w
-    #[arg(long, value_name = "DATE", value_parser = dates::since)]
+    #[arg(long, value_name = "DATE", allow_hyphen_values = true, value_parser = dates::since)]
     pub since: Option<Timestamp>,
 
     /// Only documents that changed at DATE or earlier; a day counts to its end
-    #[arg(long, value_name = "DATE", value_parser = dates::until)]
+    #[arg(long, value_name = "DATE", allow_hyphen_values = true, value_parser = dates::until)]
     pub until: Option<Timestamp>,
 
     /// At most N documents that match
@@ -218,7 +218,7 @@ pub(super) struct FilterArgs {
     pub tag: Vec<String>,
 
     /// Only documents of more than SIZE bytes: 1000, 512K, 2M, 1G
-    #[arg(long, value_name = "SIZE", help_heading = "Filters of One Codex", value_parser = values::size)]
+    #[arg(long, value_name = "SIZE", help_heading = "Filters of One Codex", allow_hyphen_values = true, value_parser = values::size)]
     pub larger_than: Option<u64>,
 }
 
@@ -238,8 +238,20 @@ impl FilterArgs {
         Ok(())
     }
 
-    /// Warns when the text of `--match` looks like a pattern, and names `--include`.
+    /// Warns when the text of `--match` looks like a pattern, and when the quotation marks of a shell are part of a
+    /// pattern.
     pub(super) fn note_pattern(&self) {
+        let patterns = self.include.iter().chain(&self.exclude).map(NameGlob::text);
+        for text in patterns.chain(self.name.as_deref()) {
+            let is_quoted =
+                |mark: char| text.len() > 1 && text.starts_with(mark) && text.ends_with(mark);
+            if is_quoted('\'') || is_quoted('"') {
+                let text = printable(text);
+                log::warn!(
+                    "the quotation marks of {text} are part of the name that docfetch looks for"
+                );
+            }
+        }
         if let Some(text) = self.name.as_ref().filter(|text| text.contains(['*', '?'])) {
             let text = printable(text);
             log::warn!("--match finds * and ? as text; for a pattern, use --include '{text}'");

@@ -8,6 +8,7 @@ use crate::text::shell_word;
 use rustix::process::{Pid, Signal, kill_process};
 use std::ffi::{OsStr, OsString};
 use std::io;
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::PathBuf;
 use std::process::ExitStatus;
@@ -127,9 +128,19 @@ async fn run_command(
     let child = command.spawn().map_err(|error| {
         let what = format!("cannot run {}", shell_word(&program.to_string_lossy()));
         Error::shortage(&what, &error).unwrap_or_else(|| {
+            let is_name = !program.as_bytes().contains(&b'/');
+            let (why, hint) = match error.kind() {
+                io::ErrorKind::NotFound if is_name => {
+                    ("no folder in PATH has this program".into(), COMMAND_HINT)
+                }
+                io::ErrorKind::PermissionDenied => {
+                    (error.to_string(), "give an executable file after --")
+                }
+                _ => (error.to_string(), COMMAND_HINT),
+            };
             Error::new(Code::Usage, what)
-                .with_cause(error.to_string())
-                .with_hint(COMMAND_HINT)
+                .with_cause(why)
+                .with_hint(hint)
         })
     })?;
     let status = wait(child, signals).await.map_err(cannot_start)?;

@@ -1,4 +1,4 @@
-//! Which API a failed connection was meant for.
+//! Which API a request was meant for that failed.
 
 use crate::error::Code;
 use crate::http::Failure;
@@ -8,14 +8,24 @@ use url::Url;
 /// Names the base of the API in the hint of a failure to connect, where the base is not the provider's own: a
 /// variable that an earlier test left behind is the usual cause.
 pub(super) fn with_base_hint(failure: Failure, provider: &Provider, base: &Url) -> Failure {
-    let is_own = |own: Url| own == *base;
-    let is_own = provider.api_base(None, "the API base").is_ok_and(is_own);
     let is_refused = !failure.sent && failure.error.code() == Code::Network;
-    if is_own || !is_refused || failure.error.has_own_hint() {
-        return failure;
+    match other_base_hint(provider, base) {
+        Some(hint) if is_refused && !failure.error.has_own_hint() => {
+            Failure::unsent(failure.error.with_hint(hint))
+        }
+        _ => failure,
+    }
+}
+
+/// What to do about a base of the API; none for the provider's own base.
+pub(super) fn other_base_hint(provider: &Provider, base: &Url) -> Option<String> {
+    let is_own = |own: Url| own == *base;
+    if provider.api_base(None, "the API base").is_ok_and(is_own) {
+        return None;
     }
     let (variable, own) = (provider.base_variable, provider.default_base);
     let base = base.as_str().trim_end_matches('/');
-    let hint = format!("the API base is {base} ({variable}): correct it, or unset it for {own}");
-    Failure::unsent(failure.error.with_hint(hint))
+    Some(format!(
+        "the API base is {base} ({variable}): correct it, or unset it for {own}"
+    ))
 }

@@ -64,15 +64,6 @@ impl Filter {
     /// [`Code::Usage`], with the provider and the option that it has no filter for, or the fields that its
     /// rows have.
     pub(crate) fn check(&self, provider: &Provider) -> Result<()> {
-        if let (Some(since), Some(until)) = (self.since, self.until)
-            && since > until
-        {
-            return Err(Error::new(Code::Usage, "--since is later than --until")
-                .with_cause(format!(
-                    "no document changed after {since:.0} and before {until:.0}"
-                ))
-                .with_hint("exchange the two values"));
-        }
         let listing = &provider.listing;
         let has_size = listing.size.is_some() || listing.filters.size.is_some();
         if self.larger_than.is_some() && !has_size {

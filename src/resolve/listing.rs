@@ -5,6 +5,7 @@
 
 use super::answer::{self, AnswerSource};
 use super::api::{Api, ApiCall};
+use super::base_hint::other_base_hint;
 use super::filter::Filter;
 use super::filter::query::FilterQuery;
 use super::page::{LARGE_PAGE_BYTES, MAX_PAGE_BYTES, PageText};
@@ -235,10 +236,47 @@ impl<'a> Pages<'a> {
         Ok(url)
     }
 
-    /// A provider has its list under every account: where there is none, the base is wrong.
-    fn wrong_base_hint(&self) -> String {
-        let variable = self.api.provider.base_variable;
-        format!("check {variable}: there is no list at {}", self.api.base)
+    /// The error of a list that the API does not have. A provider has its list under every account: where there is
+    /// none, the base is wrong.
+    fn no_list(&self, refusal: &Error) -> Error {
+        let provider = &self.api.provider;
+        let what = format!(
+            "{} has no list of {}s at {}",
+            provider.title,
+            provider.thing(),
+            self.route()
+        );
+        let error = Error::new(Code::NotFound, what);
+        let error = match refusal.cause() {
+            Some(cause) => error.with_cause(cause),
+            None => error,
+        };
+        match other_base_hint(provider, &self.api.base) {
+            Some(hint) => error.with_hint(hint),
+            None => error.with_hint(answer::wrong_base_hint(provider.base_variable)),
+        }
+    }
+
+    /// The error of an answer that is not a page of the list.
+    fn no_page(&self, error: Error) -> Error {
+        if error.code() != Code::Protocol {
+            return error;
+        }
+        let what = format!(
+            "the answer for {} is not a list of {}s",
+            self.route(),
+            self.api.provider.thing()
+        );
+        let hint = other_base_hint(&self.api.provider, &self.api.base);
+        let hint = hint.filter(|_| !error.has_own_hint());
+        Error::new(Code::Protocol, what)
+            .with_cause(error.cause().unwrap_or_default())
+            .with_hint(hint.unwrap_or_else(|| error.hint().to_owned()))
+    }
+
+    /// The URL of the list, without a query.
+    fn route(&self) -> Url {
+        self.api.route(self.api.provider.listing.path, None)
     }
 
     /// Requests a page once.
@@ -254,12 +292,17 @@ impl<'a> Pages<'a> {
             let what = format!("the list of {}s", provider.thing());
             let status = reply.status();
             let error = answer::refusal(provider, &what, reply).await;
-            return Err(match (status, error.code()) {
-                (400 | 404, _) if !self.references.is_empty() => {
+            if status == 404 && self.references.is_empty() {
+                return Err(self
+                    .no_list(&error)
+                    .with_http_status(status)
+                    .into_permanent());
+            }
+            return Err(match status {
+                400 | 404 if !self.references.is_empty() => {
                     let options = self.references.join(" and --");
                     error.with_hint(format!("check --{options}: perhaps nothing has that id"))
                 }
-                (_, Code::NotFound) => error.with_hint(self.wrong_base_hint()),
                 _ => error,
             });
         }
@@ -269,11 +312,12 @@ impl<'a> Pages<'a> {
             Paging::TotalHeader { total } => headers::count(reply.headers(), total),
         };
         let body = reply.json_body(MAX_PAGE_BYTES).await?;
-        let mut page = if body.len() > LARGE_PAGE_BYTES {
-            blocking::run(move || PageText::parse(&source, body, paging)).await?
+        let page = if body.len() > LARGE_PAGE_BYTES {
+            blocking::run(move || PageText::parse(&source, body, paging)).await
         } else {
-            PageText::parse(&source, body, paging)?
+            PageText::parse(&source, body, paging)
         };
+        let mut page = page.map_err(|error| self.no_page(error))?;
         page.total = total.or(page.total);
         Ok(page)
     }

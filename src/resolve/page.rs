@@ -44,34 +44,40 @@ impl PageText {
         let wrong = |why: String| source.protocol(why);
         if body.len() >= MAX_PAGE_BYTES {
             let most = MAX_PAGE_BYTES >> 20;
-            return Err(wrong(format!(
-                "a page of its list is longer than {most} MiB"
-            )));
+            return Err(wrong(format!("the answer is longer than {most} MiB")));
         }
-        let text = String::from_utf8(body).map_err(|_| wrong("a page is not UTF-8".into()))?;
+        let text =
+            String::from_utf8(body).map_err(|_| wrong("the answer is not UTF-8 text".into()))?;
         let (rows, next, count) = match paging {
             Paging::NextField { rows, next, count } => {
                 let page: &RawValue = source.json(text.as_bytes())?;
                 let found = pick(page.get(), &[rows, next, count]);
-                let found = found.ok_or_else(|| wrong(format!("{rows} is missing")))?;
+                let found = found.ok_or_else(|| wrong("the JSON is not an object".into()))?;
                 (found[0], found[1], found[2])
             }
             Paging::TotalHeader { .. } => (Some(source.json(text.as_bytes())?), None, None),
         };
         let rows: &str = rows.map_or("", RawValue::get);
         if !rows.starts_with('[') {
-            return Err(match paging {
-                Paging::NextField { rows, .. } => wrong(format!("{rows} is missing")),
-                Paging::TotalHeader { .. } => wrong("a page is no list".into()),
-            });
+            return Err(wrong(match paging {
+                Paging::NextField { rows: field, .. } if rows.is_empty() => {
+                    format!("the JSON has no field {field:?}")
+                }
+                Paging::NextField { rows: field, .. } => {
+                    format!("the field {field:?} is not an array")
+                }
+                Paging::TotalHeader { .. } => "the JSON is not an array".into(),
+            }));
         }
         let next =
             match (next.map(RawValue::get), paging) {
                 (None | Some("null"), _) => None,
                 (Some(text), paging) => Some(text_of(text, MAX_NEXT_URL_BYTES).ok_or_else(
                     || match paging {
-                        Paging::NextField { next, .. } => wrong(format!("{next} is not a URL")),
-                        Paging::TotalHeader { .. } => wrong("its next page is not a URL".into()),
+                        Paging::NextField { next, .. } => {
+                            wrong(format!("the field {next:?} is not a URL"))
+                        }
+                        Paging::TotalHeader { .. } => wrong("the next page is not a URL".into()),
                     },
                 )?),
             };

@@ -40,7 +40,7 @@ pub enum Fault {
     HtmlPage,
 }
 
-/// The error of a text that names no fault. Its message lists all faults.
+/// The error of a text that is no fault. Its message says how to write the fault, or lists all faults.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct InvalidFault(String);
@@ -58,7 +58,6 @@ impl FromStr for Fault {
             Some((kind, value)) => (kind, Some(value)),
             None => (text, None),
         };
-        let wrong = || InvalidFault(format!("one of {ALL_FAULTS} is expected"));
         let size = || crate::text::parse_size(value?).filter(|bytes| *bytes > 0);
         let duration = || crate::text::parse_duration(value?);
         let fault = match kind {
@@ -76,7 +75,27 @@ impl FromStr for Fault {
             "drop-post-response" if value.is_none() => Some(Self::DropPostResponse),
             _ => None,
         };
-        fault.ok_or_else(wrong)
+        fault.ok_or_else(|| InvalidFault::of(kind))
+    }
+}
+
+impl InvalidFault {
+    /// What docfetch expects instead of a fault that begins with `kind`.
+    fn of(kind: &str) -> Self {
+        let form_of = |form: &&str| form.split('=').next() == Some(kind);
+        Self(match ALL_FAULTS.split(", ").find(form_of) {
+            Some(form @ "status=CODE[xN]") => {
+                format!("{form} is expected, as in status=503x2; CODE is 300 to 599")
+            }
+            Some(form) if form.ends_with("BYTES") => {
+                format!("{form} is expected, as in {kind}=64K; BYTES is at least 1")
+            }
+            Some(form) if form.ends_with("DUR") => {
+                format!("{form} is expected, as in {kind}=500ms")
+            }
+            Some(form) => format!("{form} is expected, without a value"),
+            None => format!("one of {ALL_FAULTS} is expected"),
+        })
     }
 }
 
@@ -113,6 +132,22 @@ mod tests {
             "x=1",
         ] {
             assert!(wrong.parse::<Fault>().is_err(), "{wrong}");
+        }
+        for (wrong, expected) in [
+            ("truncate", "truncate=BYTES is expected, as in truncate=64K"),
+            (
+                "latency=soon",
+                "latency=DUR is expected, as in latency=500ms",
+            ),
+            (
+                "status=99",
+                "status=CODE[xN] is expected, as in status=503x2",
+            ),
+            ("html-page=1", "html-page is expected, without a value"),
+            ("truncat=1", "one of truncate=BYTES, reset-every=BYTES, "),
+        ] {
+            let error = wrong.parse::<Fault>().unwrap_err().to_string();
+            assert!(error.starts_with(expected), "{error}");
         }
     }
 }

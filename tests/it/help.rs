@@ -161,7 +161,7 @@ fn a_wrong_option_gets_no_advice_that_makes_things_worse() {
         ),
         (
             &["--json", "sm", "ID"],
-            "write it behind the command, as in docfetch sm --json",
+            "options stand after the command: docfetch sm --json",
         ),
     ] {
         let run = World::bare().run(arguments);

@@ -155,8 +155,13 @@ fn the_first_rows_are_printed_before_the_last_page_is_requested() {
 fn pages_that_make_no_sense_end_it() {
     for (body, said) in [
         ("<html>", "JSON"),
-        ("{}", "results is missing"),
-        (r#"{"results":[],"next":7}"#, "next is not a URL"),
+        ("{}", "the JSON has no field \"results\""),
+        (r#"{"results":{}}"#, "the field \"results\" is not an array"),
+        ("[]", "the JSON is not an object"),
+        (
+            r#"{"results":[],"next":7}"#,
+            "the field \"next\" is not a URL",
+        ),
         (
             r#"{"results":[],"next":"/v1/documents/?page=1&page_size=100"}"#,
             "for ever",
