@@ -239,7 +239,7 @@ fn dates_in_the_wrong_order_and_negative_values_are_usage_errors() {
     world
         .run(&[&["list", "sm"][..], &same_day].concat())
         .exits(5);
-    let run = world.run(&["list", "sm", "--since", "-7d"]);
+    let run = world.run(&["sm", "a", "--retry-max-time", "-7d"]);
     run.exits(2)
         .says("unexpected argument '-7d'")
         .says("no value is negative");
