@@ -5,12 +5,15 @@
 use crate::support::fuse::{Call, Fuse, Mounted};
 use crate::support::services::Service;
 use crate::support::strace::traced;
-use crate::support::{Run, World, each_at_once, kill, noise, tools};
+use crate::support::{Run, World, each_at_once, kill, noise, send, tools};
 use docfetch::sandbox::Document;
 use rustix::io::Errno;
+use rustix::process::Signal;
+use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -281,4 +284,116 @@ fn eight_processes_that_get_every_lock_publish_each_document_once_whatever_kill_
     run.exits(0);
     let names: Vec<String> = ids.iter().map(|id| format!("{id}.bin")).collect();
     assert_eq!(folder.names(""), names);
+}
+
+/// The names of the files of docfetch in a folder.
+fn own_files(folder: &Path) -> Vec<String> {
+    let names = fs::read_dir(folder).unwrap().flatten();
+    let names = names.map(|entry| entry.file_name().into_string().unwrap());
+    names.filter(|name| name.starts_with(".docfetch")).collect()
+}
+
+/// Fetches half of a document into `from`, ends the process, and moves the folder's files to `to`, with their
+/// times.
+fn fetch_half_and_move(world: &World, [from, to]: [&Path; 2], provider: &str, signal: Signal) {
+    for folder in [from, to] {
+        fs::create_dir_all(folder).unwrap();
+    }
+    let child = world.command(&fetching(provider, from)).spawn().unwrap();
+    world.wait_until("a sidecar", || {
+        let is_written = |name| {
+            let found = from.join(name).metadata();
+            found.is_ok_and(|found| found.len() > 0)
+        };
+        let names = own_files(from).into_iter();
+        names.filter(|name| name.ends_with(".json")).any(is_written)
+    });
+    send(&child, signal);
+    world.finish(child, Instant::now());
+    let (from, to) = (from.display(), to.display());
+    let script = format!("cp -a {from}/. {to}/ && rm -r {from}");
+    world.run_of("sh", &["-c", &script]).exits(0);
+}
+
+fn fetching<'a>(provider: &'a str, folder: &'a Path) -> [&'a str; 7] {
+    let folder = folder.to_str().unwrap();
+    [provider, "doc1", "--json", "-c", "1", "-d", folder]
+}
+
+#[test]
+fn a_partial_that_moves_to_another_kind_of_file_system_is_resumed_and_removed() {
+    let habits = [
+        Fuse::new(),
+        Fuse::new().grant_every_lock(),
+        Fuse::new().refuse(Call::Flock, Errno::NOSYS),
+    ];
+    each_at_once(habits, |fuse| {
+        let Some(mounted) = fuse.mount() else {
+            return;
+        };
+        let cases = [
+            ("sm", Signal::KILL, true),
+            ("onecodex", Signal::KILL, true),
+            ("onecodex", Signal::TERM, true),
+            ("onecodex", Signal::TERM, false),
+        ];
+        for case @ (provider, signal, to_ordinary) in cases {
+            let (service, content) = Service::with("x.bin", 300_000, &["throttle=200K"]);
+            let world = service.world();
+            let (ordinary, odd) = (world.out().join("ordinary"), mounted.path().join("odd"));
+            let [from, to] = if to_ordinary {
+                [&*odd, &*ordinary]
+            } else {
+                [&*ordinary, &*odd]
+            };
+            fetch_half_and_move(&world, [from, to], provider, signal);
+            let listed = world.run(&["partials", to.to_str().unwrap()]);
+            assert_eq!(listed.exits(0).stdout.lines().count(), 1, "{listed:?}");
+            let run = world.run(&fetching(provider, to));
+            let record = &run.exits(0).records()[0];
+            assert!(
+                record["resumed_from"].as_u64() > Some(0),
+                "{case:?} {run:?}"
+            );
+            assert!(fs::read(to.join("x.bin")).unwrap() == content, "{case:?}");
+            assert!(provider == "sm" || service.charges() == 1);
+            if !to_ordinary {
+                // A process that sees the folder on an ordinary file system may write the partial.
+                let script = format!("touch -d '11 minutes ago' {}/.docfetch*", to.display());
+                world.run_of("sh", &["-c", &script]).exits(0);
+                let skipping = [&fetching(provider, to)[..], &["--if-exists", "skip"]];
+                world.run(&skipping.concat()).exits(0);
+            }
+            assert_eq!(own_files(to), [""; 0], "{case:?}");
+            fs::remove_dir_all(to).unwrap();
+        }
+    });
+}
+
+#[test]
+fn a_moved_partial_goes_with_no_resume_and_with_a_document_that_is_skipped() {
+    let Some(mounted) = Fuse::new().mount() else {
+        return;
+    };
+    for (option, resumed_from) in [
+        (&["--no-resume"][..], 0.into()),
+        (&["--if-exists", "skip"], Value::Null),
+    ] {
+        let (service, content) = Service::with("x.bin", 300_000, &["throttle=200K"]);
+        let world = service.world();
+        let folder = world.out().join("ordinary");
+        fetch_half_and_move(
+            &world,
+            [&mounted.path().join("odd"), &folder],
+            "sm",
+            Signal::KILL,
+        );
+        if resumed_from.is_null() {
+            fs::write(folder.join("x.bin"), &content).unwrap();
+        }
+        let run = world.run(&[&fetching("sm", &folder)[..], option, &["--name", "x.bin"]].concat());
+        assert_eq!(run.exits(0).records()[0]["resumed_from"], resumed_from);
+        assert!(fs::read(folder.join("x.bin")).unwrap() == content);
+        assert_eq!(own_files(&folder), [""; 0], "{option:?}");
+    }
 }

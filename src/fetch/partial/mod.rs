@@ -4,7 +4,8 @@
 //! arrived. The file has the permissions 0600, and one process at a time holds its lock. Where a lock may
 //! exclude no other process, each process writes a partial of its own, `.docfetch-<hash>.<process>.part`. A
 //! later run gives the partial of a process that has ended on the same machine its own name, and copies the
-//! bytes of any other partial.
+//! bytes of any other partial. When the user copies or moves the folder to another kind of file system, a run there
+//! resumes both kinds of partials.
 //!
 //! The sidecar, which ends in `.json` instead of `.part`, says which representation the bytes belong to (entity
 //! tag, length), and which bytes the file holds, with CRCs. A later run resumes there. The run uses only bytes
@@ -21,6 +22,7 @@ mod extents;
 pub(crate) mod fuzz;
 mod intact;
 mod listed;
+mod moved;
 mod names;
 mod open;
 mod others;

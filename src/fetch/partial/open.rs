@@ -6,9 +6,10 @@ use crate::fetch::events::Watcher;
 use crate::fetch::partial::background_sync::BackgroundSync;
 use crate::fetch::partial::extents::Extents;
 use crate::fetch::partial::intact::{CheckedFiles, intact_extents};
+use crate::fetch::partial::moved::{find_others, moved_partials_of};
 use crate::fetch::partial::names::shared_path;
-use crate::fetch::partial::others::{Earlier, OtherPartialsQuery, remove_left};
-use crate::fetch::partial::own::OwnPartial;
+use crate::fetch::partial::others::{Earlier, OtherPartialsQuery, in_order, remove_left};
+use crate::fetch::partial::own::{OwnPartial, take_over};
 use crate::fetch::partial::partial_file::Partial;
 use crate::fetch::partial::publication::{self, Publication};
 use crate::fetch::partial::sidecar::Sidecar;
@@ -79,6 +80,7 @@ impl Partial {
             folder,
             opened: &opened,
             document: name,
+            find: partials_of,
             busy_timeout,
             resume,
         };
@@ -86,14 +88,18 @@ impl Partial {
         let mut own = OwnPartial::create(folder, name).await?;
         if !resume {
             others.earlier.clear();
-            remove_left(folder, name, own.now());
+            remove_left(partials_of(folder, name), own.now());
         }
-        if let Some(first) = others.earlier.front_mut() {
-            own.take_over(first);
+        let mut earlier = in_order(others.earlier);
+        if let Some(file) = earlier
+            .front_mut()
+            .and_then(|first| take_over(&own.path, first))
+        {
+            own.file = file;
         }
         let mut partial = Self::new(own.path.clone(), opened, Arc::clone(&own.file));
         partial.own = Some(Arc::new(own));
-        partial.earlier = others.earlier;
+        partial.earlier = earlier;
         partial.publication = others.publication;
         partial.others = others.files;
         partial.set_mode(0o600)?; // a crash during publication leaves it readable by others
@@ -122,12 +128,37 @@ impl Partial {
             }
             return Ok(None);
         }
-        let mut partial = Self::new(path, opened, Arc::new(locked.file));
-        partial.publication = locked.publication;
-        if resume && let Some(sidecar) = Sidecar::read(partial.sidecar.path())? {
-            let source = None;
-            partial.earlier.push_back(Earlier { sidecar, source });
+        let query = OtherPartialsQuery {
+            folder,
+            opened: &opened,
+            document: name,
+            find: moved_partials_of,
+            busy_timeout,
+            resume,
+        };
+        let mut moved = query.run().await?;
+        if !resume {
+            moved.earlier.clear();
+            remove_left(moved_partials_of(folder, name), SystemTime::now());
+        } else if let Some(sidecar) = Sidecar::read(&path.with_extension("json"))? {
+            let modified = locked.metadata.modified();
+            moved.earlier.push(Earlier {
+                sidecar,
+                modified: modified.unwrap_or(SystemTime::UNIX_EPOCH),
+                source: None,
+            });
         }
+        let mut earlier = in_order(moved.earlier);
+        let taken_over = earlier
+            .front_mut()
+            .and_then(|first| take_over(&path, first));
+        let file = taken_over.unwrap_or_else(|| Arc::new(locked.file));
+        let mut partial = Self::new(path, opened, file);
+        partial.earlier = earlier;
+        partial.publication = locked
+            .publication
+            .or_else(|| moved.publication.filter(Publication::is_finished));
+        partial.others = moved.files;
         if partial.earlier.is_empty() {
             partial.remove_sidecar_durably()?;
             if locked.metadata.len() > 0 {
@@ -181,7 +212,9 @@ impl Partial {
     }
 
     async fn resume_from(&mut self, earlier: Earlier, watcher: &mut dyn Watcher) -> Result<()> {
-        let Earlier { sidecar, source } = earlier;
+        let Earlier {
+            sidecar, source, ..
+        } = earlier;
         let what = if source.is_some() {
             "copy the partial of an earlier run to"
         } else {
@@ -226,8 +259,7 @@ impl Partial {
         let paths = [temporary_path(&sidecar), sidecar, path];
         let is_there = |path: &PathBuf| std::fs::symlink_metadata(path).is_ok();
         paths.iter().any(is_there)
-            || (!has_true_locks(folder)
-                && partials_of(folder, name).is_ok_and(|found| !found.is_empty()))
+            || find_others(folder)(folder, name).is_ok_and(|found| !found.is_empty())
     }
 
     /// Removes what earlier runs left of the document `name` in `folder`, unless a process may still use it.
@@ -236,12 +268,12 @@ impl Partial {
     /// As [`Partial::open`], with no wait for another process.
     pub(crate) async fn remove_stale(folder: &Path, name: &str) -> Result<()> {
         if !has_true_locks(folder) {
-            remove_left(folder, name, SystemTime::now());
+            remove_left(partials_of(folder, name), SystemTime::now());
             return Ok(());
         }
         if Self::exists(folder, name) {
             let partial = Self::open(folder, name, Duration::ZERO, true).await?;
-            partial.discard()?;
+            partial.discard_all()?;
         }
         Ok(())
     }

@@ -3,9 +3,10 @@
 
 use crate::active_time;
 use crate::error::{Code, Error, Result};
+use crate::fetch::partial::moved::FindPartials;
 use crate::fetch::partial::publication::{self, Publication};
 use crate::fetch::partial::sidecar::Sidecar;
-use crate::fetch::partial::unfinished::{UnfinishedPartial, partials_of};
+use crate::fetch::partial::unfinished::UnfinishedPartial;
 use crate::fetch::partial::written::is_written_here;
 use crate::state::files::{
     AllowedNames, FileIdentity, HAS_ANOTHER_NAME, is_lasting_refusal, open_named, refused, remove,
@@ -33,6 +34,8 @@ const NOTICEABLE_WAIT: Duration = Duration::from_millis(500);
 pub(super) struct Earlier {
     /// Which bytes there are.
     pub sidecar: Sidecar,
+    /// When the partial that has them changed last.
+    pub modified: SystemTime,
     /// The partial that has them. `None` for the partial's own file.
     pub source: Option<OtherPartial>,
 }
@@ -42,15 +45,15 @@ pub(super) struct Earlier {
 pub(super) struct OtherPartial {
     pub path: PathBuf,
     pub file: Arc<File>,
-    /// Whether it is certain that no process writes the partial any more.
+    /// Whether it is certain that no process writes the partial, except one that holds its lock.
     pub is_certainly_left: bool,
 }
 
 /// The other partials of a document.
 #[derive(Debug, Default)]
 pub(super) struct OtherPartials {
-    /// What a run can resume, in the order in which to try.
-    pub earlier: VecDeque<Earlier>,
+    /// What a run can resume.
+    pub earlier: Vec<Earlier>,
     /// The other partials' files. A file at the target that is one of them is the document.
     pub publication: Option<Publication>,
     /// The files themselves. While they are open, the system gives their inode numbers to no other file.
@@ -66,6 +69,8 @@ pub(super) struct OtherPartialsQuery<'a> {
     pub opened: &'a File,
     /// The document's name in the names of partials.
     pub document: &'a str,
+    /// What finds the partials.
+    pub find: FindPartials,
     /// How long to wait for a process that holds the lock of its partial.
     pub busy_timeout: Duration,
     /// Whether to refuse files that docfetch did not make; else docfetch removes them.
@@ -107,7 +112,7 @@ impl OtherPartialsQuery<'_> {
     /// whose lock another process holds.
     fn check(self, seen: &mut OtherPartials) -> Result<Option<UnfinishedPartial>> {
         let mut resumable = Vec::new();
-        for found in partials_of(self.folder, self.document)? {
+        for found in (self.find)(self.folder, self.document)? {
             let Some(file) = self.open(&found)? else {
                 continue;
             };
@@ -142,10 +147,14 @@ impl OtherPartialsQuery<'_> {
                     file,
                     is_certainly_left,
                 });
-                resumable.push((found.modified, Earlier { sidecar, source }));
+                resumable.push(Earlier {
+                    sidecar,
+                    modified: found.modified,
+                    source,
+                });
             }
         }
-        seen.earlier = in_order(resumable);
+        seen.earlier = resumable;
         Ok(None)
     }
 
@@ -187,20 +196,20 @@ impl OtherPartials {
 
 /// The order in which to try to resume: first the version of the document that the latest partial is of, and
 /// of one version the partial with the most bytes.
-fn in_order(mut resumable: Vec<(SystemTime, Earlier)>) -> VecDeque<Earlier> {
-    let latest = resumable.iter().max_by_key(|(modified, _)| *modified);
-    let latest = latest.map(|(_, earlier)| earlier.sidecar.etag.clone());
-    resumable.sort_by_key(|(_, Earlier { sidecar, .. })| {
+pub(super) fn in_order(mut resumable: Vec<Earlier>) -> VecDeque<Earlier> {
+    let latest = resumable.iter().max_by_key(|earlier| earlier.modified);
+    let latest = latest.map(|earlier| earlier.sidecar.etag.clone());
+    resumable.sort_by_key(|Earlier { sidecar, .. }| {
         let is_latest = latest.as_ref() == Some(&sidecar.etag);
         Reverse((is_latest, sidecar.noted_bytes()))
     });
-    resumable.into_iter().map(|(_, earlier)| earlier).collect()
+    resumable.into()
 }
 
-/// Removes the partials of `document` in `folder` that no process writes any more; `now` is the time of the
-/// clock of the file system. A failure is only logged.
-pub(super) fn remove_left(folder: &Path, document: &str, now: SystemTime) {
-    let removed = partials_of(folder, document).and_then(|found| {
+/// Removes the partials that were `found` and that no process writes any more; `now` is the time of the clock of
+/// the file system. A failure is only logged.
+pub(super) fn remove_left(found: Result<Vec<UnfinishedPartial>>, now: SystemTime) {
+    let removed = found.and_then(|found| {
         for partial in found
             .iter()
             .filter(|partial| !is_written_here(&partial.path))

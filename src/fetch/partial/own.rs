@@ -10,7 +10,6 @@ use crate::fetch::partial::same_file::is_same_file;
 use crate::fetch::partial::sidecar::SidecarFile;
 use crate::fetch::partial::written::{begin_writing, end_writing};
 use crate::state::files::{remove, temporary_path};
-use crate::state::folder::folder_of;
 use crate::state::lock::{is_unsupported, note_refused_lock};
 use crate::state::process::ProcessIdentity;
 use crate::state::records::Durability;
@@ -33,7 +32,6 @@ const LOCK_INTERVAL: Duration = Duration::from_millis(1);
 /// removed, because no later run can use it.
 #[derive(Debug)]
 pub(super) struct OwnPartial {
-    pub name: PartialName,
     pub path: PathBuf,
     pub file: Arc<File>,
     /// When the file was created, by the clock of the file system.
@@ -47,11 +45,10 @@ impl OwnPartial {
     /// # Errors
     /// [`Code::LocalIo`](crate::error::Code::LocalIo), [`Code::DiskFull`](crate::error::Code::DiskFull).
     pub(super) async fn create(folder: &Path, document: &str) -> Result<Self> {
-        let (name, path, file) = create_file(folder, document)?;
+        let (path, file) = create_file(folder, document)?;
         begin_writing(&path);
         let created = file.metadata().and_then(|metadata| metadata.modified());
         let own = Self {
-            name,
             path,
             file: Arc::new(file),
             created: created.unwrap_or_else(|_| SystemTime::now()),
@@ -68,41 +65,6 @@ impl OwnPartial {
             }
         }
         Ok(own)
-    }
-
-    /// Takes the bytes of `earlier` over without a copy, if no process can write them any more: gives their file
-    /// the name of this partial. Of two processes that try this, one succeeds, and the other copies.
-    pub(super) fn take_over(&mut self, earlier: &mut Earlier) {
-        let Some(source) = earlier
-            .source
-            .as_ref()
-            .filter(|from| from.is_certainly_left)
-        else {
-            return;
-        };
-        let sidecar = self.path.with_extension("json");
-        // First the sidecar: a crash after the rename must not separate the bytes from it.
-        let created = SidecarFile::create(&sidecar, &earlier.sidecar, Durability::Synced);
-        if let Err(error) = created {
-            log::info!("{}", error.message());
-            return;
-        }
-        let renamed = std::fs::rename(&source.path, &self.path);
-        if renamed.is_err() || !is_same_file(&self.path, &source.file) {
-            log::info!("docfetch copies {}", source.path.display());
-            let _ = remove(&sidecar);
-            return;
-        }
-        let older_sidecar = source.path.with_extension("json");
-        let _ = remove(&temporary_path(&older_sidecar)).and_then(|_| remove(&older_sidecar));
-        self.file = Arc::clone(&source.file);
-        let _ = self.file.try_lock();
-        earlier.source = None;
-    }
-
-    /// The folder of the partial.
-    pub(super) fn folder(&self) -> &Path {
-        folder_of(&self.path)
     }
 
     /// The present time of the clock that sets the modification times of files in this folder.
@@ -129,14 +91,40 @@ impl Drop for OwnPartial {
     }
 }
 
-fn create_file(folder: &Path, document: &str) -> Result<(PartialName, PathBuf, File)> {
+/// Takes the bytes of `earlier` over without a copy, if no process can write them any more: gives their file the
+/// name `path`, and returns the locked file. Of two processes that try this, one succeeds, and the other copies.
+pub(super) fn take_over(path: &Path, earlier: &mut Earlier) -> Option<Arc<File>> {
+    let source = earlier.source.as_ref();
+    let source = source.filter(|source| source.is_certainly_left)?;
+    if matches!(source.file.try_lock(), Err(TryLockError::WouldBlock)) {
+        return None;
+    }
+    let sidecar = path.with_extension("json");
+    // First the sidecar: a crash after the rename must not separate the bytes from it.
+    let created = SidecarFile::create(&sidecar, &earlier.sidecar, Durability::Synced);
+    if let Err(error) = created {
+        log::info!("{}", error.message());
+        return None;
+    }
+    let renamed = std::fs::rename(&source.path, path);
+    if renamed.is_err() || !is_same_file(path, &source.file) {
+        log::info!("docfetch copies {}", source.path.display());
+        let _ = remove(&sidecar);
+        return None;
+    }
+    let older_sidecar = source.path.with_extension("json");
+    let _ = remove(&temporary_path(&older_sidecar)).and_then(|_| remove(&older_sidecar));
+    earlier.source.take().map(|source| source.file)
+}
+
+fn create_file(folder: &Path, document: &str) -> Result<(PathBuf, File)> {
     let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     loop {
         let number = NEXT_NUMBER.fetch_add(1, Ordering::Relaxed);
         let name = PartialName::own(document, ProcessIdentity::own(), number);
         let path = name.path(folder);
         match rustix::fs::open(&path, flags, Mode::RUSR | Mode::WUSR) {
-            Ok(file) => return Ok((name, path, file.into())),
+            Ok(file) => return Ok((path, file.into())),
             Err(Errno::EXIST) => {}
             Err(errno) => return Err(Error::io("create", &path, &errno.into())),
         }

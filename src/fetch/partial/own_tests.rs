@@ -5,6 +5,7 @@ use super::*;
 use crate::error::Code;
 use crate::fetch::entity::Entity;
 use crate::fetch::events::Unwatched;
+use crate::state::folder::FolderTraits;
 use crate::state::process::ProcessIdentity;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,7 +16,15 @@ use std::time::{Duration, Instant, SystemTime};
 const BLOCK: usize = 64 << 10;
 const DOCUMENT: &str = "0123456789abcdef0123456789abcdef";
 
+/// Makes this process treat the folder as one where a lock may exclude no other process. The folder stays open, so
+/// that the system gives its inode number, by which the process knows it, to no other folder.
+pub(super) fn without_true_locks(folder: &Path) {
+    FolderTraits::of(folder).unwrap().note_refused_lock();
+    std::mem::forget(fs::File::open(folder).unwrap());
+}
+
 async fn open_with(folder: &Path, resume: bool) -> Partial {
+    without_true_locks(folder);
     let opening = Partial::open_own(folder, DOCUMENT, Duration::ZERO, resume);
     let mut partial = opening.await.unwrap();
     partial.resume(&mut Unwatched).await.unwrap();

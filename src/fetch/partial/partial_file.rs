@@ -5,16 +5,19 @@ use crate::fetch::entity::Entity;
 use crate::fetch::partial::background_sync::BackgroundSync;
 use crate::fetch::partial::extents::Extents;
 use crate::fetch::partial::intact::crc_of;
+use crate::fetch::partial::moved::{FindPartials, moved_partials_of};
+use crate::fetch::partial::names::PartialName;
 use crate::fetch::partial::others::{Earlier, remove_left};
 use crate::fetch::partial::own::OwnPartial;
 use crate::fetch::partial::publication::Publication;
 use crate::fetch::partial::sidecar::{RefusedDocument, Sidecar};
 use crate::fetch::partial::sidecar_writer::SidecarWriter;
+use crate::fetch::partial::unfinished::partials_of;
 use crate::http::headers::is_strong;
 use crate::state::files::{
     FileIdentity, is_in_memory, is_name_of, open_own, remove, sync_folder, temporary_path,
 };
-use crate::state::folder::FolderTraits;
+use crate::state::folder::{FolderTraits, folder_of};
 use rustix::fs::OFlags;
 use std::collections::VecDeque;
 use std::fs::File;
@@ -220,18 +223,26 @@ impl Partial {
         remove(&self.path).map(drop)
     }
 
-    /// As [`Partial::discard`], for a document that is at its target: where each process has a partial of its
-    /// own, removes the other partials of the document, too, as far as no process may still write them.
+    /// As [`Partial::discard`], for a document that is at its target: removes the other partials of the document,
+    /// too, as far as no process may still write them.
     ///
     /// # Errors
     /// As [`Partial::discard`].
     pub(crate) fn discard_all(self) -> Result<()> {
-        let own = self.own.clone();
-        self.discard()?;
-        if let Some(own) = own {
-            remove_left(own.folder(), &own.name.document, own.now());
+        self.remove_others();
+        self.discard()
+    }
+
+    /// Removes the other partials of the document, as far as no process may still write them.
+    pub(super) fn remove_others(&self) {
+        let folder = folder_of(&self.path);
+        let (find, now): (FindPartials, _) = match &self.own {
+            Some(own) => (partials_of, own.now()),
+            None => (moved_partials_of, SystemTime::now()),
+        };
+        if let Some(name) = self.path.file_name().and_then(PartialName::parse) {
+            remove_left(find(folder, &name.document), now);
         }
-        Ok(())
     }
 
     /// Whether the partial's file still has its name.

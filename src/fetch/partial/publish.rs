@@ -1,7 +1,6 @@
 //! Publishing a complete partial: the file gets the document's name.
 
 use crate::error::{Error, Result};
-use crate::fetch::partial::others::remove_left;
 use crate::fetch::partial::partial_file::{Partial, taken_away};
 use crate::fetch::partial::publication;
 use crate::fetch::partial::same_file::has_same_bytes;
@@ -87,8 +86,8 @@ impl Partial {
         if !is_partial_name_left && let Err(error) = self.sidecar.remove() {
             log::warn!("a stale sidecar stays: {}", error.message());
         }
-        if let Some(own) = self.own.as_ref().filter(|_| synced.is_ok()) {
-            remove_left(own.folder(), &own.name.document, own.now());
+        if synced.is_ok() {
+            self.remove_others();
         }
         match synced {
             Ok(()) => Ok(PublishEnd::Published),

@@ -2,14 +2,17 @@
 
 use crate::error::{Error, Result};
 use crate::fetch::partial::names::PartialName;
+use crate::fetch::partial::same_file::is_same_file;
 use crate::fetch::partial::sidecar::Sidecar;
 use crate::fetch::partial::written::is_written_here;
-use crate::state::files::{is_lasting_refusal, open_own_if_exists, remove, temporary_path};
-use crate::state::folder::FolderTraits;
+use crate::state::files::{
+    is_lasting_refusal, open_own, open_own_if_exists, remove, temporary_path,
+};
+use crate::state::folder::{FolderTraits, folder_of};
 use crate::state::process::ProcessIdentity;
 use rustix::fs::OFlags;
 use std::collections::BTreeMap;
-use std::fs::TryLockError;
+use std::fs::{File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -43,9 +46,7 @@ pub(crate) struct UnfinishedPartial {
 /// # Errors
 /// [`Code::LocalIo`](crate::error::Code::LocalIo) when the folder cannot be read.
 pub(crate) fn list_partials(folder: &Path) -> Result<Vec<UnfinishedPartial>> {
-    let mut found = find(folder, PartialName::is_of_document)?;
-    found.sort_by(|one, other| one.path.cmp(&other.path));
-    Ok(found)
+    find(folder, PartialName::is_of_document)
 }
 
 /// The partials of one `document` in `folder`, as far as this user may read the folder.
@@ -53,39 +54,60 @@ pub(crate) fn list_partials(folder: &Path) -> Result<Vec<UnfinishedPartial>> {
 /// # Errors
 /// [`Code::LocalIo`](crate::error::Code::LocalIo) when the folder cannot be read.
 pub(super) fn partials_of(folder: &Path, document: &str) -> Result<Vec<UnfinishedPartial>> {
-    match std::fs::read_dir(folder) {
-        // In a folder that can be written and not read, docfetch sees no partial of another process.
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(Vec::new()),
-        _ => find(folder, |name| name.document == document),
+    if is_unreadable(folder) {
+        return Ok(Vec::new());
     }
+    find(folder, |name| name.document == document)
+}
+
+/// Whether this user may not read the folder, and so sees no partial of another process.
+pub(super) fn is_unreadable(folder: &Path) -> bool {
+    std::fs::read_dir(folder).is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied)
 }
 
 fn find(folder: &Path, is_wanted: impl Fn(&PartialName) -> bool) -> Result<Vec<UnfinishedPartial>> {
+    let names = names_in(folder, is_wanted)?;
+    let found = names
+        .iter()
+        .filter_map(|name| UnfinishedPartial::find(folder, name));
+    Ok(found.collect())
+}
+
+/// The names of the partials in `folder` that `is_wanted` accepts, each once.
+///
+/// # Errors
+/// [`Code::LocalIo`](crate::error::Code::LocalIo) when the folder cannot be read.
+pub(super) fn names_in(
+    folder: &Path,
+    is_wanted: impl Fn(&PartialName) -> bool,
+) -> Result<Vec<PartialName>> {
     let unreadable = |error: io::Error| Error::io("read", folder, &error);
-    let mut newest: BTreeMap<PathBuf, (PartialName, SystemTime)> = BTreeMap::new();
+    let mut names = BTreeMap::new();
     for entry in std::fs::read_dir(folder).map_err(unreadable)? {
-        let entry = entry.map_err(unreadable)?;
-        let Some(name) = PartialName::parse(&entry.file_name()).filter(&is_wanted) else {
-            continue;
-        };
-        let Ok(metadata) = entry.metadata() else {
-            continue; // it was renamed or removed meanwhile
-        };
-        let modified = metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH);
-        let known = newest.entry(name.path(folder)).or_insert((name, modified));
-        known.1 = known.1.max(modified);
+        let name = entry.map_err(unreadable)?.file_name();
+        if let Some(name) = PartialName::parse(&name).filter(&is_wanted) {
+            names.insert(name.path(folder), name);
+        }
     }
-    let partials = newest.into_iter();
-    Ok(partials
-        .map(|(path, (name, modified))| UnfinishedPartial::read(path, name, modified))
-        .collect())
+    Ok(names.into_values().collect())
+}
+
+/// When the file at `path` changed last. `None` if there is none.
+fn modified(path: &Path) -> Option<SystemTime> {
+    let found = std::fs::symlink_metadata(path).ok()?;
+    Some(found.modified().unwrap_or(SystemTime::UNIX_EPOCH))
 }
 
 impl UnfinishedPartial {
-    fn read(path: PathBuf, partial_name: PartialName, modified: SystemTime) -> Self {
-        let sidecar = Sidecar::read(&path.with_extension("json")).ok().flatten();
+    /// The partial of this name in `folder`. `None` if none of its files exists.
+    pub(super) fn find(folder: &Path, name: &PartialName) -> Option<Self> {
+        let path = name.path(folder);
+        let sidecar_path = path.with_extension("json");
+        let files = [&path, &sidecar_path, &temporary_path(&sidecar_path)];
+        let modified = files.into_iter().filter_map(|path| modified(path)).max()?;
+        let sidecar = Sidecar::read(&sidecar_path).ok().flatten();
         let file_bytes = std::fs::symlink_metadata(&path).map_or(0, |found| found.len());
-        Self {
+        Some(Self {
             name: sidecar.as_ref().and_then(Sidecar::name),
             held_bytes: sidecar.as_ref().map_or(0, Sidecar::noted_bytes),
             total_bytes: sidecar.as_ref().and_then(|sidecar| sidecar.total),
@@ -93,8 +115,8 @@ impl UnfinishedPartial {
             file_bytes,
             path,
             modified,
-            partial_name,
-        }
+            partial_name: name.clone(),
+        })
     }
 
     /// For how long the partial did not change, at the time `now`.
@@ -102,24 +124,30 @@ impl UnfinishedPartial {
         now.duration_since(self.modified).unwrap_or_default()
     }
 
-    /// Removes the partial and its sidecar, unless a process may still write the partial. Returns whether
-    /// docfetch removed them. `now` is the time of the clock that [`UnfinishedPartial::modified`] is from.
+    /// Removes the partial and its sidecar, unless a process may still write the partial, or used it since
+    /// docfetch found it. Returns whether docfetch removed them. `now` is the time of the clock that
+    /// [`UnfinishedPartial::modified`] is from.
     ///
     /// # Errors
     /// [`Code::LocalIo`](crate::error::Code::LocalIo) when a file cannot be removed.
     pub(crate) fn remove(&self, now: SystemTime) -> Result<bool> {
-        let opened = open_own_if_exists(&self.path, OFlags::RDWR);
-        let file = match opened {
-            Err(error) if is_lasting_refusal(&error) => None, // only the name is removed
-            opened => opened?,
-        };
-        let locked = file.as_ref().map(std::fs::File::try_lock);
-        if matches!(locked, Some(Err(TryLockError::WouldBlock))) {
+        let has_true_locks = has_true_locks(folder_of(&self.path));
+        let is_shared = self.partial_name.owner.is_none();
+        // A process that begins to use the partial waits for this lock, also where there is only a sidecar.
+        let file = match open_own_if_exists(&self.path, OFlags::RDWR) {
+            Ok(None) if is_shared && has_true_locks => {
+                open_own(&self.path, OFlags::RDWR | OFlags::CREATE).map(Some)
+            }
+            Err(error) if is_lasting_refusal(&error) => Ok(None), // only the name is removed
+            opened => opened,
+        }?;
+        let locked = file.as_ref().map(File::try_lock);
+        let is_in_use = matches!(locked, Some(Err(TryLockError::WouldBlock)));
+        if is_in_use || file.as_ref().is_some_and(|file| self.was_used(file)) {
             return Ok(false);
         }
-        let is_decided_by_lock = self.partial_name.owner.is_none()
-            && matches!(locked, None | Some(Ok(())))
-            && self.path.parent().is_some_and(has_true_locks);
+        let is_decided_by_lock =
+            has_true_locks && matches!(locked, None | Some(Ok(()))) && !self.is_being_written();
         if !is_decided_by_lock && !self.is_left(now) {
             return Ok(false);
         }
@@ -131,6 +159,15 @@ impl UnfinishedPartial {
         Ok(true) // the lock ends here
     }
 
+    /// Whether another process published, replaced or wrote the partial since docfetch found it. `file` is what
+    /// docfetch opened at its path.
+    fn was_used(&self, file: &File) -> bool {
+        let sidecar = modified(&self.path.with_extension("json"));
+        let written = file.metadata().ok().filter(|found| found.len() > 0);
+        let times = [sidecar, written.and_then(|found| found.modified().ok())];
+        !is_same_file(&self.path, file) || times.into_iter().flatten().max() > Some(self.modified)
+    }
+
     /// Whether the process that wrote the partial has ended or keeps it for a later run, or has left it alone
     /// for 10 minutes.
     fn is_left(&self, now: SystemTime) -> bool {
@@ -139,10 +176,15 @@ impl UnfinishedPartial {
 
     /// Whether it is certain that no process writes the partial any more.
     pub(super) fn is_certainly_left(&self) -> bool {
-        let is_left = |owner: &ProcessIdentity| {
-            owner.is_gone() || (owner == ProcessIdentity::own() && !is_written_here(&self.path))
-        };
-        self.partial_name.owner.as_ref().is_some_and(is_left)
+        let owner = self.partial_name.owner.as_ref();
+        owner.is_some_and(ProcessIdentity::is_gone)
+            || (owner == Some(ProcessIdentity::own()) && !is_written_here(&self.path))
+    }
+
+    /// Whether it is certain that the process that the partial's name tells writes the partial.
+    fn is_being_written(&self) -> bool {
+        let owner = self.partial_name.owner.as_ref();
+        owner.is_some_and(ProcessIdentity::is_running) && !self.is_certainly_left()
     }
 }
 
@@ -179,7 +221,7 @@ mod tests {
         fs::write(&path, "bytes").unwrap();
         fs::write(path.with_extension("json"), "{").unwrap();
         fs::write(folder.path().join(".docfetch-probe.part"), "").unwrap();
-        let held = fs::File::open(&path).unwrap();
+        let held = File::open(&path).unwrap();
         held.lock().unwrap();
         let found = list_partials(folder.path()).unwrap();
         assert_eq!((found[0].held_bytes, found[0].file_bytes), (0, 5));
@@ -194,6 +236,7 @@ mod tests {
     #[test]
     fn a_partial_of_its_own_process_goes_when_the_process_ended_or_left_it_for_10_minutes() {
         let folder = tempfile::tempdir().unwrap();
+        super::super::own_tests::without_true_locks(folder.path());
         let own = ProcessIdentity::own();
         let path = partial_of(folder.path(), own);
         let now = fs::metadata(&path).unwrap().modified().unwrap();
@@ -219,6 +262,35 @@ mod tests {
             !remove_only(folder.path(), now),
             "the process is out of sight"
         );
+    }
+
+    #[test]
+    fn where_locks_are_true_the_lock_decides_about_the_partial_of_a_process_that_is_out_of_sight() {
+        let folder = tempfile::tempdir().unwrap();
+        let elsewhere = ProcessIdentity::parse("node7-0123456789abcdef-1-2").unwrap();
+        let path = partial_of(folder.path(), &elsewhere);
+        let held = File::open(&path).unwrap();
+        held.lock().unwrap();
+        assert!(!remove_only(folder.path(), SystemTime::now()));
+        drop(held);
+        assert!(remove_only(folder.path(), SystemTime::now()));
+        let path = partial_of(folder.path(), ProcessIdentity::own());
+        begin_writing(&path);
+        assert!(!remove_only(folder.path(), SystemTime::now()));
+        end_writing(&path);
+    }
+
+    #[test]
+    fn a_partial_that_was_used_since_it_was_found_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = super::super::names::shared_path(folder.path(), DOCUMENT);
+        fs::write(&path, "bytes").unwrap();
+        let found = list_partials(folder.path()).unwrap();
+        let later = SystemTime::now() + Duration::from_secs(1);
+        let file = File::options().write(true).open(&path).unwrap();
+        file.set_modified(later).unwrap();
+        assert!(!found[0].remove(later).unwrap());
+        assert!(path.exists());
     }
 
     #[test]

@@ -1,0 +1,63 @@
+//! Partials that processes wrote for themselves alone, in a folder where all processes share one partial: the user
+//! copied or moved the folder from a file system whose locks may exclude no other process.
+//!
+//! A process reads such a folder once, because a folder with many files must not be read for each document.
+
+use crate::error::Result;
+use crate::fetch::partial::names::PartialName;
+use crate::fetch::partial::unfinished::{
+    UnfinishedPartial, has_true_locks, is_unreadable, names_in, partials_of,
+};
+use crate::mutex::locked;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, LazyLock, Mutex};
+
+/// How many folders docfetch remembers. A mirror may have any number of folders.
+const MAX_READ_FOLDERS: usize = 1024;
+
+/// The moved partials in each folder, when this process read the folder.
+static READ_FOLDERS: LazyLock<Mutex<HashMap<PathBuf, Arc<Vec<PartialName>>>>> =
+    LazyLock::new(Mutex::default);
+
+/// Finds partials of one document in a folder.
+pub(super) type FindPartials = fn(&Path, &str) -> Result<Vec<UnfinishedPartial>>;
+
+/// What finds the partials of a document beside the one that all processes share, if there is such a one in
+/// `folder`.
+pub(super) fn find_others(folder: &Path) -> FindPartials {
+    if has_true_locks(folder) {
+        moved_partials_of
+    } else {
+        partials_of
+    }
+}
+
+/// The moved partials of `document` in `folder` that still exist.
+///
+/// # Errors
+/// [`Code::LocalIo`](crate::error::Code::LocalIo) when the folder cannot be read.
+pub(super) fn moved_partials_of(folder: &Path, document: &str) -> Result<Vec<UnfinishedPartial>> {
+    let names = moved_names_in(folder)?;
+    let names = names.iter().filter(|name| name.document == document);
+    Ok(names
+        .filter_map(|name| UnfinishedPartial::find(folder, name))
+        .collect())
+}
+
+fn moved_names_in(folder: &Path) -> Result<Arc<Vec<PartialName>>> {
+    if let Some(known) = locked(&READ_FOLDERS).get(folder) {
+        return Ok(Arc::clone(known));
+    }
+    let names = match names_in(folder, |name| name.owner.is_some()) {
+        Err(_) if is_unreadable(folder) => Vec::new(),
+        names => names?,
+    };
+    let names = Arc::new(names);
+    let folders = &mut locked(&READ_FOLDERS);
+    if folders.len() >= MAX_READ_FOLDERS {
+        folders.clear();
+    }
+    folders.insert(folder.to_path_buf(), Arc::clone(&names));
+    Ok(names)
+}
