@@ -4,9 +4,11 @@
 //! hint. The texts (what failed, why) are written where the failure happens. `ui/` renders an error for
 //! the terminal, `fetch/outcome.rs` for JSON.
 
+mod attributes;
 mod code;
 pub(crate) mod panics;
 
+pub(crate) use attributes::ForbiddingAttribute;
 pub use code::Code;
 
 use rustix::io::Errno;
@@ -242,6 +244,14 @@ impl Error {
             ),
             _ => None,
         };
+        if errno == Some(Errno::PERM)
+            && let Some(attribute) = ForbiddingAttribute::near(path)
+        {
+            let ForbiddingAttribute { cause, remedy } = attribute;
+            failed = failed
+                .with_cause(cause)
+                .with_hint(format!("{remedy}, or choose another folder"));
+        }
         failed.0.temporary_io = errno.is_some_and(|errno| TEMPORARY_ERRNOS.contains(&errno));
         failed
     }

@@ -10,6 +10,8 @@ pub(crate) struct ManifestEntry {
     pub provider: Option<String>,
     /// The document's id.
     pub id: Option<String>,
+    /// The kind of the provider's resource, in the manifest of a mirror; `None` in any other manifest.
+    pub mirror_resource: Option<String>,
     /// The file's path. It is not empty, and has no NUL.
     pub path: PathBuf,
     /// The file's name.

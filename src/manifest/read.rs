@@ -28,7 +28,8 @@ pub(crate) struct Manifest {
     /// The form. `None` if the manifest has no line.
     pub form: Option<ManifestForm>,
     /// The files. The last record of a path counts; but a record without a SHA-256 does not replace an
-    /// earlier one with a SHA-256. Of sha256sum, every line counts.
+    /// earlier one with a SHA-256. In the manifest of a mirror, only the last record of a document counts: a mirror
+    /// that was copied to another file system may need another path for it. Of sha256sum, every line counts.
     pub entries: Vec<ManifestEntry>,
     /// The numbers, from 1 on, of the lines that are not of the manifest's form.
     pub unreadable: Vec<usize>,
@@ -70,7 +71,7 @@ pub(crate) fn read(mut input: impl BufRead) -> io::Result<Option<Manifest>> {
         }
         reading.manifest.too_long.push(number);
     }
-    let manifest = reading.manifest;
+    let manifest = reading.finish();
     let is_unknown = manifest.form.is_none() && !manifest.too_long.is_empty();
     Ok((!is_unknown).then_some(manifest))
 }
@@ -81,6 +82,16 @@ struct Reading {
     manifest: Manifest,
     /// For the path of each record, its place among the entries.
     places: HashMap<PathBuf, usize>,
+    /// For each document of a mirror, the place of its last record among the entries.
+    mirrored: HashMap<MirroredDocument, usize>,
+}
+
+/// Provider, kind of resource and id of a document of a mirror.
+type MirroredDocument = [Option<String>; 3];
+
+fn mirrored_document(entry: &ManifestEntry) -> Option<MirroredDocument> {
+    let resource = entry.mirror_resource.clone()?;
+    Some([entry.provider.clone(), Some(resource), entry.id.clone()])
 }
 
 /// The first line is of neither form.
@@ -124,6 +135,10 @@ impl Reading {
         // `./a` is the path `a`.
         let path = entry.path.strip_prefix(".").unwrap_or(&entry.path);
         let known = self.places.get(path).copied();
+        if let Some(document) = mirrored_document(&entry) {
+            let place = known.unwrap_or(entries.len());
+            self.mirrored.insert(document, place);
+        }
         match known.and_then(|place| entries.get_mut(place)) {
             Some(earlier) if entry.sha256.is_none() && earlier.sha256.is_some() => {}
             Some(earlier) => *earlier = entry,
@@ -132,6 +147,23 @@ impl Reading {
                 entries.push(entry);
             }
         }
+    }
+
+    /// What the lines say together.
+    fn finish(self) -> Manifest {
+        let Self {
+            mut manifest,
+            mirrored,
+            ..
+        } = self;
+        let mut place = 0;
+        manifest.entries.retain(|entry| {
+            let document = mirrored_document(entry);
+            let last = document.and_then(|document| mirrored.get(&document));
+            place += 1;
+            last.is_none_or(|last| last + 1 == place)
+        });
+        manifest
     }
 }
 
@@ -190,6 +222,7 @@ mod tests {
         let known = ManifestEntry {
             provider: Some("sm".into()),
             id: Some("1".into()),
+            mirror_resource: None,
             path: "d".into(),
             name: Some("n".into()),
             bytes: Some(5),
@@ -214,6 +247,33 @@ mod tests {
             .map(|entry| (entry.bytes.unwrap(), entry.sha256.as_deref().unwrap()))
             .collect();
         assert_eq!(found, [(2, A), (5, B)]);
+    }
+
+    #[test]
+    fn in_the_manifest_of_a_mirror_the_last_record_of_a_document_counts() {
+        let line = |id: &str, path: &str, resource: &str| {
+            let line = serde_json::json!({"type": "document", "provider": "sm", "id": id, "status": "fetched",
+                "path": path, "bytes": 1, "sha256": A, "resource": resource});
+            format!("{line}\n")
+        };
+        let text = [
+            line("1", "a?", ""),
+            line("2", "b", ""),
+            line("1", "a_", ""),
+            line("2", "c", "assets"),
+            line("3", "d", ""),
+            line("4", "d", ""), // document 3 lost its path to document 4
+            line("3", "e", ""),
+            line("4", "f", ""),
+            line("4", "d", ""),
+        ];
+        let manifest = manifest(&text.concat());
+        assert_eq!(paths(&manifest), ["b", "a_", "c", "d", "e"]);
+        let ids = manifest
+            .entries
+            .iter()
+            .filter_map(|entry| entry.id.as_deref());
+        assert_eq!(ids.collect::<String>(), "21243");
     }
 
     #[test]

@@ -17,6 +17,7 @@ struct RecordType {
 struct DocumentRecord {
     provider: Option<String>,
     id: Option<String>,
+    resource: Option<String>,
     status: String,
     path: Option<PathBuf>,
     /// The path percent-encoded, if it is not UTF-8.
@@ -53,6 +54,7 @@ pub(super) fn parse(line: &[u8]) -> Result<Option<ManifestEntry>, UnreadableLine
     Ok(Some(ManifestEntry {
         provider: record.provider,
         id: record.id,
+        mirror_resource: record.resource,
         path: checked_path(path)?,
         name: record.name,
         bytes: record.bytes,

@@ -8,7 +8,7 @@
 
 use crate::error::{Code, Error, Result};
 use crate::fetch::outcome::Outcome;
-use crate::fetch::target::not_a_folder;
+use crate::fetch::target::{check_writable, not_a_folder};
 use crate::manifest::ManifestAppender;
 use crate::mirror::entry::{DocumentVersion, MirrorEntry, Presence};
 use crate::mirror::index::{DocumentKey, MirrorIndex, OWN_FOLDER, PUBLISHING};
@@ -49,7 +49,8 @@ impl Mirror {
     /// # Errors
     /// [`Code::Busy`] when another process holds the lock for longer than `busy_timeout`;
     /// [`Code::UnsafePartial`] when docfetch's own folder or the manifest is a link or another user's;
-    /// [`Code::LocalIo`], [`Code::DiskFull`] when the manifest cannot be read or written.
+    /// [`Code::LocalIo`], [`Code::DiskFull`] when the manifest cannot be read or written; a dry run, too, fails in
+    /// a folder that this user may not write.
     pub(crate) async fn open(
         folder: &Path,
         resource: &'static str,
@@ -63,6 +64,11 @@ impl Mirror {
         if let Some(error) = not_a_folder(folder) {
             return Err(error);
         }
+        check_writable(if own_folder.is_dir() {
+            &own_folder
+        } else {
+            folder
+        })?;
         let mut lock = None;
         if !dry_run {
             make_folder(&own_folder, 0o777)?;

@@ -44,6 +44,16 @@ impl ProcessIdentity {
         })
     }
 
+    /// The identity of no process: that of a process of this system which has ended. Every process of this
+    /// system computes the same.
+    pub(crate) fn ended() -> Self {
+        Self {
+            pid: 0,
+            start: 0,
+            ..Self::own().clone()
+        }
+    }
+
     /// Parses what [`fmt::Display`] writes.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let mut parts = text.rsplitn(4, '-');
@@ -181,6 +191,7 @@ mod tests {
     #[test]
     fn a_process_is_gone_once_it_ended_reaped_or_not() {
         assert!(!ProcessIdentity::own().is_gone() && ProcessIdentity::own().is_running());
+        assert!(ProcessIdentity::ended().is_gone());
         let mut child = sleeper();
         let identity = identity_of(child.id());
         assert!(!identity.is_gone());

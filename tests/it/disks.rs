@@ -6,6 +6,7 @@ use crate::support::services::Service;
 use crate::support::strace::{path_of_partial, traced, tracee, with_name_of_partial};
 use crate::support::tools::{attributes, mounts, other_user, strace};
 use crate::support::{Run, World, kill, processor_time};
+use docfetch::sandbox::Document;
 use rustix::process::{Signal, kill_process};
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
@@ -62,6 +63,87 @@ fn an_append_only_folder_is_refused_before_paying_and_left_as_it_was() {
     }
     assert_eq!(service.charges(), 0);
     assert_eq!(service.report().storage_requests, 0);
+}
+
+#[test]
+fn an_immutable_folder_or_partial_is_named_with_the_command_that_helps() {
+    if !attributes() {
+        return;
+    }
+    let (service, _) = Service::with("y.bin", 300_000, &["truncate=200000"]);
+    for more in ["", "-o y.bin", "--dry-run", "-o new/y.bin"] {
+        let (world, folder) = with_file(&service);
+        let text = format!("chattr +i $D; $F {more}; code=$?; chattr -i $D; exit $code");
+        let run = script(&world, &folder, &text);
+        run.exits(7).says("is immutable").says("with `chattr -i`");
+        assert!(!run.stderr.contains("permission"), "{run:?}");
+    }
+    assert_eq!(service.charges(), 0);
+    let (world, folder) = with_file(&service);
+    let text = format!(
+        "chattr +i $D; {0}; code=$?; chattr -i $D; exit $code",
+        sync("onecodex", &["--dry-run"])
+    );
+    let run = script(&world, &folder, &text);
+    run.exits(7).says("is immutable");
+    assert_eq!(run.stderr.matches("error:").count(), 1, "{run:?}");
+    for (more, letter, attribute) in [
+        ("", "i", "immutable"),
+        ("", "a", "append-only"),
+        ("--no-resume", "i", "immutable"),
+    ] {
+        let (world, folder) = with_file(&service);
+        script(&world, &folder, "$F --retries 0").exits(5);
+        let text = format!(
+            "chattr +{letter} $D/.docfetch*.part; $F {more}; code=$?; chattr -{letter} $D/.docfetch*.part; exit $code"
+        );
+        let run = script(&world, &folder, &text);
+        run.exits(7).says(&format!("part is {attribute}"));
+        run.says(&format!("with `chattr -{letter}`"));
+    }
+}
+
+/// A command of a script that mirrors into `$D`.
+fn sync(provider: &str, more: &[&str]) -> String {
+    let binary = env!("CARGO_BIN_EXE_docfetch");
+    format!("{binary} sync {provider} $D {}", more.join(" "))
+}
+
+#[test]
+fn a_mirror_in_a_folder_that_cannot_be_written_is_one_error_also_in_a_dry_run() {
+    if !other_user() {
+        return;
+    }
+    let documents =
+        ["1", "2"].map(|id| Document::new(&format!("{id}.pdf"), b"pdf".to_vec()).with_id(id));
+    let service = Service::start(documents.to_vec(), &[]);
+    let (world, folder) = with_file(&service);
+    for open in [world.home(), &world.out()] {
+        fs::set_permissions(open, fs::Permissions::from_mode(0o777)).unwrap();
+    }
+    let sync = |folder: &str, more: &[&str]| {
+        let as_other = ["--reuid=65534", "--regid=65534", "--clear-groups"];
+        let binary = env!("CARGO_BIN_EXE_docfetch");
+        let arguments = [&as_other[..], &[binary, "sync", "sm", folder], more].concat();
+        world.run_of("setpriv", &arguments)
+    };
+    for below in [&*folder, &format!("{folder}/new")] {
+        for more in [&[][..], &["--dry-run"]] {
+            let run = sync(below, more);
+            run.exits(7)
+                .says(&format!("error: cannot write documents into {below}\n"));
+            assert_eq!(run.stderr.matches("error:").count(), 1, "{run:?}");
+        }
+    }
+    fs::set_permissions(&folder, fs::Permissions::from_mode(0o777)).unwrap();
+    let missing = format!("{folder}/new/mirror");
+    let run = sync(&missing, &["--dry-run"]);
+    assert_eq!(run.exits(0).stdout.lines().count(), 2, "{run:?}");
+    assert!(!Path::new(&missing).exists());
+    // A mirror whose own folder can be written gets its plan.
+    sync(&folder, &[]).exits(0);
+    fs::set_permissions(&folder, fs::Permissions::from_mode(0o555)).unwrap();
+    sync(&folder, &["--dry-run"]).exits(0);
 }
 
 #[test]

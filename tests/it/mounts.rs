@@ -214,13 +214,24 @@ fn a_file_system_that_sets_no_permissions_gets_its_documents() {
             let said = run.exits(0).stderr.matches("keeps the permissions").count();
             assert_eq!(said, verbose.len(), "{run:?}");
             assert!(fs::read(mounted.path().join(&file)).unwrap() == content);
+            // The file was private when it was created, as every partial, and stays so.
+            let mode = fs::metadata(mounted.path().join(&file)).unwrap().mode() & 0o777;
+            assert_eq!(mode, 0o600);
+            assert_eq!(
+                run.stderr
+                    .matches("new documents have 0600 and not 0644")
+                    .count(),
+                1,
+                "{run:?}"
+            );
         }
         assert_eq!(mounted.names(""), ["onecodex.bin", "sm.bin"]);
     }
     if let Some(mount) = Mount::bindfs(&["--chmod-deny", "--create-with-perms=0640"]) {
         let world = service.world();
         let folder = mount.path().to_str().unwrap();
-        world.run(&["onecodex", "doc1", "-d", folder]).exits(0);
+        let run = world.run(&["onecodex", "doc1", "-d", folder]);
+        assert!(!run.exits(0).stderr.contains("refuses"), "{run:?}");
         let found = fs::metadata(mount.path().join("x.bin")).unwrap();
         assert_eq!(
             found.mode() & 0o777,
@@ -485,6 +496,48 @@ fn a_mirror_has_paths_that_the_file_system_takes() {
             };
             assert_eq!(names(""), ["of a_", "of plain"].map(str::to_owned).into());
             assert_eq!(names("of a_").len(), 2, "{disk_name}: {:?}", names("of a_"));
+        }
+    }
+}
+
+#[test]
+fn a_mirror_that_was_copied_to_another_file_system_is_right_after_a_sync() {
+    let documents = [
+        ("1", "a?.pdf", "1"),
+        ("2", "a*.pdf", "2"),
+        ("3", "Report.pdf", "three"),
+        ("4", "report.PDF", "four 4"),
+        ("5", "plain.pdf", "5"),
+    ];
+    let documents = documents
+        .map(|(id, name, content)| Document::new(name, content.as_bytes().to_vec()).with_id(id));
+    let service = Service::start(documents.to_vec(), &[]);
+    let fuse = Fuse::new()
+        .fold_names()
+        .refuse_characters("?*", Errno::INVAL);
+    let disks = [
+        Mount::exfat("allow_other").map(Disk::Mount),
+        fuse.mount().map(Disk::Fuse),
+    ];
+    for disk in disks.into_iter().flatten() {
+        for provider in ["sm", "onecodex"] {
+            let world = service.world();
+            let (original, copy) = (world.out().join("original"), disk.path().join(provider));
+            let sync = |folder: &Path| world.run(&["sync", provider, folder.to_str().unwrap()]);
+            sync(&original).exits(0);
+            let manifest = copy.join(".docfetch/manifest.jsonl");
+            let manifest = manifest.to_str().unwrap();
+            // The copy loses the files whose names the file system refuses, and one of those that it folds.
+            let (original, folder) = (original.display(), copy.display());
+            let script = format!("cp -r {original} {folder}; rm -f {folder}/a*");
+            world.run_of("sh", &["-c", &script]).exits(0);
+            world.run(&["verify", manifest]).exits(6);
+            for round in 0..2 {
+                sync(&copy).exits(0);
+                let run = world.run(&["verify", manifest, "--json"]);
+                let records = run.exits(0).records();
+                assert_eq!(records.len(), 5 + 1, "{round}: {run:?}");
+            }
         }
     }
 }

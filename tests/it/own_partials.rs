@@ -397,3 +397,45 @@ fn a_moved_partial_goes_with_no_resume_and_with_a_document_that_is_skipped() {
         assert_eq!(own_files(&folder), [""; 0], "{option:?}");
     }
 }
+
+#[test]
+fn a_partial_in_a_folder_that_cannot_be_read_is_resumed_on_the_same_machine() {
+    if !tools::other_user() {
+        return;
+    }
+    let habits = [
+        Fuse::new(),
+        Fuse::new().grant_every_lock().unstable_inodes(),
+        Fuse::new().refuse(Call::Flock, Errno::NOSYS),
+    ];
+    each_at_once(habits, |fuse| {
+        let Some(mounted) = fuse.mount() else {
+            return;
+        };
+        let (service, content) = Service::with("x.bin", 300_000, &["truncate=200000"]);
+        let world = service.world();
+        let folder = mounted.path().join("given");
+        fs::create_dir(&folder).unwrap();
+        for (open, mode) in [(world.home(), 0o777), (&folder, 0o333)] {
+            fs::set_permissions(open, fs::Permissions::from_mode(mode)).unwrap();
+        }
+        for provider in ["onecodex", "sm"] {
+            let fetch = |more: &[&str]| {
+                let as_other = ["--reuid=65534", "--regid=65534", "--clear-groups"];
+                let arguments = fetching(provider, &folder);
+                let binary = [env!("CARGO_BIN_EXE_docfetch")];
+                let arguments = [&as_other[..], &binary, &arguments, more].concat();
+                world.run_of("setpriv", &arguments)
+            };
+            fetch(&["--retries", "0"]).exits(5);
+            assert_eq!(own_files(&folder).len(), 2, "the partial and its sidecar");
+            let run = fetch(&[]);
+            let record = &run.exits(0).records()[0];
+            assert!(record["resumed_from"].as_u64() >= Some(200_000), "{run:?}");
+            assert!(fs::read(folder.join("x.bin")).unwrap() == content);
+            assert_eq!(fs::read_dir(&folder).unwrap().count(), 1, "{run:?}");
+            fs::remove_file(folder.join("x.bin")).unwrap();
+        }
+        assert_eq!(service.charges(), 1);
+    });
+}

@@ -1,10 +1,11 @@
 //! `docfetch partials`: what is unfinished, and its removal.
 
-use crate::support::World;
 use crate::support::services::Service;
+use crate::support::strace::traced;
+use crate::support::{World, tools};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 /// A world in which the folder `m/sub` has 200 of 1000 kilobytes of a document, and the partial's path.
 fn unfinished() -> (Service, World, PathBuf) {
@@ -163,4 +164,34 @@ fn a_partial_that_a_process_holds_is_kept() {
         .records();
     assert_eq!(records[0]["state"], "removed");
     assert!(!Path::new(&path).exists());
+}
+
+#[test]
+fn a_partial_that_another_process_takes_up_before_its_removal_stays() {
+    if !tools::strace() {
+        return;
+    }
+    let (_service, world, path) = unfinished();
+    make_old(&world, Duration::from_hours(24));
+    // docfetch has opened the partial, and waits before it locks it.
+    let inject = "inject=flock:delay_enter=2000000:when=1";
+    let removing = ["partials", "m", "--remove-older", "1h"];
+    let command = traced(&world, &[], &["trace=flock", inject], &removing).spawn();
+    let child = command.unwrap();
+    world.wait_until("the file is open", || is_open(&path));
+    // Meanwhile another process publishes the partial, and a third one begins a new one.
+    fs::rename(&path, path.with_file_name("reads.fastq")).unwrap();
+    fs::write(&path, "new").unwrap();
+    let run = world.finish(child, Instant::now());
+    run.exits(0).says("in use, not removed");
+    assert_eq!(fs::read(&path).unwrap(), b"new");
+    assert!(path.with_extension("json").exists());
+}
+
+/// Whether any process has the file open.
+fn is_open(path: &Path) -> bool {
+    let processes = fs::read_dir("/proc").unwrap().flatten();
+    let descriptors = processes.filter_map(|process| fs::read_dir(process.path().join("fd")).ok());
+    let mut descriptors = descriptors.flatten().flatten();
+    descriptors.any(|descriptor| fs::read_link(descriptor.path()).is_ok_and(|open| open == path))
 }

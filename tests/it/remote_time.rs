@@ -1,7 +1,11 @@
 //! `--remote-time`: a file has the time at which the storage changed the document last.
 
+use crate::support::fuse::{Call, Fuse};
 use crate::support::raw::{Raw, Request, asked, head, reply};
+use crate::support::services::Service;
 use crate::support::{World, noise};
+use docfetch::sandbox::Document;
+use rustix::io::Errno;
 use std::fs;
 use std::io::Write as _;
 use std::net::TcpStream;
@@ -72,11 +76,17 @@ fn a_file_has_the_storages_time_on_request_only() {
         (&[], "Sat, 01 Jan 2022 00:00:00 GMT", false),
         (&["--remote-time"], "Sat, 01 Jan 2922 00:00:00 GMT", false),
         (&["--remote-time"], "yesterday", false),
+        (&["--remote-time"], "", false),
     ] {
         let (world, _servers) = with_time(told, false);
-        world
-            .run(&[&["onecodex", "doc1"], option].concat())
-            .exits(0);
+        let run = world.run(&[&["onecodex", "doc1"], option].concat());
+        let warns = !option.is_empty() && !is_set;
+        let warnings = run
+            .exits(0)
+            .stderr
+            .matches("warning: --remote-time has no effect on")
+            .count();
+        assert_eq!(warnings, usize::from(warns), "{run:?}");
         let time = time_of(&world.out().join("x.bin"));
         let expected = SystemTime::UNIX_EPOCH + Duration::from_secs(TIME);
         assert_eq!(time == expected, is_set, "{option:?} {told}");
@@ -93,4 +103,31 @@ fn a_later_run_knows_the_time_that_an_earlier_answer_told() {
     assert_eq!(servers[0].count("GET", "/x.bin"), 2);
     let expected = SystemTime::UNIX_EPOCH + Duration::from_secs(TIME);
     assert_eq!(time_of(&world.out().join("x.bin")), expected);
+}
+
+#[test]
+fn a_time_that_cannot_be_set_is_a_warning() {
+    let Some(folder) = Fuse::new().refuse(Call::Times, Errno::PERM).mount() else {
+        return;
+    };
+    let (world, _servers) = with_time("Sat, 01 Jan 2022 00:00:00 GMT", false);
+    let to = folder.path().to_str().unwrap();
+    let run = world.run(&["onecodex", "doc1", "--remote-time", "-d", to]);
+    run.exits(0)
+        .says("--remote-time has no effect on")
+        .says("x.bin: the file system refuses to set the time");
+    assert_eq!(folder.names(""), ["x.bin"]);
+}
+
+#[test]
+fn a_storage_that_tells_no_time_is_one_warning_in_a_run() {
+    let documents = ["a", "b"].map(|id| Document::new(id, b"content".to_vec()).with_id(id));
+    let service = Service::start(documents.to_vec(), &[]);
+    let run = service.world().run(&["sm", "a", "b", "--remote-time"]);
+    let warnings = run
+        .exits(0)
+        .stderr
+        .matches("warning: --remote-time")
+        .count();
+    assert_eq!(warnings, 1, "{run:?}");
 }

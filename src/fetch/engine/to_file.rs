@@ -162,8 +162,10 @@ impl Stages<'_> {
             ..self.outcome(Status::Fetched)
         };
         let before_publish = self.before_publish(&outcome);
-        if self.context.options.remote_time {
-            partial.set_remote_time();
+        if self.context.options.remote_time
+            && let Some(target) = self.destination.target()
+        {
+            partial.set_remote_time(target);
         }
         let (sha256, in_batch) = (outcome.sha256.as_deref(), self.context.options.jobs > 1);
         let publishing =

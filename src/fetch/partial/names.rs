@@ -15,6 +15,9 @@ const ENDINGS: [&str; 3] = [".json.new", ".json", PARTIAL_ENDING];
 /// How many hexadecimal digits the name of a document has.
 const DOCUMENT_DIGITS: usize = 32;
 
+/// How many partials of one document a run can find in a folder that its user may not read.
+const MAX_FINDABLE: u32 = 4;
+
 /// What the name of a partial tells.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct PartialName {
@@ -36,6 +39,22 @@ impl PartialName {
         }
     }
 
+    /// The partial that all processes share.
+    pub(super) fn shared(document: &str) -> Self {
+        Self {
+            document: document.to_owned(),
+            owner: None,
+            number: 0,
+        }
+    }
+
+    /// The names under which partials of single processes stay in a folder that this user may not read, so that a
+    /// later run on this machine can compute the names.
+    pub(super) fn findable(document: &str) -> impl Iterator<Item = Self> {
+        let ended = ProcessIdentity::ended();
+        (0..MAX_FINDABLE).map(move |number| Self::own(document, &ended, number))
+    }
+
     /// Parses the name of a partial, or of a file that belongs to one. `None` for any other name.
     pub(super) fn parse(name: &OsStr) -> Option<Self> {
         let name = name.to_str()?.strip_prefix(PREFIX)?;
@@ -43,11 +62,7 @@ impl PartialName {
             .iter()
             .find_map(|ending| name.strip_suffix(ending))?;
         let Some((document, owner)) = stem.split_once('.') else {
-            return Some(Self {
-                document: stem.to_owned(),
-                owner: None,
-                number: 0,
-            });
+            return Some(Self::shared(stem));
         };
         let (owner, number) = owner.rsplit_once('-')?;
         Some(Self {

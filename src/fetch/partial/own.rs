@@ -8,8 +8,10 @@ use crate::fetch::partial::names::PartialName;
 use crate::fetch::partial::others::Earlier;
 use crate::fetch::partial::same_file::is_same_file;
 use crate::fetch::partial::sidecar::SidecarFile;
+use crate::fetch::partial::unfinished::is_unreadable;
 use crate::fetch::partial::written::{begin_writing, end_writing};
 use crate::state::files::{remove, temporary_path};
+use crate::state::folder::folder_of;
 use crate::state::lock::{is_unsupported, note_refused_lock};
 use crate::state::process::ProcessIdentity;
 use crate::state::records::Durability;
@@ -65,6 +67,27 @@ impl OwnPartial {
             }
         }
         Ok(own)
+    }
+
+    /// Gives a partial that is kept for a later run a name that the later run can compute, in a folder that this user
+    /// may not read. Where docfetch cannot rename the partial, no later run finds it.
+    pub(super) fn make_findable(&self) {
+        let (folder, sidecar) = (folder_of(&self.path), self.path.with_extension("json"));
+        let is_kept = std::fs::symlink_metadata(&sidecar).is_ok();
+        let document = self.path.file_name().and_then(PartialName::parse);
+        let Some(document) = document.filter(|_| is_kept && is_unreadable(folder)) else {
+            return;
+        };
+        let paths = PartialName::findable(&document.document).map(|name| name.path(folder));
+        let is_free = |path: &PathBuf| std::fs::symlink_metadata(path).is_err();
+        let Some(path) = paths.into_iter().find(is_free) else {
+            return;
+        };
+        let renamed = std::fs::rename(&sidecar, path.with_extension("json"))
+            .and_then(|()| std::fs::rename(&self.path, &path));
+        if let Err(error) = renamed {
+            log::warn!("no later run can find {}: {error}", self.path.display());
+        }
     }
 
     /// The present time of the clock that sets the modification times of files in this folder.

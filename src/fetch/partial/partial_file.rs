@@ -25,6 +25,7 @@ use std::ops::Range;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
 
 /// How many bytes of the partial docfetch removes to make space for the sidecar on a full disk.
@@ -173,7 +174,14 @@ impl Partial {
     /// # Errors
     /// [`Code::LocalIo`], [`Code::DiskFull`] when the sidecar cannot be written, or the partial cannot be
     /// removed.
-    pub(crate) fn keep(mut self) -> Result<()> {
+    pub(crate) fn keep(self) -> Result<()> {
+        let own = self.own.clone();
+        self.keep_at_its_path()?;
+        own.inspect(|own| own.make_findable());
+        Ok(())
+    }
+
+    fn keep_at_its_path(mut self) -> Result<()> {
         if !self.earlier.is_empty() {
             return Ok(()); // nothing was changed
         }
@@ -293,17 +301,26 @@ impl Partial {
     }
 
     /// Sets the file's modification time to the time at which the document changed last at the storage, if
-    /// the storage told that time. A failure is only logged.
-    pub(crate) fn set_remote_time(&self) {
-        let path = self.path.display();
-        match self.entity.file_time(SystemTime::now()) {
-            None => log::info!("{path} keeps its time: the storage sent no Last-Modified"),
-            Some(time) => {
-                if let Err(error) = self.file.set_modified(time) {
-                    log::info!("{path} keeps its time: {error}");
-                }
-            }
-        }
+    /// the storage told that time. Warns once in a process of a file, shown as `target`, that keeps its time.
+    pub(crate) fn set_remote_time(&self, target: &Path) {
+        static WARNED: AtomicBool = AtomicBool::new(false);
+        let why = match self.entity.file_time(SystemTime::now()) {
+            None => "the storage sent no usable Last-Modified".to_owned(),
+            Some(time) => match self.file.set_modified(time) {
+                Ok(()) => return,
+                Err(error) => format!("the file system refuses to set the time: {error}"),
+            },
+        };
+        let level = if WARNED.swap(true, Ordering::Relaxed) {
+            log::Level::Info
+        } else {
+            log::Level::Warn
+        };
+        log::log!(
+            level,
+            "--remote-time has no effect on {}: {why}",
+            target.display()
+        );
     }
 
     /// Sets the permissions of the partial, if the file system permits that.

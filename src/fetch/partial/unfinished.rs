@@ -49,18 +49,22 @@ pub(crate) fn list_partials(folder: &Path) -> Result<Vec<UnfinishedPartial>> {
     find(folder, PartialName::is_of_document)
 }
 
-/// The partials of one `document` in `folder`, as far as this user may read the folder.
+/// The partials of one `document` in `folder`. In a folder that this user may not read, those whose names docfetch
+/// can compute.
 ///
 /// # Errors
 /// [`Code::LocalIo`](crate::error::Code::LocalIo) when the folder cannot be read.
 pub(super) fn partials_of(folder: &Path, document: &str) -> Result<Vec<UnfinishedPartial>> {
     if is_unreadable(folder) {
-        return Ok(Vec::new());
+        let names = PartialName::findable(document).chain([PartialName::shared(document)]);
+        return Ok(names
+            .filter_map(|name| UnfinishedPartial::find(folder, &name))
+            .collect());
     }
     find(folder, |name| name.document == document)
 }
 
-/// Whether this user may not read the folder, and so sees no partial of another process.
+/// Whether this user may not read the folder, and so cannot list the partials of other processes.
 pub(super) fn is_unreadable(folder: &Path) -> bool {
     std::fs::read_dir(folder).is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied)
 }

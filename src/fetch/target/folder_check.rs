@@ -8,11 +8,11 @@ use rustix::io::Errno;
 use std::io;
 use std::path::Path;
 
-/// Checks, as far as permissions tell, that the user may write into `folder`, or make it where it is missing.
+/// Checks, as far as permissions and attributes tell, that the user may write into `folder`, or make it where it is missing.
 ///
 /// # Errors
 /// [`Code::LocalIo`] when the user may not.
-pub(super) fn check_writable(folder: &Path) -> Result<()> {
+pub(crate) fn check_writable(folder: &Path) -> Result<()> {
     for above in folder.ancestors() {
         let above = or_current(above);
         match accessat(
@@ -23,6 +23,7 @@ pub(super) fn check_writable(folder: &Path) -> Result<()> {
         ) {
             Err(Errno::NOENT) => {}
             Err(errno @ (Errno::ACCESS | Errno::PERM | Errno::ROFS)) if above.is_dir() => {
+                RenameProofs::check_folder(above)?; // its permissions may be right
                 let cause = format!("{}: {}", above.display(), io::Error::from(errno));
                 return Err(refusal(folder, cause));
             }

@@ -25,7 +25,7 @@ pub(crate) use check::TargetState;
 pub(crate) use claimed_paths::ClaimedPaths;
 pub(crate) use destination::Destination;
 pub(crate) use fitting::{fitted_folder, takes_path};
-pub(crate) use folder_check::not_a_folder;
+pub(crate) use folder_check::{check_writable, not_a_folder};
 pub(crate) use name_order::NameTicket;
 pub use options::{IfExists, TargetOptions};
 pub(crate) use publish::{BeforePublish, TargetEnd};

@@ -1,7 +1,7 @@
 //! Whether the file system lets a document get its name, checked before a request that may be charged.
 //! Some folders take new files and let no file be renamed; some files cannot be replaced.
 
-use crate::error::{Code, Error, Result};
+use crate::error::{Code, Error, ForbiddingAttribute, Result};
 use crate::fetch::partial::Partial;
 use crate::fingerprint::digest128;
 use crate::mutex::locked;
@@ -18,22 +18,19 @@ use std::sync::Mutex;
 pub(crate) struct RenameProofs(Mutex<HashSet<u128>>);
 
 impl RenameProofs {
-    /// Checks that `folder` is not append-only, before a file is created in it.
+    /// Checks that `folder` is neither immutable nor append-only, before a file is created in it.
     ///
     /// # Errors
     /// [`Code::LocalIo`] when it is.
     pub(crate) fn check_folder(folder: &Path) -> Result<()> {
-        match attributes(folder) {
-            Some(found) if found.set.contains(StatxAttributes::APPEND) => {
-                let what = format!("cannot write documents into {}", folder.display());
-                Err(Error::new(Code::LocalIo, what)
-                    .with_cause(
-                        "the folder is append-only: nothing in it can be renamed or removed",
-                    )
-                    .with_hint("choose another folder, or `chattr -a` this one"))
-            }
-            _ => Ok(()),
-        }
+        let Some(attribute) = ForbiddingAttribute::of(folder) else {
+            return Ok(());
+        };
+        let ForbiddingAttribute { cause, remedy } = attribute;
+        let what = format!("cannot write documents into {}", folder.display());
+        Err(Error::new(Code::LocalIo, what)
+            .with_cause(format!("{cause}: nothing in it can be renamed or removed"))
+            .with_hint(format!("choose another folder, or {remedy}")))
     }
 
     /// Renames a file in `folder`, the folder of `partial`, unless this process has done that before.
@@ -67,14 +64,12 @@ pub(super) fn check_file(target: &Path) -> Result<Replaceable> {
     let Some(found) = attributes(target) else {
         return Ok(Replaceable::Unknown);
     };
-    for (attribute, cause) in [
-        (StatxAttributes::IMMUTABLE, "the file is immutable"),
-        (StatxAttributes::APPEND, "the file is append-only"),
-        (StatxAttributes::MOUNT_ROOT, "something is mounted on it"),
-    ] {
-        if found.set.contains(attribute) {
-            return Err(irreplaceable(target, cause));
-        }
+    if let Some(ForbiddingAttribute { cause, remedy }) = ForbiddingAttribute::of(target) {
+        let hint = format!("{remedy}, or choose another name");
+        return Err(irreplaceable(target, &cause).with_hint(hint));
+    }
+    if found.set.contains(StatxAttributes::MOUNT_ROOT) {
+        return Err(irreplaceable(target, "something is mounted on it"));
     }
     let is_own = found.owner == rustix::process::geteuid().as_raw();
     let all = StatxAttributes::IMMUTABLE | StatxAttributes::APPEND;

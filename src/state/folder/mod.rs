@@ -200,21 +200,40 @@ impl FolderTraits {
     }
 
     /// Gives a file of this folder the permissions that a new file of any program has here: 0666 less the
-    /// umask, or those of the folder's default access control list, or those of the mount.
+    /// umask, or those of the folder's default access control list, or those of the mount. Warns once in a process
+    /// where the file system does not let docfetch.
     ///
     /// # Errors
     /// As [`FolderTraits::set_mode`].
     pub(crate) fn publish_mode(&self, file: &File, path: &Path) -> Result<()> {
-        match self.public_file() {
-            None => self.set_mode(file, path, 0o666 & !umask()),
-            Some(public) => match &public.acl {
-                None => self.set_mode(file, path, public.mode),
-                Some(acl) => {
-                    let set = fsetxattr(file, ACCESS_ACL, acl, XattrFlags::empty());
-                    self.unless_refused(set, path)
-                }
-            },
+        let public = self.public_file();
+        let mode = public.map_or_else(|| 0o666 & !umask(), |public| public.mode);
+        let set = match public.and_then(|public| public.acl.as_ref()) {
+            None => fchmod(file, Mode::from_raw_mode(mode)),
+            Some(acl) => fsetxattr(file, ACCESS_ACL, acl, XattrFlags::empty()),
+        };
+        if let Err(errno) = set
+            && let Ok(found) = file.metadata()
+        {
+            self.warn_of_mode(found.mode() & 0o777, mode, errno);
         }
+        self.unless_refused(set, path)
+    }
+
+    /// Warns once in a process that published files have the permissions `found` instead of `wanted`.
+    fn warn_of_mode(&self, found: u32, wanted: u32, errno: Errno) {
+        static WARNED: AtomicBool = AtomicBool::new(false);
+        if found == wanted
+            || !REFUSALS_OF_MODES.contains(&errno)
+            || WARNED.swap(true, Ordering::Relaxed)
+        {
+            return;
+        }
+        log::warn!(
+            "the file system of {} refuses to change permissions ({errno}): new documents have {found:04o} and not \
+             {wanted:04o}",
+            self.path.display()
+        );
     }
 
     /// What docfetch knows of the names that the folder takes.
