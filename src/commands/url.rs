@@ -7,7 +7,7 @@ use crate::http::PresignedUrl;
 use crate::interrupt::Interrupt;
 use crate::model::DocumentId;
 use crate::provider::Provider;
-use crate::resolve::{ResolveRequest, Resolver};
+use crate::resolve::{Metadata, ResolveRequest, Resolver};
 use crate::state::streams;
 
 /// Resolves a document and gives its URL to `print`.
@@ -29,10 +29,16 @@ pub(crate) async fn run(
     let is_pending = || resolver.is_pending(id);
     let printing = interrupt.or_interrupted_after(
         async {
-            if resolver.charges() {
-                resolver.metadata(id).await; // the response tells the server's time, by which URLs expire
-            }
-            print(resolve(&resolver, id, &mut url).await?)
+            // The response tells the server's time, by which URLs expire, and whether the API is there.
+            let metadata = match resolver.charges() {
+                true => resolver.metadata(id).await,
+                false => Metadata::default(),
+            };
+            let request = ResolveRequest {
+                metadata_failure: metadata.failure.as_ref(),
+                ..ResolveRequest::default()
+            };
+            print(resolve(&resolver, id, request, &mut url).await?)
         },
         is_pending,
     );
@@ -53,26 +59,25 @@ pub(crate) async fn run(
 async fn resolve<'a>(
     resolver: &Resolver,
     id: &DocumentId,
+    request: ResolveRequest<'_>,
     url: &'a mut Option<PresignedUrl>,
 ) -> Result<&'a PresignedUrl> {
     let mut retry = resolver.retry();
-    let mut found = resolver
-        .resolve_within(id, &mut retry, ResolveRequest::default())
-        .await?;
+    let mut found = resolver.resolve_within(id, &mut retry, request).await?;
     while found.is_tried_once(resolver.http().clock()) {
         *url = Some(found.clone());
         let request = match is_served(resolver.http(), &found).await {
             Ok(true) => break,
             Ok(false) => ResolveRequest {
                 expired: Some(&found),
-                ..ResolveRequest::default()
+                ..request
             },
             Err(error) if !resolver.may_recharge(id) => return Err(error),
             Err(error) => {
                 log::info!("the recorded URL cannot be used: {}", error.message());
                 ResolveRequest {
                     refused: Some(&found),
-                    ..ResolveRequest::default()
+                    ..request
                 }
             }
         };

@@ -213,7 +213,7 @@ impl<'a> Attempts<'a> {
                 && url.is_none()
                 && self.may_resolve_with_metadata(destination, sink) =>
             {
-                let (metadata, resolved) = Box::pin(self.resolve_with_metadata(sink)).await?;
+                let (metadata, resolved) = Box::pin(self.resolve_with_metadata()).await?;
                 url = Some(resolved);
                 metadata
             }
@@ -224,7 +224,7 @@ impl<'a> Attempts<'a> {
                 return Ok(ControlFlow::Break(Download::NotNeeded));
             }
             if url.is_none() {
-                url = Some(self.resolve(ResolveRequest::default(), sink).await?);
+                url = Some(self.resolve(ResolveRequest::default()).await?);
             }
         }
         Ok(ControlFlow::Continue(Prepared { metadata, url }))
@@ -330,9 +330,9 @@ impl<'a> Attempts<'a> {
 
     /// Requests the metadata and the URL at the same time, and waits for both: a paid request that docfetch
     /// drops would be in doubt.
-    async fn resolve_with_metadata(&mut self, sink: &Sink) -> Result<(Metadata, PresignedUrl)> {
+    async fn resolve_with_metadata(&mut self) -> Result<(Metadata, PresignedUrl)> {
         let (resolver, id) = (self.resolver, self.id);
-        let resolving = self.resolve(ResolveRequest::default(), sink);
+        let resolving = self.resolve(ResolveRequest::default());
         let (metadata, url) = tokio::join!(resolver.metadata(id), resolving);
         Ok((metadata, url?))
     }
@@ -379,16 +379,16 @@ impl<'a> Attempts<'a> {
     }
 
     /// Resolves the document, for free or as the ledger permits.
-    async fn resolve(&mut self, request: ResolveRequest<'_>, sink: &Sink) -> Result<PresignedUrl> {
-        let has_partial = sink.held() > 0;
-        let request = ResolveRequest {
-            has_partial,
-            ..request
-        };
+    async fn resolve(&mut self, request: ResolveRequest<'_>) -> Result<PresignedUrl> {
         let resolving = self
             .resolver
             .resolve_within(self.id, &mut self.retry, request);
         let url = resolving.await?;
+        let failure = request.metadata_failure.filter(|_| request.needs_name);
+        if let (Some(failure), false) = (failure, self.has_url()) {
+            let (id, why) = (self.id, failure.error.message());
+            log::warn!("docfetch does not know the name of {id}: {why}");
+        }
         Ok(self.note_url(url))
     }
 

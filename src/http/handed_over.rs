@@ -9,7 +9,8 @@
 //! percent-encoded, as curl and browsers do. So is `'` in a query (WHATWG URL Standard, section 1.3): storages
 //! decode a query before they read it, so that the request names the same object.
 //!
-//! A fragment is not sent (RFC 9110 section 4.2.5).
+//! A fragment is not sent (RFC 9110 section 4.2.5). A fragment with `?` or `&` is a part of the path or of the query
+//! whose `#` is not encoded: docfetch refuses that URL.
 
 use crate::error::Code;
 use reqwest::header::{self, HeaderMap};
@@ -42,8 +43,8 @@ impl UnusableUrl {
             Self::Missing => "its redirect has no Location header",
             Self::NotAUrl => "its redirect's Location is not a URL",
             Self::Changed => {
-                "the URL has dot segments, backslashes or line breaks, which HTTP clients change: the changed URL \
-                 may name another object"
+                "the URL has dot segments, backslashes, line breaks or a `#` before its query, which HTTP clients \
+                 change: the changed URL may name another object"
             }
         }
     }
@@ -75,9 +76,10 @@ fn read(bytes: &[u8], base: Option<&Url>) -> Result<Url, UnusableUrl> {
     if !matches!(url.scheme(), "http" | "https") {
         return Ok(url); // the address rules refuse it
     }
+    // A query behind the first `#` would not be sent, and with it the signature.
+    let (raw, fragment) = text.split_once('#').unwrap_or((&text, ""));
     url.set_fragment(None);
-    let raw = text.split('#').next().unwrap_or_default();
-    if is_sent_as(&url[Position::BeforePath..], raw) {
+    if !fragment.contains(['?', '&']) && is_sent_as(&url[Position::BeforePath..], raw) {
         Ok(url)
     } else {
         Err(UnusableUrl::Changed)
@@ -189,6 +191,8 @@ mod tests {
             "https://h/a\\b",
             "https://h\\a/b",
             "https://h/a\tb",
+            "https://h/a#b.pdf?sig=1",
+            "https://h/a?name=b#c&sig=1",
             "https://h/a?x\ny",
             "https:/h/a",
             "https:h/a",

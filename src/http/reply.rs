@@ -125,12 +125,12 @@ impl Reply {
     }
 
     /// How long the server asks the client to wait: `Retry-After`; with status 429 (RFC 6585 section 4) also
-    /// the headers of a rate limit.
+    /// the headers of a rate limit. The latest time counts.
     pub(crate) fn retry_after(&self) -> Option<Duration> {
         let (headers, now) = (self.headers(), SystemTime::now());
-        headers::retry_after(headers, now)
-            .or_else(|| headers::rate_limit_reset(headers, now).filter(|_| self.status() == 429))
-            .or(self.assumed_wait)
+        let reset = headers::rate_limit_reset(headers, now).filter(|_| self.status() == 429);
+        let named = headers::retry_after(headers, now).max(reset);
+        named.or(self.assumed_wait)
     }
 
     /// The announced length of this body, in bytes (RFC 9110 section 8.6).

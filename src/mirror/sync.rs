@@ -271,6 +271,7 @@ impl<'a> ListedDocument<'a> {
             metadata: Some(Metadata {
                 name: self.row.name,
                 size: self.row.size,
+                failure: None,
             }),
             target: Some(Arc::new(target_options)),
             // docfetch publishes a complete partial of a paid document without a request, so the partial must

@@ -86,9 +86,8 @@ impl AnswerSource {
         let length = body.len();
         let kind = self.media_type.as_deref();
         let kind = kind.map_or_else(|| "without a content type".to_owned(), str::to_owned);
-        if let Some(page) = self.web_page(body) {
-            let why = format!("the body is {page}, not JSON");
-            return self.protocol(why).with_hint(self.wrong_base_hint());
+        if let Some(page) = self.page_error(body) {
+            return page;
         }
         let (line, column) = (error.line(), error.column());
         self.protocol(if body.trim_ascii().is_empty() {
@@ -100,6 +99,13 @@ impl AnswerSource {
         } else {
             format!("the body ({kind}) is not valid JSON (line {line}, column {column})")
         })
+    }
+
+    /// The error of a body that is a web page in place of JSON; none if it is none.
+    pub(super) fn page_error(&self, body: &[u8]) -> Option<Error> {
+        let page = self.web_page(body)?;
+        let error = self.protocol(format!("the body is {page}, not JSON"));
+        Some(error.with_hint(self.wrong_base_hint()))
     }
 
     /// What to call a body that is a web page; none if it is none.

@@ -51,7 +51,10 @@ pub(super) async fn read(
     }
     Err(match (end, whole) {
         (ReadEnd::Broken(error), _) | (_, Some(Err(error))) => error,
-        _ => source.protocol(format!("it is longer than {MAX_ANSWER_BYTES} bytes")),
+        _ => match source.page_error(&body) {
+            Some(page) => page,
+            None => source.protocol(format!("it is longer than {MAX_ANSWER_BYTES} bytes")),
+        },
     })
 }
 

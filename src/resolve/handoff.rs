@@ -59,7 +59,6 @@ impl Api {
         requested: &Url,
         reply: Reply,
     ) -> Result<PresignedUrl> {
-        let wrong = || answer::protocol(self.provider.title);
         match (&self.provider.handoff, reply.status()) {
             (Handoff::Redirect { .. }, 301 | 302 | 303 | 307 | 308) => {
                 let url = handed_over::location(reply.headers(), requested)
@@ -67,12 +66,17 @@ impl Api {
                 self.checked(url, None, None)
             }
             (Handoff::Redirect { .. }, 200..=299) => Err(Box::pin(self.no_redirect(reply)).await),
-            (Handoff::JsonField { url, hours, .. }, 200) => {
-                self.read_json(reply, url, *hours).await
+            // The answer may have been paid for, whatever success its status names.
+            (Handoff::JsonField { url, hours, .. }, status @ 200..=299) => {
+                let reading = self.read_json(reply, url, *hours).await;
+                reading.map_err(|error| match (status, error.cause()) {
+                    (201.., Some(why)) => {
+                        let why = format!("HTTP {status}; {why}");
+                        error.with_cause(why).with_http_status(status)
+                    }
+                    _ => error,
+                })
             }
-            (Handoff::JsonField { .. }, status @ 200..=299) => Err(wrong()
-                .with_cause(format!("HTTP {status}"))
-                .with_http_status(status)),
             (Handoff::JsonField { .. }, status @ 300..=399) => {
                 let title = self.provider.title;
                 let what = format!("{title} redirected the request for {}", self.described(id));

@@ -1,8 +1,9 @@
 //! Name and size of a document, by the free route that some providers have for them.
 
+use super::answer;
 use super::api::{Api, ApiCall};
 use super::fields;
-use crate::error::Result;
+use crate::error::{Code, Error, Result};
 use crate::model::DocumentId;
 use crate::provider::MetadataRoute;
 use crate::secret::register_public;
@@ -14,13 +15,28 @@ use std::time::Duration;
 /// How long the answer may take: docfetch can do without it.
 const MAX_METADATA_TIME: Duration = Duration::from_secs(5);
 
+/// The status of a network that wants a login (RFC 6585 section 6).
+const NETWORK_AUTHENTICATION_REQUIRED: u16 = 511;
+
 /// What is known of a document before its URL is requested.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Metadata {
     /// Its file name.
     pub name: Option<String>,
     /// Its size in bytes.
     pub size: Option<u64>,
+    /// Why docfetch requested the metadata and did not learn the name.
+    pub failure: Option<MetadataFailure>,
+}
+
+/// Why a request for metadata brought no name.
+#[derive(Clone, Debug)]
+pub(crate) struct MetadataFailure {
+    /// The error of the request.
+    pub error: Error,
+    /// Whether something else than the API answered, or the API refused the credential. A paid request would
+    /// fail likewise, or be in doubt: docfetch sends none.
+    pub forbids_payment: bool,
 }
 
 impl Metadata {
@@ -32,6 +48,26 @@ impl Metadata {
         Self {
             name: name.map(str::to_owned),
             size: size.filter(|size| *size <= LARGEST_SIZE),
+            failure: None,
+        }
+    }
+}
+
+impl MetadataFailure {
+    /// A failure of the request, or of an answer that is no success.
+    fn of_request(error: Error) -> Self {
+        let is_login = error.http_status() == Some(NETWORK_AUTHENTICATION_REQUIRED);
+        Self {
+            forbids_payment: is_login || error.code() == Code::CredentialsRejected,
+            error,
+        }
+    }
+
+    /// A failure to read the JSON of a success. Of these, only the error of a web page has a hint of its own.
+    fn of_body(error: Error) -> Self {
+        Self {
+            forbids_payment: error.code() == Code::Protocol && error.has_own_hint(),
+            error,
         }
     }
 }
@@ -39,28 +75,41 @@ impl Metadata {
 /// Requests the metadata once, with at most 5 s for the answer. A failure leaves both unknown, as does a
 /// provider without such a route.
 pub(super) async fn metadata(api: &Api, id: &DocumentId) -> Metadata {
-    request(api, id).await.unwrap_or_else(|error| {
-        log::info!("no metadata for {id}: {}", error.message());
-        Metadata::default()
+    let Some(route) = &api.provider.metadata else {
+        return Metadata::default();
+    };
+    request(api, id, route).await.unwrap_or_else(|failure| {
+        log::info!("no metadata for {id}: {}", failure.error.message());
+        Metadata {
+            failure: Some(failure),
+            ..Metadata::default()
+        }
     })
 }
 
-/// As [`metadata`], for a caller that must know of a failure.
-///
-/// # Errors
-/// The codes of an API that refuses, or cannot be reached in time.
-pub(super) async fn request(api: &Api, id: &DocumentId) -> Result<Metadata> {
-    let Some(route) = &api.provider.metadata else {
-        return Ok(Metadata::default());
-    };
+async fn request(
+    api: &Api,
+    id: &DocumentId,
+    route: &MetadataRoute,
+) -> Result<Metadata, MetadataFailure> {
     let call = ApiCall {
         max_answer_time: Some(MAX_METADATA_TIME), // the wait for the rate budget is not part of it
         ..ApiCall::new(Method::GET, api.route(route.path, Some(id)))
     };
-    let reply = api.send(call).await.map_err(|failure| failure.error)?;
-    if reply.status() != 200 {
-        return Err(api.refusal(id, reply).await);
+    let sent = api.send(call).await;
+    let reply = sent.map_err(|failure| MetadataFailure::of_request(failure.error))?;
+    if !(200..300).contains(&reply.status()) {
+        return Err(MetadataFailure::of_request(api.refusal(id, reply).await));
     }
-    let json = fields::read(&api.provider, reply, &[route.name, route.size], &[]).await?;
-    Ok(Metadata::of(&json, route))
+    let needed = [route.name, route.size];
+    let reading = fields::read(&api.provider, reply, &needed, &[]);
+    let json = reading.await.map_err(MetadataFailure::of_body)?;
+    let mut metadata = Metadata::of(&json, route);
+    if metadata.name.is_none() {
+        let field = route.name.trim_start_matches('/');
+        let why = format!("{field} is missing or is not text");
+        let error = answer::protocol(api.provider.title).with_cause(why);
+        metadata.failure = Some(MetadataFailure::of_body(error));
+    }
+    Ok(metadata)
 }

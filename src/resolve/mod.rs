@@ -34,7 +34,7 @@ pub(crate) use account::account_fingerprint;
 pub use builder::ResolverBuilder;
 pub(crate) use ledger::ActiveDocument;
 pub(crate) use listing::{Page, Pages};
-pub(crate) use metadata::Metadata;
+pub(crate) use metadata::{Metadata, MetadataFailure};
 pub(crate) use paid_requests::PaidRequests;
 pub(crate) use request::ResolveRequest;
 pub use resolver::Resolver;

@@ -2,6 +2,7 @@
 
 use super::ledger::table::{RetrievalRecord, State};
 use super::ledger::{Ledger, RecordFound};
+use super::metadata::MetadataFailure;
 use crate::error::{Code, Error};
 use crate::model::DocumentId;
 use crate::text::short_duration;
@@ -40,12 +41,35 @@ pub(super) fn refused(
         .naming_document()
 }
 
+/// The ledger refuses a request for a document that was delivered before: docfetch cannot tell whether the
+/// document is at its target, because its metadata brought no name.
+pub(super) fn unnamed(id: &DocumentId, failure: Option<&MetadataFailure>) -> Error {
+    let failure = failure.map(|failure| format!(": {}", failure.error.message()));
+    let why = format!(
+        "{id} was delivered before, and docfetch cannot learn its name to see whether the file is here{}",
+        failure.unwrap_or_default()
+    );
+    Error::new(
+        Code::ChargeRefused,
+        format!("{id} would need a second paid retrieval"),
+    )
+    .with_cause(why)
+    .with_hint("run again later, name the file with -o, or pass --allow-recharge")
+    .naming_document()
+}
+
 /// A paid request left, failed with `error`, and may have been charged.
 pub(super) fn in_doubt(ledger: &Ledger, id: &DocumentId, error: &Error) -> Error {
     let what = format!("the paid retrieval of {id} may have been charged");
+    let way_out = way_out_of_doubt(ledger, id);
+    let hint = match error.code() {
+        // Another retrieval is likely to bring such a URL again.
+        Code::UnsafeRedirect => format!("tell the provider; {way_out}"),
+        _ => way_out,
+    };
     let unknown = Error::new(Code::ChargeUnknown, what)
         .with_cause(error.message())
-        .with_hint(way_out_of_doubt(ledger, id))
+        .with_hint(hint)
         .naming_document();
     match error.http_status() {
         Some(status) => unknown.with_http_status(status),

@@ -1,5 +1,6 @@
 //! What a caller says when it needs a URL.
 
+use super::metadata::MetadataFailure;
 use crate::http::PresignedUrl;
 
 /// What a caller knows when it needs the URL of a document.
@@ -12,4 +13,9 @@ pub(crate) struct ResolveRequest<'a> {
     pub refused: Option<&'a PresignedUrl>,
     /// Whether a part of the document is on disk.
     pub has_partial: bool,
+    /// Whether only the document's name tells whether the document is at its target, and docfetch has not
+    /// learned the name.
+    pub needs_name: bool,
+    /// Why the metadata brought no name, where docfetch requested the metadata.
+    pub metadata_failure: Option<&'a MetadataFailure>,
 }

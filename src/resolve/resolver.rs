@@ -165,17 +165,9 @@ impl Resolver {
     }
 
     /// Name and size of a document where the provider has a free route for them: one request of 5 s at
-    /// most. A failure leaves both unknown.
+    /// most. A failure leaves both unknown, and is in [`Metadata::failure`].
     pub(crate) async fn metadata(&self, id: &DocumentId) -> Metadata {
         metadata::metadata(&self.api, id).await
-    }
-
-    /// As [`Resolver::metadata`], for a caller that must know why there is none.
-    ///
-    /// # Errors
-    /// The codes of an API that refuses, or cannot be reached in time.
-    pub(crate) async fn request_metadata(&self, id: &DocumentId) -> Result<Metadata> {
-        metadata::request(&self.api, id).await
     }
 
     /// Replaces names in `filter`, such as the name of a tag, by the ids that the provider knows.
@@ -229,13 +221,16 @@ impl Resolver {
         self.charges() && self.paid.ledger.run().may_recharge(id)
     }
 
-    /// What a real run would pay for a document; `has_partial` when a part of the document is on disk. None
-    /// where the provider never charges.
+    /// What a real run would pay for the URL of a document. None where the provider never charges.
     ///
     /// # Errors
     /// [`Code::ChargeRefused`](crate::Code::ChargeRefused) when the record cannot be trusted.
-    pub(crate) fn foresee(&self, id: &DocumentId, has_partial: bool) -> Result<Option<Cost>> {
-        let cost = || self.paid.foresee(&self.api, id, has_partial);
+    pub(crate) fn foresee(
+        &self,
+        id: &DocumentId,
+        request: ResolveRequest<'_>,
+    ) -> Result<Option<Cost>> {
+        let cost = || self.paid.foresee(&self.api, id, request);
         self.charges().then(cost).transpose()
     }
 }

@@ -9,7 +9,7 @@
 //! document *in doubt*: the request may have been charged.
 
 use super::api::Api;
-use super::ledger::table::{RetrievalEvent, RetrievalRequest, Verdict};
+use super::ledger::table::{RetrievalEvent, RetrievalRequest, State, Verdict};
 use super::ledger::{Ledger, OpenRecord};
 use super::paid_errors;
 use super::paid_requests::{Charged, PaidRequests};
@@ -97,12 +97,12 @@ impl PaidRetrievals {
     ) -> Result<PresignedUrl> {
         let opened = self.ledger.open(id).await;
         let mut record = opened.map_err(|error| paid_errors::not_recorded(id, error))?;
-        let expired = request.expired;
-        let request = RetrievalRequest {
-            has_partial: request.has_partial,
-            refused: request.refused,
-            ..RetrievalRequest::default()
-        };
+        let ResolveRequest {
+            expired,
+            metadata_failure,
+            ..
+        } = request;
+        let request = RetrievalRequest::from(request);
         let url = loop {
             let taken = record.is_taken();
             let waiting = active_time::now();
@@ -129,10 +129,16 @@ impl PaidRetrievals {
                     log::info!("using the URL of the paid retrieval of {requested}");
                     return Ok(url);
                 }
+                Verdict::Refuse(State::Delivered) if !request.has_partial => {
+                    return Err(paid_errors::unnamed(id, metadata_failure));
+                }
                 Verdict::Refuse(state) => {
                     return Err(paid_errors::refused(&self.ledger, id, state, requested));
                 }
             };
+            if let Some(failure) = metadata_failure.filter(|failure| failure.forbids_payment) {
+                return Err(failure.error.clone());
+            }
             let notice = notice.as_deref();
             let retrieval = Box::pin(self.retrieve(api, id, retry, &mut record, notice));
             if let Some(url) = retrieval.await? {
@@ -216,13 +222,18 @@ impl PaidRetrievals {
         }
     }
 
-    /// What a real run would pay for a document; `has_partial` when a part of the document is on disk.
+    /// What a real run would pay for the URL of a document.
     ///
     /// # Errors
     /// [`Code::ChargeRefused`](crate::Code::ChargeRefused) when the record cannot be trusted.
-    pub(super) fn foresee(&self, api: &Api, id: &DocumentId, has_partial: bool) -> Result<Cost> {
+    pub(super) fn foresee(
+        &self,
+        api: &Api,
+        id: &DocumentId,
+        request: ResolveRequest<'_>,
+    ) -> Result<Cost> {
         let now = api.http.clock().earliest();
-        Ok(match self.ledger.foresee(id, has_partial, now)? {
+        Ok(match self.ledger.foresee(id, request.into(), now)? {
             Verdict::Use(_) => {
                 log::info!("{id} would use the URL of a recorded paid retrieval");
                 Cost::Reuse
@@ -236,6 +247,17 @@ impl PaidRetrievals {
                 Cost::Charge
             }
         })
+    }
+}
+
+impl<'a> From<ResolveRequest<'a>> for RetrievalRequest<'a> {
+    fn from(request: ResolveRequest<'a>) -> Self {
+        Self {
+            has_partial: request.has_partial,
+            is_unnamed: request.needs_name && request.metadata_failure.is_some(),
+            refused: request.refused,
+            ..Self::default()
+        }
     }
 }
 

@@ -93,6 +93,14 @@ struct TokenError {
     error: String,
 }
 
+impl TokenError {
+    /// The code, if the standard has it. Any other text may echo a secret, and is not shown.
+    fn known_code(&self) -> Option<&'static str> {
+        let mut known = TOKEN_ERROR_CODES.into_iter();
+        known.find(|code| *code == self.error)
+    }
+}
+
 impl TokenCache {
     /// The token of `client`. `identity` and the client's secret name its record.
     pub(super) fn new(client: TokenClient, identity: &[&[u8]], state: &StateFolder) -> Self {
@@ -195,7 +203,7 @@ impl TokenClient {
             .await
             .map_err(|failure| with_base_hint(failure, &self.provider, &self.base).error)?;
         match reply.status() {
-            200 => self.read(reply, requested).await,
+            200..=299 => self.read(reply, requested).await,
             400 | 401 | 403 => Err(self.rejected(reply).await),
             404 | 405 | 410 => Err(self.no_token_route(reply.status())),
             _ => Err(answer::refusal(&self.provider, "a token", reply).await),
@@ -205,11 +213,19 @@ impl TokenClient {
     /// Reads the token from an answer to a request that was sent at the time `requested`.
     ///
     /// # Errors
-    /// [`Code::Protocol`] for an answer without a token, and the error that cut the body off.
+    /// [`Code::CredentialsRejected`] for an answer with an error code of RFC 6749, [`Code::Protocol`] for any other
+    /// answer without a token, and the error that cut the body off.
     pub(super) async fn read(&self, reply: Reply, requested: Timestamp) -> Result<Token> {
-        let title = self.provider.title;
+        let (title, status) = (self.provider.title, reply.status());
         let (needed, useful) = (["/access_token", "/token_type"], ["/expires_in"]);
         let json = fields::read(&self.provider, reply, &needed, &useful).await?;
+        // Some servers refuse a client with the status of a success.
+        if let Some(code) = TokenError::deserialize(&json)
+            .ok()
+            .and_then(|error| error.known_code())
+        {
+            return Err(self.rejected_client(status, Some(code)));
+        }
         let answer = TokenAnswer::deserialize(json).map_err(|_| {
             answer::protocol(title).with_cause("the body is not the JSON of a token")
         })?;
@@ -232,14 +248,8 @@ impl TokenClient {
         let status = reply.status();
         let source = AnswerSource::of(&self.provider, &reply);
         let body = reply.error_body().await;
-        // Only codes of the standard are repeated: any other text may echo a secret.
-        let code = serde_json::from_slice::<TokenError>(&body)
-            .ok()
-            .and_then(|answer| {
-                TOKEN_ERROR_CODES
-                    .into_iter()
-                    .find(|code| *code == answer.error)
-            });
+        let code = serde_json::from_slice::<TokenError>(&body);
+        let code = code.ok().and_then(|answer| answer.known_code());
         let title = self.provider.title;
         if let (Some(page), None) = (source.web_page(&body), code) {
             let what = format!("{title} refused the request for a token");
@@ -248,6 +258,12 @@ impl TokenClient {
                 .with_hint(source.wrong_base_hint())
                 .with_http_status(status);
         }
+        self.rejected_client(status, code)
+    }
+
+    /// The error of a client that the API refuses, with the error `code` of the answer.
+    fn rejected_client(&self, status: u16, code: Option<&str>) -> Error {
+        let title = self.provider.title;
         let what = format!("{title} does not accept the client credentials");
         Error::new(Code::CredentialsRejected, what)
             .with_cause(match code {

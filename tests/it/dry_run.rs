@@ -199,7 +199,7 @@ fn a_name_that_nothing_tells_is_not_made_up() {
     let world = World::new(&server.base());
     let run = world.run(&["onecodex", "a", "--dry-run"]);
     assert_eq!(run.exits(0).stdout, "a\n");
-    run.says("warning: docfetch does not know the name and the size of a: ");
+    run.says("warning: docfetch does not know the name of a: ");
     // A real run would not reach the API either.
     let world = World::new("http://127.0.0.1:1");
     let run = world.run(&["onecodex", "a", "--dry-run", "--retries", "0"]);

@@ -352,6 +352,7 @@ fn metadata_that_fails_or_hangs_is_not_fatal() {
         let world = World::new(&api.base());
         let run = world.run(&["onecodex", "a"]);
         run.is_prompt().exits(0);
+        run.says("warning: docfetch does not know the name of a: ");
         assert_eq!(world.read("x.bin"), b"12345");
         assert_eq!(api.count("GET", "/"), 1);
     }

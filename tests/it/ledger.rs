@@ -3,7 +3,7 @@
 use crate::support::raw::{Raw, Request, api, api_without_metadata, both, head, presigned, reply};
 use crate::support::services::Service;
 use crate::support::tools::{mounts, skip, strace};
-use crate::support::{Run, SILENCE, World, kill, noise, send};
+use crate::support::{Run, SILENCE, World, each_at_once, kill, noise, send};
 use rustix::process::Signal;
 use serde_json::Value;
 use std::fs;
@@ -106,6 +106,7 @@ fn a_retrieval_in_doubt_is_not_repeated_until_it_is_permitted_or_forgotten() {
         ("200 OK", &[][..], "{"),
         ("200 OK", &[][..], no_url),
         ("204 None", &[][..], ""),
+        ("202 Accepted", &[][..], "{}"),
     ] {
         let (api, _storage) = answering(vec![answer, answer]);
         let world = World::new(&api.base());
@@ -492,6 +493,81 @@ fn a_delivered_document_whose_url_expired_is_a_new_retrieval() {
 }
 
 #[test]
+fn a_delivered_document_whose_name_cannot_be_learned_is_not_paid_for_again() {
+    let answers = [
+        ("503 Busy", "{}"),
+        ("404 None", "{}"),
+        ("429 Slow", "{}"),
+        ("200 OK", "{}"),
+        ("200 OK", "<html>"),
+        ("200 OK", r#"{"filename":"#),
+    ];
+    each_at_once(answers, |(status, body)| {
+        let broken = Arc::new(AtomicBool::new(false));
+        let (expired, unnamed) = (Arc::clone(&broken), Arc::clone(&broken));
+        let storage = Raw::start(move |_, stream| match expired.load(Ordering::SeqCst) {
+            true => reply(stream, "403 Forbidden", &[], EXPIRED),
+            false => reply(stream, "200 OK", &[], b"content"),
+        });
+        let url = presigned(&storage.base(), "/x.txt");
+        let server = Raw::start(move |request, stream| match request.method.as_str() {
+            "GET" if unnamed.load(Ordering::SeqCst) => reply(stream, status, &[], body.as_bytes()),
+            "GET" => reply(stream, "200 OK", &[], br#"{"filename":"x.txt","size":7}"#),
+            _ => api(request, stream, &url),
+        });
+        let world = World::new(&server.base());
+        world.run(&["onecodex", "a"]).exits(0);
+        broken.store(true, Ordering::SeqCst);
+        for if_exists in ["fail", "skip"] {
+            let run = world.run(&["onecodex", "a", "--json", "--if-exists", if_exists]);
+            let code = run.exits(8).error_code();
+            assert_eq!(code, "charge_refused", "{status} {body}");
+            run.says("a was delivered before")
+                .says("name the file with -o");
+            assert_eq!(posts(&server), 1, "{status} {body}");
+        }
+        world.run(&["onecodex", "a", "--allow-recharge"]);
+        let permitted = if body == "<html>" { 1 } else { 2 };
+        assert_eq!(posts(&server), permitted, "{status} {body}");
+    });
+}
+
+#[test]
+fn nothing_is_paid_where_something_else_than_the_api_answers() {
+    let answers = [
+        ("200 OK", "<html>log in</html>", 5, "protocol"),
+        ("401 No", "{}", 3, "credentials_rejected"),
+        ("511 Log in", "<html>", 5, "provider_error"),
+    ];
+    each_at_once(answers, |(status, body, exit, code)| {
+        let server = Raw::start(move |request, stream| match request.method.as_str() {
+            "GET" => reply(stream, status, &[], body.as_bytes()),
+            _ => api(request, stream, "http://127.0.0.1:1/x"),
+        });
+        let world = World::new(&server.base());
+        let run = world.run(&["onecodex", "a", "--json"]);
+        assert_eq!(run.exits(exit).error_code(), code);
+        world.run(&["onecodex", "a", "b", "--dry-run"]).exits(exit);
+        world.run(&["url", "onecodex", "a"]).exits(exit);
+        assert_eq!(posts(&server), 0, "{status}");
+    });
+}
+
+#[test]
+fn a_url_in_any_success_is_used() {
+    each_at_once(["201 Made", "202 Accepted", "203 Other"], |status| {
+        let storage = Raw::start(|_, stream| reply(stream, "200 OK", &[TAG], b"content"));
+        let url = presigned(&storage.base(), "/x.txt");
+        let body = serde_json::json!({"download_uri": url, "filename": "y.txt"}).to_string();
+        let server = Raw::start(move |_, stream| reply(stream, status, &[], body.as_bytes()));
+        let world = World::new(&server.base());
+        world.run(&["onecodex", "a"]).exits(0);
+        assert_eq!(world.read("y.txt"), b"content");
+        assert_eq!(state(&world).as_deref(), Some("delivered"));
+    });
+}
+
+#[test]
 fn a_retrieval_that_has_begun_is_no_new_one() {
     let content = noise(300_000);
     for part in [true, false] {
@@ -499,13 +575,15 @@ fn a_retrieval_that_has_begun_is_no_new_one() {
         let (api, _storage) = dying(if part { 200_000 } else { 0 }, content.clone());
         let world = World::new(&api.base());
         world.run_showing(&["url", "onecodex", "a"]).exits(0);
-        let run = world.run(&["onecodex", "a", "--json"]);
+        let run = world.run(&["onecodex", "a", "--json", "-o", "x.bin"]);
         if part {
             assert_eq!(run.exits(8).error_code(), "charge_refused");
             run.says("only a part of the document is on disk");
-            world.run(&["onecodex", "a"]).exits(8);
+            world.run(&["onecodex", "a", "-o", "x.bin"]).exits(8);
             assert_eq!(posts(&api), 1);
-            world.run(&["onecodex", "a", "--allow-recharge"]).exits(0);
+            world
+                .run(&["onecodex", "a", "-o", "x.bin", "--allow-recharge"])
+                .exits(0);
         } else {
             run.exits(0).says("requesting a new paid retrieval");
         }
@@ -521,7 +599,7 @@ fn a_charge_is_told_even_with_quiet() {
     let mut world = World::new(&api.base());
     world.run_showing(&["url", "onecodex", "a"]).exits(0);
     world
-        .run(&["onecodex", "a", "-q"])
+        .run(&["onecodex", "a", "-q", "-o", "x.bin"])
         .exits(0)
         .says("requesting a new paid retrieval");
     world.set("DOCFETCH_STATE_DIR", "/dev/null/state");

@@ -4,7 +4,7 @@ use crate::support::raw::{Raw, api, reply};
 use crate::support::{SIGNATURE, World, each_at_once};
 
 /// Paths, and how they are sent; none for those that an HTTP client would change.
-const PATHS: [(&str, Option<&str>); 19] = [
+const PATHS: [(&str, Option<&str>); 20] = [
     ("/a//b", Some("/a//b")),
     ("//b", Some("//b")),
     ("/a%2Fb", Some("/a%2Fb")),
@@ -24,6 +24,7 @@ const PATHS: [(&str, Option<&str>); 19] = [
     ("/a/.%2e/b", None),
     ("/a\\b", None),
     ("/a\\..\\b", None),
+    ("/a#b.pdf", None),
 ];
 
 fn storage() -> Raw {
@@ -46,7 +47,7 @@ fn a_handed_over_path_is_sent_byte_for_byte_or_refused() {
                     _ => (8, "charge_unknown"),
                 };
                 assert_eq!(run.exits(exit).error_code(), code, "{path}");
-                run.says("dot segments");
+                run.says("dot segments").says("tell the provider");
                 assert!(seen.is_empty(), "{path}");
                 continue;
             };

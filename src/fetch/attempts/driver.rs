@@ -53,7 +53,7 @@ impl Attempts<'_> {
                 replace_if_expiring: url.age() >= NEW_URL_AGE,
                 url,
             },
-            None => SourceUrl::new(self.resolve(ResolveRequest::default(), work.sink).await?),
+            None => SourceUrl::new(self.resolve(work.resolve_request()).await?),
         };
         let is_free = self.resolver.has_free_urls();
         let mut state = AttemptState::new(work.sink.held(), is_free);
@@ -125,13 +125,13 @@ impl Attempts<'_> {
                 log::info!("the URL expired: docfetch resolves the document again");
                 let request = ResolveRequest {
                     expired: Some(&source.url),
-                    ..ResolveRequest::default()
+                    ..work.resolve_request()
                 };
-                *source = SourceUrl::new(self.resolve(request, work.sink).await?);
+                *source = SourceUrl::new(self.resolve(request).await?);
                 None
             }
             Next::PayAgain(error) => {
-                *source = SourceUrl::new(self.pay_again(&source.url, error, work.sink).await?);
+                *source = SourceUrl::new(self.pay_again(&source.url, error, work).await?);
                 None
             }
             Next::Pause(error) => {
@@ -170,7 +170,7 @@ impl Attempts<'_> {
         let is_about_to_end = source.url.expires_soon(http.clock().now());
         if source.replace_if_expiring && is_about_to_end && self.resolver.has_free_urls() {
             log::info!("the URL is about to expire: docfetch resolves the document again");
-            source.url = self.resolve(ResolveRequest::default(), work.sink).await?;
+            source.url = self.resolve(work.resolve_request()).await?;
         }
         source.replace_if_expiring = true;
         self.facts.requests += 1;
@@ -316,7 +316,7 @@ impl Attempts<'_> {
         &mut self,
         refused: &PresignedUrl,
         error: Error,
-        sink: &Sink,
+        work: &SinkTransfer<'_, '_>,
     ) -> Result<PresignedUrl> {
         if !self.resolver.may_recharge(self.id) {
             return Err(error);
@@ -327,9 +327,9 @@ impl Attempts<'_> {
         );
         let request = ResolveRequest {
             refused: Some(refused),
-            ..ResolveRequest::default()
+            ..work.resolve_request()
         };
-        match self.resolve(request, sink).await {
+        match self.resolve(request).await {
             Err(stopped) if stopped.is_not_started() => Err(error),
             resolved => resolved,
         }

@@ -5,7 +5,7 @@ use crate::error::{Error, Result};
 use crate::fetch::target::Destination;
 use crate::fetch::transfer::{Body, Digests, KnownLengths, Sink};
 use crate::http::headers::is_strong;
-use crate::resolve::Metadata;
+use crate::resolve::{Metadata, ResolveRequest};
 
 /// The state of one document's transfer.
 pub(super) struct SinkTransfer<'t, 'd> {
@@ -21,12 +21,22 @@ pub(super) struct SinkTransfer<'t, 'd> {
     pub lengths: KnownLengths,
 }
 
-impl SinkTransfer<'_, '_> {
+impl<'t> SinkTransfer<'t, '_> {
     /// How many bytes the sink holds.
     pub(super) fn bytes(&self) -> SinkBytes {
         SinkBytes {
             held: self.sink.held(),
             position: self.sink.position(),
+        }
+    }
+
+    /// What docfetch knows when it needs a URL for this transfer.
+    pub(super) fn resolve_request(&self) -> ResolveRequest<'t> {
+        ResolveRequest {
+            has_partial: self.sink.held() > 0,
+            needs_name: !self.sink.is_stream() && self.destination.target().is_none(),
+            metadata_failure: self.metadata.failure.as_ref(),
+            ..ResolveRequest::default()
         }
     }
 

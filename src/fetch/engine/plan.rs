@@ -3,11 +3,11 @@
 //! docfetch tries the name in a folder that it removes again.
 
 use super::Stages;
-use crate::error::{Code, Error, Result};
+use crate::error::{Code, Result};
 use crate::fetch::outcome::{Outcome, Status};
 use crate::fetch::partial::Partial;
 use crate::fetch::target::TargetState;
-use crate::resolve::Metadata;
+use crate::resolve::{Metadata, MetadataFailure, ResolveRequest};
 
 impl Stages<'_> {
     /// What a real run would do with the document.
@@ -28,7 +28,9 @@ impl Stages<'_> {
         let known = interrupt.or_interrupted(self.learn()).await?;
         if is_stdout {
             return Ok(Outcome {
-                cost: context.resolver.foresee(&self.job.id, false)?,
+                cost: context
+                    .resolver
+                    .foresee(&self.job.id, ResolveRequest::default())?,
                 bytes: known.size,
                 ..self.outcome(Status::Planned)
             });
@@ -45,8 +47,14 @@ impl Stages<'_> {
         if !has_partial {
             self.destination.check_free_space(known.size.unwrap_or(0))?;
         }
+        let request = ResolveRequest {
+            has_partial,
+            needs_name: self.destination.target().is_none(),
+            metadata_failure: known.failure.as_ref(),
+            ..ResolveRequest::default()
+        };
         Ok(Outcome {
-            cost: context.resolver.foresee(&self.job.id, has_partial)?,
+            cost: context.resolver.foresee(&self.job.id, request)?,
             bytes: known.size,
             plan: Some(self.destination.plan(&TargetState::Writable)),
             ..self.outcome(Status::Planned)
@@ -74,20 +82,31 @@ impl Stages<'_> {
         if let Some(listed) = &self.job.metadata {
             return Ok(listed.clone());
         }
-        match resolver.request_metadata(id).await {
-            Err(error) if ends_real_run(&error) => Err(error),
-            Err(error) => {
-                let why = error.message();
-                log::warn!("docfetch does not know the name and the size of {id}: {why}");
-                Ok(Metadata::default())
+        let known = resolver.metadata(id).await;
+        if let Some(failure) = &known.failure {
+            if ends_real_run(failure) {
+                return Err(failure.error.clone());
             }
-            known => known,
+            let has_target = self.context.options.stdout || self.destination.target().is_some();
+            let unknown = match (has_target, known.size) {
+                (false, _) => "name",
+                (true, None) => "size",
+                (true, Some(_)) => return Ok(known),
+            };
+            let why = failure.error.message();
+            log::warn!("docfetch does not know the {unknown} of {id}: {why}");
         }
+        Ok(known)
     }
 }
 
 /// Whether a real run would fail, too, after this failure of the metadata route: the API refuses the document or
-/// the credential, or docfetch cannot reach the API. A real run continues after any other failure.
-fn ends_real_run(error: &Error) -> bool {
-    matches!(error.exit_code(), 3 | 4 | 9) || error.code() == Code::Network
+/// the credential, something else than the API answers, or docfetch cannot reach the API. A real run continues
+/// after any other.
+fn ends_real_run(failure: &MetadataFailure) -> bool {
+    let MetadataFailure {
+        error,
+        forbids_payment,
+    } = failure;
+    *forbids_payment || matches!(error.exit_code(), 3 | 4 | 9) || error.code() == Code::Network
 }

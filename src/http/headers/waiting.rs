@@ -24,13 +24,16 @@ const FIRST_EPOCH_MILLISECOND: f64 = 1e12;
 /// [`LONGEST_TIME`].
 ///
 /// The header holds seconds, with or without a fraction, or a date. A date is compared with the answer's
-/// own `Date`, so that a wrong clock of this machine has no effect; without a `Date`, with `now`.
+/// own `Date`, so that a wrong clock of this machine has no effect; without a `Date`, with `now`. Where a server or
+/// a proxy sends several, the latest time counts.
 pub(crate) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
-    let value = text(headers, header::RETRY_AFTER)?;
-    seconds(value).or_else(|| {
-        let date = httpdate::parse_http_date(value).ok()?;
-        Some(until(date, headers, now))
-    })
+    let values = headers.get_all(header::RETRY_AFTER).iter();
+    let values = values.filter_map(|value| value.to_str().ok().map(str::trim));
+    let waits = values.filter_map(|value| match httpdate::parse_http_date(value) {
+        Ok(date) => Some(until(date, headers, now)),
+        Err(_) => longest_of_list(value),
+    });
+    waits.max()
 }
 
 /// How long the server counts no further request of this client, at most [`LONGEST_TIME`]: the `RateLimit` field
@@ -87,6 +90,12 @@ fn exhausted_until(value: &str) -> Option<Duration> {
     longest.or_else(|| others.into_iter().map(wait).min())
 }
 
+/// The longest of seconds with commas between them, as a proxy joins several header lines (RFC 9110 section 5.3).
+fn longest_of_list(value: &str) -> Option<Duration> {
+    let waits: Option<Vec<_>> = value.split(',').map(|part| seconds(part.trim())).collect();
+    waits?.into_iter().max()
+}
+
 /// How long it takes until `time`, by the answer's own `Date`, or else from `now` on.
 fn until(time: SystemTime, headers: &HeaderMap, now: SystemTime) -> Duration {
     let date = text(headers, header::DATE).and_then(|date| httpdate::parse_http_date(date).ok());
@@ -125,6 +134,15 @@ mod tests {
         }
         let end = ("retry-after", "Fri, 31 Dec 9999 23:59:59 GMT");
         assert_eq!(of(&[end]), Some(1_000_000_000));
+        let several = [
+            ("retry-after", "5"),
+            ("retry-after", "soon"),
+            ("retry-after", "60"),
+        ];
+        assert_eq!(of(&several), Some(60));
+        assert_eq!(of(&[("retry-after", "60"), ("retry-after", "5")]), Some(60));
+        assert_eq!(of(&[("retry-after", "5, 60, 7")]), Some(60));
+        assert_eq!(of(&[("retry-after", "5, soon")]), None);
         assert_eq!(of(&[("retry-after", "-7")]), None);
         assert_eq!(of(&[("retry-after", "soon")]), None);
         let date = ("retry-after", "Sun, 06 Nov 1994 08:49:37 GMT");
@@ -198,7 +216,7 @@ mod tests {
         #[test]
         fn no_retry_after_is_read_from_nonsense(value in "[ -~]{0,40}") {
             let found = retry_after(&headers(&[("retry-after", &value)]), SystemTime::now());
-            let number = value.trim().bytes().all(|b| b.is_ascii_digit() || b == b'.');
+            let number = value.trim().bytes().all(|b| b.is_ascii_digit() || b"., ".contains(&b));
             prop_assert!(found.is_none_or(|wait| wait <= LONGEST_TIME));
             prop_assert!(found.is_none() || number || value.contains("GMT") || value.contains(':'));
         }

@@ -277,22 +277,20 @@ impl Ledger {
         .map_err(|untrusted| refuse_untrusted(&self.forget_argument(id), &untrusted))
     }
 
-    /// What a real run would be permitted at the time `now`; `has_partial` when part of the document is on
-    /// disk.
+    /// What a real run with this `request` would be permitted at the time `now`.
     ///
     /// # Errors
     /// [`Code::ChargeRefused`] when the record cannot be trusted.
     pub(crate) fn foresee(
         &self,
         id: &DocumentId,
-        has_partial: bool,
+        request: RetrievalRequest<'_>,
         now: Timestamp,
     ) -> Result<Verdict> {
         let request = RetrievalRequest {
-            has_partial,
             permitted: self.run.allow_recharge,
             dry_run_at: Some(now),
-            ..RetrievalRequest::default()
+            ..request
         };
         Ok(verdict(self.find(id)?.record.as_ref(), request))
     }

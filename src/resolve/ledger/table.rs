@@ -9,7 +9,7 @@
 //! | `attempting` | a request may have left, and its process recorded no answer | | refuse |
 //! | `doubtful` | a request left, and the answer had no URL or did not come | | refuse |
 //! | `answered` | a URL came; the document was not delivered | use the URL | refuse |
-//! | `delivered` | the document was delivered | use the URL | refuse when a part of the document is on disk: a retrieval has begun; else request a new retrieval, and log that |
+//! | `delivered` | the document was delivered | use the URL | refuse when a part of the document is on disk (a retrieval has begun), or when docfetch cannot tell whether the document is at its target; else request a new retrieval, and log that |
 //!
 //! A URL has expired when the storage said so. Clocks decide nothing: a URL past its end is used *on
 //! trial*, with a single request to the storage. Only a dry run, which sends nothing, takes a URL past its
@@ -127,6 +127,9 @@ pub(crate) enum Verdict {
 pub(crate) struct RetrievalRequest<'a> {
     /// Whether a part of the document is on disk.
     pub has_partial: bool,
+    /// Whether docfetch failed to learn the name of the document, and so cannot tell whether the document is at
+    /// its target.
+    pub is_unnamed: bool,
     /// Whether `--allow-recharge` permits another charge for this document.
     pub permitted: bool,
     /// A URL that the storage refused in this run, for another reason than its end.
@@ -147,7 +150,9 @@ pub(crate) fn verdict(record: Option<&RetrievalRecord>, request: RetrievalReques
         (State::Answered | State::Delivered, Some(url)) if !(refused && request.permitted) => {
             Verdict::Use(url)
         }
-        (State::Delivered, None) if !request.has_partial => Verdict::RequestAgain,
+        (State::Delivered, None) if !request.has_partial && !request.is_unnamed => {
+            Verdict::RequestAgain
+        }
         _ if request.permitted => Verdict::RequestPermitted,
         (state, _) => Verdict::Refuse(state),
     }

@@ -86,6 +86,22 @@ fn each_state_permits_what_the_first_table_says() {
 }
 
 #[test]
+fn a_document_that_may_be_at_its_target_is_not_paid_for_again() {
+    let of = |expired, is_unnamed, permitted| {
+        let request = RetrievalRequest {
+            is_unnamed,
+            permitted,
+            ..RetrievalRequest::default()
+        };
+        shown(&verdict(Some(&record(State::Delivered, expired)), request))
+    };
+    assert_eq!(of(true, true, false), "refuse");
+    assert_eq!(of(true, true, true), "request, permitted");
+    assert_eq!(of(true, false, false), "request, said");
+    assert_eq!(of(false, true, false), "use");
+}
+
+#[test]
 fn clocks_decide_nothing_but_in_a_dry_run() {
     for (state, planned) in [
         (State::Answered, "refuse"),
