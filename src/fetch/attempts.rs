@@ -2,13 +2,15 @@
 //! retry policy allows.
 //!
 //! `steps` is the table of what docfetch does after each event, `driver` does it. `screening` refuses web
-//! pages, `verification` compares the bytes with what they must be.
+//! pages, `unmarked_end` proves that a body is whole whose end has no mark, and `verification` compares the
+//! bytes with what they must be.
 
 mod driver;
 mod screening;
 mod sink_transfer;
 mod steps;
 mod target_steps;
+mod unmarked_end;
 mod verification;
 
 use crate::error::{Code, Error, Result};
@@ -103,6 +105,8 @@ pub(super) struct Attempts<'a> {
     pub facts: Facts,
     /// The error of bytes that start as HTML, unless a digest or the size proves that they are the document.
     web_page: Option<Error>,
+    /// The error of a document whose last body had no marked end, where nothing proves that the body was whole.
+    unproven_end: Option<Error>,
     /// Whether the document finds out for others of the batch whether their storage answers again.
     probes_host: bool,
     _active: ActiveDocument<'a>,
@@ -128,6 +132,7 @@ impl<'a> Attempts<'a> {
             url: None,
             facts: Facts::default(),
             web_page: None,
+            unproven_end: None,
             probes_host: false,
             _active: resolver.count_active(),
         }

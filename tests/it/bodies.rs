@@ -202,23 +202,72 @@ fn cut_json_without_a_close_notify_is_no_answer() {
     assert_eq!(server.count("POST", "/download_uri"), 1);
 }
 
-#[test]
-fn a_document_that_ends_without_length_and_close_notify_is_not_published() {
+/// A storage and an API behind TLS. The storage sends [`UNMARKED`] without a length, has these headers, and ends
+/// without a `close_notify`; the metadata of the API tells this size.
+fn unmarked(headers: &'static [(&str, &str)], size: Option<usize>) -> (World, Raw, Raw) {
     let authority = Authority::new();
     let storage = Raw::start(|_, stream| {
-        head(stream, "200 OK", &[], None);
-        let _ = stream.write_all(&noise(3000));
+        head(stream, "200 OK", headers, None);
+        let _ = stream.write_all(UNMARKED);
     });
     let port = abrupt_front(authority.leaf(Leaf::Good), storage.address).port();
     let url = presigned(&format!("https://localhost:{port}"), "/x.bin");
-    let server = Raw::start(move |request, stream| api(request, stream, &url));
-    let world = trusting(
-        front(authority.leaf(Leaf::Good), server.address),
-        &authority,
-    );
-    let run = world.run(&["sm", "a", "--retries", "0"]);
-    assert!(matches!(run.code, 5 | 6), "{run:?}");
-    assert!(world.file_ending("x.bin").is_none());
+    let server = Raw::start(move |request, stream| {
+        if request.method == "GET" && size.is_some() {
+            let json = serde_json::json!({"filename": "x.bin", "size": size}).to_string();
+            return reply(stream, "200 OK", &[], json.as_bytes());
+        }
+        api(request, stream, &url);
+    });
+    let front = front(authority.leaf(Leaf::Good), server.address);
+    (trusting(front, &authority), storage, server)
+}
+
+const UNMARKED: &[u8] = b"12345";
+const SHA256_OF_UNMARKED: &str = "5994471abb01112afcc18159f6cc74b4f511b99806da59b3caf5a9c173cacfc5";
+
+#[test]
+fn a_document_that_ends_without_length_and_close_notify_is_not_published() {
+    let wrong = "0".repeat(64);
+    for (headers, size, proof, code) in [
+        (&[][..], None, &[][..], "length_mismatch"),
+        (&[("ETag", "\"1\"")], None, &[], "length_mismatch"),
+        (&[], None, &["--sha256", &*wrong], "digest_mismatch"),
+        (
+            &[("x-amz-checksum-crc32", "AAAAAA==")],
+            None,
+            &[],
+            "digest_mismatch",
+        ),
+        (&[], Some(6), &[], "network"),
+    ] {
+        let (world, storage, _server) = unmarked(headers, size);
+        let provider = if size.is_some() { "onecodex" } else { "sm" };
+        let run = world.run(&[&[provider, "a", "--retries", "1", "--json"], proof].concat());
+        assert_eq!(run.error_code(), code, "{run:?}");
+        run.exits(if code == "network" { 5 } else { 6 });
+        assert!(world.file_ending("x.bin").is_none());
+        assert_eq!(storage.seen().len(), 2, "a second attempt may tell more");
+    }
+}
+
+#[test]
+fn a_proven_document_needs_no_close_notify() {
+    let sha256 = ["--sha256", SHA256_OF_UNMARKED];
+    for (headers, size, proof) in [
+        (&[][..], None, &sha256[..]),
+        (&[("x-amz-checksum-crc32", "y/U6HA==")], None, &[]),
+        (&[], Some(5), &[]),
+    ] {
+        let (world, storage, _server) = unmarked(headers, size);
+        let provider = if size.is_some() { "onecodex" } else { "sm" };
+        let to_file = [&[provider, "a"], proof].concat();
+        world.run(&to_file).exits(0);
+        assert_eq!(world.read("x.bin"), UNMARKED);
+        let run = world.run(&[&to_file[..], &["-o", "-"]].concat());
+        assert_eq!(run.exits(0).raw_stdout, UNMARKED);
+        assert_eq!(storage.seen().len(), 2);
+    }
 }
 
 /// So many header fields, of 64 KiB together at most.

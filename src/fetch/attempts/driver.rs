@@ -166,6 +166,7 @@ impl Attempts<'_> {
         source: &mut SourceUrl,
         body: &mut Option<Box<Body>>,
     ) -> Result<TransferEvent> {
+        self.unproven_end = None;
         let http = self.resolver.http();
         let is_about_to_end = source.url.expires_soon(http.clock().now());
         if source.replace_if_expiring && is_about_to_end && self.resolver.has_free_urls() {
@@ -241,8 +242,15 @@ impl Attempts<'_> {
             }
         }
         work.sink.forget_behind_holes();
-        let copying = body.copy(work.sink, digests, pace, watcher);
-        copying.await.map(SegmentsEnd::Body)
+        let ends_unmarked = total.is_none() && !body.end_is_marked;
+        let copied = body.copy(work.sink, digests, pace, watcher).await;
+        let ended = match copied {
+            Err(error) if ends_unmarked && error.code() == Code::Network => {
+                self.prove_end(work, error).await
+            }
+            copied => copied,
+        };
+        ended.map(SegmentsEnd::Body)
     }
 
     /// Warns, once a run, of bytes that have a coding which the document's names do not tell.
@@ -298,13 +306,15 @@ impl Attempts<'_> {
     /// Waits before the next attempt, as the retry policy allows.
     ///
     /// # Errors
-    /// `error`, or [`Code::DocumentChanged`], when the retry policy allows no further attempt.
+    /// When the retry policy allows no further attempt: `error`, [`Code::DocumentChanged`], or what kept a body
+    /// without a marked end from being accepted.
     async fn pause(&mut self, error: Error, state: &AttemptState) -> Result<()> {
         if error.is_transient() {
             self.watcher.retrying(&error);
         }
         let paused = self.retry.wait_after(error).await;
-        paused.map_err(|error| state.last_error(error))
+        let unproven = self.unproven_end.take();
+        paused.map_err(|error| unproven.unwrap_or_else(|| state.last_error(error)))
     }
 
     /// Pays for another URL instead of one that the storage refuses, or does not answer, if the user permits
