@@ -30,9 +30,10 @@ pub(crate) async fn run(
     let printing = interrupt.or_interrupted_after(
         async {
             // The response tells the server's time, by which URLs expire, and whether the API is there.
-            let metadata = match resolver.charges() {
-                true => resolver.metadata(id).await,
-                false => Metadata::default(),
+            let metadata = if resolver.charges() {
+                resolver.metadata(id).await
+            } else {
+                Metadata::default()
             };
             let request = ResolveRequest {
                 metadata_failure: metadata.failure.as_ref(),
