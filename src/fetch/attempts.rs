@@ -389,8 +389,7 @@ impl<'a> Attempts<'a> {
             .resolver
             .resolve_within(self.id, &mut self.retry, request);
         let url = resolving.await?;
-        let failure = request.metadata_failure.filter(|_| request.needs_name);
-        if let (Some(failure), false) = (failure, self.has_url()) {
+        if let (Some(failure), false) = (request.unknown_name(), self.has_url()) {
             let (id, why) = (self.id, failure.error.message());
             log::warn!("docfetch does not know the name of {id}: {why}");
         }

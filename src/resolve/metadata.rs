@@ -4,6 +4,7 @@ use super::answer;
 use super::api::{Api, ApiCall};
 use super::fields;
 use crate::error::{Code, Error, Result};
+use crate::http::backoff;
 use crate::model::DocumentId;
 use crate::provider::MetadataRoute;
 use crate::secret::register_public;
@@ -34,6 +35,8 @@ pub(crate) struct Metadata {
 pub(crate) struct MetadataFailure {
     /// The error of the request.
     pub error: Error,
+    /// Whether a later run may learn the name: the API did not say in this run that the document has none.
+    pub is_temporary: bool,
     /// Whether something else than the API answered, or the API refused the credential. A paid request would
     /// fail likewise, or be in doubt: docfetch sends none.
     pub forbids_payment: bool,
@@ -57,7 +60,10 @@ impl MetadataFailure {
     /// A failure of the request, or of an answer that is no success.
     fn of_request(error: Error) -> Self {
         let is_login = error.http_status() == Some(NETWORK_AUTHENTICATION_REQUIRED);
+        let is_refusal =
+            |status| matches!(status, 400..=499) && !backoff::is_transient_status(status);
         Self {
+            is_temporary: !error.http_status().is_some_and(is_refusal),
             forbids_payment: is_login || error.code() == Code::CredentialsRejected,
             error,
         }
@@ -66,6 +72,7 @@ impl MetadataFailure {
     /// A failure to read the JSON of a success. Of these, only the error of a web page has a hint of its own.
     fn of_body(error: Error) -> Self {
         Self {
+            is_temporary: true,
             forbids_payment: error.code() == Code::Protocol && error.has_own_hint(),
             error,
         }
@@ -109,7 +116,10 @@ async fn request(
         let field = route.name.trim_start_matches('/');
         let why = format!("{field} is missing or is not text");
         let error = answer::protocol(api.provider.title).with_cause(why);
-        metadata.failure = Some(MetadataFailure::of_body(error));
+        metadata.failure = Some(MetadataFailure {
+            is_temporary: false,
+            ..MetadataFailure::of_body(error)
+        });
     }
     Ok(metadata)
 }

@@ -42,12 +42,11 @@ pub(super) fn refused(
 }
 
 /// The ledger refuses a request for a document that was delivered before: docfetch cannot tell whether the
-/// document is at its target, because its metadata brought no name.
-pub(super) fn unnamed(id: &DocumentId, failure: Option<&MetadataFailure>) -> Error {
-    let failure = failure.map(|failure| format!(": {}", failure.error.message()));
+/// document is at its target, because the request for its metadata failed.
+pub(super) fn unnamed(id: &DocumentId, failure: &MetadataFailure) -> Error {
     let why = format!(
-        "{id} was delivered before, and docfetch cannot learn its name to see whether the file is here{}",
-        failure.unwrap_or_default()
+        "{id} was delivered before, and docfetch cannot learn its name to see whether the file is here: {}",
+        failure.error.message()
     );
     Error::new(
         Code::ChargeRefused,

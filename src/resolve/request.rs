@@ -19,3 +19,12 @@ pub(crate) struct ResolveRequest<'a> {
     /// Why the metadata brought no name, where docfetch requested the metadata.
     pub metadata_failure: Option<&'a MetadataFailure>,
 }
+
+impl<'a> ResolveRequest<'a> {
+    /// Why docfetch cannot tell in this run whether the document is at its target; none if docfetch can, or if no
+    /// later run can either.
+    pub(crate) fn unknown_name(&self) -> Option<&'a MetadataFailure> {
+        let failure = self.metadata_failure.filter(|_| self.needs_name);
+        failure.filter(|failure| failure.is_temporary)
+    }
+}

@@ -97,12 +97,7 @@ impl PaidRetrievals {
     ) -> Result<PresignedUrl> {
         let opened = self.ledger.open(id).await;
         let mut record = opened.map_err(|error| paid_errors::not_recorded(id, error))?;
-        let ResolveRequest {
-            expired,
-            metadata_failure,
-            ..
-        } = request;
-        let request = RetrievalRequest::from(request);
+        let known = RetrievalRequest::from(request);
         let url = loop {
             let taken = record.is_taken();
             let waiting = active_time::now();
@@ -111,12 +106,12 @@ impl PaidRetrievals {
             if !has_ended && (taken || !self.ledger.run().may_recharge(id)) {
                 return Err(paid_errors::unanswered(&self.ledger, id));
             }
-            if let Some(url) = expired {
+            if let Some(url) = request.expired {
                 let now = api.http.clock().best();
                 record.note(RetrievalEvent::Expired(url), now).await?;
             }
             let requested = record.requested();
-            let notice = match record.decide(request) {
+            let notice = match record.decide(known) {
                 Verdict::Request => None,
                 Verdict::RequestAgain => Some(format!(
                     "{id} was delivered, or its URL printed, before: requesting a new paid retrieval"
@@ -129,14 +124,16 @@ impl PaidRetrievals {
                     log::info!("using the URL of the paid retrieval of {requested}");
                     return Ok(url);
                 }
-                Verdict::Refuse(State::Delivered) if !request.has_partial => {
-                    return Err(paid_errors::unnamed(id, metadata_failure));
-                }
                 Verdict::Refuse(state) => {
-                    return Err(paid_errors::refused(&self.ledger, id, state, requested));
+                    let unnamed = request.unknown_name().filter(|_| !request.has_partial);
+                    return Err(match (state, unnamed) {
+                        (State::Delivered, Some(failure)) => paid_errors::unnamed(id, failure),
+                        _ => paid_errors::refused(&self.ledger, id, state, requested),
+                    });
                 }
             };
-            if let Some(failure) = metadata_failure.filter(|failure| failure.forbids_payment) {
+            let failure = request.metadata_failure;
+            if let Some(failure) = failure.filter(|failure| failure.forbids_payment) {
                 return Err(failure.error.clone());
             }
             let notice = notice.as_deref();
@@ -254,7 +251,7 @@ impl<'a> From<ResolveRequest<'a>> for RetrievalRequest<'a> {
     fn from(request: ResolveRequest<'a>) -> Self {
         Self {
             has_partial: request.has_partial,
-            is_unnamed: request.needs_name && request.metadata_failure.is_some(),
+            is_unnamed: request.unknown_name().is_some(),
             refused: request.refused,
             ..Self::default()
         }

@@ -496,9 +496,9 @@ fn a_delivered_document_whose_url_expired_is_a_new_retrieval() {
 fn a_delivered_document_whose_name_cannot_be_learned_is_not_paid_for_again() {
     let answers = [
         ("503 Busy", "{}"),
-        ("404 None", "{}"),
+        ("408 Late", "{}"),
         ("429 Slow", "{}"),
-        ("200 OK", "{}"),
+        ("302 Log in", ""),
         ("200 OK", "<html>"),
         ("200 OK", r#"{"filename":"#),
     ];
@@ -529,6 +529,31 @@ fn a_delivered_document_whose_name_cannot_be_learned_is_not_paid_for_again() {
         world.run(&["onecodex", "a", "--allow-recharge"]);
         let permitted = if body == "<html>" { 1 } else { 2 };
         assert_eq!(posts(&server), permitted, "{status} {body}");
+    });
+}
+
+#[test]
+fn a_delivered_document_that_has_no_name_is_a_new_retrieval() {
+    let answers = [("404 None", "{}"), ("410 Gone", "{}"), ("200 OK", "{}")];
+    each_at_once(answers, |(status, body)| {
+        let calls = AtomicUsize::new(0);
+        let storage = Raw::start(
+            move |_, stream| match calls.fetch_add(1, Ordering::SeqCst) {
+                1 => reply(stream, "403 Forbidden", &[], EXPIRED),
+                _ => reply(stream, "200 OK", &[], b"content"),
+            },
+        );
+        let url = presigned(&storage.base(), "/x.txt");
+        let server = Raw::start(move |request, stream| match request.method.as_str() {
+            "GET" => reply(stream, status, &[], body.as_bytes()),
+            _ => api(request, stream, &url),
+        });
+        let world = World::new(&server.base());
+        world.run(&["onecodex", "a"]).exits(0);
+        let again = ["onecodex", "a", "--if-exists", "overwrite"];
+        let run = world.run(&again);
+        run.exits(0).says("requesting a new paid retrieval");
+        assert_eq!(posts(&server), 2, "{status} {body}");
     });
 }
 
@@ -575,15 +600,13 @@ fn a_retrieval_that_has_begun_is_no_new_one() {
         let (api, _storage) = dying(if part { 200_000 } else { 0 }, content.clone());
         let world = World::new(&api.base());
         world.run_showing(&["url", "onecodex", "a"]).exits(0);
-        let run = world.run(&["onecodex", "a", "--json", "-o", "x.bin"]);
+        let run = world.run(&["onecodex", "a", "--json"]);
         if part {
             assert_eq!(run.exits(8).error_code(), "charge_refused");
             run.says("only a part of the document is on disk");
-            world.run(&["onecodex", "a", "-o", "x.bin"]).exits(8);
+            world.run(&["onecodex", "a"]).exits(8);
             assert_eq!(posts(&api), 1);
-            world
-                .run(&["onecodex", "a", "-o", "x.bin", "--allow-recharge"])
-                .exits(0);
+            world.run(&["onecodex", "a", "--allow-recharge"]).exits(0);
         } else {
             run.exits(0).says("requesting a new paid retrieval");
         }
@@ -599,7 +622,7 @@ fn a_charge_is_told_even_with_quiet() {
     let mut world = World::new(&api.base());
     world.run_showing(&["url", "onecodex", "a"]).exits(0);
     world
-        .run(&["onecodex", "a", "-q", "-o", "x.bin"])
+        .run(&["onecodex", "a", "-q"])
         .exits(0)
         .says("requesting a new paid retrieval");
     world.set("DOCFETCH_STATE_DIR", "/dev/null/state");

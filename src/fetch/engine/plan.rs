@@ -104,9 +104,6 @@ impl Stages<'_> {
 /// the credential, something else than the API answers, or docfetch cannot reach the API. A real run continues
 /// after any other.
 fn ends_real_run(failure: &MetadataFailure) -> bool {
-    let MetadataFailure {
-        error,
-        forbids_payment,
-    } = failure;
-    *forbids_payment || matches!(error.exit_code(), 3 | 4 | 9) || error.code() == Code::Network
+    let (code, exit_code) = (failure.error.code(), failure.error.exit_code());
+    failure.forbids_payment || matches!(exit_code, 3 | 4 | 9) || code == Code::Network
 }
