@@ -66,7 +66,7 @@ pub(crate) fn read(path: &Path) -> Result<Manifest> {
     }
     for number in &manifest.torn {
         log::warn!(
-            "{}: line {number} was cut short when docfetch was killed, and is skipped",
+            "{}: line {number} was cut short, because a run ended early: docfetch skips the line",
             name.display()
         );
     }

@@ -20,4 +20,4 @@ mod transfer;
 
 pub(crate) use transfer::is_served;
 #[cfg(any(feature = "internals", all(test, feature = "cli")))]
-pub(crate) use transfer::starts_as_html;
+pub(crate) use transfer::sniff;

@@ -31,6 +31,8 @@ const FIRST_INTERVAL: Duration = Duration::from_millis(500);
 const MAX_INTERVAL: Duration = Duration::from_secs(30);
 /// How long a storage may answer 404 for a new document.
 const MAX_INVISIBLE_TIME: Duration = Duration::from_secs(30);
+/// After a longer wait that a server asks for, docfetch does not say when to run again.
+const LONGEST_SENSIBLE_WAIT: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 /// Shorter waits are logged at a lower level.
 const NOTICEABLE_RETRY_WAIT: Duration = Duration::from_secs(2);
 
@@ -137,6 +139,9 @@ impl RetryContext {
             let error = error.after_attempts(self.attempts, elapsed);
             return RetryDecision::GiveUp(
                 match asked.filter(|asked| *asked > MAX_INTERVAL.min(left)) {
+                    Some(asked) if asked > LONGEST_SENSIBLE_WAIT => error.with_hint(
+                        "ask the provider: the server wants docfetch to wait for more than a year",
+                    ),
                     Some(asked) => error.with_hint(format!(
                         "run again in {}, when the server is ready",
                         rounded_up(asked)
@@ -321,7 +326,13 @@ mod tests {
             RetryDecision::Wait(wait) => panic!("waits {wait:?}"),
         }
         match retry.decide(asked(Duration::MAX), now, 0.0) {
-            RetryDecision::GiveUp(error) => assert!(error.hint().contains(" days"), "{error:?}"),
+            RetryDecision::GiveUp(error) => {
+                assert!(error.hint().contains("more than a year"), "{error:?}");
+            }
+            RetryDecision::Wait(wait) => panic!("waits {wait:?}"),
+        }
+        match retry.decide(asked(240 * 3600 * SECOND), now, 0.0) {
+            RetryDecision::GiveUp(error) => assert!(error.hint().contains("10 days"), "{error:?}"),
             RetryDecision::Wait(wait) => panic!("waits {wait:?}"),
         }
     }

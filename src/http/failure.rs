@@ -50,13 +50,21 @@ pub(super) fn from_reqwest(error: &reqwest::Error, peer: &Peer) -> Failure {
     if error.is_connect() {
         return of_connection(error.is_timeout(), &causes, peer);
     }
-    let is_malformed = |cause: &&Cause| {
-        let by_hyper = cause.downcast_ref::<hyper::Error>();
-        by_hyper.is_some_and(|error| error.is_parse() && !error.is_parse_too_large())
-    };
-    if let Some(malformed) = causes.iter().find(is_malformed) {
-        let what = format!("{peer} sent an answer that breaks HTTP's rules");
-        let error = Error::new(Code::Protocol, what).with_cause(malformed.to_string());
+    let mut by_hyper = causes
+        .iter()
+        .filter_map(|cause| cause.downcast_ref::<hyper::Error>());
+    if let Some(malformed) = by_hyper.find(|error| error.is_parse()) {
+        let what = if malformed.is_parse_too_large() {
+            format!("{peer} sent an answer that docfetch cannot read")
+        } else {
+            format!("{peer} sent an answer that breaks HTTP's rules")
+        };
+        let why = if malformed.is_parse_too_large() {
+            "its header section is too large".to_owned()
+        } else {
+            malformed.to_string()
+        };
+        let error = Error::new(Code::Protocol, what).with_cause(why);
         return Failure { error, sent: true };
     }
     let what = format!("the connection to {peer} broke");

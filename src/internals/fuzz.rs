@@ -156,8 +156,8 @@ pub fn answers(input: &[u8]) {
     *answer.status_mut() = status.unwrap_or(StatusCode::OK);
     let _ = StorageErrorBody::read(body, answer.headers());
     for is_declared in [false, true] {
-        let early = fetch::starts_as_html(&body[..body.len() / 2], false, is_declared);
-        let late = fetch::starts_as_html(body, true, is_declared);
+        let early = fetch::sniff(&body[..body.len() / 2], false, is_declared);
+        let late = fetch::sniff(body, true, is_declared);
         assert!(
             early.is_none() || early == late,
             "more bytes change no decision"

@@ -63,12 +63,12 @@ fn less_common_5xx_are_tried_again() {
     });
 }
 
-/// An API whose token route answers 200 with `token`.
-fn with_token(token: String) -> (Raw, Raw) {
+/// An API whose token route answers with `status` and `token`.
+fn with_token(status: &'static str, token: String) -> (Raw, Raw) {
     let storage = Raw::start(|request, stream| serve(request, stream, b"content", "\"a\""));
     let url = presigned(&storage.base(), "/stored.bin");
     let server = Raw::start(move |request, stream| match request.path() {
-        "/o/token/" => reply(stream, "200 OK", &[], token.as_bytes()),
+        "/o/token/" => reply(stream, status, &[], token.as_bytes()),
         _ => api(request, stream, &url),
     });
     (server, storage)
@@ -82,7 +82,7 @@ fn a_token_is_used_whatever_lifetime_it_names() {
     each_at_once(lifetimes, |lifetime| {
         let token =
             format!(r#"{{"access_token":"t0k3n","expires_in":{lifetime},"token_type":"Bearer"}}"#);
-        let (server, _storage) = with_token(token);
+        let (server, _storage) = with_token("201 Made", token);
         let run = World::new(&server.base()).run(&["sm", "a", "--json"]);
         run.exits(0);
     });
@@ -90,7 +90,7 @@ fn a_token_is_used_whatever_lifetime_it_names() {
 
 #[test]
 fn a_success_that_refuses_the_client_rejects_the_credentials() {
-    let (server, _storage) = with_token(r#"{"error":"invalid_client"}"#.to_owned());
+    let (server, _storage) = with_token("200 OK", r#"{"error":"invalid_client"}"#.to_owned());
     let run = World::new(&server.base()).run(&["sm", "a", "--json"]);
     assert_eq!(run.exits(3).error_code(), "credentials_rejected");
     run.says("HTTP 200, invalid_client");

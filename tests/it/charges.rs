@@ -638,8 +638,12 @@ fn a_plan_knows_that_a_part_of_a_delivered_document_is_here() {
     world.run(&["onecodex", "a", "-d", "new"]).exits(8);
     let run = world.run(&["onecodex", "a", "-d", "new", "--dry-run", "--json"]);
     assert_eq!(counts(&run, ["would_charge", "would_refuse"]), [0, 1]);
-    let run = world.run(&["onecodex", "a", "-d", "other", "--dry-run", "--json"]);
+    let other = ["onecodex", "a", "-d", "other", "--dry-run", "--json"];
+    let named = [&other[..], &["-o", "x.bin"]].concat();
+    let run = world.run(&named);
     assert_eq!(counts(&run, ["would_charge", "would_refuse"]), [1, 0]);
+    let run = world.run(&other); // its metadata fails: any file there may be the document
+    assert_eq!(counts(&run, ["would_charge", "would_refuse"]), [0, 1]);
 }
 
 #[test]

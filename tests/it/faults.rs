@@ -400,7 +400,7 @@ fn a_stalled_transfer_resumes_in_the_next_attempt() {
 #[test]
 fn a_flood_of_headers_ends_in_bounded_time() {
     for endless in [false, true] {
-        let (api, _storage) = both("/x.bin", move |_, stream| {
+        let (api, storage) = both("/x.bin", move |_, stream| {
             let piece: &[u8] = if endless {
                 b"HTTP/1.1 103 Early Hints\r\nX: y\r\n\r\n"
             } else {
@@ -412,8 +412,21 @@ fn a_flood_of_headers_ends_in_bounded_time() {
             while stream.write_all(piece).is_ok() {}
         });
         let world = World::new(&api.base());
-        let run = world.run(&["sm", "a", "--retries", "0", "--stall-timeout", "1s"]);
-        run.exits(5);
+        let run = world.run(&[
+            "sm",
+            "a",
+            "--retries",
+            "2",
+            "--stall-timeout",
+            "1s",
+            "--json",
+        ]);
+        let code = run.exits(5).error_code();
+        if !endless {
+            assert_eq!(code, "protocol");
+            run.says("its header section is too large");
+            assert_eq!(storage.seen().len(), 1);
+        }
     }
 }
 

@@ -61,9 +61,26 @@ fn bytes_that_are_not_as_they_were_written_are_fetched_again() {
             assert_eq!(storage.seen().len(), before + 1);
         } else {
             assert_eq!(*resumed_from, 0, "{tear}");
-            run.says("the partial");
+            run.says("bytes of an earlier run are damaged: docfetch requests them again");
         }
     }
+}
+
+#[test]
+fn bytes_whose_sidecar_is_damaged_are_discarded_and_the_user_is_told() {
+    let content = noise(SIZE);
+    let body = content.clone();
+    let (api, _) = both("/x.bin", move |request, stream| match request.before {
+        0 => send_part(request, stream, &body, TAG, HERE),
+        _ => send_part(request, stream, &body, TAG, SIZE),
+    });
+    let world = World::new(&api.base());
+    world.run(&["sm", "a", "--retries", "0"]).exits(5);
+    let (_, sidecar) = partial(&world);
+    fs::write(sidecar, "garbage").unwrap();
+    let run = world.run(&["sm", "a"]);
+    run.exits(0).says("their sidecar is damaged");
+    assert!(world.read("x.bin") == content);
 }
 
 /// A partial of several connections, copied while it was written: the sidecar is of a later moment.
@@ -105,7 +122,7 @@ fn a_torn_copy_of_a_partial_of_segments_is_mended() {
         file.write_all_at(&vec![0; 1 << 20], at).unwrap();
     }
     let run = world.run_showing(&["sm", "a", "-c", "8", "-v"]); // looking for secrets would take long
-    run.exits(0).says("are not as they were written");
+    run.exits(0).says("of an earlier run are damaged");
     assert!(world.read("x.bin") == content);
 }
 

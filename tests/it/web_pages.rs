@@ -31,12 +31,18 @@ fn one_codex(
 /// docfetch saves nothing, and its message names the page and the host.
 #[track_caller]
 fn is_refused(world: &World, arguments: &[&str], host: &Raw) {
+    is_refused_as("a web page", world, arguments, host);
+}
+
+/// docfetch saves nothing, and its message names the host, and what the host sent.
+#[track_caller]
+fn is_refused_as(sent: &str, world: &World, arguments: &[&str], host: &Raw) {
     let run = world.run(&[arguments, &["--json", "--retries", "0"]].concat());
     assert_eq!(run.exits(5).error_code(), "storage_error", "{run:#?}");
     let error = run.records()[0]["error"].clone();
     let message = error["message"].as_str().unwrap();
     assert!(
-        message.contains(&format!("{} sent a web page", host.address)),
+        message.contains(&format!("{} sent {sent}", host.address)),
         "{message}"
     );
     assert_eq!(error["retryable"], true);
@@ -293,6 +299,51 @@ fn the_size_that_the_provider_tells_decides_about_a_page() {
             is_refused(&world, &["onecodex", "a"], &storage);
         }
     }
+}
+
+/// A gateway may send the error of a storage with the status of a success.
+#[test]
+fn an_error_of_a_storage_is_judged_like_a_page() {
+    const ERROR: &[u8] =
+        b"<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>SlowDown</Code></Error>";
+    let digest = sha256(ERROR);
+    for (name, size, proof, fetched) in [
+        ("a.pdf", None, &[][..], false),
+        ("a.bam", None, &[], false),
+        ("a.pdf", Some(5), &[], false),
+        ("a.pdf", Some(ERROR.len()), &[], true),
+        ("a.pdf", None, &["--sha256", &*digest], true),
+        ("a.xml", None, &[], true),
+        ("a.xml", Some(5), &[], false),
+    ] {
+        let (api, storage) = one_codex(name, size, |_, stream| {
+            reply(
+                stream,
+                "200 OK",
+                &[("Content-Type", "application/xml")],
+                ERROR,
+            );
+        });
+        let world = World::new(&api.base());
+        let arguments = [&["onecodex", "a"], proof].concat();
+        if fetched {
+            world.run(&arguments).exits(0);
+            assert_eq!(world.read(name), ERROR);
+        } else {
+            is_refused_as("an error", &world, &arguments, &storage);
+        }
+        assert_eq!(api.count("POST", "/download_uri"), 1);
+    }
+    // A part of a document that begins so continues.
+    let content = [ERROR, &noise(300_000)].concat();
+    let body = content.clone();
+    let (api, _) = both("/x.xml", move |request, stream| match request.before {
+        0 => send_part(request, stream, &body, "\"v1\"", 200_000),
+        _ => serve(request, stream, &body, "\"v1\""),
+    });
+    let world = World::new(&api.base());
+    world.run(&["sm", "a", "-o", "x.xml"]).exits(0);
+    assert!(world.read("x.xml") == content);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Web pages that arrive instead of a document are refused before they are saved or continued.
+//! Web pages and errors of a storage that arrive instead of a document are refused before they are saved or continued.
 
 use super::Attempts;
 use super::sink_transfer::SinkTransfer;
@@ -7,7 +7,7 @@ use crate::fetch::entity::{Entity, StorageNames};
 use crate::fetch::target::naming;
 use crate::fetch::transfer::coding::is_told;
 use crate::fetch::transfer::web_page::{self, ExpectedDocument, PageVerdict};
-use crate::fetch::transfer::{MAX_SNIFFED_BYTES, Sink, StorageAnswer, starts_as_html};
+use crate::fetch::transfer::{FirstBytes, MAX_SNIFFED_BYTES, Sink, StorageAnswer, sniff};
 use crate::http::PresignedUrl;
 use crate::resolve::Metadata;
 use std::ffi::OsStr;
@@ -18,8 +18,10 @@ use std::path::Path;
 const OTHER_PART_HINT: &str =
     "run again later; if the document is a web page now, give its --sha256 and another -o NAME";
 
-/// A body or a partial that starts as HTML.
-struct Html<'a> {
+/// A body or a partial that starts as HTML or as the error of a storage.
+struct SuspectPage<'a> {
+    /// What its first bytes are.
+    kind: FirstBytes,
     /// The names that the storage gives the document.
     names: &'a StorageNames,
     /// The name in the document's own URL.
@@ -30,7 +32,7 @@ struct Html<'a> {
     is_coded: bool,
     /// Whether docfetch will compare a digest of all bytes.
     has_digest: bool,
-    /// Whether the partial has bytes of the document that do not start as HTML.
+    /// Whether the partial has bytes of the document that start as neither.
     has_other_part: bool,
     /// The host that sent it, for messages.
     host: &'a str,
@@ -56,21 +58,23 @@ impl Attempts<'_> {
         {
             self.web_page = None;
             // A page of a filter may arrive with a content coding. A document that is stored with one, such as
-            // x.html.gz, tells that by its name.
+            // x.page.gz, tells that by its name.
             let by_storage = &body.entity.name;
             let names = [&metadata.name, &by_storage.header, &by_storage.url];
             let names = names.into_iter().filter_map(|name| name.as_deref());
             let names = names.chain(self.name_by_user());
             let coding = body.coding.as_deref();
             let is_decoded = coding.is_some_and(|coding| !is_told(coding, names));
-            if body.starts_as_html(is_decoded).await? {
+            let kind = body.sniff(is_decoded).await?;
+            if kind != FirstBytes::Other {
                 let has_digest = self.options.digests.expected_sha256.is_some();
                 let names = &body.entity.name;
                 // Only a URL that is signed, and that the storage answers without a redirect, names the
                 // document.
                 let own = naming::from_url(url.expose()).filter(|_| url.is_signed());
                 let name_in_url = own.filter(|own| names.url.as_ref() == Some(own));
-                let html = Html {
+                let page = SuspectPage {
+                    kind,
                     names,
                     name_in_url: name_in_url.as_deref(),
                     announced: body.entity.total,
@@ -79,7 +83,7 @@ impl Attempts<'_> {
                     has_other_part: has_other_part(work.sink)?,
                     host: body.host(),
                 };
-                self.judge(&html, metadata)?;
+                self.judge(&page, metadata)?;
             }
         }
         Ok(answer)
@@ -94,11 +98,14 @@ impl Attempts<'_> {
         let Sink::Partial(partial) = &*work.sink else {
             return Ok(());
         };
-        if starts_as_html(&partial.first_bytes(MAX_SNIFFED_BYTES)?, true, false) != Some(true) {
-            return Ok(());
-        }
+        let first = partial.first_bytes(MAX_SNIFFED_BYTES)?;
+        let kind = match sniff(&first, true, false) {
+            None | Some(FirstBytes::Other) => return Ok(()),
+            Some(kind) => kind,
+        };
         let Entity { name, total, .. } = partial.entity();
-        let html = Html {
+        let page = SuspectPage {
+            kind,
             names: name,
             name_in_url: name.url.as_deref(),
             announced: *total,
@@ -107,7 +114,7 @@ impl Attempts<'_> {
             has_other_part: false,
             host: "the storage",
         };
-        if let Err(error) = self.judge(&html, work.metadata) {
+        if let Err(error) = self.judge(&page, work.metadata) {
             log::info!("starting over with {}: {}", self.id, error.message());
             work.sink.restart("the bytes here are a web page", true)?;
             work.digests.restart();
@@ -121,26 +128,26 @@ impl Attempts<'_> {
         file.and_then(Path::file_name).and_then(OsStr::to_str)
     }
 
-    /// Judges HTML by what docfetch knows about the document.
-    fn judge(&mut self, html: &Html<'_>, metadata: &Metadata) -> Result<()> {
+    /// Judges a page by what docfetch knows about the document.
+    fn judge(&mut self, page: &SuspectPage<'_>, metadata: &Metadata) -> Result<()> {
         let by_metadata = metadata.name.as_deref().and_then(naming::safe);
-        let by_provider = by_metadata.as_deref().or(html.names.header.as_deref());
+        let by_provider = by_metadata.as_deref().or(page.names.header.as_deref());
         let by_user = self.name_by_user();
-        let by_url = html.name_in_url;
+        let by_url = page.name_in_url;
         let expected = ExpectedDocument {
             name: by_provider
                 .or(by_user)
                 .or(by_url.filter(|name| web_page::is_usual_web_page_name(name))),
             size: metadata
                 .size
-                .filter(|size| !html.is_coded || Some(*size) == html.announced),
-            announced: html.announced,
-            proven: html.has_digest,
-            has_other_part: html.has_other_part,
+                .filter(|size| !page.is_coded || Some(*size) == page.announced),
+            announced: page.announced,
+            proven: page.has_digest,
+            has_other_part: page.has_other_part,
         };
         let refused = |why: &str| {
-            let error = web_page::refusal(html.host, why, by_provider.is_some());
-            if html.has_other_part {
+            let error = web_page::refusal(page.host, page.kind, why, by_provider.is_some());
+            if page.has_other_part {
                 error.with_hint(OTHER_PART_HINT)
             } else {
                 error
@@ -157,11 +164,11 @@ impl Attempts<'_> {
     }
 }
 
-/// Whether the sink is a partial with bytes that do not start as HTML.
+/// Whether the sink is a partial with bytes that start neither as HTML nor as the error of a storage.
 fn has_other_part(sink: &Sink) -> Result<bool> {
     let Sink::Partial(partial) = sink else {
         return Ok(false);
     };
     let first = partial.first_bytes(MAX_SNIFFED_BYTES)?;
-    Ok(starts_as_html(&first, false, false) == Some(false))
+    Ok(sniff(&first, false, false) == Some(FirstBytes::Other))
 }

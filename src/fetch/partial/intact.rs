@@ -9,6 +9,7 @@
 use crate::fetch::events::Watcher;
 use crate::fetch::partial::extents::{ExtentNote, Extents, crc_text, new_crc};
 use crate::state::files::read_piece;
+use crate::text::counted;
 use crc_fast::Digest;
 use rustix::fs::copy_file_range;
 use rustix::io::Errno;
@@ -102,6 +103,7 @@ impl Check {
     fn run(&self, files: &CheckedFiles, notes: Vec<ExtentNote>) -> io::Result<Extents> {
         let length = files.source().metadata()?.len();
         let mut failed = None;
+        let mut damaged = 0;
         let extents = Extents::restore(notes, |range, expected| {
             let bytes = range.end - range.start;
             let crc = match failed {
@@ -115,11 +117,15 @@ impl Check {
             let is_expected =
                 |crc: &Digest| expected.is_none_or(|expected| expected == crc_text(crc.finalize()));
             let intact = crc.filter(is_expected);
-            if intact.is_none() {
-                log::info!("{bytes} bytes of the partial are not as they were written");
+            if intact.is_none() && failed.is_none() {
+                damaged += bytes;
             }
             intact
         });
+        if damaged > 0 {
+            let bytes = counted(damaged, "byte");
+            log::warn!("{bytes} of an earlier run are damaged: docfetch requests them again");
+        }
         failed.map_or(Ok(extents), Err)
     }
 

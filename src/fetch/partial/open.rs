@@ -160,8 +160,12 @@ impl Partial {
             .or_else(|| moved.publication.filter(Publication::is_finished));
         partial.others = moved.files;
         if partial.earlier.is_empty() {
+            let has_bytes = locked.metadata.len() > 0;
+            if resume && has_bytes && partial.sidecar.path().exists() {
+                log::warn!("docfetch discards bytes of an earlier run: their sidecar is damaged");
+            }
             partial.remove_sidecar_durably()?;
-            if locked.metadata.len() > 0 {
+            if has_bytes {
                 partial.truncate_file()?;
             }
         }

@@ -5,7 +5,7 @@ use crate::fetch::entity::Entity;
 use crate::fetch::events::Watcher;
 use crate::fetch::transfer::coding::decoded_start;
 use crate::fetch::transfer::digests::Digests;
-use crate::fetch::transfer::html::{MAX_SNIFFED_BYTES, starts_as_html};
+use crate::fetch::transfer::html::{FirstBytes, MAX_SNIFFED_BYTES, sniff};
 use crate::fetch::transfer::pace::Pace;
 use crate::fetch::transfer::sink::Sink;
 use crate::http::{Reply, StallWatch, headers};
@@ -16,7 +16,7 @@ use std::collections::VecDeque;
 /// The body of a response: some or all bytes of a document.
 pub(crate) struct Body {
     reply: Reply,
-    /// The body's first bytes, which [`Body::starts_as_html`] read. [`Body::chunk`] returns them first.
+    /// The body's first bytes, which [`Body::sniff`] read. [`Body::chunk`] returns them first.
     sniffed: VecDeque<Bytes>,
     /// The representation that the bytes belong to.
     pub entity: Entity,
@@ -117,12 +117,12 @@ impl Body {
         }
     }
 
-    /// Whether the body starts as HTML; where `is_decoded`, whether its text without the content coding does.
+    /// What the body starts as; where `is_decoded`, what its text without the content coding starts as.
     /// Reads as many of its first bytes as that takes. They are not lost: [`Body::copy`] writes them too.
     ///
     /// # Errors
     /// [`Code::Network`] when the connection breaks, [`Code::Stalled`] when too little arrives.
-    pub(crate) async fn starts_as_html(&mut self, is_decoded: bool) -> Result<bool> {
+    pub(crate) async fn sniff(&mut self, is_decoded: bool) -> Result<FirstBytes> {
         let coding = self.coding.clone().filter(|_| is_decoded);
         let is_declared = self.media_type.as_deref() == Some("text/html");
         let mut watch = self.stall_watch();
@@ -139,8 +139,8 @@ impl Body {
                 .as_ref()
                 .and_then(|coding| decoded_start(coding, &first));
             let text = decoded.as_deref().unwrap_or(&first);
-            if let Some(is_html) = starts_as_html(text, ended, is_declared) {
-                return Ok(is_html);
+            if let Some(found) = sniff(text, ended, is_declared) {
+                return Ok(found);
             }
         }
     }

@@ -1,4 +1,4 @@
-//! Whether bytes start as HTML, by the WHATWG's MIME Sniffing standard.
+//! Whether bytes start as HTML, by the WHATWG's MIME Sniffing standard, or as a storage's XML error.
 
 use std::borrow::Cow;
 
@@ -67,10 +67,56 @@ const XHTML_TAGS: usize = 2;
 
 const UTF8_BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
+/// What a body starts as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FirstBytes {
+    Html,
+    /// The XML in which S3, Google Cloud Storage and Azure tell an error.
+    StorageError,
+    Other,
+}
+
+/// What a body with these first bytes starts as. `is_declared` where its media type is HTML. `None` when more bytes
+/// decide, and the body has not `ended`.
+pub(crate) fn sniff(bytes: &[u8], ended: bool, is_declared: bool) -> Option<FirstBytes> {
+    if starts_as_html(bytes, ended, is_declared)? {
+        return Some(FirstBytes::Html);
+    }
+    let is_error = starts_as_storage_error(bytes, ended || bytes.len() >= MAX_SNIFFED_BYTES)?;
+    Some(match is_error {
+        true => FirstBytes::StorageError,
+        false => FirstBytes::Other,
+    })
+}
+
+/// Whether a body with these first bytes starts as the error of a storage: an element `Error` whose first child is
+/// a `Code`.
+fn starts_as_storage_error(bytes: &[u8], ended: bool) -> Option<bool> {
+    const NAME: &[u8] = b"<Error";
+    const CHILD: &[u8] = b"<Code>";
+    let undecided = ended.then_some(false);
+    let text = bytes.strip_prefix(UTF8_BYTE_ORDER_MARK).unwrap_or(bytes);
+    let Some(element) = skip_prolog(text).rest else {
+        return undecided;
+    };
+    let (attributes, child) = match element.strip_prefix(NAME) {
+        None if NAME.starts_with(element) => return undecided,
+        None => return Some(false),
+        Some(rest) => (rest, behind(rest, b">").map(<[u8]>::trim_ascii_start)),
+    };
+    let ends_name = |byte: &u8| *byte == b'>' || byte.is_ascii_whitespace();
+    match child {
+        _ if !attributes.first().is_none_or(ends_name) => Some(false),
+        Some(child) if child.starts_with(CHILD) => Some(true),
+        Some(child) if !CHILD.starts_with(child) => Some(false),
+        _ => undecided,
+    }
+}
+
 /// Whether a body with these first bytes starts as HTML. Text behind a comment is HTML only where the body
 /// `is_declared` as that: Markdown may begin so, too. `None` when more bytes decide, and the body has not
 /// `ended`.
-pub(crate) fn starts_as_html(bytes: &[u8], ended: bool, is_declared: bool) -> Option<bool> {
+fn starts_as_html(bytes: &[u8], ended: bool, is_declared: bool) -> Option<bool> {
     let ended = ended || bytes.len() >= MAX_SNIFFED_BYTES;
     let bytes = &bytes[..bytes.len().min(MAX_SNIFFED_BYTES)];
     if !ended && matches!(bytes, [0 | 0xfe | 0xff]) {
@@ -287,6 +333,38 @@ mod tests {
             "\0\0\0\u{18}ftyp",
         ] {
             is_decided(other.as_bytes(), false, false);
+        }
+    }
+
+    #[test]
+    fn an_error_of_a_storage_is_told_by_its_first_elements() {
+        for error in [
+            "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>SlowDown</Code>",
+            "\u{feff}<?xml version='1.0'?><Error><Code>",
+            "<Error>\r\n  <Code>NoSuchKey</Code>",
+            "<?xml version=\"1.0\"?><Error xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><Code>",
+        ] {
+            let whole = sniff(error.as_bytes(), false, false);
+            assert_eq!(whole, Some(FirstBytes::StorageError), "{error}");
+            for length in 0..error.len() {
+                let early = sniff(&error.as_bytes()[..length], false, false);
+                assert!(
+                    early.is_none_or(|early| whole == Some(early)),
+                    "{length} of {error}"
+                );
+            }
+        }
+        for other in [
+            "<?xml version=\"1.0\"?><Errors><Code>",
+            "<?xml version=\"1.0\"?><Error><Message>",
+            "<?xml version=\"1.0\"?><Error>",
+            "<?xml version=\"1.0\"?><error><Code>",
+            "<Error",
+            "<Error><Cod",
+            "text <Error><Code>",
+        ] {
+            let found = sniff(other.as_bytes(), true, false);
+            assert_eq!(found, Some(FirstBytes::Other), "{other}");
         }
     }
 

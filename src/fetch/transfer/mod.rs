@@ -18,7 +18,7 @@ pub(crate) mod web_page;
 
 pub(crate) use body::{Body, BodyEnd};
 pub(crate) use digests::{DigestReport, Digests};
-pub(crate) use html::{MAX_SNIFFED_BYTES, starts_as_html};
+pub(crate) use html::{FirstBytes, MAX_SNIFFED_BYTES, sniff};
 pub(crate) use lengths::KnownLengths;
 pub(crate) use pace::Pace;
 pub(crate) use progress::MIN_PROGRESS_BYTES;

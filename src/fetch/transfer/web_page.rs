@@ -1,7 +1,8 @@
 //! Web pages that a server sends instead of a document: login pages, maintenance pages, pages of a filter
-//! between docfetch and the storage. They arrive with status 200. So docfetch tells a web page from the
+//! between docfetch and the storage. So do errors of a storage, as XML. They arrive with status 200. So docfetch tells a web page from the
 //! document by its first bytes, and by what docfetch knows about the document.
 
+use super::html::FirstBytes;
 use crate::error::{Code, Error};
 use crate::text::counted;
 
@@ -28,7 +29,7 @@ pub(crate) struct ExpectedDocument<'a> {
     pub has_other_part: bool,
 }
 
-/// What a body that starts as HTML is.
+/// What a body is that starts as HTML or as the error of a storage.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum PageVerdict {
     /// The document.
@@ -39,7 +40,7 @@ pub(crate) enum PageVerdict {
     WebPage(String),
 }
 
-/// Judges a body that starts as HTML.
+/// Judges a body that starts as HTML or as the error of a storage.
 pub(crate) fn judge(expected: ExpectedDocument<'_>) -> PageVerdict {
     let ExpectedDocument {
         name,
@@ -63,9 +64,7 @@ pub(crate) fn judge(expected: ExpectedDocument<'_>) -> PageVerdict {
     let why = match (size, announced, &extension) {
         (Some(size), Some(announced), _) => {
             let size = counted(size, "byte");
-            format!(
-                "the document has {size} according to the provider, the web page has {announced}"
-            )
+            format!("the document has {size} according to the provider, the answer has {announced}")
         }
         (_, _, Some(extension)) if has_extension(&BINARY_EXTENSIONS) => {
             format!("the document's name ends in .{extension}")
@@ -97,18 +96,23 @@ fn extension(name: &str) -> String {
     extension.to_ascii_lowercase()
 }
 
-/// The error of a web page that `host` sent instead of a document. `why` says why the body is not the
-/// document. Where neither the provider nor the storage names the document (`is_named`), the hint says that
-/// the user can.
-pub(crate) fn refusal(host: &str, why: &str, is_named: bool) -> Error {
-    let what = format!("{host} sent a web page instead of the document");
+/// The error of a web page, or of a storage's error, that `host` sent instead of a document. `why` says why the body
+/// is not the document. Where neither the provider nor the storage names the document (`is_named`), the hint says
+/// that the user can.
+pub(crate) fn refusal(host: &str, kind: FirstBytes, why: &str, is_named: bool) -> Error {
+    let (sent, start, extension) = match kind {
+        FirstBytes::StorageError => ("an error", "as XML with an error", "xml"),
+        _ => ("a web page", "as HTML", "html"),
+    };
+    let what = format!("{host} sent {sent} instead of the document");
+    let name = match is_named {
+        true => String::new(),
+        false => format!(" or -o NAME.{extension}"),
+    };
+    let hint = format!("run again later; if the document is {sent}, give its --sha256{name}");
     Error::new(Code::StorageError, what)
-        .with_cause(format!("it starts as HTML, and {why}"))
-        .with_hint(if is_named {
-            "run again later; if the document is a web page, give its --sha256"
-        } else {
-            "run again later; if the document is a web page, give its --sha256 or -o NAME.html"
-        })
+        .with_cause(format!("it starts {start}, and {why}"))
+        .with_hint(hint)
         .with_http_status(200)
 }
 
