@@ -412,15 +412,9 @@ fn a_flood_of_headers_ends_in_bounded_time() {
             while stream.write_all(piece).is_ok() {}
         });
         let world = World::new(&api.base());
-        let run = world.run(&[
-            "sm",
-            "a",
-            "--retries",
-            "2",
-            "--stall-timeout",
-            "1s",
-            "--json",
-        ]);
+        let retries = if endless { "0" } else { "2" };
+        let options = ["--retries", retries, "--stall-timeout", "1s", "--json"];
+        let run = world.run(&[&["sm", "a"], &options[..]].concat());
         let code = run.exits(5).error_code();
         if !endless {
             assert_eq!(code, "protocol");
