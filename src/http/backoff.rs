@@ -32,7 +32,7 @@ const MAX_INTERVAL: Duration = Duration::from_secs(30);
 /// How long a storage may answer 404 for a new document.
 const MAX_INVISIBLE_TIME: Duration = Duration::from_secs(30);
 /// After a longer wait that a server asks for, docfetch does not say when to run again.
-const LONGEST_SENSIBLE_WAIT: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+const LONGEST_SENSIBLE_WAIT: Duration = Duration::from_hours(365 * 24);
 /// Shorter waits are logged at a lower level.
 const NOTICEABLE_RETRY_WAIT: Duration = Duration::from_secs(2);
 

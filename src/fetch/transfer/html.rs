@@ -83,9 +83,10 @@ pub(crate) fn sniff(bytes: &[u8], ended: bool, is_declared: bool) -> Option<Firs
         return Some(FirstBytes::Html);
     }
     let is_error = starts_as_storage_error(bytes, ended || bytes.len() >= MAX_SNIFFED_BYTES)?;
-    Some(match is_error {
-        true => FirstBytes::StorageError,
-        false => FirstBytes::Other,
+    Some(if is_error {
+        FirstBytes::StorageError
+    } else {
+        FirstBytes::Other
     })
 }
 

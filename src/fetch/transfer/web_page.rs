@@ -105,9 +105,10 @@ pub(crate) fn refusal(host: &str, kind: FirstBytes, why: &str, is_named: bool) -
         _ => ("a web page", "as HTML", "html"),
     };
     let what = format!("{host} sent {sent} instead of the document");
-    let name = match is_named {
-        true => String::new(),
-        false => format!(" or -o NAME.{extension}"),
+    let name = if is_named {
+        String::new()
+    } else {
+        format!(" or -o NAME.{extension}")
     };
     let hint = format!("run again later; if the document is {sent}, give its --sha256{name}");
     Error::new(Code::StorageError, what)
