@@ -130,7 +130,7 @@ fn a_wait_for_ever_ends_the_run_at_once_and_overflows_nothing() {
         run.is_prompt().exits(exit);
         assert_eq!(busy.pauses().len(), 0, "{run:#?}");
         if status.starts_with("429") {
-            run.says("days");
+            run.says("for more than a year");
         }
     }
 }
