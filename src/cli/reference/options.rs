@@ -9,7 +9,7 @@ const OPTIONS: &str = "\
 
 An option on the command line wins over its variable; an empty variable counts as unset. In a variable, an option without
 a value takes `1` or `0`, `true` or `false`, `yes` or `no`. Durations read `500ms`, `30s`, `5m`; sizes read `512K`, `2M`,
-`1G` (binary units).
+`1G` (binary units). docfetch warns about a variable that begins with `DOCFETCH_` and that docfetch does not know.
 
 ";
 
