@@ -62,7 +62,7 @@ pub(super) fn from_reqwest(error: &reqwest::Error, peer: &Peer) -> Failure {
         let why = if malformed.is_parse_too_large() {
             "its header section is too large".to_owned()
         } else {
-            malformed.to_string()
+            explain_malformed(malformed)
         };
         let error = Error::new(Code::Protocol, what).with_cause(why);
         return Failure { error, sent: true };
@@ -215,12 +215,31 @@ fn innermost(causes: &[Cause<'_>]) -> String {
             "the server closed the connection without a TLS close_notify message",
         ),
         (
+            "connection closed before message completed",
+            "the server closed the connection before the end of its answer",
+        ),
+        (
+            "end of file before message length reached",
+            "the server closed the connection before the end of the body",
+        ),
+        (
             "tls handshake eof",
             "the server closed the connection during the TLS handshake",
         ),
     ];
     let known = in_words.iter().find(|(begin, _)| text.starts_with(begin));
     known.map_or(text, |(_, words)| (*words).to_owned())
+}
+
+/// How an answer breaks HTTP's rules. hyper's texts end in "parsed".
+fn explain_malformed(error: &hyper::Error) -> String {
+    let text = error.to_string();
+    let text = text.split(" parsed").next().unwrap_or_default();
+    match text.strip_prefix("invalid ") {
+        Some("HTTP version") => "the server does not speak HTTP on this port".to_owned(),
+        Some(part) => format!("the server sent a malformed {part}"),
+        None => text.to_owned(),
+    }
 }
 
 /// Why a connection failed, in words.

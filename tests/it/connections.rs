@@ -94,3 +94,39 @@ fn refused_plain_http_says_what_permits_it() {
             .says(says);
     }
 }
+
+#[test]
+fn an_answer_that_is_not_http_is_said_in_words() {
+    use std::io::Write as _;
+    for (answer, says) in [
+        (
+            "",
+            "the server closed the connection before the end of its answer",
+        ),
+        (
+            "HTTP/1.1 200 OK\r\nA: b",
+            "the server closed the connection before the end of its answer",
+        ),
+        (
+            "SSH-2.0-OpenSSH_9.2\r\n",
+            "the server does not speak HTTP on this port",
+        ),
+        (
+            "HTTP/1.1 2x0 OK\r\n\r\n",
+            "the server sent a malformed HTTP status-code",
+        ),
+        (
+            "HTTP/1.1 200 OK\r\nno colon\r\n\r\n",
+            "the server sent a malformed HTTP header",
+        ),
+        (
+            "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{",
+            "the server closed the connection before the end of the body",
+        ),
+    ] {
+        let server = super::support::raw::Raw::start(move |_, stream| {
+            let _ = stream.write_all(answer.as_bytes());
+        });
+        run(&server.base(), &[]).exits(5).says(says);
+    }
+}

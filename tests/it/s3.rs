@@ -204,7 +204,7 @@ fn certificates_that_are_not_trusted_are_refused_at_once_with_their_cause() {
         (
             Leaf::Stranger,
             "localhost",
-            "its signature is wrong",
+            "its signature is not of the trusted authority that it names",
             "--ca-cert",
         ),
     ] {

@@ -96,7 +96,12 @@ pub(crate) fn explain_certificate(why: &CertificateError) -> (String, &'static s
             AUTHORITY,
         ),
         CertificateError::Revoked => ("it was revoked", ADDRESS),
-        CertificateError::BadSignature => ("its signature is wrong", AUTHORITY),
+        // The authority that the certificate names has another key, or one of another kind.
+        CertificateError::BadSignature
+        | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => (
+            "its signature is not of the trusted authority that it names",
+            AUTHORITY,
+        ),
         CertificateError::BadEncoding => ("it is malformed", ADDRESS),
         CertificateError::UnhandledCriticalExtension => (
             "it has a critical extension that docfetch does not know",
@@ -105,8 +110,7 @@ pub(crate) fn explain_certificate(why: &CertificateError) -> (String, &'static s
         CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
             ("it is not a certificate for servers", ADDRESS)
         }
-        CertificateError::UnsupportedSignatureAlgorithmContext { .. }
-        | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {
+        CertificateError::UnsupportedSignatureAlgorithmContext { .. } => {
             ("docfetch does not accept its signature algorithm", ADDRESS)
         }
         CertificateError::Other(other) => return explain_other(&other.0.to_string()),
