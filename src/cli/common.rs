@@ -23,9 +23,7 @@ impl Terminal {
         if let Some(ignored) = &variables.ignored {
             log::info!("{ignored}");
         }
-        for note in unknown_variables::notes(&variables.used) {
-            log::warn!("{note}");
-        }
+        unknown_variables::warn(&variables.used);
         Self { printer, variables }
     }
 

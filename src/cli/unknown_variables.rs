@@ -6,10 +6,14 @@ use super::command_line::{has_variable, variable, without_variables};
 use super::usage::MAX_TYPOS;
 use crate::config::variables::{OPTION_PREFIX, STATE_DIR};
 use crate::text::printable;
+use log::Level;
 
-/// A sentence for each variable of the environment that is named as a variable of docfetch, and is none. `used` are
-/// long options whose variables have an effect.
-pub(super) fn notes(used: &[String]) -> Vec<String> {
+/// The variables that limit what docfetch pays.
+const LIMITS_OF_CHARGES: [&str; 2] = ["DOCFETCH_DRY_RUN", "DOCFETCH_MAX_CHARGES"];
+
+/// Warns about each variable of the environment that begins as those of docfetch do, and is none of them. `used` are
+/// long options whose variables have an effect. With `-q`, the warning appears only where the user may pay.
+pub(super) fn warn(used: &[String]) {
     let is_set = |(name, value): &(std::ffi::OsString, std::ffi::OsString)| {
         let has_prefix = name
             .as_encoded_bytes()
@@ -22,11 +26,15 @@ pub(super) fn notes(used: &[String]) -> Vec<String> {
         .filter(|name| name != STATE_DIR && !used.iter().any(|long| variable(long) == *name))
         .collect();
     if found.is_empty() {
-        return Vec::new();
+        return;
     }
     found.sort();
     let known = KnownVariables::of(&without_variables());
-    found.iter().filter_map(|name| known.note(name)).collect()
+    for note in found.iter().filter_map(|name| known.note(name)) {
+        let may_cost = LIMITS_OF_CHARGES.iter().any(|limit| note.ends_with(limit));
+        let level = if may_cost { Level::Error } else { Level::Warn };
+        log::log!(level, "{note}");
+    }
 }
 
 /// The variables that the long options of all commands would have.

@@ -177,6 +177,9 @@ fn a_variable_that_sets_nothing_is_told_with_the_nearest_name() {
             assert_eq!(warned, usize::from(says.is_some()), "{run:?}");
             run.says(says.unwrap_or_default());
         }
+        let quiet = world.run(&["list", "sm", "-q"]);
+        let limits_charges = ["DOCFETCH_DRYRUN", "DOCFETCH_MAX_CHARGE"].contains(&name);
+        assert_eq!(!quiet.stderr.is_empty(), limits_charges, "{quiet:?}");
         world.set(name, "");
         let run = world.run(&["list", "sm"]);
         assert!(!run.exits(0).stderr.contains("ignores"), "{run:?}");
