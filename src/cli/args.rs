@@ -17,8 +17,8 @@ use std::time::Duration;
 
 /// Fetch documents from services that hand out short-lived presigned URLs
 ///
-/// docfetch requests a paid retrieval once. A file under its final name is complete. docfetch shows no key,
-/// token or presigned URL, except for the URL that `docfetch url` prints.
+/// To fetch a document, docfetch pays once, also when the transfer breaks. A file under its final name is complete. docfetch
+/// shows no key, token or presigned URL, except for the URL that `docfetch url` prints.
 #[derive(Debug, Parser)]
 #[command(
     name = "docfetch",
@@ -70,8 +70,8 @@ Examples:
     /// the file in the variable that ends in _FILE, such as ONE_CODEX_API_KEY_FILE. Without a variable,
     /// docfetch reads the key in ~/.onecodex.
     ///
-    /// One Codex may charge for a retrieval. docfetch requests a paid retrieval once and records it (see
-    /// `docfetch ledger`).
+    /// One Codex may charge for a retrieval. docfetch records each paid retrieval, and uses the recorded URL as long
+    /// as the URL is valid (see `docfetch ledger`).
     #[command(after_help = "\
 Examples:
   docfetch onecodex ID --resource samples      fetch a sample
@@ -80,7 +80,7 @@ Examples:
     /// List the documents that can be fetched
     ///
     /// On a terminal, docfetch prints a table. In a pipe, docfetch prints one line for each document, with
-    /// tabs between the fields.
+    /// tabs between the fields: id, name, size in bytes, and time of the last change.
     #[command(after_help = "\
 Examples:
   docfetch list sm --match report --since 2026-07-01
@@ -89,8 +89,8 @@ Examples:
     /// Mirror every listed document into a folder
     ///
     /// docfetch fetches the documents that are new or changed, and records every document in
-    /// DIR/.docfetch/manifest.jsonl. You can stop docfetch at any moment and run it again. It never deletes a
-    /// document. Without filters and --limit, docfetch also tells which documents of the mirror the provider no
+    /// DIR/.docfetch/manifest.jsonl. You can stop docfetch at any moment and run it again. docfetch never
+    /// deletes a document. Without filters and --limit, docfetch also tells which documents of the mirror the provider no
     /// longer lists.
     #[command(after_help = "\
 Examples:
@@ -142,7 +142,7 @@ Examples:
     ///
     /// With COMMAND, docfetch sets the variables that lead to the stand-ins, runs COMMAND and exits with its
     /// status. Without COMMAND, docfetch prints these variables, for `eval` in another shell, and serves until
-    /// it is interrupted.
+    /// you interrupt docfetch.
     #[command(after_help = "\
 Examples:
   docfetch sandbox -- sh -c 'docfetch sync sm demo'
@@ -155,7 +155,8 @@ pub(super) struct Fetch {
     /// Ids of documents; `-` reads ids from standard input
     ///
     /// Standard input has one id on each line, or the lines of a listing: those that `docfetch list` prints in a
-    /// pipe, or its JSON lines. docfetch skips blank lines and lines that begin with #. Write `--` before an id that begins with a dash.
+    /// pipe, or its JSON lines. docfetch skips blank lines and lines that begin with #. Write `--` before an id that
+    /// begins with a dash.
     #[arg(value_name = "ID", required_unless_present = "from_file", value_parser = values::id)]
     pub ids: Vec<IdArg>,
 
@@ -299,6 +300,9 @@ pub(super) struct Verify {
 #[derive(Debug, Subcommand)]
 pub(super) enum LedgerCommand {
     /// List the records: document, time and result of the retrieval, and how long its URL is valid
+    ///
+    /// In a pipe, docfetch prints one line for each record, with tabs between the fields: id, state, time of the
+    /// request, time at which the URL expires, provider, kind, and base of the API.
     #[command(after_help = "\
 Examples:
   docfetch ledger list

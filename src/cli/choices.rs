@@ -83,7 +83,7 @@ pub(super) enum ExistsArg {
     /// The document fails
     #[default]
     Fail,
-    /// The existing file stays, and the document is skipped
+    /// docfetch keeps the existing file, and skips the document
     Skip,
     /// The document replaces the existing file once it is complete
     Overwrite,

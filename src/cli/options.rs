@@ -47,7 +47,7 @@ pub(super) struct BatchArgs {
     #[arg(short, long, value_name = "N", default_value = FetchOptions::default().jobs.to_string(), allow_negative_numbers = true, value_parser = values::jobs, help_heading = "Batches")]
     pub jobs: u16,
 
-    /// Send N range requests at the same time for one document, 1 to 32; auto: as many as make it faster
+    /// Send N range requests at the same time for one document, 1 to 32; auto: as many as make the transfer faster
     #[arg(short, long, value_name = "N|auto", default_value = values::connections_text(FetchOptions::default().connections), allow_negative_numbers = true, value_parser = values::connections, help_heading = "Connection")]
     pub connections: Connections,
 
@@ -328,7 +328,7 @@ pub(super) struct OutputArgs {
 
 #[derive(Debug, Default, Args)]
 pub(super) struct VerbosityArgs {
-    /// Print errors only, and charges
+    /// Print only errors and charges
     #[arg(short, long, value_parser = values::switch, help_heading = "Output")]
     pub quiet: bool,
 
