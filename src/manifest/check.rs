@@ -6,11 +6,12 @@ use crate::fetch::file_digest::sha256_of_file_while;
 use crate::fetch::outcome::{ErrorRecord, serialize_path};
 use crate::manifest::entry::ManifestEntry;
 use crate::manifest::sha256sum;
+use crate::state::normal_form::existing_form;
 use serde::Serialize;
 use std::fmt;
 use std::fs;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// A file that was checked.
 #[derive(Debug)]
@@ -83,7 +84,7 @@ impl From<io::Error> for FileMismatch {
     }
 }
 
-/// Compares a file with its entry: the length, and then the SHA-256, when the entry has one. With
+/// Compares a file with its entry. A file whose name has another Unicode normal form is the file. Compares the length, and then the SHA-256, when the entry has one. With
 /// `compute_sha256`, the SHA-256 is computed in any case. Reads through `buffer`, and stops before the next
 /// read once `keep_reading` returns false; the result is then of no use.
 ///
@@ -95,7 +96,8 @@ pub(crate) fn check_file(
     buffer: &mut [u8],
     keep_reading: impl Fn() -> bool,
 ) -> Result<MatchingFile, FileMismatch> {
-    let metadata = fs::metadata(&entry.path)?;
+    let path = existing_form(Path::new(""), &entry.path);
+    let metadata = fs::metadata(&path)?;
     if !metadata.is_file() {
         return Err(FileMismatch::NoPlainFile);
     }
@@ -108,7 +110,7 @@ pub(crate) fn check_file(
         let sha256 = None;
         return Ok(MatchingFile { bytes, sha256 });
     }
-    let sha256 = sha256_of_file_while(&entry.path, buffer, keep_reading)?;
+    let sha256 = sha256_of_file_while(&path, buffer, keep_reading)?;
     if entry.sha256.as_ref().is_some_and(|known| *known != sha256) {
         return Err(FileMismatch::Digest);
     }

@@ -14,6 +14,7 @@ use crate::mirror::entry::{DocumentVersion, MirrorEntry, Presence};
 use crate::mirror::index::{DocumentKey, MirrorIndex, OWN_FOLDER, PUBLISHING};
 use crate::state::files::{make_folder, sync_names};
 use crate::state::lock::Lock;
+use crate::state::normal_form::existing_form;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -103,12 +104,21 @@ impl Mirror {
     }
 
     /// What the manifest says of the document `id` of `provider`.
-    pub(crate) fn entry(&self, provider: &str, id: &str) -> Option<&MirrorEntry> {
-        self.index.get(&DocumentKey {
+    pub(crate) fn entry(&self, provider: &str, id: &str) -> Option<MirrorEntry> {
+        let entry = self.index.get(&DocumentKey {
             provider: provider.to_owned(),
             resource: self.resource.to_owned(),
             id: id.to_owned(),
-        })
+        });
+        entry.map(|entry| self.on_disk(entry))
+    }
+
+    /// The entry with the path as it is on disk, which may have another Unicode normal form.
+    fn on_disk(&self, entry: &MirrorEntry) -> MirrorEntry {
+        MirrorEntry {
+            path: existing_form(&self.folder, &entry.path).into_owned(),
+            ..entry.clone()
+        }
     }
 
     /// The path of every document, with a text that tells the document apart: the id, or for a document
@@ -125,12 +135,14 @@ impl Mirror {
     }
 
     /// The documents of `provider` and this mirror's kind of resource, in the order of their paths.
-    pub(crate) fn documents(&self, provider: &str) -> Vec<(&str, &MirrorEntry)> {
+    pub(crate) fn documents(&self, provider: &str) -> Vec<(&str, MirrorEntry)> {
         let own = self
             .index
             .iter()
             .filter(|(key, _)| key.provider == provider && key.resource == self.resource);
-        let mut own: Vec<_> = own.map(|(key, entry)| (key.id.as_str(), entry)).collect();
+        let mut own: Vec<_> = own
+            .map(|(key, entry)| (key.id.as_str(), self.on_disk(entry)))
+            .collect();
         own.sort_by(|a, b| a.1.path.cmp(&b.1.path));
         own
     }
@@ -285,7 +297,7 @@ mod tests {
             if let Some(content) = content {
                 std::fs::write(folder.join("a"), content).unwrap();
             }
-            [false, true].map(|compare_sha256| mirror.presence(entry, compare_sha256))
+            [false, true].map(|compare_sha256| mirror.presence(&entry, compare_sha256))
         };
         assert_eq!(presence(None), [Presence::Missing; 2]);
         assert_eq!(presence(Some("abc")), [Presence::Unchanged; 2]);
@@ -306,7 +318,7 @@ mod tests {
         let lines = paths.map(|path| line("document", path, path, "m"));
         written(folder, &lines);
         let mirror = open(folder).await;
-        let contained = paths.map(|path| mirror.contains(mirror.entry("sm", path).unwrap()));
+        let contained = paths.map(|path| mirror.contains(&mirror.entry("sm", path).unwrap()));
         assert_eq!(contained, [true, false, true]);
     }
 

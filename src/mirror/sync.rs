@@ -54,7 +54,7 @@ impl<'a> MirrorSync<'a> {
         interrupt: &'t Interrupt,
     ) -> RowTask<'t> {
         let provider = self.fetcher.resolver().provider().name;
-        let entry = self.mirror.entry(provider, id.as_str()).cloned();
+        let entry = self.mirror.entry(provider, id.as_str());
         let listed = ListedDocument {
             sync: self,
             order,

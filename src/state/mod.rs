@@ -7,6 +7,7 @@ pub(crate) mod folder;
 mod identity;
 mod journal;
 pub(crate) mod lock;
+pub(crate) mod normal_form;
 pub(crate) mod process;
 pub(crate) mod records;
 pub(crate) mod shared_files;

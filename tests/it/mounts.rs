@@ -543,6 +543,46 @@ fn a_mirror_that_was_copied_to_another_file_system_is_right_after_a_sync() {
 }
 
 #[test]
+fn a_mirror_whose_names_came_back_in_another_normal_form_is_right_and_paid_once() {
+    let names = ["\u{dc}bersicht \u{e9}t\u{e9}.pdf", "plain.pdf"];
+    let documents = names.map(|name| Document::new(name, name.as_bytes().to_vec()));
+    let service = Service::start(documents.to_vec(), &[]);
+    let world = service.world();
+    let folder = world.out().join("mirror");
+    let syncing = [
+        "sync",
+        "onecodex",
+        "mirror",
+        "--name",
+        "of {stem}/{name}",
+        "--json",
+    ];
+    world.run(&syncing).exits(0);
+    let rename = "import os, unicodedata
+for above, folders, files in os.walk('mirror', topdown=False):
+    for name in folders + files:
+        os.rename(os.path.join(above, name), os.path.join(above, unicodedata.normalize('NFD', name)))";
+    world.run_of("python3", &["-c", rename]).exits(0);
+    assert!(
+        folder
+            .join("of U\u{308}bersicht e\u{301}te\u{301}")
+            .exists()
+    );
+    let run = world.run(&syncing);
+    let records = run.exits(0).records();
+    assert!(
+        records[..2]
+            .iter()
+            .all(|record| record["status"] == "skipped"),
+        "{run:?}"
+    );
+    assert_eq!(fs::read_dir(&folder).unwrap().count(), 3);
+    assert_eq!(service.charges(), 2);
+    let manifest = folder.join(".docfetch/manifest.jsonl");
+    world.run(&["verify", manifest.to_str().unwrap()]).exits(0);
+}
+
+#[test]
 fn a_name_is_as_long_as_the_file_system_takes() {
     let Some(mounted) = Fuse::new().longest_name(143).mount() else {
         return;
