@@ -141,12 +141,8 @@ impl Partial {
             moved.earlier.clear();
             remove_left(moved_partials_of(folder, name), SystemTime::now());
         } else if let Some(sidecar) = Sidecar::read(&path.with_extension("json"))? {
-            let modified = locked.metadata.modified();
-            moved.earlier.push(Earlier {
-                sidecar,
-                modified: modified.unwrap_or(SystemTime::UNIX_EPOCH),
-                source: None,
-            });
+            let own = Earlier::of_own_file(sidecar, &locked.metadata);
+            moved.earlier.push(own);
         }
         let mut earlier = in_order(moved.earlier);
         let taken_over = earlier

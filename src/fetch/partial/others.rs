@@ -15,7 +15,7 @@ use rustix::fs::OFlags;
 use std::cmp::Reverse;
 use std::collections::VecDeque;
 use std::ffi::OsString;
-use std::fs::{File, TryLockError};
+use std::fs::{File, Metadata, TryLockError};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -38,6 +38,17 @@ pub(super) struct Earlier {
     pub modified: SystemTime,
     /// The partial that has them. `None` for the partial's own file.
     pub source: Option<OtherPartial>,
+}
+
+impl Earlier {
+    /// Bytes in the partial's own file, whose metadata is `file`.
+    pub(super) fn of_own_file(sidecar: Sidecar, file: &Metadata) -> Self {
+        Self {
+            sidecar,
+            modified: file.modified().unwrap_or(SystemTime::UNIX_EPOCH),
+            source: None,
+        }
+    }
 }
 
 /// A partial of another process, or of an earlier run.

@@ -29,7 +29,7 @@ impl RenameProofs {
         let ForbiddingAttribute { cause, remedy } = attribute;
         let what = format!("cannot write documents into {}", folder.display());
         Err(Error::new(Code::LocalIo, what)
-            .with_cause(format!("{cause}: nothing in it can be renamed or removed"))
+            .with_cause(format!("{cause}, and docfetch must rename files in it"))
             .with_hint(format!("choose another folder, or {remedy}")))
     }
 
