@@ -158,7 +158,9 @@ fn of_certificate(causes: &[Cause<'_>], name: &str, party: &str) -> Option<Error
         })?;
     let (why, hint) = tls_failure::explain_certificate(why);
     let hint = match party {
-        "the proxy" => hint.replace("the provider", "the administrator of the proxy"),
+        "the proxy" => hint
+            .replace("the provider", "the administrator of the proxy")
+            .replace("the server", "the proxy"),
         _ => hint.to_owned(),
     };
     let what = format!("the certificate of {name} is not trusted");
@@ -299,4 +301,32 @@ fn inner(error: Cause<'_>) -> Vec<Cause<'_>> {
             .and_then(io::Error::get_ref);
     }
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_name_is_told_from_a_resolver_without_an_answer() {
+        for (text, says) in [
+            ("Name or service not known", "knows no address of this name"),
+            (
+                "No address associated with hostname",
+                "knows no address of this name",
+            ),
+            ("Name does not resolve", "knows no address of this name"),
+            (
+                "Temporary failure in name resolution",
+                "got no answer from its name servers",
+            ),
+            ("Try again", "got no answer from its name servers"),
+            (
+                "Non-recoverable failure in name resolution",
+                "failed: Non-recoverable failure",
+            ),
+        ] {
+            assert!(explain_lookup(text).contains(says), "{text}");
+        }
+    }
 }

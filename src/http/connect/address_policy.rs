@@ -102,7 +102,9 @@ impl AddressPolicy {
     fn plain_http_hint(&self, host: &str, class: Option<AddressClass>) -> &'static str {
         let is_base = self.base_is_plain && host == self.base_host;
         match class {
-            _ if !is_base => "tell the provider: its service named this URL",
+            _ if !is_base => {
+                "tell the provider, or log in to this network: one of them named this URL"
+            }
             Some(AddressClass::Private) => {
                 "use https, or pass --allow-private if you trust this network"
             }
