@@ -26,6 +26,8 @@ pub(super) struct BatchReport<'a> {
     kind: BatchKind,
     /// Whether there may be more than one document.
     has_many: bool,
+    /// Whether a document whose file exists fails.
+    fails_if_exists: bool,
     /// How many documents ended.
     documents: u64,
     /// The interrupt that ended some of many documents.
@@ -47,10 +49,17 @@ impl<'a> BatchReport<'a> {
             provider,
             kind,
             has_many,
+            fails_if_exists: false,
             documents: 0,
             interrupted: None,
             closed: None,
         }
+    }
+
+    /// The same, where a document fails if its file exists and `fails` is true.
+    pub(super) fn failing_if_exists(mut self, fails: bool) -> Self {
+        self.fails_if_exists = fails;
+        self
     }
 
     /// Tells how a document ended. Stops the batch when standard output takes no more.
@@ -94,17 +103,25 @@ impl<'a> BatchReport<'a> {
             summary.failed += given.len() as u64;
             self.print_failures(given, error, summary.charges.map(|_| false));
         }
+        if error.is_some() || summary.not_started > 0 {
+            summary.mark_plan_incomplete();
+        }
         let nothing = self.nothing_to_fetch(&summary);
         // A single document has told its own interrupt.
         let is_told = |error: &Error| {
             error.code() == Code::Interrupted && !self.has_many && self.documents > 0
         };
         let error = error.filter(|error| !is_told(error)).or(self.interrupted);
-        if let Some(error) = error {
+        if let Some(mut error) = error {
+            // The files of this run would be in the way of the same command.
+            let needs_skip = self.fails_if_exists && self.has_many && summary.fetched > 0;
+            if error.code() == Code::Interrupted && needs_skip {
+                error = error.with_hint("run again with --if-exists skip to continue");
+            }
             self.terminal.printer.error(&error, None);
         }
         if let Some(error) = self.closed {
-            return self.terminal.fail(error);
+            return Self::unwritten(self.terminal, error, &summary);
         }
         let has_summary = self.has_many && self.documents > 0;
         if let Some(nothing) = nothing {
@@ -112,7 +129,17 @@ impl<'a> BatchReport<'a> {
         }
         match self.terminal.printer.summary(&summary, has_summary) {
             Ok(()) => summary.exit_code,
-            Err(error) => self.terminal.fail(error),
+            Err(error) => Self::unwritten(self.terminal, error, &summary),
+        }
+    }
+
+    /// Tells that standard output takes no more, and returns the exit code of the process. An interrupt decides
+    /// over that error: a terminal that closes does both.
+    fn unwritten(terminal: &Terminal, error: Error, summary: &Summary) -> u8 {
+        let code = terminal.fail(error);
+        match summary.exit_code {
+            interrupted @ 129.. => interrupted,
+            _ => code,
         }
     }
 

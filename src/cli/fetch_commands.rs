@@ -33,7 +33,9 @@ pub(super) async fn fetch(from: ProviderArg, arguments: Fetch, variables: Variab
     let given = settings.ids.known_documents();
     let has_many = settings.ids.total() != Some(1);
     let progress = terminal.printer.watcher();
-    let mut report = BatchReport::new(&terminal, settings.provider.name, BatchKind::Ids, has_many);
+    let fails_if_exists = settings.options.target.if_exists == IfExists::Fail;
+    let report = BatchReport::new(&terminal, settings.provider.name, BatchKind::Ids, has_many);
+    let mut report = report.failing_if_exists(fails_if_exists);
     let fetching = commands::fetch::run(settings, progress.as_ref(), |end| {
         report.print_document(end)
     });

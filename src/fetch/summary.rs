@@ -41,12 +41,15 @@ pub(crate) struct Summary {
     /// The most paid requests that the run permits (dry run).
     #[serde(skip)]
     pub max_charges: Option<u64>,
+    /// Whether the dry run ended before its last document, so that the counts are of the documents until then.
+    #[serde(skip)]
+    pub is_plan_incomplete: bool,
 }
 
 /// What a real run would do, in documents.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct PlanCounts {
-    /// How many documents a real run would fetch. Only in a dry run.
+    /// How many documents a real run would fetch, those that it would refuse to pay for included. Only in a dry run.
     pub planned: u64,
     /// What a real run would pay.
     #[serde(flatten)]
@@ -60,7 +63,8 @@ pub(crate) struct PlanCounts {
     reason = "the names of fields in JSON records"
 )]
 pub(crate) struct CostCounts {
-    /// How many documents a real run would pay for; null where the provider never charges. Only in a dry run.
+    /// How many documents a real run would pay for; null where the provider never charges, and where the dry run
+    /// ended early. Only in a dry run.
     pub would_charge: Option<u64>,
     /// How many documents a real run would fetch from a recorded URL. Only in a dry run.
     pub would_reuse: Option<u64>,
@@ -103,6 +107,14 @@ impl Summary {
                 CostCounts::default()
             },
         });
+    }
+
+    /// Makes unknown what a real run would pay, because the dry run ended before its last document.
+    pub(crate) fn mark_plan_incomplete(&mut self) {
+        if let Some(plan) = &mut self.plan {
+            plan.costs = CostCounts::default();
+            self.is_plan_incomplete = true;
+        }
     }
 
     /// Counts a document that did not fail.

@@ -57,6 +57,8 @@ pub(super) struct Bars {
 #[derive(Debug)]
 struct BatchLine {
     bar: ProgressBar,
+    /// The columns for the line.
+    columns: usize,
     progress: BatchProgress,
     changed: Instant,
 }
@@ -64,7 +66,7 @@ struct BatchLine {
 impl BatchLine {
     fn show(&mut self) {
         self.changed = Instant::now();
-        self.bar.set_message(self.progress.to_string());
+        self.bar.set_message(self.progress.fitting(self.columns));
     }
 }
 
@@ -203,6 +205,7 @@ impl Progress for Bars {
         bar.set_style(with_template(&format!("{{wide_msg}}{ECHO_MARGIN}")));
         let mut new = BatchLine {
             bar,
+            columns: self.columns.saturating_sub(MARGIN_COLUMNS),
             progress: BatchProgress::new(documents),
             changed: Instant::now(),
         };

@@ -287,6 +287,9 @@ impl Printer {
     /// # Errors
     /// When standard output takes no more.
     pub(crate) fn rows(&self, rows: &[Row], table: &mut ListingTable) -> Result<()> {
+        if rows.is_empty() {
+            return Ok(()); // a table without rows has no heading either
+        }
         if self.options.json {
             return rows.iter().try_for_each(|row| self.record(row));
         }

@@ -37,7 +37,14 @@ fn counts(summary: &Summary) -> String {
             (planned @ 1.., 0) => format!("{planned} planned (sizes not known)"),
             (planned, _) => format!("{planned} planned ({bytes} known)"),
         };
-        return format!("{planned}, {skipped} skipped, {failed} failed{not_started}{gone}");
+        let incomplete = if summary.is_plan_incomplete {
+            "; the plan is incomplete, because the dry run ended early"
+        } else {
+            ""
+        };
+        return format!(
+            "{planned}, {skipped} skipped, {failed} failed{not_started}{gone}{incomplete}"
+        );
     }
     let seconds = summary.elapsed_ms as f64 / 1000.0;
     let fetched = summary.fetched;

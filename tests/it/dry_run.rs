@@ -239,3 +239,18 @@ fn the_plan_of_a_mirror_tells_what_it_would_skip_replace_and_fetch_again() {
     run.exits(0)
         .says("n/reads.txt: would be skipped: the existing file has the document's name");
 }
+
+#[test]
+fn after_a_failed_listing_a_dry_run_states_no_price() {
+    use crate::support::raw::{Raw, reply};
+    let api = Raw::start(|_, stream| reply(stream, "400 Bad Request", &[], b"{}"));
+    let world = World::new(&api.base());
+    let run = world.run(&["sync", "onecodex", "m", "--dry-run"]);
+    run.exits(4);
+    assert!(!run.stderr.contains("a real run would"), "{}", run.stderr);
+    let run = world.run(&["sync", "onecodex", "m", "--dry-run", "--json"]);
+    let summary = run.exits(4).records().pop().unwrap();
+    for count in ["would_charge", "would_reuse", "would_refuse"] {
+        assert!(summary[count].is_null(), "{summary}");
+    }
+}

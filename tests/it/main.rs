@@ -42,6 +42,7 @@ mod finding;
 mod framing;
 mod fuse;
 mod gone;
+mod hangups;
 mod help;
 mod id_files;
 mod interrupt;
