@@ -212,8 +212,10 @@ impl<'a> Stages<'a> {
         if options.dry_run {
             return self.plan().await.map(Some);
         }
-        if !options.stdout && self.is_already_there().await? {
-            return Ok(Some(self.outcome(Status::Skipped)));
+        if !options.stdout
+            && let Some(skipped) = self.already_there().await?
+        {
+            return Ok(Some(skipped));
         }
         let Some(prefetched) = interrupt.or_interrupted(self.wait_for_turn(permit)).await? else {
             return Ok(None);

@@ -14,7 +14,8 @@ impl Stages<'_> {
     ///
     /// # Errors
     /// The error with which a real run would end, as far as docfetch can tell: those of
-    /// [`Destination::choose_name`](crate::fetch::target::Destination::choose_name); the API's refusal of the
+    /// [`Destination::choose_name`](crate::fetch::target::Destination::choose_name) and of [`Stages::skip`]; the API's
+    /// refusal of the
     /// document or the credential; [`Code::LocalIo`](crate::error::Code::LocalIo) and
     /// [`Code::DiskFull`](crate::error::Code::DiskFull) for a folder that cannot take the document;
     /// [`Code::ChargeRefused`](crate::error::Code::ChargeRefused) when the ledger's record cannot be trusted.
@@ -22,7 +23,7 @@ impl Stages<'_> {
     pub(super) async fn plan(&mut self) -> Result<Outcome> {
         let (interrupt, context) = (self.interrupt, self.context);
         let is_stdout = context.options.stdout;
-        if !is_stdout && let Some(skipped) = self.plan_to_skip()? {
+        if !is_stdout && let Some(skipped) = self.plan_to_skip().await? {
             return Ok(skipped);
         }
         let known = interrupt.or_interrupted(self.learn()).await?;
@@ -38,7 +39,7 @@ impl Stages<'_> {
         self.destination
             .name_after_metadata(known.name.as_deref())
             .await;
-        if let Some(skipped) = self.plan_to_skip()? {
+        if let Some(skipped) = self.plan_to_skip().await? {
             return Ok(skipped);
         }
         self.destination.check_folder()?;
@@ -63,12 +64,14 @@ impl Stages<'_> {
 
     /// Chooses the name of the target, if docfetch knows one. The outcome of a document that a real run would
     /// skip; none of any other.
-    fn plan_to_skip(&mut self) -> Result<Option<Outcome>> {
+    async fn plan_to_skip(&mut self) -> Result<Option<Outcome>> {
         let state = self.destination.choose_name()?;
-        let plan = self.destination.plan(&state);
-        Ok((state == TargetState::AlreadyThere).then(|| Outcome {
-            plan: Some(plan),
-            ..self.outcome(Status::Skipped)
+        if state != TargetState::AlreadyThere {
+            return Ok(None);
+        }
+        Ok(Some(Outcome {
+            plan: Some(self.destination.plan(&state)),
+            ..self.skip().await?
         }))
     }
 

@@ -1,41 +1,96 @@
 //! A document becomes a file: partial, download, publication.
 
 use super::{Stages, infallible};
+use crate::current_document::warn_of_document;
 use crate::error::{Code, Error, Result};
 use crate::fetch::attempts::{Download, Prefetched};
 use crate::fetch::batch::BatchPermit;
+use crate::fetch::file_digest::sha256_of_file;
 use crate::fetch::outcome::{Outcome, Status};
 use crate::fetch::partial::{Partial, Publication, remove_partial_link};
 use crate::fetch::target::{BeforePublish, RenameProofs, TargetEnd, TargetState};
 use crate::fetch::transfer::Sink;
+use crate::fingerprint::hexadecimal;
+use crate::state::blocking;
 use crate::text::counted;
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 
 impl Stages<'_> {
-    /// Whether the target exists already and docfetch skips the document. Removes the partial of a document
-    /// that docfetch skips.
+    /// The outcome of a document that docfetch skips, because the target exists already; none of any other
+    /// document. Removes the partial of a document that docfetch skips.
     ///
     /// # Errors
-    /// Those of [`Destination::choose_name`](crate::fetch::target::Destination::choose_name);
-    /// [`Code::LocalIo`], [`Code::DiskFull`] or [`Code::Interrupted`] when docfetch cannot complete a
-    /// publication that an earlier run began.
-    pub(super) async fn is_already_there(&mut self) -> Result<bool> {
+    /// Those of [`Destination::choose_name`](crate::fetch::target::Destination::choose_name) and of
+    /// [`Stages::skip`]; [`Code::LocalIo`], [`Code::DiskFull`] or [`Code::Interrupted`] when docfetch cannot
+    /// complete a publication that an earlier run began.
+    pub(super) async fn already_there(&mut self) -> Result<Option<Outcome>> {
         if self.context.options.resume && self.destination.has_second_link() {
             self.finish_publication().await?;
         }
         if self.destination.choose_name()? == TargetState::Writable {
-            return Ok(false);
+            return Ok(None);
         }
+        let skipped = self.skip().await?;
         let folder = self.destination.folder();
         let name = self.context.partial_name(self.job);
         match Partial::remove_stale(folder, &name).await {
             // Another process fetches the document, or the partial is not docfetch's.
             Err(error) if matches!(error.code(), Code::Busy | Code::UnsafePartial) => {}
-            Err(error) => log::warn!("a stale partial stays: {}", error.message()),
+            Err(error) => warn_of_document!("a stale partial stays: {}", error.message()),
             Ok(()) => {}
         }
-        Ok(true)
+        Ok(Some(skipped))
+    }
+
+    /// The outcome of a document that docfetch skips, because a file exists at the target.
+    ///
+    /// # Errors
+    /// [`Code::DigestMismatch`] when the file does not have the SHA-256 that the user expects;
+    /// [`Code::LocalIo`] when docfetch cannot read the file; [`Code::Interrupted`].
+    pub(super) async fn skip(&self) -> Result<Outcome> {
+        let skipped = self.outcome(Status::Skipped);
+        let expected = self.context.options.digests.expected_sha256;
+        let (Some(expected), Some(path)) = (expected, skipped.path.clone()) else {
+            return Ok(skipped);
+        };
+        let hashing = async {
+            let hashed = path.clone();
+            let sha256 = blocking::run(move || sha256_of_file(&hashed)).await;
+            sha256.map_err(|error| Error::io("read", &path, &error))
+        };
+        let actual = self.interrupt.or_interrupted(hashing).await?;
+        if actual != hexadecimal(&expected) {
+            let what = format!("{} does not have the expected SHA-256", path.display());
+            return Err(Error::new(Code::DigestMismatch, what)
+                .with_cause(format!(
+                    "the file exists, and docfetch did not write over it; its SHA-256 is {actual}"
+                ))
+                .with_hint("correct --sha256, or fetch the document with --if-exists overwrite"));
+        }
+        Ok(Outcome {
+            sha256: Some(actual),
+            ..skipped
+        })
+    }
+
+    /// The same, where docfetch holds the partial of the document: docfetch discards the partial of a document
+    /// that it skips.
+    ///
+    /// # Errors
+    /// Those of [`Stages::skip`], and [`Code::LocalIo`].
+    async fn skip_with(&self, partial: Partial) -> Result<Outcome> {
+        match self.skip().await {
+            Ok(skipped) => {
+                partial.discard_all()?;
+                Ok(skipped)
+            }
+            Err(error) => {
+                keep(partial);
+                Err(error)
+            }
+        }
     }
 
     /// Finishes the publication of a process that was killed while its document had two names, or waits for
@@ -73,8 +128,8 @@ impl Stages<'_> {
         Ok(())
     }
 
-    /// Opens the partial, in a folder where docfetch can rename files; none when the document is there.
-    async fn open_partial(&mut self) -> Result<Option<Partial>> {
+    /// Opens the partial, in a folder where docfetch can rename files; the outcome of a document that is there.
+    async fn open_partial(&mut self) -> Result<ControlFlow<Outcome, Partial>> {
         let context = self.context;
         let (options, name) = (&context.options, context.partial_name(self.job));
         self.destination.make_folder()?;
@@ -84,8 +139,7 @@ impl Stages<'_> {
         let mut partial = self.interrupt.or_interrupted(opening).await?;
         self.note_publication(&partial).await?;
         if self.destination.choose_name()? == TargetState::AlreadyThere {
-            partial.discard_all()?;
-            return Ok(None);
+            return self.skip_with(partial).await.map(ControlFlow::Break);
         }
         let watcher = &mut *self.attempts.watcher;
         self.interrupt
@@ -94,7 +148,7 @@ impl Stages<'_> {
         let found = &mut self.attempts.facts.found_bytes;
         found.get_or_insert(partial.resumed_from());
         match self.check_before_request(&mut partial) {
-            Ok(()) => Ok(Some(partial)),
+            Ok(()) => Ok(ControlFlow::Continue(partial)),
             Err(error) => {
                 keep(partial);
                 Err(error)
@@ -122,8 +176,9 @@ impl Stages<'_> {
         permit: &mut BatchPermit,
         prefetched: Prefetched,
     ) -> Result<Outcome> {
-        let Some(partial) = self.open_partial().await? else {
-            return Ok(self.outcome(Status::Skipped));
+        let partial = match self.open_partial().await? {
+            ControlFlow::Continue(partial) => partial,
+            ControlFlow::Break(skipped) => return Ok(skipped),
         };
         let mut sink = Sink::Partial(partial);
         let download = self.download(permit, prefetched, &mut sink).await;
@@ -132,10 +187,7 @@ impl Stages<'_> {
         };
         match download {
             Ok(Download::Complete { sha256 }) => self.publish(partial, sha256).await,
-            Ok(Download::NotNeeded) => {
-                partial.discard_all()?;
-                Ok(self.outcome(Status::Skipped))
-            }
+            Ok(Download::NotNeeded) => self.skip_with(partial).await,
             Err(error) => {
                 keep(partial);
                 // `sync` has no --sha256 that could accept the bytes.
@@ -172,7 +224,7 @@ impl Stages<'_> {
             self.destination
                 .publish(partial, sha256, before_publish.as_ref(), in_batch);
         if publishing.await? == TargetEnd::AlreadyThere {
-            return Ok(self.outcome(Status::Skipped));
+            return self.skip().await;
         }
         self.attempts.delivered().await;
         let Outcome { path, name, .. } = self.outcome(Status::Fetched); // the target may have changed
@@ -200,7 +252,7 @@ impl Stages<'_> {
 fn keep(partial: Partial) {
     let held = partial.held();
     match partial.keep() {
-        Err(error) => log::warn!("the partial is lost: {}", error.message()),
+        Err(error) => warn_of_document!("the partial is lost: {}", error.message()),
         Ok(()) if held > 0 => {
             log::info!(
                 "the partial keeps {} for the next run",
