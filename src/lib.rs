@@ -64,6 +64,7 @@ pub mod cli;
 #[cfg(feature = "cli")]
 mod commands;
 mod config;
+mod current_document;
 mod error;
 mod fetch;
 mod fingerprint;

@@ -28,6 +28,8 @@ pub(super) struct Batch<'a> {
     pub interrupt: &'a Interrupt,
     /// The file of `--manifest`, which gets a line for each document.
     pub manifest: Option<ManifestAppender>,
+    /// Whether there may be more than one document.
+    pub has_many: bool,
 }
 
 impl Batch<'_> {
@@ -53,10 +55,14 @@ impl Batch<'_> {
             outages,
             interrupt: self.interrupt,
             charges: resolver.charges(),
+            has_many: self.has_many,
         };
         let mut unwritten = None;
-        let running = queue.run(source, start, |end| {
+        let running = queue.run(source, start, |mut end| {
             self.progress.ended();
+            if let Ok(outcome) = &mut end.result {
+                outcome.cost = tally.summary.limited(outcome.cost);
+            }
             let noted = self.note(&end).and_then(|()| record(&end));
             unwritten = noted.err().or(unwritten.take());
             let must_stop = unwritten.is_some() || self.fetcher.has_stopped();

@@ -101,6 +101,7 @@ async fn sync(
         progress,
         interrupt: &interrupt,
         manifest,
+        has_many: true,
     };
     let start = |order, id, row| sync.task(order, id, row, progress, &interrupt);
     let record = |end: &FetchEnd| sync.record_failure(end);

@@ -82,14 +82,12 @@ impl CostCounts {
         }
     }
 
-    /// Counts a document, where `limit` paid requests are permitted.
-    fn add(&mut self, cost: Cost, limit: Option<u64>) {
-        let is_used_up = limit.is_some_and(|limit| self.would_charge.unwrap_or_default() >= limit);
+    /// Counts a document.
+    fn add(&mut self, cost: Cost) {
         let count = match cost {
-            Cost::Charge if is_used_up => &mut self.would_refuse,
             Cost::Charge => &mut self.would_charge,
             Cost::Reuse => &mut self.would_reuse,
-            Cost::Refuse => &mut self.would_refuse,
+            Cost::Refuse | Cost::OverLimit => &mut self.would_refuse,
         };
         *count = Some(count.unwrap_or_default() + 1);
     }
@@ -117,6 +115,17 @@ impl Summary {
         }
     }
 
+    /// What a real run would pay for the next document of a dry run, whose cost alone is `cost`: nothing, when the
+    /// documents before it use up the paid requests that the run permits.
+    pub(crate) fn limited(&self, cost: Option<Cost>) -> Option<Cost> {
+        let charges = self.plan.and_then(|plan| plan.costs.would_charge);
+        let is_used_up = self.max_charges.is_some_and(|limit| charges >= Some(limit));
+        match cost {
+            Some(Cost::Charge) if is_used_up => Some(Cost::OverLimit),
+            cost => cost,
+        }
+    }
+
     /// Counts a document that did not fail.
     pub(crate) fn add(&mut self, outcome: &Outcome) {
         let bytes = outcome.bytes.unwrap_or_default();
@@ -134,7 +143,7 @@ impl Summary {
         }
         if let Some(cost) = outcome.cost {
             let plan = self.plan.get_or_insert_default();
-            plan.costs.add(cost, self.max_charges);
+            plan.costs.add(cost);
         }
     }
 
@@ -204,15 +213,21 @@ mod tests {
 
     #[test]
     fn documents_beyond_max_charges_would_be_refused() {
-        let mut costs = CostCounts::zero();
-        for cost in [Cost::Charge, Cost::Reuse, Cost::Charge, Cost::Refuse] {
-            costs.add(cost, Some(1));
-        }
+        let mut summary = Summary::default();
+        summary.begin_plan(true, Some(1));
+        let costs = [Cost::Charge, Cost::Reuse, Cost::Charge, Cost::Refuse];
+        let limited = costs.map(|cost| {
+            let cost = summary.limited(Some(cost)).unwrap();
+            summary.plan.as_mut().unwrap().costs.add(cost);
+            cost
+        });
+        let expected = [Cost::Charge, Cost::Reuse, Cost::OverLimit, Cost::Refuse];
+        assert_eq!(limited, expected);
         let expected = CostCounts {
             would_charge: Some(1),
             would_reuse: Some(1),
             would_refuse: Some(2),
         };
-        assert_eq!(costs, expected);
+        assert_eq!(summary.plan.unwrap().costs, expected);
     }
 }

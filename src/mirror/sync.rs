@@ -4,6 +4,7 @@ use super::entry::{DocumentVersion, MirrorEntry, Presence};
 use super::layout::Layout;
 use super::rows::field_text;
 use super::store::Mirror;
+use crate::current_document::warn_of_document;
 use crate::error::{Error, Result};
 use crate::fetch::batch::{BatchPermit, BatchTask, FetchEnd};
 use crate::fetch::engine::{DocumentFetch, Job};
@@ -129,7 +130,7 @@ impl<'a> MirrorSync<'a> {
         } else {
             "fetching it again"
         };
-        log::warn!("{} {why}: {next}", path.display());
+        warn_of_document!("{} {why}: {next}", path.display());
         false
     }
 

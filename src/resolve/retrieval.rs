@@ -38,6 +38,8 @@ pub enum Cost {
     Reuse,
     /// Nothing: the ledger would refuse the request.
     Refuse,
+    /// Nothing: the documents before this one would use up `--max-charges`.
+    OverLimit,
 }
 
 /// The end of a paid request, unless it ends the retrieval with an error.

@@ -5,6 +5,7 @@
 //! takes it, else a new one, else the caller does the work itself.
 
 use crate::active_time::excluded_from_stall;
+use crate::current_document;
 use crate::error::panics::{self, Panic};
 use crate::mutex::locked;
 use std::collections::VecDeque;
@@ -54,7 +55,9 @@ pub(crate) fn spawn<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> BlockingTask<T> {
     let (sender, receiver) = oneshot::channel();
+    let document = current_document::get();
     let task = Box::new(move || {
+        let work = || current_document::scope_of_thread(document, work);
         let _ = sender.send(panics::catch(work));
     });
     if let Err(task) = hand_over(task) {

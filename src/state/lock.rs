@@ -3,6 +3,7 @@
 use super::files::{AllowedNames, is_name_of, open_named, open_own_if_exists};
 use super::folder::FolderTraits;
 use crate::active_time;
+use crate::current_document::warn_of_document;
 use crate::error::{Code, Error, Result};
 use rustix::fs::OFlags;
 use rustix::io::Errno;
@@ -101,7 +102,7 @@ pub(crate) async fn lock_own(
             return Err(busy(path, activity, is_held));
         }
         if is_held && !logged && waited > NOTICEABLE_LOCK_WAIT {
-            log::warn!("another process is {activity}; waiting for it");
+            warn_of_document!("another process is {activity}; waiting for it");
             logged = true;
         }
         tokio::time::sleep(interval).await;

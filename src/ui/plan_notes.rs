@@ -10,12 +10,15 @@ pub(super) fn note(outcome: &Outcome) -> Option<String> {
         .plan
         .as_ref()
         .and_then(|plan| of_target(outcome, plan));
-    let refused = (outcome.cost == Some(Cost::Refuse))
-        .then(|| "would be refused: see `docfetch ledger list`".to_owned());
-    match (target, refused) {
-        (Some(target), Some(refused)) => Some(format!("{target}; {refused}")),
-        (target, refused) => target.or(refused),
-    }
+    let refused = match outcome.cost {
+        Some(Cost::Refuse) => "would be refused: see `docfetch ledger list`",
+        Some(Cost::OverLimit) => "would be refused: --max-charges permits no further charge",
+        _ => return target,
+    };
+    Some(match target {
+        Some(target) => format!("{target}; {refused}"),
+        None => refused.to_owned(),
+    })
 }
 
 fn of_target(outcome: &Outcome, plan: &TargetPlan) -> Option<String> {

@@ -517,3 +517,25 @@ fn nothing_is_joined_to_a_line_that_a_full_disk_cut_off() {
         .exits(0);
     world.run(&["verify", "m.jsonl"]).exits(0);
 }
+
+#[test]
+fn a_warning_in_a_batch_names_its_document() {
+    let storage = Raw::start(|_, stream| reply(stream, "200 OK", &[], b"12345"));
+    let url = presigned(&storage.base(), "/x.bin");
+    let api = Raw::start(move |request, stream| match request.method.as_str() {
+        "GET" => reply(stream, "200 OK", &[], br#"{"filename":"x.bin","size":10}"#),
+        _ => api(request, stream, &url),
+    });
+    let world = World::new(&api.base());
+    let why = "the provider's metadata says 10 bytes";
+    let run = world.run(&["onecodex", "a", "b", "c"]);
+    for id in ["a", "b", "c"] {
+        let warning = format!("warning: {id}: {why}");
+        assert_eq!(run.exits(0).stderr.matches(&warning).count(), 1, "{run:#?}");
+    }
+    assert_eq!(run.stderr.matches("warning: ").count(), 3, "{run:#?}");
+    let run = world.run(&["onecodex", "a", "b", "-d", "new", "--progress", "json"]);
+    run.exits(0).says(&format!("\"message\":\"b: {why}"));
+    let run = world.run(&["onecodex", "d", "-d", "third"]);
+    run.exits(0).says(&format!("warning: {why}"));
+}

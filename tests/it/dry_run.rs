@@ -2,7 +2,7 @@
 
 use crate::support::raw::{Raw, api, api_without_metadata, reply};
 use crate::support::services::Service;
-use crate::support::{Run, World};
+use crate::support::{Run, World, sha256};
 use docfetch::sandbox::Document;
 use serde_json::Value;
 use std::fs;
@@ -253,4 +253,56 @@ fn after_a_failed_listing_a_dry_run_states_no_price() {
     for count in ["would_charge", "would_reuse", "would_refuse"] {
         assert!(summary[count].is_null(), "{summary}");
     }
+}
+
+#[test]
+fn documents_beyond_max_charges_are_named() {
+    let service = service();
+    let world = service.world();
+    let plan = ["onecodex", "a", "b", "c", "--dry-run", "--max-charges", "1"];
+    let run = world.run(&plan);
+    run.exits(0)
+        .says("request 1 paid retrieval, and refuse 2 documents");
+    let note = ": would be refused: --max-charges permits no further charge\n";
+    assert_eq!(run.stderr.matches(note).count(), 2, "{run:#?}");
+    let run = world.run(&[&plan[..], &["--json"]].concat());
+    let summary = run.exits(0).records().pop().unwrap();
+    assert_eq!(
+        (&summary["would_charge"], &summary["would_refuse"]),
+        (&1.into(), &2.into())
+    );
+    // A recorded URL costs nothing.
+    world.run(&["onecodex", "a", "-d", "other"]).exits(0);
+    let run = world.run(&plan);
+    assert_eq!(run.exits(0).stderr.matches(note).count(), 1, "{run:#?}");
+}
+
+#[test]
+fn a_file_that_exists_needs_the_expected_sha256_to_be_skipped() {
+    let (service, content) = Service::with("a.bin", 1000, &[]);
+    let world = service.world();
+    let (right, wrong) = (sha256(&content), sha256(b"another"));
+    fs::write(world.out().join("a.bin"), &content).unwrap();
+    for provider in ["sm", "onecodex"] {
+        for dry_run in [&[][..], &["--dry-run"]] {
+            for target in [&[][..], &["-o", "a.bin"]] {
+                // A dry run of Standard Metrics does not know the name.
+                if provider == "sm" && target.is_empty() && !dry_run.is_empty() {
+                    continue;
+                }
+                let fetch = |digest| {
+                    let skip = [provider, "doc1", "--if-exists", "skip", "--sha256", digest];
+                    world.run(&[&skip[..], target, dry_run, &["--json"]].concat())
+                };
+                let record = &fetch(&right).exits(0).records()[0];
+                assert_eq!(record["status"], "skipped", "{record}");
+                assert_eq!(record["sha256"], right.as_str());
+                let run = fetch(&wrong);
+                assert_eq!(run.exits(6).error_code(), "digest_mismatch");
+                run.says(&right).says("--if-exists overwrite");
+            }
+        }
+    }
+    assert_eq!((world.read("a.bin"), world.files().len()), (content, 1));
+    assert_eq!(service.charges(), 0);
 }

@@ -5,6 +5,7 @@
 use super::outages::Outages;
 use super::permits::{BatchLimits, BatchPermit};
 use super::source::{BatchItem, DistinctSource, Source};
+use crate::current_document;
 use crate::error::panics;
 use crate::error::{Error, Result};
 use crate::fetch::outcome::{Outcome, RequestedId};
@@ -64,6 +65,8 @@ pub(crate) struct Queue<'a> {
     pub interrupt: &'a Interrupt,
     /// Whether the provider may charge.
     pub charges: bool,
+    /// Whether there may be more than one document. Then a warning names its document.
+    pub has_many: bool,
 }
 
 /// How a batch ended.
@@ -143,10 +146,14 @@ impl Queue<'_> {
             }
         };
         let requested = RequestedId::Document(id.clone());
+        let named = self.has_many.then(|| id.as_str().into());
         let task = panics::catch(|| start(id, detail));
         Box::pin(async move {
             let result = match task {
-                Ok(task) => panics::guard(pin!(task.run(&mut permit))).await,
+                Ok(task) => {
+                    let running = current_document::scope(named, task.run(&mut permit));
+                    panics::guard(pin!(running)).await
+                }
                 Err(panic) => Err(panic.to_error()),
             };
             let failed = |error| FetchEnd {

@@ -2,6 +2,7 @@
 //! process has a partial of its own.
 
 use crate::active_time;
+use crate::current_document::warn_of_document;
 use crate::error::{Code, Error, Result};
 use crate::fetch::partial::moved::FindPartials;
 use crate::fetch::partial::publication::{self, Publication};
@@ -111,7 +112,7 @@ impl OtherPartialsQuery<'_> {
                 return Err(Error::new(Code::Busy, what).with_cause(cause));
             }
             if !logged && waited > NOTICEABLE_WAIT {
-                log::warn!("another process is fetching this document; waiting for it");
+                warn_of_document!("another process is fetching this document; waiting for it");
                 logged = true;
             }
             tokio::time::sleep(interval).await;
@@ -232,6 +233,6 @@ pub(super) fn remove_left(found: Result<Vec<UnfinishedPartial>>, now: SystemTime
         Ok(())
     });
     if let Err(error) = removed {
-        log::warn!("a stale partial stays: {}", error.message());
+        warn_of_document!("a stale partial stays: {}", error.message());
     }
 }

@@ -1,5 +1,6 @@
 //! Publishing a complete partial: the file gets the document's name.
 
+use crate::current_document::warn_of_document;
 use crate::error::{Error, Result};
 use crate::fetch::partial::partial_file::{Partial, taken_away};
 use crate::fetch::partial::publication;
@@ -59,7 +60,7 @@ impl Partial {
         let is_partial_name_left = match self.rename(target, overwrite) {
             Ok(Renamed::Moved) => false,
             Ok(Renamed::Both(error)) => {
-                log::warn!("{} stays: {error}", self.path.display());
+                warn_of_document!("{} stays: {error}", self.path.display());
                 true
             }
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists && !overwrite => {
@@ -84,7 +85,7 @@ impl Partial {
         };
         let synced = sync_folder(&self.folder, target);
         if !is_partial_name_left && let Err(error) = self.sidecar.remove() {
-            log::warn!("a stale sidecar stays: {}", error.message());
+            warn_of_document!("a stale sidecar stays: {}", error.message());
         }
         if synced.is_ok() {
             self.remove_others();

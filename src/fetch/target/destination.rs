@@ -1,5 +1,6 @@
 //! The target of one document: its name, and what the name becomes when another file has it.
 
+use crate::current_document::warn_of_document;
 use crate::error::{Error, Result};
 use crate::fetch::partial::{Partial, Publication};
 use crate::fetch::target::check::{Finding, TargetCheck, TargetState, target_exists};
@@ -293,7 +294,7 @@ impl<'a> Destination<'a> {
             return Err(error);
         };
         let plain = target.with_file_name(plain);
-        log::warn!(
+        warn_of_document!(
             "{}: docfetch names the file {}",
             error.message(),
             plain.display()

@@ -1,5 +1,6 @@
 //! Whether as many bytes arrived as the document has.
 
+use crate::current_document::warn_of_document;
 use crate::error::{Code, Error, Result};
 use crate::text::counted;
 
@@ -35,7 +36,7 @@ impl KnownLengths {
             (Some(total), _) if total != length => mismatch(total, "the storage"),
             (Some(_), Some(size)) if size != length => {
                 let size = counted(size, "byte");
-                log::warn!("the provider's metadata says {size}, the document has {length}");
+                warn_of_document!("the provider's metadata says {size}, the document has {length}");
                 Ok(())
             }
             (None, Some(size)) if size != length => mismatch(size, "the provider"),

@@ -26,6 +26,7 @@ mod run_memory;
 pub(crate) mod table;
 
 use crate::active_time;
+use crate::current_document::warn_of_document;
 use crate::error::{Code, Error, Result};
 use crate::fingerprint::fingerprint;
 use crate::http::PresignedUrl;
@@ -188,7 +189,9 @@ impl Ledger {
                 _ => {}
             }
             if !logged && waited > NOTICEABLE_WAIT {
-                log::warn!("another process is {RETRIEVAL_ACTIVITY}; waiting for its answer");
+                warn_of_document!(
+                    "another process is {RETRIEVAL_ACTIVITY}; waiting for its answer"
+                );
                 logged = true;
             }
             active_time::sleep(interval).await;

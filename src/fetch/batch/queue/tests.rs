@@ -96,6 +96,7 @@ async fn batch(
         outages: &outages,
         interrupt: &interrupt,
         charges: true,
+        has_many: true,
     };
     let mut source = DistinctSource::new(Texts(texts.iter().copied().collect()), None);
     let mut ended = Vec::new();

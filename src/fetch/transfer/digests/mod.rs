@@ -8,6 +8,7 @@
 mod follower;
 mod hasher;
 
+use crate::current_document::warn_of_document;
 use crate::error::{Code, Error, Result};
 use crate::fetch::entity::Entity;
 use crate::fetch::options::DigestOptions;
@@ -178,7 +179,7 @@ impl Digests {
             return Ok(report);
         };
         if self.options.expected_sha256.is_some() {
-            log::warn!("{}; --sha256 decides", error.message());
+            warn_of_document!("{}; --sha256 decides", error.message());
             return Ok(report);
         }
         if report.sha256.is_none() && file.is_some() {
