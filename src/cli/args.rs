@@ -183,6 +183,10 @@ pub(super) struct Fetch {
     #[arg(long, value_name = "TEMPLATE", default_value = "{name}", value_parser = values::template, help_heading = "Files")]
     pub name: Template,
 
+    /// Whether the template comes from the command line, and not from a variable or the default.
+    #[arg(skip)]
+    pub is_name_flag: bool,
+
     /// What to do when the target exists
     #[arg(
         long,

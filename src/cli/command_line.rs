@@ -51,16 +51,17 @@ impl CommandLine {
         while let Some((_, matches)) = innermost.subcommand() {
             innermost = matches;
         }
+        let is_flag = |id| innermost.value_source(id) == Some(ValueSource::CommandLine);
         if let Some(verbosity) = command.verbosity() {
-            let matches = innermost;
-            let flag = |id| matches.value_source(id) == Some(ValueSource::CommandLine);
             // A flag wins over the other one's variable; else quiet wins.
-            verbosity.quiet &= !verbosity.verbose || flag("quiet") || !flag("verbose");
+            verbosity.quiet &= !verbosity.verbose || is_flag("quiet") || !is_flag("verbose");
             verbosity.verbose &= !verbosity.quiet;
         }
         if let Some(resource) = command.resource() {
-            let source = innermost.value_source("resource");
-            resource.is_flag = source == Some(ValueSource::CommandLine);
+            resource.is_flag = is_flag("resource");
+        }
+        if let Command::Sm(fetch) | Command::Onecodex(fetch) = &mut command {
+            fetch.is_name_flag = is_flag("name");
         }
         Ok(Self {
             variables: Variables::of(&command, innermost),

@@ -21,6 +21,7 @@ use crate::ui::{ListingTable, PartialsList, ProgressKind};
 use clap::ValueEnum as _;
 use clap::error::ErrorKind;
 use std::ffi::OsString;
+use std::path::Path;
 use std::process::ExitCode;
 
 /// Runs docfetch with `arguments`, the first of which is the name of the program. Returns the exit code of
@@ -38,8 +39,10 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
         Err(error) => {
             // Help and version.
-            let _ = error.print();
-            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+            let code = u8::try_from(error.exit_code()).unwrap_or(2);
+            let printed = error.print().map_err(|error| Error::stdout(&error));
+            let failed = printed.map_err(|error| Terminal::plain().fail(error));
+            return ExitCode::from(failed.err().unwrap_or(code));
         }
     };
     if let Command::Sandbox(sandbox) = &command_line.command
@@ -137,11 +140,16 @@ fn verify(arguments: &Verify, variables: Variables) -> u8 {
     let output_options = output_options(&arguments.output_args, ProgressKind::None);
     let terminal = Terminal::new(output_options, variables);
     let printer = &terminal.printer;
-    let verified = || {
+    if arguments.manifest.as_path() == Path::new("-") {
+        printer.prompt("docfetch reads the manifest from standard input, until Ctrl-D");
+    }
+    let mut has_wrong = false;
+    let mut verified = || -> Result<u8> {
         let manifest = commands::verify::read(&arguments.manifest)?;
         let is_list = arguments.format == FormatArg::Sha256sum
             && manifest.form != Some(ManifestForm::Sha256sum);
         let tally = commands::verify::run(&manifest, is_list, |checked| {
+            has_wrong |= checked.result.is_err();
             if is_list {
                 printer.sha256sum(checked)
             } else {
@@ -151,7 +159,12 @@ fn verify(arguments: &Verify, variables: Variables) -> u8 {
         printer.tally(&tally, is_list)?;
         Ok(tally.exit_code)
     };
-    verified().unwrap_or_else(|error| terminal.fail(error))
+    match verified() {
+        Ok(code) => code,
+        // The reader of standard output has seen enough, and the file is wrong nevertheless.
+        Err(error) if error.is_silent() && has_wrong => Code::LengthMismatch.exit_code(),
+        Err(error) => terminal.fail(error),
+    }
 }
 
 async fn ledger_list(terminal: &Terminal) -> u8 {

@@ -19,20 +19,27 @@ use crate::fetch::target::{IfExists, TargetOptions, Template};
 use crate::provider::Provider;
 use crate::ui::OutputOptions;
 use rustix::fs::FileType;
-use std::io::IsTerminal as _;
+use std::io::{self, IsTerminal as _};
 use std::path::{Path, PathBuf};
 
 /// `docfetch sm` and `docfetch onecodex`.
 pub(super) async fn fetch(from: ProviderArg, arguments: Fetch, variables: Variables) -> u8 {
     let terminal = Terminal::new(output_options_of_batch(&arguments.batch), variables);
     let provider = provider(from, &arguments.batch.resource);
+    let reads_stdin = arguments.ids.iter().any(|id| matches!(id, IdArg::Stdin));
     let settings = match provider.and_then(|provider| fetch_settings(provider, arguments)) {
         Ok(settings) => settings,
         Err(error) => return terminal.fail(error),
     };
+    if reads_stdin {
+        let what = "docfetch reads ids from standard input, one on each line, until Ctrl-D";
+        terminal.printer.prompt(what);
+    }
     let given = settings.ids.known_documents();
     let has_many = settings.ids.total() != Some(1);
-    let progress = terminal.printer.watcher();
+    let shares_terminal = (reads_stdin && io::stdin().is_terminal())
+        || (settings.options.stdout && io::stdout().is_terminal());
+    let progress = terminal.printer.watcher(shares_terminal);
     let fails_if_exists = settings.options.target.if_exists == IfExists::Fail;
     let report = BatchReport::new(&terminal, settings.provider.name, BatchKind::Ids, has_many);
     let mut report = report.failing_if_exists(fails_if_exists);
@@ -52,7 +59,7 @@ pub(super) async fn sync(arguments: Sync, variables: Variables) -> u8 {
         Ok(settings) => settings,
         Err(error) => return terminal.fail(error),
     };
-    let progress = terminal.printer.watcher();
+    let progress = terminal.printer.watcher(false);
     let is_filtered = settings.is_filtered();
     let kind = BatchKind::Mirror { is_filtered };
     let mut report = BatchReport::new(&terminal, settings.provider.name, kind, true);
@@ -98,6 +105,12 @@ fn fetch_settings(provider: Provider, arguments: Fetch) -> Result<FetchSettings>
         let what = "--manifest is where `--output -` writes to";
         let error = Error::new(Code::Usage, what).with_cause(would_mix);
         return Err(error.with_hint("give --manifest a file of its own"));
+    }
+    if output.is_some() && arguments.is_name_flag {
+        let what = "--name cannot go with --output";
+        return Err(Error::new(Code::Usage, what)
+            .with_cause("--output names the file itself")
+            .with_hint("leave out one of them; --output-dir names the folder"));
     }
     let single_document_option = match (&output, arguments.sha256) {
         (Some(_), _) => Some("--output"),
@@ -241,11 +254,11 @@ fn options(batch: &BatchArgs, target: TargetOptions, connection: &Connection) ->
 /// Whether a path is standard output under another name. A device that is no terminal, such as /dev/null, does
 /// not count: it discards what it gets.
 fn is_standard_output(path: &Path) -> bool {
-    let Ok(stdout) = rustix::fs::fstat(std::io::stdout()) else {
+    let Ok(stdout) = rustix::fs::fstat(io::stdout()) else {
         return false;
     };
     let is_discarded = FileType::from_raw_mode(stdout.st_mode) == FileType::CharacterDevice
-        && !std::io::stdout().is_terminal();
+        && !io::stdout().is_terminal();
     let is_same = rustix::fs::stat(path)
         .is_ok_and(|found| (found.st_dev, found.st_ino) == (stdout.st_dev, stdout.st_ino));
     is_same && !is_discarded

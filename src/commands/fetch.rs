@@ -13,6 +13,7 @@ use crate::interrupt::Interrupt;
 use crate::manifest::ManifestAppender;
 use crate::provider::Provider;
 use crate::state::streams;
+use std::io::{self, IsTerminal as _};
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 
@@ -56,9 +57,11 @@ async fn fetch(
     let interrupt = Interrupt::listen()?;
     let mut ids = settings.ids;
     let mut options = settings.options;
-    match ids.total() {
-        Some(1) => options.jobs = 1,
-        count => progress.expect(count),
+    let has_many = ids.total() != Some(1);
+    if has_many {
+        progress.expect(ids.total());
+    } else {
+        options.jobs = 1;
     }
     if let Some(option) = settings.single_document_option
         && interrupt.or_interrupted(ids.has(2)).await?
@@ -76,6 +79,9 @@ async fn fetch(
     }
     if options.stdout && !options.dry_run {
         streams::check_stdout()?;
+        if settings.provider.charges() && io::stdout().is_terminal() {
+            return Err(paid_for_terminal());
+        }
     }
     let manifest = ManifestAppender::of_run(settings.manifest.as_deref(), options.dry_run)?;
     let resolver = super::resolver(settings.provider, &settings.connection)?;
@@ -85,7 +91,20 @@ async fn fetch(
         progress,
         interrupt: &interrupt,
         manifest,
+        has_many,
     };
     let start = |order, id, ()| fetcher.document(order, Into::into(id), progress, &interrupt);
     batch.run(&mut ids, start, |_| Ok(()), tally, on_end).await
+}
+
+/// The error of a document that costs money and would go to a terminal, which is no place for binary data.
+fn paid_for_terminal() -> Error {
+    Error::new(
+        Code::Usage,
+        "docfetch writes no document that may be charged to a terminal",
+    )
+    .with_cause(
+        "binary data can make a terminal unusable, and docfetch sees the data only after it paid",
+    )
+    .with_hint("redirect standard output (`-o - > FILE`), or give `-o FILE`")
 }

@@ -101,11 +101,14 @@ impl Printer {
         }
     }
 
-    /// The progress of a fetch, shown as the user wants.
-    pub(crate) fn watcher(&self) -> Box<dyn Progress> {
+    /// The progress of a fetch, shown as the user wants. By default there are no bars where the run
+    /// `shares_terminal`, because the user types on the terminal or gets a document there.
+    pub(crate) fn watcher(&self, shares_terminal: bool) -> Box<dyn Progress> {
         let kind = match self.options.progress {
             _ if self.options.quiet => ProgressKind::None,
-            ProgressKind::Auto if io::stderr().is_terminal() && !is_dumb() => ProgressKind::Bar,
+            ProgressKind::Auto if !shares_terminal && io::stderr().is_terminal() && !is_dumb() => {
+                ProgressKind::Bar
+            }
             ProgressKind::Auto => ProgressKind::Plain,
             kind => kind,
         };
@@ -215,6 +218,13 @@ impl Printer {
     pub(crate) fn nothing_to_fetch(&self, why: &str) {
         if !self.options.json {
             self.note(&format!("nothing to fetch: {why}"));
+        }
+    }
+
+    /// Tells what docfetch reads from standard input, where that is a terminal.
+    pub(crate) fn prompt(&self, text: &str) {
+        if io::stdin().is_terminal() {
+            self.note(text);
         }
     }
 

@@ -65,6 +65,7 @@ mod s3;
 mod sandbox;
 mod secrets;
 mod segments;
+mod shared_terminal;
 mod signed_paths;
 mod stages;
 mod state;

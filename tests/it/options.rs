@@ -424,3 +424,17 @@ fn nothing_goes_in_the_clear_to_a_name_that_only_a_proxy_resolves() {
     run.says("through a proxy");
     assert!(proxy.seen().is_empty());
 }
+
+#[test]
+fn a_template_cannot_go_with_the_name_of_the_file() {
+    let (service, _) = Service::with("a.bin", 100, &[]);
+    let mut world = service.world();
+    for output in ["x", "-"] {
+        let run = world.run(&["sm", "doc1", "--name", "{id}", "-o", output]);
+        run.exits(2).says("--name cannot go with --output");
+    }
+    // A variable is a default for all runs: the flag wins.
+    world.set("DOCFETCH_NAME", "{id}");
+    assert_eq!(world.run(&["sm", "doc1"]).exits(0).stdout, "doc1\n");
+    assert_eq!(world.run(&["sm", "doc1", "-o", "x"]).exits(0).stdout, "x\n");
+}

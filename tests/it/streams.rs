@@ -238,3 +238,31 @@ fn where_standard_output_takes_nothing_nothing_is_paid() {
     assert_eq!(world.read("file"), noise(100));
     redirected(&world, &["onecodex", "doc1", "--dry-run", "-o", "-"], ">&-").exits(0);
 }
+
+#[test]
+fn a_full_disk_at_standard_output_is_an_error_of_every_command() {
+    let (service, _) = Service::with("x.bin", 100, &[]);
+    let world = service.world();
+    world.run(&["onecodex", "doc1", "--manifest", "m"]).exits(0);
+    std::fs::write(world.out().join("sums"), format!("{}  gone\n", sha256(b""))).unwrap();
+    for arguments in [
+        &["--version"][..],
+        &["--help"],
+        &["help", "sync"],
+        &["list", "sm"],
+        &["list", "onecodex", "--ids"],
+        &["ledger", "list"],
+        &["ledger", "list", "--json"],
+        &["verify", "m", "--json"],
+        &["verify", "sums"],
+        &["verify", "m", "--format", "sha256sum"],
+        &["sm", "doc1", "-d", "new"],
+        &["sm", "doc1", "-d", "newer", "--json"],
+        &["sm", "doc1", "-o", "-"],
+        &["sync", "sm", "mirror"],
+        &["url", "sm", "doc1"],
+    ] {
+        let run = redirected(&world, arguments, "> /dev/full");
+        run.exits(7).says("error: cannot write to standard output");
+    }
+}

@@ -6,16 +6,25 @@ use docfetch::sandbox::Document;
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};
 use std::fs::File;
-use std::io::Read as _;
+use std::io::{Read as _, Write as _};
 use std::process::{Child, Command};
 
 /// Runs with all three streams on a terminal; returns the exit code and everything drawn.
-fn on_a_terminal(command: Command) -> (i32, String) {
+pub fn on_a_terminal(command: Command) -> (i32, String) {
     on_a_terminal_of(100, command)
 }
 
+/// The same, after a user typed `input`.
+pub fn on_a_terminal_typing(input: &str, command: Command) -> (i32, String) {
+    run_on_a_terminal(100, input, command)
+}
+
 /// The same on a terminal with so many columns.
-fn on_a_terminal_of(columns: u16, mut command: Command) -> (i32, String) {
+fn on_a_terminal_of(columns: u16, command: Command) -> (i32, String) {
+    run_on_a_terminal(columns, "", command)
+}
+
+fn run_on_a_terminal(columns: u16, input: &str, mut command: Command) -> (i32, String) {
     let main = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
     grantpt(&main).unwrap();
     unlockpt(&main).unwrap();
@@ -41,6 +50,7 @@ fn on_a_terminal_of(columns: u16, mut command: Command) -> (i32, String) {
     drop(command);
     let mut screen = Vec::new();
     let mut main = File::from(main);
+    main.write_all(input.as_bytes()).unwrap();
     let mut piece = [0; 4096];
     // The last side's closing ends it with an error.
     while let Ok(read) = main.read(&mut piece) {

@@ -22,7 +22,7 @@ pub(crate) enum Sink {
 impl Sink {
     /// Standard output, with nothing written.
     pub(crate) fn stdout() -> Self {
-        Self::Stdout(StdoutStream::default())
+        Self::Stdout(StdoutStream::new())
     }
 
     /// Holds the bytes for standard output back until [`Sink::flush`], if `hold`. They may belong to a web

@@ -5,7 +5,7 @@ use crate::fetch::entity::Entity;
 use crate::state::blocking::{self, BlockingTask};
 use crate::state::streams;
 use crate::text::counted;
-use std::io;
+use std::io::{self, IsTerminal as _};
 
 /// docfetch holds back at most this many bytes.
 const MAX_HELD_BACK_BYTES: usize = 16 << 20;
@@ -19,9 +19,19 @@ pub(crate) struct StdoutStream {
     entity: Entity,
     /// Bytes that docfetch writes only after it verified the document.
     held_back: Option<Vec<u8>>,
+    /// Whether standard output is a terminal, which gets no binary data.
+    is_terminal: bool,
 }
 
 impl StdoutStream {
+    /// Standard output, with nothing written.
+    pub(super) fn new() -> Self {
+        Self {
+            is_terminal: io::stdout().is_terminal(),
+            ..Self::default()
+        }
+    }
+
     pub(super) fn hold_back(&mut self, hold: bool) {
         let held_back = self.held_back.take().unwrap_or_default();
         self.held_back = (hold || !held_back.is_empty()).then_some(held_back);
@@ -46,8 +56,11 @@ impl StdoutStream {
     ///
     /// # Errors
     /// [`Code::StorageError`], when the stream would hold back too many bytes; [`Code::LocalIo`], when
-    /// standard output did not take the bytes before these.
+    /// standard output did not take the bytes before these, or is a terminal and the bytes are no text.
     pub(super) async fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        if self.is_terminal && bytes.iter().any(is_binary) {
+            return Err(binary_for_terminal());
+        }
         match &mut self.held_back {
             Some(held_back) if held_back.len() + bytes.len() > MAX_HELD_BACK_BYTES => {
                 let what = "the document may be a web page, and is too long for standard output";
@@ -106,6 +119,19 @@ impl StdoutStream {
     }
 }
 
+/// Whether text has no such byte: a control character other than those of lines, tabs and colours.
+fn is_binary(byte: &u8) -> bool {
+    byte.is_ascii_control() && !matches!(byte, 0x08..=0x0d | 0x1b)
+}
+
+fn binary_for_terminal() -> Error {
+    let what = "docfetch does not write a binary document to a terminal";
+    Error::new(Code::LocalIo, what)
+        .with_cause("binary data can make a terminal unusable")
+        .with_hint("redirect standard output (`-o - > FILE`), or give `-o FILE`")
+        .into_permanent()
+}
+
 /// Writes to standard output on a blocking thread, one piece at a time.
 #[derive(Debug, Default)]
 struct StdoutWriter {
@@ -150,6 +176,25 @@ mod tests {
         stream.write(b"</html>").await.unwrap();
         stream.restart("a web page came", true).unwrap();
         assert_eq!(stream.position(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_terminal_gets_text_only() {
+        let mut stream = StdoutStream::default();
+        stream.hold_back(true); // standard output of the tests stays as it is
+        for is_terminal in [false, true] {
+            stream.is_terminal = is_terminal;
+            for text in ["caf\u{e9}\r\n\t\u{1b}[1mbold\u{1b}[0m\u{c}", ""] {
+                stream.write(text.as_bytes()).await.unwrap();
+            }
+            stream.write(b"caf\xe9").await.unwrap();
+            for binary in [&b"a\0"[..], b"\x1f\x8b\x08", b"\x7f", b"\x0e", b"\x07"] {
+                let written = stream.write(binary).await;
+                assert_eq!(written.is_err(), is_terminal, "{binary:?}");
+            }
+        }
+        let error = stream.write(b"\0").await.unwrap_err();
+        assert!(error.code() == Code::LocalIo && !error.retryable());
     }
 
     #[tokio::test]
