@@ -35,6 +35,13 @@ const SHORTAGE_ERRNOS: [Errno; 5] = [
     Errno::AGAIN,
 ];
 
+/// What the system says about a failed call, without the number of the error.
+pub(crate) fn system_text(error: &io::Error) -> String {
+    let text = error.to_string();
+    let number = error.raw_os_error().and_then(|_| text.rfind(" (os error "));
+    number.map_or(text.as_str(), |at| &text[..at]).to_owned()
+}
+
 /// The result of every function of this crate that can fail.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -195,7 +202,7 @@ impl Error {
     /// `| head -1` does.
     pub(crate) fn stdout(error: &io::Error) -> Self {
         let mut failed = Self::new(Code::LocalIo, "cannot write to standard output")
-            .with_cause(error.to_string())
+            .with_cause(system_text(error))
             .with_hint("check the program or the file that takes it");
         failed.0.silent = error.kind() == io::ErrorKind::BrokenPipe;
         failed
@@ -215,7 +222,7 @@ impl Error {
             _ => "close other programs, or permit docfetch more memory and processes (`ulimit -a`)",
         };
         let mut failed = Self::new(Code::LocalIo, what)
-            .with_cause(error.to_string())
+            .with_cause(system_text(error))
             .with_hint(hint);
         failed.0.shortage = true;
         Some(failed)
@@ -232,7 +239,7 @@ impl Error {
         };
         let errno = Errno::from_io_error(error);
         let mut failed = Self::new(code, format!("cannot {what} {}", path.display()))
-            .with_cause(error.to_string());
+            .with_cause(system_text(error));
         failed.0.hint = match error.kind() {
             io::ErrorKind::QuotaExceeded => {
                 Some("free space within the quota and run again".into())
@@ -319,5 +326,18 @@ impl Error {
     pub(crate) fn into_not_started(mut self) -> Self {
         self.0.not_started = true;
         self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_system_error_is_said_without_its_number() {
+        let denied = io::Error::from_raw_os_error(13);
+        assert_eq!(system_text(&denied), "Permission denied");
+        let own = io::Error::other("x (os error 13)");
+        assert_eq!(system_text(&own), "x (os error 13)");
     }
 }

@@ -4,7 +4,7 @@
 //! SIGINT and SIGHUP stay ignored when they were ignored at the start, as under `nohup` and after `&` in scripts.
 
 use crate::active_time;
-use crate::error::{Code, Error, Result};
+use crate::error::{Code, Error, Result, system_text};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag;
 use std::fs;
@@ -34,7 +34,8 @@ impl Interrupt {
     /// [`Code::Unexpected`] when the signals cannot be caught.
     pub(crate) fn listen() -> Result<Self> {
         Self::catch_signals().map_err(|error| {
-            Error::new(Code::Unexpected, "cannot listen for signals").with_cause(error.to_string())
+            Error::new(Code::Unexpected, "cannot listen for signals")
+                .with_cause(system_text(&error))
         })
     }
 

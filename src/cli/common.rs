@@ -58,9 +58,16 @@ impl Terminal {
         error.exit_code()
     }
 
-    /// Prints a failure, if there is one, and returns the exit code of the process.
+    /// Prints the failure of a command that leaves nothing to continue, if there is one, and returns the exit code
+    /// of the process.
     pub(super) fn end(&self, result: Result<()>) -> u8 {
-        result.map_or_else(|error| self.fail(error), |()| 0)
+        match result {
+            Ok(()) => 0,
+            Err(error) if error.code() == Code::Interrupted && !error.has_own_hint() => {
+                self.fail(error.with_hint("run again"))
+            }
+            Err(error) => self.fail(error),
+        }
     }
 }
 

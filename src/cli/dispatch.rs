@@ -12,7 +12,7 @@ use crate::commands::ledger::{Forgotten, LedgerChoice};
 use crate::commands::partials::PartialsSettings;
 use crate::commands::sandbox::SandboxSettings;
 use crate::error::panics;
-use crate::error::{Code, Error, Result};
+use crate::error::{Code, Error, Result, system_text};
 use crate::manifest::ManifestForm;
 use crate::provider::Resource;
 use crate::resolve::Row;
@@ -59,7 +59,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Err(error) => {
             let what = "cannot start";
             let error = Error::shortage(what, &error).unwrap_or_else(|| {
-                Error::new(Code::Unexpected, what).with_cause(error.to_string())
+                Error::new(Code::Unexpected, what).with_cause(system_text(&error))
             });
             return ExitCode::from(Terminal::plain().fail(error));
         }

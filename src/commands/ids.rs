@@ -4,7 +4,7 @@
 mod line;
 
 use self::line::WrongFormat;
-use crate::error::{Code, Error, Result};
+use crate::error::{Code, Error, Result, system_text};
 use crate::fetch::batch::{BatchItem, Source};
 use crate::model::{DocumentId, InvalidDocumentId};
 use crate::provider::{self, Provider};
@@ -273,7 +273,7 @@ impl IdLines {
             })
         });
         let read = reading.await;
-        let (reader, piece) = read.map_err(|error| self.read_error(error.to_string()))?;
+        let (reader, piece) = read.map_err(|error| self.read_error(system_text(&error)))?;
         if !piece.is_empty() {
             self.text.extend_from_slice(&piece);
             self.reader = Some(reader);

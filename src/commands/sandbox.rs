@@ -1,7 +1,7 @@
 //! `docfetch sandbox`: runs the stand-in services, alone or around a command.
 
 use crate::config::variables;
-use crate::error::{Code, Error, Result};
+use crate::error::{Code, Error, Result, system_text};
 use crate::interrupt::StopSignals;
 use crate::sandbox::{Document, Fault, Report, Sandbox};
 use crate::text::shell_word;
@@ -90,7 +90,7 @@ pub(crate) fn no_command() -> Error {
 fn cannot_start(error: io::Error) -> Error {
     let what = "cannot start the sandbox";
     Error::shortage(what, &error)
-        .unwrap_or_else(|| Error::new(Code::Unexpected, what).with_cause(error.to_string()))
+        .unwrap_or_else(|| Error::new(Code::Unexpected, what).with_cause(system_text(&error)))
 }
 
 /// The variables of a bearer token, which wins over the key of the sandbox.
@@ -134,9 +134,9 @@ async fn run_command(
                     ("no folder in PATH has this program".into(), COMMAND_HINT)
                 }
                 io::ErrorKind::PermissionDenied => {
-                    (error.to_string(), "give an executable file after --")
+                    (system_text(&error), "give an executable file after --")
                 }
-                _ => (error.to_string(), COMMAND_HINT),
+                _ => (system_text(&error), COMMAND_HINT),
             };
             Error::new(Code::Usage, what)
                 .with_cause(why)

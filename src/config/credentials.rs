@@ -2,7 +2,7 @@
 //! service's own tool made. No flag holds a secret.
 
 use super::variables::{FILE_SUFFIX, paths, value};
-use crate::error::{Code, Error, Result};
+use crate::error::{Code, Error, Result, system_text};
 use crate::secret::Secret;
 use crate::text::{Utf16Text, without_byte_order_mark};
 use std::fs::File;
@@ -57,7 +57,7 @@ fn secret_in_file(path: &Path, variable: &str) -> Result<SourcedSecret> {
     };
     let text = read(path).map_err(|error| match error.kind() {
         io::ErrorKind::InvalidData => unusable(error.to_string()).with_hint(Utf16Text::HINT),
-        _ => unusable(error.to_string()),
+        _ => unusable(system_text(&error)),
     })?;
     match text.trim() {
         "" => Err(unusable("the file is empty".into())),
@@ -89,7 +89,7 @@ pub(crate) fn home_json(name: &str, pointer: &str) -> Result<Option<SourcedSecre
     let text = match read(&path) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(unusable(&path).with_cause(error.to_string())),
+        Err(error) => return Err(unusable(&path).with_cause(system_text(&error))),
     };
     // A parser's message can quote the text, which is a secret, so that docfetch names only the line.
     let json: serde_json::Value = serde_json::from_str(&text).map_err(|error| {

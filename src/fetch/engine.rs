@@ -14,7 +14,7 @@ pub(crate) use context::FetchContext;
 pub(crate) use job::Job;
 
 use crate::active_time;
-use crate::error::{Result, panics};
+use crate::error::{Code, Result, panics};
 use crate::fetch::attempts::{Attempts, Download, Prefetched};
 use crate::fetch::batch::{AfterFailure, BatchPermit, BatchTask, FetchEnd, Outages, Probe};
 use crate::fetch::events::Progress;
@@ -287,7 +287,14 @@ impl<'a> Stages<'a> {
         prefetched: Prefetched,
     ) -> Result<Outcome> {
         let mut sink = Sink::stdout();
-        let sha256 = match self.download(permit, prefetched, &mut sink).await? {
+        let download = self.download(permit, prefetched, &mut sink).await;
+        let download = download.map_err(|error| match error.code() {
+            Code::Interrupted if !error.has_own_hint() => {
+                error.with_hint("run again to start over; docfetch continues only files")
+            }
+            _ => error,
+        });
+        let sha256 = match download? {
             Download::Complete { sha256 } => sha256,
             Download::NotNeeded => None,
         };

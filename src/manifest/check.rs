@@ -1,7 +1,7 @@
 //! Whether a file is what a manifest says of it.
 
 use crate::error::panics::Panic;
-use crate::error::{Code, Error};
+use crate::error::{Code, Error, system_text};
 use crate::fetch::file_digest::sha256_of_file_while;
 use crate::fetch::outcome::{ErrorRecord, serialize_path};
 use crate::manifest::entry::ManifestEntry;
@@ -63,7 +63,7 @@ impl fmt::Display for FileMismatch {
                 write!(f, "has {found} {unit} instead of {expected}")
             }
             Self::Digest => f.write_str("its SHA-256 is another"),
-            Self::Unreadable(error) => write!(f, "cannot be read: {error}"),
+            Self::Unreadable(error) => write!(f, "cannot be read: {}", system_text(error)),
             Self::Unchecked(error) => write!(f, "cannot be checked: {error}"),
         }
     }

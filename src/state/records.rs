@@ -12,7 +12,7 @@ use super::trust::{
     DistrustReason, Untrusted, close_to_others, folder_distrust, is_private, open_to_others,
     read_open,
 };
-use crate::error::{Code, Error, Result};
+use crate::error::{Code, Error, Result, system_text};
 use crate::mutex::locked;
 use log::Level;
 use rustix::fs::OFlags;
@@ -265,7 +265,7 @@ impl Records {
             {
                 return Ok(None);
             }
-            Err(error) => return Err(distrust(error.to_string(), DistrustReason::Folder)),
+            Err(error) => return Err(distrust(system_text(&error), DistrustReason::Folder)),
         }
         if let Some(why) = path.parent().and_then(folder_distrust) {
             return Err(distrust(why, DistrustReason::Folder));

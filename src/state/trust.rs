@@ -2,7 +2,7 @@
 
 use super::files::is_open_to_others;
 use super::folder::{FolderTraits, OTHERS, open_folder};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, system_text};
 use serde::de::DeserializeOwned;
 use std::fs::{File, Metadata};
 use std::io::{self, Read as _};
@@ -68,7 +68,7 @@ pub(super) fn read_content(
         why,
         reason,
     };
-    let unreadable = |error: io::Error| distrust(error.to_string(), DistrustReason::Record);
+    let unreadable = |error: io::Error| distrust(system_text(&error), DistrustReason::Record);
     let metadata = file.metadata().map_err(unreadable)?;
     if is_open_to_others(path, &metadata) {
         let why = "it is open to other users".into();

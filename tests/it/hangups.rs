@@ -155,35 +155,32 @@ fn a_controlling_terminal_that_closes_interrupts_in_each_mode() {
 /// The terminal that closes has all three streams, as in a window that a user closes.
 #[test]
 fn a_window_that_closes_keeps_partials_and_pays_nothing_twice() {
-    let service = Service::start(documents(6, 300_000), &["throttle=100K"]);
-    let world = service.world();
-    let (main, side) = terminal();
-    let batch = batch(6);
-    let docfetch = ["-c", env!("CARGO_BIN_EXE_docfetch")];
-    let mut command = world.command_of("setsid", &[&docfetch[..], &texts(&batch)].concat());
-    command
-        .stdin(side.try_clone().unwrap())
-        .stdout(side.try_clone().unwrap())
-        .stderr(side)
-        .env("TERM", "xterm");
-    let mut child = command.spawn().unwrap();
-    drop(command);
-    world.wait_for_partial(50_000);
-    drop(main);
-    assert_eq!(exit_code_unread(&mut child), Some(129));
-    let charged = service.charges();
-    let stored = service.report().storage_bytes;
-    assert!(
-        charged >= 1 && world.file_ending(".part").is_some(),
-        "{:?}",
-        world.files()
-    );
-    let again = [&texts(&batch)[..], &["--if-exists", "skip"]].concat();
-    assert_eq!(world.run(&again).exits(0).stdout.lines().count(), 6);
-    assert_eq!(service.charges(), 6);
-    assert!(service.report().charges.values().all(|times| *times == 1));
-    // The second run has continued where the first one ended.
-    assert!(service.report().storage_bytes - stored < 6 * 300_000 - 50_000);
+    for mode in [&[][..], &["--json"]] {
+        let service = Service::start(documents(6, 300_000), &["throttle=100K"]);
+        let world = service.world();
+        let (main, side) = terminal();
+        let batch = batch(6);
+        let docfetch = ["-c", env!("CARGO_BIN_EXE_docfetch")];
+        let arguments = [&docfetch[..], &texts(&batch), mode].concat();
+        let mut command = world.command_of("setsid", &arguments);
+        command
+            .stdin(side.try_clone().unwrap())
+            .stdout(side.try_clone().unwrap())
+            .stderr(side)
+            .env("TERM", "xterm");
+        let mut child = command.spawn().unwrap();
+        drop(command);
+        world.wait_for_partial(50_000);
+        drop(main);
+        assert_eq!(exit_code_unread(&mut child), Some(129), "{mode:?}");
+        let stored = service.report().storage_bytes;
+        assert!(service.charges() >= 1 && world.file_ending(".part").is_some());
+        let again = [&texts(&batch)[..], &["--if-exists", "skip"]].concat();
+        assert_eq!(world.run(&again).exits(0).stdout.lines().count(), 6);
+        assert_eq!(service.charges(), 6);
+        // The second run has continued where the first one ended.
+        assert!(service.report().storage_bytes - stored < 6 * 300_000 - 50_000);
+    }
 }
 
 #[test]

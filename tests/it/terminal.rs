@@ -111,6 +111,17 @@ fn a_listing_is_a_table_that_fits() {
 }
 
 #[test]
+fn an_empty_listing_has_no_heading() {
+    let service = Service::start(Vec::new(), &[]);
+    let (code, screen) = on_a_terminal(service.world().command(&["list", "sm"]));
+    assert_eq!(code, 0);
+    assert!(
+        screen.contains("lists no document") && !screen.contains("SIZE"),
+        "{screen:?}"
+    );
+}
+
+#[test]
 fn narrow_terminals_keep_the_extension_the_rate_and_the_remaining_time() {
     let name = "the minutes of a very long meeting of the whole board.pdf";
     let (service, _) = Service::with(name, 2 << 20, &["throttle=3M"]);

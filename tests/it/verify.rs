@@ -84,10 +84,10 @@ one: has 1 byte instead of 3
 other: its SHA-256 is another
 folder: is no plain file
 dangling: is missing
-round: cannot be read: Too many levels of symbolic links (os error 40)
+round: cannot be read: Too many levels of symbolic links
 good/below: is missing
 /dev/null: is no plain file
-/proc/self/mem: cannot be read: Input/output error (os error 5)
+/proc/self/mem: cannot be read: Input/output error
 ";
     (lines(&records), said.to_owned())
 }

@@ -191,8 +191,9 @@ impl Stages<'_> {
             Err(error) => {
                 keep(partial);
                 // `sync` has no --sha256 that could accept the bytes.
-                let in_mirror = self.job.target.is_some() && error.code() == Code::DigestMismatch;
-                Err(if in_mirror {
+                let is_useless =
+                    error.code() == Code::DigestMismatch || error.hint().contains("--sha256");
+                Err(if self.job.target.is_some() && is_useless {
                     error.with_hint("run again; if the error stays, tell the provider")
                 } else {
                     error

@@ -6,6 +6,7 @@
 //!
 //! Bytes in the partial of another process are copied, and the copy is compared: that process may still write.
 
+use crate::current_document::{self, warn_of_document};
 use crate::fetch::events::Watcher;
 use crate::fetch::partial::extents::{ExtentNote, Extents, crc_text, new_crc};
 use crate::state::files::read_piece;
@@ -82,8 +83,10 @@ pub(super) async fn intact_extents(
     let caller = CancelOnDrop(Arc::clone(&check));
     let (sender, mut result) = oneshot::channel();
     let (files_in_thread, notes_in_thread) = (files.clone(), notes.clone());
+    let document = current_document::get();
     let run = move || {
-        let _ = sender.send(check.run(&files_in_thread, notes_in_thread));
+        let check = || check.run(&files_in_thread, notes_in_thread);
+        let _ = sender.send(current_document::scope_of_thread(document, check));
     };
     if std::thread::Builder::new().spawn(run).is_err() {
         return caller.0.run(&files, notes); // the system allows no further thread
@@ -124,7 +127,9 @@ impl Check {
         });
         if damaged > 0 {
             let bytes = counted(damaged, "byte");
-            log::warn!("{bytes} of an earlier run are damaged: docfetch requests them again");
+            warn_of_document!(
+                "{bytes} of an earlier run are damaged: docfetch requests them again"
+            );
         }
         failed.map_or(Ok(extents), Err)
     }

@@ -1,5 +1,6 @@
 //! Opening a partial: locking it, and resuming the bytes of an earlier run.
 
+use crate::current_document::warn_of_document;
 use crate::error::{Code, Error, Result};
 use crate::fetch::entity::Entity;
 use crate::fetch::events::Watcher;
@@ -158,7 +159,9 @@ impl Partial {
         if partial.earlier.is_empty() {
             let has_bytes = locked.metadata.len() > 0;
             if resume && has_bytes && partial.sidecar.path().exists() {
-                log::warn!("docfetch discards bytes of an earlier run: their sidecar is damaged");
+                warn_of_document!(
+                    "docfetch discards bytes of an earlier run: their sidecar is damaged"
+                );
             }
             partial.remove_sidecar_durably()?;
             if has_bytes {

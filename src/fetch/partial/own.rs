@@ -3,7 +3,8 @@
 //! The file is created exclusively under a name that holds the process and a number. No other process writes
 //! into the file. A later run copies its bytes, or renames the file when its process has certainly ended.
 
-use crate::error::{Error, Result};
+use crate::current_document::warn_of_document;
+use crate::error::{Error, Result, system_text};
 use crate::fetch::partial::names::PartialName;
 use crate::fetch::partial::others::Earlier;
 use crate::fetch::partial::same_file::is_same_file;
@@ -86,7 +87,11 @@ impl OwnPartial {
         let renamed = std::fs::rename(&sidecar, path.with_extension("json"))
             .and_then(|()| std::fs::rename(&self.path, &path));
         if let Err(error) = renamed {
-            log::warn!("no later run can find {}: {error}", self.path.display());
+            warn_of_document!(
+                "no later run can find {}: {}",
+                self.path.display(),
+                system_text(&error)
+            );
         }
     }
 

@@ -1,7 +1,7 @@
 //! Publishing a complete partial: the file gets the document's name.
 
 use crate::current_document::warn_of_document;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, system_text};
 use crate::fetch::partial::partial_file::{Partial, taken_away};
 use crate::fetch::partial::publication;
 use crate::fetch::partial::same_file::has_same_bytes;
@@ -60,7 +60,7 @@ impl Partial {
         let is_partial_name_left = match self.rename(target, overwrite) {
             Ok(Renamed::Moved) => false,
             Ok(Renamed::Both(error)) => {
-                warn_of_document!("{} stays: {error}", self.path.display());
+                warn_of_document!("{} stays: {}", self.path.display(), system_text(&error));
                 true
             }
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists && !overwrite => {

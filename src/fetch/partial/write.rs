@@ -1,7 +1,7 @@
 //! Writing into a partial, with syncs and sidecars while bytes arrive.
 
 use crate::active_time::excluded_from_stall;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, system_text};
 use crate::fetch::entity::Entity;
 use crate::fetch::partial::partial_file::Partial;
 use crate::http::headers::{Checksum, is_strong};
@@ -180,9 +180,10 @@ pub(super) fn warn_unsyncable(path: &Path, error: &io::Error) {
     static WARNED: AtomicBool = AtomicBool::new(false);
     if !WARNED.swap(true, Ordering::Relaxed) {
         log::warn!(
-            "the file system of {} cannot sync files ({error}): a power failure may damage new documents; \
+            "the file system of {} cannot sync files ({}): a power failure may damage new documents; \
              run `docfetch verify` after one",
-            path.display()
+            path.display(),
+            system_text(error)
         );
     }
 }

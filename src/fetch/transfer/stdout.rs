@@ -58,7 +58,7 @@ impl StdoutStream {
     /// [`Code::StorageError`], when the stream would hold back too many bytes; [`Code::LocalIo`], when
     /// standard output did not take the bytes before these, or is a terminal and the bytes are no text.
     pub(super) async fn write(&mut self, bytes: &[u8]) -> Result<()> {
-        if self.is_terminal && bytes.iter().any(is_binary) {
+        if self.is_terminal && bytes.iter().copied().any(is_binary) {
             return Err(binary_for_terminal());
         }
         match &mut self.held_back {
@@ -120,7 +120,7 @@ impl StdoutStream {
 }
 
 /// Whether text has no such byte: a control character other than those of lines, tabs and colours.
-fn is_binary(byte: &u8) -> bool {
+fn is_binary(byte: u8) -> bool {
     byte.is_ascii_control() && !matches!(byte, 0x08..=0x0d | 0x1b)
 }
 

@@ -110,7 +110,9 @@ pub(crate) fn refusal(host: &str, kind: FirstBytes, why: &str, is_named: bool) -
     } else {
         format!(" or -o NAME.{extension}")
     };
-    let hint = format!("run again later; if the document is {sent}, give its --sha256{name}");
+    let hint = format!(
+        "run again later; if the document is {sent}, give the id alone with its --sha256{name}"
+    );
     Error::new(Code::StorageError, what)
         .with_cause(format!("it starts {start}, and {why}"))
         .with_hint(hint)

@@ -4,7 +4,7 @@ use super::given_certificates::GivenCertificates;
 use super::tls_failure;
 use crate::config::settings::RootCertificates;
 use crate::config::variables;
-use crate::error::{Code, Error, Result};
+use crate::error::{Code, Error, Result, system_text};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use rustls::RootCertStore;
@@ -175,7 +175,7 @@ fn read_pem(path: &Path, setting: &str) -> Result<Vec<CertificateDer<'static>>> 
         )
         .with_cause(why)
     };
-    let pem = std::fs::read(path).map_err(|error| unusable(error.to_string()))?;
+    let pem = std::fs::read(path).map_err(|error| unusable(system_text(&error)))?;
     let certificates = match read_simple_pem(&pem) {
         Some(certificates) => certificates,
         None => CertificateDer::pem_slice_iter(&pem)
