@@ -1,5 +1,6 @@
 //! The document that a task of a batch works on, so that a warning can name that document.
 
+use std::fmt;
 use std::sync::Arc;
 
 tokio::task_local! {
@@ -23,13 +24,16 @@ pub(crate) fn scope_of_thread<T>(id: Option<Arc<str>>, work: impl FnOnce() -> T)
 }
 
 /// Logs a warning about the present document. In a batch, the id of the document stands before the text.
+pub(crate) fn warn(text: fmt::Arguments<'_>) {
+    match get() {
+        Some(id) => log::warn!("{id}: {text}"),
+        None => log::warn!("{text}"),
+    }
+}
+
+/// Calls [`warn`](crate::current_document::warn) with a formatted text.
 macro_rules! warn_of_document {
-    ($($text:tt)+) => {
-        match $crate::current_document::get() {
-            Some(id) => log::warn!("{id}: {}", format_args!($($text)+)),
-            None => log::warn!($($text)+),
-        }
-    };
+    ($($text:tt)+) => { $crate::current_document::warn(format_args!($($text)+)) };
 }
 pub(crate) use warn_of_document;
 

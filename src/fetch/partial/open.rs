@@ -32,8 +32,6 @@ use std::time::{Duration, Instant, SystemTime};
 
 /// What the process with the lock does, for messages of a process that waits for the lock.
 const PARTIAL_ACTIVITY: &str = "fetching this document";
-/// The warning about a partial whose bytes docfetch cannot trust.
-const DAMAGED_SIDECAR: &str = "docfetch discards bytes of an earlier run: their sidecar is damaged";
 
 /// A partial's file whose lock this process holds.
 struct LockedFile {
@@ -161,7 +159,9 @@ impl Partial {
         if partial.earlier.is_empty() {
             let has_bytes = locked.metadata.len() > 0;
             if resume && has_bytes && partial.sidecar.path().exists() {
-                warn_of_document!("{DAMAGED_SIDECAR}");
+                warn_of_document!(
+                    "docfetch discards bytes of an earlier run: their sidecar is damaged"
+                );
             }
             partial.remove_sidecar_durably()?;
             if has_bytes {
