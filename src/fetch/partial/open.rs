@@ -107,6 +107,20 @@ impl Partial {
         Ok(partial)
     }
 
+    /// Discards the sidecar, and the bytes if the partial `has_bytes`: no sidecar describes them.
+    fn begin_anew(&mut self, has_bytes: bool, resume: bool) -> Result<()> {
+        if resume && has_bytes && self.sidecar.path().exists() {
+            warn_of_document!(
+                "docfetch discards bytes of an earlier run: their sidecar is damaged"
+            );
+        }
+        self.remove_sidecar_durably()?;
+        if has_bytes {
+            self.truncate_file()?;
+        }
+        Ok(())
+    }
+
     /// Opens or creates the partial that all processes share. `None` if the file system refuses to lock it.
     async fn open_shared(
         folder: &Path,
@@ -157,16 +171,7 @@ impl Partial {
             .or_else(|| moved.publication.filter(Publication::is_finished));
         partial.others = moved.files;
         if partial.earlier.is_empty() {
-            let has_bytes = locked.metadata.len() > 0;
-            if resume && has_bytes && partial.sidecar.path().exists() {
-                warn_of_document!(
-                    "docfetch discards bytes of an earlier run: their sidecar is damaged"
-                );
-            }
-            partial.remove_sidecar_durably()?;
-            if has_bytes {
-                partial.truncate_file()?;
-            }
+            partial.begin_anew(locked.metadata.len() > 0, resume)?;
         }
         if locked.metadata.mode() & 0o777 != 0o600 {
             partial.set_mode(0o600)?; // a crash during publication leaves it readable by others
