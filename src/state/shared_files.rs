@@ -323,7 +323,7 @@ mod tests {
         let ended = format!("{system}-1");
         let stager = |file: &str| records.stager(file).map(|process| process.to_string());
         assert_eq!(stager("a.attempt.1"), None);
-        let staged = records.stage("a.attempt.1", b"x").unwrap();
+        let content = records.stage("a.attempt.1", b"x").unwrap();
         let path = |process: &str| {
             let name = format!("a.attempt.1.{process}.7.new");
             records.file_path(&name).unwrap()
@@ -331,7 +331,7 @@ mod tests {
         std::fs::write(path(&ended), "x").unwrap();
         assert_eq!(stager("a.attempt.1"), Some(own));
         assert_eq!(stager("a.attempt.10"), None);
-        drop(staged);
+        drop(content);
         assert_eq!(stager("a.attempt.1"), Some(ended));
     }
 }

@@ -23,7 +23,7 @@ enum Phase {
     /// Reads what is recorded, and decides.
     Idle,
     /// Makes an attempt.
-    Decided { found: Found, permitted: bool },
+    Decided { found: Box<Found>, permitted: bool },
     /// Sends its request.
     Begun { number: u32, permitted: bool },
     /// Records what became of the request.
@@ -255,11 +255,11 @@ impl Process {
         };
         match verdict(found.record.as_ref(), request) {
             Verdict::Request | Verdict::RequestAgain => Phase::Decided {
-                found,
+                found: Box::new(found),
                 permitted: false,
             },
             Verdict::RequestPermitted => Phase::Decided {
-                found,
+                found: Box::new(found),
                 permitted: true,
             },
             Verdict::Use(_) => Phase::HasUrl {
