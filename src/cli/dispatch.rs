@@ -192,6 +192,9 @@ async fn ledger_forget(arguments: Forget, variables: Variables) -> u8 {
 fn ledger_choice(arguments: Forget) -> Result<LedgerChoice> {
     let (provider, document) = if let Some(document) = arguments.second {
         (Some(arguments.first), document)
+    } else if ProviderArg::from_str(&arguments.first, false).is_ok() {
+        let what = format!("docfetch ledger forget {} needs <ID>", arguments.first);
+        return Err(Error::new(Code::Usage, what).with_hint("`docfetch ledger list` shows the ids"));
     } else {
         let document = values::document(&arguments.first);
         (None, document.map_err(|invalid| wrong_id(&invalid, None))?)

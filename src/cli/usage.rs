@@ -131,7 +131,10 @@ fn unknown_option(error: &clap::Error, command: &CommandPath, arguments: &[OsStr
     let name = command.names.join(" ");
     if !given.starts_with('-') {
         let wrong = Error::new(Code::Usage, format!("unexpected argument '{given}'"));
-        return wrong.with_hint(usage_or_help(error, command));
+        return wrong.with_hint(match option_with_value(&command.command, &given) {
+            Some(option) => format!("a similar option is '{option}'"),
+            None => usage_or_help(error, command),
+        });
     }
     if given[1..].starts_with(|c: char| c.is_ascii_digit()) {
         // clap shows only the first two characters.

@@ -240,6 +240,7 @@ fn the_ledger_names_what_it_cannot_forget() {
     );
     assert!(forget(&["one-codex", "7"], 2).contains("use 'onecodex' for One Codex"));
     assert!(forget(&["sm", "7"], 4).contains("Standard Metrics never charges"));
+    assert!(forget(&["onecodex"], 2).contains("docfetch ledger forget onecodex needs <ID>"));
     assert!(forget(&["onecodex", "7"], 4).contains("there is no record of \"7\""));
     let list = world.run(&["ledger", "list"]);
     assert_eq!(list.exits(0).stdout, "");

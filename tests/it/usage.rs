@@ -46,6 +46,7 @@ fn a_value_that_is_given_as_an_option_names_its_option() {
         (&["sm", "7", "--overwrite"][..], "'--if-exists overwrite'"),
         (&["list", "onecodex", "--samples"], "'--resource samples'"),
         (&["verify", "m", "--sha256sum"], "'--format sha256sum'"),
+        (&["list", "onecodex", "samples"], "'--resource samples'"),
         (&["sm", "7", "--outpt", "x"], "'--output'"),
     ] {
         world
