@@ -1,7 +1,7 @@
 //! The progress of a batch in one line.
 
 use super::text_width::shortened;
-use crate::text::{short_duration, size};
+use crate::text::{counted, short_duration, size};
 use std::fmt;
 use std::time::{Duration, Instant};
 use unicode_width::UnicodeWidthStr as _;
@@ -51,7 +51,10 @@ impl BatchProgress {
             reason = "the conversion saturates"
         )]
         let rate = (self.bytes as f64 / elapsed) as u64;
-        let total = self.total.map(|total| format!(" of {total}"));
+        let documents = match self.total {
+            Some(total) => format!("{} of {}", self.ended, counted(total, "document")),
+            None => counted(self.ended, "document"),
+        };
         let time_left = self.total.and_then(|total| {
             let is_known = self.ended > 0 && self.ended < total;
             is_known.then(|| {
@@ -61,7 +64,7 @@ impl BatchProgress {
             })
         });
         BatchParts {
-            documents: format!("{}{} documents", self.ended, total.unwrap_or_default()),
+            documents,
             bytes: (self.bytes > 0).then(|| size(self.bytes)),
             rate: (self.bytes > 0).then(|| format!("{}/s", size(rate))),
             time_left,
@@ -123,6 +126,15 @@ mod tests {
             (5, "12 o\u{2026}"),
         ] {
             assert_eq!(progress.fitting(columns), expected, "{columns}");
+        }
+        for (total, ended, expected) in [
+            (None, 1, "1 document"),
+            (None, 0, "0 documents"),
+            (Some(2), 1, "1 of 2 documents"),
+        ] {
+            let mut progress = BatchProgress::new(total);
+            progress.ended = ended;
+            assert_eq!(progress.fitting(20), expected);
         }
     }
 }

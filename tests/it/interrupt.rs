@@ -181,3 +181,25 @@ fn a_paid_answer_on_its_way_is_kept_when_a_url_was_to_be_printed() {
     assert!(!listed.stdout.contains("doubtful"), "{listed:?}");
     assert_eq!(listed.stdout.lines().count(), 1);
 }
+
+#[test]
+fn after_an_interrupt_the_hint_says_whether_a_run_continues() {
+    let (service, _) = Service::with("x.bin", 1 << 20, &["throttle=300K", "latency=1s"]);
+    for (arguments, hint) in [
+        (
+            &["sm", "doc1", "-o", "-"][..],
+            "run again to start over; docfetch continues only files",
+        ),
+        (&["sm", "doc1"], "run again to continue"),
+        (&["list", "sm"], "run again"),
+        (&["url", "sm", "doc1"], "run again"),
+    ] {
+        let world = service.world();
+        let child = world.command(arguments).spawn().unwrap();
+        world.wait_for_signal_handler(&child);
+        std::thread::sleep(Duration::from_millis(200));
+        send(&child, Signal::INT);
+        let run = world.finish(child, Instant::now());
+        run.exits(130).says(&format!("hint: {hint}\n"));
+    }
+}

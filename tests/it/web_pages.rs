@@ -1,6 +1,7 @@
 //! Web pages that come instead of documents, and documents that are web pages.
 
 use crate::support::raw::{Raw, Request, api, both, head, presigned, reply, send_part, serve};
+use crate::support::services::Service;
 use crate::support::{World, noise, sha256};
 use ring::digest::{SHA256, digest};
 use std::io::Write as _;
@@ -422,4 +423,15 @@ fn what_an_earlier_run_left_of_a_page_is_not_published() {
         .exits(0)
         .says("starting over");
     assert_eq!(world.read("x.pdf"), content);
+}
+
+#[test]
+fn a_hint_names_no_option_that_the_command_does_not_have() {
+    let (service, _) = Service::with("a.pdf", 1000, &["html-page"]);
+    let world = service.world();
+    let run = world.run(&["sync", "sm", "m", "--retries", "0"]);
+    run.exits(5).says("sent a web page");
+    assert!(!run.stderr.contains("--sha256"), "{run:#?}");
+    let run = world.run(&["sm", "doc1", "--retries", "0"]);
+    run.exits(5).says("give the id alone with its --sha256");
 }
