@@ -246,7 +246,10 @@ impl Process {
         }
         let mut found = self.attempts.read(&self.client).unwrap();
         if found.is_unseen {
-            found.record = after(None, RetrievalEvent::Sending);
+            found.record = after(None, RetrievalEvent::Sending).map(|mut record| {
+                record.attempt = found.number;
+                record
+            });
         }
         let request = RetrievalRequest {
             has_partial,
