@@ -1,7 +1,8 @@
 //! Partials that processes wrote for themselves alone, in a folder where all processes share one partial: the user
 //! copied or moved the folder from a file system whose locks may exclude no other process.
 //!
-//! A process reads such a folder once, because a folder with many files must not be read for each document.
+//! A process reads such a folder once, and at most [`MAX_READ_FILES`] names, so that a folder with many files makes no
+//! document slower. A moved partial that docfetch does not find stays; `docfetch partials` lists it.
 
 use crate::error::Result;
 use crate::fetch::partial::names::PartialName;
@@ -15,6 +16,9 @@ use std::sync::{Arc, LazyLock, Mutex};
 
 /// How many folders docfetch remembers. A mirror may have any number of folders.
 const MAX_READ_FOLDERS: usize = 1024;
+
+/// How many names of files docfetch reads in a folder: some milliseconds' work.
+const MAX_READ_FILES: usize = 4096;
 
 /// The moved partials in each folder, when this process read the folder.
 static READ_FOLDERS: LazyLock<Mutex<HashMap<PathBuf, Arc<Vec<PartialName>>>>> =
@@ -49,7 +53,7 @@ fn moved_names_in(folder: &Path) -> Result<Arc<Vec<PartialName>>> {
     if let Some(known) = locked(&READ_FOLDERS).get(folder) {
         return Ok(Arc::clone(known));
     }
-    let names = match names_in(folder, |name| name.owner.is_some()) {
+    let names = match names_in(folder, MAX_READ_FILES, |name| name.owner.is_some()) {
         Err(_) if is_unreadable(folder) => Vec::new(),
         names => names?,
     };

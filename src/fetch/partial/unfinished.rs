@@ -70,24 +70,27 @@ pub(super) fn is_unreadable(folder: &Path) -> bool {
 }
 
 fn find(folder: &Path, is_wanted: impl Fn(&PartialName) -> bool) -> Result<Vec<UnfinishedPartial>> {
-    let names = names_in(folder, is_wanted)?;
+    let names = names_in(folder, usize::MAX, is_wanted)?;
     let found = names
         .iter()
         .filter_map(|name| UnfinishedPartial::find(folder, name));
     Ok(found.collect())
 }
 
-/// The names of the partials in `folder` that `is_wanted` accepts, each once.
+/// The names of the partials in `folder` that `is_wanted` accepts, each once. Reads at most `max_files` names of
+/// files.
 ///
 /// # Errors
 /// [`Code::LocalIo`](crate::error::Code::LocalIo) when the folder cannot be read.
 pub(super) fn names_in(
     folder: &Path,
+    max_files: usize,
     is_wanted: impl Fn(&PartialName) -> bool,
 ) -> Result<Vec<PartialName>> {
     let unreadable = |error: io::Error| Error::io("read", folder, &error);
     let mut names = BTreeMap::new();
-    for entry in std::fs::read_dir(folder).map_err(unreadable)? {
+    let entries = std::fs::read_dir(folder).map_err(unreadable)?;
+    for entry in entries.take(max_files) {
         let name = entry.map_err(unreadable)?.file_name();
         if let Some(name) = PartialName::parse(&name).filter(&is_wanted) {
             names.insert(name.path(folder), name);
@@ -216,6 +219,16 @@ mod tests {
         let found = list_partials(folder).unwrap();
         assert_eq!(found.len(), 1, "{found:?}");
         found[0].remove(now).unwrap()
+    }
+
+    #[test]
+    fn a_limit_bounds_how_many_names_are_read() {
+        let folder = tempfile::tempdir().unwrap();
+        partial_of(folder.path(), ProcessIdentity::own());
+        for (max_files, found) in [(0, 0), (1, 1)] {
+            let names = names_in(folder.path(), max_files, |_| true).unwrap();
+            assert_eq!(names.len(), found);
+        }
     }
 
     #[test]
