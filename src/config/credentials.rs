@@ -7,7 +7,7 @@ use crate::secret::Secret;
 use crate::text::{Utf16Text, without_byte_order_mark};
 use std::fs::File;
 use std::io::{self, Read as _};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 /// docfetch reads at most this many bytes of a file with a credential.
 const MAX_CREDENTIAL_FILE_BYTES: u64 = 64 << 10;
@@ -37,7 +37,7 @@ pub(crate) fn secret(variable: &str) -> Result<Option<SourcedSecret>> {
 
 /// The secret in the file that `variable` names.
 fn secret_in_file(path: &Path, variable: &str) -> Result<SourcedSecret> {
-    let place = if is_surely_path(path) {
+    let place = if may_be_shown(path) {
         format!("{variable} ({})", path.display())
     } else {
         variable.to_owned()
@@ -68,11 +68,15 @@ fn secret_in_file(path: &Path, variable: &str) -> Result<SourcedSecret> {
     }
 }
 
-/// Whether the value of a variable is the path of a file. A user may set the variable to the secret itself, which no
-/// message may show.
-fn is_surely_path(path: &Path) -> bool {
-    let begins_as_path = |text: &str| text.starts_with(['/', '.', '~']);
-    path.to_str().is_some_and(begins_as_path) || path.exists()
+/// Whether a message may show the value of a variable that names a file. A user may set the variable to the secret
+/// itself, and a secret can begin as a path does. A path therefore exists, or lies in a folder that exists and that
+/// the path names.
+fn may_be_shown(path: &Path) -> bool {
+    let names_folder = |parent: &Path| {
+        let mut parts = parent.components();
+        parts.any(|part| matches!(part, Component::Normal(_))) && parent.is_dir()
+    };
+    path.exists() || path.parent().is_some_and(names_folder)
 }
 
 /// The secret at `pointer` (RFC 6901) in the JSON file `name` of the home folder. None where there is no such
