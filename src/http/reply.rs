@@ -124,12 +124,12 @@ impl Reply {
         &self.peer.host
     }
 
-    /// How long the server asks the client to wait: `Retry-After`; with status 429 (RFC 6585 section 4) also
-    /// the headers of a rate limit. The latest time counts.
+    /// How long the server asks the client to wait: `Retry-After`; with status 429 (RFC 6585 section 4) and
+    /// without `Retry-After`, the headers of a rate limit.
     pub(crate) fn retry_after(&self) -> Option<Duration> {
         let (headers, now) = (self.headers(), SystemTime::now());
-        let reset = headers::rate_limit_reset(headers, now).filter(|_| self.status() == 429);
-        let named = headers::retry_after(headers, now).max(reset);
+        let reset = || headers::rate_limit_reset(headers, now).filter(|_| self.status() == 429);
+        let named = headers::retry_after(headers, now).or_else(reset);
         named.or(self.assumed_wait)
     }
 

@@ -32,16 +32,17 @@ impl Busy {
         first: usize,
         (status, wait): (&'static str, &'static str),
     ) -> Self {
-        Self::saying(part, first, status, ("Retry-After", wait))
+        Self::saying(part, first, status, &[("Retry-After", wait)])
     }
 
     fn saying(
         part: &'static str,
         first: usize,
         status: &'static str,
-        header: (&'static str, &'static str),
+        headers: &[(&'static str, &'static str)],
     ) -> Self {
-        let headers = [header, ("Date", "Sun, 22 Nov 2026 09:00:00 GMT")];
+        let date = ("Date", "Sun, 22 Nov 2026 09:00:00 GMT");
+        let headers = [headers, &[date]].concat();
         let came: Arc<Mutex<Vec<Instant>>> = Arc::default();
         let log = Arc::clone(&came);
         let refused = move |request: &Request| {
@@ -51,11 +52,11 @@ impl Busy {
             log.lock().unwrap().push(Instant::now());
             request.before < first
         };
-        let refused = Arc::new(refused);
-        let refuses = Arc::clone(&refused);
+        let (refused, headers) = (Arc::new(refused), Arc::new(headers));
+        let (refuses, same_headers) = (Arc::clone(&refused), Arc::clone(&headers));
         let storage = Raw::start(move |request, stream| {
             if refuses(request) {
-                return reply(stream, status, &headers, b"");
+                return reply(stream, status, &same_headers, b"");
             }
             serve(request, stream, b"content", "\"a\"");
         });
@@ -152,7 +153,7 @@ fn the_reset_of_a_rate_limit_is_waited_for() {
             ("onecodex", "/download"),
             ("sm", "/stored"),
         ] {
-            let busy = Busy::saying(part, 1, "429 Slow", header);
+            let busy = Busy::saying(part, 1, "429 Slow", &[header]);
             let run = World::new(&busy.server.base()).run(&[service, "a"]);
             run.exits(0);
             let pauses = busy.pauses();
@@ -168,7 +169,7 @@ fn the_reset_of_a_rate_limit_is_waited_for() {
 #[test]
 fn a_reset_that_is_hours_away_ends_the_run_and_is_told_by_every_process() {
     for header in [("X-RateLimit-Reset", "1795345200"), ("Retry-After", "7200")] {
-        let busy = Busy::saying("/download", 9, "429 Slow", header);
+        let busy = Busy::saying("/download", 9, "429 Slow", &[header]);
         let world = World::new(&busy.server.base());
         for retries in ["5", "0"] {
             let run = world.run(&["sm", "a", "--json", "--retries", retries]);
@@ -182,10 +183,31 @@ fn a_reset_that_is_hours_away_ends_the_run_and_is_told_by_every_process() {
     }
 }
 
+#[test]
+fn a_retry_after_counts_and_not_the_reset_of_the_rate_limit() {
+    for (service, part) in [
+        ("sm", "/download"),
+        ("onecodex", "/download"),
+        ("sm", "/stored"),
+    ] {
+        let headers = [
+            ("Retry-After", "1"),
+            ("X-RateLimit-Remaining", "4000"),
+            ("X-RateLimit-Reset", "7200"),
+        ];
+        let busy = Busy::saying(part, 1, "429 Slow", &headers);
+        World::new(&busy.server.base())
+            .run(&[service, "a"])
+            .exits(0);
+        let pauses = busy.pauses();
+        assert!(pauses[0] >= Duration::from_millis(950), "{pauses:?}");
+    }
+}
+
 /// The headers of a rate limit ask for nothing where the status does not.
 #[test]
 fn a_reset_without_a_429_is_no_wait() {
-    let busy = Busy::saying("/stored", 1, "503 Busy", ("X-RateLimit-Reset", "3600"));
+    let busy = Busy::saying("/stored", 1, "503 Busy", &[("X-RateLimit-Reset", "3600")]);
     let run = World::new(&busy.server.base()).run(&["sm", "a"]);
     run.is_prompt().exits(0);
 }
@@ -194,7 +216,7 @@ fn a_reset_without_a_429_is_no_wait() {
 fn a_429_that_names_no_time_is_waited_for_by_one_window_where_the_request_is_free() {
     let (budget, none) = (["--rate-limit", "9/3s"], ["--rate-limit", "none"]);
     let refused = |arguments: &[&str], rates: &[&str]| {
-        let busy = Busy::saying("/d", 1, "429 Slow", ("Retry-After", "soon"));
+        let busy = Busy::start("/d", 1, ("429 Slow", "soon"));
         let run = World::new(&busy.server.base()).run(&[arguments, rates].concat());
         (busy.pauses(), run)
     };
@@ -212,7 +234,7 @@ fn a_429_that_names_no_time_is_waited_for_by_one_window_where_the_request_is_fre
     });
     // A paid request is not repeated.
     for rates in [budget, none] {
-        let busy = Busy::saying("/download", 9, "429 Slow", ("Retry-After", "soon"));
+        let busy = Busy::start("/download", 9, ("429 Slow", "soon"));
         let arguments = [&["onecodex", "a", "--json"], &rates[..]].concat();
         let run = World::new(&busy.server.base()).run(&arguments);
         assert_eq!(run.is_prompt().exits(5).error_code(), "rate_limited");
