@@ -88,7 +88,7 @@ impl Sender {
                 });
                 Ok(Reply::new(response, peer, limits.stall, deadline))
             }
-            Ok(Err(error)) => Err(self.failure(&error, url, &peer).await),
+            Ok(Err(error)) => Err(self.failure(&error, &peer).await),
             Err(_) => Err(Failure {
                 error: Error::new(Code::Stalled, format!("{peer} went silent"))
                     .with_cause(format!("no answer for {} s", limits.head.as_secs_f64())),
@@ -114,12 +114,12 @@ impl Sender {
         result
     }
 
-    /// Why a request to `url` got no answer.
-    async fn failure(&self, error: &reqwest::Error, url: &Url, peer: &Peer) -> Failure {
+    /// Why a request to `peer` got no answer.
+    async fn failure(&self, error: &reqwest::Error, peer: &Peer) -> Failure {
         let explained = match failure::tunnel_refusal(error) {
             Some(refusal) => {
                 let limit = self.times.connect_timeout;
-                tunnel_refusal::explain(refusal, &self.clients, url, peer, limit).await
+                tunnel_refusal::explain(refusal, &self.clients, peer, limit).await
             }
             None => None,
         };

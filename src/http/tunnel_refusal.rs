@@ -18,19 +18,18 @@ use std::pin::pin;
 use std::time::{Duration, SystemTime};
 use url::Url;
 
-/// The error of a request to `url` for which the proxy of `peer` refused the tunnel. The proxy's further answer
-/// may take `limit`. `None` where the proxy gives no such answer.
+/// The error of a request for which the proxy of `peer` refused the tunnel. The proxy's further answer may take
+/// `limit`. `None` where the proxy gives no such answer.
 pub(super) async fn explain(
     refusal: TunnelRefusal,
     clients: &Clients,
-    url: &Url,
     peer: &Peer,
     limit: Duration,
 ) -> Option<Error> {
     let proxy = peer.proxy.as_deref()?;
     // A password that the proxy has just rejected is not sent again.
     let with_credentials = refusal == TunnelRefusal::OtherStatus;
-    let answer = connect(clients, proxy, url, with_credentials);
+    let answer = connect(clients, proxy, peer, with_credentials);
     let answer = active_time::timeout(limit, pin!(answer)).await.ok()??;
     Some(match (answer.status().as_u16(), refusal) {
         (407, _) | (_, TunnelRefusal::Credentials) => {
@@ -44,17 +43,18 @@ pub(super) async fn explain(
     })
 }
 
-/// The answer to a CONNECT request for the host of `url`.
+/// The answer to a CONNECT request for the host of `peer`. `None` for port 80, which the HTTP library leaves out of
+/// the request, although RFC 9110 section 9.3.6 requires the port.
 async fn connect(
     clients: &Clients,
     proxy: &ProxyServer,
-    url: &Url,
+    peer: &Peer,
     with_credentials: bool,
 ) -> Option<Response> {
-    let client = clients.of_proxy(proxy, with_credentials).ok()?;
     // The HTTP library sends the authority of this URL to the proxy, as a CONNECT request must have it.
-    let (host, port) = (url.host_str()?, url.port_or_known_default()?);
-    let target = Url::parse(&format!("http://{host}:{port}")).ok()?;
+    let target = Url::parse(&format!("http://{}", peer.address)).ok()?;
+    target.port()?;
+    let client = clients.of_proxy(proxy, with_credentials).ok()?;
     client.request(Method::CONNECT, target).send().await.ok()
 }
 

@@ -95,6 +95,30 @@ fn the_status_of_a_refused_tunnel_is_said_and_decides_about_retries() {
     assert!(site.api.seen().is_empty());
 }
 
+/// RFC 9110 section 9.3.6: the target of a CONNECT request has a port.
+#[test]
+fn every_request_for_a_tunnel_names_the_port() {
+    let site = site();
+    // The HTTP library would leave out port 80, so that no second request tells the status.
+    for (port, requests, says) in [
+        (8443, 2, "HTTP 403 Forbidden"),
+        (80, 1, "the proxy refused a CONNECT request"),
+    ] {
+        let proxy = answering("403 Forbidden", &[]);
+        let mut world = site.world();
+        world.set("https_proxy", &proxy.base());
+        let base = format!("https://{API}:{port}");
+        world.set("STANDARD_METRICS_API_BASE", &base);
+        world
+            .run(&["sm", "a", "--retries", "0"])
+            .exits(5)
+            .says(says);
+        let seen = proxy.seen();
+        let targets: Vec<_> = seen.iter().map(|request| &request.target).collect();
+        assert_eq!(targets, vec![&format!("{API}:{port}"); requests]);
+    }
+}
+
 /// The time that the proxy names is waited for, or ends the run when it is too long.
 #[test]
 fn a_busy_proxy_names_when_it_is_free() {
