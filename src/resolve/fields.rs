@@ -4,7 +4,7 @@
 //! that arrived, if that has the needed fields: the answer may have been paid for.
 
 use super::answer::AnswerSource;
-use crate::error::Result;
+use crate::error::Error;
 use crate::http::{ReadEnd, Reply};
 use crate::provider::Provider;
 use serde::Deserializer as _;
@@ -14,6 +14,22 @@ use std::fmt;
 
 /// docfetch reads at most this many bytes of an answer.
 const MAX_ANSWER_BYTES: usize = 1 << 20;
+
+/// Why [`read`] found no fields.
+pub(super) enum FieldsError {
+    /// A web page came in place of JSON: something else than the API answered.
+    WebPage(Error),
+    /// Any other cause.
+    Other(Error),
+}
+
+impl From<FieldsError> for Error {
+    fn from(error: FieldsError) -> Self {
+        match error {
+            FieldsError::WebPage(error) | FieldsError::Other(error) => error,
+        }
+    }
+}
 
 /// Reads the body of `reply`, from the API of `provider`. The result is the whole body; for a body that is cut
 /// off, it is those fields that arrived and that the pointers (RFC 6901) `needed` and `useful` lead into.
@@ -27,7 +43,7 @@ pub(super) async fn read(
     reply: Reply,
     needed: &[&str],
     useful: &[&str],
-) -> Result<Value> {
+) -> Result<Value, FieldsError> {
     let source = AnswerSource::of(provider, &reply);
     let all = [needed, useful].concat();
     let (body, end) = reply
@@ -49,12 +65,16 @@ pub(super) async fn read(
         );
         return Ok(Value::Object(found));
     }
-    Err(match (end, whole) {
-        (ReadEnd::Broken(error), _) | (_, Some(Err(error))) => error,
-        _ => match source.page_error(&body) {
-            Some(page) => page,
-            None => source.protocol(format!("it is longer than {MAX_ANSWER_BYTES} bytes")),
-        },
+    if let ReadEnd::Broken(error) = end {
+        return Err(FieldsError::Other(error));
+    }
+    Err(match (source.page_error(&body), whole) {
+        (Some(page), _) => FieldsError::WebPage(page),
+        (None, Some(Err(error))) => FieldsError::Other(error),
+        (None, _) => {
+            let why = format!("it is longer than {MAX_ANSWER_BYTES} bytes");
+            FieldsError::Other(source.protocol(why))
+        }
     })
 }
 

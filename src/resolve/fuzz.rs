@@ -117,7 +117,7 @@ pub(crate) async fn answer(resolver: &Resolver, request: Request, reply: Reply) 
             let needed = [route.name, route.size];
             match fields::read(&api.provider, reply, &needed, &[]).await {
                 Ok(json) => drop(Metadata::of(&json, route)),
-                Err(error) => check_error(&error),
+                Err(error) => check_error(&error.into()),
             }
         }
         Request::Other => {

@@ -2,7 +2,7 @@
 
 use super::answer;
 use super::api::{Api, ApiCall};
-use super::fields;
+use super::fields::{self, FieldsError};
 use crate::error::{Code, Error, Result};
 use crate::http::backoff;
 use crate::model::DocumentId;
@@ -69,12 +69,12 @@ impl MetadataFailure {
         }
     }
 
-    /// A failure to read the JSON of a success. Of these, only the error of a web page has a hint of its own.
-    fn of_body(error: Error) -> Self {
+    /// A failure to read the JSON of a success.
+    fn of_body(error: FieldsError) -> Self {
         Self {
             is_temporary: true,
-            forbids_payment: error.code() == Code::Protocol && error.has_own_hint(),
-            error,
+            forbids_payment: matches!(error, FieldsError::WebPage(_)),
+            error: error.into(),
         }
     }
 }
@@ -118,7 +118,8 @@ async fn request(
         let error = answer::protocol(api.provider.title).with_cause(why);
         metadata.failure = Some(MetadataFailure {
             is_temporary: false,
-            ..MetadataFailure::of_body(error)
+            forbids_payment: false,
+            error,
         });
     }
     Ok(metadata)
