@@ -114,7 +114,7 @@ impl Provider {
             identity: kind.identity,
             default_base: "https://app.onecodex.com",
             base_variable: variables::ONE_CODEX_API_BASE,
-            base_suffixes: &["/api/v1", "/api"],
+            base_suffixes: &["/api/v1"],
             auth: Auth::Key {
                 header: "x-api-key",
                 key: variables::ONE_CODEX_API_KEY,

@@ -28,7 +28,6 @@ fn a_credential_file_that_cannot_be_used_is_named_with_its_variable() {
         std::fs::write(&path, text).unwrap();
         path.to_str().unwrap().to_owned()
     };
-    world.hide("not-a-path");
     for (path, says) in [
         (file("two", b"first-line\nsecond\n"), "more than one line"),
         (
@@ -39,8 +38,10 @@ fn a_credential_file_that_cannot_be_used_is_named_with_its_variable() {
         (file("latin1", b"first-line\xe4"), "not UTF-8"),
         (file("control", b"first-line\x07"), "control characters"),
         (folder.to_str().unwrap().to_owned(), "directory"),
-        ("/nowhere/key".to_owned(), "No such file"),
-        ("~/key".to_owned(), "No such file"),
+        (
+            folder.join("missing").to_str().unwrap().to_owned(),
+            "No such file",
+        ),
     ] {
         for (provider, variable) in [
             ("onecodex", "ONE_CODEX_API_KEY_FILE"),
@@ -54,14 +55,10 @@ fn a_credential_file_that_cannot_be_used_is_named_with_its_variable() {
             assert!(!run.stderr.contains("first-line"), "{run:?}");
         }
     }
+    world.set("ONE_CODEX_API_KEY_FILE", "~/key");
     world
         .run(&["onecodex", "a"])
         .says("docfetch does not expand ~");
-    // The value may be the secret itself.
-    world.set("ONE_CODEX_API_KEY_FILE", "not-a-path");
-    let run = world.run(&["onecodex", "a"]);
-    run.exits(2)
-        .says("ONE_CODEX_API_KEY_FILE must be the path of a readable file");
     world.set("ONE_CODEX_API_KEY_FILE", "");
     let run = run_with_bytes(
         &world,
@@ -74,6 +71,41 @@ fn a_credential_file_that_cannot_be_used_is_named_with_its_variable() {
         .says("No such file");
     let run = world.run(&["onecodex", "a"]);
     run.exits(3).says("ONE_CODEX_API_KEY_FILE can name a file");
+}
+
+/// A secret in base64 can begin as a path does.
+#[test]
+fn a_secret_in_the_variable_of_a_file_is_not_shown() {
+    let mut world = World::bare();
+    world.hide("S3cret");
+    for secret in [
+        "S3cret",
+        "/S3cret",
+        "//S3cret",
+        "/../S3cret",
+        "/S3cret/x+y==",
+        "/x/S3cret/",
+        ".S3cret",
+        "./S3cret",
+        "../S3cret",
+        "~S3cret",
+        "~/S3cret",
+        "a/S3cret",
+    ] {
+        for (provider, variable) in [
+            ("onecodex", "ONE_CODEX_API_KEY_FILE"),
+            ("sm", "STANDARD_METRICS_CLIENT_SECRET_FILE"),
+        ] {
+            world
+                .set(variable, secret)
+                .set("STANDARD_METRICS_CLIENT_ID", "id");
+            let run = world.run(&[provider, "a", "-v"]);
+            run.exits(2)
+                .says(&format!("cannot use the file of {variable}\n"));
+        }
+    }
+    let run = world.run(&["onecodex", "a"]);
+    run.says("ONE_CODEX_API_KEY_FILE must be the path of a readable file");
 }
 
 #[test]
@@ -194,10 +226,7 @@ fn a_base_that_ends_in_the_path_of_the_api_is_understood() {
     let storage = Raw::start(move |request, stream| serve(request, stream, &body, "\"1\""));
     let url = presigned(&storage.base(), "/x.bin");
     let server = Raw::start(move |request, stream| api(request, stream, &url));
-    for (number, end) in ["", "/", "/api", "/api/v1", "/api/v1/"]
-        .into_iter()
-        .enumerate()
-    {
+    for (number, end) in ["", "/", "/api/v1", "/api/v1/"].into_iter().enumerate() {
         let mut world = World::new(&server.base());
         world.set("ONE_CODEX_API_BASE", &format!("{}{end}", server.base()));
         world.run(&["onecodex", "a", "-o", "x"]).exits(0);
@@ -217,6 +246,23 @@ fn a_base_that_ends_in_the_path_of_the_api_is_understood() {
     assert!(
         seen.iter()
             .all(|request| !request.target.contains("v1/api")),
+        "{seen:?}"
+    );
+}
+
+/// A gateway may have the API under any path, and that path may end in `/api`.
+#[test]
+fn a_base_that_ends_in_a_path_of_a_gateway_is_kept() {
+    let storage = Raw::start(|request, stream| serve(request, stream, b"content", "\"1\""));
+    let url = presigned(&storage.base(), "/x.bin");
+    let server = Raw::start(move |request, stream| api(request, stream, &url));
+    let mut world = World::new(&server.base());
+    world.set("ONE_CODEX_API_BASE", &format!("{}/x/api", server.base()));
+    world.run(&["onecodex", "a", "-o", "x"]).exits(0);
+    let seen = server.seen();
+    let below_base = |target: &str| target.starts_with("/x/api/api/v1/documents/a");
+    assert!(
+        seen.len() == 2 && seen.iter().all(|request| below_base(&request.target)),
         "{seen:?}"
     );
 }
