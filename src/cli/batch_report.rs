@@ -56,7 +56,7 @@ impl<'a> BatchReport<'a> {
         }
     }
 
-    /// The same, where a document fails if its file exists and `fails` is true.
+    /// Sets whether a document fails when its file exists.
     pub(super) fn failing_if_exists(mut self, fails: bool) -> Self {
         self.fails_if_exists = fails;
         self
@@ -121,7 +121,7 @@ impl<'a> BatchReport<'a> {
             self.terminal.printer.error(&error, None);
         }
         if let Some(error) = self.closed {
-            return Self::unwritten(self.terminal, error, &summary);
+            return Self::exit_code_of_closed_stdout(self.terminal, error, &summary);
         }
         let has_summary = self.has_many && self.documents > 0;
         if let Some(nothing) = nothing {
@@ -129,13 +129,13 @@ impl<'a> BatchReport<'a> {
         }
         match self.terminal.printer.summary(&summary, has_summary) {
             Ok(()) => summary.exit_code,
-            Err(error) => Self::unwritten(self.terminal, error, &summary),
+            Err(error) => Self::exit_code_of_closed_stdout(self.terminal, error, &summary),
         }
     }
 
     /// Tells that standard output takes no more, and returns the exit code of the process. An interrupt decides
     /// over that error: a terminal that closes does both.
-    fn unwritten(terminal: &Terminal, error: Error, summary: &Summary) -> u8 {
+    fn exit_code_of_closed_stdout(terminal: &Terminal, error: Error, summary: &Summary) -> u8 {
         let code = terminal.fail(error);
         match summary.exit_code {
             interrupted @ 129.. => interrupted,

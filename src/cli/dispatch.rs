@@ -146,6 +146,7 @@ fn verify(arguments: &Verify, variables: Variables) -> u8 {
     let mut has_wrong = false;
     let mut verified = || -> Result<u8> {
         let manifest = commands::verify::read(&arguments.manifest)?;
+        has_wrong = !manifest.unreadable.is_empty();
         let is_list = arguments.format == FormatArg::Sha256sum
             && manifest.form != Some(ManifestForm::Sha256sum);
         let tally = commands::verify::run(&manifest, is_list, |checked| {
@@ -161,7 +162,7 @@ fn verify(arguments: &Verify, variables: Variables) -> u8 {
     };
     match verified() {
         Ok(code) => code,
-        // The reader of standard output has seen enough, and the file is wrong nevertheless.
+        // The reader of standard output has seen enough; a file or a line of the manifest is wrong nevertheless.
         Err(error) if error.is_silent() && has_wrong => Code::LengthMismatch.exit_code(),
         Err(error) => terminal.fail(error),
     }

@@ -107,12 +107,13 @@ impl IdSource {
         }
     }
 
-    /// Opens the files of all origins. A file that cannot be read then ends the batch before its first document.
+    /// Opens the files of all origins. A file that cannot be read or is of another format then ends the batch before
+    /// its first document.
     async fn open_files(&mut self) -> Result<()> {
         let mut files = VecDeque::new();
         for origin in &self.origins {
             if let IdOrigin::File(path) = origin {
-                files.push_back(IdLines::of_file(path.clone()).await?);
+                files.push_back(IdLines::of_file(path.clone(), &self.provider).await?);
             }
         }
         self.files = Some(files);
@@ -171,7 +172,8 @@ impl Source for IdSource {
 }
 
 impl IdLines {
-    async fn of_file(path: PathBuf) -> Result<Self> {
+    /// The lines of a file. The format of a regular file is known; another file, such as a pipe, may be written later.
+    async fn of_file(path: PathBuf, provider: &Provider) -> Result<Self> {
         let opened = path.clone();
         let file = blocking::run(move || {
             let file = File::open(opened)?;
@@ -186,9 +188,23 @@ impl IdLines {
             .map_err(|error| Error::io("read", &path, &error))?;
         let mut lines = Self::new(Box::new(file), path.display().to_string());
         if is_regular {
-            lines.read().await?; // another file, such as a pipe, may be written later
+            lines.check_format(provider).await?;
         }
         Ok(lines)
+    }
+
+    /// Reads the text up to the first line with content, which is the next line then.
+    async fn check_format(&mut self, provider: &Provider) -> Result<()> {
+        while let Some(line) = self.next().await? {
+            let has_content = self.item(provider, &line)?.is_some();
+            if has_content {
+                self.has_content = false;
+                self.number -= 1;
+                self.next -= line.len();
+                break;
+            }
+        }
+        Ok(())
     }
 
     fn new(reader: Box<dyn Read + Send>, name: String) -> Self {
@@ -207,7 +223,8 @@ impl IdLines {
         let lines = self.text[self.next..].split(|byte| *byte == b'\n');
         let numbered = lines.zip(self.number + 1..);
         let item = |(line, number)| {
-            line::parse(provider, line, number).unwrap_or_else(|wrong| Some(wrong.item(number)))
+            line::parse(provider, line, number, false)
+                .unwrap_or_else(|wrong| Some(wrong.item(number)))
         };
         numbered.filter_map(item).collect()
     }
@@ -215,7 +232,7 @@ impl IdLines {
     /// The item of the line that was taken last. The first line with content decides whether the text is a file of
     /// ids; a later line of another format is the failure of that line.
     fn item(&mut self, provider: &Provider, line: &[u8]) -> Result<Option<BatchItem<()>>> {
-        let item = match line::parse(provider, line, self.number) {
+        let item = match line::parse(provider, line, self.number, !self.has_content) {
             Err(wrong) if !self.has_content => return Err(self.wrong_format(wrong)),
             Err(wrong) => Some(wrong.item(self.number)),
             Ok(item) => item,

@@ -49,7 +49,7 @@ pub(crate) struct Summary {
 /// What a real run would do, in documents.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct PlanCounts {
-    /// How many documents a real run would fetch, those that it would refuse to pay for included. Only in a dry run.
+    /// How many documents the plan has, including those that docfetch would refuse to pay for. Only in a dry run.
     pub planned: u64,
     /// What a real run would pay.
     #[serde(flatten)]

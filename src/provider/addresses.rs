@@ -7,8 +7,8 @@ use crate::secret::contains_secret;
 use url::Url;
 
 /// What to give instead of `text`, which is no id: an address of a document in an API of `known` names the id. `name`
-/// is the provider that the user means, and `own` the kind of its documents, as far as they are known. None for any
-/// other text.
+/// is the provider that the user means, and `own` the kind of its documents that the user chose, as far as they are
+/// known. The hint leaves a kind out only where it is `own`. None for any other text.
 pub(crate) fn hint_for_address(
     text: &str,
     known: &[Provider],
@@ -25,16 +25,15 @@ pub(crate) fn hint_for_address(
         None => text.to_owned(),
     };
     let (provider, id) = document_at(&path, known)?;
-    let is_other = |kind: &Resource| *kind != own.unwrap_or_default();
-    let option = match provider.resource.filter(is_other) {
-        Some(kind) => format!(" with --resource {}", kind.name()),
-        None => String::new(),
+    let option = match provider.resource {
+        Some(kind) if own != Some(kind) => format!(" with --resource {}", kind.name()),
+        _ => String::new(),
     };
     Some(if name.is_none_or(|name| name == provider.name) {
         format!("give the id {id}{option}")
     } else {
         format!(
-            "it is of {}: give {} the id {id}{option}",
+            "the address belongs to {}: name the provider {}, and give the id {id}{option}",
             provider.title, provider.name
         )
     })
@@ -77,11 +76,11 @@ mod tests {
             (
                 "https://app.onecodex.com/api/v1/documents/00f2",
                 None,
-                "give the id 00f2",
+                "give the id 00f2 with --resource documents",
             ),
             (
                 "http://proxy/x/api/v1/documents/00f2/download_uri",
-                None,
+                Some(Resource::Documents),
                 "give the id 00f2",
             ),
             (
@@ -107,13 +106,13 @@ mod tests {
             (
                 "https://api.standardmetrics.io/v1/documents/7-a/download/",
                 None,
-                "it is of Standard Metrics: give sm the id 7-a",
+                "the address belongs to Standard Metrics: name the provider sm, and give the id 7-a",
             ),
         ] {
             assert_eq!(hint(text, onecodex, own), expected, "{text}");
         }
         let text = "/api/v1/samples/00f2";
-        let other = "it is of One Codex: give onecodex the id 00f2 with --resource samples";
+        let other = "the address belongs to One Codex: name the provider onecodex, and give the id 00f2 with --resource samples";
         assert_eq!(hint(text, Some("sm"), None), other);
         assert_eq!(
             hint(text, None, None),

@@ -14,6 +14,14 @@ fn world() -> (World, Raw) {
     (world, server)
 }
 
+/// A service with documents of these ids, and a world that uses the service.
+fn served(ids: &[&str]) -> (Service, World) {
+    let document = |id: &&str| Document::new(&format!("{id}-x"), b"7".to_vec()).with_id(id);
+    let service = Service::start(ids.iter().map(document).collect(), &[]);
+    let world = service.world();
+    (service, world)
+}
+
 /// Runs `docfetch onecodex` with the file `name`, which has this content.
 fn with_file(world: &World, name: &str, content: &[u8]) -> Run {
     let path = world.home().join("given").join(name);
@@ -44,33 +52,44 @@ fn is_one_error(run: &Run, name: &str, why: &str, hint: &str) {
 #[test]
 fn a_file_of_another_format_is_one_error_and_no_request() {
     let (world, server) = world();
-    let rows = "7,report.pdf\n".repeat(2000);
+    let rows = format!("id,name\n{}", "7,report.pdf\n".repeat(2000));
     let pretty = "[\n  {\n    \"id\": \"7\"\n  }\n]\n";
     let late_nul = format!("{}\0", "# a comment\n".repeat(9000));
     let utf16: Vec<u8> = "7\r\n8\r\n"
         .encode_utf16()
         .flat_map(u16::to_le_bytes)
         .collect();
-    let columns = "without other columns";
+    let columns = "remove headings, quotation marks and other columns";
     for (name, content, why, hint) in [
-        ("table.csv", rows.as_bytes(), "line 1 has a comma", columns),
+        (
+            "table.csv",
+            rows.as_bytes(),
+            "line 1 is the heading of a column",
+            columns,
+        ),
         (
             "heading.csv",
-            b"\n# x\nid;name\n7;x\n",
-            "line 3 has a semicolon",
+            b"\n# x\nSample ID;name\n7;x\n",
+            "line 3 is the heading of a column",
             columns,
         ),
         (
             "quoted.csv",
             b"\"7\"\n\"8\"\n",
-            "line 1 has a quotation mark",
+            "line 1 starts with a quotation mark",
             columns,
         ),
         (
             "heading.tsv",
-            b"ID\tname\n7\tx\n",
-            "line 1 is the heading of a column",
-            "remove this line",
+            b"# x\r\n\r\nID\tname\r\n7\tx\r\n",
+            "line 3 is the heading of a column",
+            columns,
+        ),
+        (
+            "heading",
+            b"# of today\nid\n7\n",
+            "line 2 is the heading of a column",
+            columns,
         ),
         (
             "nul",
@@ -124,29 +143,75 @@ fn a_file_of_another_format_is_one_error_and_no_request() {
         is_one_error(&with_file(&world, name, content), name, why, hint);
     }
     let run = world.run_with_input(&["onecodex", "-"], &rows);
-    is_one_error(&run, "standard input", "line 1 has a comma", columns);
+    is_one_error(
+        &run,
+        "standard input",
+        "line 1 is the heading of a column",
+        columns,
+    );
     assert!(server.seen().is_empty());
 }
 
 #[test]
-fn a_binary_file_ends_a_batch_before_the_ids_of_the_line_are_paid() {
+fn a_file_of_another_format_ends_a_batch_before_the_ids_of_the_line_are_paid() {
     let (world, server) = world();
-    let path = world.home().join("given/nul");
-    fs::write(&path, b"8\n\0").unwrap();
-    let run = world.run(&["onecodex", "7", "--from-file", path.to_str().unwrap()]);
-    run.exits(2).says("it has NUL bytes");
+    let path = world.home().join("given/other");
+    let late = format!("{}id,name\n7,x\n", "# a comment\n".repeat(9000));
+    for (content, why) in [
+        ("8\n\0", "it has NUL bytes, so it is a binary file"),
+        ("id,name\n8,x\n", "line 1 is the heading of a column"),
+        (
+            "\n# x\n\"8\";\"x\"\n",
+            "line 3 starts with a quotation mark",
+        ),
+        (&late, "line 9001 is the heading of a column"),
+        ("[\n\"8\"]\n", "line 1 starts like a JSON array"),
+        (
+            "{\n\"id\": \"8\"}",
+            "line 1 starts like a JSON object, and is none",
+        ),
+        ("<html>\n", "line 1 starts like HTML or XML"),
+    ] {
+        fs::write(&path, content).unwrap();
+        let run = world.run(&["onecodex", "7", "--from-file", path.to_str().unwrap()]);
+        is_one_error(&run, "other", why, "");
+    }
     assert!(server.seen().is_empty());
 }
 
 #[test]
-fn a_later_line_of_another_format_is_the_failure_of_that_line() {
-    let document = Document::new("seven", b"7".to_vec()).with_id("7");
-    let service = Service::start(vec![document], &[]);
-    let world = service.world();
-    let run = world.run_with_input(&["sm", "-"], "7\n8,x\n[\n");
-    assert_eq!(run.exits(2).stdout, "seven\n");
-    run.says("line 2: the line has a comma")
-        .says("line 3: the line starts like a JSON array");
+fn the_line_that_docfetch_reads_to_know_the_format_is_fetched() {
+    let (_service, world) = served(&["7", "8"]);
+    for content in [
+        "8",
+        "\u{feff}8\r\n",
+        "# x\n\n8\n",
+        &format!("{}8\n", "# x\n".repeat(50_000)),
+    ] {
+        let path = world.home().join("ids");
+        fs::write(&path, content).unwrap();
+        let run = world.run(&[
+            "sm",
+            "7",
+            "--from-file",
+            path.to_str().unwrap(),
+            "--dry-run",
+        ]);
+        assert_eq!(run.exits(0).stdout, "7\n8\n", "{content:.20}");
+    }
+}
+
+#[test]
+fn a_later_line_is_any_id_and_fails_alone() {
+    let (_service, world) = served(&["7"]);
+    let lines = "7\na,b\n[c]\n\"d\"\te\ne;f\n<g>\nid\n{\n8\n";
+    let run = world.run_with_input(&["sm", "-", "--dry-run"], lines);
+    assert_eq!(run.exits(2).stdout, "7\na,b\n[c]\n\"d\"\ne;f\n<g>\nid\n8\n");
+    run.says("line 8: the line starts like a JSON object, and is none");
+    let run = world.run_with_input(&["sm", "-"], "7\n{\n");
+    assert_eq!(run.exits(2).stdout, "7-x\n");
+    let run = world.run_with_input(&["sm", "-", "--dry-run"], "a,b\n");
+    assert_eq!(run.exits(0).stdout, "a,b\n");
 }
 
 #[test]
@@ -155,7 +220,7 @@ fn a_line_of_another_list_names_both_providers_and_requests_nothing() {
     let sm = "{\"provider\":\"sm\",\"id\":\"7\",\"name\":\"x\"}\n";
     let run = world.run_with_input(&["onecodex", "-"], sm);
     run.exits(2).says(
-        "error: 7 is of Standard Metrics, not of One Codex\n  hint: fetch it with `docfetch sm`\n",
+        "error: 7 belongs to Standard Metrics, not to One Codex\n  hint: fetch it with `docfetch sm`\n",
     );
     let samples = "{\"provider\":\"onecodex\",\"id\":\"7\",\"resource\":\"samples\"}\n";
     let run = world.run_with_input(&["onecodex", "-"], samples);
@@ -185,7 +250,7 @@ fn a_wrong_id_on_the_line_names_the_wrong_character_or_what_to_give() {
         (
             &format!("{address}/documents/7"),
             "it contains '/'",
-            "give the id 7",
+            "give the id 7 with --resource documents",
         ),
         (
             &format!("{address}/samples/7/"),
@@ -200,12 +265,12 @@ fn a_wrong_id_on_the_line_names_the_wrong_character_or_what_to_give() {
         (
             "https://x.example/7?X-Amz-Signature=7",
             "it contains '/'",
-            "docfetch requests the presigned URL itself",
+            "give the id of the document: docfetch requests the presigned URL itself",
         ),
         (
             "/v1/documents/7/",
             "it contains '/'",
-            "it is of Standard Metrics: give sm the id 7",
+            "the address belongs to Standard Metrics: name the provider sm, and give the id 7",
         ),
     ] {
         for command in [
@@ -213,11 +278,15 @@ fn a_wrong_id_on_the_line_names_the_wrong_character_or_what_to_give() {
             &["url", "onecodex"],
             &["ledger", "forget", "onecodex"],
         ] {
-            if command[0] == "ledger" && id.starts_with("/api") {
-                continue; // a URI of any kind
+            let is_uri = id.starts_with("/api");
+            for kind in [&[][..], &["--resource", "samples"]] {
+                if is_uri && (command[0] == "ledger" || !kind.is_empty()) {
+                    continue; // the URI of a sample is an id here
+                }
+                let run = world.run(&[command, kind, &[id]].concat());
+                run.exits(2)
+                    .says(&format!("\n  why: {why}\n  hint: {hint}\n"));
             }
-            let run = world.run(&[command, &[id]].concat());
-            run.exits(2).says(&format!("\n  why: {why}\n")).says(hint);
         }
     }
     assert!(server.seen().is_empty());

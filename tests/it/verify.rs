@@ -564,10 +564,15 @@ fn a_reader_that_goes_away_ends_it_silently() {
         assert!(started.elapsed() < PROMPT);
     }
     write(&world, "right", b"");
-    write(&world, "r", lines(&vec![record("right", b""); 1000]));
-    let mut child = world.command(&["verify", "r", "--json"]).spawn().unwrap();
-    drop(child.stdout.take());
-    assert_eq!(child.wait().unwrap().code(), Some(7));
+    let right = lines(&vec![record("right", b""); 1000]);
+    write(&world, "r", &right);
+    write(&world, "unreadable", format!("{right}null\n"));
+    for (manifest, code) in [("r", 7), ("unreadable", 6)] {
+        let command = ["verify", manifest, "--json"];
+        let mut child = world.command(&command).spawn().unwrap();
+        drop(child.stdout.take());
+        assert_eq!(child.wait().unwrap().code(), Some(code), "{manifest}");
+    }
     // A full disk is told.
     fs::remove_file(world.home().join("large")).unwrap();
     let script = "exec \"$0\" verify m > /dev/full";

@@ -3,7 +3,7 @@
 use crate::error::{Code, Error, Result};
 use crate::fetch::batch::BatchItem;
 use crate::model::DocumentId;
-use crate::provider::{self, Provider};
+use crate::provider::{self, Provider, Resource};
 use crate::text::Utf16Text;
 use serde_json::Value;
 
@@ -21,12 +21,8 @@ pub(super) enum WrongFormat {
     Array,
     #[error("starts like HTML or XML")]
     Markup,
-    #[error("has a quotation mark")]
+    #[error("starts with a quotation mark")]
     Quoted,
-    #[error("has a comma")]
-    Comma,
-    #[error("has a semicolon")]
-    Semicolon,
     #[error("is the heading of a column")]
     Heading,
 }
@@ -39,10 +35,9 @@ impl WrongFormat {
             Self::NoObject => "write each JSON object on one line: `jq -c .` does that",
             Self::Array => "write each JSON object on one line: `jq -c '.[]'` does that",
             Self::Markup => "check the file: it looks like a saved web page",
-            Self::Quoted | Self::Comma | Self::Semicolon => {
-                "write one id on each line, without quotation marks and without other columns"
+            Self::Quoted | Self::Heading => {
+                "remove headings, quotation marks and other columns: write one id on each line"
             }
-            Self::Heading => "remove this line",
         }
     }
 
@@ -53,15 +48,16 @@ impl WrongFormat {
 }
 
 /// What a line names; none for a comment, an empty line, and a record that names no document. The blanks around
-/// the line and a byte order mark do not count.
+/// the line and a byte order mark do not count. `is_first` says that no earlier line has content: only such a line can
+/// be the start of a table, of a JSON array or of a web page. On a later line, the same text is an id.
 ///
 /// # Errors
-/// [`WrongFormat`] for a line of a table, of JSON in several lines, and the like. An id with a comma, a semicolon or a
-/// quotation mark is an id only in a JSON line.
+/// [`WrongFormat`] for a line that is not UTF-8 or is a part of a JSON object, and for the start of another format.
 pub(super) fn parse(
     provider: &Provider,
     line: &[u8],
     number: u64,
+    is_first: bool,
 ) -> std::result::Result<Option<BatchItem<()>>, WrongFormat> {
     let line = std::str::from_utf8(line).map_err(|_| WrongFormat::NotUtf8)?;
     let line = line.trim_start_matches('\u{feff}').trim();
@@ -71,29 +67,25 @@ pub(super) fn parse(
             let record = serde_json::from_str(line).map_err(|_| WrongFormat::NoObject)?;
             return Ok(of_record(provider, &record, number));
         }
-        Some('[') => return Err(WrongFormat::Array),
-        Some('<') => return Err(WrongFormat::Markup),
+        Some('[') if is_first => return Err(WrongFormat::Array),
+        Some('<') if is_first => return Err(WrongFormat::Markup),
+        Some('"') if is_first => return Err(WrongFormat::Quoted),
+        Some(_) if is_first && is_heading(line) => return Err(WrongFormat::Heading),
         Some(_) => {}
     }
     // A line of a listing in a pipe. An id has no tab.
     let id = line.split('\t').next().unwrap_or(line).trim_end();
-    if let Some(mark) = id.find(['"', ',', ';']).filter(|_| !id.contains("://")) {
-        return Err(match id.as_bytes()[mark] {
-            b'"' => WrongFormat::Quoted,
-            b',' => WrongFormat::Comma,
-            _ => WrongFormat::Semicolon,
-        });
-    }
-    if number == 1 && is_heading(id, provider) {
-        return Err(WrongFormat::Heading);
-    }
     Ok(Some(item(provider.document_id(id), id)))
 }
 
-/// Whether the first line of a table names its column of ids: `ID`, `document_id`.
-fn is_heading(text: &str, provider: &Provider) -> bool {
-    let text = text.to_lowercase().replace(['_', '-'], " ");
-    text == "id" || text == format!("{} id", provider.thing())
+/// Whether the first column of this line is the heading of a column of ids: `ID`, `document_id`, `Sample Id,name`.
+fn is_heading(line: &str) -> bool {
+    let column = line.split([',', ';', '\t']).next().unwrap_or(line);
+    let letters = column.trim().to_lowercase().replace(['_', '-', ' '], "");
+    let is_kind = |kind: &str| Resource::ALL.iter().any(|known| known.singular() == kind);
+    letters
+        .strip_suffix("id")
+        .is_some_and(|kind| kind.is_empty() || is_kind(kind))
 }
 
 /// What a record names; none for the summary of a batch.
@@ -108,12 +100,12 @@ fn of_record(provider: &Provider, record: &Value, number: u64) -> Option<BatchIt
     };
     let id = provider.document_id(id_text);
     let shown = id.as_ref().map(|id| id.as_str().to_owned());
-    let wrong = |is_of: &str, hint: &str| match &shown {
+    let wrong = |why: &str, hint: &str| match &shown {
         Ok(id) => {
-            let error = Error::new(Code::Usage, format!("{id} {is_of}")).with_hint(hint);
+            let error = Error::new(Code::Usage, format!("{id} {why}")).with_hint(hint);
             BatchItem::Unusable(id.clone(), error.naming_document())
         }
-        Err(_) => unusable(number, &format!("the line {is_of}"), hint),
+        Err(_) => unusable(number, &format!("the line {why}"), hint),
     };
     if let Some(name) = text("provider").filter(|name| *name != provider.name) {
         let known = provider::all().into_iter().find(|known| known.name == name);
@@ -128,15 +120,15 @@ fn of_record(provider: &Provider, record: &Value, number: u64) -> Option<BatchIt
             ),
         };
         return Some(wrong(
-            &format!("is of {title}, not of {}", provider.title),
+            &format!("belongs to {title}, not to {}", provider.title),
             &hint,
         ));
     }
     if let (Some(other), Some(resource)) = (text("resource"), provider.resource)
         && other != resource.name()
     {
-        let is_of = format!("is one of the {other}, not of the {}", resource.name());
-        return Some(wrong(&is_of, &format!("add --resource {other}")));
+        let why = format!("is one of the {other}, not of the {}", resource.name());
+        return Some(wrong(&why, &format!("add --resource {other}")));
     }
     Some(item(id, id_text))
 }
@@ -158,7 +150,6 @@ fn unusable(number: u64, what: &str, hint: &str) -> BatchItem<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::provider::Resource;
 
     fn samples() -> Provider {
         Provider::one_codex(Resource::Samples)
@@ -166,8 +157,8 @@ mod tests {
 
     /// What a line is: the id of a document, or the text and the cause of its failure.
     fn read(line: &str) -> Option<(String, Option<String>)> {
-        let item =
-            parse(&samples(), line.as_bytes(), 3).unwrap_or_else(|wrong| Some(wrong.item(3)));
+        let item = parse(&samples(), line.as_bytes(), 3, false);
+        let item = item.unwrap_or_else(|wrong| Some(wrong.item(3)));
         item.map(|item| match item {
             BatchItem::Document(id, ()) => (id.to_string(), None),
             BatchItem::Unusable(text, error) => (text, Some(error.what().to_owned())),
@@ -190,28 +181,43 @@ mod tests {
         ] {
             assert_eq!(read(line), Some(("7".into(), None)), "{line}");
         }
-        assert_eq!(read(r#"{"id":"a,b"}"#), Some(("a,b".into(), None)));
+        for id in [
+            "a,b",
+            "a;b",
+            "a\"b",
+            "\"a\"",
+            "[a]",
+            "<a>",
+            "a, \"b\"; c",
+            "id",
+        ] {
+            let record = serde_json::json!({ "id": id }).to_string();
+            for line in [id, &format!("{id}\tname"), &record] {
+                assert_eq!(read(line), Some((id.to_owned(), None)), "{line}");
+            }
+        }
         for (line, shown, said) in [
             ("a/b", "a/b", "is not a sample id"),
             ("a/b\t7", "a/b", "is not a sample id"),
             ("https://host/x?signature", "a URL", "a URL is not"),
             ("https://host/x?a,b", "a URL", "a URL is not"),
+            ("a/b,c", "a/b,c", "is not a sample id"),
             ("{7", "line 3", "is none"),
             (r#"{"name":"7"}"#, "line 3", "without an id"),
             (
                 r#"{"id":"7","provider":"sm"}"#,
                 "7",
-                "7 is of Standard Metrics, not of One Codex",
+                "7 belongs to Standard Metrics, not to One Codex",
             ),
             (
                 r#"{"id":"7","provider":"new"}"#,
                 "7",
-                "7 is of another provider",
+                "7 belongs to another provider",
             ),
             (
                 r#"{"id":"a/b","provider":"sm"}"#,
                 "line 3",
-                "the line is of Standard Metrics",
+                "the line belongs to Standard Metrics",
             ),
             (
                 r#"{"id":"7","resource":"assets"}"#,
@@ -226,25 +232,38 @@ mod tests {
     }
 
     #[test]
-    fn a_line_of_a_table_or_of_another_text_is_told() {
-        let wrong = |line: &[u8], number| parse(&samples(), line, number).unwrap_err();
-        for (line, expected) in [
-            (&b"caf\xe9"[..], WrongFormat::NotUtf8),
-            (b"7,report.pdf", WrongFormat::Comma),
-            (b"7;report.pdf", WrongFormat::Semicolon),
-            (b"\"7\",\"report.pdf\"", WrongFormat::Quoted),
-            (b"\"7\"", WrongFormat::Quoted),
-            (b"[", WrongFormat::Array),
-            (b"[{\"id\":\"7\"}]", WrongFormat::Array),
-            (b"{", WrongFormat::NoObject),
-            (b"<!doctype html>", WrongFormat::Markup),
+    fn the_first_line_with_content_tells_another_format() {
+        let wrong = |line: &[u8], is_first| parse(&samples(), line, 3, is_first).err();
+        for (line, first, later) in [
+            (&b"caf\xe9"[..], WrongFormat::NotUtf8, true),
+            (b"{", WrongFormat::NoObject, true),
+            (b"\"7\",\"report.pdf\"", WrongFormat::Quoted, false),
+            (b"\"7\"", WrongFormat::Quoted, false),
+            (b"[", WrongFormat::Array, false),
+            (b"[{\"id\":\"7\"}]", WrongFormat::Array, false),
+            (b"<!doctype html>", WrongFormat::Markup, false),
         ] {
-            assert_eq!(wrong(line, 1), expected);
-            assert_eq!(wrong(line, 9), expected);
+            assert_eq!(wrong(line, true), Some(first));
+            let read_later = parse(&samples(), line, 3, false);
+            assert_eq!(read_later.err(), later.then_some(first));
         }
-        for heading in ["id", "ID\tname", "sample_id", "Sample ID"] {
-            assert_eq!(wrong(heading.as_bytes(), 1), WrongFormat::Heading);
-            assert!(parse(&samples(), heading.as_bytes(), 2).is_ok());
+        for heading in [
+            "id",
+            "\u{feff}ID\tname",
+            "id,name",
+            "Id ;name",
+            "sample_id",
+            "Sample ID, name",
+            "documentId",
+            "asset-id",
+        ] {
+            assert_eq!(wrong(heading.as_bytes(), true), Some(WrongFormat::Heading));
+            assert_eq!(wrong(heading.as_bytes(), false), None, "{heading}");
+        }
+        for id in [
+            "7", "a,b", "7;id", "a\"b\"", "name,id", "grid", "idx", "uuid\tid",
+        ] {
+            assert_eq!(wrong(id.as_bytes(), true), None, "{id}");
         }
     }
 }
