@@ -14,6 +14,8 @@ const MAX_HOST_CHARS: usize = 32;
 const SYSTEM_CHARS: usize = 16;
 /// What an identity has instead of a fingerprint where the system does not tell enough about itself.
 const UNKNOWN_SYSTEM: &str = "unknown";
+/// What the identity that no process has contains instead of a host and of a fingerprint.
+const NO_PROCESS: (&str, &str) = ("kept", "none");
 
 /// A process, as the name of a file can hold it: `HOST-SYSTEM-PID-START`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,13 +46,15 @@ impl ProcessIdentity {
         })
     }
 
-    /// The identity of no process: that of a process of this system which has ended. Every process of this
-    /// system computes the same.
-    pub(crate) fn ended() -> Self {
+    /// An identity that no process has: it always counts as gone. Every process of every machine computes the
+    /// same one, also after a reboot.
+    pub(crate) fn of_no_process() -> Self {
+        let (host, system) = NO_PROCESS;
         Self {
+            host: host.to_owned(),
+            system: system.to_owned(),
             pid: 0,
             start: 0,
-            ..Self::own().clone()
         }
     }
 
@@ -71,7 +75,8 @@ impl ProcessIdentity {
     /// container or of an earlier boot that is never certain.
     pub(crate) fn is_gone(&self) -> bool {
         let own = Self::own();
-        self.system != UNKNOWN_SYSTEM && self.system == own.system && !self.runs()
+        *self == Self::of_no_process()
+            || (self.system != UNKNOWN_SYSTEM && self.system == own.system && !self.runs())
     }
 
     /// Whether it is certain that the process still runs. Of a process of another machine or of another
@@ -191,7 +196,10 @@ mod tests {
     #[test]
     fn a_process_is_gone_once_it_ended_reaped_or_not() {
         assert!(!ProcessIdentity::own().is_gone() && ProcessIdentity::own().is_running());
-        assert!(ProcessIdentity::ended().is_gone());
+        let none = ProcessIdentity::of_no_process();
+        assert!(none.is_gone() && !none.is_running());
+        assert_eq!(none.to_string(), "kept-none-0-0", "the same after a reboot");
+        assert_eq!(ProcessIdentity::parse(&none.to_string()), Some(none));
         let mut child = sleeper();
         let identity = identity_of(child.id());
         assert!(!identity.is_gone());

@@ -49,10 +49,10 @@ impl PartialName {
     }
 
     /// The names under which partials of single processes stay in a folder that this user may not read, so that a
-    /// later run on this machine can compute the names.
+    /// later run can compute the names.
     pub(super) fn findable(document: &str) -> impl Iterator<Item = Self> {
-        let ended = ProcessIdentity::ended();
-        (0..MAX_FINDABLE).map(move |number| Self::own(document, &ended, number))
+        let none = ProcessIdentity::of_no_process();
+        (0..MAX_FINDABLE).map(move |number| Self::own(document, &none, number))
     }
 
     /// Parses the name of a partial, or of a file that belongs to one. `None` for any other name.

@@ -1,5 +1,6 @@
 //! Opening a partial: locking it, and resuming the bytes of an earlier run.
 
+use crate::active_time;
 use crate::current_document::warn_of_document;
 use crate::error::{Code, Error, Result};
 use crate::fetch::entity::Entity;
@@ -35,9 +36,26 @@ const PARTIAL_ACTIVITY: &str = "fetching this document";
 
 /// A partial's file whose lock this process holds.
 struct LockedFile {
-    file: File,
+    file: Arc<File>,
     metadata: Metadata,
     publication: Option<Publication>,
+}
+
+/// An empty file that is removed when the value is dropped, unless the process has begun to use the file. No run can
+/// resume an empty file.
+struct UnusedFile {
+    /// None for a file that stays.
+    path: Option<PathBuf>,
+    /// Keeps the lock until the file is removed.
+    _locked: Arc<File>,
+}
+
+impl Drop for UnusedFile {
+    fn drop(&mut self) {
+        if let Some(Err(error)) = self.path.as_deref().map(remove) {
+            log::info!("{}", error.message());
+        }
+    }
 }
 
 impl Partial {
@@ -107,7 +125,11 @@ impl Partial {
         Ok(partial)
     }
 
-    /// Discards the sidecar, and the bytes if the partial `has_bytes`: no sidecar describes them.
+    /// Discards the sidecar, and the bytes if the partial `has_bytes`: no intact sidecar describes them, or the user
+    /// does not want to `resume`.
+    ///
+    /// # Errors
+    /// [`Code::LocalIo`], [`Code::DiskFull`].
     fn begin_anew(&mut self, has_bytes: bool, resume: bool) -> Result<()> {
         if resume && has_bytes && self.sidecar.path().exists() {
             warn_of_document!(
@@ -122,6 +144,9 @@ impl Partial {
     }
 
     /// Opens or creates the partial that all processes share. `None` if the file system refuses to lock it.
+    ///
+    /// # Errors
+    /// As [`Partial::open`]. An empty file is removed then.
     async fn open_shared(
         folder: &Path,
         name: &str,
@@ -136,11 +161,17 @@ impl Partial {
             remove(&path)?;
         }
         let opened = Arc::new(open_folder(folder)?);
-        let locked = lock(&path, &opened, busy_timeout).await?;
+        let began = active_time::now();
+        let LockedFile {
+            file,
+            metadata,
+            publication,
+        } = lock(&path, &opened, busy_timeout).await?;
+        let mut unused = UnusedFile {
+            path: (metadata.len() == 0).then(|| path.clone()),
+            _locked: Arc::clone(&file),
+        };
         if !FolderTraits::of(folder)?.has_true_locks() {
-            if locked.metadata.len() == 0 {
-                remove(&path)?; // no run can resume an empty file
-            }
             return Ok(None);
         }
         let query = OtherPartialsQuery {
@@ -148,7 +179,7 @@ impl Partial {
             opened: &opened,
             document: name,
             find: moved_partials_of,
-            busy_timeout,
+            busy_timeout: busy_timeout.saturating_sub(active_time::since(began)),
             resume,
         };
         let mut moved = query.run().await?;
@@ -156,25 +187,26 @@ impl Partial {
             moved.earlier.clear();
             remove_left(moved_partials_of(folder, name), SystemTime::now());
         } else if let Some(sidecar) = Sidecar::read(&path.with_extension("json"))? {
-            let own = Earlier::of_own_file(sidecar, &locked.metadata);
+            let own = Earlier::of_own_file(sidecar, &metadata);
             moved.earlier.push(own);
         }
+        unused.path = None;
         let mut earlier = in_order(moved.earlier);
         let taken_over = earlier
             .front_mut()
             .and_then(|first| take_over(&path, first));
-        let file = taken_over.unwrap_or_else(|| Arc::new(locked.file));
-        let mut partial = Self::new(path, opened, file);
+        // A crash during publication leaves the file readable by others, and so may the folder that it moved from.
+        let is_private = taken_over.is_none() && metadata.mode() & 0o777 == 0o600;
+        let mut partial = Self::new(path, opened, taken_over.unwrap_or(file));
         partial.earlier = earlier;
-        partial.publication = locked
-            .publication
-            .or_else(|| moved.publication.filter(Publication::is_finished));
+        partial.publication =
+            publication.or_else(|| moved.publication.filter(Publication::is_finished));
         partial.others = moved.files;
         if partial.earlier.is_empty() {
-            partial.begin_anew(locked.metadata.len() > 0, resume)?;
+            partial.begin_anew(metadata.len() > 0, resume)?;
         }
-        if locked.metadata.mode() & 0o777 != 0o600 {
-            partial.set_mode(0o600)?; // a crash during publication leaves it readable by others
+        if !is_private {
+            partial.set_mode(0o600)?;
         }
         Ok(Some(partial))
     }
@@ -311,7 +343,7 @@ async fn lock(path: &Path, folder: &File, busy_timeout: Duration) -> Result<Lock
         let metadata = metadata.map_err(|error| Error::io("read", path, &error))?;
         if metadata.nlink() < 2 {
             return Ok(LockedFile {
-                file,
+                file: Arc::new(file),
                 metadata,
                 publication: publication.or_else(|| Publication::of_renamed(held, path)),
             });

@@ -6,9 +6,9 @@
 use crate::current_document::warn_of_document;
 use crate::error::{Error, Result, system_text};
 use crate::fetch::partial::names::PartialName;
-use crate::fetch::partial::others::Earlier;
+use crate::fetch::partial::others::{Earlier, OtherPartial};
 use crate::fetch::partial::same_file::is_same_file;
-use crate::fetch::partial::sidecar::SidecarFile;
+use crate::fetch::partial::sidecar::{Sidecar, SidecarFile};
 use crate::fetch::partial::unfinished::is_unreadable;
 use crate::fetch::partial::written::{begin_writing, end_writing};
 use crate::state::files::{remove, temporary_path};
@@ -19,6 +19,7 @@ use crate::state::records::Durability;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use std::fs::{File, TryLockError};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -71,28 +72,50 @@ impl OwnPartial {
     }
 
     /// Gives a partial that is kept for a later run a name that the later run can compute, in a folder that this user
-    /// may not read. Where docfetch cannot rename the partial, no later run finds it.
+    /// may not read. Warns where docfetch cannot: no later run finds the partial then.
     pub(super) fn make_findable(&self) {
-        let (folder, sidecar) = (folder_of(&self.path), self.path.with_extension("json"));
-        let is_kept = std::fs::symlink_metadata(&sidecar).is_ok();
-        let document = self.path.file_name().and_then(PartialName::parse);
-        let Some(document) = document.filter(|_| is_kept && is_unreadable(folder)) else {
-            return;
-        };
-        let paths = PartialName::findable(&document.document).map(|name| name.path(folder));
-        let is_free = |path: &PathBuf| std::fs::symlink_metadata(path).is_err();
-        let Some(path) = paths.into_iter().find(is_free) else {
-            return;
-        };
-        let renamed = std::fs::rename(&sidecar, path.with_extension("json"))
-            .and_then(|()| std::fs::rename(&self.path, &path));
-        if let Err(error) = renamed {
+        let is_kept = std::fs::symlink_metadata(self.path.with_extension("json")).is_ok();
+        if is_kept
+            && is_unreadable(folder_of(&self.path))
+            && let Err(error) = self.take_findable_name()
+        {
             warn_of_document!(
                 "no later run can find {}: {}",
                 self.path.display(),
                 system_text(&error)
             );
         }
+    }
+
+    /// Gives the partial and its sidecar the first findable name that no other partial has. Of two processes that try
+    /// this, one creates the sidecar of the name, and the other takes the next name.
+    ///
+    /// # Errors
+    /// The error of the system; `AlreadyExists` when other partials have all findable names. The partial and its
+    /// sidecar keep their names then.
+    pub(super) fn take_findable_name(&self) -> io::Result<()> {
+        let (folder, sidecar) = (folder_of(&self.path), self.path.with_extension("json"));
+        let name = self.path.file_name().and_then(PartialName::parse);
+        let document = name.map(|name| name.document).unwrap_or_default();
+        for name in PartialName::findable(&document) {
+            let path = name.path(folder);
+            let claim = path.with_extension("json");
+            match File::create_new(&claim) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
+                claimed => drop(claimed?),
+            }
+            if std::fs::symlink_metadata(&path).is_ok() {
+                std::fs::remove_file(&claim)?;
+                continue;
+            }
+            return std::fs::rename(&sidecar, &claim)
+                .inspect_err(|_| drop(std::fs::remove_file(&claim)))
+                .and_then(|()| {
+                    std::fs::rename(&self.path, &path)
+                        .inspect_err(|_| drop(std::fs::rename(&claim, &sidecar)))
+                });
+        }
+        Err(io::ErrorKind::AlreadyExists.into())
     }
 
     /// The present time of the clock that sets the modification times of files in this folder.
@@ -121,28 +144,47 @@ impl Drop for OwnPartial {
 
 /// Takes the bytes of `earlier` over without a copy, if no process can write them any more: gives their file the
 /// name `path`, and returns the locked file. Of two processes that try this, one succeeds, and the other copies.
+/// Where the rename fails, `path` keeps its bytes and its sidecar.
 pub(super) fn take_over(path: &Path, earlier: &mut Earlier) -> Option<Arc<File>> {
     let source = earlier.source.as_ref();
     let source = source.filter(|source| source.is_certainly_left)?;
     if matches!(source.file.try_lock(), Err(TryLockError::WouldBlock)) {
         return None;
     }
-    let sidecar = path.with_extension("json");
-    // First the sidecar: a crash after the rename must not separate the bytes from it.
-    let created = SidecarFile::create(&sidecar, &earlier.sidecar, Durability::Synced);
-    if let Err(error) = created {
-        log::info!("{}", error.message());
-        return None;
-    }
-    let renamed = std::fs::rename(&source.path, path);
-    if renamed.is_err() || !is_same_file(path, &source.file) {
-        log::info!("docfetch copies {}", source.path.display());
-        let _ = remove(&sidecar);
+    if let Err(error) = rename_over(path, source, &earlier.sidecar) {
+        log::info!(
+            "docfetch copies {}: {}",
+            source.path.display(),
+            error.message()
+        );
+        let _ = source.file.unlock();
         return None;
     }
     let older_sidecar = source.path.with_extension("json");
     let _ = remove(&temporary_path(&older_sidecar)).and_then(|_| remove(&older_sidecar));
     earlier.source.take().map(|source| source.file)
+}
+
+/// Gives the file of `source` the name `path`, with `sidecar` beside it.
+fn rename_over(path: &Path, source: &OtherPartial, sidecar: &Sidecar) -> Result<()> {
+    let sidecar_path = path.with_extension("json");
+    let before = Sidecar::read(&sidecar_path)?;
+    // First the sidecar: a crash after the rename must not separate the bytes from it.
+    SidecarFile::create(&sidecar_path, sidecar, Durability::Synced)?;
+    let renamed = std::fs::rename(&source.path, path);
+    if renamed.is_ok() && is_same_file(path, &source.file) {
+        return Ok(());
+    }
+    match before.filter(|_| renamed.is_err()) {
+        None => drop(remove(&sidecar_path)?),
+        Some(before) => drop(SidecarFile::create(
+            &sidecar_path,
+            &before,
+            Durability::Synced,
+        )?),
+    }
+    let error = renamed.err().unwrap_or_else(|| Errno::STALE.into());
+    Err(Error::io("rename", &source.path, &error))
 }
 
 fn create_file(folder: &Path, document: &str) -> Result<(PathBuf, File)> {

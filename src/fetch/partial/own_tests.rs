@@ -1,6 +1,9 @@
 //! Partials where each process has its own: what a later run takes from earlier ones, and what it leaves alone.
 
 use super::names::{PartialName, shared_path};
+use super::others::{Earlier, OtherPartial};
+use super::own::{OwnPartial, take_over};
+use super::sidecar::Sidecar;
 use super::*;
 use crate::error::Code;
 use crate::fetch::entity::Entity;
@@ -8,6 +11,8 @@ use crate::fetch::events::Unwatched;
 use crate::state::folder::FolderTraits;
 use crate::state::process::ProcessIdentity;
 use std::fs;
+use std::io;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -284,4 +289,135 @@ async fn a_panic_keeps_the_bytes_that_a_sidecar_describes() {
         .unwrap();
     drop(partial);
     assert_eq!(open(folder.path()).await.held(), BLOCK as u64);
+}
+
+/// A partial that this process keeps, where only its own sidecar is written.
+async fn kept_by_its_process(folder: &Path) -> OwnPartial {
+    let own = OwnPartial::create(folder, DOCUMENT).await.unwrap();
+    fs::write(&own.path, own.path.to_str().unwrap()).unwrap();
+    fs::write(own.path.with_extension("json"), own.path.to_str().unwrap()).unwrap();
+    own
+}
+
+#[tokio::test]
+async fn partials_that_must_be_found_take_a_free_name_each_and_replace_no_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let paths: Vec<_> = PartialName::findable(DOCUMENT)
+        .map(|name| name.path(folder.path()))
+        .collect();
+    // Another process has created the sidecar, and not yet moved its partial; another one left a partial alone.
+    fs::write(paths[0].with_extension("json"), "another's").unwrap();
+    fs::write(&paths[1], "another's").unwrap();
+    for path in &paths[2..] {
+        let own = kept_by_its_process(folder.path()).await;
+        own.take_findable_name().unwrap();
+        let text = own.path.to_str().unwrap().as_bytes();
+        assert_eq!(fs::read(path).unwrap(), text);
+        assert_eq!(fs::read(path.with_extension("json")).unwrap(), text);
+    }
+    assert_eq!(names(folder.path()).len(), 2 + 2 * (paths.len() - 2));
+    let own = kept_by_its_process(folder.path()).await;
+    let error = own.take_findable_name().unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
+    let path = own.path.clone();
+    drop(own);
+    assert!(path.exists() && path.with_extension("json").exists());
+}
+
+#[tokio::test]
+async fn a_partial_that_cannot_take_another_name_keeps_its_sidecar() {
+    let folder = tempfile::tempdir().unwrap();
+    let own = kept_by_its_process(folder.path()).await;
+    let away = folder.path().join("away");
+    fs::rename(&own.path, &away).unwrap(); // the second rename fails
+    own.take_findable_name().unwrap_err();
+    fs::rename(&away, &own.path).unwrap();
+    let path = own.path.clone();
+    drop(own);
+    let sidecar = path.with_extension("json");
+    assert!(path.exists() && sidecar.exists());
+    assert_eq!(names(folder.path()).len(), 2);
+}
+
+/// Gives a kept partial the name of one that moved here from another kind of file system.
+async fn moved(from: &Path, to: &Path, blocks: usize) -> PathBuf {
+    let kept = kept(from, "\"v1\"", blocks).await;
+    let path = PartialName::own(DOCUMENT, &ProcessIdentity::of_no_process(), 0).path(to);
+    fs::copy(&kept, &path).unwrap();
+    fs::copy(kept.with_extension("json"), path.with_extension("json")).unwrap();
+    path
+}
+
+#[tokio::test]
+async fn a_partial_that_moved_is_readable_by_its_user_only() {
+    let (odd, folder) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let path = moved(odd.path(), folder.path(), 1).await;
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    let opening = Partial::open(folder.path(), DOCUMENT, Duration::ZERO, true);
+    let mut partial = opening.await.unwrap();
+    partial.resume(&mut Unwatched).await.unwrap();
+    assert!(
+        partial.held() == BLOCK as u64 && !path.exists(),
+        "taken over"
+    );
+    let mode = fs::metadata(partial.path()).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+}
+
+#[tokio::test]
+async fn a_partial_that_cannot_be_taken_over_leaves_the_other_sidecar_and_no_lock() {
+    let (odd, folder) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let source = moved(odd.path(), folder.path(), 1).await;
+    let sidecar = Sidecar::read(&source.with_extension("json")).unwrap();
+    let opened = fs::File::open(&source).unwrap();
+    let again = fs::File::open(&source).unwrap();
+    fs::remove_file(&source).unwrap(); // the rename fails
+    let mut earlier = Earlier {
+        sidecar: sidecar.unwrap(),
+        modified: SystemTime::now(),
+        source: Some(OtherPartial {
+            path: source.clone(),
+            file: Arc::new(opened),
+            is_certainly_left: true,
+        }),
+    };
+    let shared = shared_path(folder.path(), DOCUMENT);
+    let path = shared.with_extension("json");
+    assert!(take_over(&shared, &mut earlier).is_none());
+    assert!(!path.exists(), "there was none before");
+    let larger = moved(odd.path(), odd.path(), 2).await;
+    fs::copy(larger.with_extension("json"), &path).unwrap();
+    assert!(take_over(&shared, &mut earlier).is_none());
+    let left = Sidecar::read(&path).unwrap().unwrap();
+    assert_eq!(left.noted_bytes(), 2 * BLOCK as u64);
+    again.try_lock().unwrap();
+}
+
+#[tokio::test]
+async fn a_wait_for_two_partials_ends_with_the_timeout_and_leaves_no_empty_file() {
+    let (odd, folder) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let source = moved(odd.path(), folder.path(), 1).await;
+    let held = fs::File::open(&source).unwrap();
+    held.lock().unwrap();
+    let shared = shared_path(folder.path(), DOCUMENT);
+    let before = names(folder.path());
+    for wait in [Duration::ZERO, Duration::from_millis(1500)] {
+        let first = fs::File::create(&shared).unwrap();
+        first.lock().unwrap();
+        let began = Instant::now();
+        let timeout = Duration::from_secs(2);
+        let opening = Partial::open(folder.path(), DOCUMENT, timeout, true);
+        let release = async {
+            tokio::time::sleep(wait).await;
+            drop(first);
+        };
+        let (opened, ()) = tokio::join!(opening, release);
+        assert_eq!(opened.unwrap_err().code(), Code::Busy);
+        assert!(
+            began.elapsed() < Duration::from_secs(3),
+            "{:?}",
+            began.elapsed()
+        );
+        assert_eq!(names(folder.path()), before);
+    }
 }

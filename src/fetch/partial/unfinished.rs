@@ -46,7 +46,9 @@ pub(crate) struct UnfinishedPartial {
 /// # Errors
 /// [`Code::LocalIo`](crate::error::Code::LocalIo) when the folder cannot be read.
 pub(crate) fn list_partials(folder: &Path) -> Result<Vec<UnfinishedPartial>> {
-    find(folder, PartialName::is_of_document)
+    let names = names_in(folder, usize::MAX, PartialName::is_of_document);
+    let names = names.map_err(|error| Error::io("read", folder, &error))?;
+    Ok(find_all(folder, &names))
 }
 
 /// The partials of one `document` in `folder`. In a folder that this user may not read, those whose names docfetch
@@ -55,13 +57,14 @@ pub(crate) fn list_partials(folder: &Path) -> Result<Vec<UnfinishedPartial>> {
 /// # Errors
 /// [`Code::LocalIo`](crate::error::Code::LocalIo) when the folder cannot be read.
 pub(super) fn partials_of(folder: &Path, document: &str) -> Result<Vec<UnfinishedPartial>> {
-    if is_unreadable(folder) {
-        let names = PartialName::findable(document).chain([PartialName::shared(document)]);
-        return Ok(names
-            .filter_map(|name| UnfinishedPartial::find(folder, &name))
-            .collect());
-    }
-    find(folder, |name| name.document == document)
+    let names = match names_in(folder, usize::MAX, |name| name.document == document) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            let shared = PartialName::shared(document);
+            PartialName::findable(document).chain([shared]).collect()
+        }
+        names => names.map_err(|error| Error::io("read", folder, &error))?,
+    };
+    Ok(find_all(folder, &names))
 }
 
 /// Whether this user may not read the folder, and so cannot list the partials of other processes.
@@ -69,29 +72,26 @@ pub(super) fn is_unreadable(folder: &Path) -> bool {
     std::fs::read_dir(folder).is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied)
 }
 
-fn find(folder: &Path, is_wanted: impl Fn(&PartialName) -> bool) -> Result<Vec<UnfinishedPartial>> {
-    let names = names_in(folder, usize::MAX, is_wanted)?;
-    let found = names
-        .iter()
-        .filter_map(|name| UnfinishedPartial::find(folder, name));
-    Ok(found.collect())
+fn find_all(folder: &Path, names: &[PartialName]) -> Vec<UnfinishedPartial> {
+    let found = names.iter();
+    found
+        .filter_map(|name| UnfinishedPartial::find(folder, name))
+        .collect()
 }
 
 /// The names of the partials in `folder` that `is_wanted` accepts, each once. Reads at most `max_files` names of
 /// files.
 ///
 /// # Errors
-/// [`Code::LocalIo`](crate::error::Code::LocalIo) when the folder cannot be read.
+/// The error of the system, when the folder cannot be read.
 pub(super) fn names_in(
     folder: &Path,
     max_files: usize,
     is_wanted: impl Fn(&PartialName) -> bool,
-) -> Result<Vec<PartialName>> {
-    let unreadable = |error: io::Error| Error::io("read", folder, &error);
+) -> io::Result<Vec<PartialName>> {
     let mut names = BTreeMap::new();
-    let entries = std::fs::read_dir(folder).map_err(unreadable)?;
-    for entry in entries.take(max_files) {
-        let name = entry.map_err(unreadable)?.file_name();
+    for entry in std::fs::read_dir(folder)?.take(max_files) {
+        let name = entry?.file_name();
         if let Some(name) = PartialName::parse(&name).filter(&is_wanted) {
             names.insert(name.path(folder), name);
         }

@@ -4,7 +4,7 @@
 //! [`FolderTraits`], and makes no attempt of its own. On a file system whose behaviour is known, the traits
 //! cost one `fstatfs`. Elsewhere docfetch makes a file when a caller needs a trait, and removes the file.
 
-mod attributes;
+mod current;
 mod file_system;
 mod names;
 mod new_file;
@@ -13,7 +13,7 @@ mod scratch;
 use super::identity::FileIdentity;
 use crate::error::{Error, Result};
 use crate::mutex::locked;
-pub(crate) use attributes::current_metadata;
+pub(crate) use current::current_metadata;
 use file_system::FileSystem;
 use names::FolderNames;
 pub(crate) use names::{MAX_NAME_BYTES, NameLimits};
