@@ -1,5 +1,11 @@
 //! What clap says about wrong usage, as an error with cause and hint.
 
+mod clap_error;
+mod unknown_option;
+
+pub(super) use self::clap_error::MAX_TYPOS;
+use self::clap_error::{CommandPath, listed, source, suggested, text_of, texts_of, usage_or_help};
+use self::unknown_option::unknown_option;
 use super::choices::ProviderArg;
 use super::command_line::{has_variable, variable, without_variables};
 use super::values::InvalidId;
@@ -8,12 +14,8 @@ use crate::error::{Code, Error};
 use crate::provider::{self, Resource};
 use clap::ValueEnum as _;
 use clap::builder::ValueParser;
-use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::error::{ContextKind, ErrorKind};
 use std::ffi::OsString;
-
-/// A suggestion differs from the user's text in at most this many letters that were left out, added, replaced
-/// or exchanged with a neighbour.
-pub(super) const MAX_TYPOS: usize = 2;
 
 /// The error for what clap says about `arguments`: what is wrong, what docfetch expects, and what to do next.
 pub(super) fn wrong_usage(error: &clap::Error, arguments: &[OsString]) -> Error {
@@ -27,36 +29,6 @@ pub(super) fn wrong_usage(error: &clap::Error, arguments: &[OsString]) -> Error 
         ErrorKind::InvalidUtf8 => not_utf8(&command, arguments),
         ErrorKind::MissingRequiredArgument => missing_argument(error, &command),
         _ => other(error, &command),
-    }
-}
-
-/// The command that `arguments` name.
-struct CommandPath {
-    names: Vec<String>,
-    command: clap::Command,
-}
-
-impl CommandPath {
-    fn of(arguments: &[OsString]) -> Self {
-        let mut command = without_variables();
-        command.build();
-        let mut names = vec!["docfetch".to_owned()];
-        for argument in arguments.iter().skip(1) {
-            let Some(found) = argument
-                .to_str()
-                .and_then(|name| command.find_subcommand(name))
-            else {
-                break;
-            };
-            names.push(found.get_name().to_owned());
-            command = found.clone();
-        }
-        Self { names, command }
-    }
-
-    /// The help command that the hint names.
-    fn see_help(&self) -> String {
-        format!("see {} --help", self.names.join(" "))
     }
 }
 
@@ -125,112 +97,12 @@ pub(super) fn unknown_provider(name: &str) -> Error {
         .with_hint(hint.unwrap_or_else(|| "see docfetch --help".to_owned()))
 }
 
-/// `--dryrun`, `-x`. The hint never turns the option into the value of something else.
-fn unknown_option(error: &clap::Error, command: &CommandPath, arguments: &[OsString]) -> Error {
-    let given = text_of(error, ContextKind::InvalidArg).unwrap_or_default();
-    let name = command.names.join(" ");
-    if !given.starts_with('-') {
-        let wrong = Error::new(Code::Usage, format!("unexpected argument '{given}'"));
-        return wrong.with_hint(match option_with_value(&command.command, &given) {
-            Some(option) => format!("a similar option is '{option}'"),
-            None => usage_or_help(error, command),
-        });
-    }
-    if given[1..].starts_with(|c: char| c.is_ascii_digit()) {
-        // clap shows only the first two characters.
-        let texts = arguments.iter().filter_map(|argument| argument.to_str());
-        let whole = texts.clone().find(|text| text.starts_with(&given));
-        let whole = whole.unwrap_or(&given);
-        return Error::new(Code::Usage, format!("unexpected argument '{whole}'"))
-            .with_cause("no option begins with a digit, and no value is negative")
-            .with_hint(command.see_help());
-    }
-    let wrong = Error::new(Code::Usage, format!("{name} has no option '{given}'"));
-    let similar = suggested(error, ContextKind::SuggestedArg);
-    if let Some(similar) = similar.filter(|similar| !is_opposite(&given, similar)) {
-        return wrong.with_hint(format!("a similar option is '{similar}'"));
-    }
-    let arg_of = |command: &clap::Command| {
-        let mut all = command.get_arguments();
-        all.find(|arg| is_named(arg, &given)).cloned()
-    };
-    let root = without_variables();
-    let others = root
-        .get_subcommands()
-        .filter(|other| arg_of(other).is_some());
-    let others: Vec<&str> = others.map(clap::Command::get_name).collect();
-    if command.names.len() == 1 {
-        let mut given_names = arguments
-            .iter()
-            .skip(1)
-            .filter_map(|argument| argument.to_str());
-        let meant = given_names
-            .find(|name| others.contains(name))
-            .or(others.first().copied());
-        let found = meant.and_then(|name| Some((name, arg_of(root.find_subcommand(name)?)?)));
-        if let Some((name, arg)) = found {
-            let value = value_of(&arg);
-            let hint = format!("options stand after the command: docfetch {name} {given}{value}");
-            return wrong.with_hint(hint);
-        }
-    }
-    if let Some(option) = option_with_value(&command.command, given.trim_start_matches('-')) {
-        return wrong.with_hint(format!("a similar option is '{option}'"));
-    }
-    match others.as_slice() {
-        [] => wrong.with_hint(command.see_help()),
-        others => wrong
-            .with_cause(format!("it is an option of {}", listed(others, "and")))
-            .with_hint(command.see_help()),
-    }
-}
-
-/// Whether an argument is the option `given`, such as `--json` or `-j`.
-fn is_named(arg: &clap::Arg, given: &str) -> bool {
-    match given.strip_prefix("--") {
-        Some(long) => arg.get_long() == Some(long),
-        None => arg
-            .get_short()
-            .is_some_and(|short| given == format!("-{short}")),
-    }
-}
-
-/// What stands behind an option with a value, for hints: ` FILE`.
-fn value_of(arg: &clap::Arg) -> String {
-    let has_value = arg.get_action().takes_values()
-        && arg
-            .get_num_args()
-            .is_none_or(|number| number.min_values() > 0);
-    let names = arg.get_value_names().filter(|_| has_value);
-    names
-        .and_then(|names| names.first())
-        .map_or_else(String::new, |name| format!(" {name}"))
-}
-
-/// The option of which `value` is one of a few values, with this value: `--if-exists overwrite`.
-fn option_with_value(command: &clap::Command, value: &str) -> Option<String> {
-    let has = |arg: &&clap::Arg| {
-        let values = arg.get_possible_values();
-        values.iter().any(|known| known.get_name() == value)
-    };
-    let arg = command
-        .get_arguments()
-        .filter(|arg| !arg.is_hide_set())
-        .find(has)?;
-    Some(format!("--{} {value}", arg.get_long()?))
-}
-
 /// `<ID>...` of `docfetch sm`.
 fn missing_argument(error: &clap::Error, command: &CommandPath) -> Error {
     let name = command.names.join(" ");
     let missing = texts_of(error, ContextKind::InvalidArg);
     let what = format!("{name} needs {}", listed(&missing, "and"));
     Error::new(Code::Usage, what).with_hint(usage_or_help(error, command))
-}
-
-/// Whether one option is the negation of the other: `--resume` and `--no-resume`.
-fn is_opposite(one: &str, other: &str) -> bool {
-    one.starts_with("--no-") != other.starts_with("--no-")
 }
 
 /// A value that docfetch cannot use, from the command line or from a variable.
@@ -352,55 +224,6 @@ fn other(error: &clap::Error, command: &CommandPath) -> Error {
     }
 }
 
-fn usage_or_help(error: &clap::Error, command: &CommandPath) -> String {
-    let text = error.render().to_string();
-    let usage = text.lines().find_map(|line| line.strip_prefix("Usage: "));
-    let see_help = command.see_help();
-    usage.map_or_else(|| see_help.clone(), |usage| format!("{usage}; {see_help}"))
-}
-
-fn source(error: &clap::Error) -> Option<&(dyn std::error::Error + 'static)> {
-    std::error::Error::source(error)
-}
-
-fn text_of(error: &clap::Error, kind: ContextKind) -> Option<String> {
-    match error.get(kind)? {
-        ContextValue::String(text) => Some(text.clone()),
-        _ => None,
-    }
-}
-
-fn texts_of(error: &clap::Error, kind: ContextKind) -> Vec<&str> {
-    match error.get(kind) {
-        Some(ContextValue::Strings(texts)) => texts.iter().map(String::as_str).collect(),
-        Some(ContextValue::String(text)) => vec![text],
-        _ => Vec::new(),
-    }
-}
-
-/// The most similar text that clap suggests, unless the two differ in more than [`MAX_TYPOS`] letters.
-fn suggested(error: &clap::Error, kind: ContextKind) -> Option<String> {
-    let given = match kind {
-        ContextKind::SuggestedArg => text_of(error, ContextKind::InvalidArg),
-        ContextKind::SuggestedSubcommand => text_of(error, ContextKind::InvalidSubcommand),
-        _ => text_of(error, ContextKind::InvalidValue),
-    };
-    let given = given.unwrap_or_default();
-    let similar = texts_of(error, kind).last().map(|&text| text.to_owned());
-    similar.filter(|similar| {
-        similar.starts_with(&given) || strsim::damerau_levenshtein(&given, similar) <= MAX_TYPOS
-    })
-}
-
-/// `a, b and c`
-fn listed(words: &[&str], joining: &str) -> String {
-    match words {
-        [] => String::new(),
-        [one] => (*one).to_owned(),
-        [all @ .., last] => format!("{} {joining} {last}", all.join(", ")),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -423,11 +246,5 @@ mod tests {
         }
         assert_eq!(provider_meant("list"), None);
         assert_eq!(provider_meant(""), None);
-    }
-
-    #[test]
-    fn words_are_listed_as_in_a_sentence() {
-        assert_eq!(listed(&["a"], "or"), "a");
-        assert_eq!(listed(&["a", "b", "c"], "or"), "a, b or c");
     }
 }
