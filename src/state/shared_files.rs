@@ -21,8 +21,6 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// What stands between the name of a record and the number of an attempt.
 const ATTEMPT: &str = ".attempt.";
-/// How the name of a staged file ends.
-const STAGED: &str = ".new";
 /// The number of the first attempt. Its file exists as long as any other file of an attempt at the same document.
 pub(crate) const FIRST_ATTEMPT: u32 = 1;
 /// How often docfetch opens a file anew that another machine replaced while it was read.
@@ -155,10 +153,7 @@ impl Records {
         let path = folder.join(file);
         loop {
             let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-            let temporary = folder.join(format!(
-                "{file}.{}.{number}{STAGED}",
-                ProcessIdentity::own()
-            ));
+            let temporary = folder.join(format!("{file}.{}.{number}.new", ProcessIdentity::own()));
             let created = create(&temporary).map_err(|errno| CreateError::new(&path, errno))?;
             let Some(mut created) = created else {
                 continue; // a process of this name on another machine
@@ -174,18 +169,6 @@ impl Records {
                 .map_err(|error| Error::io("write", &staged.path, &error))?;
             return Ok(staged);
         }
-    }
-
-    /// A process that staged `file` and did not publish it: one that may run, if there is one. A process that is
-    /// killed leaves its temporary file.
-    pub(crate) fn stager(&self, file: &str) -> Option<ProcessIdentity> {
-        let names = self.file_names().unwrap_or_default();
-        let stagers = names.iter().filter_map(|name| {
-            let rest = name.strip_prefix(file)?.strip_prefix('.')?;
-            let (process, _number) = rest.strip_suffix(STAGED)?.rsplit_once('.')?;
-            ProcessIdentity::parse(process)
-        });
-        stagers.min_by_key(ProcessIdentity::is_gone)
     }
 
     /// Creates an empty file of a record exclusively. Returns whether this process created the file. The name
@@ -306,32 +289,5 @@ fn create(path: &Path) -> Result<Option<File>, Errno> {
         }
         Err(Errno::EXIST) => Ok(None),
         Err(errno) => Err(errno),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::state::records::StateFolder;
-
-    #[test]
-    fn of_several_stagers_one_that_may_run_counts() {
-        let folder = tempfile::tempdir().unwrap();
-        let records = StateFolder::new(Some(folder.path().join("state"))).records("x");
-        let own = ProcessIdentity::own().to_string();
-        let (system, _start) = own.rsplit_once('-').unwrap();
-        let ended = format!("{system}-1");
-        let stager = |file: &str| records.stager(file).map(|process| process.to_string());
-        assert_eq!(stager("a.attempt.1"), None);
-        let content = records.stage("a.attempt.1", b"x").unwrap();
-        let path = |process: &str| {
-            let name = format!("a.attempt.1.{process}.7.new");
-            records.file_path(&name).unwrap()
-        };
-        std::fs::write(path(&ended), "x").unwrap();
-        assert_eq!(stager("a.attempt.1"), Some(own));
-        assert_eq!(stager("a.attempt.10"), None);
-        drop(content);
-        assert_eq!(stager("a.attempt.1"), Some(ended));
     }
 }

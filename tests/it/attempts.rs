@@ -193,37 +193,6 @@ fn an_attempt_of_a_process_that_was_killed_is_in_doubt_and_taken_over_by_none() 
     assert_eq!(posts(&api), before + 1);
 }
 
-/// Between the creation of the attempt's file and its content.
-#[test]
-fn an_attempt_whose_process_was_killed_before_its_content_is_in_doubt_at_once() {
-    let mounted = Fuse::new().grant_every_lock().mount();
-    let Some(mounted) = mounted.filter(|_| strace()) else {
-        return;
-    };
-    let (api, _storage) = slow_once(Duration::ZERO);
-    let world = world(&api, &mounted);
-    let attempt = (1..20).find_map(|number| {
-        let calls = "rename,renameat,renameat2";
-        let kill = format!("inject={calls}:signal=KILL:when={number}");
-        let trace = format!("trace={calls}");
-        let fetch = ["onecodex", "a", "-d", "0"];
-        let killed = traced(&world, &[], &[&trace, &kill], &fetch).spawn();
-        world.finish(killed.unwrap(), Instant::now());
-        let has_ledger = mounted.path().join(LEDGER).exists();
-        has_ledger.then(|| attempts(&mounted).pop()).flatten()
-    });
-    let content = mounted.content(&format!("{LEDGER}/{}", attempt.unwrap()));
-    assert_eq!(content.as_deref(), Some(&b""[..]));
-    let run = finish(&world, start(&world, 1, &["--json"]));
-    assert_eq!(run.exits(8).error_code(), "charge_refused");
-    assert!(run.elapsed < Duration::from_secs(30), "{run:?}");
-    assert_eq!(posts(&api), 0);
-    finish(&world, start(&world, 2, &["--allow-recharge"])).exits(0);
-    assert_eq!((posts(&api), attempts(&mounted).len()), (1, 2));
-    assert_eq!(world.run(&["ledger", "forget", "a"]).exits(0).stdout, "a\n");
-    assert!(mounted.names(LEDGER).is_empty());
-}
-
 #[test]
 fn a_process_that_is_stopped_before_its_request_sends_it_later_and_alone() {
     let late = Duration::from_secs(1);

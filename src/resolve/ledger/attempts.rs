@@ -7,7 +7,7 @@
 //!
 //! - The file of an attempt is written by its creator only. The file says that the request is about to leave,
 //!   then how it ended: with a URL, in doubt, or without a charge. An empty or invisible file stands for a
-//!   request that may leave at any time, unless the processes that staged its content have certainly ended.
+//!   request that may leave at any time.
 //! - That a document was delivered, or its URL expired, is a file of its own, a *mark*. Any process may add it.
 //!   A mark names its retrieval, and says nothing about another retrieval of the same number.
 //! - The last attempt counts that was not without a charge. Before the first attempt, the record counts that
@@ -66,8 +66,8 @@ pub(super) struct Found {
     pub record: Option<RetrievalRecord>,
     /// The number of the attempt that the record is of.
     number: u32,
-    /// The process that makes or made that attempt, where its file or the name of a staged file says so.
-    process: Option<ProcessIdentity>,
+    /// The process that makes or made that attempt, where its file says so.
+    process: Option<String>,
     /// Whether the attempt exists, and nothing that its creator wrote is visible yet.
     pub is_unseen: bool,
 }
@@ -86,8 +86,7 @@ impl Found {
     /// than the other.
     fn of(number: u32, attempt: Option<Attempt>, base: Option<RetrievalRecord>) -> Self {
         let has_end = |record: &RetrievalRecord| record.state != State::Attempting;
-        let process = attempt.as_ref().map(|attempt| attempt.process.as_str());
-        let process = process.and_then(ProcessIdentity::parse);
+        let process = attempt.as_ref().map(|attempt| attempt.process.clone());
         let stated = attempt.map(|attempt| attempt.record);
         let record = match (stated, base) {
             (Some(stated), _) if has_end(&stated) => Some(stated),
@@ -116,14 +115,16 @@ impl Found {
 
     /// Whether it is certain that the process of this attempt has ended.
     fn is_given_up(&self) -> bool {
-        let process = self.process.as_ref();
-        process.is_some_and(ProcessIdentity::is_gone)
+        self.process().is_some_and(|process| process.is_gone())
     }
 
     /// Whether it is certain that the process of this attempt runs, and waits for its answer.
     pub(super) fn is_running(&self) -> bool {
-        let process = self.process.as_ref();
-        self.is_under_way() && process.is_some_and(ProcessIdentity::is_running)
+        self.is_under_way() && self.process().is_some_and(|process| process.is_running())
+    }
+
+    fn process(&self) -> Option<ProcessIdentity> {
+        ProcessIdentity::parse(self.process.as_deref()?)
     }
 }
 
@@ -178,10 +179,7 @@ impl NumberedAttempts {
             last = next;
             self.known += 1;
         }
-        let mut found = self.last_charge(files, base.as_ref(), last)?;
-        if found.is_unseen {
-            found.process = files.stager(&attempt_file(&self.name, found.number));
-        }
+        let found = self.last_charge(files, base.as_ref(), last)?;
         let found = self.with_marks(files, found)?;
         match base {
             Some(base) if self.is_later(files, &found, &base)? => {

@@ -3,7 +3,6 @@
 use super::table::RetrievalRecord;
 use crate::error::Result;
 use crate::state::Untrusted;
-use crate::state::process::ProcessIdentity;
 use crate::state::records::Records;
 use crate::state::shared_files::{CreateError, StagedFile};
 use std::path::PathBuf;
@@ -29,8 +28,6 @@ pub(super) trait SharedFiles {
     /// # Errors
     /// [`Code::LocalIo`](crate::error::Code::LocalIo), [`Code::DiskFull`](crate::error::Code::DiskFull).
     fn stage(&self, file: &str, content: &[u8]) -> Result<Self::Staged, CreateError>;
-    /// A process that staged a file and did not publish the file: one that may run, if there is one.
-    fn stager(&self, file: &str) -> Option<ProcessIdentity>;
     /// Gives a file its name, in place of an older file.
     ///
     /// # Errors
@@ -78,10 +75,6 @@ impl SharedFiles for Records {
 
     fn stage(&self, file: &str, content: &[u8]) -> Result<StagedFile, CreateError> {
         Self::stage(self, file, content)
-    }
-
-    fn stager(&self, file: &str) -> Option<ProcessIdentity> {
-        Self::stager(self, file)
     }
 
     fn publish(&self, staged: StagedFile) -> Result<()> {

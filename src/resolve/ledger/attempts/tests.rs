@@ -250,20 +250,6 @@ fn an_attempt_without_content_may_be_under_way() {
     let (attempts, found) = read_all(&one);
     assert!(found.is_unseen && found.is_under_way());
     assert_eq!((found.number(), attempts.next()), (1, 2));
-    // The process that left the content under a temporary name may run, or has certainly ended.
-    let own = ProcessIdentity::own().to_string();
-    let (system, _start) = own.rsplit_once('-').unwrap();
-    for (process, is_under_way) in [(own.clone(), true), (format!("{system}-1"), false)] {
-        let process = ProcessIdentity::parse(&process).unwrap();
-        let mut stagers = server.stagers.borrow_mut();
-        stagers.insert("a.attempt.1".to_owned(), process);
-        drop(stagers);
-        let found = read_all(&one).1;
-        assert_eq!(
-            (found.is_unseen, found.is_under_way()),
-            (true, is_under_way)
-        );
-    }
     one.write("a.attempt.1", Some(b"{".to_vec()));
     assert!(NumberedAttempts::new("a".to_owned()).read(&one).is_err());
 }

@@ -4,7 +4,6 @@ use crate::error::Result;
 use crate::resolve::ledger::record_files::SharedFiles;
 use crate::resolve::ledger::table::RetrievalRecord;
 use crate::state::Untrusted;
-use crate::state::process::ProcessIdentity;
 use crate::state::shared_files::CreateError;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -27,8 +26,6 @@ struct Version {
 pub(super) struct Server {
     pub now: Cell<u64>,
     files: RefCell<BTreeMap<String, Vec<Version>>>,
-    /// The processes that staged a file and were killed.
-    pub stagers: RefCell<BTreeMap<String, ProcessIdentity>>,
 }
 
 /// What one process sees of it. Each read shows any version that is not too old, again an older one than
@@ -88,11 +85,6 @@ impl SharedFiles for Client {
 
     fn stage(&self, file: &str, content: &[u8]) -> Result<Self::Staged, CreateError> {
         Ok((file.to_owned(), content.to_owned()))
-    }
-
-    fn stager(&self, file: &str) -> Option<ProcessIdentity> {
-        let stagers = self.server.stagers.borrow();
-        stagers.get(file).cloned()
     }
 
     fn publish(&self, (file, content): Self::Staged) -> Result<()> {
