@@ -8,6 +8,7 @@ use crate::manifest::MAX_MANIFEST_LINE_BYTES;
 use crate::mirror::entry::{DocumentVersion, MirrorEntry};
 use crate::state::blocking;
 use crate::state::files::{open_own, remove, temporary_path};
+use crate::state::normal_form::existing_form;
 use crate::text::counted;
 use rustix::fs::OFlags;
 use serde::Deserialize;
@@ -174,7 +175,8 @@ impl MirrorIndex {
     pub(super) async fn settle_pending(&mut self, folder: &Path) -> Vec<serde_json::Value> {
         let mut missing_lines = Vec::new();
         for (key, entry) in std::mem::take(&mut self.pending) {
-            let (path, expected) = (folder.join(&entry.path), entry.clone());
+            let path = folder.join(existing_form(folder, &entry.path));
+            let expected = entry.clone();
             let check = blocking::run(move || {
                 let is_there = expected.is_at(&path);
                 if is_there && let Err(error) = remove_partial_link(&path) {

@@ -8,7 +8,7 @@
 
 use crate::error::{Code, Error, Result};
 use crate::fetch::outcome::Outcome;
-use crate::fetch::target::{check_writable, not_a_folder};
+use crate::fetch::target::{check_writable, fitted_folder, not_a_folder};
 use crate::manifest::ManifestAppender;
 use crate::mirror::entry::{DocumentVersion, MirrorEntry, Presence};
 use crate::mirror::index::{DocumentKey, MirrorIndex, OWN_FOLDER, PUBLISHING};
@@ -132,6 +132,14 @@ impl Mirror {
             };
             (self.folder.join(&entry.path), id)
         })
+    }
+
+    /// The path of `below` in the mirror's folder. Each name is one that the file system takes, and has the Unicode
+    /// normal form that it has on disk.
+    pub(crate) fn fitted_folder(&self, below: &Path) -> PathBuf {
+        let fitted = fitted_folder(&self.folder, below);
+        let below = fitted.strip_prefix(&self.folder).unwrap_or(&fitted);
+        self.folder.join(existing_form(&self.folder, below))
     }
 
     /// The documents of `provider` and this mirror's kind of resource, in the order of their paths.

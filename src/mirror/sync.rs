@@ -12,7 +12,7 @@ use crate::fetch::events::Progress;
 use crate::fetch::fetcher::Fetcher;
 use crate::fetch::file_digest::sha256_of_file;
 use crate::fetch::outcome::{Outcome, Status, TargetPlan};
-use crate::fetch::target::{IfExists, TargetOptions, Template, fitted_folder, takes_path};
+use crate::fetch::target::{IfExists, TargetOptions, Template, takes_path};
 use crate::interrupt::Interrupt;
 use crate::model::DocumentId;
 use crate::resolve::{Metadata, Row};
@@ -248,7 +248,7 @@ impl<'a> ListedDocument<'a> {
         let length = self.row.size.filter(|_| resolver.charges());
         TargetOptions {
             file: None,
-            folder: fitted_folder(self.sync.mirror.folder(), &folder),
+            folder: self.sync.mirror.fitted_folder(&folder),
             template,
             if_exists: IfExists::Same { length },
         }

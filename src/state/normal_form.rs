@@ -8,57 +8,119 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 /// The path below `folder` at which there is a file: `path` itself, or else a path whose names differ from those of
-/// `path` only in their Unicode normal form. `path` where there is no such file.
+/// `path` only in their Unicode normal form. Where there is no such file, the folders in the path that exist have
+/// their form on disk, and the other names their form in `path`.
 pub(crate) fn existing_form<'a>(folder: &Path, path: &'a Path) -> Cow<'a, Path> {
     if path.as_os_str().as_bytes().is_ascii() || exists(&folder.join(path)) {
         return Cow::Borrowed(path);
     }
-    let mut found = PathBuf::new();
-    for part in path {
-        let forms = [Cow::Borrowed(part)].into_iter().chain(forms(part));
-        let mut existing = forms.filter(|form| exists(&folder.join(&found).join(form)));
-        let Some(form) = existing.next() else {
-            return Cow::Borrowed(path);
-        };
-        found.push(form);
+    let names: Vec<&OsStr> = path.iter().collect();
+    let Deepest { found, missing } = search(folder, PathBuf::new(), &names);
+    Cow::Owned(missing.iter().fold(found, |path, name| path.join(name)))
+}
+
+/// The longest existing beginning of a path.
+struct Deepest<'n> {
+    /// The beginning, as it is on disk.
+    found: PathBuf,
+    /// The names behind the beginning.
+    missing: &'n [&'n OsStr],
+}
+
+/// Searches for `names` behind `found`, a path below `folder`, in every form. Two folders may differ only in their
+/// forms, and either may have the file.
+fn search<'n>(folder: &Path, found: PathBuf, names: &'n [&'n OsStr]) -> Deepest<'n> {
+    let mut deepest = Deepest {
+        found,
+        missing: names,
+    };
+    let Some((name, rest)) = names.split_first() else {
+        return deepest;
+    };
+    let paths = forms(name).map(|form| deepest.found.join(form));
+    for path in paths.collect::<Vec<_>>() {
+        if deepest.missing.is_empty() {
+            break;
+        }
+        if exists(&folder.join(&path)) {
+            let other = search(folder, path, rest);
+            if other.missing.len() < deepest.missing.len() {
+                deepest = other;
+            }
+        }
     }
-    Cow::Owned(found)
+    deepest
 }
 
 fn exists(path: &Path) -> bool {
     std::fs::symlink_metadata(path).is_ok()
 }
 
-/// A name in the composed and in the decomposed form. None for a name that is not UTF-8.
+/// The name as it is, and in the composed and the decomposed form where they differ. A name that is not UTF-8 has no
+/// other form.
 fn forms(name: &OsStr) -> impl Iterator<Item = Cow<'_, OsStr>> {
-    let forms = name.to_str().map(|name| {
+    let others = name.to_str().map(|name| {
         let composed = ComposingNormalizer::new_nfc().normalize(name);
         let decomposed = DecomposingNormalizer::new_nfd().normalize(name);
         [composed, decomposed].map(|form| Cow::Owned(form.into_owned().into()))
     });
-    forms.into_iter().flatten()
+    let others = others.into_iter().flatten();
+    let others = others.filter(move |form: &Cow<'_, OsStr>| **form != *name);
+    std::iter::once(Cow::Borrowed(name)).chain(others)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const COMPOSED: &str = "\u{e9}t\u{e9}/\u{fc}.pdf";
+    const DECOMPOSED: &str = "e\u{301}te\u{301}/u\u{308}.pdf";
+
+    fn form(folder: &tempfile::TempDir, path: &str) -> String {
+        let form = existing_form(folder.path(), Path::new(path)).into_owned();
+        form.into_os_string().into_string().unwrap()
+    }
+
+    fn write(folder: &tempfile::TempDir, path: &str) {
+        let path = folder.path().join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, "").unwrap();
+    }
+
     #[test]
     fn a_file_is_found_by_its_name_in_any_normal_form() {
         let folder = tempfile::tempdir().unwrap();
-        let (composed, decomposed) = ("\u{e9}t\u{e9}/\u{fc}.pdf", "e\u{301}te\u{301}/u\u{308}.pdf");
-        let form = |path: &'static str| existing_form(folder.path(), Path::new(path)).into_owned();
-        assert_eq!(form(composed), Path::new(composed), "there is no file");
-        let disk = folder.path().join(decomposed);
-        std::fs::create_dir(disk.parent().unwrap()).unwrap();
-        std::fs::write(&disk, "").unwrap();
-        for path in [composed, decomposed, "\u{e9}te\u{301}/\u{fc}.pdf"] {
-            assert_eq!(form(path), Path::new(decomposed), "{path}");
+        assert_eq!(form(&folder, COMPOSED), COMPOSED, "there is no file");
+        write(&folder, DECOMPOSED);
+        for path in [COMPOSED, DECOMPOSED, "\u{e9}te\u{301}/\u{fc}.pdf"] {
+            assert_eq!(form(&folder, path), DECOMPOSED, "{path}");
         }
+        let other_case = "\u{c9}t\u{e9}/\u{fc}.pdf";
+        assert_eq!(form(&folder, other_case), other_case);
+    }
+
+    #[test]
+    fn a_file_is_found_in_each_of_two_folders_that_differ_in_their_normal_form() {
+        let folder = tempfile::tempdir().unwrap();
+        write(&folder, DECOMPOSED);
+        write(&folder, "\u{e9}t\u{e9}/\u{e9}/a.pdf");
+        assert_eq!(form(&folder, COMPOSED), DECOMPOSED);
+        let other = "e\u{301}te\u{301}/e\u{301}/a.pdf";
+        assert_eq!(form(&folder, other), "\u{e9}t\u{e9}/\u{e9}/a.pdf");
+    }
+
+    #[test]
+    fn a_missing_file_is_in_the_deepest_folder_that_exists_in_any_normal_form() {
+        let folder = tempfile::tempdir().unwrap();
+        write(&folder, DECOMPOSED);
+        let missing = "e\u{301}te\u{301}/\u{e4}/\u{e9}.pdf";
+        assert_eq!(form(&folder, "\u{e9}t\u{e9}/\u{e4}/\u{e9}.pdf"), missing);
+        write(&folder, "\u{e9}t\u{e9}/a\u{308}/b.pdf");
+        let missing = "\u{e9}t\u{e9}/a\u{308}/\u{e9}.pdf";
         assert_eq!(
-            form("\u{c9}t\u{e9}/\u{fc}.pdf"),
-            Path::new("\u{c9}t\u{e9}/\u{fc}.pdf"),
-            "another case"
+            form(&folder, "\u{e9}t\u{e9}/\u{e4}/\u{e9}.pdf"),
+            missing,
+            "deeper"
         );
     }
 }

@@ -542,6 +542,46 @@ fn a_mirror_that_was_copied_to_another_file_system_is_right_after_a_sync() {
     }
 }
 
+/// Gives every file below the folder `mirror` its decomposed Unicode normal form.
+fn decompose_names(world: &World) {
+    let rename = "import os, unicodedata
+for above, folders, files in os.walk('mirror', topdown=False):
+    for name in folders + files:
+        os.rename(os.path.join(above, name), os.path.join(above, unicodedata.normalize('NFD', name)))";
+    world.run_of("python3", &["-c", rename]).exits(0);
+}
+
+#[test]
+fn a_new_document_joins_those_whose_folder_came_back_in_another_normal_form() {
+    let names = ["a.pdf", "b.pdf", "new.pdf"];
+    let documents = names.map(|name| Document::new(name, name.as_bytes().to_vec()));
+    let service = Service::start(documents.to_vec(), &[]);
+    let world = service.world();
+    let folder = world.out().join("mirror");
+    let layout = "D\u{f6}k/{provider}/{name}";
+    let syncing = ["sync", "onecodex", "mirror", "--json", "--name", layout];
+    let statuses = |options: &[&str]| {
+        let run = world.run(&[&syncing[..], options].concat());
+        let records = run.exits(0).records().into_iter();
+        let statuses = records.filter_map(|record| Some(record["status"].as_str()?.to_owned()));
+        let mut statuses: Vec<_> = statuses.collect();
+        statuses.sort();
+        statuses.join(" ")
+    };
+    assert_eq!(statuses(&["--exclude", "new*"]), "fetched fetched");
+    decompose_names(&world);
+    assert_eq!(statuses(&[]), "fetched skipped skipped");
+    assert_eq!(statuses(&[]), "skipped skipped skipped");
+    assert_eq!(service.charges(), 3);
+    let disk = folder.join("Do\u{308}k/onecodex");
+    fs::remove_file(disk.join("a.pdf")).unwrap();
+    assert_eq!(statuses(&[]), "fetched skipped skipped");
+    assert_eq!(fs::read_dir(&disk).unwrap().count(), 3);
+    assert_eq!(fs::read_dir(&folder).unwrap().count(), 2);
+    let manifest = folder.join(".docfetch/manifest.jsonl");
+    world.run(&["verify", manifest.to_str().unwrap()]).exits(0);
+}
+
 #[test]
 fn a_mirror_whose_names_came_back_in_another_normal_form_is_right_and_paid_once() {
     let names = ["\u{dc}bersicht \u{e9}t\u{e9}.pdf", "plain.pdf"];
@@ -558,11 +598,7 @@ fn a_mirror_whose_names_came_back_in_another_normal_form_is_right_and_paid_once(
         "--json",
     ];
     world.run(&syncing).exits(0);
-    let rename = "import os, unicodedata
-for above, folders, files in os.walk('mirror', topdown=False):
-    for name in folders + files:
-        os.rename(os.path.join(above, name), os.path.join(above, unicodedata.normalize('NFD', name)))";
-    world.run_of("python3", &["-c", rename]).exits(0);
+    decompose_names(&world);
     assert!(
         folder
             .join("of U\u{308}bersicht e\u{301}te\u{301}")
