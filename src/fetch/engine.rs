@@ -339,7 +339,6 @@ impl<'a> Stages<'a> {
 }
 
 /// Work that cannot fail, for [`Interrupt::or_interrupted`].
-async fn infallible(work: impl Future<Output = ()>) -> Result<()> {
-    work.await;
-    Ok(())
+async fn infallible<T>(work: impl Future<Output = T>) -> Result<T> {
+    Ok(work.await)
 }

@@ -1,11 +1,13 @@
 //! Dry runs: what they print is what a real run then does, and they leave nothing behind.
 
-use crate::support::raw::{Raw, api, api_without_metadata, reply};
+use crate::support::raw::{Raw, api, api_without_metadata, presigned, reply, reset, serve};
 use crate::support::services::Service;
 use crate::support::{Run, World, sha256};
 use docfetch::sandbox::Document;
 use serde_json::Value;
 use std::fs;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 const DECK: &str = "Q3 deck \u{e4}.pdf";
 
@@ -204,6 +206,50 @@ fn a_name_that_nothing_tells_is_not_made_up() {
     let world = World::new("http://127.0.0.1:1");
     let run = world.run(&["onecodex", "a", "--dry-run", "--retries", "0"]);
     assert_eq!(run.exits(5).stdout, "");
+}
+
+/// Also where the API refuses the document or the credential, or answers nothing.
+#[test]
+fn a_living_recorded_url_is_planned_and_used_without_the_api() {
+    for refusal in ["401 Unauthorized", "404 Not Found", ""] {
+        let is_late = Arc::new(AtomicBool::new(false));
+        let [serving, refusing] = [Arc::clone(&is_late), Arc::clone(&is_late)];
+        let storage = Raw::start(move |request, stream| {
+            if serving.load(Ordering::Relaxed) {
+                return serve(request, stream, b"content", "\"1\"");
+            }
+            reply(stream, "503 Service Unavailable", &[], b"");
+        });
+        let url = presigned(&storage.base(), "/a.txt");
+        let server =
+            Raw::start(
+                move |request, stream| match (refusing.load(Ordering::Relaxed), refusal) {
+                    (false, _) => api(request, stream, &url),
+                    (true, "") => reset(stream),
+                    (true, status) => {
+                        let login = [("location", "https://login.invalid/")];
+                        reply(stream, status, &login, b"{}");
+                    }
+                },
+            );
+        let world = World::new(&server.base());
+        let fetching = ["onecodex", "a", "--retries", "0", "--json"];
+        world.run(&fetching).exits(5);
+        is_late.store(true, Ordering::Relaxed);
+        for output in [&[][..], &["-o", "x"]] {
+            let run = world.run(&[&fetching[..], &["--dry-run"], output].concat());
+            let summary = run.exits(0).records().pop().unwrap();
+            let counts = (&summary["planned"], &summary["would_reuse"]);
+            assert_eq!(counts, (&1.into(), &1.into()), "{refusal}: {run:?}");
+        }
+        let run = world.run(&["onecodex", "a", "--retries", "0", "--dry-run", "-o", "-"]);
+        assert_eq!(run.exits(0).stdout, "a\n");
+        // A document without a record needs the API.
+        let run = world.run(&["onecodex", "b", "--retries", "0", "--dry-run"]);
+        assert_ne!(run.code, 0, "{refusal}: {run:?}");
+        world.run(&fetching).exits(0);
+        assert_eq!(server.count("POST", ""), 1, "{refusal}");
+    }
 }
 
 #[test]

@@ -2,23 +2,21 @@
 //! may be charged and none to a storage, and changes no file. Where a file system may refuse the name of a document,
 //! docfetch tries the name in a folder that it removes again.
 
-use super::Stages;
+use super::{Stages, infallible};
 use crate::error::{Code, Result};
 use crate::fetch::outcome::{Outcome, Status};
 use crate::fetch::partial::Partial;
 use crate::fetch::target::TargetState;
-use crate::resolve::{Metadata, MetadataFailure, ResolveRequest};
+use crate::resolve::{Cost, Metadata, MetadataFailure, ResolveRequest};
 
 impl Stages<'_> {
     /// What a real run would do with the document.
     ///
     /// # Errors
     /// The error with which a real run would end, as far as docfetch can tell: those of
-    /// [`Destination::choose_name`](crate::fetch::target::Destination::choose_name) and of [`Stages::skip`]; the API's
-    /// refusal of the
-    /// document or the credential; [`Code::LocalIo`](crate::error::Code::LocalIo) and
+    /// [`Destination::choose_name`](crate::fetch::target::Destination::choose_name), of [`Stages::skip`] and of
+    /// [`Stages::foresee`]; [`Code::LocalIo`](crate::error::Code::LocalIo) and
     /// [`Code::DiskFull`](crate::error::Code::DiskFull) for a folder that cannot take the document;
-    /// [`Code::ChargeRefused`](crate::error::Code::ChargeRefused) when the ledger's record cannot be trusted.
     /// [`Code::Interrupted`](crate::error::Code::Interrupted) after a signal.
     pub(super) async fn plan(&mut self) -> Result<Outcome> {
         let (interrupt, context) = (self.interrupt, self.context);
@@ -26,12 +24,10 @@ impl Stages<'_> {
         if !is_stdout && let Some(skipped) = self.plan_to_skip().await? {
             return Ok(skipped);
         }
-        let known = interrupt.or_interrupted(self.learn()).await?;
+        let known = interrupt.or_interrupted(infallible(self.learn())).await?;
         if is_stdout {
             return Ok(Outcome {
-                cost: context
-                    .resolver
-                    .foresee(&self.job.id, ResolveRequest::default())?,
+                cost: self.foresee(&known, ResolveRequest::default())?,
                 bytes: known.size,
                 ..self.outcome(Status::Planned)
             });
@@ -55,7 +51,7 @@ impl Stages<'_> {
             ..ResolveRequest::default()
         };
         Ok(Outcome {
-            cost: context.resolver.foresee(&self.job.id, request)?,
+            cost: self.foresee(&known, request)?,
             bytes: known.size,
             plan: Some(self.destination.plan(&TargetState::Writable)),
             ..self.outcome(Status::Planned)
@@ -77,29 +73,38 @@ impl Stages<'_> {
 
     /// Name and size of the document, from the listing or from its metadata; unknown where the provider has
     /// neither. No URL is resolved, since a dry run of many documents must not use the rate budget up.
+    async fn learn(&self) -> Metadata {
+        match &self.job.metadata {
+            Some(listed) => listed.clone(),
+            None => Box::pin(self.context.resolver.metadata(&self.job.id)).await,
+        }
+    }
+
+    /// What a real run would pay for the document. A run that uses a recorded URL, or that the ledger refuses, does not
+    /// need the API. Warns of what docfetch does not know of the document.
     ///
     /// # Errors
-    /// Those of exit codes 3, 4 and 9, and [`Code::Network`], when a real run would fail likewise.
-    async fn learn(&mut self) -> Result<Metadata> {
-        let (resolver, id) = (&self.context.resolver, &self.job.id);
-        if let Some(listed) = &self.job.metadata {
-            return Ok(listed.clone());
+    /// The failure of the metadata route, when a real run needs a URL from the API, and would fail likewise;
+    /// [`Code::ChargeRefused`](crate::error::Code::ChargeRefused) when the ledger's record cannot be trusted.
+    fn foresee(&self, known: &Metadata, request: ResolveRequest<'_>) -> Result<Option<Cost>> {
+        let (context, id) = (self.context, &self.job.id);
+        let cost = context.resolver.foresee(id, request)?;
+        let Some(failure) = &known.failure else {
+            return Ok(cost);
+        };
+        let needs_api = !matches!(cost, Some(Cost::Reuse | Cost::Refuse));
+        if needs_api && ends_real_run(failure) {
+            return Err(failure.error.clone());
         }
-        let known = resolver.metadata(id).await;
-        if let Some(failure) = &known.failure {
-            if ends_real_run(failure) {
-                return Err(failure.error.clone());
-            }
-            let has_target = self.context.options.stdout || self.destination.target().is_some();
-            let unknown = match (has_target, known.size) {
-                (false, _) => "name",
-                (true, None) => "size",
-                (true, Some(_)) => return Ok(known),
-            };
-            let why = failure.error.message();
-            log::warn!("docfetch does not know the {unknown} of {id}: {why}");
-        }
-        Ok(known)
+        let has_target = context.options.stdout || self.destination.target().is_some();
+        let unknown = match (has_target, known.size) {
+            (false, _) => "name",
+            (true, None) => "size",
+            (true, Some(_)) => return Ok(cost),
+        };
+        let why = failure.error.message();
+        log::warn!("docfetch does not know the {unknown} of {id}: {why}");
+        Ok(cost)
     }
 }
 
