@@ -15,6 +15,7 @@ use std::convert::Infallible;
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::net::TcpListener;
 
 type Recode = fn(&[u8]) -> Vec<u8>;
@@ -205,10 +206,21 @@ fn cut_json_without_a_close_notify_is_no_answer() {
 /// A storage and an API behind TLS. The storage sends [`UNMARKED`] without a length, has these headers, and ends
 /// without a `close_notify`; the metadata of the API tells this size.
 fn unmarked(headers: &'static [(&str, &str)], size: Option<usize>) -> (World, Raw, Raw) {
+    unmarked_pieces(headers, &[UNMARKED], size)
+}
+
+/// As [`unmarked`], with a storage that sends these bytes, one after the other: the last for ever.
+fn unmarked_pieces(
+    headers: &'static [(&str, &str)],
+    pieces: &'static [&[u8]],
+    size: Option<usize>,
+) -> (World, Raw, Raw) {
     let authority = Authority::new();
-    let storage = Raw::start(|_, stream| {
+    let answered = AtomicUsize::new(0);
+    let storage = Raw::start(move |_, stream| {
         head(stream, "200 OK", headers, None);
-        let _ = stream.write_all(UNMARKED);
+        let number = answered.fetch_add(1, Ordering::Relaxed);
+        let _ = stream.write_all(pieces[number.min(pieces.len() - 1)]);
     });
     let port = abrupt_front(authority.leaf(Leaf::Good), storage.address).port();
     let url = presigned(&format!("https://localhost:{port}"), "/x.bin");
@@ -268,6 +280,46 @@ fn a_proven_document_needs_no_close_notify() {
         assert_eq!(run.exits(0).raw_stdout, UNMARKED);
         assert_eq!(storage.seen().len(), 2);
     }
+}
+
+/// What is on standard output cannot come again, and may be a part of a right document.
+#[test]
+fn a_stream_that_breaks_before_its_digest_is_right_is_a_broken_connection() {
+    let wrong = "0".repeat(64);
+    for (headers, proof, requests) in [
+        (&[][..], &["--sha256", &*wrong][..], 2),
+        (&[("ETag", "\"1\"")], &["--sha256", &wrong], 3),
+        (&[("x-amz-checksum-crc32", "AAAAAA==")], &[], 2),
+    ] {
+        for retries in ["0", "2"] {
+            let (world, storage, _server) = unmarked(headers, None);
+            let fetching = ["onecodex", "a", "-o", "-", "--retries", retries];
+            let run = world.run(&[&fetching[..], proof].concat());
+            assert_eq!(run.exits(5).raw_stdout, UNMARKED);
+            run.says("run again");
+            assert!(!run.stderr.contains("SHA-256"), "{run:?}");
+            let requests = if retries == "0" { 1 } else { requests };
+            assert_eq!(storage.seen().len(), requests, "{run:?}");
+        }
+    }
+    // A digest proves each end at once, also where a later attempt could continue.
+    let (world, storage, _server) = unmarked(&[("ETag", "\"1\"")], None);
+    let run = world.run(&["sm", "a", "-o", "-", "--sha256", SHA256_OF_UNMARKED]);
+    assert_eq!(run.exits(0).raw_stdout, UNMARKED);
+    assert_eq!(storage.seen().len(), 1);
+}
+
+/// docfetch holds the bytes back, since they may be a web page, and can request them again.
+#[test]
+fn bytes_that_are_held_back_come_again_when_their_digest_is_not_right() {
+    const PAGE: &[u8] = b"<html><p>the document</p></html>";
+    const PIECES: [&[u8]; 2] = [b"<html><p>the", PAGE];
+    let (world, storage, server) = unmarked_pieces(&[], &PIECES, None);
+    let digest = support::sha256(PAGE);
+    let run = world.run(&["onecodex", "a", "-o", "-", "--sha256", &digest]);
+    assert_eq!(run.exits(0).raw_stdout, PAGE);
+    assert_eq!(storage.seen().len(), 2);
+    assert_eq!(server.count("POST", "/download_uri"), 1);
 }
 
 /// So many header fields, of 64 KiB together at most.

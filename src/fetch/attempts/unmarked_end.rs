@@ -4,8 +4,7 @@
 use super::Attempts;
 use super::sink_transfer::SinkTransfer;
 use crate::error::{Code, Error, Result};
-use crate::fetch::transfer::{BodyEnd, Digests, Sink};
-use crate::http::headers::is_strong;
+use crate::fetch::transfer::BodyEnd;
 
 impl Attempts<'_> {
     /// Whether a body without a marked end is complete although its connection broke with `error`: a digest
@@ -29,29 +28,24 @@ impl Attempts<'_> {
         if !has_digest {
             return Ok(BodyEnd::Complete);
         }
-        if work.sink.is_stream() {
-            // Its digests end with its bytes. A later attempt can continue those of a strong entity tag only.
-            let can_continue = work.sink.entity().tag.as_deref().is_some_and(is_strong);
-            return if can_continue {
-                Err(error)
-            } else {
-                Ok(BodyEnd::Complete)
-            };
-        }
-        match self.compare_digests(work.sink).await {
+        match compare_digests(work).await {
             Ok(()) => Ok(BodyEnd::Complete),
             Err(wrong) if wrong.code() == Code::DigestMismatch => {
-                self.unproven_end = Some(wrong);
+                // What standard output has cannot come again, so a broken connection is the cause to tell.
+                self.unproven_end = (!work.sink.is_stream()).then_some(wrong);
                 Err(error)
             }
             Err(unreadable) => Err(unreadable),
         }
     }
+}
 
-    /// Compares the digests of the bytes in a partial.
-    async fn compare_digests(&self, sink: &Sink) -> Result<()> {
-        let digests = Digests::new(self.options.digests, sink);
-        let report = digests.verify(sink.position()).await?;
-        report.checksum_mismatch.map_or(Ok(()), Err)
-    }
+/// Compares the digests of the bytes in the sink. More bytes may follow.
+///
+/// # Errors
+/// [`Code::DigestMismatch`]; [`Code::LocalIo`] when the partial cannot be read.
+async fn compare_digests(work: &SinkTransfer<'_, '_>) -> Result<()> {
+    let digests = work.digests.so_far(work.sink);
+    let report = digests.verify(work.sink.position()).await?;
+    report.checksum_mismatch.map_or(Ok(()), Err)
 }

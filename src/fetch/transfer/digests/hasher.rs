@@ -6,6 +6,7 @@ use md5::Digest as _;
 use ring::digest;
 
 /// Computes one checksum of bytes that come piece by piece.
+#[derive(Clone)]
 pub(super) enum Hasher {
     Ring(digest::Context),
     Md5(md5::Md5),

@@ -72,6 +72,14 @@ impl PrefixDigest {
         }
     }
 
+    /// The same digest of bytes that go to standard output, which no follower hashes.
+    fn of_stream_so_far(&self) -> Self {
+        Self {
+            hasher: self.hasher.clone(),
+            ..Self::new(self.algorithm)
+        }
+    }
+
     /// Hashes the bytes of the file before `position`, or leaves them for later when they are few.
     fn follow(&mut self, file: &Arc<File>, position: u64) {
         if let Some(follower) = &self.follower {
@@ -150,6 +158,24 @@ impl Digests {
     /// Whether [`Digests::verify`] will compare a digest.
     pub(crate) fn has_expected_digest(&self) -> bool {
         self.options.expected_sha256.is_some() || self.checksum.is_some()
+    }
+
+    /// The digests of the bytes that `sink` has now.
+    pub(crate) fn so_far(&self, sink: &Sink) -> Self {
+        if self.file.is_some() {
+            return Self::new(self.options, sink);
+        }
+        let checksum = self.checksum.as_ref();
+        Self {
+            options: self.options,
+            file: None,
+            sha256: self.sha256.as_ref().map(PrefixDigest::of_stream_so_far),
+            checksum: checksum.map(|checksum| AnnouncedChecksum {
+                expected: checksum.expected.clone(),
+                digest: checksum.digest.of_stream_so_far(),
+            }),
+            is_late: self.is_late,
+        }
     }
 
     /// Compares the digests of the bytes before `position`, which are all that the sink has. Where the
