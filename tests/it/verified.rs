@@ -9,8 +9,9 @@ use ring::digest::{SHA256, digest};
 use std::fs;
 use std::io::Write as _;
 use std::net::TcpStream;
-use std::sync::Arc;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 const SIZE: usize = 300_000;
 const TAG: &str = "\"v1\"";
@@ -361,5 +362,35 @@ fn refused_bytes_whose_url_is_over_are_neither_paid_for_again_nor_lost() {
         .run(&["onecodex", "a", "--sha256", &sha256(&content)])
         .exits(0);
     assert!(world.read("x.bin") == content);
+    assert_eq!(api.count("POST", "/download_uri"), 1);
+}
+
+#[test]
+fn a_paid_document_whose_target_appeared_with_another_content_is_kept() {
+    let content = noise(SIZE);
+    let (body, target) = (content.clone(), Arc::new(OnceLock::<PathBuf>::new()));
+    let appearing = Arc::clone(&target);
+    let (api, storage) = both("/x.bin", move |request, stream| {
+        fs::write(appearing.get().unwrap(), "of another process").unwrap();
+        serve(request, stream, &body, TAG);
+    });
+    let world = World::new(&api.base());
+    target.set(world.out().join("a.bin")).unwrap();
+    let digest = sha256(&content);
+    let fetching = ["onecodex", "a", "-o", "a.bin", "--sha256", &digest];
+    let skipping = [&fetching[..], &["--if-exists", "skip", "--json"]].concat();
+    for _ in 0..2 {
+        let run = world.run(&skipping);
+        assert_eq!(run.exits(6).error_code(), "digest_mismatch");
+        assert_eq!(world.read("a.bin"), b"of another process");
+        partial(&world);
+    }
+    let requests = (api.count("POST", "/download_uri"), storage.seen().len());
+    assert_eq!(requests, (1, 1));
+    let overwriting = [&fetching[..], &["--if-exists", "overwrite"]].concat();
+    world.run(&overwriting).exits(0);
+    assert_eq!(world.files(), ["a.bin"]);
+    assert!(world.read("a.bin") == content);
+    assert_eq!(storage.seen().len(), 1);
     assert_eq!(api.count("POST", "/download_uri"), 1);
 }

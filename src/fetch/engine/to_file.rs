@@ -224,8 +224,8 @@ impl Stages<'_> {
         let publishing =
             self.destination
                 .publish(partial, sha256, before_publish.as_ref(), in_batch);
-        if publishing.await? == TargetEnd::AlreadyThere {
-            return self.skip().await;
+        if let TargetEnd::AlreadyThere(partial) = publishing.await? {
+            return self.skip_with(*partial).await;
         }
         self.attempts.delivered().await;
         let Outcome { path, name, .. } = self.outcome(Status::Fetched); // the target may have changed

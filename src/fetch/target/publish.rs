@@ -24,12 +24,12 @@ const MAX_ATTEMPTS_AT_A_NAME: u32 = 16;
 pub(crate) type BeforePublish = Arc<dyn Fn(&Path) -> Result<()> + Send + Sync>;
 
 /// The result of a publication that did not fail.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) enum TargetEnd {
     /// The document has its name.
     Published,
-    /// The file at the target counts as the document. The partial is removed.
-    AlreadyThere,
+    /// The file at the target counts as the document. The partial is unchanged.
+    AlreadyThere(Box<Partial>),
 }
 
 impl Destination<'_> {
@@ -71,13 +71,11 @@ impl Destination<'_> {
                     PublishEnd::SameExists(back) if self.has_file_of_another(&target) => {
                         partial = *back; // two documents of this batch have the same bytes
                     }
-                    PublishEnd::SameExists(back) => {
-                        return already_there(*back);
-                    }
+                    PublishEnd::SameExists(back) => return Ok(TargetEnd::AlreadyThere(back)),
                 }
                 if !overwrite && !is_seen_soon(&target).await {
                     if if_exists == IfExists::Skip {
-                        return already_there(partial);
+                        return Ok(already_there(partial));
                     }
                     partial.keep()?;
                     return Err(target_exists(
@@ -88,7 +86,7 @@ impl Destination<'_> {
                 let is_compared = matches!(if_exists, IfExists::Same { .. });
                 if is_compared && !self.has_file_of_another(&target) {
                     if has_sha256(target, sha256).await {
-                        return already_there(partial);
+                        return Ok(already_there(partial));
                     }
                     self.add_id()?;
                     continue;
@@ -96,9 +94,7 @@ impl Destination<'_> {
             }
             match self.choose_next_name(&target, &mut attempts_at_name) {
                 Ok(TargetState::Writable) => {}
-                Ok(TargetState::AlreadyThere) => {
-                    return already_there(partial);
-                }
+                Ok(TargetState::AlreadyThere) => return Ok(already_there(partial)),
                 Err(error) => {
                     partial.keep()?;
                     return Err(error);
@@ -132,10 +128,8 @@ impl Destination<'_> {
     }
 }
 
-/// Removes the partial of a document that is at its target.
-fn already_there(partial: Partial) -> Result<TargetEnd> {
-    partial.discard_all()?;
-    Ok(TargetEnd::AlreadyThere)
+fn already_there(partial: Partial) -> TargetEnd {
+    TargetEnd::AlreadyThere(Box::new(partial))
 }
 
 /// Whether this process sees the file at `target`, which exists. A file system that several machines share may
