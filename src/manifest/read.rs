@@ -28,8 +28,9 @@ pub(crate) struct Manifest {
     /// The form. `None` if the manifest has no line.
     pub form: Option<ManifestForm>,
     /// The files. The last record of a path counts; but a record without a SHA-256 does not replace an
-    /// earlier one with a SHA-256. In the manifest of a mirror, only the last record of a document counts: a mirror
-    /// that was copied to another file system may need another path for it. Of sha256sum, every line counts.
+    /// earlier one with a SHA-256, unless a mirror has another document there since. In the manifest of a mirror,
+    /// only the last record of a document counts: a mirror that was copied to another file system may need another
+    /// path for it. Of sha256sum, every line counts.
     pub entries: Vec<ManifestEntry>,
     /// The numbers, from 1 on, of the lines that are not of the manifest's form.
     pub unreadable: Vec<usize>,
@@ -135,12 +136,17 @@ impl Reading {
         // `./a` is the path `a`.
         let path = entry.path.strip_prefix(".").unwrap_or(&entry.path);
         let known = self.places.get(path).copied();
-        if let Some(document) = mirrored_document(&entry) {
+        let document = mirrored_document(&entry);
+        if let Some(document) = document.clone() {
             let place = known.unwrap_or(entries.len());
             self.mirrored.insert(document, place);
         }
+        let knows_less = |earlier: &ManifestEntry| {
+            let is_another = document.is_some() && mirrored_document(earlier) != document;
+            entry.sha256.is_none() && earlier.sha256.is_some() && !is_another
+        };
         match known.and_then(|place| entries.get_mut(place)) {
-            Some(earlier) if entry.sha256.is_none() && earlier.sha256.is_some() => {}
+            Some(earlier) if knows_less(earlier) => {}
             Some(earlier) => *earlier = entry,
             None => {
                 self.places.insert(path.to_owned(), entries.len());
@@ -274,6 +280,33 @@ mod tests {
             .iter()
             .filter_map(|entry| entry.id.as_deref());
         assert_eq!(ids.collect::<String>(), "21243");
+    }
+
+    #[test]
+    fn in_the_manifest_of_a_mirror_a_path_is_of_its_last_document_even_if_its_digest_is_not_known()
+    {
+        let line = |id: &str, path: &str, bytes: u64, sha256: Option<&str>| {
+            let line = serde_json::json!({"type": "document", "provider": "sm", "id": id, "status": "skipped",
+                "path": path, "bytes": bytes, "sha256": sha256, "resource": ""});
+            format!("{line}\n")
+        };
+        let (first, moved) = (line("1", "a", 1, Some(A)), line("1", "b", 1, Some(A)));
+        let (known, second) = (line("1", "a", 1, None), line("2", "a", 2, None));
+        for text in [
+            [&first, &known, &moved, &second],
+            [&first, &known, &second, &moved],
+        ] {
+            let manifest = manifest(&text.map(String::as_str).concat());
+            let found = manifest.entries.iter();
+            let found: Vec<_> = found
+                .map(|entry| (entry.id.as_deref().unwrap(), entry.bytes.unwrap()))
+                .collect();
+            assert_eq!(found, [("2", 2), ("1", 1)]);
+            assert_eq!(paths(&manifest), ["a", "b"]);
+        }
+        // A record of the same document knows less.
+        let manifest = manifest(&[&*first, &*known].concat());
+        assert_eq!(manifest.entries[0].sha256.as_deref(), Some(A));
     }
 
     #[test]
