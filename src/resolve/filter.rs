@@ -82,9 +82,7 @@ impl Filter {
                     Some(kind) => format!("{} {}", provider.title, kind.name()),
                 };
                 let list = known.join(", ");
-                let lower = field.to_lowercase();
-                let similar = known.iter().find(|known| known.contains(&lower));
-                let hint = match similar.filter(|_| !lower.is_empty()) {
+                let hint = match similar_field(field, &known) {
                     Some(similar) => format!("a similar field is {similar:?}"),
                     None => format!("`{} --json` shows the fields", provider.list_command()),
                 };
@@ -183,6 +181,16 @@ fn text_of(value: &Value) -> Option<Cow<'_, str>> {
         }
         other => Some(other.to_string().into()),
     }
+}
+
+/// The field of `known` that the user may have meant with `field`, in any case: the same, or else one that begins so,
+/// or else one that has `field` as a part.
+fn similar_field<'a>(field: &str, known: &[&'a str]) -> Option<&'a str> {
+    let field = field.to_lowercase();
+    let known = known.iter().map(|known| (known.to_lowercase(), *known));
+    let similar = known.filter(|(lower, _)| !field.is_empty() && lower.contains(&field));
+    let nearest = similar.min_by_key(|(lower, _)| (*lower != field, !lower.starts_with(&field)));
+    nearest.map(|(_, known)| known)
 }
 
 /// The error of an option that neither the server nor the rows of `provider` have. Names the rows that have the option.

@@ -89,6 +89,11 @@ fn a_filter_of_another_provider_names_it() {
             "a similar field is \"source\"",
         ),
         (
+            &["list", "sm", "--where", "ID=1"],
+            "the fields for --where are provider, id, ",
+            "a similar field is \"id\"",
+        ),
+        (
             &["list", "sm", "--where", "company=x"],
             "the fields for --where are provider, id, ",
             "a similar field is \"company_id\"",

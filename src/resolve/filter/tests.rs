@@ -367,3 +367,20 @@ fn times_are_read_as_servers_write_them() {
     assert_eq!(parse_time("2026-10-01"), Some(at("2026-10-01T00:00:00Z")));
     assert_eq!(parse_time("yesterday"), None);
 }
+
+#[test]
+fn a_similar_field_is_the_same_in_another_case_or_else_begins_so() {
+    let known = ["provider", "id", "old_name", "name", "name_of", "companyId"];
+    for (field, similar) in [
+        ("ID", Some("id")),
+        ("NAME", Some("name")),
+        ("nam", Some("name")),
+        ("old", Some("old_name")),
+        ("companyid", Some("companyId")),
+        ("vide", Some("provider")),
+        ("x", None),
+        ("", None),
+    ] {
+        assert_eq!(similar_field(field, &known), similar, "{field}");
+    }
+}
