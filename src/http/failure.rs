@@ -5,7 +5,7 @@
 
 use super::connect::{ProxyServer, tls_failure};
 use super::peer::Peer;
-use super::proxy_failure::{self, ProxyTrouble, TunnelRefusal};
+use super::proxy_failure::{self, ProxyRejection, ProxyTrouble, TunnelRefusal};
 use crate::error::{Code, Error};
 use rustls::InvalidMessage;
 use std::error::Error as StdError;
@@ -78,9 +78,12 @@ pub(super) fn from_reqwest(error: &reqwest::Error, peer: &Peer) -> Failure {
     }
 }
 
-/// The refusal of a tunnel by a proxy, if that is why a request failed.
-pub(super) fn tunnel_refusal(error: &reqwest::Error) -> Option<TunnelRefusal> {
-    TunnelRefusal::find(&causes(error))
+/// The refusal of a tunnel by the proxy of `peer`, if that is why a request failed.
+pub(super) fn tunnel_refusal(error: &reqwest::Error, peer: &Peer) -> Option<TunnelRefusal> {
+    match ProxyTrouble::find(&causes(error), peer)? {
+        ProxyTrouble::RefusedTunnel(refusal) => Some(refusal),
+        _ => None,
+    }
 }
 
 /// The failure of a connection attempt, its TLS handshake included.
@@ -90,13 +93,13 @@ fn of_connection(timed_out: bool, causes: &[Cause<'_>], peer: &Peer) -> Failure 
         let trouble = (!timed_out).then(|| ProxyTrouble::find(causes, peer))?;
         Some((proxy, trouble?))
     });
+    let refusal = trouble
+        .as_ref()
+        .and_then(|(proxy, trouble)| of_refusal(trouble, proxy, peer));
+    if let Some(error) = refusal {
+        return Failure::unsent(error);
+    }
     let (name, why, party, hint) = match trouble {
-        Some((proxy, ProxyTrouble::Rejected(rejection))) => {
-            return Failure::unsent(proxy_failure::rejected(proxy, rejection));
-        }
-        Some((proxy, ProxyTrouble::Refused(why))) => {
-            return Failure::unsent(proxy_failure::refused(proxy, &peer.host, why));
-        }
         Some((proxy, ProxyTrouble::Unresolved)) => {
             let hint = proxy_failure::resolving_hint(proxy);
             (peer.to_string(), None, "the server", Some(hint))
@@ -111,7 +114,7 @@ fn of_connection(timed_out: bool, causes: &[Cause<'_>], peer: &Peer) -> Failure 
             (proxy.to_string(), why, "the proxy", Some(hint))
         }
         // The tunnel relays bytes: nothing tells which of both ends sent them.
-        None => match proxy {
+        _ => match proxy {
             Some(proxy) => {
                 let party = "the proxy or the server";
                 let hint = format!(
@@ -148,6 +151,22 @@ fn of_connection(timed_out: bool, causes: &[Cause<'_>], peer: &Peer) -> Failure 
     Failure::unsent(error)
 }
 
+/// The error of a proxy that docfetch reached and that did not connect to the host of `peer`. `None` for other trouble.
+fn of_refusal(trouble: &ProxyTrouble, proxy: &ProxyServer, peer: &Peer) -> Option<Error> {
+    Some(match trouble {
+        ProxyTrouble::Rejected(rejection) => proxy_failure::rejected(proxy, *rejection),
+        ProxyTrouble::RefusedTunnel(TunnelRefusal::Credentials) => {
+            proxy_failure::rejected(proxy, ProxyRejection::Credentials)
+        }
+        ProxyTrouble::RefusedTunnel(TunnelRefusal::OtherStatus) => {
+            let why = "the proxy refused a CONNECT request";
+            proxy_failure::refused(proxy, &peer.host, why)
+        }
+        ProxyTrouble::Failed(why) => proxy_failure::refused(proxy, &peer.host, why),
+        ProxyTrouble::Unreachable(_) | ProxyTrouble::Unresolved => return None,
+    })
+}
+
 /// The error of a certificate that is not trusted, if the causes have one. `name` presented the certificate.
 fn of_certificate(causes: &[Cause<'_>], name: &str, party: &str) -> Option<Error> {
     let why = causes
@@ -156,12 +175,10 @@ fn of_certificate(causes: &[Cause<'_>], name: &str, party: &str) -> Option<Error
             rustls::Error::InvalidCertificate(why) => Some(why),
             _ => None,
         })?;
-    let (why, hint) = tls_failure::explain_certificate(why);
+    let (why, remedy) = tls_failure::explain_certificate(why);
     let hint = match party {
-        "the proxy" => hint
-            .replace("the provider", "the administrator of the proxy")
-            .replace("the server", "the proxy"),
-        _ => hint.to_owned(),
+        "the proxy" => remedy.hint_for_proxy(),
+        _ => remedy.hint_for_server(),
     };
     let what = format!("the certificate of {name} is not trusted");
     Some(

@@ -18,32 +18,21 @@ pub(super) enum ProxyTrouble {
     Unreachable(Option<&'static str>),
     /// The proxy requires other credentials.
     Rejected(ProxyRejection),
-    /// The proxy did not connect to the host.
-    Refused(String),
+    /// The proxy refused a CONNECT request with a status, and hyper-util did not keep the answer.
+    RefusedTunnel(TunnelRefusal),
+    /// The proxy did not connect to the host, for this cause.
+    Failed(String),
     /// This machine cannot resolve the host's name, and the SOCKS proxy gets addresses only.
     Unresolved,
 }
 
-/// A refusal of a tunnel whose answer hyper-util did not keep.
+/// The status of the answer that refused a tunnel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum TunnelRefusal {
-    /// The status was 407.
+    /// 407.
     Credentials,
-    /// The status was neither 200 nor 407.
+    /// Neither a success nor 407.
     OtherStatus,
-}
-
-impl TunnelRefusal {
-    /// Finds the refusal in the causes of a failed connection attempt.
-    pub(super) fn find(causes: &[&(dyn StdError + 'static)]) -> Option<Self> {
-        causes
-            .iter()
-            .find_map(|cause| match cause.to_string().as_str() {
-                "tunnel error: proxy authorization required" => Some(Self::Credentials),
-                "tunnel error: unsuccessful" => Some(Self::OtherStatus),
-                _ => None,
-            })
-    }
 }
 
 /// Why a proxy rejects the credentials.
@@ -97,8 +86,10 @@ impl ProxyTrouble {
     fn of_tunnel(text: &str, error: &(dyn StdError + 'static)) -> Self {
         let why = match text {
             "failed to create underlying connection" => return Self::Unreachable(None),
-            "proxy authorization required" => return Self::Rejected(ProxyRejection::Credentials),
-            "unsuccessful" => "the proxy refused a CONNECT request",
+            "proxy authorization required" => {
+                return Self::RefusedTunnel(TunnelRefusal::Credentials);
+            }
+            "unsuccessful" => return Self::RefusedTunnel(TunnelRefusal::OtherStatus),
             "unexpected end of file" => {
                 "the proxy closed the connection before it answered the CONNECT request"
             }
@@ -107,10 +98,10 @@ impl ProxyTrouble {
             }
             _ => {
                 let cause = error.source().map(ToString::to_string);
-                return Self::Refused(cause.unwrap_or_else(|| text.to_owned()));
+                return Self::Failed(cause.unwrap_or_else(|| text.to_owned()));
             }
         };
-        Self::Refused(why.to_owned())
+        Self::Failed(why.to_owned())
     }
 
     /// `debug` is the only place where this error shows why there is no connection to the proxy.
@@ -135,9 +126,9 @@ impl ProxyTrouble {
             }
             "failed parsing server response" => "the proxy does not speak this version of SOCKS",
             "IPV6 is not supported" => "SOCKS 4 knows no IPv6 address, and the host has no other",
-            reply => return Self::Refused(format!("the proxy says: {reply}")),
+            reply => return Self::Failed(format!("the proxy says: {reply}")),
         };
-        Self::Refused(why.to_owned())
+        Self::Failed(why.to_owned())
     }
 }
 
@@ -171,7 +162,7 @@ pub(super) fn rejected(proxy: &ProxyServer, rejection: ProxyRejection) -> Error 
 }
 
 /// The error of a proxy that does not connect to the host.
-pub(super) fn refused(proxy: &ProxyServer, host: &str, why: String) -> Error {
+pub(super) fn refused(proxy: &ProxyServer, host: &str, why: &str) -> Error {
     let what = format!("{proxy} did not connect to {host}");
     let hint = format!(
         "check {}, ask the administrator of the proxy, or name the host in NO_PROXY",

@@ -116,7 +116,7 @@ impl Sender {
 
     /// Why a request to `peer` got no answer.
     async fn failure(&self, error: &reqwest::Error, peer: &Peer) -> Failure {
-        let explained = match failure::tunnel_refusal(error) {
+        let explained = match failure::tunnel_refusal(error, peer) {
             Some(refusal) => {
                 let limit = self.times.connect_timeout;
                 tunnel_refusal::explain(refusal, &self.clients, peer, limit).await

@@ -396,7 +396,7 @@ fn a_proxy_in_trouble_is_named_and_no_paid_request_left() {
         (
             format!("https://localhost:{untrusted}"),
             9,
-            "if you trust the proxy, pass the certificate of its authority",
+            "hint: if you trust the proxy, pass the certificate of the authority that issued it with --ca-cert\n",
         ),
         (
             format!("socks5h://{socks}"),

@@ -198,13 +198,13 @@ fn certificates_that_are_not_trusted_are_refused_at_once_with_their_cause() {
         (
             Leaf::SelfSigned,
             "localhost",
-            "no trusted authority issued it",
-            "--ca-cert",
+            "no trusted authority issued it: it is self-signed, or a private authority issued it",
+            "pass the certificate of the authority that issued it with --ca-cert; a proxy of your network",
         ),
         (
             Leaf::Stranger,
             "localhost",
-            "its signature is not of the trusted authority that it names",
+            "the trusted authority that it names did not sign it",
             "--ca-cert",
         ),
     ] {

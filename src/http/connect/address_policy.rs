@@ -20,6 +20,10 @@ use std::net::SocketAddr;
 use std::sync::Mutex;
 use url::Url;
 
+/// What the user can do about refused plain http to a name.
+const ALLOW_PRIVATE_HINT: &str =
+    "use https; --allow-private permits plain http to private and loopback addresses only";
+
 /// The scheme of a request. It decides which addresses a name may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Scheme {
@@ -108,9 +112,7 @@ impl AddressPolicy {
             Some(AddressClass::Private) => {
                 "use https, or pass --allow-private if you trust this network"
             }
-            None if !self.allow_private => {
-                "use https; --allow-private permits plain http to private and loopback addresses"
-            }
+            None if !self.allow_private => ALLOW_PRIVATE_HINT,
             _ => "use https; docfetch sends plain http only to loopback and private addresses",
         }
     }
@@ -171,7 +173,7 @@ impl AddressPolicy {
                 format!("refused plain http to {name}"),
             )
             .with_cause("its address is public")
-            .with_hint("use https; --allow-private permits plain http to private and loopback addresses only")),
+            .with_hint(ALLOW_PRIVATE_HINT)),
             Some(class) if permitted.is_empty() => Err(refused(name, class)),
             _ => Ok(permitted),
         }

@@ -70,53 +70,98 @@ const MAX_SHOWN_NAMES: usize = 3;
 /// How many characters of such a name are shown.
 const MAX_NAME_CHARACTERS: usize = 80;
 
+/// What the user should do about a certificate that is not trusted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CertificateRemedy {
+    /// Set the clock of this machine.
+    Clock,
+    /// Check the address.
+    Address,
+    /// Trust the authority that issued the certificate.
+    Authority,
+    /// Trust the certificate itself.
+    Itself,
+    /// Replace the certificate by one of X.509 version 3.
+    Version,
+}
+
+impl CertificateRemedy {
+    /// The hint about the certificate of a server.
+    pub(crate) fn hint_for_server(self) -> &'static str {
+        match self {
+            Self::Clock => "set this machine's clock if it is wrong; else tell the provider",
+            Self::Address => "check the address; if it is right, tell the provider",
+            Self::Authority => {
+                "if you trust the server, pass the certificate of the authority that issued it with --ca-cert; \
+                 a proxy of your network may have an authority of its own"
+            }
+            Self::Itself => "if you trust the server, pass this same certificate with --ca-cert",
+            Self::Version => "replace it by a certificate of X.509 version 3",
+        }
+    }
+
+    /// The hint about the certificate of a proxy.
+    pub(crate) fn hint_for_proxy(self) -> &'static str {
+        match self {
+            Self::Clock => {
+                "set this machine's clock if it is wrong; else tell the administrator of the proxy"
+            }
+            Self::Address => {
+                "check the address; if it is right, tell the administrator of the proxy"
+            }
+            Self::Authority => {
+                "if you trust the proxy, pass the certificate of the authority that issued it with --ca-cert"
+            }
+            Self::Itself => "if you trust the proxy, pass this same certificate with --ca-cert",
+            Self::Version => self.hint_for_server(),
+        }
+    }
+}
+
 /// Why a certificate is not trusted, and what the user should do.
-pub(crate) fn explain_certificate(why: &CertificateError) -> (String, &'static str) {
-    const CLOCK: &str = "set this machine's clock if it is wrong; else tell the provider";
-    const ADDRESS: &str = "check the address; if it is right, tell the provider";
-    const AUTHORITY: &str = "if you trust the server, pass the certificate of its authority, or of the proxy of \
-                             your network, with --ca-cert";
-    let (why, hint) = match why {
+pub(crate) fn explain_certificate(why: &CertificateError) -> (String, CertificateRemedy) {
+    use CertificateRemedy::{Address, Authority, Clock};
+    let (why, remedy) = match why {
         CertificateError::ExpiredContext { time, not_after } => {
             let dates = dates("expired on", *not_after, *time);
-            return (dates, CLOCK);
+            return (dates, Clock);
         }
         CertificateError::NotValidYetContext { time, not_before } => {
             let dates = dates("is valid only from", *not_before, *time);
-            return (dates, CLOCK);
+            return (dates, Clock);
         }
         CertificateError::NotValidForNameContext { presented, .. } => {
-            return (of_other_hosts(presented), ADDRESS);
+            return (of_other_hosts(presented), Address);
         }
-        CertificateError::Expired => ("it has expired", CLOCK),
-        CertificateError::NotValidYet => ("it is not valid yet", CLOCK),
-        CertificateError::NotValidForName => ("it is for another host", ADDRESS),
+        CertificateError::Expired => ("it has expired", Clock),
+        CertificateError::NotValidYet => ("it is not valid yet", Clock),
+        CertificateError::NotValidForName => ("it is for another host", Address),
         CertificateError::UnknownIssuer => (
-            "no trusted authority issued it: it is self-signed, or of a private authority",
-            AUTHORITY,
+            "no trusted authority issued it: it is self-signed, or a private authority issued it",
+            Authority,
         ),
-        CertificateError::Revoked => ("it was revoked", ADDRESS),
+        CertificateError::Revoked => ("it was revoked", Address),
         // The authority that the certificate names has another key, or one of another kind.
         CertificateError::BadSignature
         | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => (
-            "its signature is not of the trusted authority that it names",
-            AUTHORITY,
+            "the trusted authority that it names did not sign it",
+            Authority,
         ),
-        CertificateError::BadEncoding => ("it is malformed", ADDRESS),
+        CertificateError::BadEncoding => ("it is malformed", Address),
         CertificateError::UnhandledCriticalExtension => (
             "it has a critical extension that docfetch does not know",
-            ADDRESS,
+            Address,
         ),
         CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
-            ("it is not a certificate for servers", ADDRESS)
+            ("it is not a certificate for servers", Address)
         }
         CertificateError::UnsupportedSignatureAlgorithmContext { .. } => {
-            ("docfetch does not accept its signature algorithm", ADDRESS)
+            ("docfetch does not accept its signature algorithm", Address)
         }
         CertificateError::Other(other) => return explain_other(&other.0.to_string()),
         other => return explain_other(&format!("{other:?}")),
     };
-    (why.to_owned(), hint)
+    (why.to_owned(), remedy)
 }
 
 /// A time at which a certificate begins or ends, beside the time of this machine's clock.
@@ -155,17 +200,17 @@ fn of_other_hosts(presented: &[String]) -> String {
 }
 
 /// Explains an error that rustls passes on from webpki, by its name.
-fn explain_other(name: &str) -> (String, &'static str) {
-    const ADDRESS: &str = "check the address; if it is right, tell the provider";
-    const VERSION: &str = "replace it by a certificate of X.509 version 3";
-    const ITSELF: &str = "if you trust the server, pass this same certificate with --ca-cert";
+fn explain_other(name: &str) -> (String, CertificateRemedy) {
     match name {
         "CaUsedAsEndEntity" => (
             "it is marked as an authority's certificate, as many self-signed ones are".to_owned(),
-            ITSELF,
+            CertificateRemedy::Itself,
         ),
-        "UnsupportedCertVersion" => ("it is not of X.509 version 3".to_owned(), VERSION),
-        other => (words(other), ADDRESS),
+        "UnsupportedCertVersion" => (
+            "it is not of X.509 version 3".to_owned(),
+            CertificateRemedy::Version,
+        ),
+        other => (words(other), CertificateRemedy::Address),
     }
 }
 
