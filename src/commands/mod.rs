@@ -24,12 +24,13 @@ use crate::resolve::Resolver;
 /// # Errors
 /// [`Code::CredentialsMissing`](crate::Code::CredentialsMissing), and what
 /// [`ResolverBuilder::build`](crate::resolve::ResolverBuilder::build) says.
-fn resolver(mut provider: Provider, connection: &Connection) -> Result<Resolver> {
+fn resolver(provider: Provider, connection: &Connection) -> Result<Resolver> {
     let base = provider.environment_base()?;
     provider.api_base(base.as_deref(), provider.base_variable)?; // before the credentials are looked for
     let found = provider.environment_credentials()?;
-    provider.used_credential_source = Some(found.source);
-    let mut builder = Resolver::builder(provider, found.credentials).connection(connection.clone());
+    let mut builder = Resolver::builder(provider, found.credentials)
+        .credential_source(found.source)
+        .connection(connection.clone());
     if let Some(base) = base {
         builder = builder.base(base);
     }

@@ -119,11 +119,8 @@ impl Provider {
         Ok(base)
     }
 
-    /// Where the credentials come from, for hints: the source of this run, or else every possible source.
-    pub(crate) fn credential_source(&self) -> String {
-        if let Some(source) = &self.used_credential_source {
-            return source.clone();
-        }
+    /// Every variable and file that credentials may come from, for hints.
+    pub(crate) fn credential_sources(&self) -> String {
         match self.auth {
             Auth::ClientCredentials { id, secret, .. } => format!("{id} and {secret}"),
             Auth::Key {

@@ -14,6 +14,7 @@ mod standard_metrics;
 
 pub(crate) use addresses::hint_for_address;
 pub use credentials::Credentials;
+pub(crate) use credentials::SourcedCredentials;
 pub(crate) use filters::{OwnOption, ReferencedList, ServerFilter};
 pub use resource::Resource;
 pub use schema::Provider;

@@ -152,7 +152,6 @@ impl Provider {
                 filters: kind.filters,
             },
             id_uri_prefix: Some(kind.uri_prefix),
-            used_credential_source: None,
         }
     }
 }

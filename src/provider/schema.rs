@@ -49,8 +49,6 @@ pub struct Provider {
     pub(crate) listing: Listing,
     /// The prefix of ids where the service writes ids as URIs.
     pub(crate) id_uri_prefix: Option<&'static str>,
-    /// Where docfetch read the credentials of this run, for messages. No part of a table.
-    pub(crate) used_credential_source: Option<String>,
 }
 
 /// How a request proves which account sends it.

@@ -94,7 +94,6 @@ impl Provider {
                 filters: &STANDARD_METRICS_FILTERS,
             },
             id_uri_prefix: None,
-            used_credential_source: None,
         }
     }
 }

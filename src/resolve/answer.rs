@@ -139,8 +139,14 @@ pub(super) fn protocol(who: &str) -> Error {
     )
 }
 
-/// The error of an answer whose status is no success. `what` names what was requested.
-pub(super) async fn refusal(provider: &Provider, what: &str, reply: Reply) -> Error {
+/// The error of an answer whose status is no success. `what` names what was requested, and `credential_source` where
+/// the credentials come from.
+pub(super) async fn refusal(
+    provider: &Provider,
+    credential_source: &str,
+    what: &str,
+    reply: Reply,
+) -> Error {
     let status = reply.status();
     let wait = reply.retry_after();
     let source = AnswerSource::of(provider, &reply);
@@ -159,7 +165,7 @@ pub(super) async fn refusal(provider: &Provider, what: &str, reply: Reply) -> Er
         .with_cause(cause)
         .with_http_status(status)
         .with_retry_after(wait);
-    let error = match hint(provider, code, status, page.is_some()) {
+    let error = match hint(provider, credential_source, code, status, page.is_some()) {
         Some(hint) => error.with_hint(hint),
         None => error,
     };
@@ -206,16 +212,21 @@ fn meaning(title: &str, status: u16, what: &str) -> (Code, String) {
 }
 
 /// What the user should do after an answer of this status, where that is not the usual hint of its code.
-fn hint(provider: &Provider, code: Code, status: u16, is_page: bool) -> Option<String> {
-    let credentials = provider.credential_source();
+fn hint(
+    provider: &Provider,
+    credential_source: &str,
+    code: Code,
+    status: u16,
+    is_page: bool,
+) -> Option<String> {
     Some(match code {
-        Code::CredentialsRejected => format!("check {credentials}"),
+        Code::CredentialsRejected => format!("check {credential_source}"),
         _ if status == 511 => "log in to this network with a web browser, then run again".into(),
         _ if is_transient_status(status) => return None,
         Code::Protocol => wrong_base_hint(provider.base_variable),
         _ if is_page => wrong_base_hint(provider.base_variable),
         Code::Forbidden => {
-            format!("ask the owner for access, or check the account of {credentials}")
+            format!("ask the owner for access, or check the account of {credential_source}")
         }
         Code::NotFound => {
             let list = provider.list_command();

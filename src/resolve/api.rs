@@ -9,7 +9,7 @@ use crate::http::BeforeSend;
 use crate::http::Failure;
 use crate::http::{ApiRequest, Authorization, Http, Reply};
 use crate::model::DocumentId;
-use crate::provider::{Auth, Credentials, Provider};
+use crate::provider::{Auth, Credentials, Provider, SourcedCredentials};
 use crate::secret::Secret;
 use crate::state::records::StateFolder;
 use reqwest::Method;
@@ -27,6 +27,8 @@ pub(super) struct Api {
     pub(super) base: Url,
     pub(super) http: Http,
     pub(super) account: Secret,
+    /// Where the credentials come from, for hints.
+    credential_source: String,
     credential: Credential,
 }
 
@@ -65,17 +67,17 @@ impl ApiCall<'_> {
 }
 
 impl Api {
-    /// The API at `base` as the account of `credentials` sees it. All processes that use `state` share
+    /// The API at `base` as the account of the credentials in `found` sees it. All processes that use `state` share
     /// the account's access token.
     pub(super) fn new(
         provider: Provider,
         base: Url,
         http: Http,
-        credentials: &Credentials,
+        found: &SourcedCredentials,
         state: &StateFolder,
     ) -> Self {
-        let account = credentials.account();
-        let credential = match (&provider.auth, credentials) {
+        let account = found.credentials.account();
+        let credential = match (&provider.auth, &found.credentials) {
             (Auth::ClientCredentials { token_path, .. }, Credentials::Client { id, secret }) => {
                 let client = TokenClient {
                     provider: provider.clone(),
@@ -83,6 +85,7 @@ impl Api {
                     token_url: route(&base, token_path),
                     id: id.clone(),
                     secret: secret.clone(),
+                    credential_source: found.source.clone(),
                 };
                 let identity = identity(&provider, &base, account);
                 Credential::Token(Box::new(TokenCache::new(client, &identity, state)))
@@ -95,6 +98,7 @@ impl Api {
         };
         Self {
             account: account.clone(),
+            credential_source: found.source.clone(),
             provider,
             base,
             http,
@@ -167,9 +171,13 @@ impl Api {
 
     /// The error of an answer to a request for a document whose status is no success.
     pub(super) async fn refusal(&self, id: &DocumentId, reply: Reply) -> Error {
-        let document = self.described(id);
-        let refusal = answer::refusal(&self.provider, &document, reply).await;
+        let refusal = self.refusal_of(&self.described(id), reply).await;
         refusal.naming_document()
+    }
+
+    /// The error of an answer whose status is no success. `what` names what was requested.
+    pub(super) async fn refusal_of(&self, what: &str, reply: Reply) -> Error {
+        answer::refusal(&self.provider, &self.credential_source, what, reply).await
     }
 }
 

@@ -11,7 +11,7 @@ use crate::config::settings::Connection;
 use crate::error::Result;
 use crate::http::Http;
 use crate::http::backoff::RetryPolicy;
-use crate::provider::{Credentials, Provider};
+use crate::provider::{Credentials, Provider, SourcedCredentials};
 use crate::state::records::StateFolder;
 use std::path::PathBuf;
 
@@ -20,6 +20,8 @@ use std::path::PathBuf;
 pub struct ResolverBuilder {
     provider: Provider,
     credentials: Credentials,
+    /// Where the caller read the credentials, for hints.
+    credential_source: Option<String>,
     base: Option<String>,
     state_folder: Option<PathBuf>,
     /// Why there is no state folder, where the caller knows the cause.
@@ -52,6 +54,14 @@ impl ResolverBuilder {
         self
     }
 
+    /// Sets where the caller read the credentials, as hints name the variables or the file. Default: every
+    /// variable and file that the provider's credentials may come from.
+    #[must_use]
+    pub(crate) fn credential_source(mut self, source: String) -> Self {
+        self.credential_source = Some(source);
+        self
+    }
+
     /// Sets how the resolver connects, and how long it tries. Default: [`Connection::default`].
     #[must_use]
     pub fn connection(mut self, connection: Connection) -> Self {
@@ -69,18 +79,23 @@ impl ResolverBuilder {
         let Self {
             provider,
             credentials,
+            credential_source,
             base,
             state_folder,
             no_state_folder,
             connection,
         } = self;
         provider.check_credentials(&credentials)?;
+        let found = SourcedCredentials {
+            source: credential_source.unwrap_or_else(|| provider.credential_sources()),
+            credentials,
+        };
         let base = provider.api_base(base.as_deref(), "the API base")?;
         let mut state = StateFolder::new(state_folder);
         if let Some(why) = no_state_folder {
             state = state.with_absence(why);
         }
-        let account = credentials.account();
+        let account = found.credentials.account();
         let http = Http::new(&connection, &base, provider.budget, &state, account)?;
         let shown_base = base.as_str().trim_end_matches('/');
         let identity = identity(&provider, &base, account);
@@ -94,7 +109,7 @@ impl ResolverBuilder {
         );
         let last_storage = LastStorage::new(&identity, &state);
         Ok(Resolver {
-            api: Api::new(provider, base, http, &credentials, &state),
+            api: Api::new(provider, base, http, &found, &state),
             paid: PaidRetrievals {
                 ledger,
                 requests: PaidRequests::new(connection.max_charges),
@@ -114,6 +129,7 @@ impl Resolver {
         ResolverBuilder {
             provider,
             credentials,
+            credential_source: None,
             base: None,
             state_folder: None,
             no_state_folder: None,

@@ -5,7 +5,7 @@ use super::filter::Filter;
 use super::ledger::table::{RetrievalRecord, RetrievalRequest, Verdict, verdict};
 use super::page::PageText;
 use super::token::TokenClient;
-use super::{Metadata, Resolver, answer, fields, row};
+use super::{Metadata, Resolver, fields, row};
 use crate::error::Error;
 use crate::http::{PresignedUrl, Reply};
 use crate::model::DocumentId;
@@ -98,6 +98,7 @@ pub(crate) async fn answer(resolver: &Resolver, request: Request, reply: Reply) 
                 token_url: requested,
                 id: Secret::unregistered("id"),
                 secret: Secret::unregistered("secret"),
+                credential_source: "ID and SECRET".to_owned(),
             };
             if reply.status() != 200 {
                 return check_error(&client.rejected(reply).await);
@@ -121,7 +122,7 @@ pub(crate) async fn answer(resolver: &Resolver, request: Request, reply: Reply) 
             }
         }
         Request::Other => {
-            check_error(&answer::refusal(&api.provider, "document d1", reply).await);
+            check_error(&api.refusal_of("document d1", reply).await);
         }
     }
 }

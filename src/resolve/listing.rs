@@ -291,7 +291,7 @@ impl<'a> Pages<'a> {
         if reply.status() != 200 {
             let what = format!("the list of {}s", provider.thing());
             let status = reply.status();
-            let error = answer::refusal(provider, &what, reply).await;
+            let error = self.api.refusal_of(&what, reply).await;
             if status == 404 && self.references.is_empty() {
                 return Err(self
                     .no_list(&error)

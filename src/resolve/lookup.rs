@@ -1,6 +1,6 @@
 //! The names of projects, tags and the like become their ids, by a free route of the provider.
 
-use super::answer::{self, AnswerSource};
+use super::answer::AnswerSource;
 use super::api::{Api, ApiCall};
 use super::filter::{Filter, OwnFilter};
 use crate::active_time;
@@ -97,7 +97,7 @@ async fn request(
     let reply = api.send(call).await.map_err(|failure| failure.error)?;
     if reply.status() != 200 {
         let what = format!("the list of {}s", list.thing);
-        return Err(answer::refusal(&api.provider, &what, reply).await);
+        return Err(api.refusal_of(&what, reply).await);
     }
     let source = AnswerSource::of(&api.provider, &reply);
     let body = reply.json_body(MAX_LOOKUP_BYTES).await?;

@@ -50,6 +50,8 @@ pub(super) struct TokenClient {
     pub(super) token_url: Url,
     pub(super) id: Secret,
     pub(super) secret: Secret,
+    /// Where id and secret come from, for hints.
+    pub(super) credential_source: String,
 }
 
 /// The access token of one client, shared by all its processes.
@@ -206,7 +208,9 @@ impl TokenClient {
             200..=299 => self.read(reply, requested).await,
             400 | 401 | 403 => Err(self.rejected(reply).await),
             404 | 405 | 410 => Err(self.no_token_route(reply.status())),
-            _ => Err(answer::refusal(&self.provider, "a token", reply).await),
+            _ => Err(
+                answer::refusal(&self.provider, &self.credential_source, "a token", reply).await,
+            ),
         }
     }
 
@@ -270,7 +274,7 @@ impl TokenClient {
                 Some(code) => format!("HTTP {status}, {code}"),
                 None => format!("HTTP {status}"),
             })
-            .with_hint(format!("check {}", self.provider.credential_source()))
+            .with_hint(format!("check {}", self.credential_source))
             .with_http_status(status)
     }
 

@@ -1,7 +1,7 @@
 use super::*;
 use crate::config::settings::Connection;
 use crate::http::Http;
-use crate::provider::{Credentials, Provider, Resource};
+use crate::provider::{Credentials, Provider, Resource, SourcedCredentials};
 use crate::secret::Secret;
 use crate::state::records::StateFolder;
 use serde_json::{Value, json};
@@ -54,11 +54,14 @@ async fn a_total_is_told_only_while_it_counts_what_is_listed() {
     ] {
         let pages = [row("1", "a1", 5), row("2", "a2", 5)].map(|row| json!([row]));
         let provider = provider(pages.to_vec(), header);
-        let credentials = Credentials::Key(Secret::unregistered("key"));
+        let found = SourcedCredentials {
+            credentials: Credentials::Key(Secret::unregistered("key")),
+            source: "KEY".to_owned(),
+        };
         let (base, state) = (provider.api_base(None, "").unwrap(), StateFolder::new(None));
-        let account = credentials.account();
+        let account = found.credentials.account();
         let http = Http::new(&Connection::default(), &base, &[], &state, account).unwrap();
-        let api = Api::new(provider, base, http, &credentials, &state);
+        let api = Api::new(provider, base, http, &found, &state);
         let mut pages = list(&api, retry, &filter, None);
         assert_eq!(pages.total(), None);
         for total in totals {
