@@ -30,11 +30,31 @@ pub(super) fn warn(used: &[String]) {
     }
     found.sort();
     let known = KnownVariables::of(&without_variables());
-    for note in found.iter().filter_map(|name| known.note(name)) {
-        let may_cost = LIMITS_OF_CHARGES.iter().any(|limit| note.ends_with(limit));
+    for (name, effect) in found.iter().map(|name| (name, known.effect(name))) {
+        let why = match effect {
+            VariableEffect::OfOption => continue,
+            VariableEffect::OnCommandLineOnly(ref option) => {
+                format!("--{option} works on the command line only")
+            }
+            VariableEffect::NoneButSimilar(similar) => format!("a similar variable is {similar}"),
+            VariableEffect::None => "no option has this variable".to_owned(),
+        };
+        let may_cost = matches!(effect, VariableEffect::NoneButSimilar(similar) if LIMITS_OF_CHARGES.contains(&similar));
         let level = if may_cost { Level::Error } else { Level::Warn };
-        log::log!(level, "{note}");
+        log::log!(level, "docfetch ignores {}: {why}", printable(name));
     }
+}
+
+/// What a variable does whose name begins as those of docfetch do.
+enum VariableEffect<'a> {
+    /// The variable sets an option.
+    OfOption,
+    /// Nothing: this option works on the command line only.
+    OnCommandLineOnly(String),
+    /// Nothing. This variable, which has an effect, has a similar name.
+    NoneButSimilar(&'a str),
+    /// Nothing.
+    None,
 }
 
 /// The variables that the long options of all commands would have.
@@ -71,25 +91,20 @@ impl KnownVariables {
         }
     }
 
-    /// Why `name` has no effect; none where it has one.
-    fn note(&self, name: &str) -> Option<String> {
+    /// The effect of the variable `name`.
+    fn effect(&self, name: &str) -> VariableEffect<'_> {
         if self.with_effect.iter().any(|known| known == name) {
-            return None;
+            return VariableEffect::OfOption;
         }
-        let shown = printable(name);
         if self.without_effect.iter().any(|known| known == name) {
             let option = name[OPTION_PREFIX.len()..].to_lowercase().replace('_', "-");
-            return Some(format!(
-                "docfetch ignores {shown}: --{option} works on the command line only"
-            ));
+            return VariableEffect::OnCommandLineOnly(option);
         }
         let typos = |known: &&String| strsim::damerau_levenshtein(known, name);
         let similar = self.with_effect.iter().min_by_key(typos);
-        Some(match similar.filter(|known| typos(known) <= MAX_TYPOS) {
-            Some(similar) => {
-                format!("docfetch ignores {shown}: a similar variable is {similar}")
-            }
-            None => format!("docfetch ignores {shown}: no option has this variable"),
-        })
+        match similar.filter(|known| typos(known) <= MAX_TYPOS) {
+            Some(similar) => VariableEffect::NoneButSimilar(similar),
+            None => VariableEffect::None,
+        }
     }
 }
