@@ -104,7 +104,7 @@ fn token_variables() -> [String; 2] {
 
 fn warn_about_tokens() {
     for name in token_variables() {
-        if variables::paths(&name).is_some() {
+        if variables::first(&[&name]).is_some() {
             log::warn!("unset {name} in the other shell: it takes precedence over the key");
         }
     }

@@ -1,7 +1,7 @@
 //! Reads secrets from a variable, from the file that `<VARIABLE>_FILE` names, or from a file that the
 //! service's own tool made. No flag holds a secret.
 
-use super::variables::{FILE_SUFFIX, paths, value};
+use super::variables::{FILE_SUFFIX, os_value, value};
 use crate::error::{Code, Error, Result, system_text};
 use crate::secret::Secret;
 use crate::text::{Utf16Text, without_byte_order_mark};
@@ -29,7 +29,7 @@ pub(crate) fn secret(variable: &str) -> Result<Option<SourcedSecret>> {
         return sendable(text.trim(), variable.to_owned()).map(Some);
     }
     let file_variable = format!("{variable}{FILE_SUFFIX}");
-    match paths(&file_variable) {
+    match os_value(&file_variable) {
         Some(file) => secret_in_file(Path::new(&file), &file_variable).map(Some),
         None => Ok(None),
     }
@@ -86,7 +86,7 @@ fn may_be_shown(path: &Path) -> bool {
 /// [`Code::Config`] when the file exists and cannot be read, is no JSON, or holds a value that cannot be sent
 /// in a header.
 pub(crate) fn home_json(name: &str, pointer: &str) -> Result<Option<SourcedSecret>> {
-    let Some(home) = paths("HOME") else {
+    let Some(home) = os_value("HOME") else {
         return Ok(None);
     };
     let path = PathBuf::from(home).join(name);

@@ -1,6 +1,6 @@
 //! The folders where docfetch keeps what later runs need.
 
-use super::variables::{STATE_DIR, paths};
+use super::variables::{STATE_DIR, os_value};
 use crate::error::{Code, Error, Result};
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 /// [`Code::Config`] for a relative `DOCFETCH_STATE_DIR`, with which every working folder would have its own
 /// ledger.
 pub(crate) fn state() -> Result<Option<PathBuf>> {
-    if let Some(folder) = paths(STATE_DIR).map(PathBuf::from) {
+    if let Some(folder) = os_value(STATE_DIR).map(PathBuf::from) {
         if folder.is_relative() {
             let what = format!("{STATE_DIR} is not an absolute path");
             return Err(Error::new(Code::Config, what)
@@ -23,8 +23,10 @@ pub(crate) fn state() -> Result<Option<PathBuf>> {
     }
     // The specification calls relative paths here invalid, and says to ignore them.
     let absolute = |folder: &PathBuf| folder.is_absolute();
-    let home = || paths("HOME").map(PathBuf::from).filter(absolute);
-    let given = paths("XDG_STATE_HOME").map(PathBuf::from).filter(absolute);
+    let home = || os_value("HOME").map(PathBuf::from).filter(absolute);
+    let given = os_value("XDG_STATE_HOME")
+        .map(PathBuf::from)
+        .filter(absolute);
     let folder = given.or_else(|| Some(home()?.join(Path::new(".local/state"))));
     Ok(folder.map(|folder| folder.join(OsStr::new("docfetch"))))
 }

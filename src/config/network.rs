@@ -2,7 +2,7 @@
 
 use super::settings::{ProxySettings, ProxyUrl, RootCertificates};
 use super::variables::{
-    ALL_PROXY, HTTP_PROXY, HTTPS_PROXY, NO_PROXY, SSL_CERT_DIR, SSL_CERT_FILE, first, paths,
+    ALL_PROXY, HTTP_PROXY, HTTPS_PROXY, NO_PROXY, SSL_CERT_DIR, SSL_CERT_FILE, first, os_value,
 };
 use crate::secret::Secret;
 use std::path::PathBuf;
@@ -25,7 +25,7 @@ pub(crate) fn proxies(proxy: Option<Secret>) -> ProxySettings {
     let (http, https) = match proxy {
         Some(url) if url.expose().trim().is_empty() => (None, None),
         Some(url) => {
-            let is_set = paths(PROXY_OPTION).is_some_and(|value| value == url.expose());
+            let is_set = os_value(PROXY_OPTION).is_some_and(|value| value == url.expose());
             let source = if is_set { PROXY_OPTION } else { PROXY_FLAG }.to_owned();
             let proxy = Some(ProxyUrl { url, source });
             (proxy.clone(), proxy)
@@ -42,9 +42,9 @@ pub(crate) fn proxies(proxy: Option<Secret>) -> ProxySettings {
 
 /// The certificates that `SSL_CERT_FILE` and `SSL_CERT_DIR` name.
 pub(crate) fn root_certificates() -> RootCertificates {
-    let folders = paths(SSL_CERT_DIR);
+    let folders = os_value(SSL_CERT_DIR);
     RootCertificates {
-        file: paths(SSL_CERT_FILE).map(PathBuf::from),
+        file: os_value(SSL_CERT_FILE).map(PathBuf::from),
         folders: folders.iter().flat_map(std::env::split_paths).collect(),
     }
 }

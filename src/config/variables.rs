@@ -68,7 +68,8 @@ pub(crate) fn not_utf8(name: &str) -> Error {
         .with_hint(format!("correct or unset {name}"))
 }
 
-/// The value of a variable that names files, which need not be text; empty counts as unset.
-pub(crate) fn paths(name: &str) -> Option<OsString> {
+/// The value of a variable as the system has it: a path need not be UTF-8, and may be blank. Only an empty value
+/// counts as unset.
+pub(crate) fn os_value(name: &str) -> Option<OsString> {
     std::env::var_os(name).filter(|value| !value.is_empty())
 }

@@ -33,6 +33,29 @@ fn a_command_runs_with_all_it_needs_and_its_status_is_handed_on() {
     world.run(&["sandbox", "--", "/no/such/program"]).exits(2);
 }
 
+/// docfetch prefers a bearer token to the key of the sandbox; a blank token counts as none.
+#[test]
+fn a_token_that_wins_over_the_key_of_the_sandbox_is_told() {
+    let mut world = World::bare();
+    let temporary = world.home().join("temporary");
+    std::fs::create_dir(&temporary).unwrap();
+    world.set("TMPDIR", temporary.to_str().unwrap());
+    let is_started = || std::fs::read_dir(&temporary).unwrap().count() > 0;
+    for (token, is_told) in [("", false), (" ", false), ("t0ken", true)] {
+        world.set("ONE_CODEX_BEARER_TOKEN", token);
+        let child = world.command(&["sandbox"]).spawn().unwrap();
+        world.wait_until("its folder", is_started);
+        send(&child, Signal::HUP);
+        let run = world.finish(child, Instant::now());
+        let warning = "unset ONE_CODEX_BEARER_TOKEN in the other shell";
+        assert_eq!(
+            run.exits(0).stderr.contains(warning),
+            is_told,
+            "{token:?} {run:?}"
+        );
+    }
+}
+
 #[test]
 fn a_hangup_ends_it_and_its_command_and_leaves_nothing() {
     let folder = |world: &World| {
