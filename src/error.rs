@@ -82,6 +82,7 @@ struct Parts {
     temporary_io: bool,
     names_document: bool,
     shortage: bool,
+    asks_for_sha256: bool,
 }
 
 /// What an error says.
@@ -163,6 +164,12 @@ impl Error {
         self.0.not_started
     }
 
+    /// Whether only the SHA-256 of the document, as the user knows it, would prove that the bytes are the document. The
+    /// hint names `--sha256` then.
+    pub(crate) fn asks_for_sha256(&self) -> bool {
+        self.0.asks_for_sha256
+    }
+
     /// Whether the same file operation may succeed a moment later, or with more free file descriptors or
     /// memory. Such an error says nothing about the path.
     pub(crate) fn is_temporary_io(&self) -> bool {
@@ -188,6 +195,7 @@ impl Error {
             temporary_io: false,
             names_document: false,
             shortage: false,
+            asks_for_sha256: false,
         }))
     }
 
@@ -282,6 +290,14 @@ impl Error {
     pub(crate) fn naming_document(mut self) -> Self {
         self.0.names_document = true;
         self
+    }
+
+    /// Notes that only the document's SHA-256 would prove that the bytes are the document, and sets a hint that names
+    /// `--sha256`.
+    #[must_use]
+    pub(crate) fn asking_for_sha256(mut self, hint: impl Into<String>) -> Self {
+        self.0.asks_for_sha256 = true;
+        self.with_hint(hint)
     }
 
     /// Sets the HTTP status of the answer that caused the failure.

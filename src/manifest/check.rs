@@ -84,9 +84,9 @@ impl From<io::Error> for FileMismatch {
     }
 }
 
-/// Compares a file with its entry. A file whose name has another Unicode normal form is the file. Compares the length, and then the SHA-256, when the entry has one. With
-/// `compute_sha256`, the SHA-256 is computed in any case. Reads through `buffer`, and stops before the next
-/// read once `keep_reading` returns false; the result is then of no use.
+/// Compares a file with its entry: the length, and then the SHA-256, when the entry has one. A file whose name differs
+/// only in its Unicode normal form counts. With `compute_sha256`, the SHA-256 is computed in any case. Reads through
+/// `buffer`, and stops before the next read once `keep_reading` returns false; the result is then of no use.
 ///
 /// # Errors
 /// The difference.

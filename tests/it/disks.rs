@@ -133,6 +133,7 @@ fn a_mirror_in_a_folder_that_cannot_be_written_is_one_error_also_in_a_dry_run() 
             run.exits(7)
                 .says(&format!("error: cannot write documents into {below}\n"));
             assert_eq!(run.stderr.matches("error:").count(), 1, "{run:?}");
+            assert!(!run.stderr.contains("os error"), "{run:?}");
         }
     }
     fs::set_permissions(&folder, fs::Permissions::from_mode(0o777)).unwrap();

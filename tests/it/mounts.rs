@@ -213,6 +213,7 @@ fn a_file_system_that_sets_no_permissions_gets_its_documents() {
             let run = world.run(&[&fetching[..], verbose].concat());
             let said = run.exits(0).stderr.matches("keeps the permissions").count();
             assert_eq!(said, verbose.len(), "{run:?}");
+            assert!(!run.stderr.contains("os error"), "{run:?}");
             assert!(fs::read(mounted.path().join(&file)).unwrap() == content);
             // The file was private when it was created, as every partial, and stays so.
             let mode = fs::metadata(mounted.path().join(&file)).unwrap().mode() & 0o777;

@@ -115,7 +115,7 @@ fn a_time_that_cannot_be_set_is_a_warning() {
     let run = world.run(&["onecodex", "doc1", "--remote-time", "-d", to]);
     run.exits(0)
         .says("--remote-time has no effect on")
-        .says("x.bin: the file system refuses to set the time");
+        .says("x.bin: the file system refuses to set the time: Operation not permitted\n");
     assert_eq!(folder.names(""), ["x.bin"]);
 }
 

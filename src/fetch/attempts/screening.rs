@@ -15,7 +15,8 @@ use std::path::Path;
 
 /// What to do about a web page where the partial has bytes of another kind. With another `-o`, the document gets
 /// another partial.
-const OTHER_PART_HINT: &str = "run again later; if the document is a web page now, give the id alone with its --sha256 and another -o NAME";
+const OTHER_PART_HINT: &str = "run again later; if the document is a web page now, give the id alone with its --sha256 \
+                               and another -o NAME";
 
 /// A body or a partial that starts as HTML or as the error of a storage.
 struct SuspectPage<'a> {

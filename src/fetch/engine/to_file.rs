@@ -191,8 +191,7 @@ impl Stages<'_> {
             Err(error) => {
                 keep(partial);
                 // `sync` has no --sha256 that could accept the bytes.
-                let is_useless =
-                    error.code() == Code::DigestMismatch || error.hint().contains("--sha256");
+                let is_useless = error.code() == Code::DigestMismatch || error.asks_for_sha256();
                 Err(if self.job.target.is_some() && is_useless {
                     error.with_hint("run again; if the error stays, tell the provider")
                 } else {

@@ -57,7 +57,7 @@ impl Earlier {
 pub(super) struct OtherPartial {
     pub path: PathBuf,
     pub file: Arc<File>,
-    /// Whether it is certain that no process writes the partial, except one that holds its lock.
+    /// Whether only a process that holds the partial's lock can still write the partial.
     pub is_certainly_left: bool,
 }
 

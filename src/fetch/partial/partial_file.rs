@@ -1,6 +1,6 @@
 //! A partial that this process holds: its state, and how it is kept or removed after a failure.
 
-use crate::error::{Code, Error, Result};
+use crate::error::{Code, Error, Result, system_text};
 use crate::fetch::entity::Entity;
 use crate::fetch::partial::background_sync::BackgroundSync;
 use crate::fetch::partial::extents::Extents;
@@ -308,7 +308,10 @@ impl Partial {
             None => "the storage sent no usable Last-Modified".to_owned(),
             Some(time) => match self.file.set_modified(time) {
                 Ok(()) => return,
-                Err(error) => format!("the file system refuses to set the time: {error}"),
+                Err(error) => {
+                    let why = system_text(&error);
+                    format!("the file system refuses to set the time: {why}")
+                }
             },
         };
         let level = if WARNED.swap(true, Ordering::Relaxed) {

@@ -147,7 +147,8 @@ fn replace(from: &Path, to: &Path) -> io::Result<()> {
         }
     }) {
         Err(error) if is_refusal(&error) => {
-            log::info!("{}: {error}; docfetch removes the file first", to.display());
+            let why = system_text(&error);
+            log::info!("{}: {why}; docfetch removes the file first", to.display());
             remove(to).map_err(|_| error)?;
             rename()
         }

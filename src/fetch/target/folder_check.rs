@@ -1,14 +1,14 @@
 //! Why a folder takes no document, without writing into it.
 
-use crate::error::{Code, Error, Result};
+use crate::error::{Code, Error, Result, system_text};
 use crate::fetch::target::writable::RenameProofs;
 use crate::state::folder::or_current;
 use rustix::fs::{Access, AtFlags, CWD, accessat};
 use rustix::io::Errno;
-use std::io;
 use std::path::Path;
 
-/// Checks, as far as permissions and attributes tell, that the user may write into `folder`, or make it where it is missing.
+/// Checks, as far as permissions and attributes tell, that the user may write into `folder`, or make the folder where
+/// it is missing.
 ///
 /// # Errors
 /// [`Code::LocalIo`] when the user may not.
@@ -24,7 +24,7 @@ pub(crate) fn check_writable(folder: &Path) -> Result<()> {
             Err(Errno::NOENT) => {}
             Err(errno @ (Errno::ACCESS | Errno::PERM | Errno::ROFS)) if above.is_dir() => {
                 RenameProofs::check_folder(above)?; // its permissions may be right
-                let cause = format!("{}: {}", above.display(), io::Error::from(errno));
+                let cause = format!("{}: {}", above.display(), system_text(&errno.into()));
                 return Err(refusal(folder, cause));
             }
             Ok(()) if above.is_dir() => return RenameProofs::check_folder(above),

@@ -45,7 +45,7 @@ impl KnownLengths {
                 "the document may not be complete",
             )
             .with_cause("the storage told neither its length nor where it ends")
-            .with_hint("give the id alone with its --sha256")),
+            .asking_for_sha256("give the id alone with its --sha256")),
             _ => Ok(()),
         }
     }

@@ -1,6 +1,6 @@
-//! Web pages that a server sends instead of a document: login pages, maintenance pages, pages of a filter
-//! between docfetch and the storage. So do errors of a storage, as XML. They arrive with status 200. So docfetch tells a web page from the
-//! document by its first bytes, and by what docfetch knows about the document.
+//! Web pages and XML errors that a server sends instead of a document. A web page is a login page, a maintenance page or
+//! the page of a filter between docfetch and the storage; an XML error is that of a storage. Both arrive with status
+//! 200. docfetch tells them from the document by their first bytes, and by what docfetch knows about the document.
 
 use super::html::FirstBytes;
 use crate::error::{Code, Error};
@@ -100,9 +100,14 @@ fn extension(name: &str) -> String {
 /// is not the document. Where neither the provider nor the storage names the document (`is_named`), the hint says
 /// that the user can.
 pub(crate) fn refusal(host: &str, kind: FirstBytes, why: &str, is_named: bool) -> Error {
-    let (sent, start, extension) = match kind {
-        FirstBytes::StorageError => ("an error", "as XML with an error", "xml"),
-        _ => ("a web page", "as HTML", "html"),
+    let (sent, start, document, extension) = match kind {
+        FirstBytes::StorageError => (
+            "an error",
+            "as XML with an error",
+            "XML that begins so",
+            "xml",
+        ),
+        _ => ("a web page", "as HTML", "a web page", "html"),
     };
     let what = format!("{host} sent {sent} instead of the document");
     let name = if is_named {
@@ -111,17 +116,34 @@ pub(crate) fn refusal(host: &str, kind: FirstBytes, why: &str, is_named: bool) -
         format!(" or -o NAME.{extension}")
     };
     let hint = format!(
-        "run again later; if the document is {sent}, give the id alone with its --sha256{name}"
+        "run again later; if the document is {document}, give the id alone with its --sha256{name}"
     );
     Error::new(Code::StorageError, what)
         .with_cause(format!("it starts {start}, and {why}"))
-        .with_hint(hint)
+        .asking_for_sha256(hint)
         .with_http_status(200)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_hint_says_what_the_document_would_be_and_asks_for_its_sha256() {
+        for (kind, document, name) in [
+            (FirstBytes::StorageError, "XML that begins so", "NAME.xml"),
+            (FirstBytes::Html, "a web page", "NAME.html"),
+        ] {
+            let error = refusal("host", kind, "no name is known", false);
+            assert!(error.asks_for_sha256());
+            assert_eq!(
+                error.hint(),
+                format!(
+                    "run again later; if the document is {document}, give the id alone with its --sha256 or -o {name}"
+                )
+            );
+        }
+    }
 
     #[test]
     fn a_page_is_the_document_where_size_or_name_allow_it() {

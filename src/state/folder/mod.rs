@@ -11,7 +11,7 @@ mod new_file;
 mod scratch;
 
 use super::identity::FileIdentity;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, system_text};
 use crate::mutex::locked;
 pub(crate) use current::current_metadata;
 use file_system::FileSystem;
@@ -200,8 +200,8 @@ impl FolderTraits {
     }
 
     /// Gives a file of this folder the permissions that a new file of any program has here: 0666 less the
-    /// umask, or those of the folder's default access control list, or those of the mount. Warns once in a process
-    /// where the file system does not let docfetch.
+    /// umask, or those of the folder's default access control list, or those of the mount. Where the file system
+    /// refuses to change permissions, docfetch warns once in a process.
     ///
     /// # Errors
     /// As [`FolderTraits::set_mode`].
@@ -230,9 +230,10 @@ impl FolderTraits {
             return;
         }
         log::warn!(
-            "the file system of {} refuses to change permissions ({errno}): new documents have {found:04o} and not \
+            "the file system of {} refuses to change permissions ({}): new documents have {found:04o} and not \
              {wanted:04o}",
-            self.path.display()
+            self.path.display(),
+            system_text(&errno.into())
         );
     }
 
@@ -268,8 +269,8 @@ impl FolderTraits {
             return Err(Error::io("set the permissions of", path, &errno.into()));
         }
         if !self.has_told_of_modes.swap(true, Ordering::Relaxed) {
-            let path = path.display();
-            log::info!("{path} keeps the permissions that the file system gave it: {errno}");
+            let (path, why) = (path.display(), system_text(&errno.into()));
+            log::info!("{path} keeps the permissions that the file system gave it: {why}");
         }
         Ok(())
     }
