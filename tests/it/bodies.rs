@@ -313,12 +313,16 @@ fn a_stream_that_breaks_before_its_digest_is_right_is_a_broken_connection() {
 #[test]
 fn bytes_that_are_held_back_come_again_when_their_digest_is_not_right() {
     const PAGE: &[u8] = b"<html><p>the document</p></html>";
-    const PIECES: [&[u8]; 2] = [b"<html><p>the", PAGE];
-    let (world, storage, server) = unmarked_pieces(&[], &PIECES, None);
+    const CUT: &[u8] = b"<html><p>the";
+    let (world, storage, server) = unmarked_pieces(&[], &[CUT, CUT, PAGE], None);
     let digest = support::sha256(PAGE);
-    let run = world.run(&["onecodex", "a", "-o", "-", "--sha256", &digest]);
+    let fetching = ["onecodex", "a", "-o", "-", "--sha256", &digest];
+    let run = world.run(&[&fetching[..], &["--retries", "0"]].concat());
+    assert_eq!(run.exits(5).stdout, "");
+    run.says("the connection to localhost");
+    let run = world.run(&fetching);
     assert_eq!(run.exits(0).raw_stdout, PAGE);
-    assert_eq!(storage.seen().len(), 2);
+    assert_eq!(storage.seen().len(), 3);
     assert_eq!(server.count("POST", "/download_uri"), 1);
 }
 
