@@ -26,6 +26,9 @@ const TEMPORARY_ERRNOS: [Errno; 6] = [
     Errno::IO,
 ];
 
+/// What to do where a limit permits no more open files.
+const MORE_OPEN_FILES_HINT: &str = "permit more open files (`ulimit -n`), or give a lower --jobs";
+
 /// System errors that say that this machine has no more open files or memory for docfetch.
 const SHORTAGE_ERRNOS: [Errno; 5] = [
     Errno::MFILE,
@@ -224,9 +227,7 @@ impl Error {
             return None;
         }
         let hint = match errno {
-            Errno::MFILE | Errno::NFILE => {
-                "permit more open files (`ulimit -n`), or give a lower --jobs"
-            }
+            Errno::MFILE | Errno::NFILE => MORE_OPEN_FILES_HINT,
             _ => "close other programs, or permit docfetch more memory and processes (`ulimit -a`)",
         };
         let mut failed = Self::new(Code::LocalIo, what)
@@ -257,6 +258,9 @@ impl Error {
                  choose another folder, or raise the limit"
                     .into(),
             ),
+            _ if matches!(errno, Some(Errno::MFILE | Errno::NFILE)) => {
+                Some(MORE_OPEN_FILES_HINT.into())
+            }
             _ => None,
         };
         if errno == Some(Errno::PERM)

@@ -39,7 +39,7 @@ pub(crate) async fn run(
                 metadata_failure: metadata.failure.as_ref(),
                 ..ResolveRequest::default()
             };
-            print(resolve(&resolver, id, request, &mut url).await?)
+            print(resolve(&resolver, id, &metadata, request, &mut url).await?)
         },
         is_pending,
     );
@@ -60,6 +60,7 @@ pub(crate) async fn run(
 async fn resolve<'a>(
     resolver: &Resolver,
     id: &DocumentId,
+    metadata: &Metadata,
     request: ResolveRequest<'_>,
     url: &'a mut Option<PresignedUrl>,
 ) -> Result<&'a PresignedUrl> {
@@ -67,7 +68,8 @@ async fn resolve<'a>(
     let mut found = resolver.resolve_within(id, &mut retry, request).await?;
     while found.is_tried_once(resolver.http().clock()) {
         *url = Some(found.clone());
-        let request = match is_served(resolver.http(), &found).await {
+        let (name, size) = (metadata.name.as_deref(), metadata.size);
+        let request = match is_served(resolver.http(), &found, name, size).await {
             Ok(true) => break,
             Ok(false) => ResolveRequest {
                 expired: Some(&found),

@@ -2,10 +2,11 @@
 //! retry policy allows.
 //!
 //! `steps` is the table of what docfetch does after each event, `driver` does it. `screening` refuses web
-//! pages, `unmarked_end` proves that a body is whole whose end has no mark, and `verification` compares the
+//! pages, `length_screening` bodies of a length that the document does not have, `unmarked_end` proves that a body is whole whose end has no mark, and `verification` compares the
 //! bytes with what they must be.
 
 mod driver;
+mod length_screening;
 mod screening;
 mod sink_transfer;
 mod steps;

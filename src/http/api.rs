@@ -165,13 +165,22 @@ impl ApiChannel {
         } else {
             gate.guard(answer, before_send).await
         };
-        if reused && matches!(&answer, Err(failure) if failure.sent) {
+        if reused && may_be_unanswered(&answer) {
             self.idle.disable();
         }
         if let Ok(reply) = &mut answer {
             reply.reuse_connection(client, &self.idle);
         }
         answer
+    }
+}
+
+/// Whether the server may not have seen the request, which left. Some servers send a 408 before they close an idle
+/// connection (RFC 9110 section 15.5.9): such an answer belongs to no request.
+fn may_be_unanswered(answer: &Result<Reply, Failure>) -> bool {
+    match answer {
+        Ok(reply) => reply.status() == 408,
+        Err(failure) => failure.sent,
     }
 }
 

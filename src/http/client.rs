@@ -191,7 +191,9 @@ impl Clients {
             .no_proxy()
             .proxy(proxy)
             .tcp_nodelay(true)
-            .http1_max_headers(MAX_HEADER_FIELDS);
+            .http1_max_headers(MAX_HEADER_FIELDS)
+            // A user agent reads a folded line as one line (RFC 9112 section 5.2).
+            .http1_allow_obsolete_multiline_headers_in_responses(true);
         match kind {
             // With small windows, a listing waits for round trips of window updates.
             ClientKind::Api => builder

@@ -178,7 +178,12 @@ pub(super) async fn refusal(
 /// What a status that is no success means for the request for `what`.
 fn meaning(title: &str, status: u16, what: &str) -> (Code, String) {
     match status {
-        300..=399 => (
+        // No redirect that a client can follow (RFC 9110 section 15.4).
+        300 | 304..=306 | 309..=399 => (
+            Code::Protocol,
+            format!("{title} gave an answer that cannot be used for {what}"),
+        ),
+        301..=399 => (
             Code::Protocol,
             format!("{title} redirected the request for {what}"),
         ),

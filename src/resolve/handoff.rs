@@ -77,7 +77,7 @@ impl Api {
                     _ => error,
                 })
             }
-            (Handoff::JsonField { .. }, status @ 300..=399) => {
+            (Handoff::JsonField { .. }, status @ (301..=303 | 307 | 308)) => {
                 let title = self.provider.title;
                 let what = format!("{title} redirected the request for {}", self.described(id));
                 let target = answer::redirected_to(&reply);

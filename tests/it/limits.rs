@@ -272,6 +272,26 @@ fn without_a_free_descriptor_for_a_connection_the_machine_is_at_fault() {
     assert_eq!((world.read("x.bin"), service.charges()), (content, 1));
 }
 
+#[test]
+fn a_limit_on_open_files_is_named_whatever_needs_a_file() {
+    if !strace() {
+        return;
+    }
+    let service = Service::start(Vec::new(), &[]);
+    let world = service.world();
+    let fault = ("openat", "error=EMFILE", "1+");
+    for (file, arguments) in [
+        ("ca.pem", &["sm", "doc1", "--ca-cert", "ca.pem"][..]),
+        ("m.jsonl", &["verify", "m.jsonl"]),
+    ] {
+        fs::write(world.out().join(file), "").unwrap();
+        let run = with_faults(&world, fault, Some(Path::new(file)), arguments);
+        run.exits(7)
+            .says("Too many open files")
+            .says("hint: permit more open files (`ulimit -n`)");
+    }
+}
+
 /// Whatever ends the process, nothing is paid for without a trace in the ledger.
 #[test]
 fn a_process_that_runs_out_of_memory_at_any_size_is_charged_once_at_most() {

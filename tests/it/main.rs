@@ -41,6 +41,7 @@ mod fetch;
 mod finding;
 mod framing;
 mod fuse;
+mod gateways;
 mod gone;
 mod hangups;
 mod help;

@@ -1,6 +1,7 @@
 //! Web pages and errors of a storage that arrive instead of a document are refused before they are saved or continued.
 
 use super::Attempts;
+use super::length_screening;
 use super::sink_transfer::SinkTransfer;
 use crate::error::Result;
 use crate::fetch::entity::{Entity, StorageNames};
@@ -39,11 +40,11 @@ struct SuspectPage<'a> {
 }
 
 impl Attempts<'_> {
-    /// Refuses an answer whose body is a web page, and takes note of one that may be a web page. The partial
-    /// keeps its bytes.
+    /// Refuses an answer whose body is a web page or cannot be the document by its length, and takes note of one
+    /// that may be a web page. The partial keeps its bytes.
     ///
     /// # Errors
-    /// Those of the answer; [`Code::StorageError`](crate::Code::StorageError) for a web page;
+    /// Those of the answer; [`Code::StorageError`](crate::Code::StorageError) for a body that is refused;
     /// [`Code::LocalIo`](crate::Code::LocalIo) when the partial cannot be read.
     pub(super) async fn screen(
         &mut self,
@@ -85,6 +86,7 @@ impl Attempts<'_> {
                 };
                 self.judge(&page, metadata)?;
             }
+            length_screening::check(body, work).await?;
         }
         Ok(answer)
     }

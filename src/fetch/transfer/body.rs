@@ -124,7 +124,7 @@ impl Body {
     /// [`Code::Network`] when the connection breaks, [`Code::Stalled`] when too little arrives.
     pub(crate) async fn sniff(&mut self, is_decoded: bool) -> Result<FirstBytes> {
         let coding = self.coding.clone().filter(|_| is_decoded);
-        let is_declared = self.media_type.as_deref() == Some("text/html");
+        let is_declared = self.is_declared_as_page();
         let mut watch = self.stall_watch();
         let mut first = Vec::new();
         loop {
@@ -143,6 +143,42 @@ impl Body {
                 return Ok(found);
             }
         }
+    }
+
+    /// Whether the media type is that of HTML.
+    pub(super) fn is_declared_as_page(&self) -> bool {
+        self.media_type.as_deref() == Some("text/html")
+    }
+
+    /// Whether a body that [`Body::sniff`] read starts with this byte.
+    pub(super) fn starts_with(&self, byte: u8) -> bool {
+        self.sniffed.iter().flatten().next() == Some(&byte)
+    }
+
+    /// Whether a body that [`Body::sniff`] read has no byte.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.sniffed.iter().all(Bytes::is_empty)
+    }
+
+    /// The length of the whole body in bytes, where the storage announces it or where [`MAX_SNIFFED_BYTES`] are
+    /// more than the body has. Loses none of these bytes: [`Body::copy`] writes them.
+    ///
+    /// # Errors
+    /// [`Code::Network`] when the connection breaks, [`Code::Stalled`] when too little arrives.
+    pub(crate) async fn length(&mut self) -> Result<Option<u64>> {
+        if self.entity.total.is_some() {
+            return Ok(self.entity.total);
+        }
+        let mut watch = self.stall_watch();
+        let mut length: usize = self.sniffed.iter().map(Bytes::len).sum();
+        while length < MAX_SNIFFED_BYTES {
+            let Some(piece) = self.reply.chunk(&mut watch).await? else {
+                return Ok(Some(length as u64));
+            };
+            length += piece.len();
+            self.sniffed.push_back(piece);
+        }
+        Ok(None)
     }
 
     /// The host that sends the body.

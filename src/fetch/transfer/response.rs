@@ -105,31 +105,7 @@ pub(crate) async fn open(
     }
 }
 
-/// Whether the storage still serves a URL. Requests the document's first byte.
-///
-/// # Errors
-/// [`Code::Protocol`], [`Code::StorageError`], [`Code::StorageDenied`], [`Code::ClockSkew`], and the errors
-/// of [`Http::storage`], when the storage does not tell.
-pub(crate) async fn is_served(http: &Http, url: &PresignedUrl) -> Result<bool> {
-    let first_byte = RangeRequest {
-        from: 0,
-        to: Some(1),
-        tag: None,
-    };
-    let (reply, _) = follow(http, url, Some(first_byte)).await?;
-    match reply.status() {
-        200 | 206 | 416 => Ok(true), // 416: an empty document has no first byte
-        status if status < 400 && !is_redirect(status) => {
-            Err(unusable(&reply).with_cause(format!("HTTP {status}")))
-        }
-        _ => match refusal_of(reply, url, http).await {
-            StorageRefusal::Expired => Ok(false),
-            StorageRefusal::NotFound(error) | StorageRefusal::Other(error) => Err(error),
-        },
-    }
-}
-
-fn is_redirect(status: u16) -> bool {
+pub(super) fn is_redirect(status: u16) -> bool {
     matches!(status, 301 | 302 | 303 | 307 | 308)
 }
 
@@ -145,7 +121,7 @@ fn changed(why: &'static str) -> StorageAnswer {
 
 /// Follows the storage's redirects. Checks each URL before docfetch sends a request there. Returns the last
 /// reply and its URL.
-async fn follow(
+pub(super) async fn follow(
     http: &Http,
     url: &PresignedUrl,
     range: Option<RangeRequest<'_>>,
@@ -211,7 +187,7 @@ fn continuation(
 }
 
 /// The names that the storage gives the document, in `Content-Disposition` and in the path of `url`.
-fn name(reply: &Reply, url: &Url) -> StorageNames {
+pub(super) fn name(reply: &Reply, url: &Url) -> StorageNames {
     let disposition = reply.headers().get(CONTENT_DISPOSITION);
     StorageNames {
         header: disposition
@@ -231,7 +207,7 @@ fn unusable_location(reply: &Reply, wrong: UnusableUrl) -> Error {
 }
 
 /// The error of a response that docfetch cannot use; the caller adds the reason.
-fn unusable(reply: &Reply) -> Error {
+pub(super) fn unusable(reply: &Reply) -> Error {
     let host = reply.host();
     let what = format!("the storage {host} gave an answer that cannot be used");
     Error::new(Code::Protocol, what).with_http_status(reply.status())

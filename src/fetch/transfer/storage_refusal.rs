@@ -76,6 +76,7 @@ impl ErrorResponse {
             (status, _) if is_transient_status(status) => {
                 StorageRefusal::Other(self.could_not_answer())
             }
+            (511, _) => StorageRefusal::Other(self.login_required()),
             (500.., _) => {
                 let failed = format!("the storage {} failed", self.host);
                 StorageRefusal::Other(self.error(Code::StorageError, failed).into_permanent())
@@ -101,6 +102,16 @@ impl ErrorResponse {
     fn could_not_answer(&self) -> Error {
         let what = format!("the storage {} could not answer", self.host);
         self.error(Code::StorageError, what)
+    }
+
+    /// The error of a network that answers in place of the storage (RFC 6585 section 6).
+    fn login_required(&self) -> Error {
+        let what = format!("this network does not connect to the storage {}", self.host);
+        let why = format!("{}: the network requires a login", self.why());
+        self.error(Code::StorageError, what)
+            .with_cause(why)
+            .with_hint("log in to this network with a web browser, then run again")
+            .into_permanent()
     }
 
     /// The error of a URL that is valid after `starts_in`; after an unknown time if that is none.
@@ -203,11 +214,12 @@ mod tests {
         ..EXPIRED
     };
 
-    const CASES: [(u16, Refusal, UrlState, &str); 25] = [
+    const CASES: [(u16, Refusal, UrlState, &str); 26] = [
         (503, Refusal::Denied, VALID, "storage_error, retried"),
         (503, Refusal::Expired, ON_TRIAL, "storage_error, retried"),
         (429, Refusal::Denied, ON_TRIAL, "storage_error, retried"),
         (501, Refusal::Denied, VALID, "storage_error"),
+        (511, Refusal::Denied, ON_TRIAL, "storage_error"),
         (520, Refusal::Denied, ON_TRIAL, "storage_error, retried"),
         (404, Refusal::Denied, VALID, "not found: storage_denied"),
         (404, Refusal::Denied, EXPIRED, "not found: storage_denied"),

@@ -6,8 +6,8 @@
 //! a connection is as safe as a new one, and saves the handshake. A request that fails on it unanswered is
 //! in doubt, as on any other connection.
 //!
-//! Some servers and load balancers close idle connections at once and without notice. After the first
-//! request that a reused connection left unanswered, this process uses only new connections.
+//! Some servers and load balancers close idle connections at once, without notice or with a 408. After the first
+//! request that a reused connection left unanswered or answered so, this process uses only new connections.
 
 use crate::mutex::locked;
 use reqwest::Client;

@@ -55,7 +55,7 @@ fn crypto_provider() -> CryptoProvider {
 /// slower.
 ///
 /// # Errors
-/// [`Code::Config`] when a file of certificates cannot be used.
+/// [`Code::Config`] when a file of certificates cannot be used; [`Code::LocalIo`] when no more files may be open.
 pub(crate) fn client_config(
     ca_cert: Option<&Path>,
     roots: &RootCertificates,
@@ -165,17 +165,15 @@ fn trusted_roots(
 }
 
 fn read_pem(path: &Path, setting: &str) -> Result<Vec<CertificateDer<'static>>> {
-    let unusable = |why: String| {
-        Error::new(
-            Code::Config,
-            format!(
-                "cannot read certificates from {} ({setting})",
-                path.display()
-            ),
-        )
-        .with_cause(why)
-    };
-    let pem = std::fs::read(path).map_err(|error| unusable(system_text(&error)))?;
+    let what = format!(
+        "cannot read certificates from {} ({setting})",
+        path.display()
+    );
+    let unusable = |why: String| Error::new(Code::Config, &*what).with_cause(why);
+    let pem = std::fs::read(path).map_err(|error| {
+        let shortage = Error::shortage(&what, &error);
+        shortage.unwrap_or_else(|| unusable(system_text(&error)))
+    })?;
     let certificates = match read_simple_pem(&pem) {
         Some(certificates) => certificates,
         None => CertificateDer::pem_slice_iter(&pem)

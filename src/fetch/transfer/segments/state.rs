@@ -16,6 +16,7 @@ use crate::fetch::transfer::segments::growth::{Growth, processor_time};
 use crate::fetch::transfer::segments::missing::Missing;
 use crate::fetch::transfer::segments::{Segments, SegmentsEnd};
 use crate::http::backoff::{self, RetryContext};
+use crate::http::headers;
 use std::ops::{ControlFlow, Range};
 use std::time::Instant;
 
@@ -205,7 +206,11 @@ impl<'a> SegmentsState<'a> {
                 self.digests.expect_checksum_of(self.partial.entity());
                 return ControlFlow::Continue(Some(RangeStream::new(*body, range.end)));
             }
-            Ok(StorageAnswer::Body(body)) if body.entity.tag != self.entity.tag => {
+            // A whole answer without a strong tag may be no document at all: the next request tells.
+            Ok(StorageAnswer::Body(body))
+                if body.entity.tag.as_deref().is_some_and(headers::is_strong)
+                    && body.entity.tag != self.entity.tag =>
+            {
                 self.stop(SegmentsEnd::Changed("the document changed"));
             }
             Ok(StorageAnswer::StartOver { why, changed: true }) => {
