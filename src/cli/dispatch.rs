@@ -21,8 +21,11 @@ use crate::ui::{ListingTable, PartialsList, ProgressKind};
 use clap::ValueEnum as _;
 use clap::error::ErrorKind;
 use std::ffi::OsString;
+use std::io;
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::ExitCode;
+use tokio::runtime::{Builder, Runtime};
 
 /// Runs docfetch with `arguments`, the first of which is the name of the program. Returns the exit code of
 /// the process.
@@ -51,25 +54,38 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     {
         return ExitCode::from(Terminal::plain().fail(commands::sandbox::no_command()));
     }
-    let runtime = match tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-    {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            let what = "cannot start";
-            let error = Error::shortage(what, &error).unwrap_or_else(|| {
-                Error::new(Code::Unexpected, what).with_cause(system_text(&error))
-            });
-            return ExitCode::from(Terminal::plain().fail(error));
-        }
-    };
     panics::silence();
+    let runtime = match start_runtime() {
+        Ok(runtime) => runtime,
+        Err(error) => return ExitCode::from(Terminal::plain().fail(error)),
+    };
     let code = panics::catch(|| runtime.block_on(dispatch(command_line)))
         .unwrap_or_else(|panic| Terminal::plain().fail(panic.to_error()));
     // A write to a pipe without a reader may still block: do not wait for it.
     runtime.shutdown_background();
     ExitCode::from(code)
+}
+
+/// Starts the runtime.
+///
+/// # Errors
+/// [`Code::LocalIo`] when the system has too few file descriptors, processes or memory.
+fn start_runtime() -> Result<Runtime> {
+    let what = "cannot start";
+    let built = panics::catch(|| Builder::new_current_thread().enable_all().build());
+    let runtime = built.map_err(|panic| {
+        // tokio panics when the system refuses the two sockets that signals arrive through. Three pairs of sockets
+        // need more file descriptors than the runtime, so the system tells here why it refused.
+        let sockets: io::Result<Vec<_>> = (0..3).map(|_| UnixStream::pair()).collect();
+        let shortage = sockets
+            .err()
+            .and_then(|error| Error::shortage(what, &error));
+        shortage.unwrap_or_else(|| panic.to_error())
+    })?;
+    runtime.map_err(|error| {
+        Error::shortage(what, &error)
+            .unwrap_or_else(|| Error::new(Code::Unexpected, what).with_cause(system_text(&error)))
+    })
 }
 
 async fn dispatch(command_line: CommandLine) -> u8 {

@@ -319,3 +319,22 @@ fn a_process_that_runs_out_of_memory_at_any_size_is_charged_once_at_most() {
         assert_eq!(service.charges() - before, 1, "{mib} MiB: {run:#?}");
     }
 }
+
+/// The runtime needs some open files before docfetch can do anything.
+#[test]
+fn too_few_open_files_to_start_are_said_so() {
+    let world = World::bare();
+    let commands: [&[&str]; 4] = [
+        &["sm", "doc1"],
+        &["list", "sm"],
+        &["sync", "sm", "m"],
+        &["verify", "m"],
+    ];
+    for (files, arguments) in (4..8).flat_map(|files| commands.map(|command| (files, command))) {
+        let script = format!("ulimit -n {files}; exec \"$0\" \"$@\"");
+        let all = [&["-c", &script, env!("CARGO_BIN_EXE_docfetch")], arguments].concat();
+        let run = world.run_of("sh", &all);
+        run.exits(7).says("error: cannot start\n");
+        run.says("why: Too many open files").says("ulimit -n");
+    }
+}
