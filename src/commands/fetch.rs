@@ -10,12 +10,12 @@ use crate::fetch::fetcher::Fetcher;
 use crate::fetch::options::FetchOptions;
 use crate::fetch::summary::Summary;
 use crate::interrupt::Interrupt;
-use crate::manifest::ManifestAppender;
+use crate::manifest::{ManifestAppender, check_appendable, is_same_file};
 use crate::provider::Provider;
 use crate::state::streams;
 use std::io::{self, IsTerminal as _};
 use std::ops::ControlFlow;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// What to fetch, and how.
 pub(crate) struct FetchSettings {
@@ -57,6 +57,10 @@ async fn fetch(
     let interrupt = Interrupt::listen()?;
     let mut ids = settings.ids;
     let mut options = settings.options;
+    if let Some(manifest) = &settings.manifest {
+        check_appendable(manifest)?;
+        check_output_is_apart(&options, manifest)?;
+    }
     let has_many = ids.total() != Some(1);
     if has_many {
         progress.expect(ids.total());
@@ -83,9 +87,10 @@ async fn fetch(
             return Err(paid_for_terminal());
         }
     }
-    let manifest = ManifestAppender::of_run(settings.manifest.as_deref(), options.dry_run)?;
     let resolver = super::resolver(settings.provider, &settings.connection)?;
+    let manifest = ManifestAppender::of_run(settings.manifest.as_deref(), options.dry_run)?;
     let fetcher = Fetcher::new(resolver, options);
+    super::reserve_manifest(&fetcher, manifest.as_ref());
     let batch = Batch {
         fetcher: &fetcher,
         progress,
@@ -94,7 +99,33 @@ async fn fetch(
         has_many,
     };
     let start = |order, id, ()| fetcher.document(order, Into::into(id), progress, &interrupt);
-    batch.run(&mut ids, start, |_| Ok(()), tally, on_end).await
+    let running = batch.run(&mut ids, start, |_| Ok(()), tally, on_end);
+    running.await.map_err(|error| match error.code() {
+        // The manifest has no line of a document that is here now.
+        Code::DiskFull if !error.has_own_hint() => {
+            error.with_hint("free disk space and run again with --if-exists skip")
+        }
+        _ => error,
+    })
+}
+
+/// Checks that the document does not replace the manifest.
+fn check_output_is_apart(options: &FetchOptions, manifest: &Path) -> Result<()> {
+    let target = &options.target;
+    let output = target.file.as_ref().map(|file| target.folder.join(file));
+    let is_device = |path: &Path| path.exists() && !path.is_file();
+    match output {
+        Some(output) if is_same_file(&output, manifest) && !is_device(&output) => {
+            let what = format!(
+                "--output and --manifest name one file: {}",
+                output.display()
+            );
+            let error = Error::new(Code::Usage, what);
+            let error = error.with_cause("the document would replace the manifest");
+            Err(error.with_hint("give --manifest a file of its own"))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The error of a document that costs money and would go to a terminal, which is no place for binary data.

@@ -16,6 +16,8 @@ pub(crate) mod verify;
 use crate::config::folders;
 use crate::config::settings::Connection;
 use crate::error::Result;
+use crate::fetch::fetcher::Fetcher;
+use crate::manifest::ManifestAppender;
 use crate::provider::Provider;
 use crate::resolve::Resolver;
 
@@ -39,4 +41,10 @@ fn resolver(provider: Provider, connection: &Connection) -> Result<Resolver> {
         None => builder.no_state_folder("neither HOME nor DOCFETCH_STATE_DIR is set"),
     };
     builder.build()
+}
+
+/// Keeps every document away from the file of the manifest, as from the file of another document.
+fn reserve_manifest(fetcher: &Fetcher, manifest: Option<&ManifestAppender>) {
+    let file = manifest.and_then(ManifestAppender::identity);
+    fetcher.claimed().record_file(file, "\n--manifest"); // no id has a line feed
 }

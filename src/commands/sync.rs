@@ -9,7 +9,7 @@ use crate::fetch::fetcher::Fetcher;
 use crate::fetch::options::FetchOptions;
 use crate::fetch::summary::Summary;
 use crate::interrupt::Interrupt;
-use crate::manifest::ManifestAppender;
+use crate::manifest::{ManifestAppender, check_appendable};
 use crate::mirror::{Layout, Mirror, MirrorSync, RowSource};
 use crate::provider::Provider;
 use crate::resolve::filter::Filter;
@@ -70,6 +70,10 @@ async fn sync(
 ) -> Result<()> {
     let interrupt = Interrupt::listen()?;
     settings.filter.check(&settings.provider)?;
+    settings
+        .manifest
+        .as_deref()
+        .map_or(Ok(()), check_appendable)?;
     // A document that a filter drops is not gone.
     let lists_all = !settings.is_filtered();
     let resolver = super::resolver(settings.provider, &settings.connection)?;
@@ -84,6 +88,7 @@ async fn sync(
     let mirror = interrupt.or_interrupted(opening).await?;
     let manifest = ManifestAppender::of_run(settings.manifest.as_deref(), options.dry_run)?;
     let fetcher = Fetcher::new(resolver, options);
+    super::reserve_manifest(&fetcher, manifest.as_ref());
     progress.expect(None);
     let naming = fetcher.resolver().with_ids(settings.filter);
     let filter = interrupt.or_interrupted(Box::pin(naming)).await?;

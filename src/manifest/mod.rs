@@ -7,7 +7,7 @@ mod read;
 mod record;
 mod sha256sum;
 
-pub(crate) use append::ManifestAppender;
+pub(crate) use append::{ManifestAppender, check_appendable, is_same_file};
 pub(crate) use check::{CheckedFile, MatchingFile, VerifySummary, check_file};
 pub(crate) use entry::ManifestEntry;
 pub(crate) use read::{MAX_MANIFEST_LINE_BYTES, Manifest, ManifestForm, read};

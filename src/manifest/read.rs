@@ -41,13 +41,17 @@ pub(crate) struct Manifest {
     pub too_long: Vec<usize>,
 }
 
-/// Reads a manifest. `None` if its first line is of neither form.
+/// How many bytes at the start of a manifest may be of neither form.
+const MAX_UNKNOWN_BYTES: usize = MAX_MANIFEST_LINE_BYTES;
+
+/// Reads a manifest, whose form is that of the first line that has one. `None` if no line at the start has a form.
 ///
 /// # Errors
 /// The error of `input`; one that holds [`Utf16Text`](crate::text::Utf16Text) for a text in UTF-16.
 pub(crate) fn read(mut input: impl BufRead) -> io::Result<Option<Manifest>> {
     let mut reading = Reading::default();
     let mut line = Vec::new();
+    let mut unknown_bytes = 0;
     for number in 1.. {
         line.clear();
         let max = MAX_MANIFEST_LINE_BYTES as u64 + 1;
@@ -59,7 +63,11 @@ pub(crate) fn read(mut input: impl BufRead) -> io::Result<Option<Manifest>> {
             line.drain(..line.len() - text.len());
         }
         if line.len() <= MAX_MANIFEST_LINE_BYTES {
-            if reading.add(number, &line).is_err() {
+            reading.add(number, &line);
+            if reading.manifest.form.is_none() {
+                unknown_bytes += line.len();
+            }
+            if unknown_bytes > MAX_UNKNOWN_BYTES {
                 return Ok(None);
             }
             continue;
@@ -73,7 +81,8 @@ pub(crate) fn read(mut input: impl BufRead) -> io::Result<Option<Manifest>> {
         reading.manifest.too_long.push(number);
     }
     let manifest = reading.finish();
-    let is_unknown = manifest.form.is_none() && !manifest.too_long.is_empty();
+    let strange = [&manifest.unreadable, &manifest.torn, &manifest.too_long];
+    let is_unknown = manifest.form.is_none() && strange.iter().any(|lines| !lines.is_empty());
     Ok((!is_unknown).then_some(manifest))
 }
 
@@ -95,12 +104,9 @@ fn mirrored_document(entry: &ManifestEntry) -> Option<MirroredDocument> {
     Some([entry.provider.clone(), Some(resource), entry.id.clone()])
 }
 
-/// The first line is of neither form.
-struct UnknownForm;
-
 impl Reading {
     /// Adds the line with this number, with its end.
-    fn add(&mut self, number: usize, line: &[u8]) -> Result<(), UnknownForm> {
+    fn add(&mut self, number: usize, line: &[u8]) {
         let manifest = &mut self.manifest;
         let has_end = line.ends_with(b"\n");
         let line = line.strip_suffix(b"\n").unwrap_or(line);
@@ -108,12 +114,11 @@ impl Reading {
         // sha256sum ignores comments.
         let is_comment = line.starts_with(b"#") && manifest.form != Some(ManifestForm::Records);
         if is_comment || line.trim_ascii().is_empty() {
-            return Ok(());
+            return;
         }
-        let form = manifest.form.or_else(|| form_of(line)).ok_or(UnknownForm)?;
-        manifest.form = Some(form);
-        match form {
-            ManifestForm::Records => match record::parse(line) {
+        manifest.form = manifest.form.or_else(|| form_of(line));
+        match manifest.form {
+            Some(ManifestForm::Records) => match record::parse(line) {
                 Ok(Some(entry)) => self.keep(entry),
                 Ok(None) => {}
                 Err(UnreadableLine) if has_end && !record::is_torn(line) => {
@@ -121,13 +126,13 @@ impl Reading {
                 }
                 Err(UnreadableLine) => manifest.torn.push(number),
             },
-            ManifestForm::Sha256sum => match sha256sum::parse(line) {
+            Some(ManifestForm::Sha256sum) => match sha256sum::parse(line) {
                 Ok(entry) => manifest.entries.push(entry),
                 Err(UnreadableLine) if has_end => manifest.unreadable.push(number),
                 Err(UnreadableLine) => manifest.torn.push(number),
             },
+            None => manifest.unreadable.push(number),
         }
-        Ok(())
     }
 
     /// Adds what a record says, or replaces what an earlier record says of the same path.
@@ -360,7 +365,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_line_tells_the_form() {
+    fn the_first_line_that_has_a_form_tells_the_form() {
         for (text, form) in [
             (String::new(), None),
             ("\n \r\n".to_owned(), None),
@@ -374,6 +379,15 @@ mod tests {
         ] {
             assert_eq!(manifest(&text).form, form, "{text}");
         }
+        let record = line("a", 1, None);
+        for (text, form) in [
+            (format!("\0damaged\n{record}"), ManifestForm::Records),
+            (format!("\n{A}x  a\n{A}  b\n"), ManifestForm::Sha256sum),
+        ] {
+            let found = manifest(&text);
+            assert_eq!((found.form, found.entries.len()), (Some(form), 1), "{text}");
+            assert_eq!((found.unreadable.len(), found.torn.len()), (1, 0), "{text}");
+        }
         let marked = format!("\u{feff}{A}  a\n{A}  b\n");
         assert_eq!(paths(&manifest(&marked)), ["a", "b"]);
         for text in [
@@ -382,6 +396,7 @@ mod tests {
             "# title\nwords\n".to_owned(),
             "docu".to_owned(),
             format!("{A} a\n"),
+            format!("{}{A}  a\n", "words\n".repeat(MAX_UNKNOWN_BYTES / 6 + 1)),
             format!("{A}  {}\n", "a".repeat(MAX_MANIFEST_LINE_BYTES)),
             format!("{A}  a\n{}", "\0".repeat(MAX_MANIFEST_LINE_BYTES + 1)),
             format!("{{{}\n", " ".repeat(MAX_MANIFEST_LINE_BYTES + 1)),

@@ -67,3 +67,14 @@ pub(super) fn is_torn(line: &[u8]) -> bool {
     let read = serde_json::from_slice::<IgnoredAny>(line);
     line.starts_with(b"{") && read.is_err_and(|error| error.is_eof())
 }
+
+/// Whether a line is a record that a run writes, or the beginning of one.
+pub(super) fn is_of_run(line: &[u8]) -> bool {
+    if !line.starts_with(b"{") {
+        return false;
+    }
+    match serde_json::from_slice::<RecordType>(line) {
+        Ok(kind) => ["document", "summary", "publishing"].contains(&kind.name.as_str()),
+        Err(_) => line.starts_with(b"{\"ty") && is_torn(line),
+    }
+}

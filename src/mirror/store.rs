@@ -77,11 +77,11 @@ impl Mirror {
             lock = Some(Lock::take(own_folder.join("lock"), busy_timeout, activity).await?);
         }
         let path = own_folder.join(MANIFEST_NAME);
-        let mut index = MirrorIndex::read(&path)?;
+        let mut index = MirrorIndex::read(&path).map_err(with_manifest_hint)?;
         let missing_lines = index.settle_pending(folder).await;
         let mut manifest = None;
         if !dry_run {
-            let appender = ManifestAppender::own(&path)?;
+            let appender = ManifestAppender::own(&path).map_err(with_manifest_hint)?;
             for line in missing_lines {
                 appender.append(&line)?;
             }
@@ -225,6 +225,17 @@ impl Mirror {
             ..outcome.clone()
         }
     }
+}
+
+/// Names what helps where the manifest is a link or another user's. Without its record, docfetch compares the files.
+fn with_manifest_hint(error: Error) -> Error {
+    if error.code() != Code::UnsafePartial {
+        return error;
+    }
+    error.with_hint(
+        "make the manifest a plain file of your own (`chown`), or move it away: `docfetch sync` then records again \
+         the files that it finds, those of paid documents by name and length only",
+    )
 }
 
 fn is_a_link(folder: &Path) -> Error {

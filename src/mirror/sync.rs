@@ -5,7 +5,7 @@ use super::layout::Layout;
 use super::rows::field_text;
 use super::store::Mirror;
 use crate::current_document::warn_of_document;
-use crate::error::{Error, Result};
+use crate::error::{Code, Error, Result};
 use crate::fetch::batch::{BatchPermit, BatchTask, FetchEnd};
 use crate::fetch::engine::{DocumentFetch, Job};
 use crate::fetch::events::Progress;
@@ -302,6 +302,10 @@ impl MirroredFetch<'_> {
         let end = Box::pin(self.document.run(permit)).await?;
         let result = match end.result {
             Ok(outcome) => self.sync.record(outcome, &self.version).await,
+            // `sync` has no option that names another path.
+            Err(error) if error.code() == Code::TargetExists => {
+                Err(error.with_hint("move or remove what is at that path, and run again"))
+            }
             Err(error) => Err(error),
         };
         Some(FetchEnd { result, ..end })

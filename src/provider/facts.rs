@@ -6,7 +6,7 @@ use super::resource::Resource;
 use super::schema::{Auth, Provider};
 use crate::error::{Code, Error, Result};
 use crate::model::DocumentId;
-use url::Url;
+use url::{ParseError, Url};
 
 impl Provider {
     /// The name of the provider on the command line and in JSON records: `sm` or `onecodex`.
@@ -87,15 +87,10 @@ impl Provider {
     /// holds credentials.
     pub(crate) fn api_base(&self, base: Option<&str>, called: &str) -> Result<Url> {
         let text = base.unwrap_or(self.default_base).trim();
-        let mut base = Url::parse(text)
-            .ok()
-            .filter(|base| matches!(base.scheme(), "http" | "https") && base.has_host())
-            .ok_or_else(|| {
-                Error::new(
-                    Code::Config,
-                    format!("{called} is not an http or https URL"),
-                )
-            })?;
+        let mut base = http_url(text).map_err(|why| {
+            let what = format!("{called} is not an http or https URL");
+            Error::new(Code::Config, what).with_cause(why)
+        })?;
         if !base.username().is_empty() || base.password().is_some() {
             return Err(
                 Error::new(Code::InsecureUrl, format!("{called} holds credentials")).with_cause(
@@ -133,5 +128,20 @@ impl Provider {
                 None => format!("{key} or {bearer}"),
             },
         }
+    }
+}
+/// Parses an http or https URL.
+///
+/// # Errors
+/// Why the text is none, without the text, which may hold a secret.
+fn http_url(text: &str) -> std::result::Result<Url, String> {
+    match Url::parse(text) {
+        Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => Ok(url),
+        Ok(_) | Err(ParseError::RelativeUrlWithoutBase) => {
+            Err("a base begins with https:// or http:// and a host".to_owned())
+        }
+        Err(ParseError::InvalidPort) => Err("the port is not a number up to 65535".to_owned()),
+        Err(ParseError::EmptyHost) => Err("the host is missing".to_owned()),
+        Err(error) => Err(format!("the URL has an {error}")),
     }
 }

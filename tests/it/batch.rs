@@ -278,8 +278,9 @@ fn a_manifest_gets_a_line_for_each_document() {
 fn a_manifest_that_cannot_be_written_fails_before_anything_is_paid() {
     let (service, _) = many(1, 10, &[]);
     let world = service.world();
-    let run = world.run(&["onecodex", "id0000", "--manifest", "nowhere/m.jsonl"]);
-    run.exits(7).says("nowhere/m.jsonl");
+    std::fs::write(world.out().join("file"), "mine").unwrap();
+    let run = world.run(&["onecodex", "id0000", "--manifest", "file/m.jsonl"]);
+    run.exits(7).says("file").says("give --manifest a file");
     assert_eq!(service.charges(), 0);
     let run = world.run(&["onecodex", "id0000", "--manifest", "/dev/full"]);
     run.exits(7).says("/dev/full");

@@ -295,3 +295,24 @@ fn dates_in_the_wrong_order_and_negative_values_are_usage_errors() {
     let run = world.run(&["sm", "a", "--limit-rate", "0"]);
     run.exits(2).says("at least 1 byte");
 }
+
+#[test]
+fn a_base_that_is_no_url_is_told_by_what_is_wrong_in_it() {
+    for (base, why) in [
+        (
+            "http://localhost:99999",
+            "the port is not a number up to 65535",
+        ),
+        ("http://localhost:x", "the port is not a number up to 65535"),
+        ("http://", "the host is missing"),
+        ("localhost:8080", "a base begins with https:// or http://"),
+        ("example.com/api", "a base begins with https:// or http://"),
+        ("http://[::1", "invalid IPv6 address"),
+    ] {
+        let mut world = World::new("http://127.0.0.1:9");
+        world.set("ONE_CODEX_API_BASE", base);
+        let run = world.run(&["onecodex", "doc1"]);
+        run.exits(2).says("error: ONE_CODEX_API_BASE is not");
+        run.says(why);
+    }
+}

@@ -53,6 +53,7 @@ mod ledger;
 mod limits;
 mod lines;
 mod list;
+mod manifests;
 mod mounts;
 mod names;
 mod options;

@@ -654,7 +654,11 @@ fn a_planted_manifest_or_folder_is_not_followed() {
     std::fs::create_dir_all(&own).unwrap();
     std::fs::write(world.out().join("victim"), "mine").unwrap();
     std::os::unix::fs::symlink("../../victim", own.join("manifest.jsonl")).unwrap();
-    world.run(&["sync", "onecodex", "m"]).exits(9);
+    let run = world.run(&["sync", "onecodex", "m", "--no-resume"]);
+    run.exits(9)
+        .says("or move it away")
+        .says("by name and length");
+    assert!(!run.stderr.contains("--no-resume"), "{run:#?}");
     assert_eq!(world.read("victim"), b"mine");
     assert_eq!(service.charges(), 0);
     std::fs::create_dir_all(world.out().join("elsewhere")).unwrap();
@@ -770,6 +774,21 @@ fn a_row_that_is_listed_twice_is_one_document() {
     run.exits(0).says("3 fetched, 0 skipped, 0 failed");
     assert_eq!(files(&world.out().join("m")).len(), 3);
     assert_eq!(storage.seen().len(), 3);
+}
+
+#[test]
+fn a_folder_at_the_path_of_a_document_is_to_be_moved() {
+    let portfolio = portfolio(1, 100);
+    let service = serve(&portfolio, &[]);
+    let world = service.world();
+    world.run(&["sync", "sm", "m"]).exits(0);
+    let document = world.out().join("m/report 0.pdf");
+    std::fs::remove_file(&document).unwrap();
+    std::fs::create_dir(&document).unwrap();
+    let run = world.run(&["sync", "sm", "m"]);
+    run.exits(7).says("report 0.pdf").says("it is a folder");
+    run.says("hint: move or remove what is at that path");
+    assert!(!run.stderr.contains("--output"), "{run:#?}");
 }
 
 /// A sample of each kind of wrong manifest ends in words, and not in a hang.

@@ -318,6 +318,24 @@ fn what_is_no_manifest_is_wrong_usage() {
 }
 
 #[test]
+fn a_damaged_first_line_hides_no_later_record() {
+    let world = World::bare();
+    write(&world, "a", "abc");
+    let record = record("a", b"abc").to_string();
+    let digest = sha256(b"abc");
+    for text in [
+        format!("\0\0{}\n{record}\n", &record[9..]),
+        format!("\n{}\n\n{digest}  a\n", &digest[1..]),
+    ] {
+        write(&world, "m", text);
+        let run = world.run(&["verify", "m"]);
+        run.exits(6)
+            .says("cannot be read")
+            .says("1 file verified, 1 wrong");
+    }
+}
+
+#[test]
 fn a_manifest_that_cannot_be_read_is_this_machines_trouble() {
     let world = World::bare();
     world
