@@ -11,6 +11,7 @@ pub(crate) mod panics;
 pub(crate) use attributes::ForbiddingAttribute;
 pub use code::Code;
 
+use jiff::Timestamp;
 use rustix::io::Errno;
 use std::io;
 use std::path::Path;
@@ -77,6 +78,7 @@ struct Parts {
     hint: Option<String>,
     http_status: Option<u16>,
     retry_after: Option<Duration>,
+    url_kept_until: Option<Timestamp>,
     /// That of the signal; none for all other errors, whose code decides.
     exit_code: Option<u8>,
     permanent: bool,
@@ -139,6 +141,12 @@ impl Error {
         self.0.retry_after
     }
 
+    /// Until when the paid URL of the document stays valid, by the servers' clock; none where the failure leaves no
+    /// paid URL, or docfetch does not know its end.
+    pub(crate) fn url_kept_until(&self) -> Option<Timestamp> {
+        self.0.url_kept_until
+    }
+
     /// Whether the error has a hint of its own, and not the usual one of its code.
     pub(crate) fn has_own_hint(&self) -> bool {
         self.0.hint.is_some()
@@ -191,6 +199,7 @@ impl Error {
             hint: None,
             http_status: None,
             retry_after: None,
+            url_kept_until: None,
             exit_code: None,
             permanent: false,
             silent: false,
@@ -315,6 +324,13 @@ impl Error {
     #[must_use]
     pub(crate) fn with_retry_after(mut self, wait: Option<Duration>) -> Self {
         self.0.retry_after = wait;
+        self
+    }
+
+    /// Sets until when the paid URL of the document stays valid.
+    #[must_use]
+    pub(crate) fn with_url_kept_until(mut self, end: Timestamp) -> Self {
+        self.0.url_kept_until = Some(end);
         self
     }
 

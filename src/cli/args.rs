@@ -141,12 +141,16 @@ Examples:
     /// Run strict local stand-ins for the providers
     ///
     /// With COMMAND, docfetch sets the variables that lead to the stand-ins, runs COMMAND and exits with its
-    /// status. Without COMMAND, docfetch prints these variables, for `eval` in another shell, and serves until
+    /// status. Without COMMAND, docfetch prints these variables as shell commands, and serves until
     /// you interrupt docfetch.
     #[command(after_help = "\
 Examples:
   docfetch sandbox -- sh -c 'docfetch sync sm demo'
-  docfetch sandbox --dir files --fault reset-every=100K -- ./my-script")]
+  docfetch sandbox --dir files --fault reset-every=100K -- ./my-script
+
+To use a sandbox in this shell, run it in the background, and read its variables from a file:
+  docfetch sandbox >sandbox.env &
+  . ./sandbox.env")]
     Sandbox(SandboxArgs),
 }
 

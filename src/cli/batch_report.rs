@@ -115,8 +115,8 @@ impl<'a> BatchReport<'a> {
         if let Some(mut error) = error {
             // The files of this run would be in the way of the same command.
             let needs_skip = self.fails_if_exists && self.has_many && summary.fetched > 0;
-            if error.code() == Code::Interrupted && needs_skip {
-                error = error.with_hint("run again with --if-exists skip to continue");
+            if error.code() == Code::Interrupted && error.cause().is_none() && self.has_many {
+                error = error.with_hint(summary.hint_to_continue(needs_skip));
             }
             self.terminal.printer.error(&error, None);
         }

@@ -6,12 +6,13 @@ use crate::fetch::batch::{BatchTask, DistinctSource, FetchEnd, Queue, QueueEnd, 
 use crate::fetch::events::Progress;
 use crate::fetch::fetcher::Fetcher;
 use crate::fetch::options::FetchOptions;
-use crate::fetch::summary::Summary;
+use crate::fetch::summary::{KeptUrls, Summary};
 use crate::interrupt::Interrupt;
 use crate::manifest::ManifestAppender;
 use crate::model::DocumentId;
 use crate::provider::Provider;
 use crate::resolve::{PaidRequests, Resolver};
+use jiff::Timestamp;
 use std::ops::ControlFlow;
 use std::time::Instant;
 
@@ -94,6 +95,8 @@ pub(super) struct BatchTally {
     started: Instant,
     fail_fast: bool,
     summary: Summary,
+    /// Until when the paid URLs of the documents that failed are valid.
+    url_ends: Vec<Timestamp>,
 }
 
 impl BatchTally {
@@ -115,6 +118,7 @@ impl BatchTally {
             started: Instant::now(),
             fail_fast: options.fail_fast,
             summary,
+            url_ends: Vec::new(),
         }
     }
 
@@ -127,6 +131,7 @@ impl BatchTally {
             }
             Err(error) => {
                 self.summary.add_failure(end.id.as_str(), error);
+                self.url_ends.extend(error.url_kept_until());
                 self.fail_fast
             }
         }
@@ -146,6 +151,8 @@ impl BatchTally {
     fn end_queue(&mut self, end: &QueueEnd, resolver: &Resolver) {
         self.summary.not_started = end.not_started;
         self.summary.charges = resolver.paid_requests().map(PaidRequests::count);
+        let now = resolver.http().clock().best();
+        self.summary.kept_urls = KeptUrls::at(now, &self.url_ends);
     }
 
     /// Whether a signal kept a document from being fetched.

@@ -24,6 +24,7 @@ use crate::fetch::transfer::Sink;
 use crate::interrupt::Interrupt;
 use crate::resolve::PaidRequests;
 use crate::secret::register_public;
+use crate::text::short_duration;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::pin::pin;
@@ -319,12 +320,18 @@ impl<'a> Stages<'a> {
 
     /// Tells the watcher of the success, and completes the outcome.
     fn succeeded(&mut self, outcome: Outcome, charged: Option<bool>, elapsed: Duration) -> Outcome {
-        let Attempts { watcher, facts, .. } = &mut self.attempts;
+        let watcher = &mut self.attempts.watcher;
         match outcome.status {
             Status::Fetched => watcher.finished(outcome.bytes.unwrap_or_default()),
-            Status::Skipped => watcher.skipped(),
+            Status::Skipped => {
+                watcher.skipped();
+                if charged == Some(true) {
+                    self.tell_charge_of_skipped(&outcome);
+                }
+            }
             Status::Planned | Status::Gone => {}
         }
+        let facts = &mut self.attempts.facts;
         let elapsed = elapsed.saturating_sub(facts.waited_for_turn);
         Outcome {
             path: outcome.path.filter(|_| !self.context.options.stdout),
@@ -335,6 +342,20 @@ impl<'a> Stages<'a> {
             elapsed_ms: u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
             ..outcome
         }
+    }
+
+    /// Tells the user that docfetch paid for a document that it skips, because only the storage's answer told the
+    /// document's name, or another process published the document meanwhile.
+    fn tell_charge_of_skipped(&self, outcome: &Outcome) {
+        let id = &self.job.id;
+        let path = outcome.path.as_deref().unwrap_or(Path::new("the target"));
+        let kept = self.context.resolver.paid_url_time_left(id);
+        let kept = kept.map(|left| format!("; the paid URL is kept for {}", short_duration(left)));
+        log::error!(
+            "docfetch paid for {id} before it knew that {} exists{}",
+            path.display(),
+            kept.unwrap_or_default()
+        );
     }
 }
 

@@ -3,7 +3,10 @@
 use super::outcome::{Outcome, Status};
 use crate::error::{Code, Error};
 use crate::resolve::Cost;
+use crate::text::short_duration;
+use jiff::Timestamp;
 use serde::Serialize;
+use std::time::Duration;
 
 /// How many failures the summary on a terminal names again.
 const MAX_NAMED_FAILURES: usize = 20;
@@ -35,6 +38,9 @@ pub(crate) struct Summary {
     pub elapsed_ms: u64,
     /// The exit code of the process.
     pub exit_code: u8,
+    /// The paid URLs of the documents that failed; none where docfetch knows of none that is still valid.
+    #[serde(skip)]
+    pub kept_urls: Option<KeptUrls>,
     /// The first failures once more, a line each: the document, and what failed.
     #[serde(skip)]
     pub failures: Vec<String>,
@@ -44,6 +50,28 @@ pub(crate) struct Summary {
     /// Whether the dry run ended before its last document, so that the counts are of the documents until then.
     #[serde(skip)]
     pub is_plan_incomplete: bool,
+}
+
+/// Paid URLs of documents that did not arrive: a later run uses them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct KeptUrls {
+    /// How many there are.
+    pub count: usize,
+    /// How long all of them stay valid.
+    pub time_left: Duration,
+}
+
+impl KeptUrls {
+    /// Those URLs that stay valid after `now`; `ends` are the times until when URLs are valid.
+    pub(crate) fn at(now: Timestamp, ends: &[Timestamp]) -> Option<Self> {
+        let left = ends.iter().map(|end| end.duration_since(now));
+        let left = left.filter_map(|left| Duration::try_from(left).ok());
+        let left: Vec<Duration> = left.filter(|left| left.as_secs() > 0).collect();
+        Some(Self {
+            count: left.len(),
+            time_left: left.into_iter().min()?,
+        })
+    }
 }
 
 /// What a real run would do, in documents.
@@ -126,6 +154,24 @@ impl Summary {
         }
     }
 
+    /// What the user can do after an interrupt. `needs_skip` says whether the files of this run would be in the way
+    /// of the same command.
+    pub(crate) fn hint_to_continue(&self, needs_skip: bool) -> String {
+        let skip = if needs_skip {
+            " with --if-exists skip"
+        } else {
+            ""
+        };
+        match self.kept_urls {
+            None => format!("run again{skip} to continue"),
+            Some(KeptUrls { count, time_left }) => {
+                let urls = if count == 1 { "URL is" } else { "URLs are" };
+                let left = short_duration(time_left);
+                format!("run again{skip} within {left}: the paid {urls} kept until then")
+            }
+        }
+    }
+
     /// Counts a document that did not fail.
     pub(crate) fn add(&mut self, outcome: &Outcome) {
         let bytes = outcome.bytes.unwrap_or_default();
@@ -178,6 +224,7 @@ impl Summary {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use jiff::SignedDuration;
 
     #[test]
     fn failures_of_one_kind_keep_their_exit_code_and_others_make_it_1() {
@@ -201,6 +248,29 @@ mod tests {
         summary.add_failure("2", &Error::interrupted(2));
         summary.add_failure("3", &Error::new(Code::Network, "x"));
         assert_eq!(summary.exit_code, 130);
+    }
+
+    #[test]
+    fn an_interrupt_names_the_first_end_of_the_paid_urls_that_are_valid() {
+        let now = Timestamp::UNIX_EPOCH;
+        let hint = |ends: &[i64], needs_skip| {
+            let end = |seconds: &i64| now + SignedDuration::from_secs(*seconds);
+            let ends: Vec<Timestamp> = ends.iter().map(end).collect();
+            let summary = Summary {
+                kept_urls: KeptUrls::at(now, &ends),
+                ..Summary::default()
+            };
+            summary.hint_to_continue(needs_skip)
+        };
+        assert_eq!(hint(&[-1, 0], false), "run again to continue");
+        assert_eq!(
+            hint(&[3600, -5], false),
+            "run again within 60 min: the paid URL is kept until then"
+        );
+        assert_eq!(
+            hint(&[3600, 300, 700], true),
+            "run again with --if-exists skip within 5 min: the paid URLs are kept until then"
+        );
     }
 
     #[test]

@@ -69,6 +69,11 @@ impl Http {
         self.api.is_limited()
     }
 
+    /// How long docfetch waits for the answer to a paid request.
+    pub(crate) fn paid_answer_timeout(&self) -> Duration {
+        self.sender.times.of_paid_request().head
+    }
+
     /// Checks a URL that an answer named, before anything is sent to its host.
     ///
     /// # Errors

@@ -5,6 +5,7 @@ use super::api::Api;
 use super::last_storage::LastStorage;
 use super::ledger::Ledger;
 use super::paid_requests::PaidRequests;
+use super::paid_silence::SilenceWarning;
 use super::resolver::Resolver;
 use super::retrieval::PaidRetrievals;
 use crate::config::settings::Connection;
@@ -113,6 +114,7 @@ impl ResolverBuilder {
             paid: PaidRetrievals {
                 ledger,
                 requests: PaidRequests::new(connection.max_charges),
+                silence: SilenceWarning::default(),
             },
             last_storage,
             retry: RetryPolicy {

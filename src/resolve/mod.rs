@@ -24,6 +24,7 @@ mod metadata;
 mod page;
 mod paid_errors;
 mod paid_requests;
+mod paid_silence;
 mod request;
 mod resolver;
 mod retrieval;

@@ -127,7 +127,7 @@ pub(super) fn with_charge_hint(
             .with_cause("a paid retrieval was sent and may have been charged")
             .with_hint(way_out_of_doubt(ledger, id));
     }
-    if matches!(error.code(), Code::ChargeUnknown | Code::ChargeRefused) || !resolved {
+    if matches!(error.code(), Code::ChargeUnknown | Code::ChargeRefused) {
         return error;
     }
     let Ok(RecordFound {
@@ -137,7 +137,11 @@ pub(super) fn with_charge_hint(
     else {
         return error;
     };
-    if !matches!(record.state, State::Answered | State::Delivered) {
+    let left = record.url_time_left(now);
+    let is_of_this_run = resolved && matches!(record.state, State::Answered | State::Delivered);
+    // An earlier run paid for the URL, and did not deliver the document.
+    let is_of_earlier_run = record.state == State::Answered && is_on_disk && left.is_some();
+    if !is_of_this_run && !is_of_earlier_run {
         return error;
     }
     if error.code() == Code::StorageDenied {
@@ -152,7 +156,11 @@ pub(super) fn with_charge_hint(
         return error.with_hint("running again may be charged: this answer could not be recorded");
     }
     let hint = hint_for_kept_url(&error, &record, &way_out_of_url(ledger, id), now);
-    error.with_hint(hint)
+    let error = error.with_hint(hint);
+    match record.expires().filter(|_| left.is_some()) {
+        Some(end) => error.with_url_kept_until(end),
+        None => error,
+    }
 }
 
 /// The hint for a failure after which the paid URL is on record.
@@ -164,7 +172,8 @@ fn hint_for_kept_url(
 ) -> String {
     let left = record.url_time_left(now);
     let left = left.filter(|left| left.as_secs() > 0).map(short_duration);
-    match (error.retryable() && error.code() != Code::ClockSkew, left) {
+    let needs_own_hint = matches!(error.code(), Code::ClockSkew | Code::Busy);
+    match (error.retryable() && !needs_own_hint, left) {
         (true, Some(left)) if !error.has_own_hint() => {
             format!("run again within {left}: the paid URL is kept until then")
         }

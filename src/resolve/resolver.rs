@@ -5,6 +5,7 @@ use super::api::Api;
 use super::filter::Filter;
 use super::last_storage::LastStorage;
 use super::ledger::ActiveDocument;
+use super::ledger::table::State;
 use super::listing::{self, Pages};
 use super::lookup;
 use super::metadata::{self, Metadata};
@@ -21,6 +22,7 @@ use crate::http::backoff::{RetryContext, RetryPolicy};
 use crate::model::DocumentId;
 use crate::provider::{Provider, Resource};
 use crate::secret::register_public;
+use std::time::Duration;
 
 /// Turns document ids into presigned URLs, at one provider and for one account.
 ///
@@ -266,6 +268,14 @@ impl Resolver {
     /// Whether a paid request for a document may have left and is not answered.
     pub(crate) fn is_pending(&self, id: &DocumentId) -> bool {
         self.paid.ledger.run().is_pending(id)
+    }
+
+    /// How long the paid URL of a document that was not delivered stays valid; none where there is none.
+    pub(crate) fn paid_url_time_left(&self, id: &DocumentId) -> Option<Duration> {
+        let record = self.paid.ledger.find(id).ok()?.record?;
+        let is_answered = record.state == State::Answered;
+        let left = record.url_time_left(self.http().clock().best())?;
+        Some(left).filter(|_| is_answered)
     }
 
     /// The failure of a document with a hint about its paid retrieval, if it has one. `resolved` when this

@@ -13,6 +13,7 @@ use super::ledger::table::{RetrievalEvent, RetrievalRequest, State, Verdict};
 use super::ledger::{Ledger, OpenRecord};
 use super::paid_errors;
 use super::paid_requests::{Charged, PaidRequests};
+use super::paid_silence::SilenceWarning;
 use super::request::ResolveRequest;
 use crate::active_time;
 use crate::error::{Error, Result};
@@ -20,12 +21,15 @@ use crate::http::Failure;
 use crate::http::PresignedUrl;
 use crate::http::backoff::RetryContext;
 use crate::model::DocumentId;
+use tokio::sync::Notify;
 
 /// The paid retrievals of one account in this run.
 #[derive(Debug)]
 pub(super) struct PaidRetrievals {
     pub(super) ledger: Ledger,
     pub(super) requests: PaidRequests,
+    /// Warns when the API does not answer.
+    pub(super) silence: SilenceWarning,
 }
 
 /// What a real run would pay for a document.
@@ -183,16 +187,20 @@ impl PaidRetrievals {
         let waiting = active_time::now();
         let mut permit = self.requests.permit(id).await?;
         retry.exclude(active_time::since(waiting));
+        let sent = Notify::new();
         let mut before_send = async || {
             let noted = record.note(RetrievalEvent::Sending, clock.best()).await;
             noted.map_err(|error| paid_errors::not_recorded(id, error))?;
             permit.leave()?;
+            sent.notify_one();
             if let Some(notice) = notice {
                 log::error!("{notice}");
             }
             Ok(())
         };
-        let failure = match api.hand_over(id, retry, Some(&mut before_send)).await {
+        let handing_over = Box::pin(api.hand_over(id, retry, Some(&mut before_send)));
+        let limit = api.http.paid_answer_timeout();
+        let failure = match self.silence.watch(&sent, limit, handing_over).await {
             Ok(url) => {
                 permit.ended(Charged::Yes);
                 return Ok(RequestEnd::Url(url));

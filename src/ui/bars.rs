@@ -1,6 +1,6 @@
 //! Progress bars. Only this file, the console and its terminal use indicatif.
 
-use super::batch_progress::BatchProgress;
+use super::batch_progress::{BatchProgress, DocumentShare};
 use super::console::Console;
 use super::lines::resuming;
 use super::text_width::shortened_name;
@@ -220,7 +220,7 @@ impl Progress for Bars {
         Box::new(DocumentBar {
             bars: self,
             bar: None,
-            position: 0,
+            share: DocumentShare::default(),
         })
     }
 
@@ -241,7 +241,7 @@ impl Drop for Bars {
 struct DocumentBar<'a> {
     bars: &'a Bars,
     bar: Option<ProgressBar>,
-    position: u64,
+    share: DocumentShare,
 }
 
 impl Watcher for DocumentBar<'_> {
@@ -256,7 +256,9 @@ impl Watcher for DocumentBar<'_> {
 
     fn started(&mut self, name: &str, from: u64, total: Option<u64>) {
         self.clear(); // the bar of the check
-        self.position = from;
+        let share = &mut self.share;
+        self.bars
+            .count(false, |progress| share.start(progress, from, total));
         let name = printable(name);
         if from > 0 {
             let (from, total) = (size(from), total.map(size));
@@ -271,10 +273,9 @@ impl Watcher for DocumentBar<'_> {
         if let Some(bar) = &self.bar {
             bar.set_position(position);
         }
-        let new_bytes = position.saturating_sub(self.position);
-        self.position = position;
+        let share = &mut self.share;
         self.bars
-            .count(false, |progress| progress.bytes += new_bytes);
+            .count(false, |progress| share.step(progress, position));
     }
 
     fn finished(&mut self, _bytes: u64) {
@@ -321,6 +322,8 @@ impl DocumentBar<'_> {
     }
 
     fn clear(&mut self) {
+        let share = &mut self.share;
+        self.bars.count(false, |progress| share.end(progress));
         if let Some(bar) = self.bar.take() {
             bar.finish_and_clear();
             self.bars.all.remove(&bar);

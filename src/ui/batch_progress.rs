@@ -15,6 +15,10 @@ pub(super) struct BatchProgress {
     pub ended: u64,
     /// How many bytes arrived.
     pub bytes: u64,
+    /// How many documents of known length are under way.
+    measured: u64,
+    /// How many bytes of these documents are missing.
+    missing: u64,
     started: Instant,
 }
 
@@ -25,6 +29,8 @@ impl BatchProgress {
             total,
             ended: 0,
             bytes: 0,
+            measured: 0,
+            missing: 0,
             started: Instant::now(),
         }
     }
@@ -55,14 +61,8 @@ impl BatchProgress {
             Some(total) => format!("{} of {}", self.ended, counted(total, "document")),
             None => counted(self.ended, "document"),
         };
-        let time_left = self.total.and_then(|total| {
-            let is_known = self.ended > 0 && self.ended < total;
-            is_known.then(|| {
-                let left = (total - self.ended) as f64 * elapsed / self.ended as f64;
-                let left = Duration::try_from_secs_f64(left).unwrap_or_default();
-                format!("{} left", short_duration(left))
-            })
-        });
+        let time_left = self.time_left(elapsed);
+        let time_left = time_left.map(|left| format!("{} left", short_duration(left)));
         BatchParts {
             documents,
             bytes: (self.bytes > 0).then(|| size(self.bytes)),
@@ -70,12 +70,71 @@ impl BatchProgress {
             time_left,
         }
     }
+
+    /// How long the batch takes at the present rate: the documents at the rate of those that ended, and no less than
+    /// the missing bytes of those under way take. `elapsed` is in seconds. `None` where nothing tells.
+    fn time_left(&self, elapsed: f64) -> Option<Duration> {
+        let documents = self
+            .total?
+            .checked_sub(self.ended)
+            .filter(|left| *left > 0)?;
+        let by_documents = (self.ended > 0).then(|| documents as f64 * elapsed / self.ended as f64);
+        let by_bytes = (self.measured > 0 && self.bytes > 0)
+            .then(|| self.missing as f64 * elapsed / self.bytes as f64);
+        let seconds = match (by_documents, by_bytes) {
+            // The bytes of all documents that are left are known.
+            (_, Some(bytes)) if self.measured >= documents => bytes,
+            (Some(documents), Some(bytes)) => documents.max(bytes),
+            (documents, _) => documents?,
+        };
+        Some(Duration::try_from_secs_f64(seconds).unwrap_or_default())
+    }
 }
 
 impl fmt::Display for BatchProgress {
     /// Documents, bytes, rate, and the time that is left at this rate.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.parts().line([true; 3]))
+    }
+}
+
+/// What one document under way adds to the progress of its batch.
+#[derive(Debug, Default)]
+pub(super) struct DocumentShare {
+    position: u64,
+    /// How many bytes are missing; `None` where docfetch does not know the length.
+    missing: Option<u64>,
+    total: Option<u64>,
+}
+
+impl DocumentShare {
+    /// The transfer starts behind the first `from` bytes of `total`.
+    pub(super) fn start(&mut self, batch: &mut BatchProgress, from: u64, total: Option<u64>) {
+        self.end(batch);
+        self.total = total;
+        self.position = from;
+        self.missing = total.map(|total| total.saturating_sub(from));
+        batch.measured += u64::from(total.is_some());
+        batch.missing += self.missing.unwrap_or_default();
+    }
+
+    /// The file has `position` bytes now.
+    pub(super) fn step(&mut self, batch: &mut BatchProgress, position: u64) {
+        batch.bytes += position.saturating_sub(self.position);
+        self.position = position;
+        let missing = self.total.map(|total| total.saturating_sub(position));
+        let before = self.missing.unwrap_or_default();
+        batch.missing = batch.missing.saturating_sub(before) + missing.unwrap_or_default();
+        self.missing = missing;
+    }
+
+    /// The document is no longer under way.
+    pub(super) fn end(&mut self, batch: &mut BatchProgress) {
+        self.total = None;
+        if let Some(missing) = self.missing.take() {
+            batch.measured -= 1;
+            batch.missing = batch.missing.saturating_sub(missing);
+        }
     }
 }
 
@@ -114,6 +173,8 @@ mod tests {
             total: Some(60),
             ended: 12,
             bytes: 360_096,
+            measured: 0,
+            missing: 0,
             started: Instant::now().checked_sub(Duration::from_secs(10)).unwrap(),
         };
         let all = "12 of 60 documents, 351.7 KiB, 35.2 KiB/s, 40 s left";
@@ -136,5 +197,45 @@ mod tests {
             progress.ended = ended;
             assert_eq!(progress.fitting(20), expected);
         }
+    }
+
+    #[test]
+    fn the_time_left_is_that_of_the_missing_bytes_where_they_are_known() {
+        let began = Instant::now().checked_sub(Duration::from_secs(2)).unwrap();
+        let line = |total, ended, others: &[u64]| {
+            let mut progress = BatchProgress {
+                started: began,
+                ended,
+                ..BatchProgress::new(Some(total))
+            };
+            let mut running = DocumentShare::default();
+            running.start(&mut progress, 500, Some(4_000_500));
+            running.step(&mut progress, 1_000_500);
+            for missing in others {
+                DocumentShare::default().start(&mut progress, 0, Some(*missing));
+            }
+            let line = progress.to_string();
+            // After an outage, the document starts again.
+            running.start(&mut progress, 1_000_500, Some(4_000_500));
+            assert_eq!(progress.to_string(), line);
+            running.end(&mut progress);
+            (line, progress)
+        };
+        // 3,000,000 bytes at 500,000 bytes/s, whatever the documents before needed.
+        for (total, ended, others, left) in [
+            (3, 2, &[][..], ", 6 s left"),
+            (1, 0, &[], ", 6 s left"),
+            (3, 1, &[1_000_000], ", 8 s left"),
+            (4, 2, &[], ", 6 s left"),
+            (20, 2, &[], ", 18 s left"),
+        ] {
+            let (line, progress) = line(total, ended, others);
+            assert!(line.ends_with(left), "{line}");
+            let expected = others.iter().sum::<u64>();
+            assert_eq!(progress.missing, expected);
+            assert_eq!(progress.measured, others.len() as u64);
+        }
+        let (line, _) = line(2, 0, &[]);
+        assert!(!line.contains("left"), "{line}");
     }
 }

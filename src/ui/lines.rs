@@ -1,6 +1,6 @@
 //! Progress as lines: sentences for people who read a log, and JSON events for programs.
 
-use super::batch_progress::BatchProgress;
+use super::batch_progress::{BatchProgress, DocumentShare};
 use super::console::Console;
 use crate::error::Error;
 use crate::fetch::events::{Progress, Watcher};
@@ -66,6 +66,7 @@ struct DocumentReporter<'a, P> {
     progress: &'a P,
     id: String,
     position: u64,
+    share: DocumentShare,
     transfer: Option<ShownTransfer>,
     /// When a check of the partial was reported last.
     check_reported: Option<Instant>,
@@ -77,6 +78,7 @@ impl<'a, P> DocumentReporter<'a, P> {
             progress,
             id: id.as_str().to_owned(),
             position: 0,
+            share: DocumentShare::default(),
             transfer: None,
             check_reported: None,
         }
@@ -100,18 +102,16 @@ impl<'a, P> DocumentReporter<'a, P> {
         due.then(|| self.check_reported.replace(Instant::now()).is_some())
     }
 
-    /// Notes the position. Returns how many bytes are new, and whether it is time to report the transfer.
-    fn step(&mut self, position: u64, interval: Duration) -> (u64, bool) {
-        let new_bytes = position.saturating_sub(self.position);
+    /// Notes the position. Returns whether it is time to report the transfer.
+    fn step(&mut self, position: u64, interval: Duration) -> bool {
         self.position = position;
-        let due = self.transfer.as_mut().is_some_and(|transfer| {
+        self.transfer.as_mut().is_some_and(|transfer| {
             let due = transfer.reported.elapsed() >= interval;
             if due {
                 transfer.reported = Instant::now();
             }
             due
-        });
-        (new_bytes, due)
+        })
     }
 }
 
@@ -176,6 +176,8 @@ impl Watcher for DocumentReporter<'_, PlainProgress> {
     fn started(&mut self, name: &str, from: u64, total: Option<u64>) {
         let name = printable(name);
         self.start(&name, from, total);
+        let share = &mut self.share;
+        self.progress.count(|batch| share.start(batch, from, total));
         let total = total.map(size);
         let line = match (from, total.as_deref()) {
             (0, None) => format!("fetching {name}"),
@@ -186,7 +188,7 @@ impl Watcher for DocumentReporter<'_, PlainProgress> {
     }
 
     fn moved(&mut self, position: u64) {
-        let (new_bytes, due) = self.step(position, PLAIN_INTERVAL);
+        let due = self.step(position, PLAIN_INTERVAL);
         if let Some(transfer) = self.transfer.as_ref().filter(|_| due) {
             let amount = match transfer.total {
                 Some(total) => format!("{} of {}", size(position), size(total)),
@@ -196,10 +198,12 @@ impl Watcher for DocumentReporter<'_, PlainProgress> {
                 .console
                 .say(&format!("{}: {amount}", transfer.name));
         }
-        self.progress.count(|progress| progress.bytes += new_bytes);
+        let share = &mut self.share;
+        self.progress.count(|batch| share.step(batch, position));
     }
 
     fn finished(&mut self, _bytes: u64) {
+        self.end_share();
         if let Some(transfer) = self.transfer.take()
             && transfer.started.elapsed() >= PLAIN_INTERVAL
         {
@@ -208,6 +212,21 @@ impl Watcher for DocumentReporter<'_, PlainProgress> {
                 .console
                 .say(&format!("fetched {} in {seconds} s", transfer.name));
         }
+    }
+
+    fn skipped(&mut self) {
+        self.end_share();
+    }
+
+    fn failed(&mut self, _error: &Error) {
+        self.end_share();
+    }
+}
+
+impl DocumentReporter<'_, PlainProgress> {
+    fn end_share(&mut self) {
+        let share = &mut self.share;
+        self.progress.count(|batch| share.end(batch));
     }
 }
 
@@ -283,15 +302,18 @@ impl Watcher for DocumentReporter<'_, JsonProgress> {
 
     fn started(&mut self, name: &str, from: u64, total: Option<u64>) {
         self.start(name, from, total);
+        let share = &mut self.share;
+        self.progress.count(|batch| share.start(batch, from, total));
         self.say("started", None);
     }
 
     fn moved(&mut self, position: u64) {
-        let (new_bytes, due) = self.step(position, EVENT_INTERVAL);
+        let due = self.step(position, EVENT_INTERVAL);
         if due {
             self.say("progress", None);
         }
-        self.progress.count(|progress| progress.bytes += new_bytes);
+        let share = &mut self.share;
+        self.progress.count(|batch| share.step(batch, position));
     }
 
     fn retrying(&mut self, error: &Error) {

@@ -256,3 +256,15 @@ fn a_template_for_sync_in_the_variable_is_ignored_by_a_fetch() {
     world.set("DOCFETCH_NAME", "{company_id}-{nothing}");
     world.run(&["sm", "doc1"]).exits(2).says("DOCFETCH_NAME");
 }
+
+#[test]
+fn the_sandbox_help_names_no_command_that_waits_for_the_end_of_the_sandbox() {
+    let run = World::bare().run(&["sandbox", "--help"]);
+    run.exits(0);
+    assert!(
+        run.stdout
+            .contains("  docfetch sandbox >sandbox.env &\n  . ./sandbox.env\n"),
+        "{run:?}"
+    );
+    assert!(!run.stdout.contains("eval"), "{run:?}");
+}

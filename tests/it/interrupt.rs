@@ -3,6 +3,7 @@
 use crate::support::raw::{Raw, Request, api, reply};
 use crate::support::services::Service;
 use crate::support::{SILENCE, World, exit_code_unread, send};
+use docfetch::sandbox::Document;
 use rustix::process::{Pid, Signal, kill_process};
 use std::process::Child;
 use std::time::{Duration, Instant};
@@ -99,6 +100,36 @@ fn an_interrupt_after_a_paid_answer_says_how_long_it_is_kept() {
         .says("run again within 59 min: the paid URL is kept until then");
     world.run(&["onecodex", "doc1"]).exits(0);
     assert_eq!(service.charges(), 1);
+}
+
+#[test]
+fn an_interrupt_of_many_says_how_long_the_paid_urls_are_kept() {
+    let document = |number: usize, length| {
+        Document::new(&format!("{number}.bin"), vec![7; length]).with_id(&format!("d{number}"))
+    };
+    let all = || vec![document(0, 10), document(1, 1 << 20), document(2, 1 << 20)];
+    let batch = ["onecodex", "d0", "d1", "d2"];
+    let skipping = ["onecodex", "d0", "d1", "d2", "--if-exists", "skip"];
+    let with_skip =
+        "run again with --if-exists skip within 59 min: the paid URLs are kept until then";
+    let within = "run again within 59 min: the paid URLs are kept until then";
+    for (arguments, folder, hint) in [
+        (&batch[..], "", with_skip),
+        (&skipping, "", within),
+        (&["sync", "onecodex", "m"], "m/", within),
+    ] {
+        let service = Service::start(all(), &["throttle=200K"]);
+        let world = service.world();
+        let child = world.command(arguments).spawn().unwrap();
+        let first = world.out().join(format!("{folder}0.bin"));
+        world.wait_until("the POSTs and the first document", || {
+            service.charges() == 3 && first.exists()
+        });
+        std::thread::sleep(Duration::from_millis(300));
+        send(&child, Signal::INT);
+        let run = world.finish(child, Instant::now());
+        run.exits(130).says(&format!("hint: {hint}\n"));
+    }
 }
 
 #[test]

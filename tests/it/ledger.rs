@@ -649,6 +649,50 @@ fn an_old_doubt_is_not_told_of_failures_that_have_nothing_to_do_with_it() {
 }
 
 #[test]
+fn a_failure_before_the_recorded_url_is_used_says_how_long_the_url_is_kept() {
+    let (api, _storage) = both("/x.txt", |_, stream| reply(stream, "503 Busy", &[], b""));
+    let world = World::new(&api.base());
+    let fetch = ["onecodex", "a", "--retries", "0"];
+    world.run(&fetch).exits(5);
+    fs::write(world.out().join("there"), "").unwrap();
+    let run = world.run(&["onecodex", "a", "-o", "there"]);
+    run.exits(7)
+        .says("choose --if-exists skip, overwrite or rename; the paid URL is kept for 59 min");
+    assert_eq!(posts(&api), 1);
+}
+
+#[test]
+fn a_charge_for_a_document_that_turns_out_to_exist_is_told_also_with_quiet() {
+    let (api, _storage) = both("/x.txt", |_, stream| reply(stream, "200 OK", &[], b"x"));
+    let world = World::new(&api.base());
+    fs::write(world.out().join("x.txt"), "older").unwrap();
+    let skip = ["onecodex", "a", "--if-exists", "skip", "-q"];
+    let run = world.run(&skip);
+    run.exits(0).says(
+        "warning: docfetch paid for a before it knew that x.txt exists; the paid URL is kept for 59 min\n",
+    );
+    assert!(world.run(&skip).exits(0).stderr.is_empty());
+    assert_eq!(posts(&api), 1);
+}
+
+#[test]
+fn a_paid_request_without_an_answer_for_half_a_minute_is_told_once() {
+    let server = Raw::start(|request, stream| match request.method.as_str() {
+        "POST" => std::thread::sleep(SILENCE),
+        _ => api(request, stream, ""),
+    });
+    let world = World::new(&server.base());
+    let child = world.command(&["onecodex", "a", "b"]).spawn().unwrap();
+    world.wait_until("the POSTs", || posts(&server) == 2);
+    std::thread::sleep(Duration::from_secs(31));
+    send(&child, Signal::INT);
+    let run = world.finish(child, Instant::now());
+    let told =
+        "waiting for the answer to a paid request for 30 s; docfetch waits at most 5 min more";
+    assert_eq!(run.exits(130).stderr.matches(told).count(), 1, "{run:?}");
+}
+
+#[test]
 fn a_paid_url_that_is_refused_for_safety_is_kept() {
     let server = Raw::start(|request, stream| api(request, stream, "https://10.0.0.1/x?sig=1"));
     let world = World::new(&server.base());
