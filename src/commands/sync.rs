@@ -114,5 +114,9 @@ async fn sync(
     if lists_all && rows.source().is_complete() {
         tally.add_gone(sync.gone(|id| rows.has_read(id)), on_end);
     }
+    if !fetcher.options().dry_run {
+        let removing = sync.remove_stale_partials();
+        interrupt.or_interrupted(removing).await?;
+    }
     Ok(())
 }

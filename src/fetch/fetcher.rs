@@ -111,6 +111,11 @@ impl Fetcher {
         &self.context.claimed
     }
 
+    /// The name of the document in the names of its partials.
+    pub(crate) fn partial_name(&self, job: &Job) -> String {
+        self.context.partial_name(job)
+    }
+
     /// The limits of the batch, and the documents that wait for others.
     pub(crate) fn limits(&self) -> (&BatchLimits, &Outages) {
         (&self.limits, &self.context.outages)

@@ -6,6 +6,7 @@ pub(crate) mod fuzz;
 mod index;
 mod layout;
 mod rows;
+mod stale_partials;
 mod store;
 mod sync;
 

@@ -16,6 +16,7 @@ use crate::state::files::{make_folder, sync_names};
 use crate::state::lock::Lock;
 use crate::state::normal_form::existing_form;
 use serde::Serialize;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -140,6 +141,16 @@ impl Mirror {
         let fitted = fitted_folder(&self.folder, below);
         let below = fitted.strip_prefix(&self.folder).unwrap_or(&fitted);
         self.folder.join(existing_form(&self.folder, below))
+    }
+
+    /// The folders that have documents, each once.
+    pub(super) fn folders(&self) -> Vec<PathBuf> {
+        let paths = self.index.iter().map(|(_, entry)| entry.path.as_path());
+        let folders: BTreeSet<&Path> = paths.filter_map(Path::parent).collect();
+        let folders = folders.into_iter();
+        folders
+            .map(|below| self.folder.join(existing_form(&self.folder, below)))
+            .collect()
     }
 
     /// The documents of `provider` and this mirror's kind of resource, in the order of their paths.

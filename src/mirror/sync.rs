@@ -15,18 +15,21 @@ use crate::fetch::outcome::{Outcome, Status, TargetPlan};
 use crate::fetch::target::{IfExists, TargetOptions, Template, takes_path};
 use crate::interrupt::Interrupt;
 use crate::model::DocumentId;
+use crate::mutex::locked;
 use crate::resolve::{Metadata, Row};
 use crate::state::blocking;
 use std::fs;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 /// Decides what to do about each document of a listing.
 pub(crate) struct MirrorSync<'a> {
-    mirror: Arc<Mirror>,
+    pub(super) mirror: Arc<Mirror>,
     layout: Layout,
-    fetcher: &'a Fetcher,
+    pub(super) fetcher: &'a Fetcher,
     verify: bool,
+    /// The documents that this run found up to date.
+    pub(super) up_to_date: Mutex<Vec<DocumentId>>,
 }
 
 impl<'a> MirrorSync<'a> {
@@ -42,6 +45,7 @@ impl<'a> MirrorSync<'a> {
             layout,
             fetcher,
             verify,
+            up_to_date: Mutex::default(),
         }
     }
 
@@ -106,6 +110,13 @@ impl<'a> MirrorSync<'a> {
             Some(FetchEnd::without_request(id.into(), result, charges))
         });
         gone.collect()
+    }
+
+    /// The version that a partial of the document must be of. docfetch publishes a complete partial of a paid document
+    /// without a request, so that partial must be of the listed version.
+    pub(super) fn version_of_partial(&self, version: &DocumentVersion) -> Option<String> {
+        let charges = self.fetcher.resolver().charges();
+        charges.then(|| version.identity())
     }
 
     /// Whether the file of `entry` is as docfetch wrote it. Warns where it is not.
@@ -221,6 +232,7 @@ impl BatchTask for RowTask<'_> {
 impl<'a> ListedDocument<'a> {
     /// The end of a document that the mirror has.
     fn skip(self, entry: &MirrorEntry) -> FetchEnd {
+        locked(&self.sync.up_to_date).push(self.id.clone());
         let resolver = self.sync.fetcher.resolver();
         let charges = resolver.charges();
         let dry_run = self.sync.fetcher.options().dry_run;
@@ -275,13 +287,7 @@ impl<'a> ListedDocument<'a> {
                 failure: None,
             }),
             target: Some(Arc::new(target_options)),
-            // docfetch publishes a complete partial of a paid document without a request, so the partial must
-            // be of this version.
-            version: sync
-                .fetcher
-                .resolver()
-                .charges()
-                .then(|| self.version.identity()),
+            version: sync.version_of_partial(&self.version),
             before_publish: Some(Arc::new(move |outcome: &Outcome| {
                 mirror.append_publishing(outcome, &publishing)
             })),

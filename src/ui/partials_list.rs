@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, Serialize)]
 #[serde(tag = "type", rename = "partial")]
 struct PartialRow<'a> {
-    /// The path of the partial.
+    /// The path of the partial, or of its sidecar where only that is left.
     #[serde(flatten, serialize_with = "serialize_path")]
     path: Option<PathBuf>,
     /// The file name that the storage gave the document; null where docfetch does not know the name.
@@ -35,7 +35,7 @@ impl<'a> PartialRow<'a> {
     fn of(listed: &'a ListedPartial) -> Self {
         let partial = &listed.partial;
         Self {
-            path: Some(partial.path.clone()),
+            path: Some(partial.existing_path.clone()),
             name: partial.name.as_deref(),
             bytes: partial.held_bytes,
             file_bytes: partial.file_bytes,

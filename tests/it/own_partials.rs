@@ -130,6 +130,42 @@ fn a_kill_while_a_document_has_two_names_is_mended_by_the_next_run() {
 }
 
 #[test]
+fn what_a_dead_process_left_of_a_mirrored_document_is_removed_by_the_next_sync() {
+    each_at_once(odd(), |(habit, fuse)| {
+        let Some(folder) = fuse.mount() else {
+            return;
+        };
+        let (service, content) = Service::with("x.bin", 300_000, &["truncate=200000"]);
+        let world = service.world();
+        let sync = ["sync", "onecodex", path(&folder), "-c", "1"];
+        world
+            .run(&[&sync[..], &["--retries", "0"]].concat())
+            .exits(5);
+        let names = folder.names("");
+        let partial = names.iter().find(|name| name.ends_with(".part")).unwrap();
+        let stem = partial.trim_end_matches(".part");
+        let [bytes, sidecar] =
+            ["part", "json"].map(|ending| folder.content(&format!("{stem}.{ending}")).unwrap());
+        world.run(&sync).exits(0);
+        let left: [&[(&str, &[u8])]; 3] = [
+            &[("part", &bytes), ("json", &sidecar)],
+            &[("json", &sidecar)],
+            &[("json.new", &sidecar)],
+        ];
+        for files in left {
+            for (ending, content) in files {
+                fs::write(folder.path().join(format!("{stem}.{ending}")), content).unwrap();
+            }
+            let run = world.run(&sync);
+            run.exits(0).says("up to date");
+            assert_eq!(folder.names(""), [".docfetch", "x.bin"], "{habit} {run:?}");
+        }
+        assert!(folder.content("x.bin").unwrap() == content, "{habit}");
+        assert_eq!(service.charges(), 1, "{habit}");
+    });
+}
+
+#[test]
 fn two_processes_without_any_lock_end_well_and_leave_one_whole_file() {
     let no_locks = Fuse::new().refuse(Call::Flock, Errno::NOSYS);
     let unstable = Fuse::new().grant_every_lock().unstable_inodes();

@@ -952,3 +952,43 @@ fn a_link_in_a_mirror_leads_no_document_over_a_file_outside() {
     assert_eq!(world.read("outside/report 0.pdf"), b"mine");
     assert_eq!(world.read("m/report 0.pdf"), portfolio[0].1);
 }
+
+#[test]
+fn partials_of_documents_that_are_up_to_date_are_removed_unless_a_process_holds_them() {
+    for provider in ["sm", "onecodex"] {
+        let (service, content) = Service::with("x.bin", 300_000, &["truncate=200000"]);
+        let world = service.world();
+        let sync = ["sync", provider, "m", "--name", "{id}/{name}", "-c", "1"];
+        world
+            .run(&[&sync[..], &["--retries", "0"]].concat())
+            .exits(5);
+        let folder = world.out().join("m/doc1");
+        let left: Vec<_> = files(&folder).into_iter().collect();
+        assert_eq!(left.len(), 2, "{left:?}");
+        world.run(&sync).exits(0);
+        assert_eq!(world.read("m/doc1/x.bin"), content);
+        assert_eq!(files(&folder).len(), 1);
+        let put_back = || {
+            for (path, content) in &left {
+                std::fs::write(path, content).unwrap();
+            }
+        };
+        put_back();
+        let unknown = folder.join(format!(".docfetch-{}.part", "0".repeat(32)));
+        std::fs::write(&unknown, "another document's").unwrap();
+        let partial = left
+            .iter()
+            .find(|(path, _)| path.extension().is_some_and(|e| e == "part"));
+        let held = std::fs::File::open(&partial.unwrap().0).unwrap();
+        held.lock().unwrap();
+        world.run(&sync).exits(0);
+        assert_eq!(files(&folder).len(), 4, "a process holds the partial");
+        drop(held);
+        world.run(&[&sync[..], &["--dry-run"]].concat()).exits(0);
+        assert_eq!(files(&folder).len(), 4, "a dry run changes nothing");
+        let end = summary(&world.run(&[&sync[..], &["--json"]].concat()));
+        assert_eq!(end["skipped"], 1);
+        let names: Vec<_> = files(&folder).into_keys().collect();
+        assert_eq!(names, [unknown, folder.join("x.bin")], "{provider}");
+    }
+}

@@ -42,6 +42,7 @@ mod write;
 mod written;
 
 pub(crate) use listed::{ListedPartial, PartialAction};
+pub(crate) use others::remove_left;
 pub(crate) use partial_file::Partial;
 pub(crate) use publication::{Publication, remove_partial_link};
 pub(crate) use publish::PublishEnd;

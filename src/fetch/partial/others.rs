@@ -220,7 +220,7 @@ pub(super) fn in_order(mut resumable: Vec<Earlier>) -> VecDeque<Earlier> {
 
 /// Removes the partials that were `found` and that no process writes any more; `now` is the time of the clock of
 /// the file system. A failure is only logged.
-pub(super) fn remove_left(found: Result<Vec<UnfinishedPartial>>, now: SystemTime) {
+pub(crate) fn remove_left(found: Result<Vec<UnfinishedPartial>>, now: SystemTime) {
     let removed = found.and_then(|found| {
         for partial in found
             .iter()

@@ -24,8 +24,10 @@ const ABANDONED_AFTER: Duration = Duration::from_mins(10);
 /// A partial in a folder, as it is on disk.
 #[derive(Debug)]
 pub(crate) struct UnfinishedPartial {
-    /// The partial's path. A sidecar without a partial is listed under the path that the partial had.
+    /// The partial's path, also where only its sidecar is left.
     pub path: PathBuf,
+    /// The path of a file of the partial that exists: of the partial itself or, without it, of its sidecar.
+    pub existing_path: PathBuf,
     /// The file name that the storage gave the document, if the sidecar tells.
     pub name: Option<String>,
     /// How many bytes a later run can use, before it checks them: 0 without a sidecar.
@@ -111,7 +113,10 @@ impl UnfinishedPartial {
         let path = name.path(folder);
         let sidecar_path = path.with_extension("json");
         let files = [&path, &sidecar_path, &temporary_path(&sidecar_path)];
-        let modified = files.into_iter().filter_map(|path| modified(path)).max()?;
+        let times = files.map(|path| modified(path));
+        let modified = times.into_iter().flatten().max()?;
+        let existing = times.iter().position(Option::is_some)?;
+        let existing_path = files[existing].clone();
         let sidecar = Sidecar::read(&sidecar_path).ok().flatten();
         let file_bytes = std::fs::symlink_metadata(&path).map_or(0, |found| found.len());
         Some(Self {
@@ -120,10 +125,16 @@ impl UnfinishedPartial {
             total_bytes: sidecar.as_ref().and_then(|sidecar| sidecar.total),
             sidecar,
             file_bytes,
+            existing_path,
             path,
             modified,
             partial_name: name.clone(),
         })
+    }
+
+    /// The name of the document in the names of its partials.
+    pub(crate) fn document(&self) -> &str {
+        &self.partial_name.document
     }
 
     /// For how long the partial did not change, at the time `now`.
