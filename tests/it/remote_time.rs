@@ -1,6 +1,7 @@
 //! `--remote-time`: a file has the time at which the storage changed the document last.
 
 use crate::support::fuse::{Call, Fuse};
+use crate::support::mounts::Mount;
 use crate::support::raw::{Raw, Request, asked, head, reply};
 use crate::support::services::Service;
 use crate::support::{World, noise};
@@ -103,6 +104,40 @@ fn a_later_run_knows_the_time_that_an_earlier_answer_told() {
     assert_eq!(servers[0].count("GET", "/x.bin"), 2);
     let expected = SystemTime::UNIX_EPOCH + Duration::from_secs(TIME);
     assert_eq!(time_of(&world.out().join("x.bin")), expected);
+}
+
+#[test]
+fn file_systems_that_ignore_a_request_to_set_one_time_alone_set_the_storages_time() {
+    let mounts = [
+        ("bindfs", Mount::bindfs(&["--force-user=77"])),
+        ("exFAT", Mount::exfat("uid=0")),
+    ];
+    for (name, mount) in mounts {
+        let Some(mount) = mount else { continue };
+        let (world, _servers) = with_time("Sat, 01 Jan 2022 00:00:00 GMT", false);
+        let to = mount.path().to_str().unwrap();
+        let run = world.run(&["onecodex", "doc1", "--remote-time", "-d", to]);
+        assert_eq!(
+            run.exits(0).stderr.matches("warning").count(),
+            0,
+            "{name} {run:?}"
+        );
+        let expected = SystemTime::UNIX_EPOCH + Duration::from_secs(TIME);
+        assert_eq!(time_of(&mount.path().join("x.bin")), expected, "{name}");
+    }
+}
+
+#[test]
+fn a_time_that_the_file_system_ignores_is_a_warning() {
+    let Some(folder) = Fuse::new().keep_own_times().mount() else {
+        return;
+    };
+    let (world, _servers) = with_time("Sat, 01 Jan 2022 00:00:00 GMT", false);
+    let to = folder.path().to_str().unwrap();
+    let run = world.run(&["onecodex", "doc1", "--remote-time", "-d", to]);
+    run.exits(0)
+        .says("--remote-time has no effect on")
+        .says("x.bin: the file system keeps a time of its own");
 }
 
 #[test]

@@ -20,16 +20,19 @@ use crate::state::files::{
 use crate::state::folder::{FolderTraits, folder_of};
 use rustix::fs::OFlags;
 use std::collections::VecDeque;
-use std::fs::File;
+use std::fs::{File, FileTimes};
+use std::io;
 use std::ops::Range;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 /// How many bytes of the partial docfetch removes to make space for the sidecar on a full disk.
 const SIDECAR_RESERVE_BYTES: u64 = 64 << 10;
+/// The longest step between two modification times that a file system can store: that of FAT.
+const MAX_TIME_STEP: Duration = Duration::from_secs(2);
 
 /// The file of a document while bytes are missing, or until the document gets its name. One process at a
 /// time holds a partial: the process that has locked the file, or created it for itself alone.
@@ -306,8 +309,9 @@ impl Partial {
         static WARNED: AtomicBool = AtomicBool::new(false);
         let why = match self.entity.file_time(SystemTime::now()) {
             None => "the storage sent no usable Last-Modified".to_owned(),
-            Some(time) => match self.file.set_modified(time) {
-                Ok(()) => return,
+            Some(time) => match set_time(&self.file, time) {
+                Ok(true) => return,
+                Ok(false) => "the file system keeps a time of its own".to_owned(),
                 Err(error) => {
                     let why = system_text(&error);
                     format!("the file system refuses to set the time: {why}")
@@ -356,6 +360,19 @@ impl Partial {
             .set_len(self.extents.end())
             .map_err(|error| Error::io("write", &self.path, &error))
     }
+}
+
+/// Sets the modification time of a file. Returns whether the file has that time, as exactly as the file system stores
+/// times.
+fn set_time(file: &File, time: SystemTime) -> io::Result<bool> {
+    // Some FUSE file systems (bindfs, exFAT) ignore a request that sets only one of the two times.
+    let times = FileTimes::new()
+        .set_accessed(SystemTime::now())
+        .set_modified(time);
+    file.set_times(times)?;
+    let kept = file.metadata()?.modified()?;
+    let difference = kept.duration_since(time);
+    Ok(difference.unwrap_or_else(|earlier| earlier.duration()) <= MAX_TIME_STEP)
 }
 
 /// The error of a partial whose name another process removed, or gave to another file.

@@ -82,6 +82,7 @@ struct Habits {
     has_unstable_inodes: bool,
     shown: Option<Shown>,
     cached: Duration,
+    keeps_own_times: bool,
 }
 
 impl Habits {
@@ -160,6 +161,12 @@ impl Fuse {
     /// effect, unless they are refused.
     pub fn owner_and_mode(mut self, shown: Shown) -> Self {
         self.0.shown = Some(shown);
+        self
+    }
+
+    /// A request to set the times of a file succeeds without effect.
+    pub fn keep_own_times(mut self) -> Self {
+        self.0.keeps_own_times = true;
         self
     }
 

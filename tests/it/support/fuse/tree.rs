@@ -416,6 +416,7 @@ impl Tree {
         match change {
             Change::Mode(_) => self.habits.refusal(Call::Chmod)?,
             Change::Uid(_) | Change::Gid(_) => self.habits.refusal(Call::Chown)?,
+            Change::Modified(_) if self.habits.keeps_own_times => return Ok(()),
             Change::Modified(_) => self.habits.refusal(Call::Times)?,
             Change::Write { .. } | Change::Length(_) => {}
         }
