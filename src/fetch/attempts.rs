@@ -80,6 +80,11 @@ impl Prefetched {
             url: None,
         }
     }
+
+    /// The metadata, if docfetch requested them or the listing told them.
+    pub(super) fn into_metadata(self) -> Option<Metadata> {
+        self.metadata
+    }
 }
 
 /// What the transfer of a document starts with.

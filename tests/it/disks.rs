@@ -5,7 +5,7 @@ use crate::support::raw::{Raw, reply};
 use crate::support::services::Service;
 use crate::support::strace::{path_of_partial, traced, tracee, with_name_of_partial};
 use crate::support::tools::{attributes, mounts, other_user, strace};
-use crate::support::{Run, World, kill, processor_time};
+use crate::support::{Run, World, kill, processor_time, sha256};
 use docfetch::sandbox::Document;
 use rustix::process::{Signal, kill_process};
 use std::fs;
@@ -214,6 +214,15 @@ fn another_users_file_in_a_sticky_folder_is_found_before_paying() {
         assert_eq!(fs::read_dir(&folder).unwrap().count(), 1, "{more}");
     }
     assert_eq!(service.charges(), 0);
+    // The name of a free document comes with its first bytes.
+    let binary = env!("CARGO_BIN_EXE_docfetch");
+    let text = format!(
+        "setpriv --reuid=65534 --regid=65534 --clear-groups {binary} sm doc1 -d $D --if-exists overwrite"
+    );
+    fs::set_permissions(&folder, fs::Permissions::from_mode(0o1777)).unwrap();
+    let run = script(&world, &folder, &text);
+    run.exits(7).says("cannot replace").says("x.bin");
+    assert_eq!(fs::read_dir(&folder).unwrap().count(), 1, "{run:?}");
     // Root may replace the file, and every user may in a folder that is not sticky.
     let _ = fs::remove_dir_all(world.home().join(".local")); // the state of the other user
     script(&world, &folder, "$F --if-exists overwrite").exits(0);
@@ -222,6 +231,50 @@ fn another_users_file_in_a_sticky_folder_is_found_before_paying() {
     as_other(0o777, "").exits(0);
     assert_eq!(fs::read_dir(&folder).unwrap().count(), 1);
     assert!(fs::read(format!("{folder}/x.bin")).unwrap() == content);
+}
+
+#[test]
+fn a_document_that_exists_in_a_folder_that_takes_no_file_is_skipped_and_costs_nothing() {
+    if !other_user() || !attributes() {
+        return;
+    }
+    let (service, content) = Service::with("x.bin", 1000, &[]);
+    let sha256 = sha256(&content);
+    for (close, open, user) in [
+        ("chattr +i $D", "chattr -i $D", ""),
+        ("chattr +a $D", "chattr -a $D", ""),
+        (
+            "chmod 0555 $D",
+            "true",
+            "setpriv --reuid=65534 --regid=65534 --clear-groups",
+        ),
+    ] {
+        let (world, folder) = with_file(&service);
+        for open in [world.home(), &world.out()] {
+            fs::set_permissions(open, fs::Permissions::from_mode(0o777)).unwrap();
+        }
+        let run = |more: &str| {
+            let text = format!("{close}; {user} $F {more}; code=$?; {open}; exit $code");
+            script(&world, &folder, &text)
+        };
+        let skipped = run("--if-exists skip --json");
+        assert_eq!(
+            skipped.exits(0).records()[0]["status"],
+            "skipped",
+            "{close}"
+        );
+        run(&format!("--if-exists skip --sha256 {sha256}"))
+            .exits(6)
+            .says("x.bin");
+        for more in ["", "--if-exists skip --name y.bin", "--if-exists overwrite"] {
+            run(more).exits(7);
+        }
+        fs::write(Path::new(&folder).join("x.bin"), &content).unwrap();
+        run(&format!("--if-exists skip --sha256 {sha256}")).exits(0);
+        assert_eq!(fs::read_dir(&folder).unwrap().count(), 1, "{close}");
+    }
+    assert_eq!(service.charges(), 0);
+    assert_eq!(service.report().storage_requests, 0);
 }
 
 #[test]

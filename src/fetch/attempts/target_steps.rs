@@ -37,8 +37,15 @@ pub(super) async fn name_target(
     sink: &Sink,
 ) -> Result<TargetState> {
     let is_new = destination.name_after(name).await;
-    if !is_new || sink.is_stream() {
+    let Sink::Partial(partial) = sink else {
+        return Ok(TargetState::Writable);
+    };
+    if !is_new {
         return Ok(TargetState::Writable);
     }
-    destination.choose_name()
+    let state = destination.choose_name()?;
+    if state == TargetState::Writable {
+        destination.check_replaceable(partial)?;
+    }
+    Ok(state)
 }

@@ -8,7 +8,7 @@ use crate::fetch::batch::BatchPermit;
 use crate::fetch::file_digest::sha256_of_file;
 use crate::fetch::outcome::{Outcome, Status};
 use crate::fetch::partial::{Partial, Publication, remove_partial_link};
-use crate::fetch::target::{BeforePublish, RenameProofs, TargetEnd, TargetState};
+use crate::fetch::target::{BeforePublish, IfExists, RenameProofs, TargetEnd, TargetState};
 use crate::fetch::transfer::Sink;
 use crate::fingerprint::hexadecimal;
 use crate::state::blocking;
@@ -156,6 +156,37 @@ impl Stages<'_> {
         }
     }
 
+    /// The outcome of a document that the user skips where it exists, and that exists in a folder in which docfetch
+    /// could not open a partial: docfetch has nothing to write. Names the document by its metadata.
+    ///
+    /// # Errors
+    /// `error`, with which opening the partial failed, where the document is not there or docfetch does not know its
+    /// name; those of [`Stages::skip`].
+    async fn skip_without_partial(
+        &mut self,
+        prefetched: Prefetched,
+        error: Error,
+    ) -> Result<Outcome> {
+        let options = self.job.target.as_ref().unwrap_or(&self.context.target);
+        let is_of_folder = matches!(error.code(), Code::LocalIo | Code::DiskFull);
+        if !is_of_folder || options.if_exists != IfExists::Skip {
+            return Err(error);
+        }
+        let known = if let Some(known) = prefetched.into_metadata() {
+            known
+        } else {
+            let requesting = Box::pin(self.context.resolver.metadata(&self.job.id));
+            let requesting = async { Ok(requesting.await) };
+            self.interrupt.or_interrupted(requesting).await?
+        };
+        let naming = self.destination.name_after_metadata(known.name.as_deref());
+        self.interrupt.or_interrupted(infallible(naming)).await?;
+        match self.destination.choose_name() {
+            Ok(TargetState::AlreadyThere) => self.skip().await,
+            _ => Err(error),
+        }
+    }
+
     /// Makes sure that the document can get its final name.
     fn check_before_request(&mut self, partial: &mut Partial) -> Result<()> {
         let (context, destination) = (self.context, &mut self.destination);
@@ -176,9 +207,12 @@ impl Stages<'_> {
         permit: &mut BatchPermit,
         prefetched: Prefetched,
     ) -> Result<Outcome> {
-        let partial = match self.open_partial().await? {
-            ControlFlow::Continue(partial) => partial,
-            ControlFlow::Break(skipped) => return Ok(skipped),
+        let partial = match self.open_partial().await {
+            Ok(ControlFlow::Continue(partial)) => partial,
+            Ok(ControlFlow::Break(skipped)) => return Ok(skipped),
+            Err(error) => {
+                return Box::pin(self.skip_without_partial(prefetched, error)).await;
+            }
         };
         let mut sink = Sink::Partial(partial);
         let download = self.download(permit, prefetched, &mut sink).await;
