@@ -396,8 +396,7 @@ impl<'a> Attempts<'a> {
             .resolve_within(self.id, &mut self.retry, request);
         let url = resolving.await?;
         if let (Some(failure), false) = (request.unknown_name(), self.has_url()) {
-            let (id, why) = (self.id, failure.error.message());
-            log::warn!("docfetch does not know the name of {id}: {why}");
+            failure.warn_of_unknown("name", self.id);
         }
         Ok(self.note_url(url))
     }

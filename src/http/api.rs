@@ -102,6 +102,7 @@ impl ApiChannel {
             Blocked::Held(hold) => {
                 let host = shown_host(&request.url);
                 Error::new(Code::RateLimited, format!("{host} asked to slow down"))
+                    .with_cause("an earlier answer asked all requests of this account to wait")
                     .with_retry_after(Some(hold))
             }
         })?;

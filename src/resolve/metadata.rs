@@ -57,6 +57,12 @@ impl Metadata {
 }
 
 impl MetadataFailure {
+    /// Warns that docfetch does not know a property of the document `id`, its name or its size.
+    pub(crate) fn warn_of_unknown(&self, property: &str, id: &DocumentId) {
+        let why = self.error.message();
+        log::warn!("docfetch does not know the {property} of {id}: {why}");
+    }
+
     /// A failure of the request, or of an answer that is no success.
     fn of_request(error: Error) -> Self {
         let is_login = error.http_status() == Some(NETWORK_AUTHENTICATION_REQUIRED);
@@ -94,6 +100,10 @@ pub(super) async fn metadata(api: &Api, id: &DocumentId) -> Metadata {
     })
 }
 
+/// Requests the metadata of a document by `route`, once.
+///
+/// # Errors
+/// Why the request brought no metadata.
 async fn request(
     api: &Api,
     id: &DocumentId,

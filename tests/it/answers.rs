@@ -168,6 +168,8 @@ fn a_message_says_an_id_once() {
     for provider in ["sm", "onecodex"] {
         let run = world.run(&[provider, "id-one", "id-two"]);
         run.exits(4).says("does not know document id-one");
+        // The id may be right, and the base wrong.
+        run.says(&format!("; the API base is {} (", server.base()));
         let about_one = run.stderr.lines().filter(|line| line.contains("id-one"));
         assert!(about_one.clone().count() >= 1, "{run:#?}");
         for line in about_one {

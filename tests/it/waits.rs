@@ -175,8 +175,10 @@ fn a_reset_that_is_hours_away_ends_the_run_and_is_told_by_every_process() {
             let run = world.run(&["sm", "a", "--json", "--retries", retries]);
             assert_eq!(run.is_prompt().exits(5).error_code(), "rate_limited");
             run.says("run again in 2 h");
+            // The second process requests nothing.
+            let is_held = run.stderr.contains("an earlier answer asked all requests");
+            assert_eq!(is_held, retries == "0", "{run:#?}");
         }
-        // The second process asked nothing.
         assert_eq!(busy.pauses().len(), 0);
         let run = world.run(&["onecodex", "a", "--json"]);
         run.is_prompt().exits(5).says("run again in 2 h");

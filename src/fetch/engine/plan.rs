@@ -102,8 +102,7 @@ impl Stages<'_> {
             (true, None) => "size",
             (true, Some(_)) => return Ok(cost),
         };
-        let why = failure.error.message();
-        log::warn!("docfetch does not know the {unknown} of {id}: {why}");
+        failure.warn_of_unknown(unknown, id);
         Ok(cost)
     }
 }
