@@ -100,16 +100,18 @@ async fn check_document(
         return Ok(());
     }
     let name = name.or(body.entity.name.header.as_deref());
+    // Any other document than a web page can be one by mistake only, and a false proof can cost a retrieval.
     let expected = ExpectedDocument {
-        name,
+        name: name.filter(|name| web_page::is_usual_web_page_name(name)),
         size,
         announced: total,
         ..ExpectedDocument::default()
     };
     match web_page::judge(expected) {
         PageVerdict::Document => Ok(()),
-        PageVerdict::Unproven(why) | PageVerdict::WebPage(why) => {
-            Err(web_page::refusal(&host, kind, &why, name.is_some()))
+        PageVerdict::Unproven(_) | PageVerdict::WebPage(_) => {
+            let why = "neither its name nor its size shows that the document does";
+            Err(web_page::refusal(&host, kind, why, name.is_some()))
         }
     }
 }
