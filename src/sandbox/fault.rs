@@ -144,7 +144,7 @@ mod tests {
                 "status=CODE[xN] is expected, as in status=503x2",
             ),
             ("html-page=1", "html-page is expected, without a value"),
-            ("truncat=1", "one of truncate=BYTES, reset-every=BYTES, "),
+            ("cut=1", "one of truncate=BYTES, reset-every=BYTES, "),
         ] {
             let error = wrong.parse::<Fault>().unwrap_err().to_string();
             assert!(error.starts_with(expected), "{error}");

@@ -374,7 +374,7 @@ fn a_similar_field_is_the_same_in_another_case_or_else_begins_so() {
     for (field, similar) in [
         ("ID", Some("id")),
         ("NAME", Some("name")),
-        ("nam", Some("name")),
+        ("n", Some("name")),
         ("old", Some("old_name")),
         ("companyid", Some("companyId")),
         ("vide", Some("provider")),
