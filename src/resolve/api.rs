@@ -2,7 +2,7 @@
 
 use super::account::identity;
 use super::answer;
-use super::base_hint::{other_base_hint, with_base_hint};
+use super::base_hint::{other_base, with_base_hint};
 use super::token::{self, TokenCache, TokenClient};
 use crate::error::{Code, Error};
 use crate::http::BeforeSend;
@@ -172,10 +172,10 @@ impl Api {
     /// The error of an answer to a request for a document whose status is no success.
     pub(super) async fn refusal(&self, id: &DocumentId, reply: Reply) -> Error {
         let refusal = self.refusal_of(&self.described(id), reply).await;
-        let other_base = other_base_hint(&self.provider, &self.base);
+        let other_base = other_base(&self.provider, &self.base);
         let refusal = match other_base.filter(|_| refusal.code() == Code::NotFound) {
-            Some(base_hint) => {
-                let hint = format!("{}; {base_hint}", refusal.hint());
+            Some(base) => {
+                let hint = format!("{}; {base}", refusal.hint());
                 refusal.with_hint(hint)
             }
             None => refusal,

@@ -19,13 +19,20 @@ pub(super) fn with_base_hint(failure: Failure, provider: &Provider, base: &Url) 
 
 /// What to do about a base of the API; none for the provider's own base.
 pub(super) fn other_base_hint(provider: &Provider, base: &Url) -> Option<String> {
+    let own = provider.default_base;
+    let other = other_base(provider, base)?;
+    Some(format!("{other}: correct it, or unset it for {own}"))
+}
+
+/// The base of the API and its variable, in a sentence; none for the provider's own base.
+pub(super) fn other_base(provider: &Provider, base: &Url) -> Option<String> {
     let is_own = |own: Url| own == *base;
     if provider.api_base(None, "the API base").is_ok_and(is_own) {
         return None;
     }
-    let (variable, own) = (provider.base_variable, provider.default_base);
     let base = base.as_str().trim_end_matches('/');
     Some(format!(
-        "the API base is {base} ({variable}): correct it, or unset it for {own}"
+        "the API base is {base} ({})",
+        provider.base_variable
     ))
 }

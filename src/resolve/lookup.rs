@@ -67,7 +67,14 @@ async fn id_of(api: &Api, retry: RetryPolicy, list: ReferencedList, text: &str) 
             let what = format!("{title} knows no {thing} of the name {text:?}");
             let why =
                 format!("a {thing} is named by its exact name, or by its id of 16 characters");
-            Err(Error::new(Code::Usage, what).with_cause(why))
+            let list = api.provider.list_command();
+            let hint = format!(
+                "`{list} --json` shows the {thing} of each {}",
+                api.provider.thing()
+            );
+            Err(Error::new(Code::Usage, what)
+                .with_cause(why)
+                .with_hint(hint))
         }
         several => {
             let what = format!(

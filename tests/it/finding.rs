@@ -260,7 +260,9 @@ fn a_project_or_tag_that_does_not_exist_is_said_so() {
         "{asked}"
     );
     let run = world.run(&[&samples[..], &["--tag", "oth"]].concat());
-    run.exits(2).says("knows no tag");
+    run.exits(2)
+        .says("knows no tag")
+        .says("`docfetch list onecodex --resource samples --json` shows the tag of each sample");
 }
 
 #[test]
