@@ -16,6 +16,7 @@ use std::io::Write as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 use tokio::net::TcpListener;
 
 type Recode = fn(&[u8]) -> Vec<u8>;
@@ -221,6 +222,8 @@ fn unmarked_pieces(
         head(stream, "200 OK", headers, None);
         let number = answered.fetch_add(1, Ordering::Relaxed);
         let _ = stream.write_all(pieces[number.min(pieces.len() - 1)]);
+        // Bytes that arrive together with the end of the connection may stay unwritten.
+        std::thread::sleep(Duration::from_millis(250));
     });
     let port = abrupt_front(authority.leaf(Leaf::Good), storage.address).port();
     let url = presigned(&format!("https://localhost:{port}"), "/x.bin");
