@@ -115,7 +115,10 @@ async fn sync(
         tally.add_gone(sync.gone(|id| rows.has_read(id)), on_end);
     }
     if !fetcher.options().dry_run {
-        let removing = sync.remove_stale_partials();
+        let removing = async {
+            sync.remove_stale_partials().await;
+            Ok(())
+        };
         interrupt.or_interrupted(removing).await?;
     }
     Ok(())

@@ -3,7 +3,8 @@
 use crate::error::panics;
 use crate::error::{Code, Error, Result};
 use crate::manifest::{
-    self, CheckedFile, Manifest, ManifestEntry, MatchingFile, VerifySummary, check_file,
+    self, CheckedFile, MIRROR_FOLDER, Manifest, ManifestEntry, MatchingFile, VerifySummary,
+    check_file,
 };
 use crate::state::streams::Stdin;
 use crate::text::{Utf16Text, shell_argument};
@@ -113,7 +114,7 @@ fn is_a_folder(folder: &Path) -> Error {
 /// The folder at which the paths of a mirror's own manifest start: the parent of `.docfetch`. None for other
 /// manifests, whose paths start at the current folder.
 fn base(manifest: &Path) -> Option<PathBuf> {
-    let own = OsStr::new(".docfetch");
+    let own = OsStr::new(MIRROR_FOLDER);
     let folder = manifest.parent()?;
     if let Some(name) = folder.file_name() {
         let mirror = folder.parent().filter(|_| name == own);

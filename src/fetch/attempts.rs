@@ -2,8 +2,8 @@
 //! retry policy allows.
 //!
 //! `steps` is the table of what docfetch does after each event, `driver` does it. `screening` refuses web
-//! pages, `length_screening` bodies of a length that the document does not have, `unmarked_end` proves that a body is whole whose end has no mark, and `verification` compares the
-//! bytes with what they must be.
+//! pages, and `length_screening` refuses bodies of a length that the document does not have. `unmarked_end` proves
+//! that a body is whole whose end has no mark, and `verification` compares the bytes with what they must be.
 
 mod driver;
 mod length_screening;

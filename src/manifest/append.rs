@@ -6,9 +6,10 @@
 use crate::error::{Code, Error, Result};
 use crate::fetch::batch::FetchEnd;
 use crate::fetch::outcome::FailedDocument;
-use crate::manifest::record;
+use crate::manifest::{MIRROR_FOLDER, record};
 use crate::secret::redact_json;
 use crate::state::files::{FileIdentity, make_folder, open_own};
+use crate::state::folder::folder_of;
 use crate::text::{Utf16Text, without_byte_order_mark};
 use rustix::fs::OFlags;
 use serde::Serialize;
@@ -21,8 +22,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 /// How many bytes of an existing file tell whether the file is a manifest. No line of docfetch is longer.
 const CHECKED_BYTES: usize = 64 << 10;
-/// docfetch's own folder in a mirror.
-const MIRROR_FOLDER: &str = ".docfetch";
 /// What to give in place of a file that is no manifest.
 const NEW_FILE_HINT: &str = "give --manifest a new file, or one that docfetch wrote";
 
@@ -51,13 +50,11 @@ impl ManifestAppender {
     /// # Errors
     /// [`Code::LocalIo`], [`Code::DiskFull`] when a folder cannot be made, or the file cannot be read or written.
     fn append_to(path: &Path) -> Result<Self> {
-        let folder = path.parent().filter(|folder| *folder != Path::new(""));
         let with_hint = |error: Error| match error.code() {
             Code::LocalIo => error.with_hint("give --manifest a file that you may write to"),
             _ => error,
         };
-        let made = folder.map_or(Ok(()), |folder| make_folder(folder, 0o777));
-        made.map_err(with_hint)?;
+        make_folder(folder_of(path), 0o777).map_err(with_hint)?;
         let mut options = File::options();
         options.read(true).append(true).create(true);
         let file = options.open(path);
@@ -214,8 +211,7 @@ fn is_in_mirror_folder(path: &Path) -> bool {
         let folder = path.parent().and_then(Path::file_name);
         folder == Some(OsStr::new(MIRROR_FOLDER))
     };
-    let folder = path.parent().filter(|folder| *folder != Path::new(""));
-    let folder = fs::canonicalize(folder.unwrap_or(Path::new(".")));
+    let folder = fs::canonicalize(folder_of(path));
     is_own(path)
         || folder.is_ok_and(|folder| folder.file_name() == Some(OsStr::new(MIRROR_FOLDER)))
         || fs::canonicalize(path).is_ok_and(|real| is_own(&real))

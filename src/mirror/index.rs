@@ -4,7 +4,7 @@
 use crate::error::{Code, Error, Result};
 use crate::fetch::partial::remove_partial_link;
 use crate::fetch::target::naming;
-use crate::manifest::MAX_MANIFEST_LINE_BYTES;
+use crate::manifest::{MAX_MANIFEST_LINE_BYTES, MIRROR_FOLDER};
 use crate::mirror::entry::{DocumentVersion, MirrorEntry};
 use crate::state::blocking;
 use crate::state::files::{open_own, remove, temporary_path};
@@ -17,8 +17,6 @@ use std::fs::File;
 use std::io::{self, BufRead as _, BufReader, BufWriter, Read as _, Write as _};
 use std::path::{Component, Path, PathBuf};
 
-/// docfetch's own folder in the folder of a mirror.
-pub(super) const OWN_FOLDER: &str = ".docfetch";
 /// docfetch rewrites a manifest that has more lines than twice its documents, and this many more.
 const MAX_OUTDATED_LINES: usize = 200;
 /// The type of the line that is written right before a document gets its name.
@@ -280,7 +278,7 @@ fn stays_inside(path: &Path) -> bool {
     let mut parts = path.components().peekable();
     parts
         .peek()
-        .is_some_and(|first| first.as_os_str() != OWN_FOLDER)
+        .is_some_and(|first| first.as_os_str() != MIRROR_FOLDER)
         && parts.all(|part| matches!(part, Component::Normal(_)))
 }
 

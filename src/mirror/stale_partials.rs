@@ -2,7 +2,7 @@
 //! and the next run skips that document.
 
 use super::sync::MirrorSync;
-use crate::error::{Error, Result};
+use crate::error::Error;
 use crate::fetch::engine::Job;
 use crate::fetch::partial::{UnfinishedPartial, list_partials, remove_left};
 use crate::mutex::locked;
@@ -15,19 +15,15 @@ use std::time::SystemTime;
 impl MirrorSync<'_> {
     /// Removes the partials of the documents that this run found up to date, unless a process may still use them.
     /// Reads each folder of the mirror once. A failure is only logged.
-    ///
-    /// # Errors
-    /// None. The result is for [`Interrupt::or_interrupted`](crate::interrupt::Interrupt::or_interrupted).
-    pub(crate) async fn remove_stale_partials(&self) -> Result<()> {
+    pub(crate) async fn remove_stale_partials(&self) {
         let mirror = Arc::clone(&self.mirror);
         let mut partials = blocking::run(move || partials_in(&mirror.folders())).await;
         if partials.is_empty() {
-            return Ok(());
+            return;
         }
         let stale = self.names_of_stale_partials();
         partials.retain(|partial| stale.contains(partial.document()));
         blocking::run(move || remove_left(Ok(partials), SystemTime::now())).await;
-        Ok(())
     }
 
     /// What the documents that this run found up to date are called in the names of their partials.

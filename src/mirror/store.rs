@@ -9,9 +9,9 @@
 use crate::error::{Code, Error, Result};
 use crate::fetch::outcome::Outcome;
 use crate::fetch::target::{check_writable, fitted_folder, not_a_folder};
-use crate::manifest::ManifestAppender;
+use crate::manifest::{MIRROR_FOLDER, ManifestAppender};
 use crate::mirror::entry::{DocumentVersion, MirrorEntry, Presence};
-use crate::mirror::index::{DocumentKey, MirrorIndex, OWN_FOLDER, PUBLISHING};
+use crate::mirror::index::{DocumentKey, MirrorIndex, PUBLISHING};
 use crate::state::files::{make_folder, sync_names};
 use crate::state::lock::Lock;
 use crate::state::normal_form::existing_form;
@@ -59,7 +59,7 @@ impl Mirror {
         busy_timeout: Duration,
         dry_run: bool,
     ) -> Result<Self> {
-        let own_folder = folder.join(OWN_FOLDER);
+        let own_folder = folder.join(MIRROR_FOLDER);
         if own_folder.is_symlink() {
             return Err(is_a_link(&own_folder));
         }
@@ -277,8 +277,12 @@ mod tests {
     }
 
     fn written(folder: &Path, lines: &[String]) {
-        std::fs::create_dir_all(folder.join(OWN_FOLDER)).unwrap();
-        std::fs::write(folder.join(OWN_FOLDER).join(MANIFEST_NAME), lines.concat()).unwrap();
+        std::fs::create_dir_all(folder.join(MIRROR_FOLDER)).unwrap();
+        std::fs::write(
+            folder.join(MIRROR_FOLDER).join(MANIFEST_NAME),
+            lines.concat(),
+        )
+        .unwrap();
     }
 
     #[tokio::test]
@@ -404,7 +408,7 @@ mod tests {
             assert!(mirror.entry("sm", "2").is_some());
         }
         let text =
-            std::fs::read_to_string(folder.path().join(OWN_FOLDER).join(MANIFEST_NAME)).unwrap();
+            std::fs::read_to_string(folder.path().join(MIRROR_FOLDER).join(MANIFEST_NAME)).unwrap();
         assert_eq!(text.lines().count(), 2);
     }
 }

@@ -164,8 +164,8 @@ pub(crate) fn is_unsyncable(error: &io::Error) -> bool {
     matches!(errno, Some(Errno::INVAL | Errno::NOTSUP | Errno::NOSYS))
 }
 
-/// Makes the names in an open folder durable, where the file system can sync folders. `of` is a file in the folder, or the
-/// folder itself. Where this user can write the folder and not read it, the whole file system is synced.
+/// Makes the names in an open folder durable, where the file system can sync folders. `of` is a file in the folder,
+/// or the folder itself. Where this user can write the folder and not read it, the whole file system is synced.
 ///
 /// # Errors
 /// [`Code::LocalIo`].

@@ -3,8 +3,8 @@
 
 use super::sink_transfer::SinkTransfer;
 use crate::current_document::warn_of_document;
-use crate::error::{Code, Error, Result};
-use crate::fetch::transfer::Body;
+use crate::error::{Error, Result};
+use crate::fetch::transfer::{Body, other_length};
 use crate::http::headers::is_strong;
 use crate::text::counted;
 
@@ -12,7 +12,7 @@ use crate::text::counted;
 /// length before, and no metadata tells which is right.
 ///
 /// # Errors
-/// [`Code::StorageError`] for an empty body of a document that is not empty; and, where bytes of the document are
+/// [`Code::StorageError`](crate::Code::StorageError) for an empty body of a document that is not empty; and, where bytes of the document are
 /// here, for another length of the same version, and for another length than the provider and the storage told
 /// before. The errors of [`Body::length`].
 pub(super) async fn check(body: &mut Body, work: &SinkTransfer<'_, '_>) -> Result<()> {
@@ -43,7 +43,6 @@ pub(super) async fn check(body: &mut Body, work: &SinkTransfer<'_, '_>) -> Resul
 
 /// The error of a body of `length` bytes in place of a document of `known` bytes.
 fn refusal(host: &str, length: u64, known: u64, work: &SinkTransfer<'_, '_>) -> Error {
-    let known = counted(known, "byte");
     let source = match work.metadata.size {
         Some(_) => "the provider",
         None => "an earlier answer of the storage",
@@ -54,12 +53,7 @@ fn refusal(host: &str, length: u64, known: u64, work: &SinkTransfer<'_, '_>) -> 
     } else {
         "run again later; if the error stays, tell the provider"
     };
-    let what = format!("{host} sent something else than the document");
-    Error::new(Code::StorageError, what)
-        .with_cause(format!(
-            "the answer has {}, the document has {known} according to {source}",
-            counted(length, "byte")
-        ))
+    other_length(host, &counted(length, "byte"), known, source)
         .with_hint(hint)
         .with_http_status(200)
 }

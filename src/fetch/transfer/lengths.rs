@@ -51,6 +51,19 @@ impl KnownLengths {
     }
 }
 
+/// The error of an answer of `host` whose length is not that of the document. `answer` tells that length in words,
+/// `known` is the document's length in bytes, and `source` told it.
+pub(crate) fn other_length(host: &str, answer: &str, known: u64, source: &str) -> Error {
+    let known = counted(known, "byte");
+    Error::new(
+        Code::StorageError,
+        format!("{host} sent something else than the document"),
+    )
+    .with_cause(format!(
+        "the document has {known} according to {source}, the answer has {answer}"
+    ))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

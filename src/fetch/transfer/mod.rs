@@ -20,7 +20,7 @@ pub(crate) mod web_page;
 pub(crate) use body::{Body, BodyEnd};
 pub(crate) use digests::{DigestReport, Digests};
 pub(crate) use html::{FirstBytes, MAX_SNIFFED_BYTES, sniff};
-pub(crate) use lengths::KnownLengths;
+pub(crate) use lengths::{KnownLengths, other_length};
 pub(crate) use pace::Pace;
 pub(crate) use progress::MIN_PROGRESS_BYTES;
 pub(crate) use response::{StorageAnswer, open};

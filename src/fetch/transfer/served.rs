@@ -2,10 +2,11 @@
 
 use super::body::Body;
 use super::html::FirstBytes;
+use super::lengths::other_length;
 use super::response::{follow, is_redirect, name, unusable};
 use super::storage_refusal::{StorageRefusal, refusal_of};
 use super::web_page::{self, ExpectedDocument, PageVerdict};
-use crate::error::{Code, Error, Result};
+use crate::error::Result;
 use crate::fetch::entity::Entity;
 use crate::http::headers::{self, ContentRange};
 use crate::http::{Http, PresignedUrl, RangeRequest, Reply};
@@ -16,7 +17,7 @@ use crate::text::counted;
 /// wants a login: only an answer that can be of the document tells that the storage serves the URL.
 ///
 /// # Errors
-/// [`Code::Protocol`], [`Code::StorageError`], [`Code::StorageDenied`], [`Code::ClockSkew`], and the errors
+/// [`Code::Protocol`](crate::Code::Protocol), [`Code::StorageError`](crate::Code::StorageError), [`Code::StorageDenied`](crate::Code::StorageDenied), [`Code::ClockSkew`](crate::Code::ClockSkew), and the errors
 /// of [`Http::storage`], when the storage does not tell.
 pub(crate) async fn is_served(
     http: &Http,
@@ -80,15 +81,11 @@ async fn check_document(
     // The provider may tell the size of the bytes without the coding.
     let size = size.filter(|size| body.coding.is_none() || Some(*size) == total);
     if let (Some(size), false) = (size, size == total) {
-        let why = match total {
+        let answer = match total {
             Some(total) => counted(total, "byte"),
             None => "an unknown number of bytes".to_owned(),
         };
-        let size = counted(size, "byte");
-        let what = format!("{host} sent something else than the document");
-        return Err(Error::new(Code::StorageError, what).with_cause(format!(
-            "the document has {size} according to the provider, the answer has {why}"
-        )));
+        return Err(other_length(&host, &answer, size, "the provider"));
     }
     let is_declared = body.is_declared_as_page();
     let kind = match body.sniff(body.coding.is_some()).await? {
