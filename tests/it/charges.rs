@@ -8,7 +8,7 @@ use docfetch::sandbox::Document;
 use rustix::process::Signal;
 use serde_json::Value;
 use std::io::BufRead as _;
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -189,13 +189,13 @@ fn rows_that_were_listed_and_not_taken_up_are_not_started() {
     assert_eq!((failed, not_started), (1, 39), "{run:#?}");
 }
 
-#[test]
-fn a_used_connection_that_does_not_answer_is_the_last_used_one() {
+/// Sends a batch to an API of which each connection answers one paid request, and ends the next one by `end`.
+/// The second document is in doubt; all others have fresh connections.
+fn batch_over_connections_that_end(end: fn(&mut TcpStream)) {
     let storage = Raw::start(|_, stream| reply(stream, "200 OK", &[], b"x"));
     let url = presigned(&storage.base(), "/x");
     let arrived = Arc::new(Mutex::new(Vec::new()));
     let log = Arc::clone(&arrived);
-    // Every connection answers one paid request, reads the next one, and closes.
     let base = keeping(move |number, mut stream| {
         let mut paid = 0;
         while let Some(request) = read(&stream) {
@@ -206,7 +206,7 @@ fn a_used_connection_that_does_not_answer_is_the_last_used_one() {
             paid += 1;
             log.lock().unwrap().push(number);
             if paid == 2 {
-                return;
+                return end(&mut stream);
             }
             let body = serde_json::json!({"download_uri": url, "expires_in_hours": 1});
             keep(&mut stream, "200 OK", &body.to_string());
@@ -214,7 +214,6 @@ fn a_used_connection_that_does_not_answer_is_the_last_used_one() {
     });
     let world = World::new(&base);
     let run = batch(&world, 12, &["-j", "1"]);
-    // The second document is in doubt; all others have fresh connections.
     assert_eq!(
         counts(run.exits(8), ["fetched", "failed", "not_started"]),
         [11, 1, 0]
@@ -222,6 +221,18 @@ fn a_used_connection_that_does_not_answer_is_the_last_used_one() {
     let mut connections = arrived.lock().unwrap().clone();
     connections.dedup();
     assert_eq!((connections.len(), doubts(&world)), (11, 1));
+}
+
+#[test]
+fn a_used_connection_that_does_not_answer_is_the_last_used_one() {
+    batch_over_connections_that_end(|_| {});
+}
+
+#[test]
+fn a_408_on_a_used_connection_makes_it_the_last_used_one() {
+    batch_over_connections_that_end(|stream| {
+        reply(stream, "408 Request Timeout", &[], b"");
+    });
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Answers of something between docfetch and the servers: gateways, filters, networks that want a login.
 
-use crate::support::raw::{Raw, Request, api, both, keep, keeping, presigned, read, reply, serve};
+use crate::support::raw::{Raw, Request, api, both, presigned, reply, serve};
 use crate::support::{World, each_at_once, noise};
 use std::io::Write as _;
 use std::net::TcpStream;
@@ -244,44 +244,6 @@ fn a_changed_length_that_no_metadata_explains_is_a_warning() {
     run.exits(0)
         .says("warning: the storage announced 300009 bytes before, the document has 11 bytes now");
     assert_eq!(world.read("x.bin"), b"another one");
-}
-
-#[test]
-fn a_408_on_a_used_connection_makes_it_the_last_used_one() {
-    let storage = Raw::start(|_, stream| reply(stream, "200 OK", &[], b"x"));
-    let url = presigned(&storage.base(), "/x");
-    let arrived = Arc::new(Mutex::new(Vec::new()));
-    let log = Arc::clone(&arrived);
-    // Every connection answers one paid request, and the next one with a 408.
-    let base = keeping(move |number, mut stream| {
-        let mut paid = 0;
-        while let Some(request) = read(&stream) {
-            if request.method != "POST" {
-                keep(&mut stream, "404 Not Found", "{}");
-                continue;
-            }
-            paid += 1;
-            log.lock().unwrap().push(number);
-            if paid == 2 {
-                return reply(&mut stream, "408 Request Timeout", &[], b"");
-            }
-            let body = serde_json::json!({"download_uri": url, "expires_in_hours": 1});
-            keep(&mut stream, "200 OK", &body.to_string());
-        }
-    });
-    let world = World::new(&base);
-    let ids: Vec<String> = (0..12).map(|number| format!("d{number}")).collect();
-    let mut arguments = vec!["onecodex", "--name", "{id}", "--json", "-j", "1"];
-    arguments.extend(ids.iter().map(String::as_str));
-    let run = world.run(&arguments);
-    let summary = run.exits(8).records().pop().unwrap();
-    assert_eq!(
-        (&summary["fetched"], &summary["failed"]),
-        (&11.into(), &1.into())
-    );
-    let mut connections = arrived.lock().unwrap().clone();
-    connections.dedup();
-    assert_eq!(connections.len(), 11);
 }
 
 #[test]
