@@ -199,6 +199,11 @@ async fn forward(mut signals: StopSignals, sender: watch::Sender<Option<i32>>) {
     sender.closed().await;
 }
 
+/// Work that cannot fail, for [`Interrupt::or_interrupted`].
+pub(crate) async fn infallible<T>(work: impl Future<Output = T>) -> Result<T> {
+    Ok(work.await)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

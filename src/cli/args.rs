@@ -17,8 +17,8 @@ use std::time::Duration;
 
 /// Fetch documents from services that hand out short-lived presigned URLs
 ///
-/// To fetch a document, docfetch pays once, also when the transfer breaks. A file under its final name is complete. docfetch
-/// shows no key, token or presigned URL, except for the URL that `docfetch url` prints.
+/// To fetch a document, docfetch pays once, also when the transfer breaks. A file under its final name is complete.
+/// docfetch shows no key, token or presigned URL, except for the URL that `docfetch url` prints.
 #[derive(Debug, Parser)]
 #[command(
     name = "docfetch",

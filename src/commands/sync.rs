@@ -8,7 +8,7 @@ use crate::fetch::events::Progress;
 use crate::fetch::fetcher::Fetcher;
 use crate::fetch::options::FetchOptions;
 use crate::fetch::summary::Summary;
-use crate::interrupt::Interrupt;
+use crate::interrupt::{Interrupt, infallible};
 use crate::manifest::{ManifestAppender, check_appendable};
 use crate::mirror::{Layout, Mirror, MirrorSync, RowSource};
 use crate::provider::Provider;
@@ -115,10 +115,7 @@ async fn sync(
         tally.add_gone(sync.gone(|id| rows.has_read(id)), on_end);
     }
     if !fetcher.options().dry_run {
-        let removing = async {
-            sync.remove_stale_partials().await;
-            Ok(())
-        };
+        let removing = infallible(sync.remove_stale_partials());
         interrupt.or_interrupted(removing).await?;
     }
     Ok(())

@@ -21,7 +21,7 @@ use crate::fetch::events::Progress;
 use crate::fetch::outcome::{Outcome, RequestedId, Status};
 use crate::fetch::target::{Destination, NameTicket};
 use crate::fetch::transfer::Sink;
-use crate::interrupt::Interrupt;
+use crate::interrupt::{Interrupt, infallible};
 use crate::resolve::PaidRequests;
 use crate::secret::register_public;
 use crate::text::short_duration;
@@ -357,9 +357,4 @@ impl<'a> Stages<'a> {
             kept.unwrap_or_default()
         );
     }
-}
-
-/// Work that cannot fail, for [`Interrupt::or_interrupted`].
-async fn infallible<T>(work: impl Future<Output = T>) -> Result<T> {
-    Ok(work.await)
 }

@@ -2,11 +2,12 @@
 //! may be charged and none to a storage, and changes no file. Where a file system may refuse the name of a document,
 //! docfetch tries the name in a folder that it removes again.
 
-use super::{Stages, infallible};
+use super::Stages;
 use crate::error::{Code, Result};
 use crate::fetch::outcome::{Outcome, Status};
 use crate::fetch::partial::Partial;
 use crate::fetch::target::TargetState;
+use crate::interrupt::infallible;
 use crate::resolve::{Cost, Metadata, MetadataFailure, ResolveRequest};
 
 impl Stages<'_> {

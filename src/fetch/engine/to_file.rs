@@ -1,6 +1,6 @@
 //! A document becomes a file: partial, download, publication.
 
-use super::{Stages, infallible};
+use super::Stages;
 use crate::current_document::warn_of_document;
 use crate::error::{Code, Error, Result};
 use crate::fetch::attempts::{Download, Prefetched};
@@ -11,6 +11,7 @@ use crate::fetch::partial::{Partial, Publication, remove_partial_link};
 use crate::fetch::target::{BeforePublish, IfExists, RenameProofs, TargetEnd, TargetState};
 use crate::fetch::transfer::Sink;
 use crate::fingerprint::hexadecimal;
+use crate::interrupt::infallible;
 use crate::state::blocking;
 use crate::text::counted;
 use std::ops::ControlFlow;
@@ -176,8 +177,9 @@ impl Stages<'_> {
             known
         } else {
             let requesting = Box::pin(self.context.resolver.metadata(&self.job.id));
-            let requesting = async { Ok(requesting.await) };
-            self.interrupt.or_interrupted(requesting).await?
+            self.interrupt
+                .or_interrupted(infallible(requesting))
+                .await?
         };
         let naming = self.destination.name_after_metadata(known.name.as_deref());
         self.interrupt.or_interrupted(infallible(naming)).await?;
