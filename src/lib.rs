@@ -83,6 +83,7 @@ mod provider;
 mod resolve;
 pub mod sandbox;
 mod secret;
+mod similar;
 mod state;
 mod text;
 #[cfg(feature = "cli")]

@@ -3,8 +3,8 @@
 //! A user who sets `DOCFETCH_DRYRUN=1` expects a dry run, and would pay.
 
 use super::command_line::{has_variable, variable, without_variables};
-use super::usage::MAX_TYPOS;
 use crate::config::variables::{OPTION_PREFIX, STATE_DIR};
+use crate::similar::MAX_TYPOS;
 use crate::text::printable;
 use log::Level;
 

@@ -3,7 +3,6 @@
 mod clap_error;
 mod unknown_option;
 
-pub(super) use self::clap_error::MAX_TYPOS;
 use self::clap_error::{CommandPath, listed, source, suggested, text_of, texts_of, usage_or_help};
 use self::unknown_option::unknown_option;
 use super::choices::ProviderArg;
@@ -12,6 +11,7 @@ use super::values::InvalidId;
 use crate::config::variables;
 use crate::error::{Code, Error};
 use crate::provider::{self, Resource};
+use crate::similar::MAX_TYPOS;
 use clap::ValueEnum as _;
 use clap::builder::ValueParser;
 use clap::error::{ContextKind, ErrorKind};

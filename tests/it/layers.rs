@@ -15,8 +15,8 @@ fn layer(module: &str) -> u32 {
         "resolve" => 3,
         "provider" | "http" => 2,
         "state" | "config" | "interrupt" => 1,
-        "current_document" | "model" | "text" | "fingerprint" | "mutex" | "secret" | "error"
-        | "active_time" => 0,
+        "current_document" | "model" | "text" | "fingerprint" | "mutex" | "secret" | "similar"
+        | "error" | "active_time" => 0,
         // It imports layer 0 only, and only a command and the terminal import it.
         "sandbox" => 1,
         other => panic!("the module {other:?} has no layer; see src/lib.rs"),

@@ -1,12 +1,9 @@
 //! The parts of an error of clap, and the command that the error is about.
 
 use crate::cli::command_line::without_variables;
+use crate::similar::MAX_TYPOS;
 use clap::error::{ContextKind, ContextValue};
 use std::ffi::OsString;
-
-/// A suggestion differs from the user's text in at most this many letters that were left out, added, replaced
-/// or exchanged with a neighbour.
-pub(in crate::cli) const MAX_TYPOS: usize = 2;
 
 /// The command that `arguments` name.
 pub(super) struct CommandPath {
