@@ -68,7 +68,7 @@ impl TomlFile {
             let at = error.span().map_or(0, |span| span.start);
             let what = format!("{}, line {}: this is not TOML", self.name, self.line(at));
             Error::new(Code::Config, what)
-                .with_cause(error.what())
+                .with_cause(error.message())
                 .with_hint("correct that line; https://toml.io describes the format")
         })
     }
