@@ -70,6 +70,7 @@ mod segments;
 mod shared_terminal;
 mod signed_paths;
 mod stages;
+mod standins;
 mod state;
 mod stops;
 mod storages;
