@@ -25,7 +25,7 @@ fn fingerprint(parts: &[&str]) -> String {
     first.map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn write_private(path: &Path, bytes: &[u8]) {
+pub fn write_private(path: &Path, bytes: &[u8]) {
     let folder = path.parent().unwrap();
     fs::create_dir_all(folder).unwrap();
     fs::write(path, bytes).unwrap();
@@ -80,6 +80,11 @@ fn partial(world: &World, key: &str, content: &[u8], held: usize, synced: usize)
     let path = world.out().join(format!(".docfetch-{key}.part"));
     write_private(&path, &content[..held]);
     write_private(&path.with_extension("json"), text.as_bytes());
+}
+
+/// Writes a partial of one document that lacks the end of `content`, and its sidecar.
+pub fn partial_of(world: &World, identity: &[&str], content: &[u8], held: usize) {
+    partial(world, &fingerprint(identity), content, held, held);
 }
 
 fn storage(content: Vec<u8>) -> Raw {

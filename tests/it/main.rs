@@ -62,6 +62,7 @@ mod partials;
 mod proxies;
 mod refusals;
 mod remote_time;
+mod requests;
 mod rows;
 mod s3;
 mod sandbox;

@@ -43,6 +43,8 @@ impl Request {
 pub struct Raw {
     pub address: SocketAddr,
     seen: Arc<Mutex<Vec<Request>>>,
+    /// Their heads as they arrived.
+    heads: Arc<Mutex<Vec<String>>>,
 }
 
 impl Raw {
@@ -65,12 +67,15 @@ impl Raw {
     ) -> Self {
         let address = listener.local_addr().unwrap();
         let seen: Arc<Mutex<Vec<Request>>> = Arc::default();
+        let heads: Arc<Mutex<Vec<String>>> = Arc::default();
         let (answer, log) = (Arc::new(answer), Arc::clone(&seen));
+        let head_log = Arc::clone(&heads);
         std::thread::spawn(move || {
             for mut stream in listener.incoming().flatten() {
                 let (answer, log) = (Arc::clone(&answer), Arc::clone(&log));
+                let head_log = Arc::clone(&head_log);
                 std::thread::spawn(move || {
-                    let Some(mut request) = read(&stream) else {
+                    let Some((mut request, head)) = read_with_head(&stream) else {
                         return;
                     };
                     {
@@ -80,12 +85,17 @@ impl Raw {
                         };
                         request.before = log.iter().filter(same).count();
                         log.push(request.clone());
+                        head_log.lock().unwrap().push(head);
                     }
                     answer(&request, &mut stream);
                 });
             }
         });
-        Self { address, seen }
+        Self {
+            address,
+            seen,
+            heads,
+        }
     }
 
     pub fn base(&self) -> String {
@@ -95,6 +105,13 @@ impl Raw {
     /// Requests so far.
     pub fn seen(&self) -> Vec<Request> {
         self.seen.lock().unwrap().clone()
+    }
+
+    /// The requests so far, and the request line and the headers of each as they arrived, with their line ends.
+    pub fn seen_with_heads(&self) -> Vec<(Request, String)> {
+        let seen = self.seen.lock().unwrap();
+        let heads = self.heads.lock().unwrap();
+        seen.iter().cloned().zip(heads.iter().cloned()).collect()
     }
 
     /// How many requests came with this method for paths that contain `part`.
@@ -122,15 +139,22 @@ pub fn keeping(serve: impl Fn(usize, TcpStream) + Send + Sync + 'static) -> Stri
 
 /// The next request on a connection.
 pub fn read(stream: &TcpStream) -> Option<Request> {
+    Some(read_with_head(stream)?.0)
+}
+
+/// The next request on a connection, and its head as it arrived.
+fn read_with_head(stream: &TcpStream) -> Option<(Request, String)> {
     let mut reader = BufReader::new(stream);
     let mut line = String::new();
     reader.read_line(&mut line).ok()?;
+    let mut head = line.clone();
     let mut words = line.split(' ');
     let (method, target) = (words.next()?.to_owned(), words.next()?.to_owned());
     let mut headers = Vec::new();
     loop {
         let mut line = String::new();
         reader.read_line(&mut line).ok()?;
+        head.push_str(&line);
         let Some((name, value)) = line.trim_end().split_once(':') else {
             break;
         };
@@ -149,7 +173,7 @@ pub fn read(stream: &TcpStream) -> Option<Request> {
         .unwrap_or(0);
     request.body = vec![0; length];
     reader.read_exact(&mut request.body).ok()?;
-    Some(request)
+    Some((request, head))
 }
 
 /// Sends a whole answer.
