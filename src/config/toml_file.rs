@@ -419,10 +419,7 @@ mod tests {
     fn an_error_names_the_line_the_key_and_the_nearest_key() {
         with_root(|root| {
             let error = root.check_keys("the file", &["job", "a"]).unwrap_err();
-            assert_eq!(
-                error.what(),
-                "c.toml, line 1: the key \"jobs\" is unknown"
-            );
+            assert_eq!(error.what(), "c.toml, line 1: the key \"jobs\" is unknown");
             assert_eq!(error.hint(), "the nearest key is \"job\"");
             let b = root.need("a").unwrap().table().unwrap();
             let b = b.need("b").unwrap().table().unwrap();

@@ -29,6 +29,7 @@ impl Service for Plain {
             return site.send(document, request);
         }
         let mut grant = Grant::new("/bucket/a%20b.bin");
+        grant.query = "Expires={end}&";
         grant.headers = vec![("X-Wanted".to_owned(), "yes".to_owned())];
         grant.disposition = Some("attachment; filename=\"a b.bin\"".to_owned());
         let presigned = site.presign(id, grant);
@@ -104,6 +105,14 @@ fn the_storage_refuses_all_but_the_url_as_it_was_handed_over() {
         .send()
         .value();
     let url = url["url"].as_str().unwrap().to_owned();
+    let end = Ask::get(format!("{}/url/one", stand_in.base))
+        .send()
+        .value()["end"]
+        .clone();
+    assert!(
+        url.contains(&format!("?Expires={}", end.as_i64().unwrap() / 100)),
+        "{url}, {end}"
+    );
     assert!(url.starts_with(&stand_in.storage) && stand_in.storage != stand_in.base);
     let wanted = |ask: Ask| ask.header("X-Wanted", "yes");
     Ask::get(&url).send().is(403);

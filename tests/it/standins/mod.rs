@@ -7,11 +7,13 @@
 mod answer;
 mod ask;
 mod checks;
+mod drs;
 mod log;
+mod query;
 mod storage;
 
 pub use answer::Answer;
-pub use ask::Ask;
+pub use ask::{Ask, Reply};
 pub use log::{Log, Side};
 pub use storage::Grant;
 
@@ -126,6 +128,10 @@ pub trait Service: Send + Sync + 'static {
     fn variables(&self, base: &str) -> Vec<(&'static str, String)>;
     /// The credentials of the API, which the storage must never see and no output may show.
     fn secrets(&self) -> Vec<String>;
+    /// Further values that no output may show, such as credentials for the storage.
+    fn output_secrets(&self) -> Vec<String> {
+        Vec::new()
+    }
     /// The service's own answer to this request.
     fn answer(&self, request: &Request, site: &Site) -> Answer;
     /// The service's own answer to a switched refusal, without `Retry-After`.
@@ -233,7 +239,8 @@ impl StandIn {
         for (name, value) in self.service.variables(&self.base) {
             world.set(name, &value);
         }
-        for secret in self.service.secrets() {
+        let secrets = self.service.secrets().into_iter();
+        for secret in secrets.chain(self.service.output_secrets()) {
             world.hide(&secret);
         }
         world

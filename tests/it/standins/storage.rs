@@ -14,6 +14,8 @@ use std::time::Duration;
 pub struct Grant {
     /// Where the object is: a path that is percent-encoded already, without a query.
     pub path: String,
+    /// What stands in the query before the signature, with `&` at its end; `{end}` is the end in seconds since 1970.
+    pub query: &'static str,
     /// The headers without which the storage refuses the URL.
     pub headers: Vec<(String, String)>,
     /// How long the URL lives, unless a switch says otherwise.
@@ -29,6 +31,7 @@ impl Grant {
     pub fn new(path: impl Into<String>) -> Self {
         Self {
             path: path.into(),
+            query: "",
             headers: Vec::new(),
             valid: Duration::from_secs(3600),
             disposition: None,
@@ -46,6 +49,8 @@ pub struct Presigned {
 
 struct Granted {
     id: String,
+    /// The path and the query of the URL.
+    target: String,
     grant: Grant,
     end: Timestamp,
 }
@@ -79,11 +84,14 @@ impl Storage {
 
     pub(super) fn presign(&self, id: &str, grant: Grant) -> Presigned {
         let mut granted = self.granted.lock().unwrap();
-        let (path, number) = (&grant.path, granted.len());
-        let url = format!("{}{path}?X-Sig={SIGNATURE}-{number}", self.origin);
         let end = Timestamp::now() + grant.valid;
+        let query = grant.query.replace("{end}", &end.as_second().to_string());
+        let (path, number) = (&grant.path, granted.len());
+        let target = format!("{path}?{query}X-Sig={SIGNATURE}-{number}");
+        let url = format!("{}{target}", self.origin);
         granted.push(Granted {
             id: id.to_owned(),
+            target,
             grant,
             end,
         });
@@ -92,19 +100,12 @@ impl Storage {
 
     /// As S3 answers: [its error codes](https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html).
     pub(super) fn answer(&self, request: &Request) -> Answer {
-        let number = request
-            .target
-            .strip_prefix(request.path())
-            .and_then(|query| query.strip_prefix("?X-Sig="))
-            .and_then(|signature| signature.strip_prefix(SIGNATURE)?.strip_prefix('-'))
-            .and_then(|number| number.parse::<usize>().ok());
         let granted = self.granted.lock().unwrap();
-        let Some(found) = number.and_then(|number| granted.get(number)) else {
+        let mut known = granted.iter();
+        let found = known.find(|granted| granted.target == request.target);
+        let Some(found) = found.filter(|_| request.method == "GET") else {
             return denied("SignatureDoesNotMatch", "The signature does not match.");
         };
-        if request.method != "GET" || request.path() != found.grant.path {
-            return denied("SignatureDoesNotMatch", "The signature does not match.");
-        }
         if let Some(refused) = self.refuse_headers(request, &found.grant) {
             return refused;
         }
