@@ -7,9 +7,11 @@
 mod answer;
 mod ask;
 mod checks;
+mod dnanexus;
 mod drs;
 mod log;
 mod query;
+mod sevenbridges;
 mod storage;
 
 pub use answer::Answer;
