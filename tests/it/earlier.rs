@@ -1,12 +1,17 @@
-//! docfetch uses the files that version 0.1.0, as of commit a8e9f6a, left behind. The texts here are what
-//! that version wrote; only addresses, names and times are filled in.
+//! docfetch uses the files that version 0.1.0, as of commit a8e9f6a, left behind. That version wrote them into
+//! `tests/data/earlier`. Only partials that a power failure cut off are written here, in the form of that version.
 
-use crate::support::raw::{Raw, api, head, presigned};
-use crate::support::{API_KEY, CLIENT_ID, World, noise};
+pub mod data;
+pub mod services;
+
+use crate::support::raw::{Raw, api, presigned};
+use crate::support::{API_KEY, CLIENT_ID, TOKEN, World, noise};
 use crc_fast::{CrcAlgorithm, checksum};
-use jiff::{SignedDuration, Timestamp};
+use data::{COMMANDS, KINDS};
+use jiff::Timestamp;
+use serde_json::Value;
+use services::{Services, content, sent};
 use std::fs::{self, Permissions};
-use std::io::Write as _;
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -35,30 +40,6 @@ pub fn write_private(path: &Path, bytes: &[u8]) {
 /// The base as it is hashed: with a slash at its end.
 fn base_of(api: &Raw) -> String {
     format!("{}/", api.base())
-}
-
-/// Writes a ledger record of the document `a`.
-fn record(world: &World, api: &Raw, state: &str, answer: &str) {
-    let account = fingerprint(&["onecodex", &base_of(api), API_KEY]);
-    let name = format!("{account}-{}.json", fingerprint(&["a"]));
-    let asked = Timestamp::now() - SignedDuration::from_mins(5);
-    let line = |state: &str, answer: &str| {
-        let base = api.base();
-        format!(
-            r#"{{"version":1,"provider":"onecodex","base":"{base}","id":"a","state":"{state}","asked":"{asked}","answer":{answer}}}"#
-        ) + "\n"
-    };
-    let text = line("attempting", "null") + &line(state, answer);
-    let ledger = world.state().join("ledger");
-    write_private(&ledger.join(name), text.as_bytes());
-    for folder in [world.state(), ledger] {
-        fs::set_permissions(folder, Permissions::from_mode(0o700)).unwrap();
-    }
-}
-
-fn answer(url: &str, ends_in: SignedDuration, over: bool) -> String {
-    let expires = Timestamp::now() + ends_in;
-    format!(r#"{{"url":"{url}","expires":"{expires}","over":{over}}}"#)
 }
 
 /// Writes a partial with a sidecar: `synced` bytes that were on disk, and the rest with their CRC.
@@ -99,46 +80,6 @@ fn charging(storage: &Raw) -> Raw {
 }
 
 #[test]
-fn a_recorded_url_is_used() {
-    let storage = storage(b"content".to_vec());
-    let api = charging(&storage);
-    for state in ["answered", "delivered"] {
-        let world = World::new(&api.base());
-        let url = presigned(&storage.base(), "/recorded.bin");
-        record(
-            &world,
-            &api,
-            state,
-            &answer(&url, SignedDuration::from_mins(55), false),
-        );
-        world.run(&["onecodex", "a", "-o", "x"]).exits(0);
-        assert_eq!(world.read("x"), b"content");
-    }
-    assert_eq!(api.count("POST", "/"), 0);
-    assert_eq!(storage.count("GET", "/recorded.bin"), 2);
-}
-
-#[test]
-fn a_doubt_and_an_expired_url_refuse() {
-    let storage = storage(b"content".to_vec());
-    let api = charging(&storage);
-    let url = presigned(&storage.base(), "/recorded.bin");
-    let over = answer(&url, SignedDuration::ZERO, true);
-    for (state, answer) in [
-        ("attempting", "null"),
-        ("doubtful", "null"),
-        ("answered", &over),
-    ] {
-        let world = World::new(&api.base());
-        record(&world, &api, state, answer);
-        world.run(&["onecodex", "a"]).exits(8);
-        let listed = world.run(&["ledger", "list", "--json"]).records();
-        assert_eq!(listed[0]["resource"], "documents");
-    }
-    assert_eq!((api.count("POST", "/"), storage.seen().len()), (0, 0));
-}
-
-#[test]
 fn a_partial_is_resumed_where_it_stopped() {
     let content = noise(300_000);
     for (held, synced) in [(200_000, 0), (200_000, 200_000), (200_000, 65_536)] {
@@ -162,37 +103,197 @@ fn a_partial_is_resumed_where_it_stopped() {
     }
 }
 
+/// The id and the state of every record of one kind.
+fn states(records: &[Value], kind: &str) -> Vec<(String, String)> {
+    let of_kind = records.iter().filter(|record| record["resource"] == kind);
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let mut states: Vec<_> = of_kind
+        .map(|record| (text(&record["id"]), text(&record["state"])))
+        .collect();
+    states.sort();
+    states
+}
+
 #[test]
-fn a_mirror_is_up_to_date() {
-    let row = r#"{"$uri":"/api/v1/documents/a","created_at":"2026-10-01T08:30:00Z","filename":"x.bin","size":7}"#;
-    let api = Raw::start(move |request, stream| {
-        assert_eq!(request.header("x-api-key"), Some(API_KEY));
-        head(
-            stream,
-            "200 OK",
-            &[("X-Total-Count", "1")],
-            Some(row.len() + 2),
-        );
-        let _ = write!(stream, "[{row}]");
-    });
-    let world = World::new(&api.base());
-    fs::create_dir(world.out().join("m")).unwrap();
-    fs::write(world.out().join("m/x.bin"), b"content").unwrap();
-    let line = |kind: &str, attempts: u32| {
-        let sha256 = "ed7002b439e9ac845f22357d822bac1444730fbdb6016d3ec9432297b9ec9f73";
-        format!(
-            r#"{{"type":"{kind}","provider":"onecodex","id":"a","status":"fetched","path":"x.bin","name":"x.bin","bytes":7,"sha256":"{sha256}","media_type":null,"etag":null,"resumed_from":0,"attempts":{attempts},"resolves":{attempts},"elapsed_ms":6,"resource":"documents","modified":"2026-10-01T08:30:00Z","size":7}}"#
-        ) + "\n"
-    };
-    let manifest = line("publishing", 0) + &line("document", 1);
-    write_private(
-        &world.out().join("m/.docfetch/manifest.jsonl"),
-        manifest.as_bytes(),
+fn every_record_is_listed() {
+    let services = Services::start(false);
+    let world = data::world(&services, "files");
+    let listed = world.run(&["ledger", "list", "--json"]);
+    let records = listed.exits(0).records();
+    let expected = [
+        ("answered", "answered"),
+        ("attempting", "doubtful"),
+        ("delivered", "delivered"),
+        ("delivered-expired", "delivered"),
+        ("doubtful", "doubtful"),
+        ("expired", "answered"),
+        ("killed", "answered"),
+        ("m1", "delivered"),
+        ("m2", "delivered"),
+        ("m3", "answered"),
+        ("stopped", "answered"),
+    ];
+    let expected = expected.map(|(id, state)| (id.to_owned(), state.to_owned()));
+    for kind in KINDS {
+        assert_eq!(states(&records, kind), expected, "{kind}");
+    }
+    assert_eq!(records.len(), KINDS.len() * expected.len());
+}
+
+#[test]
+fn what_was_paid_for_is_not_paid_again() {
+    let services = Services::start(false);
+    let mut world = data::world(&services, "files");
+    for kind in KINDS {
+        for id in ["delivered", "answered", "stopped", "killed"] {
+            let arguments = [&data::fetch_of(kind, id)[..], &["-d", "new"]].concat();
+            world.run(&arguments).exits(0);
+            fs::remove_dir_all(world.out().join("new")).unwrap();
+        }
+        for id in ["expired", "doubtful", "attempting"] {
+            world.run(&data::fetch_of(kind, id)).exits(8);
+        }
+    }
+    assert_eq!(services.charges(), 0);
+    // A base of the same API finds the same records.
+    world.set("ONE_CODEX_API_BASE", "https://APP.onecodex.com:443/api/v1/");
+    for kind in KINDS {
+        world.run(&data::fetch_of(kind, "doubtful")).exits(8);
+    }
+    assert_eq!(services.charges(), 0);
+    // A document that was delivered may be bought again once its URL has expired.
+    for kind in KINDS {
+        let arguments = [
+            &data::fetch_of(kind, "delivered-expired")[..],
+            &["-d", kind],
+        ]
+        .concat();
+        world.run(&arguments).exits(0);
+    }
+    assert_eq!(services.charges(), KINDS.len());
+}
+
+#[test]
+fn the_partial_of_a_stopped_and_of_a_killed_process_is_resumed() {
+    let services = Services::start(false);
+    let world = data::world(&services, "files");
+    for (command, kind) in COMMANDS {
+        let folder = format!("partials/{kind}");
+        for id in ["stopped", "killed"] {
+            let run = world.run(&[command, &[id, "-d", &folder, "--json"]].concat());
+            let record = &run.exits(0).records()[0];
+            let path = world.out().join(record["path"].as_str().unwrap());
+            assert_eq!(fs::read(path).unwrap(), content(id), "{kind} {id}");
+            let requests = services.storage.seen();
+            let request = requests.last().unwrap();
+            assert_eq!(request.path(), format!("/{kind}/{id}"));
+            let from = record["resumed_from"].as_u64().unwrap();
+            let range = format!("bytes={from}-");
+            assert_eq!(request.header("range"), Some(&*range));
+            // A process that was killed noted its bytes in pieces of 64 KiB.
+            let least = match id {
+                "killed" => 64 << 10,
+                _ => sent(id),
+            };
+            assert!((least..=sent(id)).contains(&usize::try_from(from).unwrap()));
+        }
+    }
+    assert_eq!(services.charges(), 0);
+    let left = data::paths(&world.out().join("partials"));
+    assert_eq!(left.len(), 2 * COMMANDS.len(), "{left:?}");
+}
+
+#[test]
+fn the_token_is_used() {
+    let services = Services::start(false);
+    let mut world = data::world(&services, "files");
+    world.run(&["sm", "new"]).exits(0);
+    world.set(
+        "STANDARD_METRICS_API_BASE",
+        "https://api.standardmetrics.io/v1/",
     );
-    let run = world.run(&["sync", "onecodex", "m", "--verify", "--json"]);
-    assert_eq!(run.exits(0).records()[0]["status"], "skipped");
-    assert_eq!(api.seen().len(), 1, "{:?}", api.seen());
-    world
-        .run(&["verify", "m/.docfetch/manifest.jsonl"])
-        .exits(0);
+    world.run(&["sm", "newer"]).exits(0);
+    let sent = services.standard_metrics.seen();
+    assert_eq!(sent.len(), 2, "{sent:?}");
+    let bearer = format!("Bearer {TOKEN}");
+    for request in sent {
+        assert_eq!(request.header("authorization"), Some(&*bearer));
+    }
+}
+
+#[test]
+fn a_retry_after_holds_the_requests() {
+    let services = Services::start(false);
+    let world = data::world(&services, "held");
+    let path = world.record("budgets");
+    // The times of the file, as if that version had written it a minute ago.
+    let mut log: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    let asked = log["held_until"].as_i64().unwrap() - 800_000;
+    let later = Timestamp::now().as_millisecond() - 60_000 - asked;
+    let shift = |time: &mut Value| *time = (time.as_i64().unwrap() + later).into();
+    shift(&mut log["held_until"]);
+    for request in log["requests"].as_array_mut().unwrap() {
+        shift(&mut request["at"]);
+        shift(&mut request["answered"]);
+    }
+    fs::write(&path, log.to_string()).unwrap();
+    let run = world.run(&["sm", "a", "--json"]);
+    assert_eq!(run.exits(5).error_code(), "rate_limited");
+    assert_eq!(services.standard_metrics.seen().len(), 0);
+}
+
+#[test]
+fn a_mirror_is_up_to_date_but_for_the_document_that_was_cut_off() {
+    let services = Services::start(false);
+    let world = data::world(&services, "files");
+    for (command, kind) in COMMANDS {
+        let folder = format!("mirrors/{kind}");
+        let before = services.storage.seen().len();
+        let run = world.run(&[&["sync"], command, &[&folder, "--verify", "--json"]].concat());
+        let records = run.exits(0).records();
+        let seen = records.iter().filter(|record| record["type"] == "document");
+        let mut seen: Vec<_> = seen
+            .map(|record| {
+                let text = |name: &str| record[name].as_str().unwrap().to_owned();
+                (text("id"), text("status"), record["resumed_from"].as_u64())
+            })
+            .collect();
+        seen.sort();
+        let expected = [
+            ("m1", "skipped", None),
+            ("m2", "skipped", None),
+            ("m3", "fetched", Some(sent("m3") as u64)),
+        ];
+        let expected = expected.map(|(id, status, from)| (id.to_owned(), status.to_owned(), from));
+        assert_eq!(seen, expected, "{folder}: {records:#?}");
+        assert_eq!(services.storage.seen().len(), before + 1);
+        let manifest = format!("{folder}/.docfetch/manifest.jsonl");
+        world.run(&["verify", &manifest]).exits(0);
+    }
+    assert_eq!(services.charges(), 0);
+    assert_eq!(services.standard_metrics.count("POST", ""), 0);
+}
+
+#[test]
+fn a_manifest_is_verified() {
+    let services = Services::start(false);
+    let world = data::world(&services, "files");
+    world.run(&["verify", "fetched.jsonl"]).exits(0);
+}
+
+#[test]
+fn files_have_the_names_of_that_version() {
+    let services = Services::start(false);
+    let (files, held) = data::make(env!("CARGO_BIN_EXE_docfetch"));
+    for (new, name) in [(files, "files"), (held, "held")] {
+        let old = data::world(&services, name);
+        for kind in ["ledger", "tokens", "budgets"] {
+            let of = |world: &World| {
+                let folder = world.state().join(kind);
+                folder.is_dir().then(|| data::paths(&folder))
+            };
+            assert_eq!(of(&new), of(&old), "{kind}");
+        }
+        assert_eq!(data::paths(&new.out()), data::paths(&old.out()));
+    }
 }
