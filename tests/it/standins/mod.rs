@@ -6,13 +6,18 @@
 
 mod answer;
 mod ask;
+mod box_;
 mod checks;
 mod dnanexus;
 mod drs;
+mod dropbox;
+mod github;
 mod log;
+mod parts;
 mod query;
 mod sevenbridges;
 mod storage;
+mod tokens;
 
 pub use answer::Answer;
 pub use ask::{Ask, Reply};

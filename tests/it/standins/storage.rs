@@ -24,6 +24,8 @@ pub struct Grant {
     pub disposition: Option<String>,
     /// The storage declares this `Content-Type`.
     pub media_type: &'static str,
+    /// The status after the end of the URL.
+    pub ended: u16,
 }
 
 impl Grant {
@@ -36,6 +38,7 @@ impl Grant {
             valid: Duration::from_secs(3600),
             disposition: None,
             media_type: "application/octet-stream",
+            ended: 403,
         }
     }
 }
@@ -110,7 +113,7 @@ impl Storage {
             return refused;
         }
         if found.end <= Timestamp::now() {
-            return denied("AccessDenied", "Request has expired");
+            return error(found.grant.ended, "AccessDenied", "Request has expired");
         }
         let mut documents = self.documents.iter();
         let document = documents.find(|document| document.id == found.id);

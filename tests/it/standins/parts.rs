@@ -1,0 +1,62 @@
+//! The parts of requests, read strictly.
+
+use crate::support::raw::Request;
+use percent_encoding::percent_decode_str;
+
+/// Fields of a query or a form, in their order.
+pub type Fields = Vec<(String, String)>;
+
+/// The segments of the path, each decoded for itself; an empty one for a slash at the end.
+pub fn segments(request: &Request) -> Vec<String> {
+    let segments = request.path().split('/').skip(1);
+    let decode = |segment| percent_decode_str(segment).decode_utf8_lossy().into_owned();
+    segments.map(decode).collect()
+}
+
+/// The fields of the query.
+pub fn query(request: &Request) -> Fields {
+    let query = request.target.split_once('?').map_or("", |parts| parts.1);
+    let fields = url::form_urlencoded::parse(query.as_bytes());
+    fields.into_owned().collect()
+}
+
+/// The fields of a form, if the body is one.
+pub fn form(request: &Request) -> Option<Fields> {
+    is_of(request, "application/x-www-form-urlencoded").then(|| {
+        let fields = url::form_urlencoded::parse(&request.body);
+        fields.into_owned().collect()
+    })
+}
+
+/// Whether the body is declared to be of this media type.
+pub fn is_of(request: &Request, media_type: &str) -> bool {
+    let declared = request.header("content-type").unwrap_or_default();
+    let declared = declared.split(';').next().unwrap_or_default();
+    declared.trim().eq_ignore_ascii_case(media_type)
+}
+
+/// The only value of a field.
+pub fn only<'a>(fields: &'a Fields, name: &str) -> Option<&'a str> {
+    let mut found = fields.iter().filter(|(known, _)| known == name);
+    let (_, value) = found.next()?;
+    found.next().is_none().then_some(value)
+}
+
+/// The first field that is none of these.
+pub fn unknown<'a>(fields: &'a Fields, known: &[&str]) -> Option<&'a str> {
+    let mut fields = fields.iter().map(|(name, _)| name.as_str());
+    fields.find(|name| !known.contains(name))
+}
+
+/// The token of the header `Authorization: Bearer TOKEN`.
+pub fn bearer(request: &Request) -> Option<&str> {
+    let (scheme, token) = request.header("authorization")?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then_some(token)
+}
+
+/// The digest of bytes in hexadecimal digits of lower case.
+pub fn hex(algorithm: &'static ring::digest::Algorithm, bytes: &[u8]) -> String {
+    let digest = ring::digest::digest(algorithm, bytes);
+    let digits = digest.as_ref().iter().map(|byte| format!("{byte:02x}"));
+    digits.collect()
+}
