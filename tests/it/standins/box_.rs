@@ -3,9 +3,9 @@
 
 mod checks;
 
-use super::parts::{self, Fields};
+use super::fields::{self, Fields};
 use super::tokens::Tokens;
-use super::{Answer, Document, Grant, Refusal, Service, Site};
+use super::{Answer, Document, Grant, Refusal, Service, Site, query};
 use crate::support::noise;
 use crate::support::raw::Request;
 use ring::digest::SHA1_FOR_LEGACY_USE_ONLY as SHA1;
@@ -93,7 +93,7 @@ impl Service for BoxFiles {
         if request.method != "GET" {
             return failure(405, "method_not_allowed", "Method Not Allowed");
         }
-        let segments = parts::segments(request);
+        let segments = query::parts(request);
         let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
         match segments.as_slice() {
             ["2.0", "files", id, "content"] => content(request, site, id),
@@ -123,8 +123,8 @@ impl Service for BoxFiles {
 impl BoxFiles {
     /// The client credentials grant: all fields are in the form, also those of the client.
     fn token(&self, request: &Request) -> Answer {
-        let fields = parts::form(request).unwrap_or_default();
-        let field = |name| parts::only(&fields, name);
+        let fields = fields::form(request).unwrap_or_default();
+        let field = |name| fields::only(&fields, name);
         let known = [
             "grant_type",
             "client_id",
@@ -136,7 +136,7 @@ impl BoxFiles {
             let text = "Invalid grant_type parameter or parameter missing";
             return oauth_failure("invalid_request", text);
         }
-        if parts::unknown(&fields, &known).is_some() || request.target != "/oauth2/token" {
+        if fields::unknown(&fields, &known).is_some() || request.target != "/oauth2/token" {
             return oauth_failure("invalid_request", "Invalid parameter");
         }
         if (field("client_id"), field("client_secret")) != (Some(CLIENT_ID), Some(CLIENT_SECRET)) {
@@ -156,7 +156,7 @@ impl BoxFiles {
     }
 
     fn file(&self, request: &Request, site: &Site, id: &str) -> Answer {
-        let query = parts::query(request);
+        let query = query::query(request);
         match find(site, id).and_then(|document| known(&query, &["fields"]).map(|()| document)) {
             Ok(document) => Answer::json(200, &select(&self.json(document), &query, None)),
             Err(refused) => refused,
@@ -165,7 +165,7 @@ impl BoxFiles {
 
     /// Folders, then files, then web links, as the description sorts them.
     fn items(&self, request: &Request, site: &Site, folder: &str) -> Answer {
-        let query = parts::query(request);
+        let query = query::query(request);
         let parameters = [
             "fields",
             "usemarker",
@@ -188,8 +188,8 @@ impl BoxFiles {
         let Some(limit) = number(&query, "limit", 100) else {
             return failure(400, "invalid_limit", "Limit is not a valid number");
         };
-        let uses_markers = parts::only(&query, "usemarker") == Some("true");
-        let marker = parts::only(&query, "marker");
+        let uses_markers = fields::only(&query, "usemarker") == Some("true");
+        let marker = fields::only(&query, "marker");
         let offset = number(&query, "offset", 0);
         let start = match (uses_markers, marker, offset) {
             (true, None | Some("0"), _) => Some(0),
@@ -240,7 +240,7 @@ impl BoxFiles {
         } else {
             &document.content
         };
-        let sha1 = parts::hex(&SHA1, bytes);
+        let sha1 = fields::hex(&SHA1, bytes);
         let modified = document
             .modified
             .to_zoned(jiff::tz::TimeZone::fixed(jiff::tz::offset(-8)));
@@ -257,7 +257,7 @@ impl BoxFiles {
 }
 
 fn content(request: &Request, site: &Site, id: &str) -> Answer {
-    let query = parts::query(request);
+    let query = query::query(request);
     let document = match find(site, id).and_then(|found| known(&query, &[]).map(|()| found)) {
         Ok(document) => document,
         Err(refused) => return refused,
@@ -271,8 +271,7 @@ fn content(request: &Request, site: &Site, id: &str) -> Answer {
     }
     let mut grant = Grant::new(format!("/d/1/b1!{id}-long-random-string/download"));
     grant.valid = URL_LIFETIME;
-    let name =
-        percent_encoding::utf8_percent_encode(&document.name, percent_encoding::NON_ALPHANUMERIC);
+    let name = query::encoded(&document.name);
     grant.disposition = Some(format!("attachment;filename*=UTF-8''{name}"));
     let presigned = site.presign(id, grant);
     Answer::new(302, "").header("Location", &presigned.url)
@@ -294,11 +293,11 @@ fn is_id(id: &str) -> bool {
 fn known(query: &Fields, names: &[&str]) -> Result<(), Answer> {
     let text = "Invalid input parameters in request";
     let refuse = |_| Err(failure(400, "invalid_request_parameters", text));
-    parts::unknown(query, names).map_or(Ok(()), refuse)
+    fields::unknown(query, names).map_or(Ok(()), refuse)
 }
 
 fn number(query: &Fields, name: &str, default: usize) -> Option<usize> {
-    parts::only(query, name).map_or(Some(default), |text| text.parse().ok())
+    fields::only(query, name).map_or(Some(default), |text| text.parse().ok())
 }
 
 /// A marker has characters that a query must encode.
@@ -330,7 +329,7 @@ const MINI: [&str; 8] = [
 
 /// The fields that the client wants and the base set; without wishes those of `default`, or all.
 fn select(row: &Value, query: &Fields, default: Option<&[&str]>) -> Value {
-    let wanted: Option<Vec<&str>> = match parts::only(query, "fields") {
+    let wanted: Option<Vec<&str>> = match fields::only(query, "fields") {
         Some(names) => Some(
             ["type", "id", "etag"]
                 .into_iter()

@@ -5,7 +5,7 @@ mod arguments;
 mod checks;
 
 use super::tokens::Tokens;
-use super::{Answer, Document, Grant, Refusal, Service, Site, parts};
+use super::{Answer, Document, Grant, Refusal, Service, Site, fields};
 use crate::support::noise;
 use crate::support::raw::Request;
 use arguments::{Arguments, is_path};
@@ -83,7 +83,7 @@ pub fn content_hash(bytes: &[u8]) -> String {
     let digests: Vec<u8> = blocks
         .flat_map(|block| ring::digest::digest(&SHA256, block).as_ref().to_vec())
         .collect();
-    parts::hex(&SHA256, &digests)
+    fields::hex(&SHA256, &digests)
 }
 
 impl Service for Dropbox {
@@ -136,8 +136,8 @@ impl Dropbox {
     /// The refresh token grant. The refresh token stays the same. The client is named by the form, as the SDK does,
     /// or by HTTP Basic (RFC 6749, section 2.3.1), not by both.
     fn token(&self, request: &Request) -> Answer {
-        let fields = parts::form(request).unwrap_or_default();
-        let field = |name| parts::only(&fields, name);
+        let fields = fields::form(request).unwrap_or_default();
+        let field = |name| fields::only(&fields, name);
         let known = [
             "grant_type",
             "refresh_token",
@@ -146,7 +146,7 @@ impl Dropbox {
             "scope",
         ];
         let is_meant = request.method == "POST" && request.target == "/oauth2/token";
-        if !is_meant || parts::unknown(&fields, &known).is_some() {
+        if !is_meant || fields::unknown(&fields, &known).is_some() {
             return oauth_failure("invalid_request", "unknown field");
         }
         if field("grant_type") != Some("refresh_token") {
@@ -179,7 +179,7 @@ impl Dropbox {
         let bad = |why: &str| Err(bad_input(route, why));
         match request.header("authorization") {
             None => return Err(tagged(401, "missing_authentication")),
-            Some(header) if parts::bearer(request).is_none() => {
+            Some(header) if fields::bearer(request).is_none() => {
                 return bad(&format!(
                     "Invalid authorization value in HTTP header \"Authorization\": \"{header}\".  Expecting \"Bearer <oauth2-access-token>\"."
                 ));
@@ -192,7 +192,7 @@ impl Dropbox {
         if request.method != "POST" {
             return bad("Only POST is allowed.");
         }
-        if !parts::is_of(request, "application/json") {
+        if !fields::is_of(request, "application/json") {
             let declared = request.header("content-type").unwrap_or_default();
             return bad(&format!(
                 "Bad HTTP \"Content-Type\" header: \"{declared}\".  Expecting one of \"application/json\"."

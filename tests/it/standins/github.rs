@@ -3,7 +3,7 @@
 
 mod checks;
 
-use super::{Answer, Document, Grant, Refusal, Service, Site, parts};
+use super::{Answer, Document, Grant, Refusal, Service, Site, fields, query};
 use crate::support::raw::Request;
 use crate::support::{noise, sha256};
 use jiff::Timestamp;
@@ -152,7 +152,7 @@ impl GitHub {
                 true
             }
         };
-        let segments = parts::segments(request);
+        let segments = query::parts(request);
         let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
         if request.method == "GET" && segments == ["rate_limit"] {
             return rate_limit(version);
@@ -200,7 +200,7 @@ impl GitHub {
             "*/*" | "application/json" | "application/vnd.github+json" => true,
             _ => return failure(415, "Must accept 'application/json'", ""),
         };
-        if let Some(unknown) = parts::unknown(&parts::query(request), &[]) {
+        if let Some(unknown) = fields::unknown(&query::query(request), &[]) {
             return invalid(unknown);
         }
         let document = match site.document(id) {
@@ -325,11 +325,11 @@ fn media_type(name: &str) -> &'static str {
 
 /// A page, with the header `Link` of the page on pagination: its paths name the repository by number.
 fn page(request: &Request, site: &Site, rows: &[Value], path: &str) -> Answer {
-    let query = parts::query(request);
-    if let Some(unknown) = parts::unknown(&query, &["per_page", "page"]) {
+    let query = query::query(request);
+    if let Some(unknown) = fields::unknown(&query, &["per_page", "page"]) {
         return invalid(unknown);
     }
-    let number = |name, default| match parts::only(&query, name) {
+    let number = |name, default| match fields::only(&query, name) {
         None => Some(default),
         Some(text) => text.parse().ok().filter(|number| *number > 0_usize),
     };

@@ -1,6 +1,6 @@
 //! Access tokens that a token route hands out.
 
-use super::parts;
+use super::fields;
 use crate::support::raw::Request;
 use std::sync::Mutex;
 
@@ -36,7 +36,7 @@ impl Tokens {
     /// Whether a request carries a token that is valid.
     pub fn permit(&self, request: &Request) -> bool {
         let issued = self.issued.lock().unwrap();
-        parts::bearer(request).is_some_and(|token| issued.valid.iter().any(|known| known == token))
+        fields::bearer(request).is_some_and(|token| issued.valid.iter().any(|known| known == token))
     }
 
     /// Ends all tokens.

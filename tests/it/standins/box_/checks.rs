@@ -92,7 +92,7 @@ fn the_example_of_the_description_is_answered_as_it_says() {
         .is(200)
         .value();
     let mut expected = examples()["file"].clone();
-    let sha1 = parts::hex(&SHA1, &noise(629_644));
+    let sha1 = fields::hex(&SHA1, &noise(629_644));
     expected["sha1"] = json!(sha1.to_uppercase());
     expected["file_version"]["sha1"] = json!(sha1);
     assert_eq!(file, expected);
@@ -292,6 +292,6 @@ fn a_digest_can_be_of_other_bytes() {
             .unwrap()
             .to_lowercase()
     };
-    assert_ne!(sha1("44444"), parts::hex(&SHA1, &noise(1)));
-    assert_eq!(sha1("33333"), parts::hex(&SHA1, &noise(4096)));
+    assert_ne!(sha1("44444"), fields::hex(&SHA1, &noise(1)));
+    assert_eq!(sha1("33333"), fields::hex(&SHA1, &noise(4096)));
 }

@@ -1,24 +1,9 @@
-//! The parts of requests, read strictly.
+//! Fields of queries and forms, and what headers declare, read strictly.
 
 use crate::support::raw::Request;
-use percent_encoding::percent_decode_str;
 
 /// Fields of a query or a form, in their order.
 pub type Fields = Vec<(String, String)>;
-
-/// The segments of the path, each decoded for itself; an empty one for a slash at the end.
-pub fn segments(request: &Request) -> Vec<String> {
-    let segments = request.path().split('/').skip(1);
-    let decode = |segment| percent_decode_str(segment).decode_utf8_lossy().into_owned();
-    segments.map(decode).collect()
-}
-
-/// The fields of the query.
-pub fn query(request: &Request) -> Fields {
-    let query = request.target.split_once('?').map_or("", |parts| parts.1);
-    let fields = url::form_urlencoded::parse(query.as_bytes());
-    fields.into_owned().collect()
-}
 
 /// The fields of a form, if the body is one.
 pub fn form(request: &Request) -> Option<Fields> {
