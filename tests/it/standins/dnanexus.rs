@@ -1,5 +1,5 @@
-//! DNAnexus API 1.0.0, written from <https://documentation.dnanexus.com/developer/api> (Protocols, Files, Search)
-//! and <https://github.com/dnanexus/dx-toolkit> at ed95c74c.
+//! DNAnexus API 1.0.0, written from <https://documentation.dnanexus.com/developer/api> (Protocols, Files, Search),
+//! <https://github.com/dnanexus/dx-toolkit> at ed95c74c, and the statuses in <https://github.com/dnanexus/dxfuse>.
 
 mod tests;
 
@@ -212,7 +212,8 @@ impl Dnanexus {
 }
 
 /// What `/system/findDataObjects` takes.
-const FIND_KEYS: [&str; 19] = [
+const FIND_KEYS: [&str; 20] = [
+    "id",
     "class",
     "state",
     "visibility",
@@ -254,6 +255,9 @@ impl Service for Dnanexus {
         if request.header("authorization") != Some(&format!("Bearer {TOKEN}")) {
             return self.refuse(Refusal::Unauthorized);
         }
+        if request.method != "POST" {
+            return error(405, "MethodNotAllowed", "Method not allowed");
+        }
         let parts = parts(request);
         let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
         let is_json = request.header("content-type").is_none_or(|kind| {
@@ -265,7 +269,7 @@ impl Service for Dnanexus {
             return error(
                 400,
                 "MalformedJSON",
-                "the input could not be parsed as JSON",
+                "The input could not be parsed as JSON",
             );
         };
         let Some(input) = input.as_object() else {
@@ -274,8 +278,12 @@ impl Service for Dnanexus {
         let is_current = request
             .header("dnanexus-api")
             .is_none_or(|version| version == "1.0.0");
-        if request.method != "POST" || !is_current {
-            return error(404, "ResourceNotFound", "there is no such API method");
+        if !is_current {
+            return error(
+                400,
+                "BadRequest",
+                "The request is invalid due to bad syntax",
+            );
         }
         let output = match *parts {
             ["system", "whoami"] => Ok(json!({"id": "user-rfranklin"})),
@@ -296,11 +304,7 @@ impl Service for Dnanexus {
             Refusal::Unauthorized => {
                 error(401, "InvalidAuthentication", "the token could not be found")
             }
-            Refusal::Limited => error(
-                429,
-                "RateLimitConditional",
-                "the rate of invalid requests is too high",
-            ),
+            Refusal::Limited => error(429, "RateLimitConditional", "Too many invalid requests"),
             Refusal::NotReady => unreachable!("DNAnexus documents no 202"),
         }
     }

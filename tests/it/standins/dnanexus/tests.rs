@@ -158,9 +158,13 @@ fn wrong_requests_get_the_errors_of_the_description() {
         .is(200);
     refused(
         signed_in(Ask::new("PUT", &url)).json(&json!({})).send(),
-        404,
-        "ResourceNotFound",
+        405,
+        "MethodNotAllowed",
     );
+    let old = signed_in(post()).header("DNAnexus-API", "0.9.0");
+    refused(old.json(&json!({})).send(), 400, "BadRequest");
+    let current = signed_in(post()).header("DNAnexus-API", "1.0.0");
+    current.json(&json!({})).send().is(200);
     for (method, input, status, kind) in [
         ("file-B1/download", json!([]), 422, "InvalidInput"),
         (
