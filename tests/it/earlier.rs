@@ -14,7 +14,8 @@ use services::{Services, content, sent};
 use std::fs::{self, Permissions};
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 const TAG: &str = "\"e7c935532923fe0d975fec53acaaf741\"";
 
@@ -221,25 +222,71 @@ fn the_token_is_used() {
     }
 }
 
+/// Adds a number of milliseconds to a time in the record of a rate budget.
+fn shift(time: &mut Value, milliseconds: i64) {
+    *time = (time.as_i64().unwrap() + milliseconds).into();
+}
+
+/// The record of a rate budget, as if that version had written it `ago` milliseconds ago, and its path.
+fn budget_of(world: &World, ago: i64) -> (Value, PathBuf) {
+    let path = world.record("budgets");
+    let mut log: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    let requests = log["requests"].as_array_mut().unwrap();
+    let answered = requests.last().unwrap()["answered"].as_i64().unwrap();
+    let later = Timestamp::now().as_millisecond() - ago - answered;
+    for request in requests {
+        shift(&mut request["at"], later);
+        shift(&mut request["answered"], later);
+    }
+    if !log["held_until"].is_null() {
+        shift(&mut log["held_until"], later);
+    }
+    (log, path)
+}
+
 #[test]
 fn a_retry_after_holds_the_requests() {
     let services = Services::start(false);
     let world = data::world(&services, "held");
-    let path = world.record("budgets");
-    // The times of the file, as if that version had written it a minute ago.
-    let mut log: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
-    let asked = log["held_until"].as_i64().unwrap() - 800_000;
-    let later = Timestamp::now().as_millisecond() - 60_000 - asked;
-    let shift = |time: &mut Value| *time = (time.as_i64().unwrap() + later).into();
-    shift(&mut log["held_until"]);
-    for request in log["requests"].as_array_mut().unwrap() {
-        shift(&mut request["at"]);
-        shift(&mut request["answered"]);
-    }
+    let (log, path) = budget_of(&world, 60_000);
     fs::write(&path, log.to_string()).unwrap();
     let run = world.run(&["sm", "a", "--json"]);
     assert_eq!(run.exits(5).error_code(), "rate_limited");
     assert_eq!(services.standard_metrics.seen().len(), 0);
+}
+
+#[test]
+fn requests_of_that_version_count() {
+    let services = Services::start(false);
+    // 30 requests in 10 seconds, and 120 in a minute.
+    for (count, ago, waits) in [
+        (29, 1000, false),
+        (30, 1000, true),
+        (30, 12_000, false),
+        (119, 20_000, false),
+        (120, 20_000, true),
+    ] {
+        let world = data::world(&services, "files");
+        let (mut log, path) = budget_of(&world, ago);
+        let request = log["requests"][0].clone();
+        let requests = (0..count).map(|key| {
+            let mut request = request.clone();
+            request["key"] = key.into();
+            request
+        });
+        log["requests"] = requests.collect();
+        fs::write(&path, log.to_string()).unwrap();
+        let (child, stderr) = world.spawn_logging(&["sm", "a", "-v"]);
+        if waits {
+            world.wait_for_text(&stderr, "s for the rate budget");
+            crate::support::kill(child);
+            assert_eq!(world.file_ending(".bin"), None);
+        } else {
+            world.finish(child, Instant::now()).exits(0);
+            let stderr = fs::read_to_string(stderr).unwrap();
+            assert!(!stderr.contains("rate budget"), "{count} {ago}: {stderr}");
+        }
+    }
 }
 
 #[test]
@@ -281,8 +328,33 @@ fn a_manifest_is_verified() {
     world.run(&["verify", "fetched.jsonl"]).exits(0);
 }
 
+/// The last line of each record of the ledger, with the lifetime of the URL in hours in place of times.
+fn retrievals(world: &World) -> Vec<Value> {
+    let Ok(entries) = fs::read_dir(world.state().join("ledger")) else {
+        return Vec::new();
+    };
+    let mut paths: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
+    paths.sort();
+    let read = |path: PathBuf| {
+        let text = fs::read_to_string(path).unwrap();
+        let mut record: Value = serde_json::from_str(text.lines().next_back().unwrap()).unwrap();
+        let time = |value: &Value| {
+            value
+                .as_str()
+                .map(|text| text.parse::<Timestamp>().unwrap())
+        };
+        let asked = time(&record["asked"]).unwrap();
+        if let Some(expires) = time(&record["answer"]["expires"]) {
+            record["answer"]["expires"] = expires.duration_since(asked).as_hours().into();
+        }
+        record.as_object_mut().unwrap().remove("asked");
+        record
+    };
+    paths.into_iter().map(read).collect()
+}
+
 #[test]
-fn files_have_the_names_of_that_version() {
+fn files_have_the_names_and_the_form_of_that_version() {
     let services = Services::start(false);
     let (files, held) = data::make(env!("CARGO_BIN_EXE_docfetch"));
     for (new, name) in [(files, "files"), (held, "held")] {
@@ -294,6 +366,13 @@ fn files_have_the_names_of_that_version() {
             };
             assert_eq!(of(&new), of(&old), "{kind}");
         }
+        assert_eq!(retrievals(&new), retrievals(&old));
+        let rates = |world: &World| {
+            let log: Value =
+                serde_json::from_slice(&fs::read(world.record("budgets")).unwrap()).unwrap();
+            (log["window"].clone(), log["most"].clone())
+        };
+        assert_eq!(rates(&new), rates(&old));
         assert_eq!(data::paths(&new.out()), data::paths(&old.out()));
     }
 }

@@ -1,5 +1,5 @@
-//! Each byte that docfetch sends to Standard Metrics and to One Codex. The files in `tests/data/requests` hold the
-//! requests of one command after another; `DOCFETCH_UPDATE_REQUESTS=1` writes the files again.
+//! Each byte that docfetch sends to Standard Metrics and to One Codex, and what it prints of their answers. The files
+//! in `tests/data/requests` hold that of one command after another; `DOCFETCH_UPDATE_REQUESTS=1` writes the files again.
 
 use crate::support::raw::{Raw, Request, presigned, reply, serve};
 use crate::support::{API_KEY, CLIENT_ID, TOKEN, World};
@@ -96,7 +96,7 @@ impl Transcript {
         }
     }
 
-    /// Runs a command, and adds its exit code and its requests. `note` says what the command does not show.
+    /// Runs a command, and adds its exit code, its standard output and its requests. `note` says what the command does not show.
     fn add_noted(&mut self, world: &World, note: &str, arguments: &[&str]) {
         let known = self.recorder.counts();
         let run = match arguments[0] {
@@ -110,9 +110,18 @@ impl Transcript {
         let command = quoted.collect::<Vec<_>>().join(" ");
         let code = run.code;
         writeln!(self.text, "# docfetch {command}{note}: exit {code}\n").unwrap();
-        self.text += &self
-            .recorder
-            .since(known, arguments[0] == "sync" || arguments.contains(&"-o"));
+        let at_once = arguments[0] == "sync" || arguments.contains(&"-o");
+        let mut printed: Vec<&str> = run.stdout.lines().collect();
+        if at_once {
+            printed.sort_unstable();
+        }
+        for line in &printed {
+            writeln!(self.text, "| {}", untimed(line)).unwrap();
+        }
+        if !printed.is_empty() {
+            self.text.push('\n');
+        }
+        self.text += &self.recorder.since(known, at_once);
     }
 
     fn add(&mut self, world: &World, arguments: &[&str]) {
@@ -154,6 +163,17 @@ impl Transcript {
             );
         }
         panic!("{} has other line ends", self.file);
+    }
+}
+
+/// A line without the time that a document took.
+fn untimed(line: &str) -> String {
+    match line.split_once("\"elapsed_ms\":") {
+        None => line.to_owned(),
+        Some((before, rest)) => {
+            let rest = rest.trim_start_matches(|digit: char| digit.is_ascii_digit());
+            format!("{before}\"elapsed_ms\":{{time}}{rest}")
+        }
     }
 }
 
@@ -215,7 +235,8 @@ fn standard_metrics_page(request: &Request, stream: &mut TcpStream) {
     let row = |id: &str, source: &str| {
         json!({
             "id": id, "name": format!("{id} report.bin"), "uploaded_at": "2026-07-01T08:30:00Z",
-            "company_id": "7", "source": source, "parse_state": "completed",
+            "company_id": "7", "source": source, "parse_state": "completed", "information_request_id": null,
+            "parsed_at": "2026-07-02T08:30:00Z", "submitted_date": "2026-06-30", "other": "not shown",
         })
     };
     if parameter(request, "page") == "2" {
@@ -231,12 +252,17 @@ fn standard_metrics_page(request: &Request, stream: &mut TcpStream) {
     send(stream, &json!({"count": 3, "next": next, "results": rows}));
 }
 
+/// A row; that of `c` has the name in another field.
 fn one_codex_row(kind: &str, id: &str) -> Value {
+    let name = match id {
+        "c" => "name",
+        _ => "filename",
+    };
     json!({
-        "$uri": format!("/api/v1/{kind}/{id}"), "filename": format!("{id} report.bin"),
+        "$uri": format!("/api/v1/{kind}/{id}"), name: format!("{id} report.bin"),
         "created_at": "2026-07-01T08:30:00Z", "size": CONTENT.len(), "status": "available",
         "project": {"$ref": format!("/api/v1/projects/{PROJECT}")},
-        "tags": [{"$ref": format!("/api/v1/tags/{PROJECT}")}],
+        "tags": [{"$ref": format!("/api/v1/tags/{PROJECT}")}], "other": "not shown",
     })
 }
 
@@ -259,9 +285,10 @@ fn one_codex_page(request: &Request, stream: &mut TcpStream, kind: &str) {
 }
 
 /// The filters that every provider has, each as arguments.
-const FILTERS: [&[&str]; 17] = [
+const FILTERS: [&[&str]; 18] = [
     &[],
     &["--ids"],
+    &["--json"],
     &["--limit", "1"],
     &["--limit", "3"],
     &["--match", "Report"],
@@ -289,6 +316,7 @@ fn standard_metrics() {
         &["sm", "an id+with%marks&é"],
         &["sm", "dry", "--dry-run"],
         &["url", "sm", "d"],
+        &["sm", "g", "-o", "given", "--json"],
     ] {
         transcript.add(&world, arguments);
     }
@@ -382,7 +410,8 @@ fn one_codex(file: &'static str, kind: &str, own: &[&[&str]]) {
         &["onecodex", "b", "c"],
         &["onecodex", "an id+with%marks&é"],
         &["onecodex", "dry", "--dry-run"],
-        &["onecodex", "g", "-o", "given"],
+        &["onecodex", "dry", "--dry-run", "--json"],
+        &["onecodex", "g", "-o", "given", "--json"],
         &["url", "onecodex", "d"],
     ] {
         transcript.add(&world, &[arguments, options].concat());
