@@ -201,6 +201,16 @@ fn a_switch_refuses_as_often_as_it_says_and_only_its_path() {
 }
 
 #[test]
+fn the_storage_may_have_other_bytes_than_the_api_tells_of() {
+    let (stand_in, content) = start(Switches {
+        stored: |content| content[1..].to_vec(),
+        ..Switches::default()
+    });
+    let ask = presigned(&stand_in).header("X-Wanted", "yes");
+    assert_eq!(ask.send().is(200).body, content[1..]);
+}
+
+#[test]
 fn a_page_never_has_more_rows_than_the_switch_and_the_client_say() {
     let rows = [0, 1, 2, 3, 4, 5, 6];
     let page = |start, wanted| {

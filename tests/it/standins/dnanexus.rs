@@ -62,7 +62,7 @@ impl Dnanexus {
             "stickyIP",
         ];
         only(input, &known)?;
-        let document = self.file(id, input, site)?;
+        self.file(id, input, site)?;
         let preauthenticated = boolean(input, "preauthenticated")?.unwrap_or(false);
         if boolean(input, "stickyIP")?.unwrap_or(false) && !preauthenticated {
             return Err(invalid("\"stickyIP\" requires \"preauthenticated\""));
@@ -80,14 +80,18 @@ impl Dnanexus {
             return Err(error(422, "InvalidState", message));
         }
         let mut path = format!("/F/D/{}", &crate::support::sha256(id.as_bytes())[..40]);
+        let mut disposition = "attachment".to_owned();
         match input.get("filename").map(Value::as_str) {
-            Some(Some(name)) => path.push_str(&format!("/{}", encoded(name))),
+            Some(Some(name)) => {
+                path.push_str(&format!("/{}", encoded(name)));
+                disposition.push_str(&format!("; filename=\"{name}\""));
+            }
             Some(None) => return Err(invalid("expected key \"filename\" of input to be a string")),
             None => {}
         }
         let mut grant = Grant::new(path);
         grant.valid = duration;
-        grant.disposition = Some(format!("attachment; filename=\"{}\"", document.name));
+        grant.disposition = Some(disposition);
         let mut headers = json!({});
         if !preauthenticated || self.always_headers {
             let value = format!("Bearer {STORAGE_TOKEN}");

@@ -43,6 +43,8 @@ pub struct Drs {
     pub forbidden: Vec<&'static str>,
     /// Whether a request without credentials is answered.
     pub open: bool,
+    /// The types of the checksums that each object has.
+    pub checksums: Vec<&'static str>,
 }
 
 impl Drs {
@@ -51,6 +53,7 @@ impl Drs {
             access,
             forbidden: Vec::new(),
             open: false,
+            checksums: vec!["etag", "sha-256", "md5"],
         }
     }
 
@@ -63,26 +66,18 @@ impl Drs {
     }
 
     fn object(&self, document: &Document, site: &Site) -> Value {
-        let content = &document.content;
-        let md5: String = {
-            use md5::Digest as _;
-            let digest = md5::Md5::digest(content);
-            digest.iter().map(|byte| format!("{byte:02x}")).collect()
-        };
+        let checksum = |kind: &&'static str| json!({"checksum": checksum(kind, &document.content), "type": kind});
+        let checksums: Vec<Value> = self.checksums.iter().map(checksum).collect();
         let mut object = json!({
             "id": document.id,
             "name": document.name,
             "self_uri": format!("drs://drs.example.org/{}", encoded(&document.id)),
-            "size": content.len(),
+            "size": document.content.len(),
             "created_time": document.modified.to_string(),
             "updated_time": document.modified.to_string(),
             "version": "1",
             "mime_type": "application/octet-stream",
-            "checksums": [
-                {"checksum": format!("{md5}-2"), "type": "etag"},
-                {"checksum": sha256(content), "type": "sha-256"},
-                {"checksum": md5, "type": "md5"},
-            ],
+            "checksums": checksums,
             "description": "An object of the stand-in",
             "aliases": [],
         });
@@ -119,7 +114,9 @@ impl Drs {
     }
 
     fn access_url(&self, document: &Document, site: &Site) -> Value {
-        let mut grant = Grant::new(format!("/bucket/{}", encoded(&document.name)));
+        // The name is in the description of the object only.
+        let key = &sha256(document.id.as_bytes())[..16];
+        let mut grant = Grant::new(format!("/bucket/{key}"));
         let has_headers = matches!(self.access, Access::Headers | Access::SignedHeaders);
         if has_headers {
             let header = ("Authorization".to_owned(), STORAGE_CREDENTIAL.to_owned());
@@ -208,6 +205,25 @@ impl Service for Drs {
             Refusal::Limited => error(429, "Too many requests."),
         }
     }
+}
+
+/// `openapi/components/schemas/Checksum.yaml`: in hexadecimal.
+fn checksum(kind: &str, content: &[u8]) -> String {
+    use md5::Digest as _;
+    let of = |algorithm| ring::digest::digest(algorithm, content).as_ref().to_vec();
+    let bytes = match kind {
+        "sha-256" | "sha256" => of(&ring::digest::SHA256),
+        "sha-512" | "sha512" => of(&ring::digest::SHA512),
+        "sha1" | "sha-1" => of(&ring::digest::SHA1_FOR_LEGACY_USE_ONLY),
+        "md5" => md5::Md5::digest(content).to_vec(),
+        "crc32c" => {
+            let crc = crc_fast::checksum(crc_fast::CrcAlgorithm::Crc32Iscsi, content);
+            u32::try_from(crc).unwrap().to_be_bytes().to_vec()
+        }
+        "etag" => return format!("{}-2", checksum("md5", content)),
+        other => panic!("no checksum is called {other}"),
+    };
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The `Error` of the description.

@@ -89,6 +89,8 @@ pub struct Switches {
     pub refuse: Vec<Refuse>,
     /// The most rows on a page of a list, whatever the client wants.
     pub page_rows: usize,
+    /// What the storage has instead of the content that the API tells of.
+    pub stored: fn(&[u8]) -> Vec<u8>,
 }
 
 impl Default for Switches {
@@ -98,6 +100,7 @@ impl Default for Switches {
             reset_once_after: None,
             refuse: Vec::new(),
             page_rows: 2,
+            stored: <[u8]>::to_vec,
         }
     }
 }

@@ -75,9 +75,13 @@ impl Storage {
         switches: &Switches,
         secrets: Vec<String>,
     ) -> Self {
+        let stored = |document: &Document| Document {
+            content: (switches.stored)(&document.content),
+            ..document.clone()
+        };
         Self {
             origin: format!("http://{address}"),
-            documents: documents.to_vec(),
+            documents: documents.iter().map(stored).collect(),
             secrets,
             reset_after: switches.reset_once_after,
             has_reset: AtomicBool::new(false),

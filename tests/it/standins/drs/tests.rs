@@ -130,3 +130,19 @@ fn an_object_that_is_not_ready_is_202_with_a_time_in_seconds() {
     }
     access.send().is(200);
 }
+
+#[test]
+fn checksums_are_known_values_in_hexadecimal() {
+    // RFC 3720 B.4 (32 zeros), and `printf abc | sha1sum`.
+    assert_eq!(checksum("crc32c", &[0; 32]), "8a9136aa");
+    assert_eq!(
+        checksum("sha1", b"abc"),
+        "a9993e364706816aba3e25717850c26c9cd0d89d"
+    );
+    assert_eq!(checksum("md5", b"abc"), "900150983cd24fb0d6963f7d28e17f72");
+    assert_eq!(
+        checksum("etag", b"abc"),
+        "900150983cd24fb0d6963f7d28e17f72-2"
+    );
+    assert_eq!(checksum("sha-512", b"").len(), 128);
+}
