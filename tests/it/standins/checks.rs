@@ -172,6 +172,22 @@ fn one_transfer_is_reset_in_the_middle() {
 }
 
 #[test]
+fn a_reset_may_end_every_url() {
+    let (stand_in, content) = start(Switches {
+        reset_once_after: Some(400),
+        expires_at_reset: true,
+        ..Switches::default()
+    });
+    let ask = presigned(&stand_in).header("X-Wanted", "yes");
+    let small = ask.clone().header("Range", "bytes=0-10");
+    small.send().is(206);
+    assert!(ask.send().is(200).broken.is_some());
+    small.send().is(403);
+    let ask = presigned(&stand_in).header("X-Wanted", "yes");
+    assert_eq!(ask.send().is(200).body, content);
+}
+
+#[test]
 fn a_switch_refuses_as_often_as_it_says_and_only_its_path() {
     let refuse = |refusal, path, times| Refuse {
         refusal,

@@ -85,6 +85,8 @@ pub struct Switches {
     pub expire_after: Option<Duration>,
     /// The first transfer that sends more than so many bytes of a document is reset after them.
     pub reset_once_after: Option<usize>,
+    /// Every URL that the storage knows ends with that reset.
+    pub expires_at_reset: bool,
     /// In the order in which they are tried; each counts for itself.
     pub refuse: Vec<Refuse>,
     /// The most rows on a page of a list, whatever the client wants.
@@ -98,6 +100,7 @@ impl Default for Switches {
         Self {
             expire_after: None,
             reset_once_after: None,
+            expires_at_reset: false,
             refuse: Vec::new(),
             page_rows: 2,
             stored: <[u8]>::to_vec,

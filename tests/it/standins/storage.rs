@@ -64,6 +64,7 @@ pub(super) struct Storage {
     /// What the client must not send: the credentials of the API.
     secrets: Vec<String>,
     reset_after: Option<usize>,
+    expires_at_reset: bool,
     has_reset: AtomicBool,
     granted: Mutex<Vec<Granted>>,
 }
@@ -84,6 +85,7 @@ impl Storage {
             documents: documents.iter().map(stored).collect(),
             secrets,
             reset_after: switches.reset_once_after,
+            expires_at_reset: switches.expires_at_reset,
             has_reset: AtomicBool::new(false),
             granted: Mutex::default(),
         }
@@ -107,7 +109,7 @@ impl Storage {
 
     /// As S3 answers: [its error codes](https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html).
     pub(super) fn answer(&self, request: &Request) -> Answer {
-        let granted = self.granted.lock().unwrap();
+        let mut granted = self.granted.lock().unwrap();
         let mut known = granted.iter();
         let found = known.find(|granted| granted.target == request.target);
         let Some(found) = found.filter(|_| request.method == "GET") else {
@@ -126,6 +128,11 @@ impl Storage {
             answer = answer.header("Content-Type", found.grant.media_type);
             if let Some(disposition) = &found.grant.disposition {
                 answer = answer.header("Content-Disposition", disposition);
+            }
+        }
+        if answer.reset_after.is_some() && self.expires_at_reset {
+            for granted in granted.iter_mut() {
+                granted.end = Timestamp::now();
             }
         }
         answer
