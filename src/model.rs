@@ -1,5 +1,6 @@
 //! Plain values that every layer uses.
 
+use crate::text::parse_duration;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use std::fmt;
 use std::time::Duration;
@@ -25,7 +26,20 @@ const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
 /// # Ok::<(), InvalidDocumentId>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct DocumentId(String);
+pub struct DocumentId {
+    text: String,
+    /// The parts, where the provider's ids have other parts than the text alone.
+    parts: Vec<String>,
+}
+
+/// The parts of a provider's ids, which slashes separate on the command line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct IdForm {
+    /// The names of the parts.
+    pub(crate) parts: Vec<String>,
+    /// Whether the last part is the rest of the id, with its slashes.
+    pub(crate) has_rest: bool,
+}
 
 /// Why a text is not a [`DocumentId`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -42,6 +56,9 @@ pub enum InvalidDocumentId {
     /// The text contains this line break, escape or other control character.
     #[error("it contains the control character U+{:04X}", u32::from(*.0))]
     Control(char),
+    /// The text does not have this number of parts, between slashes.
+    #[error("it does not have {0} parts with slashes between them")]
+    Parts(usize),
 }
 
 impl DocumentId {
@@ -54,33 +71,105 @@ impl DocumentId {
         let id = uri_prefix
             .and_then(|prefix| text.strip_prefix(prefix))
             .map_or(text, |rest| rest.strip_suffix('/').unwrap_or(rest));
-        if id.is_empty() {
+        check_part(id, &['/', '?', '#'])?;
+        Ok(Self {
+            text: id.to_owned(),
+            parts: Vec::new(),
+        })
+    }
+
+    /// Checks an id whose parts are those of `form`. In a part, `%2F` is a slash.
+    ///
+    /// # Errors
+    /// The rule that the text breaks.
+    #[allow(dead_code, reason = "its callers are being written")]
+    pub(crate) fn parse_parts(text: &str, form: &IdForm) -> Result<Self, InvalidDocumentId> {
+        if form.is_single() {
+            return Self::parse(text, None);
+        }
+        let count = form.parts.len();
+        let given: Vec<&str> = if form.has_rest {
+            text.splitn(count, '/').collect()
+        } else {
+            text.split('/').collect()
+        };
+        if text.is_empty() {
             return Err(InvalidDocumentId::Empty);
         }
-        if id == "." || id == ".." {
-            return Err(InvalidDocumentId::Dots);
+        if given.len() != count {
+            return Err(InvalidDocumentId::Parts(count));
         }
-        let rule = id.chars().find_map(|c| match c {
-            '/' | '?' | '#' => Some(InvalidDocumentId::Route(c)),
-            c => c.is_control().then_some(InvalidDocumentId::Control(c)),
-        });
-        rule.map_or_else(|| Ok(Self(id.to_owned())), Err)
+        let mut parts = Vec::with_capacity(count);
+        for (index, part) in given.into_iter().enumerate() {
+            if form.has_rest && index + 1 == count {
+                check_part(part, &[])?;
+                parts.push(part.to_owned());
+            } else {
+                let part = part.replace("%2F", "/").replace("%2f", "/");
+                check_part(&part, &['?', '#'])?;
+                parts.push(part);
+            }
+        }
+        Ok(Self {
+            text: text.to_owned(),
+            parts,
+        })
     }
 
     /// The id as it was given.
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.text
+    }
+
+    /// The parts of the id.
+    pub(crate) fn parts(&self) -> impl Iterator<Item = &str> {
+        let whole = self.parts.is_empty().then_some(self.text.as_str());
+        whole
+            .into_iter()
+            .chain(self.parts.iter().map(String::as_str))
     }
 
     /// The id percent-encoded as one segment of a URL's path (RFC 3986 section 3.3).
     pub fn path_segment(&self) -> String {
-        utf8_percent_encode(&self.0, SEGMENT).to_string()
+        utf8_percent_encode(&self.text, SEGMENT).to_string()
+    }
+}
+
+/// Checks one part of an id, which contains none of `refused`. A part may have slashes; it has no segment `.` or `..`,
+/// which would change the route of a request.
+fn check_part(part: &str, refused: &[char]) -> Result<(), InvalidDocumentId> {
+    if part.is_empty() {
+        return Err(InvalidDocumentId::Empty);
+    }
+    let rule = part.chars().find_map(|c| {
+        if refused.contains(&c) {
+            return Some(InvalidDocumentId::Route(c));
+        }
+        c.is_control().then_some(InvalidDocumentId::Control(c))
+    });
+    if let Some(rule) = rule {
+        return Err(rule);
+    }
+    if part
+        .split('/')
+        .any(|segment| segment == "." || segment == "..")
+    {
+        return Err(InvalidDocumentId::Dots);
+    }
+    Ok(())
+}
+
+impl IdForm {
+    /// Whether an id is one part without slashes.
+    #[allow(dead_code, reason = "its callers are being written")]
+    pub(crate) fn is_single(&self) -> bool {
+        self.parts.len() == 1 && !self.has_rest
     }
 }
 
 impl fmt::Display for DocumentId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.text)
     }
 }
 
@@ -94,6 +183,16 @@ pub struct Rate {
 }
 
 impl Rate {
+    /// Parses a rate such as `120/1m`.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let (requests, window) = text.split_once('/')?;
+        let rate = Self {
+            requests: requests.parse().ok()?,
+            window: parse_duration(window)?,
+        };
+        rate.is_valid().then_some(rate)
+    }
+
     /// Whether the budget can keep to this rate.
     pub(crate) fn is_valid(&self) -> bool {
         (1..=MOST_REQUESTS).contains(&self.requests)
@@ -139,6 +238,41 @@ mod tests {
             DocumentId::parse("/api/v1/documents/", prefix),
             Err(InvalidDocumentId::Empty)
         );
+    }
+
+    #[test]
+    fn an_id_of_several_parts_is_split_at_its_slashes() {
+        let form = |parts: &[&str], has_rest| IdForm {
+            parts: parts.iter().map(|part| (*part).to_owned()).collect(),
+            has_rest,
+        };
+        let three = form(&["a", "b", "c"], false);
+        let parts = |text: &str, form: &IdForm| {
+            let id = DocumentId::parse_parts(text, form)?;
+            Ok(id.parts().map(str::to_owned).collect::<Vec<_>>())
+        };
+        assert_eq!(
+            parts("x y/p%2Fq/%41", &three),
+            Ok(["x y", "p/q", "%41"].map(str::to_owned).to_vec())
+        );
+        let rest = form(&["a", "path"], true);
+        assert_eq!(
+            parts("x/p/q#r%2F", &rest),
+            Ok(["x", "p/q#r%2F"].map(str::to_owned).to_vec())
+        );
+        for (text, form, why) in [
+            ("x/y", &three, InvalidDocumentId::Parts(3)),
+            ("x/y/z/w", &three, InvalidDocumentId::Parts(3)),
+            ("x//z", &three, InvalidDocumentId::Empty),
+            ("x/../z", &three, InvalidDocumentId::Dots),
+            ("x/..%2f../z", &three, InvalidDocumentId::Dots),
+            ("x/y?/z", &three, InvalidDocumentId::Route('?')),
+            ("x", &rest, InvalidDocumentId::Parts(2)),
+            ("x/p/../q", &rest, InvalidDocumentId::Dots),
+            ("x/", &rest, InvalidDocumentId::Empty),
+        ] {
+            assert_eq!(parts(text, form), Err(why), "{text}");
+        }
     }
 
     #[test]

@@ -125,13 +125,7 @@ pub(super) fn rate_limit(text: &str) -> Result<RateLimit, String> {
     if text == "none" {
         return Ok(RateLimit::None);
     }
-    let rate = |text: &str| {
-        let (requests, window) = text.split_once('/')?;
-        let requests = requests.parse().ok()?;
-        let window = parse_duration(window)?;
-        Some(Rate { requests, window }).filter(Rate::is_valid)
-    };
-    let rates: Option<Vec<Rate>> = text.split(',').map(rate).collect();
+    let rates: Option<Vec<Rate>> = text.split(',').map(Rate::parse).collect();
     rates.map(RateLimit::Rates).ok_or_else(|| {
         format!("rates such as 120/1m,30/10s are expected, up to {MOST_REQUESTS}/24h, or none")
     })

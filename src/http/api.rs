@@ -25,16 +25,42 @@ pub(crate) struct Authorization {
     pub value: Secret,
 }
 
+impl Authorization {
+    /// The value as a header carries it.
+    ///
+    /// # Errors
+    /// [`Code::Config`] for a value that no header can carry.
+    fn header_value(&self) -> Result<HeaderValue, Error> {
+        let mut value = HeaderValue::from_str(self.value.expose()).map_err(|_| {
+            Error::new(Code::Config, "cannot send the credential in a header")
+                .with_cause("the credential has a character that is not ASCII")
+        })?;
+        value.set_sensitive(true);
+        Ok(value)
+    }
+}
+
+/// The body of a request. It may hold a credential.
+#[derive(Clone)]
+pub(crate) struct RequestBody {
+    /// The media type.
+    pub media_type: &'static str,
+    /// The bytes.
+    pub bytes: Vec<u8>,
+}
+
 /// A request to an API.
 pub(crate) struct ApiRequest<'a> {
     /// The URL, on the API's host.
     pub url: Url,
     /// GET or POST.
     pub method: Method,
-    /// The credential.
-    pub authorization: &'a Authorization,
-    /// A body of type `application/x-www-form-urlencoded`.
-    pub form: Option<&'static str>,
+    /// The credential, unless the request has none or has it in the URL or in the body.
+    pub authorization: Option<&'a Authorization>,
+    /// Further headers. `Accept` and `Content-Type` replace those that docfetch would send.
+    pub headers: &'a [(HeaderName, HeaderValue)],
+    /// The body.
+    pub body: Option<&'a RequestBody>,
     /// How long the request may wait while a `Retry-After` of the API holds all requests.
     pub max_hold_wait: Duration,
     /// How long the whole answer to a free request may take, where that is less than usual.
@@ -82,12 +108,8 @@ impl ApiChannel {
         sender: &Sender,
         mut request: ApiRequest<'_>,
     ) -> Result<Reply, Failure> {
-        let mut credential =
-            HeaderValue::from_str(request.authorization.value.expose()).map_err(|_| {
-                Error::new(Code::Config, "cannot send the credential in a header")
-                    .with_cause("the credential has a character that is not ASCII")
-            })?;
-        credential.set_sensitive(true);
+        let credential = request.authorization.map(Authorization::header_value);
+        let credential = credential.transpose()?;
         let before_send = request.before_send.take();
         let is_free = before_send.is_none();
         let limits = if is_free {
@@ -128,7 +150,7 @@ impl ApiChannel {
         &self,
         sender: &Sender,
         request: &ApiRequest<'_>,
-        credential: HeaderValue,
+        credential: Option<HeaderValue>,
         limits: TimeLimits,
     ) -> Result<Reply, Failure> {
         let client = sender.client_in(&self.client, ClientKind::Api, self.scheme)?;
@@ -141,7 +163,7 @@ impl ApiChannel {
         sender: &Sender,
         request: &ApiRequest<'_>,
         before_send: &mut dyn BeforeSend,
-        credential: HeaderValue,
+        credential: Option<HeaderValue>,
         limits: TimeLimits,
     ) -> Result<Reply, Failure> {
         let gate = Gate::closed();
@@ -189,19 +211,26 @@ async fn send_on(
     client: &Client,
     sender: &Sender,
     request: &ApiRequest<'_>,
-    credential: HeaderValue,
+    credential: Option<HeaderValue>,
     limits: TimeLimits,
 ) -> Result<Reply, Failure> {
-    let mut builder = client
-        .request(request.method.clone(), request.url.clone())
-        .header(header::ACCEPT, "application/json")
-        .header(header::ACCEPT_ENCODING, "identity")
-        .header(&request.authorization.header, credential);
-    if let Some(form) = request.form {
-        builder = builder
-            .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
-            .header(header::CACHE_CONTROL, "no-cache")
-            .body(form);
+    let is_own = |name: &HeaderName| request.headers.iter().any(|(own, _)| own == name);
+    let mut builder = client.request(request.method.clone(), request.url.clone());
+    if !is_own(&header::ACCEPT) {
+        builder = builder.header(header::ACCEPT, "application/json");
+    }
+    builder = builder.header(header::ACCEPT_ENCODING, "identity");
+    if let (Some(authorization), Some(credential)) = (request.authorization, credential) {
+        builder = builder.header(&authorization.header, credential);
+    }
+    if let Some(body) = request.body {
+        if !is_own(&header::CONTENT_TYPE) {
+            builder = builder.header(header::CONTENT_TYPE, body.media_type);
+        }
+        builder = builder.body(body.bytes.clone());
+    }
+    for (name, value) in request.headers {
+        builder = builder.header(name, value);
     }
     let shown = format!("{} {}", request.method, without_query(&request.url));
     sender.send(builder, limits, &request.url, &shown).await

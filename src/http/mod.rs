@@ -25,7 +25,7 @@ mod storage;
 mod time_limits;
 mod tunnel_refusal;
 
-pub(crate) use api::{ApiRequest, Authorization};
+pub(crate) use api::{ApiRequest, Authorization, RequestBody};
 #[cfg(any(feature = "internals", all(test, feature = "cli")))]
 pub(crate) use budget::fuzz;
 #[cfg(test)]

@@ -108,6 +108,7 @@ impl Provider {
     pub fn one_codex(resource: Resource) -> Self {
         let kind = KindFacts::of(resource);
         Provider {
+            table: super::shipped::kind("onecodex", Some(resource.name())),
             name: "onecodex",
             title: "One Codex",
             resource: Some(resource),

@@ -2,7 +2,9 @@
 
 use super::filters::Filters;
 use super::resource::Resource;
+use super::table::Table;
 use crate::model::Rate;
+use std::sync::Arc;
 
 /// A service from whose API docfetch fetches documents through presigned URLs.
 ///
@@ -20,6 +22,8 @@ use crate::model::Rate;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Provider {
+    /// The table that describes the service, and this kind of its things.
+    pub(crate) table: Arc<Table>,
     /// The name on the command line and in JSON records.
     pub(crate) name: &'static str,
     /// The name in sentences.

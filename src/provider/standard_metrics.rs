@@ -50,6 +50,7 @@ impl Provider {
     /// [Standard Metrics](https://standardmetrics.io). Standard Metrics never charges for a retrieval.
     pub fn standard_metrics() -> Self {
         Provider {
+            table: super::shipped::kind("sm", None),
             name: "sm",
             title: "Standard Metrics",
             resource: None,

@@ -9,7 +9,7 @@ use super::base_hint::with_base_hint;
 use super::fields;
 use crate::error::{Code, Error, Result};
 use crate::fingerprint::fingerprint;
-use crate::http::{ApiRequest, Authorization, Http, Reply};
+use crate::http::{ApiRequest, Authorization, Http, Reply, RequestBody};
 use crate::provider::Provider;
 use crate::secret::{Secret, stored};
 use crate::state::records::{Durability, Records, StateFolder, TOKENS};
@@ -18,7 +18,7 @@ use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::Method;
-use reqwest::header::AUTHORIZATION;
+use reqwest::header::{AUTHORIZATION, CACHE_CONTROL, HeaderValue};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::time::Duration;
@@ -193,8 +193,12 @@ impl TokenClient {
         let request = ApiRequest {
             url: self.token_url.clone(),
             method: Method::POST,
-            authorization: &authorization,
-            form: Some("grant_type=client_credentials"),
+            authorization: Some(&authorization),
+            headers: &[(CACHE_CONTROL, HeaderValue::from_static("no-cache"))],
+            body: Some(&RequestBody {
+                media_type: "application/x-www-form-urlencoded",
+                bytes: b"grant_type=client_credentials".to_vec(),
+            }),
             max_hold_wait,
             max_answer_time: None,
             before_send: None,

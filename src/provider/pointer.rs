@@ -1,0 +1,358 @@
+//! Where a value lies in a JSON answer.
+//!
+//! A pointer is one of RFC 6901 with two more kinds of segments: `[key=value]` is the first element of an array whose
+//! `key` is `value` and in which the rest of the pointer finds something; `*` is every element of an array.
+
+use serde_json::Value;
+use std::fmt;
+
+/// A place in a JSON value, checked once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Pointer {
+    segments: Vec<Segment>,
+    /// The pointer as the table writes it.
+    text: String,
+}
+
+/// Pointers of which the first one counts that leads to a usable value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Pointers(pub(crate) Vec<Pointer>);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Segment {
+    /// A key of an object, or the index of an array's element.
+    Key(String),
+    /// The first element whose `key` is `value` and in which the rest of the pointer finds something.
+    Where { key: String, value: String },
+    /// Every element.
+    Every,
+}
+
+/// Why a text is no [`Pointer`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum InvalidPointer {
+    /// A pointer begins with a slash, unless it is empty.
+    #[error("a pointer begins with /, or is empty for the whole answer")]
+    NoSlash,
+    /// A tilde stands for itself as `~0`, and for a slash as `~1`.
+    #[error("a pointer writes ~ as ~0, and / as ~1")]
+    Escape,
+    /// A segment `[…]` without a key, or without `=`.
+    #[error("a segment in brackets is [key=value]")]
+    Brackets,
+}
+
+impl Pointer {
+    /// Parses a pointer.
+    ///
+    /// # Errors
+    /// The rule that the text breaks.
+    pub(crate) fn parse(text: &str) -> Result<Self, InvalidPointer> {
+        let segments = match text.strip_prefix('/') {
+            Some(rest) => rest
+                .split('/')
+                .map(Segment::parse)
+                .collect::<Result<_, _>>()?,
+            None if text.is_empty() => Vec::new(),
+            None => return Err(InvalidPointer::NoSlash),
+        };
+        Ok(Self {
+            segments,
+            text: text.to_owned(),
+        })
+    }
+
+    /// A pointer to a field of the outermost object.
+    pub(crate) fn to_field(name: &str) -> Self {
+        Self {
+            segments: vec![Segment::Key(name.to_owned())],
+            text: format!("/{}", name.replace('~', "~0").replace('/', "~1")),
+        }
+    }
+
+    /// The first value that the pointer leads to.
+    pub(crate) fn find<'a>(&self, json: &'a Value) -> Option<&'a Value> {
+        first(&self.segments, json, &|_| true)
+    }
+
+    /// The first value that the pointer leads to and that `is_usable` accepts.
+    pub(crate) fn find_usable<'a>(
+        &self,
+        json: &'a Value,
+        is_usable: &dyn Fn(&Value) -> bool,
+    ) -> Option<&'a Value> {
+        first(&self.segments, json, is_usable)
+    }
+
+    /// Every value that the pointer leads to.
+    pub(crate) fn find_all<'a>(&self, json: &'a Value) -> Vec<&'a Value> {
+        let mut found = Vec::new();
+        all(&self.segments, json, &mut found);
+        found
+    }
+
+    /// Whether the pointer leads to every element of an array, so that it can have several values.
+    pub(crate) fn has_several_values(&self) -> bool {
+        self.segments.contains(&Segment::Every)
+    }
+
+    /// The name of the outermost object's field that the pointer leads into. None where the outermost value is an array,
+    /// or the pointer stands for the whole answer.
+    pub(crate) fn first_field(&self) -> Option<&str> {
+        match self.segments.first()? {
+            Segment::Key(name) => Some(name),
+            Segment::Where { .. } | Segment::Every => None,
+        }
+    }
+
+    /// The names of the fields, from the outermost object inward, where the pointer has no other segments.
+    pub(crate) fn fields(&self) -> Option<Vec<&str>> {
+        let names = self.segments.iter().map(|segment| match segment {
+            Segment::Key(name) => Some(name.as_str()),
+            Segment::Where { .. } | Segment::Every => None,
+        });
+        names.collect()
+    }
+
+    /// The pointer without its first segment, for a caller that took that field from the outermost object.
+    pub(crate) fn below_first(&self) -> Self {
+        Self {
+            segments: self.segments.get(1..).unwrap_or_default().to_vec(),
+            text: self.text.clone(),
+        }
+    }
+
+    /// The name in messages: the pointer without its first slash.
+    pub(crate) fn shown(&self) -> &str {
+        self.text.strip_prefix('/').unwrap_or("the answer")
+    }
+}
+
+impl Pointers {
+    /// The first value that a pointer leads to and that `usable` accepts, as `usable` returns it.
+    pub(crate) fn find_map<'a, T>(
+        &self,
+        json: &'a Value,
+        usable: impl Fn(&'a Value) -> Option<T>,
+    ) -> Option<T> {
+        self.0.iter().find_map(|pointer| {
+            pointer
+                .find_usable(json, &|value| !value.is_null())
+                .and_then(&usable)
+        })
+    }
+
+    /// The first value that is text or a whole number, as text.
+    pub(crate) fn text(&self, json: &Value) -> Option<String> {
+        self.find_map(json, text_or_integer)
+    }
+
+    /// The name in messages: that of the first pointer.
+    pub(crate) fn shown(&self) -> &str {
+        self.0.first().map_or("", Pointer::shown)
+    }
+
+    /// The pointers.
+    pub(crate) fn iter(&self) -> std::slice::Iter<'_, Pointer> {
+        self.0.iter()
+    }
+}
+
+impl Segment {
+    fn parse(text: &str) -> Result<Self, InvalidPointer> {
+        if text == "*" {
+            return Ok(Self::Every);
+        }
+        let Some(inner) = text.strip_prefix('[') else {
+            return Ok(Self::Key(unescaped(text)?));
+        };
+        let inner = inner.strip_suffix(']').ok_or(InvalidPointer::Brackets)?;
+        let (key, value) = inner.split_once('=').ok_or(InvalidPointer::Brackets)?;
+        if key.is_empty() {
+            return Err(InvalidPointer::Brackets);
+        }
+        Ok(Self::Where {
+            key: unescaped(key)?,
+            value: unescaped(value)?,
+        })
+    }
+}
+
+impl fmt::Display for Pointer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+/// Text, or a whole number as text. Services write ids in both ways.
+pub(crate) fn text_or_integer(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) if number.is_i64() || number.is_u64() => Some(number.to_string()),
+        _ => None,
+    }
+}
+
+/// A segment with `~1` as a slash and `~0` as a tilde (RFC 6901 section 4).
+fn unescaped(text: &str) -> Result<String, InvalidPointer> {
+    let mut plain = String::with_capacity(text.len());
+    let mut characters = text.chars();
+    while let Some(c) = characters.next() {
+        plain.push(match c {
+            '~' => match characters.next() {
+                Some('0') => '~',
+                Some('1') => '/',
+                _ => return Err(InvalidPointer::Escape),
+            },
+            c => c,
+        });
+    }
+    Ok(plain)
+}
+
+fn first<'a>(
+    segments: &[Segment],
+    json: &'a Value,
+    is_usable: &dyn Fn(&Value) -> bool,
+) -> Option<&'a Value> {
+    let Some((segment, rest)) = segments.split_first() else {
+        return is_usable(json).then_some(json);
+    };
+    match segment {
+        Segment::Key(name) => first(rest, child(json, name)?, is_usable),
+        Segment::Where { key, value } => {
+            let elements = json.as_array()?.iter();
+            let mut matching = elements.filter(|element| has(element, key, value));
+            matching.find_map(|element| first(rest, element, is_usable))
+        }
+        Segment::Every => {
+            let mut elements = json.as_array()?.iter();
+            elements.find_map(|element| first(rest, element, is_usable))
+        }
+    }
+}
+
+fn all<'a>(segments: &[Segment], json: &'a Value, found: &mut Vec<&'a Value>) {
+    let Some((segment, rest)) = segments.split_first() else {
+        found.push(json);
+        return;
+    };
+    match segment {
+        Segment::Key(name) => {
+            if let Some(child) = child(json, name) {
+                all(rest, child, found);
+            }
+        }
+        Segment::Where { .. } => found.extend(first(segments, json, &|_| true)),
+        Segment::Every => {
+            for element in json.as_array().into_iter().flatten() {
+                all(rest, element, found);
+            }
+        }
+    }
+}
+
+/// The value of an object's key, or the element of an array at an index (RFC 6901 section 4: no leading zeros).
+fn child<'a>(json: &'a Value, name: &str) -> Option<&'a Value> {
+    match json {
+        Value::Object(object) => object.get(name),
+        Value::Array(elements) => {
+            let is_index = name == "0" || !name.starts_with(['0', '+', '-']);
+            name.parse::<usize>()
+                .ok()
+                .filter(|_| is_index)
+                .and_then(|index| elements.get(index))
+        }
+        _ => None,
+    }
+}
+
+/// Whether the value of `key` is `value`, as text or as the text of a number, `true`, `false` or `null`.
+fn has(element: &Value, key: &str, value: &str) -> bool {
+    match element.get(key) {
+        Some(Value::String(text)) => text == value,
+        Some(Value::Number(number)) => number.to_string() == value,
+        Some(Value::Bool(boolean)) => value == if *boolean { "true" } else { "false" },
+        Some(Value::Null) => value == "null",
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn find(pointer: &str, json: &Value) -> Option<Value> {
+        Pointer::parse(pointer).unwrap().find(json).cloned()
+    }
+
+    /// The examples of RFC 6901 section 5, but the empty key.
+    #[test]
+    fn the_examples_of_the_standard_are_found() {
+        let json = json!({"foo": ["bar", "baz"], "a/b": 1, "c%d": 2, "e^f": 3, "g|h": 4, "i\\j": 5, "k\"l": 6, " ": 7,
+            "m~n": 8, "": 0});
+        assert_eq!(find("", &json), Some(json.clone()));
+        for (pointer, value) in [
+            ("/foo", json!(["bar", "baz"])),
+            ("/foo/0", json!("bar")),
+            ("/", json!(0)),
+            ("/a~1b", json!(1)),
+            ("/c%d", json!(2)),
+            ("/e^f", json!(3)),
+            ("/g|h", json!(4)),
+            ("/i\\j", json!(5)),
+            ("/k\"l", json!(6)),
+            ("/ ", json!(7)),
+            ("/m~0n", json!(8)),
+        ] {
+            assert_eq!(find(pointer, &json), Some(value), "{pointer}");
+        }
+        for pointer in ["/foo/2", "/foo/00", "/foo/-", "/foo/+1", "/none", "/a~1b/0"] {
+            assert_eq!(find(pointer, &json), None, "{pointer}");
+        }
+    }
+
+    #[test]
+    fn an_element_is_found_by_the_value_of_its_key() {
+        let json = json!({"links": [{"rel": "self", "href": "a"}, {"rel": "next"}, {"rel": "next", "href": "b", "n": 7}]});
+        assert_eq!(find("/links/[rel=next]/href", &json), Some("b".into()));
+        assert_eq!(find("/links/[n=7]/href", &json), Some("b".into()));
+        assert_eq!(find("/links/[rel=last]/href", &json), None);
+        assert_eq!(find("/links/*/href", &json), Some("a".into()));
+        let all = Pointer::parse("/links/*/href").unwrap();
+        assert_eq!(all.find_all(&json), ["a", "b"]);
+        assert!(all.has_several_values());
+    }
+
+    #[test]
+    fn text_that_is_no_pointer_is_refused() {
+        for (text, why) in [
+            ("foo", InvalidPointer::NoSlash),
+            ("/a~2", InvalidPointer::Escape),
+            ("/a~", InvalidPointer::Escape),
+            ("/[a]", InvalidPointer::Brackets),
+            ("/[=b]", InvalidPointer::Brackets),
+            ("/[a=b", InvalidPointer::Brackets),
+        ] {
+            assert_eq!(Pointer::parse(text), Err(why), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_first_pointer_to_a_usable_value_wins() {
+        let pointers = Pointers(vec![
+            Pointer::parse("/a").unwrap(),
+            Pointer::parse("/b").unwrap(),
+        ]);
+        assert_eq!(
+            pointers.text(&json!({"a": null, "b": 7})).as_deref(),
+            Some("7")
+        );
+        assert_eq!(
+            pointers.text(&json!({"a": "x", "b": 7})).as_deref(),
+            Some("x")
+        );
+        assert_eq!(pointers.text(&json!({"a": 1.5, "b": {}})), None);
+    }
+}
