@@ -1,6 +1,5 @@
 //! Plain values that every layer uses.
 
-use crate::text::parse_duration;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use std::fmt;
 use std::time::Duration;
@@ -183,16 +182,6 @@ pub struct Rate {
 }
 
 impl Rate {
-    /// Parses a rate such as `120/1m`.
-    pub(crate) fn parse(text: &str) -> Option<Self> {
-        let (requests, window) = text.split_once('/')?;
-        let rate = Self {
-            requests: requests.parse().ok()?,
-            window: parse_duration(window)?,
-        };
-        rate.is_valid().then_some(rate)
-    }
-
     /// Whether the budget can keep to this rate.
     pub(crate) fn is_valid(&self) -> bool {
         (1..=MOST_REQUESTS).contains(&self.requests)

@@ -2,7 +2,7 @@
 //! was expected.
 
 use crate::commands::ids::NamedDocument;
-use crate::config::settings::RateLimit;
+use crate::config::settings::{RateLimit, parse_rate};
 use crate::fetch::options::Connections;
 use crate::fetch::target::Template;
 use crate::mirror::{Layout, row_fields};
@@ -125,7 +125,7 @@ pub(super) fn rate_limit(text: &str) -> Result<RateLimit, String> {
     if text == "none" {
         return Ok(RateLimit::None);
     }
-    let rates: Option<Vec<Rate>> = text.split(',').map(Rate::parse).collect();
+    let rates: Option<Vec<Rate>> = text.split(',').map(parse_rate).collect();
     rates.map(RateLimit::Rates).ok_or_else(|| {
         format!("rates such as 120/1m,30/10s are expected, up to {MOST_REQUESTS}/24h, or none")
     })

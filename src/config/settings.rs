@@ -2,6 +2,7 @@
 
 use crate::model::Rate;
 use crate::secret::Secret;
+use crate::text::parse_duration;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -94,4 +95,14 @@ pub enum RateLimit {
     None,
     /// All of these rates together; each has at least one request, and a window from 1 ms to 24 hours.
     Rates(Vec<Rate>),
+}
+
+/// Parses a rate such as `120/1m`.
+pub(crate) fn parse_rate(text: &str) -> Option<Rate> {
+    let (requests, window) = text.split_once('/')?;
+    let rate = Rate {
+        requests: requests.parse().ok()?,
+        window: parse_duration(window)?,
+    };
+    rate.is_valid().then_some(rate)
 }

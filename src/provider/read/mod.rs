@@ -10,6 +10,7 @@ mod request;
 mod values;
 
 use super::table::{Parameter, Table, VariableNames};
+use crate::config::settings::parse_rate;
 use crate::config::toml_file::{TomlTable, TomlValue};
 use crate::error::Result;
 use crate::model::{IdForm, Rate};
@@ -241,7 +242,7 @@ fn rates(table: &TomlTable<'_>) -> Result<Vec<Rate>> {
     };
     let rates = value.one_or_many();
     let rates = rates.iter().map(|rate| {
-        Rate::parse(rate.text()?)
+        parse_rate(rate.text()?)
             .ok_or_else(|| rate.error("a rate such as 120/1m is expected, up to 10000/24h"))
     });
     rates.collect()
