@@ -8,14 +8,14 @@ mod answer;
 mod ask;
 mod box_;
 mod checks;
-mod dnanexus;
+pub mod dnanexus;
 mod dropbox;
-mod drs;
+pub mod drs;
 mod fields;
 mod github;
 mod log;
 mod query;
-mod sevenbridges;
+pub mod sevenbridges;
 mod storage;
 mod tokens;
 
