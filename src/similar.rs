@@ -4,9 +4,15 @@
 /// exchanged with a neighbour counts once.
 pub(crate) const MAX_TYPOS: usize = 2;
 
+/// No known word is similar to a longer one, and a comparison takes time and memory in proportion to the length.
+const MAX_WORD_BYTES: usize = 200;
+
 /// The word of `known` that is most similar to `word`. None where all differ in more than [`MAX_TYPOS`] letters, and
 /// in more than a third of the word.
 pub(crate) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    if word.len() > MAX_WORD_BYTES {
+        return None;
+    }
     let lower = word.to_lowercase();
     let most = MAX_TYPOS.max(lower.chars().count() / 3);
     let distances = known.into_iter().map(|known| {

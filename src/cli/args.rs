@@ -32,7 +32,8 @@ Examples:
   docfetch sync sm reports           keep a copy of every document in the folder reports
 
 Most options are also variables: DOCFETCH_RETRIES=8 stands for --retries 8. --allow-recharge, the filters \
-of list and sync, and the options of sandbox have no variable.
+of list and sync, and the options of sandbox have no variable. Most options are also keys of the configuration file \
+(see docfetch config): retries = 8.
 
 Exit codes:
   0  docfetch fetched every document, or skipped it because its file exists
@@ -138,6 +139,16 @@ Examples:
   docfetch partials reports
   docfetch partials reports --remove-older 30d")]
     Partials(Partials),
+    /// Show the configuration file, and every setting in force
+    ///
+    /// A setting comes from an option on the command line, else from a variable, else from the provider's section of the
+    /// configuration file, else from the rest of the file, else from docfetch. On a terminal, docfetch prints a table. In a
+    /// pipe, docfetch prints one line for each setting, with tabs between the fields: name, provider, value and source.
+    #[command(after_help = "\
+Examples:
+  docfetch config
+  docfetch config --json")]
+    Config(OutputArgs),
     /// Run strict local stand-ins for the providers
     ///
     /// With COMMAND, docfetch sets the variables that lead to the stand-ins, runs COMMAND and exits with its

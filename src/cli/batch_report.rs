@@ -94,7 +94,7 @@ impl<'a> BatchReport<'a> {
             Err(error) if self.documents == 0 && error.code() == Code::Usage => {
                 return self.terminal.fail(error);
             }
-            result => result.err().map(|error| self.terminal.with_variable(error)),
+            result => result.err().map(|error| self.terminal.with_origin(error)),
         };
         if let Some(error) = &error
             && self.documents == 0

@@ -1,9 +1,12 @@
-//! The command line together with the `DOCFETCH_` variables: what the user asks docfetch to do.
+//! The command line together with the `DOCFETCH_` variables and the configuration file: what the user asks docfetch to
+//! do.
 
 use super::args::{Cli, Command, LedgerCommand};
+use super::option_sources::{
+    value_for_sync_only, variable, why_for_sync_only, with_file, with_variables,
+};
 use super::options::{ResourceArgs, VerbosityArgs};
-use super::values::{self, TemplateUse};
-use crate::config::variables::OPTION_PREFIX;
+use crate::config::file_settings::FileSettings;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::parser::ValueSource;
 use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _};
@@ -18,45 +21,71 @@ const ONE_CODEX_OPTIONS: [&str; 3] = ["resource", "allow_recharge", "max_charges
 pub(super) struct CommandLine {
     /// The command with its arguments.
     pub command: Command,
-    /// The variables that set an option, and what they do not set.
-    pub variables: Variables,
+    /// Where the values of options come from, if not from the command line.
+    pub origins: OptionOrigins,
 }
 
-/// The `DOCFETCH_` variables of a run.
+/// Where the values of options come from, if not from the command line.
 #[derive(Debug, Default)]
-pub(super) struct Variables {
+pub(super) struct OptionOrigins {
     /// The long options whose values come from their variables.
-    pub used: Vec<String>,
-    /// Why docfetch ignores a variable.
+    pub variables: Vec<String>,
+    /// The long options whose values come from the configuration file.
+    file: Vec<FileOrigin>,
+    /// Why docfetch ignores a variable, or a setting of the file.
     pub ignored: Option<String>,
 }
 
+/// The place of a setting in the configuration file.
+#[derive(Debug)]
+struct FileOrigin {
+    option: String,
+    /// The line and the file.
+    place: String,
+}
+
+/// The values of options that the command line does not give.
+#[derive(Clone, Copy)]
+struct Defaults<'a> {
+    file: &'a FileSettings,
+    /// The provider of the run, whose section counts.
+    provider: Option<&'a str>,
+}
+
 impl CommandLine {
-    /// Parses `arguments`, the first of which is the name of the program.
+    /// Parses `arguments`, the first of which is the name of the program. `file` has the settings of the configuration
+    /// file.
     ///
     /// # Errors
     /// Help, version and wrong usage, as clap describes them.
-    pub(super) fn parse(arguments: &[OsString]) -> Result<Self, clap::Error> {
+    pub(super) fn parse(arguments: &[OsString], file: &FileSettings) -> Result<Self, clap::Error> {
         if let Some(error) = single_dash(arguments) {
             return Err(error);
         }
-        let matches = match command().try_get_matches_from(arguments) {
-            Err(error) if is_help_of_help(&error) => {
-                command().try_get_matches_from(without_help_option(arguments))
-            }
-            parsed => parsed,
-        }?;
-        let mut command = Cli::from_arg_matches(&matches)?.command;
-        let mut innermost = &matches;
-        while let Some((_, matches)) = innermost.subcommand() {
-            innermost = matches;
+        let mut defaults = Defaults {
+            file,
+            provider: arguments.get(1).and_then(|name| name.to_str()),
+        };
+        let mut matches = defaults.matches(arguments)?;
+        // The argument of `list`, `sync` and `url`.
+        let named = argument_text(innermost(&matches), "provider");
+        if let Some(named) = named
+            .as_deref()
+            .filter(|name| !file.section(name).is_empty())
+        {
+            defaults.provider = Some(named);
+            matches = defaults.matches(arguments)?;
         }
-        let is_flag = |id| innermost.value_source(id) == Some(ValueSource::CommandLine);
+        let mut command = Cli::from_arg_matches(&matches)?.command;
+        let matches = innermost(&matches);
         if let Some(verbosity) = command.verbosity() {
-            // A flag wins over the other one's variable; else quiet wins.
-            verbosity.quiet &= !verbosity.verbose || is_flag("quiet") || !is_flag("verbose");
+            // The stronger one of the two wins; else quiet wins.
+            let is_quieter =
+                defaults.strength(matches, "quiet") >= defaults.strength(matches, "verbose");
+            verbosity.quiet &= !verbosity.verbose || is_quieter;
             verbosity.verbose &= !verbosity.quiet;
         }
+        let is_flag = |id| matches.value_source(id) == Some(ValueSource::CommandLine);
         if let Some(resource) = command.resource() {
             resource.is_flag = is_flag("resource");
         }
@@ -64,44 +93,117 @@ impl CommandLine {
             fetch.is_name_flag = is_flag("name");
         }
         Ok(Self {
-            variables: Variables::of(&command, innermost),
+            origins: OptionOrigins::of(&command, matches, defaults),
             command,
         })
     }
 }
 
-impl Variables {
-    fn of(command: &Command, matches: &ArgMatches) -> Self {
-        let is_from_variable =
-            |id: &&str| matches.value_source(id) == Some(ValueSource::EnvVariable);
-        let used = matches.ids().map(clap::Id::as_str).filter(is_from_variable);
-        let is_fetch = matches!(command, Command::Sm(_) | Command::Onecodex(_));
-        let is_default =
-            || is_fetch && matches.value_source("name") == Some(ValueSource::DefaultValue);
-        Self {
-            used: used.map(|id| id.replace('_', "-")).collect(),
-            ignored: is_for_sync_only(&variable("name")).filter(|_| is_default()),
+impl Defaults<'_> {
+    fn matches(self, arguments: &[OsString]) -> Result<ArgMatches, clap::Error> {
+        match command(self.file, self.provider).try_get_matches_from(arguments) {
+            Err(error) if is_help_of_help(&error) => {
+                command(self.file, None).try_get_matches_from(without_help_option(arguments))
+            }
+            // Help shows docfetch's own defaults.
+            Err(error) if !error.use_stderr() && !self.file.is_empty() => {
+                command(&FileSettings::default(), None).try_get_matches_from(arguments)
+            }
+            parsed => parsed,
         }
     }
 
-    /// The variable that sets the long option named in `text`, if one does.
+    /// How strong the source of an option is: flag, variable, section, the rest of the file, default.
+    fn strength(self, matches: &ArgMatches, id: &str) -> u8 {
+        let option = long_of(id);
+        match matches.value_source(id) {
+            Some(ValueSource::CommandLine) => 4,
+            Some(ValueSource::EnvVariable) => 3,
+            _ if self.file.is_of_section(self.provider, &option) => 2,
+            _ => u8::from(self.file.get(None, &option).is_some()),
+        }
+    }
+}
+
+/// The matches of the innermost command.
+fn innermost(matches: &ArgMatches) -> &ArgMatches {
+    let mut innermost = matches;
+    while let Some((_, matches)) = innermost.subcommand() {
+        innermost = matches;
+    }
+    innermost
+}
+
+/// The text of an argument, where the command has the argument.
+fn argument_text(matches: &ArgMatches, id: &str) -> Option<String> {
+    let mut texts = matches.try_get_raw(id).ok()??;
+    Some(texts.next()?.to_str()?.to_owned())
+}
+
+/// The long option with the id that clap derives.
+fn long_of(id: &str) -> String {
+    id.replace('_', "-")
+}
+
+impl OptionOrigins {
+    fn of(command: &Command, matches: &ArgMatches, defaults: Defaults<'_>) -> Self {
+        let (mut variables, mut file) = (Vec::new(), Vec::new());
+        let is_fetch = matches!(command, Command::Sm(_) | Command::Onecodex(_));
+        let is_default = |id| matches.value_source(id) == Some(ValueSource::DefaultValue);
+        let mut ignored = None;
+        if is_fetch && is_default("name") {
+            let (name, set) = (
+                variable("name"),
+                defaults.file.get(defaults.provider, "name"),
+            );
+            let set = set.and_then(|setting| why_for_sync_only(setting.texts.first()?));
+            let place = || format!("the key \"name\" of {}", defaults.file.file_name);
+            ignored = value_for_sync_only(&name)
+                .map(|why| format!("{name} is ignored: {why}"))
+                .or_else(|| Some(format!("{} is ignored: {}", place(), set?)));
+        }
+        for id in matches.ids().map(clap::Id::as_str) {
+            let option = long_of(id);
+            let setting = defaults.file.get(defaults.provider, &option);
+            let setting = setting.filter(|_| is_default(id) && (id != "name" || ignored.is_none()));
+            if matches.value_source(id) == Some(ValueSource::EnvVariable) {
+                variables.push(option);
+            } else if let Some(setting) = setting {
+                let place = format!("line {} of {}", setting.line, defaults.file.file_name);
+                file.push(FileOrigin { option, place });
+            }
+        }
+        Self {
+            variables,
+            file,
+            ignored,
+        }
+    }
+
+    /// The variable, or the line of the configuration file, that sets the long option named in `text`, if one does.
     pub(super) fn named_in(&self, text: &str) -> Option<String> {
-        let is_named = |long: &&String| {
+        let is_named = |long: &str| {
             let option = format!("--{long}");
             let mut ends = text.split(&option).skip(1);
             ends.any(|rest| !rest.starts_with(|c: char| c == '-' || c.is_alphanumeric()))
         };
-        self.used.iter().find(is_named).map(|long| variable(long))
+        let variable_of = self.variables.iter().find(|long| is_named(long));
+        let place = || self.file.iter().find(|origin| is_named(&origin.option));
+        variable_of
+            .map(|long| variable(long))
+            .or_else(|| Some(place()?.place.clone()))
     }
 }
 
-/// All commands and options. An option takes the value of its variable, where the variable is set and not empty.
-pub(super) fn command() -> clap::Command {
+/// All commands and options. An option takes the value of its variable, where the variable is set and not empty, else the
+/// value that `file` has for `provider`.
+pub(super) fn command(file: &FileSettings, provider: Option<&str>) -> clap::Command {
+    let with_values = |command| with_variables(with_file(command, file, provider));
     without_variables().mut_subcommands(|subcommand| {
         if subcommand.get_name() == "sandbox" {
             return subcommand;
         }
-        with_variables(subcommand).mut_subcommands(with_variables)
+        with_values(subcommand).mut_subcommands(with_values)
     })
 }
 
@@ -118,59 +220,6 @@ pub(super) fn without_variables() -> clap::Command {
             }
         })
     })
-}
-
-fn with_variables(command: clap::Command) -> clap::Command {
-    let is_fetch = matches!(command.get_name(), "sm" | "onecodex");
-    command.mut_args(|arg| match arg.get_long().map(variable) {
-        Some(name) if has_variable(&arg) && is_set(&name) => {
-            if is_fetch && arg.get_id() == "name" && is_for_sync_only(&name).is_some() {
-                return arg;
-            }
-            arg.env(name).hide_env_values(true)
-        }
-        _ => arg,
-    })
-}
-
-/// Whether a variable can set the option. `--ids`, `--verify`, `--format` and the filters belong to a single
-/// call; the user permits a second paid retrieval each time.
-pub(super) fn has_variable(arg: &clap::Arg) -> bool {
-    let is_filter = arg
-        .get_help_heading()
-        .is_some_and(|heading| heading.starts_with("Filters"));
-    !is_filter
-        && !matches!(
-            arg.get_id().as_str(),
-            "ids"
-                | "verify"
-                | "format"
-                | "base"
-                | "kind"
-                | "help"
-                | "allow_recharge"
-                | "remove_older"
-        )
-}
-
-/// Why a fetch ignores the template in the variable `name`, if only `sync` knows its fields.
-fn is_for_sync_only(name: &str) -> Option<String> {
-    let template = std::env::var(name).ok()?;
-    match values::template_use(&template) {
-        TemplateUse::SyncOnly { field } => Some(format!(
-            "{name} is ignored: only docfetch sync knows the field {{{field}}}"
-        )),
-        TemplateUse::Other => None,
-    }
-}
-
-/// The variable of a long option.
-pub(super) fn variable(long: &str) -> String {
-    format!("{OPTION_PREFIX}{}", long.to_uppercase().replace('-', "_"))
-}
-
-fn is_set(name: &str) -> bool {
-    std::env::var_os(name).is_some_and(|value| !value.is_empty())
 }
 
 /// The error of a long option with a single dash, such as `-dry-run`: clap takes it for `-d` with a value.
@@ -229,7 +278,11 @@ impl Command {
             Self::Sync(arguments) => Some(&mut arguments.batch.resource),
             Self::List(arguments) => Some(&mut arguments.resource),
             Self::Url(arguments) => Some(&mut arguments.resource),
-            Self::Verify(_) | Self::Ledger(_) | Self::Partials(_) | Self::Sandbox(_) => None,
+            Self::Verify(_)
+            | Self::Ledger(_)
+            | Self::Partials(_)
+            | Self::Config(_)
+            | Self::Sandbox(_) => None,
         }
     }
 
@@ -243,7 +296,9 @@ impl Command {
             Self::Url(arguments) => Some(&mut arguments.verbosity),
             Self::Verify(arguments) => Some(&mut arguments.output_args.verbosity),
             Self::Partials(arguments) => Some(&mut arguments.output_args.verbosity),
-            Self::Ledger(LedgerCommand::List(arguments)) => Some(&mut arguments.verbosity),
+            Self::Config(arguments) | Self::Ledger(LedgerCommand::List(arguments)) => {
+                Some(&mut arguments.verbosity)
+            }
             Self::Ledger(LedgerCommand::Forget(arguments)) => Some(&mut arguments.verbosity),
             Self::Sandbox(_) => None,
         }
@@ -260,7 +315,7 @@ mod tests {
 
     #[test]
     fn the_command_line_is_consistent() {
-        command().debug_assert();
+        command(&FileSettings::default(), None).debug_assert();
     }
 
     #[test]
@@ -290,11 +345,11 @@ mod tests {
 
     #[test]
     fn a_variable_is_named_for_its_own_option_only() {
-        let variables = Variables {
-            used: vec!["output".into(), "rate-limit".into()],
-            ignored: None,
+        let origins = OptionOrigins {
+            variables: vec!["output".into(), "rate-limit".into()],
+            ..OptionOrigins::default()
         };
-        let named = |text| variables.named_in(text);
+        let named = |text| origins.named_in(text);
         assert_eq!(
             named("invalid value for '--rate-limit <RATES>'").as_deref(),
             Some("DOCFETCH_RATE_LIMIT")

@@ -1,7 +1,7 @@
 //! What every command needs of the command line: its provider, its settings, and a terminal for its errors.
 
 use super::choices::ProviderArg;
-use super::command_line::Variables;
+use super::command_line::OptionOrigins;
 use super::options::{ChargeArgs, ConnectionArgs, OutputArgs, ResourceArgs, VerbosityArgs};
 use super::unknown_variables;
 use crate::config::settings::Connection;
@@ -13,37 +13,37 @@ use crate::ui::{Color, OutputOptions, Printer, ProgressKind};
 pub(super) struct Terminal {
     /// Writes results and errors.
     pub printer: Printer,
-    variables: Variables,
+    origins: OptionOrigins,
 }
 
 impl Terminal {
     /// Sets up the terminal, and tells which variables docfetch ignores.
-    pub(super) fn new(output_options: OutputOptions, variables: Variables) -> Self {
+    pub(super) fn new(output_options: OutputOptions, origins: OptionOrigins) -> Self {
         let printer = Printer::new(output_options);
-        if let Some(ignored) = &variables.ignored {
+        if let Some(ignored) = &origins.ignored {
             log::info!("{ignored}");
         }
-        unknown_variables::warn(&variables.used);
-        Self { printer, variables }
+        unknown_variables::warn(&origins.variables);
+        Self { printer, origins }
     }
 
     /// The terminal without any option.
     pub(super) fn plain() -> Self {
         Self::new(
             plain_output_options(&VerbosityArgs::default()),
-            Variables::default(),
+            OptionOrigins::default(),
         )
     }
 
-    /// Names the variable that set the option in an error about a setting.
-    pub(super) fn with_variable(&self, error: Error) -> Error {
+    /// Names the variable, or the line of the configuration file, that set the option in an error about a setting.
+    pub(super) fn with_origin(&self, error: Error) -> Error {
         if !matches!(error.code(), Code::Usage | Code::Config) {
             return error;
         }
-        let Some(variable) = self.variables.named_in(&error.message()) else {
+        let Some(origin) = self.origins.named_in(&error.message()) else {
             return error;
         };
-        let place = format!("the value comes from {variable}");
+        let place = format!("the value comes from {origin}");
         let why = match error.cause() {
             Some(cause) => format!("{cause}; {place}"),
             None => place,
@@ -53,7 +53,7 @@ impl Terminal {
 
     /// Prints why the command failed, and returns the exit code of the process.
     pub(super) fn fail(&self, error: Error) -> u8 {
-        let error = self.with_variable(error);
+        let error = self.with_origin(error);
         self.printer.error(&error, None);
         error.exit_code()
     }

@@ -2,9 +2,12 @@
 
 use super::args::{Command, Forget, LedgerCommand, List, Partials, SandboxArgs, UrlOf, Verify};
 use super::choices::{FormatArg, ProviderArg};
-use super::command_line::{CommandLine, Variables};
+use super::command_line::{CommandLine, OptionOrigins, without_variables};
 use super::common::{Terminal, connection, output_options, plain_output_options, provider};
+use super::config_file::RunConfig;
 use super::fetch_commands::{fetch, sync};
+use super::options::OutputArgs;
+use super::settings_in_force::{config_file, settings};
 use super::usage::{unknown_provider, wrong_id, wrong_usage};
 use super::values;
 use crate::commands;
@@ -17,7 +20,8 @@ use crate::manifest::ManifestForm;
 use crate::provider::Resource;
 use crate::resolve::Row;
 use crate::resolve::filter::Filter;
-use crate::ui::{ListingTable, PartialsList, ProgressKind};
+use crate::text::printable;
+use crate::ui::{ListingTable, PartialsList, ProgressKind, print_settings};
 use clap::ValueEnum as _;
 use clap::error::ErrorKind;
 use std::ffi::OsString;
@@ -31,7 +35,8 @@ use tokio::runtime::{Builder, Runtime};
 /// the process.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
-    let command_line = match CommandLine::parse(&arguments) {
+    let config = RunConfig::read(&arguments, without_variables);
+    let command_line = match CommandLine::parse(&arguments, &config.settings) {
         Ok(command_line) => command_line,
         Err(error)
             if error.use_stderr()
@@ -54,12 +59,19 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     {
         return ExitCode::from(Terminal::plain().fail(commands::sandbox::no_command()));
     }
+    let is_needed = !matches!(
+        command_line.command,
+        Command::Config(_) | Command::Verify(_)
+    );
+    if let Some(error) = config.error.clone().filter(|_| is_needed) {
+        return ExitCode::from(Terminal::plain().fail(error));
+    }
     panics::silence();
     let runtime = match start_runtime() {
         Ok(runtime) => runtime,
         Err(error) => return ExitCode::from(Terminal::plain().fail(error)),
     };
-    let code = panics::catch(|| runtime.block_on(dispatch(command_line)))
+    let code = panics::catch(|| runtime.block_on(dispatch(command_line, config)))
         .unwrap_or_else(|panic| Terminal::plain().fail(panic.to_error()));
     // A write to a pipe without a reader may still block: do not wait for it.
     runtime.shutdown_background();
@@ -88,32 +100,33 @@ fn start_runtime() -> Result<Runtime> {
     })
 }
 
-async fn dispatch(command_line: CommandLine) -> u8 {
-    let CommandLine { command, variables } = command_line;
+async fn dispatch(command_line: CommandLine, config: RunConfig) -> u8 {
+    let CommandLine { command, origins } = command_line;
     match command {
-        Command::Sm(arguments) => Box::pin(fetch(ProviderArg::Sm, arguments, variables)).await,
+        Command::Sm(arguments) => Box::pin(fetch(ProviderArg::Sm, arguments, origins)).await,
         Command::Onecodex(arguments) => {
-            Box::pin(fetch(ProviderArg::Onecodex, arguments, variables)).await
+            Box::pin(fetch(ProviderArg::Onecodex, arguments, origins)).await
         }
-        Command::Sync(arguments) => Box::pin(sync(arguments, variables)).await,
-        Command::List(arguments) => list(arguments, variables).await,
-        Command::Url(arguments) => Box::pin(url(arguments, variables)).await,
-        Command::Verify(arguments) => verify(&arguments, variables),
+        Command::Sync(arguments) => Box::pin(sync(arguments, origins)).await,
+        Command::List(arguments) => list(arguments, origins).await,
+        Command::Url(arguments) => Box::pin(url(arguments, origins)).await,
+        Command::Verify(arguments) => verify(&arguments, origins, config.error.as_ref()),
         Command::Ledger(LedgerCommand::List(arguments)) => {
             let output_options = output_options(&arguments, ProgressKind::None);
-            ledger_list(&Terminal::new(output_options, variables)).await
+            ledger_list(&Terminal::new(output_options, origins)).await
         }
         Command::Ledger(LedgerCommand::Forget(arguments)) => {
-            ledger_forget(arguments, variables).await
+            ledger_forget(arguments, origins).await
         }
-        Command::Partials(arguments) => partials(arguments, variables),
+        Command::Partials(arguments) => partials(arguments, origins),
+        Command::Config(arguments) => show_config(&arguments, origins, &config),
         Command::Sandbox(arguments) => sandbox(arguments).await,
     }
 }
 
-async fn list(arguments: List, variables: Variables) -> u8 {
+async fn list(arguments: List, origins: OptionOrigins) -> u8 {
     let output_options = output_options(&arguments.output_args, ProgressKind::None);
-    let terminal = Terminal::new(output_options, variables);
+    let terminal = Terminal::new(output_options, origins);
     let printer = &terminal.printer;
     let mut table = ListingTable::default();
     let connection = arguments.connection.into();
@@ -140,8 +153,8 @@ async fn list(arguments: List, variables: Variables) -> u8 {
     terminal.end(listed.await)
 }
 
-async fn url(arguments: UrlOf, variables: Variables) -> u8 {
-    let terminal = Terminal::new(plain_output_options(&arguments.verbosity), variables);
+async fn url(arguments: UrlOf, origins: OptionOrigins) -> u8 {
+    let terminal = Terminal::new(plain_output_options(&arguments.verbosity), origins);
     let connection = connection(arguments.connection, &arguments.charges);
     let resolved = async {
         let provider = provider(arguments.provider, &arguments.resource)?;
@@ -152,9 +165,25 @@ async fn url(arguments: UrlOf, variables: Variables) -> u8 {
     terminal.end(Box::pin(resolved).await)
 }
 
-fn verify(arguments: &Verify, variables: Variables) -> u8 {
+fn show_config(arguments: &OutputArgs, origins: OptionOrigins, config: &RunConfig) -> u8 {
+    let terminal = Terminal::new(output_options(arguments, ProgressKind::None), origins);
+    let (file, settings) = (config_file(config), settings(config));
+    terminal.end(print_settings(
+        &terminal.printer,
+        &file,
+        &settings,
+        config.error.as_ref(),
+    ))
+}
+
+/// `ignored` is why docfetch cannot use the configuration file, which `verify` can do without.
+fn verify(arguments: &Verify, origins: OptionOrigins, ignored: Option<&Error>) -> u8 {
     let output_options = output_options(&arguments.output_args, ProgressKind::None);
-    let terminal = Terminal::new(output_options, variables);
+    let terminal = Terminal::new(output_options, origins);
+    if let Some(error) = ignored {
+        let why = printable(&error.message()).into_owned();
+        log::warn!("docfetch ignores the configuration file: {why}");
+    }
     let printer = &terminal.printer;
     if arguments.manifest.as_path() == Path::new("-") {
         printer.prompt("docfetch reads the manifest from standard input, until Ctrl-D");
@@ -190,8 +219,8 @@ async fn ledger_list(terminal: &Terminal) -> u8 {
     terminal.end(shown)
 }
 
-async fn ledger_forget(arguments: Forget, variables: Variables) -> u8 {
-    let terminal = Terminal::new(plain_output_options(&arguments.verbosity), variables);
+async fn ledger_forget(arguments: Forget, origins: OptionOrigins) -> u8 {
+    let terminal = Terminal::new(plain_output_options(&arguments.verbosity), origins);
     let forgotten = match ledger_choice(arguments) {
         Ok(choice) => commands::ledger::forget(choice).await,
         Err(error) => Err(error),
@@ -229,9 +258,9 @@ fn ledger_choice(arguments: Forget) -> Result<LedgerChoice> {
     })
 }
 
-fn partials(arguments: Partials, variables: Variables) -> u8 {
+fn partials(arguments: Partials, origins: OptionOrigins) -> u8 {
     let output_options = output_options(&arguments.output_args, ProgressKind::None);
-    let terminal = Terminal::new(output_options, variables);
+    let terminal = Terminal::new(output_options, origins);
     let settings = PartialsSettings {
         folder: arguments.dir,
         remove_older: arguments.remove_older,

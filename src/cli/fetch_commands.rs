@@ -3,7 +3,7 @@
 use super::args::{Fetch, Sync};
 use super::batch_report::{BatchKind, BatchReport};
 use super::choices::ProviderArg;
-use super::command_line::Variables;
+use super::command_line::OptionOrigins;
 use super::common::{Terminal, connection, output_options, provider};
 use super::options::BatchArgs;
 use super::values::{self, IdArg};
@@ -23,8 +23,8 @@ use std::io::{self, IsTerminal as _};
 use std::path::{Path, PathBuf};
 
 /// `docfetch sm` and `docfetch onecodex`.
-pub(super) async fn fetch(from: ProviderArg, arguments: Fetch, variables: Variables) -> u8 {
-    let terminal = Terminal::new(output_options_of_batch(&arguments.batch), variables);
+pub(super) async fn fetch(from: ProviderArg, arguments: Fetch, origins: OptionOrigins) -> u8 {
+    let terminal = Terminal::new(output_options_of_batch(&arguments.batch), origins);
     let provider = provider(from, &arguments.batch.resource);
     let reads_stdin = arguments.ids.iter().any(|id| matches!(id, IdArg::Stdin));
     let settings = match provider.and_then(|provider| fetch_settings(provider, arguments)) {
@@ -52,8 +52,8 @@ pub(super) async fn fetch(from: ProviderArg, arguments: Fetch, variables: Variab
 }
 
 /// `docfetch sync`.
-pub(super) async fn sync(arguments: Sync, variables: Variables) -> u8 {
-    let terminal = Terminal::new(output_options_of_batch(&arguments.batch), variables);
+pub(super) async fn sync(arguments: Sync, origins: OptionOrigins) -> u8 {
+    let terminal = Terminal::new(output_options_of_batch(&arguments.batch), origins);
     let provider = provider(arguments.provider, &arguments.batch.resource);
     let settings = match provider.and_then(|provider| sync_settings(provider, arguments)) {
         Ok(settings) => settings,

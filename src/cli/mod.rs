@@ -5,12 +5,15 @@ mod batch_report;
 mod choices;
 mod command_line;
 mod common;
+mod config_file;
 mod dates;
 mod dispatch;
 mod fetch_commands;
+mod option_sources;
 mod options;
 #[cfg(test)]
 mod reference;
+mod settings_in_force;
 mod unknown_variables;
 mod usage;
 mod values;

@@ -2,14 +2,18 @@
 //!
 //! A user who sets `DOCFETCH_DRYRUN=1` expects a dry run, and would pay.
 
-use super::command_line::{has_variable, variable, without_variables};
-use crate::config::variables::{OPTION_PREFIX, STATE_DIR};
+use super::command_line::without_variables;
+use super::option_sources::{has_variable, variable};
+use crate::config::variables::{CONFIG, OPTION_PREFIX, STATE_DIR};
 use crate::similar::MAX_TYPOS;
 use crate::text::printable;
 use log::Level;
 
 /// The variables that limit what docfetch pays.
 const LIMITS_OF_CHARGES: [&str; 2] = ["DOCFETCH_DRY_RUN", "DOCFETCH_MAX_CHARGES"];
+
+/// The variables of docfetch that set no option.
+const OTHER_VARIABLES: [&str; 2] = [CONFIG, STATE_DIR];
 
 /// Warns about each variable of the environment that begins as those of docfetch do, and is none of them. `used` are
 /// long options whose variables have an effect. With `-q`, the warning appears only where the user may pay.
@@ -23,7 +27,10 @@ pub(super) fn warn(used: &[String]) {
     let found = std::env::vars_os().filter(is_set);
     let mut found: Vec<String> = found
         .map(|(name, _)| name.to_string_lossy().into_owned())
-        .filter(|name| name != STATE_DIR && !used.iter().any(|long| variable(long) == *name))
+        .filter(|name| {
+            !OTHER_VARIABLES.contains(&name.as_str())
+                && !used.iter().any(|long| variable(long) == *name)
+        })
         .collect();
     if found.is_empty() {
         return;
@@ -66,7 +73,7 @@ struct KnownVariables {
 impl KnownVariables {
     fn of(command: &clap::Command) -> Self {
         let mut known = Self {
-            with_effect: vec![STATE_DIR.to_owned()],
+            with_effect: OTHER_VARIABLES.map(str::to_owned).to_vec(),
             without_effect: Vec::new(),
         };
         known.add(command);

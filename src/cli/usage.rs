@@ -6,7 +6,8 @@ mod unknown_option;
 use self::clap_error::{CommandPath, listed, source, suggested, text_of, texts_of, usage_or_help};
 use self::unknown_option::unknown_option;
 use super::choices::ProviderArg;
-use super::command_line::{has_variable, variable, without_variables};
+use super::command_line::without_variables;
+use super::option_sources::{has_variable, variable};
 use super::values::InvalidId;
 use crate::config::variables;
 use crate::error::{Code, Error};
@@ -118,11 +119,7 @@ fn wrong_value(error: &clap::Error, command: &CommandPath, arguments: &[OsString
         let what = format!("'{argument}' has no value");
         return Error::new(Code::Usage, what).with_hint(command.see_help());
     }
-    let valid = texts_of(error, ContextKind::ValidValue);
-    let expected = match source(error) {
-        Some(source) => source.to_string(),
-        None => format!("{} is expected", listed(&valid, "or")),
-    };
+    let expected = expectation(error);
     let (place, hint) = match variable_of(&argument, error, arguments) {
         Some(variable) => {
             let hint = format!("correct or unset {variable}");
@@ -139,6 +136,16 @@ fn wrong_value(error: &clap::Error, command: &CommandPath, arguments: &[OsString
         (Some(meant), _) if argument == "<PROVIDER>" => wrong.with_hint(meant),
         (_, Some(similar)) => wrong.with_hint(format!("a similar value is '{similar}'")),
         (_, None) => wrong.with_hint(hint),
+    }
+}
+
+/// What docfetch expects in place of a value that clap refused.
+pub(super) fn expectation(error: &clap::Error) -> String {
+    let valid = texts_of(error, ContextKind::ValidValue);
+    match source(error) {
+        Some(source) => source.to_string(),
+        None if valid.is_empty() => "a value is expected".to_owned(),
+        None => format!("{} is expected", listed(&valid, "or")),
     }
 }
 

@@ -235,6 +235,8 @@ pub(super) enum TemplateUse {
         /// The field, without braces.
         field: &'static str,
     },
+    /// Only `sync` makes the folders of the template.
+    Folders,
     /// Every command can use the template, or none can.
     Other,
 }
@@ -244,9 +246,13 @@ pub(super) fn template_use(text: &str) -> TemplateUse {
     let providers = provider::all();
     let fields: Vec<&str> = providers.iter().flat_map(row_fields).collect();
     let is_used = |field: &&&str| text.contains(&format!("{{{field}}}"));
+    if Layout::parse(text, &fields).is_err() {
+        return TemplateUse::Other;
+    }
     match fields.iter().find(is_used) {
-        Some(field) if Layout::parse(text, &fields).is_ok() => TemplateUse::SyncOnly { field },
-        _ => TemplateUse::Other,
+        Some(field) => TemplateUse::SyncOnly { field },
+        None if text.contains('/') => TemplateUse::Folders,
+        None => TemplateUse::Other,
     }
 }
 
@@ -301,9 +307,10 @@ mod tests {
         let field = |field| TemplateUse::SyncOnly { field };
         assert_eq!(used("{company_id}/{name}"), field("company_id"));
         assert_eq!(used("{modified}-{name}"), field("modified"));
+        assert_eq!(used("a/{name}"), TemplateUse::Folders);
         for other in [
             "{name}",
-            "a/{name}",
+            "a//{name}",
             "{nothing}",
             "{company_id}{nothing}",
             "{",

@@ -1,6 +1,6 @@
 //! `docfetch sandbox`: runs the stand-in services, alone or around a command.
 
-use crate::config::variables;
+use crate::config::{folders, variables};
 use crate::error::{Code, Error, Result, system_text};
 use crate::interrupt::StopSignals;
 use crate::sandbox::{Document, Fault, Report, Sandbox};
@@ -62,8 +62,12 @@ pub(crate) async fn run(
         .map_err(cannot_start)?;
     // What docfetch remembers of these services ends with them.
     let state = tempfile::tempdir().map_err(cannot_start)?;
+    // The user's own settings would change what a test of a script finds.
+    let configuration = tempfile::tempdir().map_err(cannot_start)?;
     let mut variables = variables_of(&sandbox);
     variables.push((variables::STATE_DIR, state.path().display().to_string()));
+    let folder = configuration.path().display().to_string();
+    variables.push((folders::XDG_CONFIG_HOME, folder));
     let exit_code = if let Some((program, arguments)) = settings.command.split_first() {
         run_command(program, arguments, variables, &mut signals).await?
     } else {
@@ -121,7 +125,8 @@ async fn run_command(
     command
         .args(arguments)
         .envs(variables)
-        .env("PATH", path_with_own_folder());
+        .env("PATH", path_with_own_folder())
+        .env_remove(variables::CONFIG);
     for name in token_variables() {
         command.env_remove(name);
     }

@@ -4,7 +4,7 @@ use super::settings::{ProxySettings, ProxyUrl, RootCertificates};
 use super::variables::{
     ALL_PROXY, HTTP_PROXY, HTTPS_PROXY, NO_PROXY, SSL_CERT_DIR, SSL_CERT_FILE, first, os_value,
 };
-use crate::secret::Secret;
+use crate::secret::{PLACEHOLDER, Secret};
 use std::path::PathBuf;
 
 /// The variable of the option [`PROXY_FLAG`].
@@ -46,5 +46,53 @@ pub(crate) fn root_certificates() -> RootCertificates {
     RootCertificates {
         file: os_value(SSL_CERT_FILE).map(PathBuf::from),
         folders: folders.iter().flat_map(std::env::split_paths).collect(),
+    }
+}
+
+/// Whether the URL of a proxy has a password. A password with a `/` that is not encoded counts, too.
+pub(crate) fn has_password(url: &str) -> bool {
+    let (_, user, _) = parts(url);
+    user.contains(':') || user.to_lowercase().contains("%3a")
+}
+
+/// The URL of a proxy as messages show it: a placeholder stands for the user name and the password.
+pub(crate) fn without_password(url: &str) -> String {
+    match parts(url) {
+        (_, "", _) => url.to_owned(),
+        (scheme, _, host) => format!("{scheme}{PLACEHOLDER}@{host}"),
+    }
+}
+
+/// The scheme with `://`, the user name with the password, and the host with all that follows.
+fn parts(url: &str) -> (&str, &str, &str) {
+    let start = url.find("://").map_or(0, |at| at + 3);
+    let (scheme, rest) = url.split_at(start);
+    match rest.rsplit_once('@') {
+        Some((user, host)) => (scheme, user, host),
+        None => (scheme, "", rest),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_password_of_a_proxy_is_recognised() {
+        for (url, is_secret, shown) in [
+            ("http://u:p@h:1", true, "http://[redacted]@h:1"),
+            ("u:p@h:1", true, "[redacted]@h:1"),
+            ("http://u:p/q@h:1/", true, "http://[redacted]@h:1/"),
+            ("http://u:p@q@h", true, "http://[redacted]@h"),
+            ("http://u%3Ap@h:1", true, "http://[redacted]@h:1"),
+            ("socks5h://:p@h", true, "socks5h://[redacted]@h"),
+            ("http://u@h:1", false, "http://[redacted]@h:1"),
+            ("http://h:1", false, "http://h:1"),
+            ("h:3128", false, "h:3128"),
+            ("", false, ""),
+        ] {
+            assert_eq!(has_password(url), is_secret, "{url}");
+            assert_eq!(without_password(url), shown);
+        }
     }
 }

@@ -155,23 +155,31 @@ impl<'a> TomlTable<'a> {
         for layer in &self.layers {
             let mut keys = layer.keys();
             if let Some(key) = keys.find(|key| !known.contains(&key.get_ref().as_ref())) {
-                return Err(self.unknown_key(key.get_ref(), key.span().start, owner, known));
+                let why = format!("the keys of {owner} are {}", known.join(", "));
+                return Err(self.unknown_key(key.get_ref(), why, known));
             }
         }
         Ok(())
     }
 
-    /// The error of a key that `owner` does not have.
-    fn unknown_key(&self, name: &str, at: usize, owner: &str, known: &[&str]) -> Error {
-        let key = join(&self.key, name);
+    /// The error of the key `name`, which is in this table and is none of `known`. `why` says which keys are known.
+    pub(crate) fn unknown_key(&self, name: &str, why: impl Into<String>, known: &[&str]) -> Error {
+        let key = shown(&join(&self.key, name));
         let hint = match nearest(name, known.iter().copied()) {
             Some(near) => format!("the nearest key is {near:?}"),
-            None => format!("remove the key {name:?}"),
+            None => format!("remove the key {}", shown(name)),
         };
-        self.file
-            .error(at, &format!("the key {key:?} is unknown"))
-            .with_cause(format!("the keys of {owner} are {}", known.join(", ")))
+        self.key_error(name, &format!("the key {key} is unknown"))
+            .with_cause(why)
             .with_hint(hint)
+    }
+
+    /// The error at the line of the key `name`, which is in this table. `what` says what is wrong.
+    pub(crate) fn key_error(&self, name: &str, what: &str) -> Error {
+        let mut layers = self.layers.iter();
+        let found = layers.find_map(|layer| layer.get_key_value(name));
+        let at = found.map_or(self.start, |(key, _)| key.span().start);
+        self.file.error(at, what)
     }
 
     /// The table at `name`, laid over the table at the same key of `below`. Keys of `below` show through.
@@ -201,7 +209,7 @@ impl<'a> TomlTable<'a> {
 
     /// The error of a table that is wrong as a whole. `why` says why.
     pub(crate) fn error(&self, why: impl Into<String>) -> Error {
-        let what = format!("{:?} cannot be used", self.key);
+        let what = format!("{} cannot be used", shown(&self.key));
         self.file.error(self.start, &what).with_cause(why)
     }
 
@@ -228,7 +236,7 @@ impl<'a> TomlValue<'a> {
 
     /// The error of a value that cannot be used. `why` says why, and does not repeat a secret.
     pub(crate) fn error(&self, why: impl Into<String>) -> Error {
-        let what = format!("the value of {:?} cannot be used", self.key);
+        let what = format!("the value of {} cannot be used", shown(&self.key));
         self.file
             .error(self.span.start, &what)
             .with_cause(why)
@@ -392,6 +400,18 @@ impl<'a> TomlValue<'a> {
             }
         })
     }
+}
+
+/// A key in quotation marks, as messages show it. The middle of a long key is left out.
+fn shown(key: &str) -> String {
+    const END: usize = 40;
+    let length = key.chars().count();
+    if length <= 2 * END {
+        return format!("{key:?}");
+    }
+    let begin: String = key.chars().take(END).collect();
+    let end: String = key.chars().skip(length - END).collect();
+    format!("{:?}", format!("{begin}\u{2026}{end}"))
 }
 
 /// The key `name` below the key `parent`.

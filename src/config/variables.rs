@@ -12,6 +12,9 @@ pub(crate) const FILE_SUFFIX: &str = "_FILE";
 /// The state folder, an absolute path. Default: `docfetch` in `$XDG_STATE_HOME` or `~/.local/state`.
 pub(crate) const STATE_DIR: &str = "DOCFETCH_STATE_DIR";
 
+/// The configuration file, an absolute path. Default: `docfetch/config.toml` in `$XDG_CONFIG_HOME` or `~/.config`.
+pub(crate) const CONFIG: &str = "DOCFETCH_CONFIG";
+
 /// The client id of an OAuth application at Standard Metrics.
 pub(crate) const STANDARD_METRICS_CLIENT_ID: &str = "STANDARD_METRICS_CLIENT_ID";
 /// The client secret of that OAuth application.

@@ -9,6 +9,7 @@ use super::listing_table::{self, ListingTable};
 use super::plan_notes;
 use super::summaries;
 use super::terminal::{is_dumb, terminal_size, terminal_width};
+use crate::config::variables::CONFIG;
 use crate::error::{Code, Error, Result};
 use crate::fetch::batch::FetchEnd;
 use crate::fetch::events::{Progress, Unwatched};
@@ -329,6 +330,11 @@ impl Printer {
         self.options.json
     }
 
+    /// Whether docfetch uses colours.
+    pub(super) fn has_color(&self) -> bool {
+        self.color
+    }
+
     /// Writes the record of a checked file, or what is wrong with that file.
     ///
     /// # Errors
@@ -391,6 +397,7 @@ impl Printer {
         for (name, value) in variables {
             self.line(format!("export {name}={}", shell_word(value)).as_bytes())?;
         }
+        self.line(format!("unset {CONFIG}").as_bytes())?;
         for document in documents {
             let name = printable(&document.name);
             self.console.say(&format!(

@@ -22,6 +22,7 @@ mod charges;
 mod clocks;
 mod clusters;
 mod codings;
+mod configuration;
 mod connections;
 mod corpora;
 mod coverage;

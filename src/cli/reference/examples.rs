@@ -1,6 +1,7 @@
 //! Every command line of the documentation is one that docfetch understands.
 
 use crate::cli::command_line::CommandLine;
+use crate::config::file_settings::FileSettings;
 use std::ffi::OsString;
 use std::fs;
 use std::path::Path;
@@ -62,7 +63,7 @@ fn every_command_line_of_the_documentation_is_understood() {
                     continue;
                 }
                 let words: Vec<OsString> = words.iter().map(Into::into).collect();
-                let read = CommandLine::parse(&words);
+                let read = CommandLine::parse(&words, &FileSettings::default());
                 let page = page.display();
                 assert!(read.is_ok(), "{page}: {shown}: {:?}", read.err());
                 understood += 1;

@@ -1,7 +1,7 @@
 //! Commands and their options, from clap's definitions.
 
 use super::code;
-use crate::cli::command_line::{has_variable, variable};
+use crate::cli::option_sources::{has_variable, variable};
 use clap::{Arg, Command};
 
 const OPTIONS: &str = "\
@@ -10,6 +10,9 @@ const OPTIONS: &str = "\
 An option on the command line wins over its variable; an empty variable counts as unset. In a variable, an option without
 a value takes `1` or `0`, `true` or `false`, `yes` or `no`. Durations read `500ms`, `30s`, `5m`; sizes read `512K`, `2M`,
 `1G` (binary units). docfetch warns about a variable that begins with `DOCFETCH_` and that docfetch does not know.
+
+Every option with a variable is also a key of the [configuration file](configuration.md), except for `--from-file`,
+`--output` and `--sha256`. A variable wins over the file.
 
 ";
 

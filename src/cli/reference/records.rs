@@ -8,6 +8,7 @@ const VERIFY: &str = include_str!("../../manifest/check.rs");
 const LIST: &str = include_str!("../../resolve/row.rs");
 const PARTIALS: &str = include_str!("../../ui/partials_list.rs");
 const LEDGER: &str = include_str!("../../ui/ledger_table.rs");
+const SETTINGS: &str = include_str!("../../ui/settings_table.rs");
 
 /// A record and its definition.
 struct Record {
@@ -19,7 +20,7 @@ struct Record {
     head: &'static str,
 }
 
-const RECORDS: [Record; 9] = [
+const RECORDS: [Record; 11] = [
     Record {
         title: "A document that did not fail",
         text: FETCH,
@@ -64,6 +65,16 @@ const RECORDS: [Record; 9] = [
         title: "A row of `docfetch partials`",
         text: PARTIALS,
         head: "struct PartialRow<",
+    },
+    Record {
+        title: "The configuration file of `docfetch config`",
+        text: SETTINGS,
+        head: "struct ConfigFileRow<",
+    },
+    Record {
+        title: "A setting of `docfetch config`",
+        text: SETTINGS,
+        head: "struct SettingRow",
     },
 ];
 

@@ -1,0 +1,179 @@
+//! The configuration file of a run. Its keys are the long options, so that an option has one definition.
+
+use super::option_sources::{
+    has_variable, is_path, is_switch, is_template, variable, why_for_sync_only,
+};
+use super::usage::expectation;
+use crate::config::file::{self, ConfigPlace};
+use crate::config::file_settings::{
+    CheckValue, ConfigKeys, FileSettings, OptionKey, OtherOption, ProviderKeys, ValueKind,
+};
+use crate::error::{Error, Result};
+use crate::provider;
+use crate::secret::Secret;
+use clap::{Arg, ArgAction, Command};
+use std::any::TypeId;
+use std::ffi::OsString;
+
+/// The commands that need no file.
+const COMMANDS_WITHOUT_FILE: [&str; 2] = ["help", "sandbox"];
+/// The options that have a variable, and are no keys: they belong to a single run.
+const NO_KEYS: [&str; 4] = ["from-file", "output", "profile", "sha256"];
+
+/// What the configuration file says.
+#[derive(Debug, Default)]
+pub(super) struct RunConfig {
+    /// The settings; none where there is no file, and where docfetch cannot use the file.
+    pub settings: FileSettings,
+    /// Where the file is or would be. None where the environment names no place.
+    pub place: Option<ConfigPlace>,
+    /// Whether docfetch read a file.
+    pub is_read: bool,
+    /// Why docfetch cannot use the file.
+    pub error: Option<Error>,
+}
+
+impl RunConfig {
+    /// Reads the file, if the command of `arguments` needs settings. The first of `arguments` is the name of the program.
+    /// `root` has all commands, as the command line alone sets them.
+    pub(super) fn read(arguments: &[OsString], root: impl FnOnce() -> Command) -> Self {
+        let name = arguments.get(1).and_then(|argument| argument.to_str());
+        let needs_file = name
+            .is_some_and(|name| !name.starts_with('-') && !COMMANDS_WITHOUT_FILE.contains(&name));
+        let mut config = Self::default();
+        if needs_file {
+            config.error = config.fill(root).err();
+        }
+        config
+    }
+
+    /// # Errors
+    /// [`Code::Config`](crate::Code::Config) for a file that docfetch cannot use.
+    fn fill(&mut self, root: impl FnOnce() -> Command) -> Result<()> {
+        self.place = file::place()?;
+        let Some(place) = &self.place else {
+            return Ok(());
+        };
+        if let Some(file) = file::read(place)? {
+            self.is_read = true;
+            let options = KeyOptions::of(&root());
+            self.settings = FileSettings::parse(
+                &file,
+                &options.keys(&|name, texts| options.check(name, texts)),
+            )?;
+        }
+        Ok(())
+    }
+}
+
+/// The options of all commands but `sandbox`.
+pub(super) struct KeyOptions {
+    options: Vec<Arg>,
+}
+
+impl KeyOptions {
+    /// The options of the commands below `root`. Of options with one name, the first one counts.
+    pub(super) fn of(root: &Command) -> Self {
+        let mut options = Self {
+            options: Vec::new(),
+        };
+        options.add(root);
+        options
+    }
+
+    fn add(&mut self, command: &Command) {
+        for arg in command.get_arguments() {
+            let is_known = |known: &Arg| known.get_long() == arg.get_long();
+            if arg.get_long().is_some() && !self.options.iter().any(is_known) {
+                self.options.push(arg.clone());
+            }
+        }
+        let others = command.get_subcommands();
+        for other in others.filter(|other| other.get_name() != "sandbox") {
+            self.add(other);
+        }
+    }
+
+    /// The options that are keys or have a variable, in the order of their definition.
+    pub(super) fn settings(&self) -> impl Iterator<Item = (&str, &Arg)> {
+        let with_variable = self.options.iter().filter(|arg| has_variable(arg));
+        with_variable.filter_map(|arg| Some((arg.get_long()?, arg)))
+    }
+
+    fn keys<'a>(&self, check: CheckValue<'a>) -> ConfigKeys<'a> {
+        let (mut options, mut other_options) = (Vec::new(), Vec::new());
+        for arg in &self.options {
+            let Some(name) = arg.get_long() else { continue };
+            if has_variable(arg) && !NO_KEYS.contains(&name) {
+                options.push(OptionKey {
+                    name: name.to_owned(),
+                    kind: value_kind(arg),
+                    repeats: matches!(arg.get_action(), ArgAction::Append),
+                });
+            } else {
+                other_options.push(OtherOption {
+                    name: name.to_owned(),
+                    variable: has_variable(arg).then(|| variable(name)),
+                });
+            }
+        }
+        let mut providers: Vec<ProviderKeys> = Vec::new();
+        for provider in provider::all() {
+            if !providers.iter().any(|known| known.name == provider.name) {
+                providers.push(ProviderKeys {
+                    name: provider.name.to_owned(),
+                    parameters: Vec::new(),
+                });
+            }
+        }
+        ConfigKeys {
+            options,
+            other_options,
+            providers,
+            check,
+        }
+    }
+
+    /// Checks that an option takes these texts, as on the command line.
+    ///
+    /// # Errors
+    /// A sentence that says what docfetch expects.
+    pub(super) fn check(&self, name: &str, texts: &[String]) -> Result<(), String> {
+        let mut options = self.settings();
+        let Some((_, arg)) = options.find(|(known, _)| *known == name) else {
+            return Ok(());
+        };
+        if is_path(arg)
+            && texts
+                .iter()
+                .any(|text| text == "~" || text.starts_with("~/"))
+        {
+            return Err("docfetch does not expand ~: the whole path is expected".to_owned());
+        }
+        if is_template(arg) && texts.iter().any(|text| why_for_sync_only(text).is_some()) {
+            return Ok(());
+        }
+        let mut arg = arg.clone().hide(true);
+        if is_switch(&arg) {
+            arg = arg.action(ArgAction::Set).num_args(1);
+        }
+        let command = Command::new("docfetch").no_binary_name(true).arg(arg);
+        let given = texts.iter().map(|text| format!("--{name}={text}"));
+        let parsed = command.try_get_matches_from(given);
+        parsed.map(|_| ()).map_err(|error| expectation(&error))
+    }
+}
+
+/// What the value of an option is in the file.
+fn value_kind(arg: &Arg) -> ValueKind {
+    let value = arg.get_value_parser().type_id();
+    let is_text = |known| value == known;
+    let texts = [TypeId::of::<String>(), TypeId::of::<Secret>()];
+    if is_switch(arg) {
+        ValueKind::Switch
+    } else if is_path(arg) || is_template(arg) || texts.into_iter().any(is_text) {
+        ValueKind::Text
+    } else {
+        ValueKind::Number
+    }
+}
