@@ -6,7 +6,7 @@ use crate::terminal::on_a_terminal;
 use serde_json::{Value, json};
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Writes the configuration file at its default place, and returns its path.
 fn configure(world: &World, text: impl AsRef<[u8]>) -> PathBuf {
@@ -644,7 +644,10 @@ fn a_sandbox_has_a_configuration_of_its_own() {
 
 #[test]
 fn the_example_of_the_documentation_is_right() {
-    let page = include_str!("../../docs/configuration.md");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let Ok(page) = fs::read_to_string(root.join("docs/configuration.md")) else {
+        return; // a package of the source has no documentation
+    };
     let example = page.split("```toml\n").nth(1).unwrap();
     let world = World::bare();
     configure(&world, example.split("```").next().unwrap());
