@@ -1,7 +1,7 @@
 //! Box, after its OpenAPI description (box/box-openapi) and its guides (box/developer.box.com): client credentials
 //! grant, downloads, files, folders with marker-based pages.
 
-mod checks;
+mod tests;
 
 use super::fields::{self, Fields};
 use super::tokens::Tokens;

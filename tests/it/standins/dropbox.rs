@@ -2,7 +2,7 @@
 //! refresh tokens, temporary links, folders whose pages continue with a cursor.
 
 mod arguments;
-mod checks;
+mod tests;
 
 use super::tokens::Tokens;
 use super::{Answer, Document, Grant, Refusal, Service, Site, fields};

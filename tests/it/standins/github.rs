@@ -1,7 +1,7 @@
 //! GitHub's release assets, after the REST description (github/rest-api-description) and the pages of
 //! docs.github.com on pagination, rate limits, redirects and errors.
 
-mod checks;
+mod tests;
 
 use super::{Answer, Document, Grant, Refusal, Service, Site, fields, query};
 use crate::support::raw::Request;

@@ -6,16 +6,17 @@
 
 mod answer;
 mod ask;
-mod box_;
+pub mod box_;
 mod checks;
 pub mod dnanexus;
-mod dropbox;
 pub mod drs;
+pub mod dropbox;
 mod fields;
-mod github;
+pub mod github;
 mod log;
 mod query;
 pub mod sevenbridges;
+pub mod standard_metrics;
 mod storage;
 mod tokens;
 
