@@ -13,6 +13,8 @@ const CONTENT: &[u8] = b"content";
 const TAG: &str = "\"e7c935532923fe0d975fec53acaaf741\"";
 /// The id of a project or tag that has a name.
 const NAMED: &str = "00000000000000aa";
+/// A company of which Standard Metrics tells more documents than it lists.
+const MANY: &str = "many";
 /// A text in a filter for which One Codex does not tell how many rows there are.
 const UNTOLD: &str = "untold";
 /// What every list of samples is filtered by in one of the commands.
@@ -96,7 +98,8 @@ impl Transcript {
         }
     }
 
-    /// Runs a command, and adds its exit code, its standard output and its requests. `note` says what the command does not show.
+    /// Runs a command, and adds its exit code, its standard output, its warnings and
+    /// its requests. `note` says what the command does not show.
     fn add_noted(&mut self, world: &World, note: &str, arguments: &[&str]) {
         let known = self.recorder.counts();
         let run = match arguments[0] {
@@ -118,7 +121,14 @@ impl Transcript {
         for line in &printed {
             writeln!(self.text, "| {}", untimed(line)).unwrap();
         }
-        if !printed.is_empty() {
+        let warnings = run
+            .stderr
+            .lines()
+            .filter(|line| line.starts_with("warning"));
+        for line in warnings.clone() {
+            writeln!(self.text, "| {line}").unwrap();
+        }
+        if !printed.is_empty() || warnings.count() > 0 {
             self.text.push('\n');
         }
         self.text += &self.recorder.since(known, at_once);
@@ -239,17 +249,24 @@ fn standard_metrics_page(request: &Request, stream: &mut TcpStream) {
             "parsed_at": "2026-07-02T08:30:00Z", "submitted_date": "2026-06-30", "other": "not shown",
         })
     };
+    let count = match parameter(request, "company_id").as_str() {
+        MANY => 7,
+        _ => 3,
+    };
     if parameter(request, "page") == "2" {
         return send(
             stream,
-            &json!({"count": 3, "next": null, "results": [row("c", "upload")]}),
+            &json!({"count": count, "next": null, "results": [row("c", "upload")]}),
         );
     }
     let (_, query) = request.target.split_once('?').unwrap();
     let next = query.replace("page=1", "page=2");
     let next = format!("https://elsewhere.example/next/?mark=%7Ba+b%20c%7D&{next}");
     let rows = [row("a", "email"), row("b", "email")];
-    send(stream, &json!({"count": 3, "next": next, "results": rows}));
+    send(
+        stream,
+        &json!({"count": count, "next": next, "results": rows}),
+    );
 }
 
 /// A row; that of `c` has the name in another field.
@@ -341,8 +358,9 @@ fn standard_metrics() {
         &["sm", "a"],
     );
 
-    let own: [&[&str]; 14] = [
+    let own: [&[&str]; 15] = [
         &["--company", "7"],
+        &["--company", MANY],
         &["--company", "a b&c", "--limit", "1"],
         &["--source", "email"],
         &["--parse-state", "completed"],
