@@ -39,6 +39,9 @@ pub struct BoxFiles {
     pub ends_empty: bool,
     /// The file whose SHA-1 is that of other bytes.
     pub wrong_digest: Option<&'static str>,
+    /// A token comes as in the example of the guide for server authentication, without `token_type`. The description
+    /// has that field.
+    pub hides_token_type: bool,
 }
 
 impl BoxFiles {
@@ -47,6 +50,7 @@ impl BoxFiles {
             tokens: Tokens::new("c3FIOG9vSGV4VHo4QzAyg5T1JvNnJoZ3ExaVNyQWw6-"),
             ends_empty: false,
             wrong_digest: None,
+            hides_token_type: false,
         }
     }
 }
@@ -146,11 +150,16 @@ impl BoxFiles {
         if subject != (Some("enterprise"), Some(ENTERPRISE)) {
             return oauth_failure("invalid_grant", "Grant credentials are invalid");
         }
+        let type_field = if self.hides_token_type {
+            "issued_token_type"
+        } else {
+            "token_type"
+        };
         let answer = json!({
             "access_token": self.tokens.issue(),
             "expires_in": TOKEN_SECONDS,
             "restricted_to": [],
-            "token_type": "bearer",
+            type_field: "bearer",
         });
         Answer::json(200, &answer)
     }

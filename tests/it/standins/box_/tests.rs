@@ -295,3 +295,20 @@ fn a_digest_can_be_of_other_bytes() {
     assert_ne!(sha1("44444"), fields::hex(&SHA1, &noise(1)));
     assert_eq!(sha1("33333"), fields::hex(&SHA1, &noise(4096)));
 }
+
+#[test]
+fn a_token_can_come_as_in_the_example_of_the_guide() {
+    let mut service = BoxFiles::new();
+    service.hides_token_type = true;
+    let stand_in = StandIn::start(service, documents(), Switches::default());
+    let answer = token_ask(&stand_in, grant(&[])).send().is(200).value();
+    let expected = json!({
+        "access_token": answer["access_token"],
+        "expires_in": 4123,
+        "restricted_to": [],
+        "issued_token_type": "bearer",
+    });
+    assert_eq!(answer, expected);
+    let token = answer["access_token"].as_str().unwrap();
+    ask(&stand_in, token, "/2.0/users/me").send().is(200);
+}
