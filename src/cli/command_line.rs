@@ -53,12 +53,16 @@ struct Defaults<'a> {
 }
 
 impl CommandLine {
-    /// Parses `arguments`, the first of which is the name of the program. `file` has the settings of the configuration
-    /// file.
+    /// Parses `arguments`, the first of which is the name of the program. `root` is what [`without_variables`] returns,
+    /// and `file` has the settings of the configuration file.
     ///
     /// # Errors
     /// Help, version and wrong usage, as clap describes them.
-    pub(super) fn parse(arguments: &[OsString], file: &FileSettings) -> Result<Self, clap::Error> {
+    pub(super) fn parse(
+        root: clap::Command,
+        arguments: &[OsString],
+        file: &FileSettings,
+    ) -> Result<Self, clap::Error> {
         if let Some(error) = single_dash(arguments) {
             return Err(error);
         }
@@ -66,7 +70,7 @@ impl CommandLine {
             file,
             provider: arguments.get(1).and_then(|name| name.to_str()),
         };
-        let mut matches = defaults.matches(arguments)?;
+        let mut matches = defaults.matches(root, arguments)?;
         // The argument of `list`, `sync` and `url`.
         let named = argument_text(innermost(&matches), "provider");
         if let Some(named) = named
@@ -74,7 +78,7 @@ impl CommandLine {
             .filter(|name| !file.section(name).is_empty())
         {
             defaults.provider = Some(named);
-            matches = defaults.matches(arguments)?;
+            matches = defaults.matches(without_variables(), arguments)?;
         }
         let mut command = Cli::from_arg_matches(&matches)?.command;
         let matches = innermost(&matches);
@@ -100,17 +104,37 @@ impl CommandLine {
 }
 
 impl Defaults<'_> {
-    fn matches(self, arguments: &[OsString]) -> Result<ArgMatches, clap::Error> {
-        match command(self.file, self.provider).try_get_matches_from(arguments) {
+    fn matches(
+        self,
+        root: clap::Command,
+        arguments: &[OsString],
+    ) -> Result<ArgMatches, clap::Error> {
+        // Help shows docfetch's own defaults.
+        let without_file = || {
+            let file = &FileSettings::default();
+            Defaults { file, ..self }.command(without_variables())
+        };
+        match self.command(root).try_get_matches_from(arguments) {
             Err(error) if is_help_of_help(&error) => {
-                command(self.file, None).try_get_matches_from(without_help_option(arguments))
+                without_file().try_get_matches_from(without_help_option(arguments))
             }
-            // Help shows docfetch's own defaults.
             Err(error) if !error.use_stderr() && !self.file.is_empty() => {
-                command(&FileSettings::default(), None).try_get_matches_from(arguments)
+                without_file().try_get_matches_from(arguments)
             }
             parsed => parsed,
         }
+    }
+
+    /// All commands and options. An option takes the value of its variable, where the variable is set and not empty, else
+    /// the value that the file has for the provider.
+    fn command(self, root: clap::Command) -> clap::Command {
+        let with_values = |command| with_variables(with_file(command, self.file, self.provider));
+        root.mut_subcommands(|subcommand| {
+            if subcommand.get_name() == "sandbox" {
+                return subcommand;
+            }
+            with_values(subcommand).mut_subcommands(with_values)
+        })
     }
 
     /// How strong the source of an option is: flag, variable, section, the rest of the file, default.
@@ -193,18 +217,6 @@ impl OptionOrigins {
             .map(|long| variable(long))
             .or_else(|| Some(place()?.place.clone()))
     }
-}
-
-/// All commands and options. An option takes the value of its variable, where the variable is set and not empty, else the
-/// value that `file` has for `provider`.
-pub(super) fn command(file: &FileSettings, provider: Option<&str>) -> clap::Command {
-    let with_values = |command| with_variables(with_file(command, file, provider));
-    without_variables().mut_subcommands(|subcommand| {
-        if subcommand.get_name() == "sandbox" {
-            return subcommand;
-        }
-        with_values(subcommand).mut_subcommands(with_values)
-    })
 }
 
 /// All commands and options, as the command line alone sets them.
@@ -315,7 +327,7 @@ mod tests {
 
     #[test]
     fn the_command_line_is_consistent() {
-        command(&FileSettings::default(), None).debug_assert();
+        without_variables().debug_assert();
     }
 
     #[test]

@@ -36,7 +36,7 @@ pub(super) struct RunConfig {
 impl RunConfig {
     /// Reads the file, if the command of `arguments` needs settings. The first of `arguments` is the name of the program.
     /// `root` has all commands, as the command line alone sets them.
-    pub(super) fn read(arguments: &[OsString], root: impl FnOnce() -> Command) -> Self {
+    pub(super) fn read(arguments: &[OsString], root: &Command) -> Self {
         let name = arguments.get(1).and_then(|argument| argument.to_str());
         let needs_file = name
             .is_some_and(|name| !name.starts_with('-') && !COMMANDS_WITHOUT_FILE.contains(&name));
@@ -49,14 +49,14 @@ impl RunConfig {
 
     /// # Errors
     /// [`Code::Config`](crate::Code::Config) for a file that docfetch cannot use.
-    fn fill(&mut self, root: impl FnOnce() -> Command) -> Result<()> {
+    fn fill(&mut self, root: &Command) -> Result<()> {
         self.place = file::place()?;
         let Some(place) = &self.place else {
             return Ok(());
         };
         if let Some(file) = file::read(place)? {
             self.is_read = true;
-            let options = KeyOptions::of(&root());
+            let options = KeyOptions::of(root);
             self.settings = FileSettings::parse(
                 &file,
                 &options.keys(&|name, texts| options.check(name, texts)),
@@ -67,13 +67,13 @@ impl RunConfig {
 }
 
 /// The options of all commands but `sandbox`.
-pub(super) struct KeyOptions {
-    options: Vec<Arg>,
+pub(super) struct KeyOptions<'a> {
+    options: Vec<&'a Arg>,
 }
 
-impl KeyOptions {
+impl<'a> KeyOptions<'a> {
     /// The options of the commands below `root`. Of options with one name, the first one counts.
-    pub(super) fn of(root: &Command) -> Self {
+    pub(super) fn of(root: &'a Command) -> Self {
         let mut options = Self {
             options: Vec::new(),
         };
@@ -81,11 +81,11 @@ impl KeyOptions {
         options
     }
 
-    fn add(&mut self, command: &Command) {
+    fn add(&mut self, command: &'a Command) {
         for arg in command.get_arguments() {
-            let is_known = |known: &Arg| known.get_long() == arg.get_long();
+            let is_known = |known: &&Arg| known.get_long() == arg.get_long();
             if arg.get_long().is_some() && !self.options.iter().any(is_known) {
-                self.options.push(arg.clone());
+                self.options.push(arg);
             }
         }
         let others = command.get_subcommands();
@@ -95,14 +95,14 @@ impl KeyOptions {
     }
 
     /// The options that are keys or have a variable, in the order of their definition.
-    pub(super) fn settings(&self) -> impl Iterator<Item = (&str, &Arg)> {
-        let with_variable = self.options.iter().filter(|arg| has_variable(arg));
+    pub(super) fn settings(&self) -> impl Iterator<Item = (&'a str, &'a Arg)> {
+        let with_variable = self.options.iter().filter(|arg| has_variable(arg)).copied();
         with_variable.filter_map(|arg| Some((arg.get_long()?, arg)))
     }
 
-    fn keys<'a>(&self, check: CheckValue<'a>) -> ConfigKeys<'a> {
+    fn keys<'c>(&self, check: CheckValue<'c>) -> ConfigKeys<'c> {
         let (mut options, mut other_options) = (Vec::new(), Vec::new());
-        for arg in &self.options {
+        for arg in self.options.iter().copied() {
             let Some(name) = arg.get_long() else { continue };
             if has_variable(arg) && !NO_KEYS.contains(&name) {
                 options.push(OptionKey {

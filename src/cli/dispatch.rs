@@ -35,8 +35,9 @@ use tokio::runtime::{Builder, Runtime};
 /// the process.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
-    let config = RunConfig::read(&arguments, without_variables);
-    let command_line = match CommandLine::parse(&arguments, &config.settings) {
+    let root = without_variables();
+    let config = RunConfig::read(&arguments, &root);
+    let command_line = match CommandLine::parse(root, &arguments, &config.settings) {
         Ok(command_line) => command_line,
         Err(error)
             if error.use_stderr()

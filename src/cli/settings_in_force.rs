@@ -35,7 +35,8 @@ pub(super) fn config_file(config: &RunConfig) -> ConfigFileRow<'_> {
 /// Every setting: the state folder, then the options in the order of their definition. A provider has a row of its own for
 /// each setting of its section. Warns about each variable whose value docfetch cannot use.
 pub(super) fn settings(config: &RunConfig) -> Vec<SettingRow> {
-    let options = KeyOptions::of(&without_variables());
+    let root = without_variables();
+    let options = KeyOptions::of(&root);
     let mut rows = vec![state_folder()];
     for (name, arg) in options.settings() {
         rows.push(row(config, None, name, Some(arg)));
@@ -133,7 +134,7 @@ fn state_folder() -> SettingRow {
 }
 
 /// Warns about the variable of an option, if docfetch cannot use its value.
-fn check_variable(options: &KeyOptions, name: &str) {
+fn check_variable(options: &KeyOptions<'_>, name: &str) {
     let variable = variable(name);
     if let Some(value) = os_value(&variable)
         && let Some(value) = value.to_str()

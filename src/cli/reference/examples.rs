@@ -1,6 +1,6 @@
 //! Every command line of the documentation is one that docfetch understands.
 
-use crate::cli::command_line::CommandLine;
+use crate::cli::command_line::{CommandLine, without_variables};
 use crate::config::file_settings::FileSettings;
 use std::ffi::OsString;
 use std::fs;
@@ -63,7 +63,8 @@ fn every_command_line_of_the_documentation_is_understood() {
                     continue;
                 }
                 let words: Vec<OsString> = words.iter().map(Into::into).collect();
-                let read = CommandLine::parse(&words, &FileSettings::default());
+                let read =
+                    CommandLine::parse(without_variables(), &words, &FileSettings::default());
                 let page = page.display();
                 assert!(read.is_ok(), "{page}: {shown}: {:?}", read.err());
                 understood += 1;
