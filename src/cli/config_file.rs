@@ -6,7 +6,7 @@ use super::option_sources::{
 use super::usage::expectation;
 use crate::config::file::{self, ConfigPlace};
 use crate::config::file_settings::{
-    CheckValue, ConfigKeys, FileSettings, OptionKey, OtherOption, ProviderKeys, ValueKind,
+    CheckValue, ConfigKeys, FileSettings, OptionKey, OtherOption, ValueKind,
 };
 use crate::error::{Error, Result};
 use crate::provider;
@@ -117,19 +117,11 @@ impl<'a> KeyOptions<'a> {
                 });
             }
         }
-        let mut providers: Vec<ProviderKeys> = Vec::new();
-        for provider in provider::all() {
-            if !providers.iter().any(|known| known.name == provider.name) {
-                providers.push(ProviderKeys {
-                    name: provider.name.to_owned(),
-                    parameters: Vec::new(),
-                });
-            }
-        }
         ConfigKeys {
             options,
             other_options,
-            providers,
+            providers: provider::shipped_names().collect(),
+            parameters: &provider::parameter_names,
             check,
         }
     }

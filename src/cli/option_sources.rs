@@ -79,6 +79,9 @@ pub(super) fn value_for_sync_only(name: &str) -> Option<String> {
 
 /// Why a fetch ignores a template, if only `sync` can use the template.
 pub(super) fn why_for_sync_only(template: &str) -> Option<String> {
+    if values::template(template).is_ok() {
+        return None; // without a look at any listing
+    }
     match values::template_use(template) {
         TemplateUse::SyncOnly { field } => {
             Some(format!("only docfetch sync knows the field {{{field}}}"))

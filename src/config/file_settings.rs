@@ -40,8 +40,10 @@ pub(crate) struct ConfigKeys<'a> {
     pub options: Vec<OptionKey>,
     /// The options that are no keys.
     pub other_options: Vec<OtherOption>,
-    /// The providers that docfetch ships.
-    pub providers: Vec<ProviderKeys>,
+    /// The names of the providers that docfetch ships.
+    pub providers: Vec<&'a str>,
+    /// The names of the parameters of a provider that docfetch ships: further keys of the provider's section.
+    pub parameters: &'a dyn Fn(&str) -> Vec<String>,
     /// Checks a value.
     pub check: CheckValue<'a>,
 }
@@ -77,13 +79,11 @@ pub(crate) struct OtherOption {
     pub variable: Option<String>,
 }
 
-/// A provider that can have a section.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct ProviderKeys {
-    /// The name of the provider, which is the name of the section.
-    pub name: String,
-    /// The parameters of the provider's table: further keys of the section.
-    pub parameters: Vec<String>,
+/// A provider whose table is in the file.
+#[derive(Clone, Debug)]
+struct UserProvider {
+    name: String,
+    parameters: Vec<String>,
 }
 
 /// A setting of the file.
@@ -122,28 +122,29 @@ impl FileSettings {
     pub(crate) fn parse(file: &TomlFile, keys: &ConfigKeys<'_>) -> Result<Self> {
         let parsed = file.parse()?;
         let root = file.root(&parsed);
-        let mut providers = keys.providers.clone();
+        let mut sections = Sections {
+            keys,
+            user_providers: Vec::new(),
+        };
         if let Some(tables) = root.get(PROVIDERS) {
-            providers.extend(user_providers(&tables.table()?)?);
+            sections.user_providers = user_providers(&tables.table()?)?;
         }
         let mut settings = Self {
             file_name: file.name().to_owned(),
             ..Self::default()
         };
         for (name, value) in root.entries() {
-            if let Some(provider) = providers.iter().find(|known| known.name == name) {
+            if sections.names().any(|known| known == name) {
                 settings.sections.push(ProviderSection {
                     name: name.to_owned(),
-                    settings: keys.section(&value.table()?, &provider.parameters)?,
+                    settings: sections.of_provider(name, &value.table()?)?,
                 });
             } else if name == PROFILES {
-                keys.check_profiles(&value.table()?, &providers)?;
+                sections.check_profiles(&value.table()?)?;
             } else if name != PROVIDERS {
-                let names = providers.iter().map(|provider| provider.name.as_str());
-                let names: Vec<&str> = names.chain([PROFILES, PROVIDERS]).collect();
-                settings
-                    .general
-                    .push(keys.setting(&root, name, &value, &names)?);
+                let names: Vec<&str> = sections.names().chain([PROFILES, PROVIDERS]).collect();
+                let setting = keys.setting(&root, name, &value, &names)?;
+                settings.general.push(setting);
             }
         }
         Ok(settings)
@@ -185,7 +186,7 @@ impl FileSettings {
 }
 
 /// The providers whose tables are in the file. `provider/` checks the tables.
-fn user_providers(tables: &TomlTable<'_>) -> Result<Vec<ProviderKeys>> {
+fn user_providers(tables: &TomlTable<'_>) -> Result<Vec<UserProvider>> {
     let mut providers = Vec::new();
     for (name, table) in tables.entries() {
         let parameters = table.table()?.get(PARAMETERS);
@@ -194,7 +195,7 @@ fn user_providers(tables: &TomlTable<'_>) -> Result<Vec<ProviderKeys>> {
             let names = parameters.entries().map(|(name, _)| name.to_owned());
             names.collect()
         });
-        providers.push(ProviderKeys {
+        providers.push(UserProvider {
             name: name.to_owned(),
             parameters: parameters.unwrap_or_default(),
         });
@@ -202,36 +203,75 @@ fn user_providers(tables: &TomlTable<'_>) -> Result<Vec<ProviderKeys>> {
     Ok(providers)
 }
 
-impl ConfigKeys<'_> {
-    /// The settings of a section, which may have `parameters`, too.
-    fn section(&self, table: &TomlTable<'_>, parameters: &[String]) -> Result<Vec<FileSetting>> {
-        let parameters: Vec<&str> = parameters.iter().map(String::as_str).collect();
+/// The sections that the file can have.
+struct Sections<'a> {
+    keys: &'a ConfigKeys<'a>,
+    user_providers: Vec<UserProvider>,
+}
+
+impl Sections<'_> {
+    /// The names of all providers.
+    fn names(&self) -> impl Iterator<Item = &str> {
+        let user = self.user_providers.iter().map(|user| user.name.as_str());
+        self.keys.providers.iter().copied().chain(user)
+    }
+
+    /// The parameters of a provider. A table of the user replaces the table that docfetch ships.
+    fn parameters(&self, provider: &str) -> Vec<String> {
+        let mut user = self.user_providers.iter();
+        match user.find(|user| user.name == provider) {
+            Some(user) => user.parameters.clone(),
+            None => (self.keys.parameters)(provider),
+        }
+    }
+
+    /// The settings in the section of a provider.
+    fn of_provider(&self, name: &str, table: &TomlTable<'_>) -> Result<Vec<FileSetting>> {
+        self.settings(table, || self.parameters(name))
+    }
+
+    /// Checks the sections of profiles, which may have the parameters of every provider.
+    fn check_profiles(&self, profiles: &TomlTable<'_>) -> Result<()> {
+        let parameters = || {
+            self.names()
+                .flat_map(|name| self.parameters(name))
+                .collect()
+        };
+        for (_, profile) in profiles.entries() {
+            self.settings(&profile.table()?, parameters)?;
+        }
+        Ok(())
+    }
+
+    /// The settings of a section. `parameters` reads tables, and is called for a key that is no option only.
+    fn settings(
+        &self,
+        table: &TomlTable<'_>,
+        parameters: impl Fn() -> Vec<String>,
+    ) -> Result<Vec<FileSetting>> {
         let mut settings = Vec::new();
         for (name, value) in table.entries() {
-            let is_parameter = parameters.contains(&name);
-            settings.push(if is_parameter {
+            let is_option = self.keys.option(name).is_some();
+            let parameters = if is_option { Vec::new() } else { parameters() };
+            settings.push(if parameters.iter().any(|known| known == name) {
                 FileSetting {
                     name: name.to_owned(),
                     texts: vec![value.text()?.to_owned()],
                     line: value.line(),
                 }
             } else {
-                self.setting(table, name, &value, &parameters)?
+                let parameters: Vec<&str> = parameters.iter().map(String::as_str).collect();
+                self.keys.setting(table, name, &value, &parameters)?
             });
         }
         Ok(settings)
     }
+}
 
-    /// Checks the sections of profiles, which may have the parameters of every provider.
-    fn check_profiles(&self, profiles: &TomlTable<'_>, providers: &[ProviderKeys]) -> Result<()> {
-        let parameters: Vec<String> = providers
-            .iter()
-            .flat_map(|provider| provider.parameters.iter().cloned())
-            .collect();
-        for (_, profile) in profiles.entries() {
-            self.section(&profile.table()?, &parameters)?;
-        }
-        Ok(())
+impl ConfigKeys<'_> {
+    /// The option that a key sets.
+    fn option(&self, name: &str) -> Option<&OptionKey> {
+        self.options.iter().find(|option| option.name == name)
     }
 
     /// The setting of an option. `others` are the further keys of the table.
@@ -242,7 +282,7 @@ impl ConfigKeys<'_> {
         value: &TomlValue<'_>,
         others: &[&str],
     ) -> Result<FileSetting> {
-        let Some(option) = self.options.iter().find(|option| option.name == name) else {
+        let Some(option) = self.option(name) else {
             return Err(self.unknown_key(table, name, others));
         };
         let texts = option.texts(value)?;

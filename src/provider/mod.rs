@@ -28,6 +28,7 @@ pub(crate) use filters::{OwnOption, ReferencedList, ServerFilter};
 pub use resource::Resource;
 pub use schema::Provider;
 pub(crate) use schema::{Auth, Handoff, Listing, MetadataRoute, Paging};
+pub(crate) use shipped::{parameter_names, shipped_names};
 pub(crate) use table::{BodyTemplate, RequestTemplate};
 pub(crate) use template::SlotValues;
 

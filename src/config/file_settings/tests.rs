@@ -27,10 +27,11 @@ fn parse(text: &str) -> Result<FileSettings> {
             name: "output".to_owned(),
             variable: Some("DOCFETCH_OUTPUT".to_owned()),
         }],
-        providers: vec![ProviderKeys {
-            name: "graph".to_owned(),
-            parameters: vec!["tenant".to_owned()],
-        }],
+        providers: vec!["graph"],
+        parameters: &|provider| {
+            assert_eq!(provider, "graph", "this provider is not of the user");
+            vec!["tenant".to_owned()]
+        },
         check: &check,
     };
     FileSettings::parse(&TomlFile::new("c.toml", text), &keys)
