@@ -218,7 +218,7 @@ impl<'a> Attempts<'a> {
         if has_name || !self.resolver.charges() {
             self.resolver.preconnect();
         }
-        let metadata = match metadata {
+        let mut metadata = match metadata {
             Some(metadata) => metadata,
             None if has_name
                 && url.is_none()
@@ -230,12 +230,23 @@ impl<'a> Attempts<'a> {
             }
             None => self.resolver.metadata(self.id).await,
         };
+        if let Some(url) = &url {
+            metadata.learn(url.facts());
+        }
         if self.resolver.has_free_urls() {
             if check_target(&metadata, destination, sink)? == TargetState::AlreadyThere {
                 return Ok(ControlFlow::Break(Download::NotNeeded));
             }
             if url.is_none() {
-                url = Some(self.resolve(ResolveRequest::default()).await?);
+                let resolved = self.resolve(ResolveRequest::default()).await?;
+                metadata.learn(resolved.facts());
+                let has_facts = !resolved.facts().is_empty();
+                url = Some(resolved);
+                if has_facts
+                    && check_target(&metadata, destination, sink)? == TargetState::AlreadyThere
+                {
+                    return Ok(ControlFlow::Break(Download::NotNeeded));
+                }
             }
         }
         Ok(ControlFlow::Continue(Prepared { metadata, url }))
@@ -249,7 +260,10 @@ impl<'a> Attempts<'a> {
     /// use.
     pub(super) async fn download(
         &mut self,
-        Prepared { metadata, mut url }: Prepared,
+        Prepared {
+            mut metadata,
+            mut url,
+        }: Prepared,
         destination: &mut Destination<'_>,
         sink: &mut Sink,
     ) -> Result<Download> {
@@ -271,8 +285,11 @@ impl<'a> Attempts<'a> {
                 },
                 destination,
                 sink,
-                metadata: &metadata,
+                metadata: &mut metadata,
             };
+            if let Some(url) = &url {
+                work.learn_from(url);
+            }
             self.screen_partial(&mut work)?;
             match self.transfer(&mut work, url.take()).await {
                 Ok(TargetState::Writable) => {}
@@ -286,7 +303,7 @@ impl<'a> Attempts<'a> {
                 digests: work.digests,
                 lengths: work.lengths,
                 web_page: self.web_page.take(),
-                name: self.verified_name(sink, &metadata),
+                name: self.verified_name(work.sink, work.metadata),
             };
             let error = match verification.run(sink).await {
                 Ok(sha256) => return Ok(Download::Complete { sha256 }),

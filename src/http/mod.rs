@@ -33,6 +33,7 @@ pub(crate) use clock::ServerClock;
 pub(crate) use connect::BeforeSend;
 pub(crate) use failure::Failure;
 pub use presigned::PresignedUrl;
+pub(crate) use presigned::{DocumentFacts, StorageHeaders};
 pub(crate) use reply::{ReadEnd, Reply};
 pub(crate) use service::Http;
 pub(crate) use shown_url::{shown_host, shown_status};

@@ -6,13 +6,14 @@ use super::clock::ServerClock;
 use super::failure::Failure;
 use super::reply::Reply;
 use super::send::Sender;
-use super::storage::{RangeRequest, StorageChannel};
+use super::storage::{RangeRequest, StorageChannel, StorageRequest};
 use crate::config::settings::{Connection, RateLimit};
 use crate::error::{Code, Error, Result};
 use crate::fingerprint::fingerprint;
 use crate::model::{MOST_REQUESTS, Rate};
 use crate::secret::Secret;
 use crate::state::records::{BUDGETS, StateFolder};
+use reqwest::header::HeaderMap;
 use std::time::Duration;
 use url::Url;
 
@@ -92,8 +93,8 @@ impl Http {
         self.api.send(&self.sender, request).await
     }
 
-    /// Requests a document, or a range of it, from a storage. The head of the answer may take `limit`, or
-    /// else as long as a stall may last.
+    /// Requests a document, or a range of it, from a storage, with the `headers` that this storage wants. The
+    /// head of the answer may take `limit`, or else as long as a stall may last.
     ///
     /// # Errors
     /// Those of [`Http::check_url`]; [`Code::Network`](crate::error::Code::Network),
@@ -103,10 +104,16 @@ impl Http {
     pub(crate) async fn storage(
         &self,
         url: &Url,
+        headers: &HeaderMap,
         range: Option<RangeRequest<'_>>,
         limit: Option<Duration>,
     ) -> Result<Reply> {
-        self.storage.get(&self.sender, url, range, limit).await
+        let request = StorageRequest {
+            url,
+            headers,
+            range,
+        };
+        self.storage.get(&self.sender, request, limit).await
     }
 
     /// Connects to a storage, given by the root URL of its origin, ahead of the first request.
@@ -174,7 +181,11 @@ mod tests {
         let state = StateFolder::new(None);
         let http = Http::new(&settings, &base, &[], &state, &Secret::new("x")).unwrap();
         let url = Url::parse(&format!("https://{name}:1/x?sig=secret")).unwrap();
-        let error = http.storage(&url, None, None).await.err().unwrap();
+        let error = http
+            .storage(&url, &HeaderMap::new(), None, None)
+            .await
+            .err()
+            .unwrap();
         assert_eq!(error.code(), Code::PrivateAddress, "{error}");
         assert!(error.message().contains(&name) && !error.message().contains("secret"));
     }

@@ -3,13 +3,13 @@
 use super::client::ClientKind;
 use super::connect::{Scheme, SpareConnection};
 use super::failure::Failure;
-use super::headers;
+use super::headers::is_quoted;
 use super::reply::Reply;
 use super::send::Sender;
 use super::shown_url::{redacted, shown_host};
 use crate::error::{Code, Error, Result};
 use reqwest::Client;
-use reqwest::header;
+use reqwest::header::{self, HeaderMap};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -24,6 +24,17 @@ pub(crate) struct RangeRequest<'a> {
     pub to: Option<u64>,
     /// The entity tag that the document must still have; `None` for any representation.
     pub tag: Option<&'a str>,
+}
+
+/// A request for a document, or for a range of it.
+#[derive(Clone, Copy)]
+pub(super) struct StorageRequest<'a> {
+    /// The URL.
+    pub url: &'a Url,
+    /// The headers that the storage wants.
+    pub headers: &'a HeaderMap,
+    /// The range; `None` for the whole document.
+    pub range: Option<RangeRequest<'a>>,
 }
 
 /// Sends the requests to storages.
@@ -49,8 +60,8 @@ impl StorageChannel {
     /// Requests the document behind a URL, or a range of it. The head of the answer may take `limit`, or
     /// else as long as a stall may last.
     ///
-    /// The request has no further headers, because the URL is the credential, and an unsigned header can
-    /// make its signature invalid.
+    /// The request has only those further headers that came with the URL, because the URL is the credential,
+    /// and an unsigned header can make its signature invalid.
     ///
     /// # Errors
     /// The error of the address rules, of the connection, or [`Code::Protocol`] for an answer whose length
@@ -58,13 +69,13 @@ impl StorageChannel {
     pub(super) async fn get(
         &self,
         sender: &Sender,
-        url: &Url,
-        range: Option<RangeRequest<'_>>,
+        request: StorageRequest<'_>,
         limit: Option<Duration>,
     ) -> Result<Reply> {
+        let url = request.url;
         sender.clients.check_url(url)?;
         if let Some(client) = self.preconnected_to(url) {
-            let answer = send_on(&client.client, sender, url, range, limit).await;
+            let answer = send_on(&client.client, sender, request, limit).await;
             let broke = matches!(&answer, Err(failure) if failure.error.code() == Code::Network);
             if !broke || client.first_request_done.load(Ordering::Relaxed) {
                 client.first_request_done.store(true, Ordering::Relaxed);
@@ -76,7 +87,7 @@ impl StorageChannel {
         let scheme = Scheme::of(url);
         let cell = &self.clients[scheme as usize];
         let client = sender.client_in(cell, ClientKind::Storage, scheme)?;
-        let answer = send_on(&client, sender, url, range, limit).await;
+        let answer = send_on(&client, sender, request, limit).await;
         answer.map_err(|failure| failure.error)
     }
 
@@ -122,12 +133,16 @@ impl StorageChannel {
 async fn send_on(
     client: &Client,
     sender: &Sender,
-    url: &Url,
-    range: Option<RangeRequest<'_>>,
+    StorageRequest {
+        url,
+        headers,
+        range,
+    }: StorageRequest<'_>,
     limit: Option<Duration>,
 ) -> Result<Reply, Failure> {
     let mut request = client
         .get(url.clone())
+        .headers(headers.clone())
         .header(header::ACCEPT_ENCODING, "identity");
     let mut shown = format!("GET {}", redacted(url));
     if let Some(RangeRequest { from, to, tag }) = range {
@@ -136,7 +151,7 @@ async fn send_on(
         request = request.header(header::RANGE, format!("bytes={from}-{last}"));
         // With `If-Range`, the server sends the range if the document is still the same, else the whole
         // document (section 13.1.5). Servers read a tag without quotes as a wrong date, and send the whole.
-        if let Some(tag) = tag.filter(|tag| headers::is_quoted(tag)) {
+        if let Some(tag) = tag.filter(|tag| is_quoted(tag)) {
             request = request.header(header::IF_RANGE, tag);
         }
         shown = format!(

@@ -4,6 +4,7 @@ use super::answer;
 use super::api::{Api, ApiCall};
 use super::fields::{self, FieldsError};
 use crate::error::{Code, Error, Result};
+use crate::http::DocumentFacts;
 use crate::http::backoff;
 use crate::model::DocumentId;
 use crate::provider::MetadataRoute;
@@ -53,6 +54,14 @@ impl Metadata {
             size: size.filter(|size| *size <= LARGEST_SIZE),
             failure: None,
         }
+    }
+}
+
+impl Metadata {
+    /// Adds what another answer tells of the document and what is not known yet.
+    pub(crate) fn learn(&mut self, facts: &DocumentFacts) {
+        self.name = self.name.take().or_else(|| facts.name.clone());
+        self.size = self.size.or(facts.size);
     }
 }
 

@@ -121,6 +121,21 @@ pub(super) struct UrlSecret {
     pub certain: bool,
 }
 
+/// The secrets of an answer, of these values. `certain` as for the secret of a URL.
+pub(super) fn answer_secrets<'a>(
+    values: impl IntoIterator<Item = &'a str>,
+    certain: bool,
+) -> Vec<UrlSecret> {
+    let long = values
+        .into_iter()
+        .filter(|value| value.len() >= MIN_SECRET_BYTES);
+    let secrets = long.map(|value| UrlSecret {
+        value: value.to_owned(),
+        certain,
+    });
+    secrets.collect()
+}
+
 /// The secrets of a URL: values of its query, parts of its path, its user name and password.
 pub(super) fn url_secrets(url: &Url) -> Vec<UrlSecret> {
     let path = percent_decode_str(url.path()).decode_utf8_lossy();

@@ -48,12 +48,15 @@ impl Attempts<'_> {
         if self.is_paid_and_complete(work) {
             return self.name_complete(work).await;
         }
-        let mut source = match url {
-            Some(url) => SourceUrl {
+        let mut source = if let Some(url) = url {
+            SourceUrl {
                 replace_if_expiring: url.age() >= NEW_URL_AGE,
                 url,
-            },
-            None => SourceUrl::new(self.resolve(work.resolve_request()).await?),
+            }
+        } else {
+            let url = self.resolve(work.resolve_request()).await?;
+            work.learn_from(&url);
+            SourceUrl::new(url)
         };
         let is_free = self.resolver.has_free_urls();
         let mut state = AttemptState::new(work.sink.held(), is_free);
@@ -84,6 +87,7 @@ impl Attempts<'_> {
                     }
                 },
             };
+            state.is_free = is_free || source.url.is_renewable();
             let after = step(&state, work.bytes(), event);
             self.note_progress(after.progress);
             (state, next) = (after.state, after.next);

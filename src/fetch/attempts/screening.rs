@@ -52,7 +52,7 @@ impl Attempts<'_> {
         url: &PresignedUrl,
         work: &SinkTransfer<'_, '_>,
     ) -> Result<StorageAnswer> {
-        let metadata = work.metadata;
+        let metadata = &*work.metadata;
         let mut answer = answer?;
         if let StorageAnswer::Body(body) = &mut answer
             && body.offset == 0

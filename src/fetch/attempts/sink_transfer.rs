@@ -4,6 +4,7 @@ use super::steps::{BodyStart, SinkBytes, StartOver};
 use crate::error::{Error, Result};
 use crate::fetch::target::Destination;
 use crate::fetch::transfer::{Body, Digests, KnownLengths, Sink};
+use crate::http::PresignedUrl;
 use crate::http::headers::is_strong;
 use crate::resolve::{Metadata, ResolveRequest};
 
@@ -14,14 +15,14 @@ pub(super) struct SinkTransfer<'t, 'd> {
     /// Where the bytes go.
     pub sink: &'t mut Sink,
     /// What the provider told of the document.
-    pub metadata: &'t Metadata,
+    pub metadata: &'t mut Metadata,
     /// Digests of the bytes in the sink.
     pub digests: Digests,
     /// What docfetch knows about the document's length.
     pub lengths: KnownLengths,
 }
 
-impl<'t> SinkTransfer<'t, '_> {
+impl SinkTransfer<'_, '_> {
     /// How many bytes the sink holds.
     pub(super) fn bytes(&self) -> SinkBytes {
         SinkBytes {
@@ -31,12 +32,21 @@ impl<'t> SinkTransfer<'t, '_> {
     }
 
     /// What docfetch knows when it needs a URL for this transfer.
-    pub(super) fn resolve_request(&self) -> ResolveRequest<'t> {
+    pub(super) fn resolve_request(&self) -> ResolveRequest<'_> {
         ResolveRequest {
             has_partial: self.sink.held() > 0,
             needs_name: !self.sink.is_stream() && self.destination.target().is_none(),
             metadata_failure: self.metadata.failure.as_ref(),
             ..ResolveRequest::default()
+        }
+    }
+
+    /// Adds what the answer that brought `url` tells of the document.
+    pub(super) fn learn_from(&mut self, url: &PresignedUrl) {
+        let size = self.metadata.size;
+        self.metadata.learn(url.facts());
+        if size.is_none() {
+            self.lengths.metadata = self.metadata.size;
         }
     }
 

@@ -37,7 +37,7 @@ pub(super) struct AttemptState {
     /// Whether docfetch may request ranges of the document beside a body.
     pub use_ranges: bool,
     /// Whether docfetch may resolve the document again at any time, because that is free.
-    is_free: bool,
+    pub(super) is_free: bool,
 }
 
 /// How many bytes the sink holds when an event happens.

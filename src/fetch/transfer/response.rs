@@ -11,7 +11,7 @@ use crate::fetch::transfer::continuation::{Continues, continues, is_whole};
 use crate::fetch::transfer::storage_refusal::{StorageRefusal, refusal_of};
 use crate::http::handed_over::{self, UnusableUrl};
 use crate::http::headers::content_disposition;
-use crate::http::{Http, PresignedUrl, RangeRequest, Reply, headers};
+use crate::http::{Http, PresignedUrl, RangeRequest, Reply, StorageHeaders, headers};
 use crate::secret::{has_secret_path, register_url};
 use reqwest::header::{CONTENT_DISPOSITION, LOCATION};
 use std::ops::Range;
@@ -128,9 +128,11 @@ pub(super) async fn follow(
 ) -> Result<(Reply, Url)> {
     let on_trial = url.is_tried_once(http.clock());
     let timeout = on_trial.then_some(EXPIRED_URL_TIMEOUT);
+    let mut storage_headers = url.storage_headers().clone();
     let mut url = url.expose().clone();
     for _ in 0..=MAX_REDIRECTS {
-        let reply = http.storage(&url, range, timeout).await?;
+        let request = http.storage(&url, storage_headers.expose(), range, timeout);
+        let reply = request.await?;
         let leads_on = reply.headers().contains_key(LOCATION);
         if !is_redirect(reply.status()) || !leads_on {
             return Ok((reply, url));
@@ -138,6 +140,7 @@ pub(super) async fn follow(
         let location = handed_over::location(reply.headers(), &url);
         url = location.map_err(|wrong| unusable_location(&reply, wrong))?;
         register_url(&url);
+        storage_headers = StorageHeaders::default(); // they are for the first URL only
     }
     Err(
         Error::new(Code::UnsafeRedirect, "the storage redirects without end")

@@ -1,11 +1,14 @@
 //! A URL that is a credential by itself.
 
+use super::document_facts::DocumentFacts;
+use super::storage_headers::StorageHeaders;
 use crate::active_time;
 use crate::http::clock::ServerClock;
 use crate::http::shown_url::redacted;
 use crate::secret::register_url;
 use jiff::{SignedDuration, Timestamp};
 use std::fmt;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use url::Url;
 
@@ -22,6 +25,9 @@ pub struct PresignedUrl {
     expires: Option<Timestamp>,
     is_recorded: bool,
     was_served: bool,
+    storage_headers: StorageHeaders,
+    facts: Arc<DocumentFacts>,
+    is_renewable: bool,
 }
 
 impl PresignedUrl {
@@ -35,6 +41,9 @@ impl PresignedUrl {
             expires,
             is_recorded: false,
             was_served: false,
+            storage_headers: StorageHeaders::default(),
+            facts: Arc::default(),
+            is_renewable: false,
         }
     }
 
@@ -46,6 +55,42 @@ impl PresignedUrl {
             is_recorded: true,
             ..Self::new(url, expires)
         }
+    }
+
+    /// Adds the headers that the storage wants, which came with the URL.
+    #[must_use]
+    pub(crate) fn with_storage_headers(mut self, headers: StorageHeaders) -> Self {
+        self.storage_headers = headers;
+        self
+    }
+
+    /// Adds what the answer that brought the URL tells of the document.
+    #[must_use]
+    pub(crate) fn with_facts(mut self, facts: DocumentFacts) -> Self {
+        self.facts = Arc::new(facts);
+        self
+    }
+
+    /// The same URL of a paid retrieval that brings further URLs without a charge.
+    #[must_use]
+    pub(crate) fn renewable(mut self) -> Self {
+        self.is_renewable = true;
+        self
+    }
+
+    /// The headers that the storage wants with each request. They are for the origin of this URL only.
+    pub(crate) fn storage_headers(&self) -> &StorageHeaders {
+        &self.storage_headers
+    }
+
+    /// What the answer that brought the URL tells of the document.
+    pub(crate) fn facts(&self) -> &DocumentFacts {
+        &self.facts
+    }
+
+    /// Whether another URL of the same paid retrieval costs nothing.
+    pub(crate) fn is_renewable(&self) -> bool {
+        self.is_renewable
     }
 
     /// When the URL expires, by the servers' clock; `None` where that is unknown.
