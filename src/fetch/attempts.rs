@@ -278,7 +278,7 @@ impl<'a> Attempts<'a> {
         loop {
             let retry = self.retry.clone();
             let mut work = SinkTransfer {
-                digests: Digests::new(self.options.digests, sink),
+                digests: Digests::new(self.options.digests, &metadata.checksums, sink),
                 lengths: KnownLengths {
                     metadata: metadata.size,
                     ..KnownLengths::default()
@@ -333,7 +333,7 @@ impl<'a> Attempts<'a> {
         let Some(refused) = partial.refused().filter(|bytes| bytes.sha256 == expected) else {
             return Ok(None);
         };
-        let digests = Digests::new(options, sink);
+        let digests = Digests::new(options, &[], sink);
         let DigestReport { sha256, .. } = digests.verify(partial.position()).await?;
         let target = name_target(destination, &refused.name, sink).await?;
         Ok(Some(match target {

@@ -284,7 +284,7 @@ impl<'a> ListedDocument<'a> {
             metadata: Some(Metadata {
                 name: self.row.name,
                 size: self.row.size,
-                failure: None,
+                ..Metadata::default()
             }),
             target: Some(Arc::new(target_options)),
             version: sync.version_of_partial(&self.version),

@@ -25,11 +25,15 @@ pub(crate) use addresses::hint_for_address;
 pub use credentials::Credentials;
 pub(crate) use credentials::SourcedCredentials;
 pub(crate) use filters::{OwnOption, ReferencedList, ServerFilter};
+pub(crate) use pointer::Pointer;
 pub use resource::Resource;
 pub use schema::Provider;
 pub(crate) use schema::{Auth, Handoff, Listing, MetadataRoute, Paging};
 pub(crate) use shipped::{parameter_names, shipped_names};
-pub(crate) use table::{BodyTemplate, RequestTemplate};
+pub(crate) use table::{
+    Algorithm, AlgorithmRule, BodyTemplate, ChecksumEncoding, ChecksumPlace, ChecksumRule,
+    RequestTemplate, Table,
+};
 pub(crate) use template::SlotValues;
 
 /// Every provider, with each kind of its documents.
@@ -37,6 +41,15 @@ pub(crate) fn all() -> Vec<Provider> {
     let one_codex = Resource::ALL.map(Provider::one_codex);
     let standard_metrics = Provider::standard_metrics();
     [standard_metrics].into_iter().chain(one_codex).collect()
+}
+
+/// The table of a provider with one kind of things, whose TOML is `text`.
+#[cfg(test)]
+pub(crate) fn table_of(name: &str, text: &str) -> Table {
+    let file = crate::config::toml_file::TomlFile::new(format!("{name}.toml"), text);
+    let parsed = file.parse().expect("TOML");
+    let kinds = read::provider(name, &file.root(&parsed));
+    kinds.expect("a right table").remove(0)
 }
 
 #[cfg(test)]

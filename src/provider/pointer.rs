@@ -96,6 +96,31 @@ impl Pointer {
         self.segments.contains(&Segment::Every)
     }
 
+    /// How many elements the array has that the first `*` stands for. None where the pointer has no `*`, or leads to no
+    /// array.
+    pub(crate) fn element_count(&self, json: &Value) -> Option<usize> {
+        let before = self
+            .segments
+            .iter()
+            .position(|segment| *segment == Segment::Every)?;
+        let array = first(&self.segments[..before], json, &Value::is_array)?;
+        array.as_array().map(Vec::len)
+    }
+
+    /// The same pointer with the index of one element instead of the first `*`.
+    #[must_use]
+    pub(crate) fn to_element(&self, index: usize) -> Self {
+        let mut pointer = self.clone();
+        let every = pointer
+            .segments
+            .iter_mut()
+            .find(|segment| **segment == Segment::Every);
+        if let Some(segment) = every {
+            *segment = Segment::Key(index.to_string());
+        }
+        pointer
+    }
+
     /// The name of the outermost object's field that the pointer leads into. None where the outermost value is an array,
     /// or the pointer stands for the whole answer.
     pub(crate) fn first_field(&self) -> Option<&str> {
@@ -323,6 +348,10 @@ mod tests {
         let all = Pointer::parse("/links/*/href").unwrap();
         assert_eq!(all.find_all(&json), ["a", "b"]);
         assert!(all.has_several_values());
+        assert_eq!(all.element_count(&json), Some(3));
+        assert_eq!(all.to_element(2).find(&json), Some(&"b".into()));
+        assert_eq!(all.to_element(1).find(&json), None);
+        assert_eq!(all.to_element(2).element_count(&json), None);
     }
 
     #[test]

@@ -273,6 +273,24 @@ pub(crate) enum Algorithm {
     Crc32c,
 }
 
+impl Algorithm {
+    /// The algorithms by their names, without case and dashes.
+    pub(crate) const NAMES: [(&str, Self); 5] = [
+        ("sha256", Self::Sha256),
+        ("sha512", Self::Sha512),
+        ("sha1", Self::Sha1),
+        ("md5", Self::Md5),
+        ("crc32c", Self::Crc32c),
+    ];
+
+    /// The algorithm of this name, compared without case and dashes. None for any other algorithm.
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        let name = name.replace('-', "").to_ascii_lowercase();
+        let known = Self::NAMES.iter().find(|(known, _)| *known == name);
+        known.map(|(_, algorithm)| *algorithm)
+    }
+}
+
 /// How a checksum is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ChecksumEncoding {

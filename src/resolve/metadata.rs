@@ -2,10 +2,12 @@
 
 use super::answer;
 use super::api::{Api, ApiCall};
+use super::checksums::ChecksumAnswer;
 use super::fields::{self, FieldsError};
 use crate::error::{Code, Error, Result};
 use crate::http::DocumentFacts;
 use crate::http::backoff;
+use crate::http::headers::ExpectedChecksum;
 use crate::model::DocumentId;
 use crate::provider::MetadataRoute;
 use crate::secret::register_public;
@@ -27,6 +29,8 @@ pub(crate) struct Metadata {
     pub name: Option<String>,
     /// Its size in bytes.
     pub size: Option<u64>,
+    /// Its checksums. All of them must match.
+    pub checksums: Vec<ExpectedChecksum>,
     /// Why docfetch requested the metadata and did not learn the name.
     pub failure: Option<MetadataFailure>,
 }
@@ -52,7 +56,7 @@ impl Metadata {
         Self {
             name: name.map(str::to_owned),
             size: size.filter(|size| *size <= LARGEST_SIZE),
-            failure: None,
+            ..Self::default()
         }
     }
 }
@@ -62,6 +66,11 @@ impl Metadata {
     pub(crate) fn learn(&mut self, facts: &DocumentFacts) {
         self.name = self.name.take().or_else(|| facts.name.clone());
         self.size = self.size.or(facts.size);
+        for checksum in &facts.checksums {
+            if !self.checksums.contains(checksum) {
+                self.checksums.push(checksum.clone());
+            }
+        }
     }
 }
 
@@ -128,9 +137,19 @@ async fn request(
         return Err(MetadataFailure::of_request(api.refusal(id, reply).await));
     }
     let needed = [route.name, route.size];
+    let headers = reply.headers().clone();
     let reading = fields::read(&api.provider, reply, &needed, &[]);
     let json = reading.await.map_err(MetadataFailure::of_body)?;
     let mut metadata = Metadata::of(&json, route);
+    let table = &api.provider.table;
+    if let Some(route) = &table.metadata {
+        let answer = ChecksumAnswer {
+            json: &json,
+            headers: &headers,
+            id,
+        };
+        metadata.checksums = answer.checksums(table, &route.checksums);
+    }
     if metadata.name.is_none() {
         let field = route.name.trim_start_matches('/');
         let why = format!("{field} is missing or is not text");

@@ -11,6 +11,7 @@ mod answer;
 mod api;
 mod base_hint;
 mod builder;
+mod checksums;
 mod fields;
 pub(crate) mod filter;
 #[cfg(any(feature = "internals", all(test, feature = "cli")))]

@@ -240,7 +240,7 @@ fn a_digest_of_the_user_decides_over_the_storages_checksum() {
     let world = World::new(&api.base());
     let run = world.run(&["sm", "a", "--sha256", &sha256(&content)]);
     run.exits(0)
-        .says("warning: the document does not have the expected MD5");
+        .says("warning: the document does not have the MD5 that the storage announced");
     assert!(world.read("in-url.bin") == content);
 }
 

@@ -3,12 +3,12 @@
 use super::Attempts;
 use super::length_screening;
 use super::sink_transfer::SinkTransfer;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::fetch::entity::{Entity, StorageNames};
 use crate::fetch::target::naming;
 use crate::fetch::transfer::coding::is_told;
 use crate::fetch::transfer::web_page::{self, ExpectedDocument, PageVerdict};
-use crate::fetch::transfer::{FirstBytes, MAX_SNIFFED_BYTES, Sink, StorageAnswer, sniff};
+use crate::fetch::transfer::{Body, FirstBytes, MAX_SNIFFED_BYTES, Sink, StorageAnswer, sniff};
 use crate::http::PresignedUrl;
 use crate::resolve::Metadata;
 use std::ffi::OsStr;
@@ -80,12 +80,15 @@ impl Attempts<'_> {
                     name_in_url: name_in_url.as_deref(),
                     announced: body.entity.total,
                     is_coded: body.coding.is_some(),
-                    has_digest: has_digest || body.entity.checksum.is_some(),
+                    has_digest: has_digest
+                        || body.entity.checksum.is_some()
+                        || work.digests.has_told(),
                     has_other_part: has_other_part(work.sink)?,
                     host: body.host(),
                 };
                 self.judge(&page, metadata)?;
             }
+            self.judge_media_type(body)?;
             length_screening::check(body, work).await?;
         }
         Ok(answer)
@@ -130,8 +133,35 @@ impl Attempts<'_> {
         file.and_then(Path::file_name).and_then(OsStr::to_str)
     }
 
+    /// Refuses a body of a media type that the provider has no documents of, unless a SHA-256 of the user decides.
+    fn judge_media_type(&mut self, body: &Body) -> Result<()> {
+        let table = &self.resolver.provider().table;
+        let Some(media_type) = body.media_type.as_deref() else {
+            return Ok(());
+        };
+        if !web_page::is_refused_type(&table.refuse, media_type) {
+            return Ok(());
+        }
+        let error = web_page::refused_type(body.host(), media_type, &table.title);
+        self.unless_by_user(error)
+    }
+
+    /// Takes note of an error that a SHA-256 of the user can disprove; where the user gives none, fails with it.
+    fn unless_by_user(&mut self, error: Error) -> Result<()> {
+        if self.options.digests.expected_sha256.is_none() {
+            return Err(error);
+        }
+        self.web_page = Some(error);
+        Ok(())
+    }
+
     /// Judges a page by what docfetch knows about the document.
     fn judge(&mut self, page: &SuspectPage<'_>, metadata: &Metadata) -> Result<()> {
+        let table = &self.resolver.provider().table;
+        if page.kind == FirstBytes::Html && web_page::refuses_html(&table.refuse) {
+            let why = format!("{} has no web pages as documents", table.title);
+            return self.unless_by_user(web_page::refusal(page.host, page.kind, &why, true));
+        }
         let by_metadata = metadata.name.as_deref().and_then(naming::safe);
         let by_provider = by_metadata.as_deref().or(page.names.header.as_deref());
         let by_user = self.name_by_user();

@@ -45,6 +45,9 @@ impl SinkTransfer<'_, '_> {
     pub(super) fn learn_from(&mut self, url: &PresignedUrl) {
         let size = self.metadata.size;
         self.metadata.learn(url.facts());
+        for checksum in &url.facts().checksums {
+            self.digests.expect_told(checksum);
+        }
         if size.is_none() {
             self.lengths.metadata = self.metadata.size;
         }

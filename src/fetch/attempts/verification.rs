@@ -12,7 +12,7 @@ pub(super) struct Verification {
     pub lengths: KnownLengths,
     /// The error of bytes that start as HTML, unless a digest or the size proves that they are the document.
     pub web_page: Option<Error>,
-    /// The document's name, under which docfetch keeps bytes that only the storage's checksum refuses.
+    /// The document's name, under which docfetch keeps bytes that only a checksum refuses.
     pub name: String,
 }
 
@@ -21,7 +21,7 @@ impl Verification {
     ///
     /// # Errors
     /// [`Code::LengthMismatch`], [`Code::DigestMismatch`]; [`Code::StorageError`] for a web page. docfetch
-    /// then throws the bytes of a partial away, but for those that only the storage's checksum refuses.
+    /// then throws the bytes of a partial away, but for those that only a checksum refuses.
     pub(super) async fn run(self, sink: &mut Sink) -> Result<Option<String>> {
         let Self {
             digests,
@@ -67,7 +67,7 @@ fn has_other_checksum(checked: &Result<DigestReport>) -> bool {
     checked.is_ok_and(|report| report.checksum_mismatch.is_some())
 }
 
-/// Accepts the bytes, or keeps them in the partial where only the storage's checksum refuses them.
+/// Accepts the bytes, or keeps them in the partial where only a checksum refuses them.
 fn accept_or_keep(report: DigestReport, sink: &mut Sink, name: String) -> Result<Option<String>> {
     let DigestReport {
         sha256,
@@ -88,7 +88,7 @@ fn accept_or_keep(report: DigestReport, sink: &mut Sink, name: String) -> Result
 
 /// The error of a complete document that docfetch keeps in the partial although `error` refuses it.
 pub(super) fn refused_document(error: &Error, sha256: &str) -> Error {
-    let what = "the document does not have the checksum that the storage announced";
+    let what = "the document that came has a wrong checksum";
     let again = match error.code() {
         Code::ChargeRefused => "--allow-recharge pays for it again",
         _ => "run again",
@@ -133,7 +133,7 @@ mod tests {
             compute_sha256: true,
             expected_sha256: None,
         };
-        let mut digests = Digests::new(options, sink);
+        let mut digests = Digests::new(options, &[], sink);
         digests.expect_checksum_of(sink.entity());
         Verification {
             digests,

@@ -124,9 +124,62 @@ pub(crate) fn refusal(host: &str, kind: FirstBytes, why: &str, is_named: bool) -
         .with_http_status(200)
 }
 
+/// Whether a provider whose table has the key `refuse` has no documents of this media type.
+pub(crate) fn is_refused_type(refuse: &[String], media_type: &str) -> bool {
+    let mut refuse = refuse.iter();
+    refuse.any(|refused| refused.eq_ignore_ascii_case(media_type))
+}
+
+/// Whether a provider whose table has the key `refuse` has no documents that start as HTML.
+pub(crate) fn refuses_html(refuse: &[String]) -> bool {
+    let mut types = ["text/html", "application/xhtml+xml"].into_iter();
+    types.any(|html| is_refused_type(refuse, html))
+}
+
+/// The error of a body of a media type that the provider `title` has no documents of.
+pub(crate) fn refused_type(host: &str, media_type: &str, title: &str) -> Error {
+    let what = format!("{host} sent an error instead of the document");
+    let why = format!("its media type is {media_type}, and {title} has no documents of that type");
+    Error::new(Code::StorageError, what)
+        .with_cause(why)
+        .asking_for_sha256(
+            "run again later; if that is the document, give the id alone with its --sha256",
+        )
+        .with_http_status(200)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_table_refuses_its_media_types_and_html_where_one_of_them_is_html() {
+        let refuse = |types: &[&str]| {
+            types
+                .iter()
+                .map(|&name| name.to_owned())
+                .collect::<Vec<_>>()
+        };
+        for (types, media_type, is_refused, html) in [
+            (&["text/html"][..], "text/html", true, true),
+            (&["text/html"], "text/plain", false, true),
+            (
+                &["Application/XHTML+xml"],
+                "application/xhtml+xml",
+                true,
+                true,
+            ),
+            (&["application/json"], "application/json", true, false),
+            (&[], "text/html", false, false),
+        ] {
+            assert_eq!(
+                is_refused_type(&refuse(types), media_type),
+                is_refused,
+                "{types:?}"
+            );
+            assert_eq!(refuses_html(&refuse(types)), html, "{types:?}");
+        }
+    }
 
     #[test]
     fn the_hint_says_what_the_document_would_be_and_asks_for_its_sha256() {

@@ -2,7 +2,9 @@
 
 use super::text::text;
 use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use base64::alphabet;
+use base64::engine::DecodePaddingMode;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STANDARD};
 use reqwest::header::{self, HeaderMap};
 use serde::{Deserialize, Serialize};
 
@@ -50,6 +52,46 @@ impl Checksum {
             Self::Crc64Nvme => 8,
             Self::Crc32c | Self::Crc32 => 4,
         }
+    }
+}
+
+/// Base64 with or without its padding.
+const ANY_PADDING: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
+/// A checksum that a document must have.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ExpectedChecksum {
+    /// The algorithm.
+    pub algorithm: Checksum,
+    /// The value, most significant byte first.
+    pub value: Vec<u8>,
+}
+
+impl ExpectedChecksum {
+    /// The checksum that `text` writes in hexadecimal digits of either case. None where the text is none of this
+    /// algorithm.
+    pub(crate) fn from_hexadecimal(algorithm: Checksum, text: &str) -> Option<Self> {
+        let digits = text.trim().as_bytes();
+        let digit = |digit: u8| char::from(digit).to_digit(16);
+        let pairs = digits.chunks(2).map(|pair| match pair {
+            [high, low] => u8::try_from(digit(*high)? << 4 | digit(*low)?).ok(),
+            _ => None,
+        });
+        Self::of(algorithm, pairs.collect::<Option<_>>()?)
+    }
+
+    /// The checksum that `text` writes in base64 (RFC 4648 sections 4 and 5), with or without its padding. None where
+    /// the text is none of this algorithm.
+    pub(crate) fn from_base64(algorithm: Checksum, text: &str) -> Option<Self> {
+        let standard = text.trim().replace('-', "+").replace('_', "/");
+        Self::of(algorithm, ANY_PADDING.decode(standard).ok()?)
+    }
+
+    fn of(algorithm: Checksum, value: Vec<u8>) -> Option<Self> {
+        (value.len() == algorithm.length()).then_some(Self { algorithm, value })
     }
 }
 
@@ -175,6 +217,38 @@ mod tests {
             of(&[goog, ("x-goog-stored-content-encoding", "gzip")], true),
             None
         );
+    }
+
+    #[test]
+    fn a_checksum_is_read_from_hexadecimal_and_from_base64() {
+        let crc = |value: [u8; 4]| {
+            Some(ExpectedChecksum {
+                algorithm: Checksum::Crc32c,
+                value: value.to_vec(),
+            })
+        };
+        let hexadecimal = |text| ExpectedChecksum::from_hexadecimal(Checksum::Crc32c, text);
+        let base64 = |text| ExpectedChecksum::from_base64(Checksum::Crc32c, text);
+        for text in ["e306ffbe", "E306FFBE", " e306FFbe\n"] {
+            assert_eq!(hexadecimal(text), crc([0xe3, 0x06, 0xff, 0xbe]), "{text}");
+        }
+        for text in ["4wb/vg==", "4wb/vg", "4wb_vg"] {
+            assert_eq!(base64(text), crc([0xe3, 0x06, 0xff, 0xbe]), "{text}");
+        }
+        for text in [
+            "",
+            "e306ff",
+            "e306ffb",
+            "e306ffbeaa",
+            "e306ffbx",
+            "+306ffbe",
+            "4wb/vg==",
+        ] {
+            assert_eq!(hexadecimal(text), None, "{text}");
+        }
+        for text in ["", "4wb/", "4wb/vgAA", "e306ffbe", "4wb/vg==-3"] {
+            assert_eq!(base64(text), None, "{text}");
+        }
     }
 
     #[test]

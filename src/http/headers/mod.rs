@@ -8,7 +8,7 @@ pub(super) mod test_headers;
 mod text;
 mod waiting;
 
-pub(crate) use checksum::{Checksum, checksum};
+pub(crate) use checksum::{Checksum, ExpectedChecksum, checksum};
 pub(crate) use fields::{
     ContentRange, content_coding, content_length, content_range, count, date, end_is_marked,
     entity_tag, is_quoted, is_strong, last_modified, media_type,

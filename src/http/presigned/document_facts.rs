@@ -1,5 +1,6 @@
 //! What the answer that brought a presigned URL tells of its document.
 
+use crate::http::headers::ExpectedChecksum;
 use serde::{Deserialize, Serialize};
 
 /// What an answer of the API tells of a document.
@@ -11,6 +12,9 @@ pub(crate) struct DocumentFacts {
     /// Its size in bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size: Option<u64>,
+    /// Its checksums. All of them must match.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub checksums: Vec<ExpectedChecksum>,
 }
 
 impl DocumentFacts {
@@ -23,6 +27,11 @@ impl DocumentFacts {
     pub(crate) fn complete(&mut self, other: Self) {
         self.name = self.name.take().or(other.name);
         self.size = self.size.or(other.size);
+        for checksum in other.checksums {
+            if !self.checksums.contains(&checksum) {
+                self.checksums.push(checksum);
+            }
+        }
     }
 }
 
@@ -36,11 +45,12 @@ mod tests {
         assert!(facts.is_empty());
         facts.complete(DocumentFacts {
             name: Some("a.pdf".to_owned()),
-            size: None,
+            ..DocumentFacts::default()
         });
         facts.complete(DocumentFacts {
             name: Some("b.pdf".to_owned()),
             size: Some(7),
+            ..DocumentFacts::default()
         });
         assert_eq!(
             (facts.name.as_deref(), facts.size),

@@ -35,15 +35,6 @@ const STEP_KEYS: [&str; 17] = [
 /// The most steps from an id to a URL.
 const MAX_STEPS: usize = 3;
 
-/// The algorithms by their names, without case and dashes.
-pub(crate) const ALGORITHMS: [(&str, Algorithm); 5] = [
-    ("sha256", Algorithm::Sha256),
-    ("sha512", Algorithm::Sha512),
-    ("sha1", Algorithm::Sha1),
-    ("md5", Algorithm::Md5),
-    ("crc32c", Algorithm::Crc32c),
-];
-
 /// The request in a table that may have other keys, too. Its slots are of `known`.
 ///
 /// # Errors
@@ -322,7 +313,7 @@ fn checksum(value: &TomlValue<'_>, parts: &[String]) -> Result<ChecksumRule> {
         (Some(other), _, 2) | (_, Some(other), 2) => {
             return Err(other.error("a prefixed checksum names its algorithm itself"));
         }
-        (Some(name), None, _) => AlgorithmRule::Fixed(name.word(&ALGORITHMS)?),
+        (Some(name), None, _) => AlgorithmRule::Fixed(name.word(&Algorithm::NAMES)?),
         (None, Some(at), _) => AlgorithmRule::At(values::pointers(&at)?),
         _ => return Err(table.error("a checksum has one of algorithm and algorithm_at")),
     };

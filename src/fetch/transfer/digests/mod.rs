@@ -16,10 +16,10 @@ use crate::fetch::transfer::digests::follower::{Follower, hash_file};
 use crate::fetch::transfer::digests::hasher::Hasher;
 use crate::fetch::transfer::sink::Sink;
 use crate::fingerprint::hexadecimal;
-use crate::http::headers::Checksum;
+use crate::http::headers::{Checksum, ExpectedChecksum};
 use std::fs::File;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// When more bytes than this wait to be hashed, a thread starts to hash them.
@@ -31,17 +31,14 @@ pub(crate) struct Digests {
     options: DigestOptions,
     /// The partial's file and its path; `None` for standard output.
     file: Option<(Arc<File>, PathBuf)>,
-    sha256: Option<PrefixDigest>,
-    checksum: Option<AnnouncedChecksum>,
+    /// One digest for each algorithm that docfetch needs.
+    computed: Vec<PrefixDigest>,
+    /// What the API told of the document. All of them must match.
+    told: Vec<ExpectedChecksum>,
+    /// What the storage announced of the representation.
+    announced: Option<ExpectedChecksum>,
     /// Whether bytes went to standard output. They cannot be read back, so no other digest can start.
     is_late: bool,
-}
-
-/// A checksum that the storage announced.
-#[derive(Debug)]
-struct AnnouncedChecksum {
-    expected: (Checksum, Vec<u8>),
-    digest: PrefixDigest,
 }
 
 /// A digest of the first bytes of a sink.
@@ -58,8 +55,8 @@ struct PrefixDigest {
 pub(crate) struct DigestReport {
     /// The SHA-256 of the bytes in hexadecimal, where docfetch computed that.
     pub sha256: Option<String>,
-    /// [`Code::DigestMismatch`], with both values, when the bytes do not have the checksum that the
-    /// storage announced.
+    /// [`Code::DigestMismatch`], with both values, when the bytes do not have a checksum that the API or the
+    /// storage told.
     pub checksum_mismatch: Option<Error>,
 }
 
@@ -106,17 +103,18 @@ impl PrefixDigest {
 }
 
 impl Digests {
-    /// The digests that `options` ask for, of the bytes that `sink` has and will have.
-    pub(crate) fn new(options: DigestOptions, sink: &Sink) -> Self {
-        let needs_sha256 = options.compute_sha256 || options.expected_sha256.is_some();
+    /// The digests that `options` ask for, and those of the checksums that the API `told`, of the bytes that `sink`
+    /// has and will have.
+    pub(crate) fn new(options: DigestOptions, told: &[ExpectedChecksum], sink: &Sink) -> Self {
         let mut digests = Self {
             options,
             file: match sink {
                 Sink::Partial(partial) => Some((partial.file(), partial.path().to_owned())),
                 Sink::Stdout(_) => None,
             },
-            sha256: needs_sha256.then(|| PrefixDigest::new(Checksum::Sha256)),
-            checksum: None,
+            computed: Vec::new(),
+            told: told.to_vec(),
+            announced: None,
             is_late: false,
         };
         digests.expect_checksum_of(sink.entity());
@@ -126,20 +124,51 @@ impl Digests {
     /// Expects the checksum that the storage announced for `entity`, unless bytes before it went to
     /// standard output unhashed.
     pub(crate) fn expect_checksum_of(&mut self, entity: &Entity) {
-        let expected = self.checksum.as_ref().map(|checksum| &checksum.expected);
-        if !self.is_late && expected != entity.checksum.as_ref() {
-            self.checksum = entity.checksum.clone().map(|expected| AnnouncedChecksum {
-                digest: PrefixDigest::new(expected.0),
-                expected,
-            });
+        let announced = entity.checksum.clone();
+        let announced = announced.map(|(algorithm, value)| ExpectedChecksum { algorithm, value });
+        if self.announced != announced && !self.is_late {
+            self.announced = announced;
         }
+        self.start_digests();
+    }
+
+    /// Expects a further checksum that the API told, unless bytes before it went to standard output unhashed.
+    pub(crate) fn expect_told(&mut self, checksum: &ExpectedChecksum) {
+        let can_start = !self.is_late || self.has_digest(checksum.algorithm);
+        if can_start && !self.told.contains(checksum) {
+            self.told.push(checksum.clone());
+            self.start_digests();
+        }
+    }
+
+    /// Starts the digests that are needed and missing, and ends those that are needed no more.
+    fn start_digests(&mut self) {
+        let of_user = self.options.compute_sha256 || self.options.expected_sha256.is_some();
+        let expected = self.told.iter().chain(&self.announced);
+        let algorithms = expected.map(|checksum| checksum.algorithm);
+        let needed: Vec<Checksum> = of_user
+            .then_some(Checksum::Sha256)
+            .into_iter()
+            .chain(algorithms)
+            .collect();
+        self.computed
+            .retain(|digest| needed.contains(&digest.algorithm));
+        for algorithm in needed {
+            if !self.has_digest(algorithm) {
+                self.computed.push(PrefixDigest::new(algorithm));
+            }
+        }
+    }
+
+    fn has_digest(&self, algorithm: Checksum) -> bool {
+        let mut digests = self.computed.iter();
+        digests.any(|digest| digest.algorithm == algorithm)
     }
 
     /// The sink took `bytes`, and holds all bytes before `position` now.
     pub(crate) fn update(&mut self, bytes: &[u8], position: u64) {
         self.is_late = self.file.is_none();
-        let checksum = self.checksum.as_mut().map(|checksum| &mut checksum.digest);
-        for digest in self.sha256.iter_mut().chain(checksum) {
+        for digest in &mut self.computed {
             match &self.file {
                 Some((file, _)) => digest.follow(file, position),
                 None => digest.hasher.update(bytes),
@@ -147,83 +176,107 @@ impl Digests {
         }
     }
 
-    /// Starts over, because the sink does.
+    /// Starts over, because the sink does. What the API told stays.
     pub(crate) fn restart(&mut self) {
-        (self.checksum, self.is_late) = (None, false);
-        if self.sha256.is_some() {
-            self.sha256 = Some(PrefixDigest::new(Checksum::Sha256));
-        }
+        (self.announced, self.is_late) = (None, false);
+        self.computed.clear();
+        self.start_digests();
     }
 
     /// Whether [`Digests::verify`] will compare a digest.
     pub(crate) fn has_expected_digest(&self) -> bool {
-        self.options.expected_sha256.is_some() || self.checksum.is_some()
+        self.options.expected_sha256.is_some() || self.announced.is_some() || !self.told.is_empty()
+    }
+
+    /// Whether [`Digests::verify`] will compare a checksum that the API told.
+    pub(crate) fn has_told(&self) -> bool {
+        !self.told.is_empty()
     }
 
     /// The digests of the bytes that `sink` has now.
     pub(crate) fn so_far(&self, sink: &Sink) -> Self {
         if self.file.is_some() {
-            return Self::new(self.options, sink);
+            return Self::new(self.options, &self.told, sink);
         }
-        let checksum = self.checksum.as_ref();
+        let digests = self.computed.iter();
         Self {
             options: self.options,
             file: None,
-            sha256: self.sha256.as_ref().map(PrefixDigest::of_stream_so_far),
-            checksum: checksum.map(|checksum| AnnouncedChecksum {
-                expected: checksum.expected.clone(),
-                digest: checksum.digest.of_stream_so_far(),
-            }),
+            computed: digests.map(PrefixDigest::of_stream_so_far).collect(),
+            told: self.told.clone(),
+            announced: self.announced.clone(),
             is_late: self.is_late,
         }
     }
 
     /// Compares the digests of the bytes before `position`, which are all that the sink has. Where the
-    /// user gives a SHA-256, that one decides, and a wrong checksum of the storage is only a warning.
+    /// user gives a SHA-256, that one decides, and any other wrong checksum is only a warning.
     ///
     /// # Errors
     /// [`Code::DigestMismatch`], with both values, when the bytes do not have the SHA-256 that the user
     /// gives; [`Code::LocalIo`] when the file cannot be read.
-    pub(crate) async fn verify(self, position: u64) -> Result<DigestReport> {
-        let (file, path) = self.file.unzip();
-        let (file, path) = (file.as_ref(), path.unwrap_or_default());
-        let unreadable = |error| Error::io("read", &path, &error);
+    pub(crate) async fn verify(mut self, position: u64) -> Result<DigestReport> {
         let mut report = DigestReport::default();
-        if let Some(digest) = self.sha256 {
-            let actual = digest.finish(file, position).await.map_err(unreadable)?;
-            if let Some(expected) = self.options.expected_sha256 {
-                compare("SHA-256", &expected, &actual)?;
+        let mut known: Vec<(Checksum, Vec<u8>)> = Vec::new();
+        let of_user = self.options.expected_sha256;
+        if of_user.is_some() || self.options.compute_sha256 {
+            let actual = self.finish(Checksum::Sha256, position).await?;
+            if let Some(expected) = of_user {
+                compare("the expected SHA-256", &expected, &actual)?;
             }
             report.sha256 = Some(hexadecimal(&actual));
+            known.push((Checksum::Sha256, actual));
         }
-        let Some(AnnouncedChecksum { expected, digest }) = self.checksum else {
-            return Ok(report);
-        };
-        let (algorithm, expected) = expected;
-        let actual = digest.finish(file, position).await.map_err(unreadable)?;
-        let Err(error) = compare(algorithm.name(), &expected, &actual) else {
-            return Ok(report);
-        };
-        if self.options.expected_sha256.is_some() {
-            warn_of_document!("{}; --sha256 decides", error.message());
-            return Ok(report);
+        let told = std::mem::take(&mut self.told).into_iter();
+        let told = told.map(|checksum| (checksum, "that the API tells"));
+        let announced = self.announced.take().into_iter();
+        let announced = announced.map(|checksum| (checksum, "that the storage announced"));
+        for (ExpectedChecksum { algorithm, value }, teller) in told.chain(announced) {
+            let actual = match known.iter().find(|(known, _)| *known == algorithm) {
+                Some((_, actual)) => actual.clone(),
+                None => self.finish(algorithm, position).await?,
+            };
+            let what = format!("the {} {teller}", algorithm.name());
+            let compared = compare(&what, &value, &actual);
+            known.push((algorithm, actual));
+            let Err(error) = compared else { continue };
+            if of_user.is_some() {
+                warn_of_document!("{}; --sha256 decides", error.message());
+                continue;
+            }
+            report.checksum_mismatch.get_or_insert(error);
         }
-        if report.sha256.is_none() && file.is_some() {
+        if report.checksum_mismatch.is_some() && report.sha256.is_none() && self.file.is_some() {
             // The user can accept the bytes by their SHA-256.
-            let digest = PrefixDigest::new(Checksum::Sha256);
-            let actual = digest.finish(file, position).await.map_err(unreadable)?;
+            let actual = self.finish(Checksum::Sha256, position).await?;
             report.sha256 = Some(hexadecimal(&actual));
         }
-        report.checksum_mismatch = Some(error);
         Ok(report)
+    }
+
+    /// The digest of the bytes before `position`.
+    async fn finish(&mut self, algorithm: Checksum, position: u64) -> Result<Vec<u8>> {
+        let mut digests = self.computed.iter();
+        let started = digests.position(|digest| digest.algorithm == algorithm);
+        let digest = match started {
+            Some(index) => self.computed.swap_remove(index),
+            None => PrefixDigest::new(algorithm),
+        };
+        let file = self.file.as_ref();
+        let finished = digest.finish(file.map(|(file, _)| file), position).await;
+        finished.map_err(|error| {
+            let path = file.map(|(_, path)| path.as_path());
+            Error::io("read", path.unwrap_or(Path::new("")), &error)
+        })
     }
 }
 
-fn compare(name: &str, expected: &[u8], actual: &[u8]) -> Result<()> {
+/// Compares a digest with `what` the document has, such as *the expected MD5*.
+fn compare(what: &str, expected: &[u8], actual: &[u8]) -> Result<()> {
     if expected == actual {
         return Ok(());
     }
-    let what = format!("the document does not have the expected {name}");
+    let what = format!("the document does not have {what}");
     Err(Error::new(Code::DigestMismatch, what).with_cause(format!(
         "expected {}, got {}",
         hexadecimal(expected),
@@ -244,7 +297,7 @@ mod tests {
             ..Entity::default()
         };
         sink.begin(entity).unwrap();
-        let mut digests = Digests::new(options, &sink);
+        let mut digests = Digests::new(options, &[], &sink);
         digests.update(b"123456789", 9);
         digests
     }
@@ -285,9 +338,94 @@ mod tests {
         assert_eq!(wrong.unwrap_err().code(), Code::DigestMismatch);
     }
 
+    /// The value of each algorithm for `123456789`: RFC 1321, RFC 6234 and the CRC catalogue.
+    const VALUES: [(Checksum, &str); 5] = [
+        (
+            Checksum::Sha256,
+            "15e2b0d3c33891ebb0f1ef609ec419420c20e320ce94c65fbc8c3312448eb225",
+        ),
+        (
+            Checksum::Sha512,
+            "d9e6762dd1c8eaf6d61b3c6192fc408d4d6d5f1176d0c29169bc24e71c3f274ad27fcd5811b313d681f7e55ec02d73d499c95455b6b5bb503acf574fba8ffe85",
+        ),
+        (Checksum::Sha1, "f7c3bc1d808e04732adf679965ccc34ca7ae3441"),
+        (Checksum::Md5, "25f9e794323b453885f5181f1b624d0b"),
+        (Checksum::Crc32c, "e3069283"),
+    ];
+
+    /// Checksums of the API, of which those at `wrong` have other values than `123456789` has.
+    fn told(wrong: &[usize]) -> Vec<ExpectedChecksum> {
+        let values = VALUES
+            .iter()
+            .enumerate()
+            .map(|(index, (algorithm, value))| {
+                let mut checksum = ExpectedChecksum::from_hexadecimal(*algorithm, value).unwrap();
+                checksum.value[0] ^= u8::from(wrong.contains(&index));
+                checksum
+            });
+        values.collect()
+    }
+
+    #[tokio::test]
+    async fn each_checksum_of_the_api_must_match() {
+        let compute = |compute_sha256| DigestOptions {
+            compute_sha256,
+            ..DigestOptions::default()
+        };
+        for compute_sha256 in [true, false] {
+            for wrong in [&[][..], &[0], &[1], &[2], &[3], &[4]] {
+                let mut digests =
+                    Digests::new(compute(compute_sha256), &told(wrong), &Sink::stdout());
+                digests.update(b"1234", 4);
+                digests.update(b"56789", 9);
+                let report = digests.verify(9).await.unwrap();
+                let mismatch = report.checksum_mismatch.map(|error| error.message());
+                let expected = wrong.first().map(|index| VALUES[*index].0.name());
+                assert_eq!(
+                    mismatch.is_some(),
+                    expected.is_some(),
+                    "{wrong:?}: {mismatch:?}"
+                );
+                let named = format!("the {} that the API tells", expected.unwrap_or_default());
+                assert!(
+                    mismatch.is_none_or(|message| message.contains(&named)),
+                    "{wrong:?}"
+                );
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn one_algorithm_is_computed_once_and_a_restart_keeps_what_the_api_told() {
+        let options = DigestOptions {
+            compute_sha256: true,
+            ..DigestOptions::default()
+        };
+        let mut digests = Digests::new(options, &told(&[]), &Sink::stdout());
+        digests.expect_checksum_of(&Entity {
+            checksum: Some((Checksum::Md5, vec![0; 16])),
+            ..Entity::default()
+        });
+        assert_eq!(digests.computed.len(), VALUES.len());
+        digests.update(b"other", 5);
+        digests.expect_told(&ExpectedChecksum {
+            algorithm: Checksum::Crc32,
+            value: vec![0; 4],
+        });
+        assert_eq!(
+            digests.computed.len(),
+            VALUES.len(),
+            "the first bytes are gone"
+        );
+        digests.restart();
+        digests.update(b"123456789", 9);
+        let report = digests.verify(9).await.unwrap();
+        assert!(report.checksum_mismatch.is_none());
+    }
+
     #[test]
     fn a_checksum_that_comes_after_bytes_went_to_standard_output_is_not_expected() {
-        let mut digests = Digests::new(DigestOptions::default(), &Sink::stdout());
+        let mut digests = Digests::new(DigestOptions::default(), &[], &Sink::stdout());
         digests.update(b"1", 1);
         digests.expect_checksum_of(&Entity {
             checksum: Some((Checksum::Crc32, vec![0; 4])),
