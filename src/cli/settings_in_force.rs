@@ -70,9 +70,11 @@ fn row(config: &RunConfig, provider: Option<&str>, name: &str, arg: Option<&Arg>
         variable: Some(variable),
         ..row(Some(shown(name, arg, &value)), SettingSource::Variable)
     };
-    let variable = arg.map(|_| variable(name));
-    let set = variable.and_then(|variable| Some((os_value(&variable)?, variable)));
-    if let Some((value, variable)) = set {
+    let variable = match (arg, provider) {
+        (None, Some(provider)) => parameter_variable(provider, name),
+        _ => variable(name),
+    };
+    if let Some(value) = os_value(&variable) {
         return from_variable(variable, value.to_string_lossy().into_owned());
     }
     if let Some(setting) = config.settings.get(provider, name) {
@@ -111,6 +113,12 @@ fn shown(name: &str, arg: Option<&Arg>, value: &str) -> String {
         return value.to_string();
     }
     value.to_owned()
+}
+
+/// The variable of a parameter: `GRAPH_TENANT` for the parameter `tenant` of the provider `graph`.
+fn parameter_variable(provider: &str, name: &str) -> String {
+    let variable = format!("{provider}_{name}");
+    variable.to_uppercase().replace('-', "_")
 }
 
 fn state_folder() -> SettingRow {

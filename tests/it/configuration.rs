@@ -518,7 +518,7 @@ fn the_stronger_one_of_quiet_and_verbose_wins() {
 
 #[test]
 fn profiles_and_tables_of_providers_are_read_without_effect() {
-    let world = World::bare();
+    let mut world = World::bare();
     configure(
         &world,
         "[profiles.work]\njobs = 9\nproxy = \"http://p:1\"\n[providers.acme]\nbase = \"https://h\"\n\
@@ -527,6 +527,9 @@ fn profiles_and_tables_of_providers_are_read_without_effect() {
     assert_eq!(setting(&world, "jobs", None)[0], "4");
     let [value, _, _, line] = setting(&world, "region", Some("acme"));
     assert_eq!((value, line), (json!("eu"), json!(8)));
+    world.set("ACME_REGION", "us");
+    let [value, _, variable, _] = setting(&world, "region", Some("acme"));
+    assert_eq!((value, variable), (json!("us"), json!("ACME_REGION")));
     assert_eq!(setting(&world, "jobs", Some("acme"))[0], "3");
     configure(&world, "[acme]\njobs = 3\n");
     world
