@@ -56,7 +56,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// ```
 /// use docfetch::{Code, Provider};
 ///
-/// let error = Provider::standard_metrics().document_id("a/b").unwrap_err();
+/// let error = Provider::shipped("sm")?.document_id("a/b").unwrap_err();
 /// assert_eq!(error.code(), Code::Usage);
 /// assert_eq!(error.exit_code(), 2);
 /// assert_eq!(error.what(), "\"a/b\" is not a document id");

@@ -12,7 +12,7 @@ use crate::http::headers::{self, content_disposition};
 use crate::manifest;
 use crate::mirror::Layout;
 use crate::model::DocumentId;
-use crate::provider::Provider;
+use crate::provider;
 use crate::resolve::ledger::table::{
     RecordKey, RetrievalEvent, RetrievalRecord, RetrievalRequest, Verdict, record_after, verdict,
 };
@@ -108,7 +108,7 @@ pub fn count_ids(path: &Path) -> usize {
         return 0;
     };
     let ids = IdSource::new(
-        Provider::standard_metrics(),
+        provider::all().swap_remove(0),
         [IdOrigin::File(path.to_owned())],
     );
     let mut ids = DistinctSource::new(ids, None);
@@ -137,7 +137,7 @@ impl LedgerRecord {
     /// The record after a request was sent and answered with `url`, and the document delivered.
     pub fn delivered(id: &DocumentId, url: &Url) -> Option<Self> {
         let key = || RecordKey {
-            provider: "onecodex",
+            provider: "example",
             base: "https://app.onecodex.com",
             id,
         };

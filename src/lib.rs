@@ -24,14 +24,14 @@
 //! let (client_id, client_secret) = sandbox.client();
 //! let (id, secret) = (Secret::new(client_id), Secret::new(client_secret));
 //! let credentials = Credentials::Client { id, secret };
-//! let resolver = Resolver::builder(Provider::standard_metrics(), credentials)
+//! let resolver = Resolver::builder(Provider::shipped("sm")?, credentials)
 //!     .base(sandbox.base()) // without this line: the service itself
 //!     .state_folder(folder.join("state"))
 //!     .build()?;
 //! let mut options = FetchOptions::default();
 //! options.target.folder = folder.join("documents");
 //! let fetcher = Fetcher::new(resolver, options);
-//! let id = Provider::standard_metrics().document_id("d1")?;
+//! let id = Provider::shipped("sm")?.document_id("d1")?;
 //! let outcome = fetcher.fetch(id, &Unwatched).await?;
 //! assert_eq!(outcome.path, Some(folder.join("documents/deck.pdf")));
 //! # Ok(())
@@ -98,6 +98,6 @@ pub use fetch::outcome::{Outcome, Status};
 pub use fetch::target::{IfExists, TargetOptions, Template};
 pub use http::PresignedUrl;
 pub use model::{DocumentId, InvalidDocumentId, Rate};
-pub use provider::{Credentials, Provider, Resource};
+pub use provider::{Credentials, Provider};
 pub use resolve::{Cost, Resolver, ResolverBuilder};
 pub use secret::Secret;

@@ -7,7 +7,6 @@ use super::options::{
     BatchArgs, ChargeArgs, ConnectionArgs, FilterArgs, OutputArgs, ResourceArgs, VerbosityArgs,
 };
 use super::values::{self, IdArg};
-use crate::commands::ids::NamedDocument;
 use crate::fetch::target::Template;
 use crate::sandbox::Fault;
 use clap::{Args, Parser, Subcommand};
@@ -281,8 +280,7 @@ pub(super) struct UrlOf {
     pub provider: ProviderArg,
 
     /// The id of the document
-    #[arg(value_parser = values::document)]
-    pub id: NamedDocument,
+    pub id: String,
 
     #[command(flatten)]
     pub resource: ResourceArgs,
@@ -345,8 +343,8 @@ pub(super) struct Forget {
     pub first: String,
 
     /// The document, behind the provider
-    #[arg(hide = true, value_parser = values::document)]
-    pub second: Option<NamedDocument>,
+    #[arg(hide = true)]
+    pub second: Option<String>,
 
     /// Forget only a record of this kind
     #[arg(id = "kind", long = "resource", value_name = "KIND", value_enum)]

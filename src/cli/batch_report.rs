@@ -22,7 +22,7 @@ pub(super) enum BatchKind {
 /// Tells the user about the documents of a batch.
 pub(super) struct BatchReport<'a> {
     terminal: &'a Terminal,
-    provider: &'static str,
+    provider: String,
     kind: BatchKind,
     /// Whether there may be more than one document.
     has_many: bool,
@@ -40,7 +40,7 @@ impl<'a> BatchReport<'a> {
     /// Tells nothing yet. `has_many` says whether there may be more than one document.
     pub(super) fn new(
         terminal: &'a Terminal,
-        provider: &'static str,
+        provider: String,
         kind: BatchKind,
         has_many: bool,
     ) -> Self {
@@ -73,7 +73,7 @@ impl<'a> BatchReport<'a> {
         }
         if self.closed.is_none() {
             let printer = &self.terminal.printer;
-            let told = printer.document(self.provider, end, self.has_many);
+            let told = printer.document(&self.provider, end, self.has_many);
             self.closed = told.err();
         }
         match self.closed {
@@ -167,7 +167,7 @@ impl<'a> BatchReport<'a> {
         for id in documents {
             if self.closed.is_none() {
                 let printer = &self.terminal.printer;
-                let told = printer.failure(self.provider, id.as_str(), charged, error);
+                let told = printer.failure(&self.provider, id.as_str(), charged, error);
                 self.closed = told.err();
             }
         }

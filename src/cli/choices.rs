@@ -1,8 +1,9 @@
 //! Options whose values are a few words. The doc comments are the help text.
 #![allow(clippy::doc_markdown, reason = "the help text is plain text")]
 
+use crate::error::Result;
 use crate::fetch::target::IfExists;
-use crate::provider::{Provider, Resource};
+use crate::provider::{self, Provider};
 use crate::ui::{Color, ProgressKind};
 use clap::ValueEnum;
 
@@ -21,12 +22,12 @@ pub(super) enum ProviderArg {
 }
 
 impl ProviderArg {
-    /// The provider; for One Codex, with documents of the kind `resource`.
-    pub(super) fn provider(self, resource: Resource) -> Provider {
-        match self {
-            Self::Sm => Provider::standard_metrics(),
-            Self::Onecodex => Provider::one_codex(resource),
-        }
+    /// The provider, with its default kind.
+    ///
+    /// # Errors
+    /// [`Code::Config`](crate::Code::Config) when the user's table of the provider is wrong.
+    pub(super) fn provider(self) -> Result<Provider> {
+        provider::find(&value_name(&self))
     }
 }
 
@@ -40,7 +41,7 @@ pub(super) enum FormatArg {
     Sha256sum,
 }
 
-#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(super) enum ResourceArg {
     /// Documents
     #[default]
@@ -49,16 +50,6 @@ pub(super) enum ResourceArg {
     Samples,
     /// Assets
     Assets,
-}
-
-impl From<ResourceArg> for Resource {
-    fn from(arg: ResourceArg) -> Self {
-        match arg {
-            ResourceArg::Documents => Self::Documents,
-            ResourceArg::Samples => Self::Samples,
-            ResourceArg::Assets => Self::Assets,
-        }
-    }
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]

@@ -1,12 +1,12 @@
 //! What every command needs of the command line: its provider, its settings, and a terminal for its errors.
 
-use super::choices::ProviderArg;
+use super::choices::{ProviderArg, ResourceArg, value_name};
 use super::command_line::OptionOrigins;
 use super::options::{ChargeArgs, ConnectionArgs, OutputArgs, ResourceArgs, VerbosityArgs};
 use super::unknown_variables;
 use crate::config::settings::Connection;
 use crate::error::{Code, Error, Result};
-use crate::provider::{Provider, Resource};
+use crate::provider::Provider;
 use crate::ui::{Color, OutputOptions, Printer, ProgressKind};
 
 /// The terminal of a run.
@@ -77,20 +77,20 @@ impl Terminal {
 /// [`Code::Usage`] for `--resource` at a provider that has one kind of documents only, and for a variable
 /// that sets another kind.
 pub(super) fn provider(argument: ProviderArg, arguments: &ResourceArgs) -> Result<Provider> {
-    let resource = Resource::from(arguments.resource);
-    let provider = argument.provider(resource);
-    let is_default = resource == Resource::default() && !arguments.is_flag;
-    if provider.resource.is_some() || is_default {
-        return Ok(provider);
-    }
-    let (title, kind) = (provider.title, resource.name());
-    let what = match resource {
-        Resource::Documents => format!("{title} has documents only"),
-        _ => format!("{title} has no {kind}"),
+    let provider = argument.provider()?;
+    let provider = match provider.environment_base()? {
+        Some(base) => {
+            let base = provider.api_base(Some(&base), &provider.table.variables.api_base)?;
+            provider.at_base(&base)
+        }
+        None => provider,
     };
-    Err(Error::new(Code::Usage, what)
-        .with_cause(format!("--resource {kind} is for One Codex"))
-        .with_hint("run the command again without --resource"))
+    let kind = value_name(&arguments.resource);
+    let is_default = arguments.resource == ResourceArg::default();
+    if provider.kind_names().next().is_some() || !is_default || arguments.is_flag {
+        return provider.of_kind(&kind);
+    }
+    Ok(provider)
 }
 
 /// How to connect, and what docfetch may pay.

@@ -1,15 +1,14 @@
 //! From arguments to a command, and from its result to an exit code.
 
 use super::args::{Command, Forget, LedgerCommand, List, Partials, SandboxArgs, UrlOf, Verify};
-use super::choices::{FormatArg, ProviderArg};
+use super::choices::{FormatArg, ProviderArg, value_name};
 use super::command_line::{CommandLine, OptionOrigins, without_variables};
 use super::common::{Terminal, connection, output_options, plain_output_options, provider};
 use super::config_file::RunConfig;
 use super::fetch_commands::{fetch, sync};
 use super::options::OutputArgs;
 use super::settings_in_force::{config_file, settings};
-use super::usage::{unknown_provider, wrong_id, wrong_usage};
-use super::values;
+use super::usage::{unknown_provider, wrong_usage};
 use crate::commands;
 use crate::commands::ledger::{Forgotten, LedgerChoice};
 use crate::commands::partials::PartialsSettings;
@@ -17,7 +16,6 @@ use crate::commands::sandbox::SandboxSettings;
 use crate::error::panics;
 use crate::error::{Code, Error, Result, system_text};
 use crate::manifest::ManifestForm;
-use crate::provider::Resource;
 use crate::resolve::Row;
 use crate::resolve::filter::Filter;
 use crate::text::printable;
@@ -138,10 +136,10 @@ async fn list(arguments: List, origins: OptionOrigins) -> u8 {
     let listed = async {
         checked?;
         let provider = provider(arguments.provider, &arguments.resource)?;
-        let (title, is_filtered) = (provider.title, filter != Filter::default());
+        let (title, is_filtered) = (provider.table.title.clone(), filter != Filter::default());
         let each = |rows: &[Row]| {
             if rows.is_empty() {
-                printer.empty_listing(title, is_filtered);
+                printer.empty_listing(&title, is_filtered);
             }
             if arguments.ids {
                 printer.ids(rows)
@@ -159,7 +157,7 @@ async fn url(arguments: UrlOf, origins: OptionOrigins) -> u8 {
     let connection = connection(arguments.connection, &arguments.charges);
     let resolved = async {
         let provider = provider(arguments.provider, &arguments.resource)?;
-        let id = arguments.id.id_at(&provider)?;
+        let id = provider.document_id(&arguments.id)?;
         let printing = |url: &_| terminal.printer.url(url);
         Box::pin(commands::url::run(provider, &connection, &id, printing)).await
     };
@@ -243,8 +241,7 @@ fn ledger_choice(arguments: Forget) -> Result<LedgerChoice> {
         let what = format!("docfetch ledger forget {} needs <ID>", arguments.first);
         return Err(Error::new(Code::Usage, what).with_hint("`docfetch ledger list` shows the ids"));
     } else {
-        let document = values::document(&arguments.first);
-        (None, document.map_err(|invalid| wrong_id(&invalid, None))?)
+        (None, arguments.first)
     };
     if let Some(name) = &provider
         && ProviderArg::from_str(name, false).is_err()
@@ -254,7 +251,7 @@ fn ledger_choice(arguments: Forget) -> Result<LedgerChoice> {
     Ok(LedgerChoice {
         provider,
         document,
-        resource: arguments.resource.map(Resource::from),
+        resource: arguments.resource.map(|kind| value_name(&kind)),
         base: arguments.base,
     })
 }

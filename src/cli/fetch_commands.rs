@@ -41,7 +41,12 @@ pub(super) async fn fetch(from: ProviderArg, arguments: Fetch, origins: OptionOr
         || (settings.options.stdout && io::stdout().is_terminal());
     let progress = terminal.printer.watcher(shares_terminal);
     let fails_if_exists = settings.options.target.if_exists == IfExists::Fail;
-    let report = BatchReport::new(&terminal, settings.provider.name, BatchKind::Ids, has_many);
+    let report = BatchReport::new(
+        &terminal,
+        settings.provider.table.name.clone(),
+        BatchKind::Ids,
+        has_many,
+    );
     let mut report = report.failing_if_exists(fails_if_exists);
     let fetching = commands::fetch::run(settings, progress.as_ref(), |end| {
         report.print_document(end)
@@ -62,7 +67,7 @@ pub(super) async fn sync(arguments: Sync, origins: OptionOrigins) -> u8 {
     let progress = terminal.printer.watcher(false);
     let is_filtered = settings.is_filtered();
     let kind = BatchKind::Mirror { is_filtered };
-    let mut report = BatchReport::new(&terminal, settings.provider.name, kind, true);
+    let mut report = BatchReport::new(&terminal, settings.provider.table.name.clone(), kind, true);
     let syncing = commands::sync::run(settings, progress.as_ref(), |end| {
         report.print_document(end)
     });
@@ -158,7 +163,7 @@ fn origins(
                 return Err(error.with_cause("standard input can be read only once"));
             }
             IdArg::Stdin => IdOrigin::Stdin,
-            IdArg::Document(document) => IdOrigin::Id(document.id_at(provider)?),
+            IdArg::Document(document) => IdOrigin::Id(provider.document_id(&document)?),
         };
         origins.push(origin);
     }

@@ -8,10 +8,9 @@ use self::unknown_option::unknown_option;
 use super::choices::ProviderArg;
 use super::command_line::without_variables;
 use super::option_sources::{has_variable, variable};
-use super::values::InvalidId;
 use crate::config::variables;
 use crate::error::{Code, Error};
-use crate::provider::{self, Resource};
+use crate::provider;
 use crate::similar::MAX_TYPOS;
 use clap::ValueEnum as _;
 use clap::builder::ValueParser;
@@ -73,21 +72,18 @@ fn provider_meant(name: &str) -> Option<String> {
         kept.collect::<String>().to_lowercase()
     };
     let given = letters(name);
-    ProviderArg::value_variants().iter().find_map(|known| {
-        let provider = known.provider(Resource::default());
-        let mut words = provider.title.split(' ').map(letters);
-        let is_meant = given == letters(provider.title)
-            || given == letters(provider.name)
+    provider::all().iter().find_map(|provider| {
+        let mut words = provider.table.title.split(' ').map(letters);
+        let is_meant = given == letters(&provider.table.title)
+            || given == letters(&provider.table.name)
             || words.any(|word| word == given);
-        is_meant.then(|| format!("use '{}' for {}", provider.name, provider.title))
+        is_meant.then(|| format!("use '{}' for {}", provider.table.name, provider.table.title))
     })
 }
 
 /// The error of a name that is no provider's, where clap does not know that the argument is a provider.
 pub(super) fn unknown_provider(name: &str) -> Error {
-    let known = provider::all();
-    let mut names: Vec<&str> = known.iter().map(|provider| provider.name).collect();
-    names.dedup();
+    let names = provider::names();
     let similar = |known: &&&str| strsim::damerau_levenshtein(name, known) <= MAX_TYPOS;
     let hint = provider_meant(name).or_else(|| {
         let similar = names.iter().find(similar)?;
@@ -108,11 +104,6 @@ fn missing_argument(error: &clap::Error, command: &CommandPath) -> Error {
 
 /// A value that docfetch cannot use, from the command line or from a variable.
 fn wrong_value(error: &clap::Error, command: &CommandPath, arguments: &[OsString]) -> Error {
-    if let Some(invalid) = source(error).and_then(|source| source.downcast_ref::<InvalidId>()) {
-        let is_provider = |name: &&str| ProviderArg::from_str(name, false).is_ok();
-        let mut names = arguments.iter().filter_map(|argument| argument.to_str());
-        return wrong_id(invalid, names.find(is_provider));
-    }
     let argument = text_of(error, ContextKind::InvalidArg).unwrap_or_default();
     let value = text_of(error, ContextKind::InvalidValue).unwrap_or_default();
     if value.is_empty() && error.kind() == ErrorKind::InvalidValue {
@@ -147,32 +138,6 @@ pub(super) fn expectation(error: &clap::Error) -> String {
         None if valid.is_empty() => "a value is expected".to_owned(),
         None => format!("{} is expected", listed(&valid, "or")),
     }
-}
-
-/// Text that is no id of the provider named `name`, or of any provider where no name is given.
-pub(super) fn wrong_id(invalid: &InvalidId, name: Option<&str>) -> Error {
-    let mut providers = provider::all();
-    let hint = provider::hint_for_address(&invalid.text, &providers, name, None);
-    providers.retain(|known| name.is_none_or(|name| known.name == name));
-    let mut kinds: Vec<String> = Vec::new();
-    for provider in &providers {
-        let kind = format!("{} id", provider.thing());
-        if !kinds.contains(&kind) {
-            kinds.push(kind);
-        }
-    }
-    let kinds: Vec<&str> = kinds.iter().map(String::as_str).collect();
-    let kinds = listed(&kinds, "or");
-    // docfetch never shows a URL that the user gives by mistake.
-    let shown = if invalid.text.contains("://") {
-        "a URL".to_owned()
-    } else {
-        format!("{:?}", invalid.text)
-    };
-    let list = format!("docfetch list {}", name.unwrap_or("PROVIDER"));
-    Error::new(Code::Usage, format!("{shown} is not a {kinds}"))
-        .with_cause(invalid.rule.to_string())
-        .with_hint(hint.unwrap_or_else(|| format!("`{list}` shows the ids of this account")))
 }
 
 /// A value that is not UTF-8, and is not a path.

@@ -1,12 +1,11 @@
 //! Value parsers: text on the command line or in a variable to a value, or a sentence that says what
 //! was expected.
 
-use crate::commands::ids::NamedDocument;
 use crate::config::settings::{RateLimit, parse_rate};
 use crate::fetch::options::Connections;
 use crate::fetch::target::Template;
 use crate::mirror::{Layout, row_fields};
-use crate::model::{InvalidDocumentId, MOST_REQUESTS, Rate};
+use crate::model::{MOST_REQUESTS, Rate};
 use crate::provider::{self, Provider};
 use crate::secret::Secret;
 use crate::text::{parse_duration, parse_size};
@@ -19,38 +18,18 @@ pub(super) enum IdArg {
     /// `-`: the ids on standard input.
     Stdin,
     /// A document.
-    Document(NamedDocument),
+    Document(String),
 }
 
-/// Text that is no id.
-#[derive(Clone, Debug, thiserror::Error)]
-#[error("{rule}")]
-pub(super) struct InvalidId {
-    /// The text.
-    pub text: String,
-    /// The rule that the text breaks.
-    pub rule: InvalidDocumentId,
-}
-
-/// An id, or `-`.
+/// An id, or `-`. The provider checks the id.
 ///
 /// # Errors
-/// [`InvalidId`] for any other text.
-pub(super) fn id(text: &str) -> Result<IdArg, InvalidId> {
-    match text {
-        "-" => Ok(IdArg::Stdin),
-        text => document(text).map(IdArg::Document),
-    }
-}
-
-/// The id of a document, or its URI.
-///
-/// # Errors
-/// [`InvalidId`] for any other text.
-pub(super) fn document(text: &str) -> Result<NamedDocument, InvalidId> {
-    NamedDocument::parse(text).map_err(|rule| InvalidId {
-        text: text.to_owned(),
-        rule,
+/// None. A value parser returns a `Result`.
+#[allow(clippy::unnecessary_wraps, reason = "the form of a value parser")]
+pub(super) fn id(text: &str) -> Result<IdArg, String> {
+    Ok(match text {
+        "-" => IdArg::Stdin,
+        text => IdArg::Document(text.to_owned()),
     })
 }
 

@@ -81,7 +81,7 @@ impl Batch<'_> {
     }
 
     fn note(&self, end: &FetchEnd) -> Result<()> {
-        let provider = self.fetcher.resolver().provider().name;
+        let provider = &self.fetcher.resolver().provider().table.name;
         match &self.manifest {
             Some(manifest) => manifest.append_document(provider, end),
             None => Ok(()),
@@ -182,7 +182,7 @@ mod tests {
     use crate::fetch::outcome::{Outcome, Status};
 
     fn tally(options: &FetchOptions) -> BatchTally {
-        let provider = Provider::standard_metrics();
+        let provider = Provider::shipped("sm").unwrap();
         BatchTally::new(&provider, options, &Connection::default())
     }
 

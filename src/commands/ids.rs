@@ -6,8 +6,8 @@ mod line;
 use self::line::WrongFormat;
 use crate::error::{Code, Error, Result, system_text};
 use crate::fetch::batch::{BatchItem, Source};
-use crate::model::{DocumentId, InvalidDocumentId};
-use crate::provider::{self, Provider};
+use crate::model::DocumentId;
+use crate::provider::Provider;
 use crate::state::blocking;
 use crate::state::streams::Stdin;
 use crate::text::{Utf16Text, without_byte_order_mark};
@@ -20,46 +20,6 @@ use std::path::PathBuf;
 const MAX_ID_LINE_BYTES: usize = 1 << 20;
 /// How many bytes one read takes at most.
 const ID_READ_BYTES: usize = 64 << 10;
-
-/// A document as the user names it: by its id, or by the URI that its provider prints.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct NamedDocument {
-    id: DocumentId,
-    /// What stands before the id in the URI. It tells the provider and the kind.
-    uri_prefix: Option<&'static str>,
-}
-
-impl NamedDocument {
-    /// Checks an id, or a URI of any provider.
-    ///
-    /// # Errors
-    /// The rule that the text breaks.
-    pub(crate) fn parse(text: &str) -> std::result::Result<Self, InvalidDocumentId> {
-        let providers = provider::all();
-        let mut prefixes = providers.iter().filter_map(|known| known.id_uri_prefix);
-        let uri_prefix = prefixes.find(|prefix| text.starts_with(prefix));
-        let id = DocumentId::parse(text, uri_prefix)?;
-        Ok(Self { id, uri_prefix })
-    }
-
-    /// The id of the document at `provider`.
-    ///
-    /// # Errors
-    /// [`Code::Usage`] for a URI of another provider or another kind.
-    pub(crate) fn id_at(&self, provider: &Provider) -> Result<DocumentId> {
-        match self.uri_prefix {
-            Some(prefix) if provider.id_uri_prefix != Some(prefix) => {
-                provider.document_id(&format!("{prefix}{}", self.id))
-            }
-            _ => Ok(self.id.clone()),
-        }
-    }
-
-    /// The id alone.
-    pub(crate) fn id(&self) -> &DocumentId {
-        &self.id
-    }
-}
 
 /// Where ids come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -326,28 +286,5 @@ impl IdLines {
     fn read_error(&self, why: impl Into<String>) -> Error {
         let what = format!("cannot read ids from {}", self.name);
         Error::new(Code::LocalIo, what).with_cause(why)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn samples() -> Provider {
-        Provider::one_codex(provider::Resource::Samples)
-    }
-
-    #[test]
-    fn a_uri_names_a_document_of_its_own_kind_only() {
-        for text in ["7", "/api/v1/samples/7", "/api/v1/samples/7/"] {
-            let named = NamedDocument::parse(text).unwrap();
-            assert_eq!(named.id().as_str(), "7");
-            assert_eq!(named.id_at(&samples()).unwrap().as_str(), "7");
-        }
-        let asset = NamedDocument::parse("/api/v1/assets/7").unwrap();
-        let error = asset.id_at(&samples()).unwrap_err();
-        assert_eq!(error.hint(), "give the id 7 with --resource assets");
-        let rule = NamedDocument::parse("/api/v1/jobs/7").unwrap_err();
-        assert_eq!(rule, InvalidDocumentId::Route('/'));
     }
 }

@@ -1,12 +1,13 @@
 //! `docfetch ledger`: what is recorded of paid retrievals.
 
-use super::ids::NamedDocument;
 use crate::config::folders;
 use crate::error::{Code, Error, Result};
 use crate::model::DocumentId;
-use crate::provider::{self, Provider, Resource};
+use crate::provider::{self, Provider};
 use crate::resolve;
-use crate::resolve::ledger::inspect::{self, ListedRecord, MatchingRecord, RecordQuery};
+use crate::resolve::ledger::inspect::{
+    self, ListedRecord, MatchingRecord, RecordKind, RecordQuery,
+};
 use crate::state::Untrusted;
 use crate::state::records::StateFolder;
 use crate::text::{shell_argument, shell_word};
@@ -17,9 +18,9 @@ pub(crate) struct LedgerChoice {
     /// The name of the provider; none means any provider.
     pub provider: Option<String>,
     /// The document.
-    pub document: NamedDocument,
+    pub document: String,
     /// The kind of the document; none means any kind.
-    pub resource: Option<Resource>,
+    pub resource: Option<String>,
     /// The API base; none means any base.
     pub base: Option<String>,
 }
@@ -76,26 +77,26 @@ pub(crate) async fn forget(choice: LedgerChoice) -> Result<Forgotten> {
 /// The query for the records that `choice` means.
 fn query(choice: &LedgerChoice) -> Result<RecordQuery> {
     let mut first_error = None;
-    let mut resources = Vec::new();
+    let mut kinds = Vec::new();
     let mut id = None;
     let of_choice = |known: &Provider| {
-        let resource = known.resource.unwrap_or_default();
         let provider = choice.provider.as_ref();
+        let kind = known.table.kind.as_ref().or(choice.resource.as_ref());
         known.charges()
-            && provider.is_none_or(|name| name == known.name)
-            && choice.resource.is_none_or(|kind| kind == resource)
+            && provider.is_none_or(|name| *name == known.table.name)
+            && (choice.resource.is_none() || kind == choice.resource.as_ref())
     };
     for provider in provider::all().into_iter().filter(of_choice) {
-        match choice.document.id_at(&provider) {
+        match provider.document_id(&choice.document) {
             Ok(known) => {
-                resources.push(provider.resource.unwrap_or_default());
+                kinds.push(RecordKind::of(&provider));
                 id = Some(known);
             }
             Err(error) => first_error = first_error.or(Some(error)),
         }
     }
     let id = id.ok_or_else(|| {
-        let error = first_error.unwrap_or_else(|| no_record(choice.document.id().as_str()));
+        let error = first_error.unwrap_or_else(|| no_record(&choice.document));
         match free_provider(choice) {
             Some(title) => error.with_cause(format!(
                 "the ledger records paid retrievals, and {title} never charges"
@@ -107,29 +108,22 @@ fn query(choice: &LedgerChoice) -> Result<RecordQuery> {
     Ok(RecordQuery {
         id,
         provider: choice.provider.clone(),
-        resources,
+        kinds,
         base: base.map(|base| base.trim_end_matches('/').to_owned()),
     })
 }
 
 /// The title of the provider that the choice names, when this provider never charges.
-fn free_provider(choice: &LedgerChoice) -> Option<&'static str> {
-    let name = choice.provider.as_deref()?;
-    let mut named = provider::all()
-        .into_iter()
-        .filter(|known| known.name == name);
-    named
-        .find(|known| !known.charges())
-        .map(|known| known.title)
+fn free_provider(choice: &LedgerChoice) -> Option<String> {
+    let named = provider::find(choice.provider.as_deref()?).ok()?;
+    (!named.charges()).then(|| named.table.title.clone())
 }
 
 /// The account of the user's credentials, when the query names one provider and one kind.
 fn own_account(query: &RecordQuery) -> Option<String> {
-    let is_meant = |known: &Provider| {
-        Some(known.name) == query.provider.as_deref()
-            && query.resources == [known.resource.unwrap_or_default()]
-    };
-    let provider = provider::all().into_iter().find(is_meant)?;
+    let name = query.provider.as_deref()?;
+    let mut kinds = provider::find(name).ok()?.all_kinds().into_iter();
+    let provider = kinds.find(|known| query.kinds == [RecordKind::of(known)])?;
     let credentials = provider.environment_credentials().ok()?.credentials;
     resolve::account_fingerprint(&provider, &credentials, query.base.as_deref()?).ok()
 }
@@ -145,18 +139,17 @@ pub(crate) fn several(matches: &[String]) -> Error {
 /// The command that forgets this record, with a remark.
 fn command_for(found: &MatchingRecord, query: &RecordQuery) -> String {
     let id = shell_argument(query.id.as_str());
-    let kind = found.resource.name();
+    let kind = found.kind.name.as_ref();
+    let kind = kind.map_or_else(String::new, |kind| format!(" --resource {kind}"));
     let account = &found.account()[..found.account().len().min(8)];
     match &found.record {
         Some(record) => format!(
-            "docfetch ledger forget --resource {kind} --base {} {} {id}  # requested at {:.0}, record {account}",
+            "docfetch ledger forget{kind} --base {} {} {id}  # requested at {:.0}, record {account}",
             shell_word(&record.base),
             record.provider,
             record.requested
         ),
-        None => format!(
-            "docfetch ledger forget --resource {kind} {id}  # cannot be trusted, record {account}"
-        ),
+        None => format!("docfetch ledger forget{kind} {id}  # cannot be trusted, record {account}"),
     }
 }
 

@@ -28,7 +28,7 @@ use crate::resolve::Resolver;
 /// [`ResolverBuilder::build`](crate::resolve::ResolverBuilder::build) says.
 fn resolver(provider: Provider, connection: &Connection) -> Result<Resolver> {
     let base = provider.environment_base()?;
-    provider.api_base(base.as_deref(), provider.base_variable)?; // before the credentials are looked for
+    provider.api_base(base.as_deref(), &provider.table.variables.api_base)?; // before the credentials are looked for
     let found = provider.environment_credentials()?;
     let mut builder = Resolver::builder(provider, found.credentials)
         .credential_source(found.source)

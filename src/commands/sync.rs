@@ -62,6 +62,11 @@ pub(crate) async fn run(
     (tally.finish(&result), result)
 }
 
+/// The kind of things in the index of a mirror, which names one for every provider.
+fn mirror_kind(provider: &Provider) -> &str {
+    provider.table.kind.as_deref().unwrap_or("documents")
+}
+
 async fn sync(
     settings: SyncSettings,
     progress: &dyn Progress,
@@ -78,10 +83,10 @@ async fn sync(
     let lists_all = !settings.is_filtered();
     let resolver = super::resolver(settings.provider, &settings.connection)?;
     let options = settings.options;
-    let kind = resolver.provider().resource.unwrap_or_default().name();
+    let kind = mirror_kind(resolver.provider()).to_owned();
     let opening = Mirror::open(
         &settings.folder,
-        kind,
+        &kind,
         options.busy_timeout,
         options.dry_run,
     );

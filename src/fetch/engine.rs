@@ -94,7 +94,7 @@ impl DocumentFetch<'_> {
             ..
         } = context;
         let target = Arc::clone(job.target.as_ref().unwrap_or(&context.target));
-        let provider = resolver.provider().name;
+        let provider = &resolver.provider().table.name;
         let listed_name = job.metadata.as_ref().and_then(|told| told.name.as_deref());
         listed_name.inspect(|name| register_public(name));
         let watcher = progress.document(&job.id);
@@ -310,7 +310,7 @@ impl<'a> Stages<'a> {
     }
 
     fn outcome(&self, status: Status) -> Outcome {
-        let provider = self.context.resolver.provider().name;
+        let provider = self.context.resolver.provider().name();
         Outcome {
             path: self.destination.target().map(Path::to_path_buf),
             name: self.destination.file_name(),

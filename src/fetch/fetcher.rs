@@ -31,7 +31,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 ///     id: Secret::new(id),
 ///     secret: Secret::new(secret),
 /// };
-/// let resolver = Resolver::builder(Provider::standard_metrics(), credentials)
+/// let resolver = Resolver::builder(Provider::shipped("sm")?, credentials)
 ///     .base(sandbox.base())
 ///     .build()?;
 ///
@@ -150,7 +150,7 @@ impl Fetcher {
 mod tests {
     use super::*;
     use crate::fetch::events::Unwatched;
-    use crate::provider::{Credentials, Provider, Resource};
+    use crate::provider::{Credentials, Provider};
     use crate::sandbox::{Document, Sandbox};
     use crate::secret::Secret;
 
@@ -162,7 +162,7 @@ mod tests {
     /// A fetcher of One Codex, which charges, with this number of jobs.
     fn fetcher(sandbox: &Sandbox, folder: &std::path::Path, jobs: usize) -> Fetcher {
         let key = Credentials::Key(Secret::new(sandbox.api_key()));
-        let resolver = Resolver::builder(Provider::one_codex(Resource::Documents), key)
+        let resolver = Resolver::builder(Provider::shipped("onecodex").unwrap(), key)
             .base(sandbox.base())
             .state_folder(folder.join("state"))
             .build()

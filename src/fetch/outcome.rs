@@ -45,7 +45,7 @@ pub enum Status {
 #[non_exhaustive]
 pub struct Outcome {
     /// The provider's name on the command line: `sm` or `onecodex`.
-    pub provider: &'static str,
+    pub provider: String,
     /// The id of the document.
     #[serde(serialize_with = "serialize_id")]
     pub id: DocumentId,
@@ -104,9 +104,9 @@ pub(crate) enum TargetPlan {
 
 impl Outcome {
     /// The outcome of a document of which nothing but the status is known.
-    pub(crate) fn new(provider: &'static str, id: DocumentId, status: Status) -> Self {
+    pub(crate) fn new(provider: impl Into<String>, id: DocumentId, status: Status) -> Self {
         Self {
-            provider,
+            provider: provider.into(),
             id,
             status,
             path: None,

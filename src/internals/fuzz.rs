@@ -11,7 +11,7 @@ use crate::http::{self, Reply, handed_over};
 use crate::manifest;
 use crate::mirror;
 use crate::model::DocumentId;
-use crate::provider::{self, Credentials, Provider, Resource};
+use crate::provider::{self, Credentials, Provider};
 use crate::resolve::fuzz::Request;
 use crate::resolve::{self, Resolver};
 use crate::secret::Secret;
@@ -166,7 +166,7 @@ pub fn answers(input: &[u8]) {
     RESOLVERS.with(|resolvers| {
         let resolver = resolvers.iter().find(|known| {
             let known = known.provider();
-            (known.name, known.resource) == (provider.name, provider.resource)
+            known.table.identity == provider.table.identity
         });
         let reply = Reply::unrequested(answer.into());
         RUNTIME.with(|runtime| {
@@ -185,12 +185,12 @@ thread_local! {
 
 fn resolver(provider: Provider) -> Option<Resolver> {
     let secret = |text: &str| Secret::unregistered(text);
-    let credentials = match provider.name {
-        "sm" => Credentials::Client {
+    let credentials = match provider.table.kind {
+        None => Credentials::Client {
             id: secret("id"),
             secret: secret("secret"),
         },
-        _ => Credentials::Key(secret("key")),
+        Some(_) => Credentials::Key(secret("key")),
     };
     let builder = Resolver::builder(provider, credentials);
     builder.base("http://127.0.0.1:9").build().ok()
@@ -209,7 +209,7 @@ fn provider_and_rest(input: &[u8]) -> (Provider, &[u8]) {
     let word = line.split(|byte| *byte == b' ').next().unwrap_or_default();
     let mut all = provider::all();
     let named = all.iter().position(|known| {
-        let kind = known.resource.map_or(known.name, Resource::name);
+        let kind = known.table.kind.as_ref().unwrap_or(&known.table.name);
         kind.as_bytes() == word
     });
     let first = usize::from(input.first().copied().unwrap_or_default());

@@ -93,7 +93,7 @@ impl MirrorEntry {
     pub(crate) fn outcome(
         &self,
         status: Status,
-        provider: &'static str,
+        provider: &str,
         id: DocumentId,
         folder: &Path,
     ) -> Outcome {

@@ -68,7 +68,7 @@ impl<'a> RowSource<'a> {
     }
 
     fn item(&self, row: Result<Row, BadRow>) -> BatchItem<Row> {
-        let read = row.map_err(|bad| (bad.error(self.provider.title), bad.shown_id));
+        let read = row.map_err(|bad| (bad.error(&self.provider.table.title), bad.shown_id));
         let read = read.and_then(|row| match self.provider.document_id(&row.id) {
             Ok(id) => Ok((id, row)),
             Err(error) => Err((error, row.id)),

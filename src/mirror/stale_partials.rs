@@ -28,7 +28,7 @@ impl MirrorSync<'_> {
 
     /// What the documents that this run found up to date are called in the names of their partials.
     fn names_of_stale_partials(&self) -> HashSet<String> {
-        let provider = self.fetcher.resolver().provider().name;
+        let provider = &self.fetcher.resolver().provider().table.name;
         let ids = std::mem::take(&mut *locked(&self.up_to_date));
         let names = ids.into_iter().filter_map(|id| {
             let version = self.mirror.entry(provider, id.as_str())?.version;

@@ -37,7 +37,7 @@ struct MirrorLine<'a> {
 #[derive(Debug)]
 pub(crate) struct Mirror {
     folder: PathBuf,
-    resource: &'static str,
+    resource: String,
     index: MirrorIndex,
     /// `None` in a dry run.
     manifest: Option<ManifestAppender>,
@@ -55,7 +55,7 @@ impl Mirror {
     /// a folder that this user may not write.
     pub(crate) async fn open(
         folder: &Path,
-        resource: &'static str,
+        resource: &str,
         busy_timeout: Duration,
         dry_run: bool,
     ) -> Result<Self> {
@@ -92,7 +92,7 @@ impl Mirror {
         }
         Ok(Self {
             folder: folder.to_path_buf(),
-            resource,
+            resource: resource.to_owned(),
             index,
             manifest,
             _lock: lock,
@@ -108,7 +108,7 @@ impl Mirror {
     pub(crate) fn entry(&self, provider: &str, id: &str) -> Option<MirrorEntry> {
         let entry = self.index.get(&DocumentKey {
             provider: provider.to_owned(),
-            resource: self.resource.to_owned(),
+            resource: self.resource.clone(),
             id: id.to_owned(),
         });
         entry.map(|entry| self.on_disk(entry))
@@ -215,10 +215,10 @@ impl Mirror {
         self.manifest.as_ref()
     }
 
-    fn line<'a>(&self, outcome: &'a Outcome, version: &'a DocumentVersion) -> MirrorLine<'a> {
+    fn line<'a>(&'a self, outcome: &'a Outcome, version: &'a DocumentVersion) -> MirrorLine<'a> {
         MirrorLine {
             outcome,
-            resource: self.resource,
+            resource: &self.resource,
             version,
         }
     }

@@ -37,7 +37,7 @@ impl<'a> MirrorSync<'a> {
     /// their length.
     pub(crate) fn new(mirror: Mirror, layout: Layout, fetcher: &'a Fetcher, verify: bool) -> Self {
         let provider = fetcher.resolver().provider();
-        for (path, id) in mirror.paths(provider.name) {
+        for (path, id) in mirror.paths(&provider.table.name) {
             fetcher.claimed().claim(&path, &id);
         }
         Self {
@@ -58,7 +58,7 @@ impl<'a> MirrorSync<'a> {
         progress: &'t dyn Progress,
         interrupt: &'t Interrupt,
     ) -> RowTask<'t> {
-        let provider = self.fetcher.resolver().provider().name;
+        let provider = &self.fetcher.resolver().provider().table.name;
         let entry = self.mirror.entry(provider, id.as_str());
         let listed = ListedDocument {
             sync: self,
@@ -84,7 +84,7 @@ impl<'a> MirrorSync<'a> {
     pub(crate) fn record_failure(&self, end: &FetchEnd) -> Result<()> {
         match (&end.result, self.mirror.manifest()) {
             (Err(_), Some(manifest)) => {
-                manifest.append_document(self.fetcher.resolver().provider().name, end)
+                manifest.append_document(&self.fetcher.resolver().provider().table.name, end)
             }
             _ => Ok(()),
         }
@@ -95,14 +95,14 @@ impl<'a> MirrorSync<'a> {
         let resolver = self.fetcher.resolver();
         let (provider, charges) = (resolver.provider(), resolver.charges());
         let folder = self.mirror.folder();
-        let documents = self.mirror.documents(provider.name).into_iter();
+        let documents = self.mirror.documents(&provider.table.name).into_iter();
         let gone = documents.filter_map(|(id, entry)| {
             let id = provider.document_id(id).ok()?;
             let is_here = folder.join(&entry.path).symlink_metadata().is_ok();
             if !is_here || is_listed(&id) {
                 return None;
             }
-            let outcome = entry.outcome(Status::Gone, provider.name, id.clone(), folder);
+            let outcome = entry.outcome(Status::Gone, &provider.table.name, id.clone(), folder);
             let result = Ok(Outcome {
                 charged: charges.then_some(false),
                 ..outcome
@@ -237,7 +237,7 @@ impl<'a> ListedDocument<'a> {
         let charges = resolver.charges();
         let dry_run = self.sync.fetcher.options().dry_run;
         let folder = self.sync.mirror.folder();
-        let provider = resolver.provider().name;
+        let provider = &resolver.provider().table.name;
         let skipped = entry.outcome(Status::Skipped, provider, self.id.clone(), folder);
         let result = Ok(Outcome {
             charged: charges.then_some(false),
@@ -254,7 +254,7 @@ impl<'a> ListedDocument<'a> {
         let (folder, template) = self.sync.layout.place(
             &self.id,
             self.row.name.as_deref(),
-            resolver.provider().name,
+            &resolver.provider().table.name,
             &values,
         );
         let length = self.row.size.filter(|_| resolver.charges());

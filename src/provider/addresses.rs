@@ -1,7 +1,7 @@
 //! Addresses that users give instead of ids: URLs of an API, presigned URLs, web pages.
 
-use super::resource::Resource;
-use super::schema::{Handoff, Provider};
+use super::schema::Provider;
+use super::template::SlotValues;
 use crate::model::DocumentId;
 use crate::secret::contains_secret;
 use url::Url;
@@ -13,7 +13,7 @@ pub(crate) fn hint_for_address(
     text: &str,
     known: &[Provider],
     name: Option<&str>,
-    own: Option<Resource>,
+    own: Option<&str>,
 ) -> Option<String> {
     let path = match text.contains("://").then(|| Url::parse(text)) {
         Some(Ok(url)) if url.query().is_none() => url.path().to_owned(),
@@ -25,16 +25,16 @@ pub(crate) fn hint_for_address(
         None => text.to_owned(),
     };
     let (provider, id) = document_at(&path, known)?;
-    let option = match provider.resource {
-        Some(kind) if own != Some(kind) => format!(" with --resource {}", kind.name()),
+    let option = match provider.table.kind.as_deref() {
+        Some(kind) if own != Some(kind) => format!(" with --resource {kind}"),
         _ => String::new(),
     };
-    Some(if name.is_none_or(|name| name == provider.name) {
+    Some(if name.is_none_or(|name| name == provider.table.name) {
         format!("give the id {id}{option}")
     } else {
         format!(
             "the address belongs to {}: name the provider {}, and give the id {id}{option}",
-            provider.title, provider.name
+            provider.table.title, provider.table.name
         )
     })
 }
@@ -42,10 +42,17 @@ pub(crate) fn hint_for_address(
 /// The document that a path of an API names.
 fn document_at<'a>(path: &str, known: &'a [Provider]) -> Option<(&'a Provider, DocumentId)> {
     let of = |provider: &'a Provider| {
-        let route = match provider.handoff {
-            Handoff::Redirect { path } | Handoff::JsonField { path, .. } => path,
-        };
-        let (before, _) = route.split_once("{id}")?;
+        if !provider.table.id.is_single() {
+            return None;
+        }
+        let mut values = SlotValues::default();
+        values.add(
+            "resource",
+            provider.table.kind.as_deref().unwrap_or_default(),
+        );
+        let route = &provider.table.resolve.first()?.request.path;
+        let before = route.fill_path_before(provider.table.id.parts.first()?, &values)?;
+        let before = before.as_str();
         let (_, rest) = path.split_once(before)?;
         let id = rest.split('/').next()?;
         let is_plain = id
@@ -71,7 +78,7 @@ mod tests {
     fn an_address_of_a_document_names_its_id() {
         let hint =
             |text: &str, name, own| hint_for_address(text, &all(), name, own).unwrap_or_default();
-        let (onecodex, samples) = (Some("onecodex"), Some(Resource::Samples));
+        let (onecodex, samples) = (Some("onecodex"), Some("samples"));
         for (text, own, expected) in [
             (
                 "https://app.onecodex.com/api/v1/documents/00f2",
@@ -80,7 +87,7 @@ mod tests {
             ),
             (
                 "http://proxy/x/api/v1/documents/00f2/download_uri",
-                Some(Resource::Documents),
+                Some("documents"),
                 "give the id 00f2",
             ),
             (
@@ -90,7 +97,7 @@ mod tests {
             ),
             (
                 "/api/v1/samples/00f2",
-                Some(Resource::Assets),
+                Some("assets"),
                 "give the id 00f2 with --resource samples",
             ),
             (

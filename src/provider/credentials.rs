@@ -61,8 +61,8 @@ impl Provider {
         if fits {
             return Ok(());
         }
-        let what = format!("these are not credentials of {}", self.title);
-        Err(Error::new(Code::Config, what).with_cause(format!("{} takes {kind}", self.title)))
+        let what = format!("these are not credentials of {}", self.table.title);
+        Err(Error::new(Code::Config, what).with_cause(format!("{} takes {kind}", self.table.title)))
     }
 
     /// The base URL of the API that the environment sets, if any. It is not checked.
@@ -70,7 +70,7 @@ impl Provider {
     /// # Errors
     /// [`Code::Config`] for a value that is not UTF-8.
     pub(crate) fn environment_base(&self) -> Result<Option<String>> {
-        variables::value(self.base_variable)
+        variables::value(&self.table.variables.api_base)
     }
 
     /// Reads the credentials from the environment and the files that it names.
@@ -126,7 +126,7 @@ impl Provider {
     fn missing(&self, why: &str) -> Error {
         Error::new(
             Code::CredentialsMissing,
-            format!("no credentials for {}", self.title),
+            format!("no credentials for {}", self.table.title),
         )
         .with_cause(why)
         .with_hint(self.credentials_hint())

@@ -2,16 +2,16 @@
 
 use super::addresses::hint_for_address;
 use super::all;
-use super::resource::Resource;
 use super::schema::{Auth, Provider};
+use super::template::SlotValues;
 use crate::error::{Code, Error, Result};
-use crate::model::DocumentId;
+use crate::model::{DocumentId, InvalidDocumentId};
 use url::{ParseError, Url};
 
 impl Provider {
-    /// The name of the provider on the command line and in JSON records: `sm` or `onecodex`.
-    pub fn name(&self) -> &'static str {
-        self.name
+    /// The name of the provider on the command line and in JSON records, such as `sm`.
+    pub fn name(&self) -> &str {
+        &self.table.name
     }
 
     /// Whether the provider may charge for a presigned URL.
@@ -24,7 +24,7 @@ impl Provider {
     /// # Errors
     /// [`Code::Usage`], with the rule that the id breaks.
     pub fn document_id(&self, text: &str) -> Result<DocumentId> {
-        DocumentId::parse(text, self.id_uri_prefix).map_err(|rule| {
+        self.parse_id(text).map_err(|rule| {
             // A presigned URL given by mistake is not repeated.
             let is_url = text.contains("://");
             let shown = if is_url {
@@ -32,12 +32,19 @@ impl Provider {
             } else {
                 format!("{text:?}")
             };
-            let thing = self.thing();
-            let article = if thing.starts_with('a') { "an" } else { "a" };
-            let hint = hint_for_address(text, &all(), Some(self.name), self.resource);
-            let hint = hint.unwrap_or_else(|| {
-                format!("`{}` shows the ids of this account", self.list_command())
-            });
+            let thing = &self.table.thing;
+            let article = if thing.starts_with(['a', 'e', 'i', 'o']) {
+                "an"
+            } else {
+                "a"
+            };
+            let hint = hint_for_address(
+                text,
+                &all(),
+                Some(&self.table.name),
+                self.table.kind.as_deref(),
+            );
+            let hint = hint.unwrap_or_else(|| self.id_hint());
             let wrong = Error::new(Code::Usage, format!("{shown} is not {article} {thing} id"))
                 .with_cause(rule.to_string())
                 .with_hint(hint);
@@ -49,9 +56,61 @@ impl Provider {
         })
     }
 
-    /// The word for one document of this kind.
-    pub(crate) fn thing(&self) -> &'static str {
-        self.resource.unwrap_or_default().singular()
+    /// Parses an id, or a URI with this provider's prefix.
+    pub(crate) fn parse_id(
+        &self,
+        text: &str,
+    ) -> std::result::Result<DocumentId, InvalidDocumentId> {
+        let prefix = self.uri_prefix();
+        let without = prefix
+            .as_deref()
+            .and_then(|prefix| text.strip_prefix(prefix));
+        if self.table.id.is_single() {
+            return DocumentId::parse(text, prefix.as_deref());
+        }
+        DocumentId::parse_parts(without.unwrap_or(text), &self.table.id)
+    }
+
+    /// How the ids of this provider are found or written.
+    fn id_hint(&self) -> String {
+        if !self.table.id.is_single() {
+            let parts: Vec<String> = self
+                .table
+                .id
+                .parts
+                .iter()
+                .map(|part| part.to_uppercase())
+                .collect();
+            return format!(
+                "an id is {}; %2F stands for a slash in a part",
+                parts.join("/")
+            );
+        }
+        format!("`{}` shows the ids of this account", self.list_command())
+    }
+
+    /// What stands before an id where the service writes ids as URIs.
+    pub(crate) fn uri_prefix(&self) -> Option<String> {
+        let prefix = self.table.uri_prefix.as_ref()?;
+        let mut values = SlotValues::default();
+        values.add("base_host", self.base_host.as_deref().unwrap_or_default());
+        values.add("resource", self.table.kind.as_deref().unwrap_or_default());
+        Some(prefix.fill(&values))
+    }
+
+    /// The provider with an API at `base`: its URIs name the host of that base.
+    #[must_use]
+    pub(crate) fn at_base(mut self, base: &Url) -> Self {
+        self.base_host = base.host_str().map(str::to_owned);
+        self
+    }
+
+    /// The kind in the names of records and of ids in hints. None for the default kind.
+    pub(crate) fn further_kind(&self) -> Option<&str> {
+        self.table
+            .kind
+            .as_deref()
+            .filter(|_| !self.is_default_kind())
     }
 
     /// The fields of a row of the listing that a filter can compare, by their names in records.
@@ -67,15 +126,15 @@ impl Provider {
 
     /// The fields of a row that not every provider has, by their names in records.
     pub(crate) fn own_row_fields(&self) -> impl Iterator<Item = &'static str> {
-        let kind = self.resource.map(|_| "resource");
+        let kind = self.table.kind.as_ref().map(|_| "resource");
         kind.into_iter().chain(self.listing.fields.iter().copied())
     }
 
     /// The command that lists the documents, for hints.
     pub(crate) fn list_command(&self) -> String {
-        match self.resource {
-            None | Some(Resource::Documents) => format!("docfetch list {}", self.name),
-            Some(kind) => format!("docfetch list {} --resource {}", self.name, kind.name()),
+        match self.further_kind() {
+            None => format!("docfetch list {}", self.table.name),
+            Some(kind) => format!("docfetch list {} --resource {kind}", self.table.name),
         }
     }
 
@@ -86,7 +145,10 @@ impl Provider {
     /// [`Code::Config`] when `base` is no http or https URL or has a query, [`Code::InsecureUrl`] when it
     /// holds credentials.
     pub(crate) fn api_base(&self, base: Option<&str>, called: &str) -> Result<Url> {
-        let text = base.unwrap_or(self.default_base).trim();
+        let text = base
+            .or(self.table.base.as_deref())
+            .ok_or_else(|| self.no_base())?
+            .trim();
         let mut base = http_url(text).map_err(|why| {
             let what = format!("{called} is not an http or https URL");
             Error::new(Code::Config, what).with_cause(why)
@@ -105,13 +167,24 @@ impl Provider {
             ));
         }
         let path = base.path().trim_end_matches('/').to_owned();
-        let path = self
-            .base_suffixes
-            .iter()
-            .find_map(|suffix| path.strip_suffix(suffix))
+        let suffix = self.table.base_suffix.as_deref();
+        let path = suffix
+            .and_then(|suffix| path.strip_suffix(suffix))
             .unwrap_or(&path);
         base.set_path(path.trim_end_matches('/'));
         Ok(base)
+    }
+
+    /// The error of a table without a base, where the user sets none.
+    fn no_base(&self) -> Error {
+        let variable = &self.table.variables.api_base;
+        let what = format!(
+            "docfetch does not know where the API of {} is",
+            self.table.title
+        );
+        Error::new(Code::Config, what)
+            .with_cause(format!("{variable} is not set, and the table has no base"))
+            .with_hint(format!("set {variable} to the base URL of the API"))
     }
 
     /// Every variable and file that credentials may come from, for hints.

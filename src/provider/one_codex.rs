@@ -6,8 +6,7 @@
 //! `{"tags": {"$containsall": [{"$ref": URI}]}}`, and looks a name up by `{"name": NAME}`.
 
 use super::filters::{Filters, OwnOption, ReferencedList, ServerFilter};
-use super::resource::Resource;
-use super::schema::{Auth, Handoff, KeyFile, Listing, MetadataRoute, Paging, Provider};
+use super::schema::{Auth, Handoff, KeyFile, Listing, MetadataRoute, OldFields, Paging};
 use crate::config::variables;
 
 /// The service takes one operator for each field, and documents none for "more than".
@@ -57,23 +56,19 @@ const SAMPLE_FILTERS: Filters = Filters {
 
 /// What differs between the kinds.
 struct KindFacts {
-    identity: &'static str,
     list: &'static str,
     one: &'static str,
     retrieval: &'static str,
-    uri_prefix: &'static str,
     fields: &'static [&'static str],
     filters: &'static Filters,
 }
 
 macro_rules! kind {
-    ($identity:literal, $name:literal, $fields:expr, $filters:expr) => {
+    ($name:literal, $fields:expr, $filters:expr) => {
         KindFacts {
-            identity: $identity,
             list: concat!("/api/v1/", $name),
             one: concat!("/api/v1/", $name, "/{id}"),
             retrieval: concat!("/api/v1/", $name, "/{id}/download_uri"),
-            uri_prefix: concat!("/api/v1/", $name, "/"),
             fields: $fields,
             filters: $filters,
         }
@@ -81,79 +76,57 @@ macro_rules! kind {
 }
 
 impl KindFacts {
-    fn of(resource: Resource) -> Self {
-        match resource {
-            Resource::Documents => {
-                kind!("onecodex", "documents", &["created_at"], &ONE_CODEX_FILTERS)
-            }
-            Resource::Samples => kind!(
-                "onecodex/samples",
+    fn of(kind: &str) -> Self {
+        match kind {
+            "samples" => kind!(
                 "samples",
                 &["created_at", "status", "project", "tags"],
                 &SAMPLE_FILTERS
             ),
-            Resource::Assets => kind!(
-                "onecodex/assets",
-                "assets",
-                &["created_at", "status"],
-                &ASSET_FILTERS
-            ),
+            "assets" => kind!("assets", &["created_at", "status"], &ASSET_FILTERS),
+            _ => kind!("documents", &["created_at"], &ONE_CODEX_FILTERS),
         }
     }
 }
 
-impl Provider {
-    /// [One Codex](https://docs.onecodex.com), for one kind of its documents. One Codex may charge for
-    /// each retrieval.
-    pub fn one_codex(resource: Resource) -> Self {
-        let kind = KindFacts::of(resource);
-        Provider {
-            table: super::shipped::kind("onecodex", Some(resource.name())),
-            name: "onecodex",
-            title: "One Codex",
-            resource: Some(resource),
-            identity: kind.identity,
-            default_base: "https://app.onecodex.com",
-            base_variable: variables::ONE_CODEX_API_BASE,
-            base_suffixes: &["/api/v1"],
-            auth: Auth::Key {
-                header: "x-api-key",
-                key: variables::ONE_CODEX_API_KEY,
-                bearer: variables::ONE_CODEX_BEARER_TOKEN,
-                key_file: Some(KeyFile {
-                    path: ".onecodex",
-                    pointer: "/api_key",
-                }),
-            },
-            handoff: Handoff::JsonField {
-                path: kind.retrieval,
-                url: "/download_uri",
-                hours: Some("/expires_in_hours"),
-            },
-            charged: true,
-            budget: &[],
-            metadata: Some(MetadataRoute {
-                path: kind.one,
-                name: "/filename",
-                size: "/size",
+/// The fields that no reader takes from the table yet.
+pub(super) fn fields(kind: &str) -> OldFields {
+    let kind = KindFacts::of(kind);
+    OldFields {
+        auth: Auth::Key {
+            header: "x-api-key",
+            key: variables::ONE_CODEX_API_KEY,
+            bearer: variables::ONE_CODEX_BEARER_TOKEN,
+            key_file: Some(KeyFile {
+                path: ".onecodex",
+                pointer: "/api_key",
             }),
-            listing: Listing {
-                path: kind.list,
-                page_size: "per_page",
-                page_rows: 100,
-                paging: Paging::TotalHeader {
-                    total: "x-total-count",
-                },
-                query: &[("sort", r#"{"created_at":true}"#)],
-                id: "$uri",
-                name: &["filename", "name"],
-                size: Some("size"),
-                modified: "created_at",
-                fields: kind.fields,
-                filters: kind.filters,
+        },
+        handoff: Handoff::JsonField {
+            path: kind.retrieval,
+            url: "/download_uri",
+            hours: Some("/expires_in_hours"),
+        },
+        metadata: Some(MetadataRoute {
+            path: kind.one,
+            name: "/filename",
+            size: "/size",
+        }),
+        listing: Listing {
+            path: kind.list,
+            page_size: "per_page",
+            page_rows: 100,
+            paging: Paging::TotalHeader {
+                total: "x-total-count",
             },
-            id_uri_prefix: Some(kind.uri_prefix),
-        }
+            query: &[("sort", r#"{"created_at":true}"#)],
+            id: "$uri",
+            name: &["filename", "name"],
+            size: Some("size"),
+            modified: "created_at",
+            fields: kind.fields,
+            filters: kind.filters,
+        },
     }
 }
 

@@ -1,58 +1,49 @@
 //! What docfetch knows of a service: the fields of a [`Provider`]'s table.
 
 use super::filters::Filters;
-use super::resource::Resource;
 use super::table::Table;
-use crate::model::Rate;
 use std::sync::Arc;
 
-/// A service from whose API docfetch fetches documents through presigned URLs.
+/// A service from whose API docfetch fetches documents through presigned URLs, and one kind of its things.
 ///
-/// Make one with [`Provider::standard_metrics`] or [`Provider::one_codex`].
+/// A table describes the service: one of the [source tree](Provider::shipped), or one of your own
+/// ([`Provider::from_toml`]).
 ///
 /// ```
-/// use docfetch::{Provider, Resource};
+/// use docfetch::Provider;
 ///
-/// assert_eq!(Provider::standard_metrics().name(), "sm");
-/// let samples = Provider::one_codex(Resource::Samples);
-/// assert!(samples.charges());
+/// let provider = Provider::shipped("onecodex")?;
+/// assert!(provider.charges());
+/// let samples = provider.of_kind("samples")?;
 /// assert_eq!(samples.document_id("/api/v1/samples/0a1b")?.as_str(), "0a1b");
 /// # Ok::<(), docfetch::Error>(())
 /// ```
 #[derive(Clone, Debug)]
-#[non_exhaustive]
 pub struct Provider {
-    /// The table that describes the service, and this kind of its things.
+    /// The table of the kind.
     pub(crate) table: Arc<Table>,
-    /// The name on the command line and in JSON records.
-    pub(crate) name: &'static str,
-    /// The name in sentences.
-    pub(crate) title: &'static str,
-    /// The kind of documents; none where the service has one kind only.
-    pub(crate) resource: Option<Resource>,
-    /// A part of the names of records and partials, which tells this service and kind from all others. It
-    /// never changes.
-    pub(crate) identity: &'static str,
-    /// The base URL of the API, unless the user sets another one.
-    pub(crate) default_base: &'static str,
-    /// The environment variable with another base URL.
-    pub(crate) base_variable: &'static str,
-    /// The ends of a base URL's path that the routes have already. The first that fits is dropped.
-    pub(crate) base_suffixes: &'static [&'static str],
+    /// The tables of all kinds, the default one first.
+    pub(super) kinds: Arc<[Arc<Table>]>,
+    /// The host of the API's base, where the user sets the base.
+    pub(super) base_host: Option<String>,
     /// How a request proves which account sends it.
     pub(crate) auth: Auth,
     /// How the API hands a presigned URL over.
     pub(crate) handoff: Handoff,
     /// Whether the service may charge for a presigned URL. Modules above `resolve` ask the resolver.
     pub(super) charged: bool,
-    /// The rates that all requests to the API must keep together.
-    pub(crate) budget: &'static [Rate],
     /// The free route to a document's name and size, where there is one.
     pub(crate) metadata: Option<MetadataRoute>,
     /// The route that lists documents.
     pub(crate) listing: Listing,
-    /// The prefix of ids where the service writes ids as URIs.
-    pub(crate) id_uri_prefix: Option<&'static str>,
+}
+
+/// The fields that no reader takes from the table yet.
+pub(super) struct OldFields {
+    pub(super) auth: Auth,
+    pub(super) handoff: Handoff,
+    pub(super) metadata: Option<MetadataRoute>,
+    pub(super) listing: Listing,
 }
 
 /// How a request proves which account sends it.

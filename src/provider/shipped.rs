@@ -7,27 +7,38 @@ use crate::error::Result;
 use std::sync::{Arc, LazyLock};
 
 /// A table of the source tree.
-struct Shipped {
+pub(super) struct Shipped {
     /// The name of the provider.
-    name: &'static str,
-    /// One table for each kind of things, once one of them is used.
-    kinds: LazyLock<Vec<Arc<Table>>>,
+    pub(super) name: &'static str,
+    /// The TOML text.
+    #[allow(dead_code, reason = "the command providers prints it next")]
+    pub(super) text: &'static str,
+    /// One table for each kind of things, read when one of them is used.
+    kinds: LazyLock<Arc<[Arc<Table>]>>,
 }
 
 macro_rules! shipped {
     ($($name:literal),*) => {
         [$(Shipped {
             name: $name,
+            text: include_str!(concat!("tables/", $name, ".toml")),
             kinds: LazyLock::new(|| kinds($name, include_str!(concat!("tables/", $name, ".toml")))),
         }),*]
     };
 }
 
 /// Every table of the source tree.
-static SHIPPED: [Shipped; 2] = shipped!["sm", "onecodex"];
+pub(super) static SHIPPED: [Shipped; 2] = shipped!["sm", "onecodex"];
+
+impl Shipped {
+    /// One table for each kind of things.
+    pub(super) fn kinds(&self) -> &Arc<[Arc<Table>]> {
+        &self.kinds
+    }
+}
 
 /// Reads a table of the source tree. A test reads them all: none is wrong.
-fn kinds(name: &str, text: &str) -> Vec<Arc<Table>> {
+fn kinds(name: &str, text: &str) -> Arc<[Arc<Table>]> {
     let read = || -> Result<Vec<Table>> {
         let file = TomlFile::new(format!("{name}.toml"), text);
         let parsed = file.parse()?;
@@ -51,18 +62,17 @@ pub(crate) fn parameter_names(provider: &str) -> Vec<String> {
     names.collect()
 }
 
-/// The table of a provider of the source tree, and of one kind of its things.
-///
-/// # Panics
-/// When the source tree has no such table.
-#[allow(
-    clippy::expect_used,
-    reason = "the callers go away with the tables in code"
-)]
-pub(super) fn kind(name: &str, kind: Option<&str>) -> Arc<Table> {
-    let mut shipped = SHIPPED.iter();
-    let shipped = shipped.find(|shipped| shipped.name == name);
-    let mut kinds = shipped.into_iter().flat_map(|shipped| shipped.kinds.iter());
-    let found = kinds.find(|table| table.kind.as_deref() == kind);
-    Arc::clone(found.expect("the source tree has the table"))
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_table_of_the_source_tree_can_be_read() {
+        for Shipped { name, text, .. } in &SHIPPED {
+            let file = TomlFile::new(*name, *text);
+            let parsed = file.parse().unwrap();
+            let kinds = read::provider(name, &file.root(&parsed)).unwrap();
+            assert!(kinds[0].source.is_some(), "{name} names no source");
+        }
+    }
 }

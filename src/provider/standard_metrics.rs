@@ -3,22 +3,8 @@
 //! Source: the API's pages "Download document", "Get API access token" and "Documents".
 
 use super::filters::{Filters, OwnOption, ServerFilter};
-use super::schema::{Auth, Handoff, Listing, Paging, Provider};
+use super::schema::{Auth, Handoff, Listing, OldFields, Paging};
 use crate::config::variables;
-use crate::model::Rate;
-use std::time::Duration;
-
-/// "A maximum of 120 requests per minute", and the error page's 30 in 10 seconds.
-const STANDARD_METRICS_RATES: [Rate; 2] = [
-    Rate {
-        requests: 120,
-        window: Duration::from_mins(1),
-    },
-    Rate {
-        requests: 30,
-        window: Duration::from_secs(10),
-    },
-];
 
 /// The server does not filter by name: docfetch compares the names in the rows.
 const STANDARD_METRICS_FILTERS: Filters = Filters {
@@ -46,56 +32,43 @@ const STANDARD_METRICS_FILTERS: Filters = Filters {
     ..Filters::NONE
 };
 
-impl Provider {
-    /// [Standard Metrics](https://standardmetrics.io). Standard Metrics never charges for a retrieval.
-    pub fn standard_metrics() -> Self {
-        Provider {
-            table: super::shipped::kind("sm", None),
-            name: "sm",
-            title: "Standard Metrics",
-            resource: None,
-            identity: "sm",
-            default_base: "https://api.standardmetrics.io",
-            base_variable: variables::STANDARD_METRICS_API_BASE,
-            base_suffixes: &["/v1"],
-            auth: Auth::ClientCredentials {
-                id: variables::STANDARD_METRICS_CLIENT_ID,
-                secret: variables::STANDARD_METRICS_CLIENT_SECRET,
-                token_path: "/o/token/",
+/// The fields that no reader takes from the table yet.
+pub(super) fn fields() -> OldFields {
+    OldFields {
+        auth: Auth::ClientCredentials {
+            id: variables::STANDARD_METRICS_CLIENT_ID,
+            secret: variables::STANDARD_METRICS_CLIENT_SECRET,
+            token_path: "/o/token/",
+        },
+        handoff: Handoff::Redirect {
+            path: "/v1/documents/{id}/download/",
+        },
+        metadata: None,
+        listing: Listing {
+            path: "/v1/documents/",
+            page_size: "page_size",
+            page_rows: 100,
+            paging: Paging::NextField {
+                rows: "results",
+                next: "next",
+                count: "count",
             },
-            handoff: Handoff::Redirect {
-                path: "/v1/documents/{id}/download/",
-            },
-            charged: false,
-            budget: &STANDARD_METRICS_RATES,
-            metadata: None,
-            listing: Listing {
-                path: "/v1/documents/",
-                page_size: "page_size",
-                page_rows: 100,
-                paging: Paging::NextField {
-                    rows: "results",
-                    next: "next",
-                    count: "count",
-                },
-                query: &[],
-                id: "id",
-                name: &["name"],
-                size: None,
-                modified: "uploaded_at",
-                fields: &[
-                    "company_id",
-                    "information_request_id",
-                    "parse_state",
-                    "parsed_at",
-                    "uploaded_at",
-                    "source",
-                    "submitted_date",
-                ],
-                filters: &STANDARD_METRICS_FILTERS,
-            },
-            id_uri_prefix: None,
-        }
+            query: &[],
+            id: "id",
+            name: &["name"],
+            size: None,
+            modified: "uploaded_at",
+            fields: &[
+                "company_id",
+                "information_request_id",
+                "parse_state",
+                "parsed_at",
+                "uploaded_at",
+                "source",
+                "submitted_date",
+            ],
+            filters: &STANDARD_METRICS_FILTERS,
+        },
     }
 }
 

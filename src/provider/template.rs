@@ -196,6 +196,16 @@ impl TextTemplate {
         })
     }
 
+    /// The path before the slot `name`, with percent-encoded values in the slots before it. None without such a slot.
+    pub(crate) fn fill_path_before(&self, name: &str, values: &SlotValues<'_>) -> Option<String> {
+        let is_slot = |piece: &Piece| matches!(piece, Piece::Slot(slot) if slot == name);
+        let end = self.pieces.iter().position(is_slot)?;
+        let before = Self {
+            pieces: self.pieces[..end].to_vec(),
+        };
+        Some(before.fill_path(values))
+    }
+
     fn filled<'a>(
         &'a self,
         values: &'a SlotValues<'_>,

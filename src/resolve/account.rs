@@ -8,13 +8,13 @@ use url::Url;
 
 /// Provider with kind, API base, and account. Only a fingerprint of these is stored; they are never shown.
 pub(super) fn identity<'a>(
-    provider: &Provider,
+    provider: &'a Provider,
     base: &'a Url,
     account: &'a Secret,
 ) -> [&'a [u8]; 3] {
     let account = account.expose().as_bytes();
     [
-        provider.identity.as_bytes(),
+        provider.table.identity.as_bytes(),
         base.as_str().as_bytes(),
         account,
     ]

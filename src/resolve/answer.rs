@@ -33,9 +33,9 @@ const DETAIL_POINTERS: [&str; 9] = [
 #[derive(Clone, Debug)]
 pub(super) struct AnswerSource {
     /// The provider's name in sentences.
-    title: &'static str,
+    title: String,
     /// The environment variable with the base URL of the API.
-    base_variable: &'static str,
+    base_variable: String,
     /// The host that answered.
     host: String,
     /// The media type of the body.
@@ -50,8 +50,8 @@ impl AnswerSource {
             shown.filter(|c| !is_control_or_reordering(*c)).collect()
         });
         Self {
-            title: provider.title,
-            base_variable: provider.base_variable,
+            title: provider.table.title.clone(),
+            base_variable: provider.table.variables.api_base.clone(),
             host: reply.host().to_owned(),
             media_type,
         }
@@ -61,8 +61,8 @@ impl AnswerSource {
     #[cfg(test)]
     pub(super) fn example() -> Self {
         Self {
-            title: "One Codex",
-            base_variable: "ONE_CODEX_API_BASE",
+            title: "One Codex".to_owned(),
+            base_variable: "ONE_CODEX_API_BASE".to_owned(),
             host: "a.example".to_owned(),
             media_type: None,
         }
@@ -70,7 +70,7 @@ impl AnswerSource {
 
     /// The error of an answer that does not follow the API's description; `why` says how.
     pub(super) fn protocol(&self, why: impl Into<String>) -> Error {
-        protocol(self.title).with_cause(why)
+        protocol(&self.title).with_cause(why)
     }
 
     /// Parses a JSON body.
@@ -122,7 +122,7 @@ impl AnswerSource {
 
     /// What to check when something else than the API answers.
     pub(super) fn wrong_base_hint(&self) -> String {
-        wrong_base_hint(self.base_variable)
+        wrong_base_hint(&self.base_variable)
     }
 }
 
@@ -151,7 +151,7 @@ pub(super) async fn refusal(
     let wait = reply.retry_after();
     let source = AnswerSource::of(provider, &reply);
     let redirect = redirected_to(&reply);
-    let (code, text) = meaning(provider.title, status, what);
+    let (code, text) = meaning(&provider.table.title, status, what);
     let body = reply.error_body().await;
     let page = source.web_page(&body);
     let shown_status = shown_status(status);
@@ -228,8 +228,8 @@ fn hint(
         Code::CredentialsRejected => format!("check {credential_source}"),
         _ if status == 511 => "log in to this network with a web browser, then run again".into(),
         _ if is_transient_status(status) => return None,
-        Code::Protocol => wrong_base_hint(provider.base_variable),
-        _ if is_page => wrong_base_hint(provider.base_variable),
+        Code::Protocol => wrong_base_hint(&provider.table.variables.api_base),
+        _ if is_page => wrong_base_hint(&provider.table.variables.api_base),
         Code::Forbidden => {
             format!("ask the owner for access, or check the account of {credential_source}")
         }

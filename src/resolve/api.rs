@@ -223,7 +223,7 @@ impl Api {
             if reply.status() != 401 || is_renewed {
                 return Ok(reply);
             }
-            let title = self.provider.title;
+            let title = &self.provider.table.title;
             log::info!("{title} refused the token; requesting a new one");
             tokens.refuse(&authorization.value).await;
             is_renewed = true;
@@ -251,7 +251,7 @@ impl Api {
 
     /// A document in a sentence: its kind and id.
     pub(super) fn described(&self, id: &DocumentId) -> String {
-        format!("{} {id}", self.provider.thing())
+        format!("{} {id}", self.provider.table.thing)
     }
 
     /// The error of an answer to a request for a document whose status is no success.

@@ -19,7 +19,7 @@ pub(super) fn with_base_hint(failure: Failure, provider: &Provider, base: &Url) 
 
 /// What to do about a base of the API; none for the provider's own base.
 pub(super) fn other_base_hint(provider: &Provider, base: &Url) -> Option<String> {
-    let own = provider.default_base;
+    let own = provider.table.base.as_deref()?;
     let other = other_base(provider, base)?;
     Some(format!("{other}: correct it, or unset it for {own}"))
 }
@@ -33,6 +33,6 @@ pub(super) fn other_base(provider: &Provider, base: &Url) -> Option<String> {
     let base = base.as_str().trim_end_matches('/');
     Some(format!(
         "the API base is {base} ({})",
-        provider.base_variable
+        provider.table.variables.api_base
     ))
 }

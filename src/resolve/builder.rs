@@ -97,7 +97,7 @@ impl ResolverBuilder {
             state = state.with_absence(why);
         }
         let account = found.credentials.account();
-        let http = Http::new(&connection, &base, provider.budget, &state, account)?;
+        let http = Http::new(&connection, &base, &provider.table.rates, &state, account)?;
         let shown_base = base.as_str().trim_end_matches('/');
         let identity = identity(&provider, &base, account);
         let ledger = Ledger::new(

@@ -61,7 +61,7 @@ pub(super) async fn read(
         log::info!(
             "used the first {} bytes of an answer of {}",
             body.len(),
-            provider.title
+            provider.table.title
         );
         return Ok(Value::Object(found));
     }

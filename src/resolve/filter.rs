@@ -77,9 +77,9 @@ impl Filter {
         let known = provider.row_fields();
         for FieldFilter { field, .. } in &self.fields {
             if !known.contains(&field.as_str()) {
-                let rows = match provider.resource {
-                    None => provider.title.to_owned(),
-                    Some(kind) => format!("{} {}", provider.title, kind.name()),
+                let rows = match &provider.table.kind {
+                    None => provider.table.title.clone(),
+                    Some(kind) => format!("{} {kind}", provider.table.title),
                 };
                 let list = known.join(", ");
                 let hint = match similar_field(field, &known) {
@@ -157,7 +157,7 @@ fn values_of<'a>(row: &'a Row, field: &str) -> Vec<Cow<'a, str>> {
         text.map(Cow::Borrowed).into_iter().collect()
     };
     match field {
-        "provider" => text(Some(row.provider)),
+        "provider" => text(Some(&row.provider)),
         "id" => text(Some(&row.id)),
         "name" => text(row.name.as_deref()),
         "modified" => text(row.modified.as_deref()),
@@ -195,7 +195,7 @@ fn similar_field<'a>(field: &str, known: &[&'a str]) -> Option<&'a str> {
 
 /// The error of an option that neither the server nor the rows of `provider` have. Names the rows that have the option.
 fn no_filter(provider: &Provider, option: &str) -> Error {
-    let title = provider.title;
+    let title = &provider.table.title;
     let error = Error::new(Code::Usage, format!("{title} has no filter --{option}"));
     let has = |other: &Provider| {
         let Listing { size, filters, .. } = &other.listing;
@@ -205,19 +205,18 @@ fn no_filter(provider: &Provider, option: &str) -> Error {
     let (own, others): (Vec<Provider>, Vec<Provider>) = all()
         .into_iter()
         .filter(has)
-        .partition(|other| other.title == title);
+        .partition(|other| other.table.title == *title);
     if let (Some(kind), Some(other)) = (
-        provider.resource,
-        own.iter().find_map(|other| other.resource),
+        &provider.table.kind,
+        own.iter().find_map(|other| other.table.kind.as_ref()),
     ) {
-        let (kind, other) = (kind.name(), other.name());
         return error
             .with_cause(format!("{kind} have no such field, {other} have"))
             .with_hint(format!("add --resource {other}"));
     }
     match others.first() {
         Some(other) => error
-            .with_cause(format!("it is a filter of {}", other.title))
+            .with_cause(format!("it is a filter of {}", other.table.title))
             .with_hint(format!("`{}` takes it", other.list_command())),
         None => error,
     }

@@ -78,7 +78,7 @@ impl Api {
                 })
             }
             (Handoff::JsonField { .. }, status @ (301..=303 | 307 | 308)) => {
-                let title = self.provider.title;
+                let title = &self.provider.table.title;
                 let what = format!("{title} redirected the request for {}", self.described(id));
                 let target = answer::redirected_to(&reply);
                 let target = target.map_or_else(String::new, |target| format!(" to {target}"));
@@ -87,7 +87,9 @@ impl Api {
                 );
                 Err(Error::new(Code::UnsafeRedirect, what)
                     .with_cause(why)
-                    .with_hint(answer::wrong_base_hint(self.provider.base_variable))
+                    .with_hint(answer::wrong_base_hint(
+                        &self.provider.table.variables.api_base,
+                    ))
                     .with_http_status(status)
                     .naming_document())
             }
@@ -97,7 +99,7 @@ impl Api {
 
     /// The error of a URL that cannot be used; `why` says why.
     fn unusable_url(&self, wrong: UnusableUrl, why: &str) -> Error {
-        let title = self.provider.title;
+        let title = &self.provider.table.title;
         let error = match wrong {
             UnusableUrl::Missing | UnusableUrl::NotAUrl => answer::protocol(title),
             UnusableUrl::Changed => Error::new(
@@ -129,7 +131,7 @@ impl Api {
         url: &str,
         hours: Option<&str>,
     ) -> Result<PresignedUrl> {
-        let title = self.provider.title;
+        let title = &self.provider.table.title;
         let wrong = |why: &str| {
             let field = url.trim_start_matches('/');
             answer::protocol(title).with_cause(format!("{field} {why}"))
@@ -165,9 +167,11 @@ impl Api {
     ) -> Result<PresignedUrl> {
         let length = url.as_str().len();
         if length > MAX_URL_BYTES {
-            return Err(answer::protocol(self.provider.title).with_cause(format!(
-                "its presigned URL of {length} bytes cannot be sent in a request"
-            )));
+            return Err(
+                answer::protocol(&self.provider.table.title).with_cause(format!(
+                    "its presigned URL of {length} bytes cannot be sent in a request"
+                )),
+            );
         }
         let now = date.unwrap_or_else(|| self.http.clock().best());
         let end = lifetime.and_then(|lifetime| now.checked_add(lifetime).ok());

@@ -217,15 +217,15 @@ impl<'a> Pages<'a> {
     }
 
     fn endless(&self, why: &str) -> Error {
-        answer::protocol(self.api.provider.title).with_cause(why)
+        answer::protocol(&self.api.provider.table.title).with_cause(why)
     }
 
     /// The URL of a `next` link. Only the link's query counts. So the credential goes to no host that an
     /// answer names, and a scheme that a proxy in front of the API got wrong does no harm.
     fn follow(&mut self, current: &Url, next: &str) -> Result<Url> {
-        let title = self.api.provider.title;
+        let title = self.api.provider.table.title.clone();
         let next = current.join(next).map_err(|_| {
-            answer::protocol(title).with_cause("the URL of the next page is not valid")
+            answer::protocol(&title).with_cause("the URL of the next page is not valid")
         })?;
         let query = next.query().unwrap_or_default().to_owned();
         let mut url = current.clone();
@@ -242,8 +242,8 @@ impl<'a> Pages<'a> {
         let provider = &self.api.provider;
         let what = format!(
             "{} has no list of {}s at {}",
-            provider.title,
-            provider.thing(),
+            provider.table.title,
+            provider.table.thing,
             self.route()
         );
         let error = Error::new(Code::NotFound, what);
@@ -253,7 +253,7 @@ impl<'a> Pages<'a> {
         };
         match other_base_hint(provider, &self.api.base) {
             Some(hint) => error.with_hint(hint),
-            None => error.with_hint(answer::wrong_base_hint(provider.base_variable)),
+            None => error.with_hint(answer::wrong_base_hint(&provider.table.variables.api_base)),
         }
     }
 
@@ -265,7 +265,7 @@ impl<'a> Pages<'a> {
         let what = format!(
             "the answer for {} is not a list of {}s",
             self.route(),
-            self.api.provider.thing()
+            self.api.provider.table.thing
         );
         let hint = other_base_hint(&self.api.provider, &self.api.base);
         let hint = hint.filter(|_| !error.has_own_hint());
@@ -289,7 +289,7 @@ impl<'a> Pages<'a> {
         };
         let reply = self.api.send(call).await.map_err(|failure| failure.error)?;
         if reply.status() != 200 {
-            let what = format!("the list of {}s", provider.thing());
+            let what = format!("the list of {}s", provider.table.thing);
             let status = reply.status();
             let error = self.api.refusal_of(&what, reply).await;
             if status == 404 && self.references.is_empty() {

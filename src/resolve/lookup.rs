@@ -60,7 +60,7 @@ async fn id_of(api: &Api, retry: RetryPolicy, list: ReferencedList, text: &str) 
     let uris = named.map(|one| one.uri.trim_end_matches('/'));
     let ids = uris.filter_map(|uri| uri.rsplit('/').next());
     let ids: Vec<&str> = ids.filter(|id| ReferencedList::is_id(id)).collect();
-    let (title, thing) = (api.provider.title, list.thing);
+    let (title, thing) = (&api.provider.table.title, list.thing);
     match ids.as_slice() {
         [id] => Ok((*id).to_owned()),
         [] => {
@@ -70,7 +70,7 @@ async fn id_of(api: &Api, retry: RetryPolicy, list: ReferencedList, text: &str) 
             let list = api.provider.list_command();
             let hint = format!(
                 "`{list} --json` shows the {thing} of each {}",
-                api.provider.thing()
+                api.provider.table.thing
             );
             Err(Error::new(Code::Usage, what)
                 .with_cause(why)

@@ -153,7 +153,7 @@ async fn request(
     if metadata.name.is_none() {
         let field = route.name.trim_start_matches('/');
         let why = format!("{field} is missing or is not text");
-        let error = answer::protocol(api.provider.title).with_cause(why);
+        let error = answer::protocol(&api.provider.table.title).with_cause(why);
         metadata.failure = Some(MetadataFailure {
             is_temporary: false,
             forbids_payment: false,

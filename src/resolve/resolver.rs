@@ -20,7 +20,7 @@ use crate::http::Http;
 use crate::http::PresignedUrl;
 use crate::http::backoff::{RetryContext, RetryPolicy};
 use crate::model::DocumentId;
-use crate::provider::{Provider, Resource};
+use crate::provider::Provider;
 use crate::secret::register_public;
 use std::time::Duration;
 
@@ -36,13 +36,13 @@ use std::time::Duration;
 ///
 /// ```
 /// use docfetch::sandbox::{Document, Sandbox};
-/// use docfetch::{Credentials, Provider, Resolver, Resource, Secret};
+/// use docfetch::{Credentials, Provider, Resolver, Secret};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let folder = tempfile::tempdir()?;
 /// let sandbox = Sandbox::start(vec![Document::new("a.pdf", "%PDF-1.7").with_id("a1")], vec![]).await?;
-/// let provider = Provider::one_codex(Resource::Documents);
+/// let provider = Provider::shipped("onecodex")?;
 /// let id = provider.document_id("a1")?;
 /// let key = Credentials::Key(Secret::new(sandbox.api_key()));
 /// let resolver = Resolver::builder(provider, key)
@@ -214,8 +214,7 @@ impl Resolver {
     /// metadata is of a document, and no rate budget makes one request wait for the other.
     pub(crate) fn may_request_with_metadata(&self) -> bool {
         let provider = self.provider();
-        let is_document = provider.resource.unwrap_or_default() == Resource::Documents;
-        provider.metadata.is_some() && is_document && !self.http().is_limited()
+        provider.metadata.is_some() && provider.is_default_kind() && !self.http().is_limited()
     }
 
     /// Whether `--allow-recharge` permits another paid retrieval of a document in this run.

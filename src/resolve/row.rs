@@ -24,7 +24,7 @@ const MAX_SHOWN_CHARACTERS: usize = 60;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Row {
     /// The provider's name on the command line.
-    pub provider: &'static str,
+    pub provider: String,
     /// The id of the document.
     pub id: String,
     /// The file name of the document.
@@ -80,7 +80,7 @@ pub(super) fn read(json: &str, number: u64, provider: &Provider) -> Result<Row, 
         name = name.or(row.text(field)?);
     }
     let mut fields = Map::with_capacity(listing.fields.len() + 1);
-    let kind = provider.resource.map(|kind| kind.name().into());
+    let kind = provider.table.kind.as_deref().map(Value::from);
     fields.extend(kind.map(|kind| ("resource".to_owned(), kind)));
     for field in listing.fields {
         fields.insert((*field).to_owned(), row.value(field)?);
@@ -88,7 +88,7 @@ pub(super) fn read(json: &str, number: u64, provider: &Provider) -> Result<Row, 
     let size = listing.size.and_then(|field| row.json(field)?.parse().ok());
     let modified = row.text(listing.modified)?;
     Ok(Row {
-        provider: provider.name,
+        provider: provider.table.name.clone(),
         id: id.as_str().to_owned(),
         name: name.filter(|name| !contains_secret(name)),
         size: size.filter(|size| *size <= LARGEST_SIZE),
@@ -128,7 +128,8 @@ impl RowText<'_> {
                 Some(_) => format!("a row's {field} is not text, or is too long"),
             }));
         };
-        let id = DocumentId::parse(&text, provider.id_uri_prefix)
+        let id = provider
+            .parse_id(&text)
             .map_err(|rule| self.bad(format!("a row's {field} is not an id: {rule}")))?;
         if contains_secret(id.as_str()) {
             return Err(self.bad(format!("a row's {field} holds a secret")));

@@ -224,7 +224,7 @@ impl TokenClient {
     /// [`Code::CredentialsRejected`] for an answer with an error code of RFC 6749, [`Code::Protocol`] for any other
     /// answer without a token, and the error that cut the body off.
     pub(super) async fn read(&self, reply: Reply, requested: Timestamp) -> Result<Token> {
-        let (title, status) = (self.provider.title, reply.status());
+        let (title, status) = (&self.provider.table.title, reply.status());
         let (needed, useful) = (["/access_token", "/token_type"], ["/expires_in"]);
         let json = fields::read(&self.provider, reply, &needed, &useful).await?;
         // Some servers refuse a client with the status of a success.
@@ -258,7 +258,7 @@ impl TokenClient {
         let body = reply.error_body().await;
         let code = serde_json::from_slice::<TokenError>(&body);
         let code = code.ok().and_then(|answer| answer.known_code());
-        let title = self.provider.title;
+        let title = &self.provider.table.title;
         if let (Some(page), None) = (source.web_page(&body), code) {
             let what = format!("{title} refused the request for a token");
             return Error::new(Code::RequestRefused, what)
@@ -271,7 +271,7 @@ impl TokenClient {
 
     /// The error of a client that the API refuses, with the error `code` of the answer.
     fn rejected_client(&self, status: u16, code: Option<&str>) -> Error {
-        let title = self.provider.title;
+        let title = &self.provider.table.title;
         let what = format!("{title} does not accept the client credentials");
         Error::new(Code::CredentialsRejected, what)
             .with_cause(match code {
@@ -283,10 +283,13 @@ impl TokenClient {
     }
 
     fn no_token_route(&self, status: u16) -> Error {
-        let what = format!("there is no {} API at {}", self.provider.title, self.base);
+        let what = format!(
+            "there is no {} API at {}",
+            self.provider.table.title, self.base
+        );
         Error::new(Code::Config, what)
             .with_cause(format!("HTTP {status} for its token route"))
-            .with_hint(format!("check {}", self.provider.base_variable))
+            .with_hint(format!("check {}", self.provider.table.variables.api_base))
             .with_http_status(status)
     }
 }

@@ -1,6 +1,5 @@
 //! Records of the ledger, for people and for scripts.
 
-use crate::provider::Resource;
 use crate::resolve::ledger::inspect::ListedRecord;
 use crate::resolve::ledger::table::State;
 use crate::text::{printable, short_duration};
@@ -40,7 +39,7 @@ impl<'a> LedgerRow<'a> {
             provider: &record.provider,
             base: &record.base,
             id: &record.id,
-            resource: listed.resource.map(Resource::name),
+            resource: listed.resource.as_deref(),
             state: record.state,
             asked: record.requested,
             expires: record.expires(),
@@ -131,8 +130,8 @@ fn seconds(time: Timestamp) -> String {
     format!("{time:.0}")
 }
 
-fn kind(listed: &ListedRecord) -> &'static str {
-    listed.resource.map_or("-", Resource::name)
+fn kind(listed: &ListedRecord) -> &str {
+    listed.resource.as_deref().unwrap_or("-")
 }
 
 fn state(state: State) -> &'static str {

@@ -82,7 +82,7 @@ mod tests {
 
     fn row(id: &str, name: &str, size: Option<u64>) -> Row {
         Row {
-            provider: "sm",
+            provider: "sm".to_owned(),
             id: id.into(),
             name: Some(name.into()),
             size,

@@ -3,7 +3,7 @@
 use crate::error::{Code, Error, Result};
 use crate::fetch::batch::BatchItem;
 use crate::model::DocumentId;
-use crate::provider::{self, Provider, Resource};
+use crate::provider::{self, Provider};
 use crate::text::Utf16Text;
 use serde_json::Value;
 
@@ -82,7 +82,11 @@ pub(super) fn parse(
 fn is_heading(line: &str) -> bool {
     let column = line.split([',', ';', '\t']).next().unwrap_or(line);
     let letters = column.trim().to_lowercase().replace(['_', '-', ' '], "");
-    let is_kind = |kind: &str| Resource::ALL.iter().any(|known| known.singular() == kind);
+    let is_kind = |kind: &str| {
+        provider::all()
+            .iter()
+            .any(|known| known.table.thing == kind)
+    };
     letters
         .strip_suffix("id")
         .is_some_and(|kind| kind.is_empty() || is_kind(kind))
@@ -107,27 +111,26 @@ fn of_record(provider: &Provider, record: &Value, number: u64) -> Option<BatchIt
         }
         Err(_) => unusable(number, &format!("the line {why}"), hint),
     };
-    if let Some(name) = text("provider").filter(|name| *name != provider.name) {
-        let known = provider::all().into_iter().find(|known| known.name == name);
-        let (title, hint) = match known {
-            Some(other) => (
-                other.title,
-                format!("fetch it with `docfetch {}`", other.name),
+    if let Some(name) = text("provider").filter(|name| *name != provider.table.name) {
+        let (title, hint) = match provider::find(name) {
+            Ok(other) => (
+                other.table.title.clone(),
+                format!("fetch it with `docfetch {name}`"),
             ),
-            None => (
-                "another provider",
+            Err(_) => (
+                "another provider".to_owned(),
                 "give the lines of this provider only".to_owned(),
             ),
         };
         return Some(wrong(
-            &format!("belongs to {title}, not to {}", provider.title),
+            &format!("belongs to {title}, not to {}", provider.table.title),
             &hint,
         ));
     }
-    if let (Some(other), Some(resource)) = (text("resource"), provider.resource)
-        && other != resource.name()
+    if let (Some(other), Some(kind)) = (text("resource"), provider.table.kind.as_deref())
+        && other != kind
     {
-        let why = format!("is one of the {other}, not of the {}", resource.name());
+        let why = format!("is one of the {other}, not of the {kind}");
         return Some(wrong(&why, &format!("add --resource {other}")));
     }
     Some(item(id, id_text))
@@ -152,7 +155,9 @@ mod tests {
     use super::*;
 
     fn samples() -> Provider {
-        Provider::one_codex(Resource::Samples)
+        Provider::shipped("onecodex")
+            .and_then(|provider| provider.of_kind("samples"))
+            .unwrap()
     }
 
     /// What a line is: the id of a document, or the text and the cause of its failure.

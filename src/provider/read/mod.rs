@@ -331,6 +331,3 @@ fn variable_names(
         refresh_token: of("refresh_token")?,
     })
 }
-
-#[cfg(test)]
-mod tests;

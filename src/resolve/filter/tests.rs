@@ -1,5 +1,4 @@
 use super::*;
-use crate::provider::Resource;
 use crate::resolve::filter::query::FilterQuery;
 use serde_json::json;
 
@@ -55,7 +54,7 @@ fn globs(include: &[&str], exclude: &[&str]) -> Filter {
 fn row(fields: &Value) -> Row {
     let text = |field: &str| fields[field].as_str().map(str::to_owned);
     Row {
-        provider: "x",
+        provider: "x".to_owned(),
         id: "1".to_owned(),
         name: text("name"),
         size: fields["size"].as_u64(),
@@ -67,8 +66,8 @@ fn row(fields: &Value) -> Row {
 #[test]
 fn a_request_has_every_filter_that_its_server_knows() {
     let (sm, codex) = (
-        Provider::standard_metrics(),
-        Provider::one_codex(Resource::Documents),
+        Provider::shipped("sm").unwrap(),
+        Provider::shipped("onecodex").unwrap(),
     );
     let is = |text: &str, exact| (text.to_owned(), exact);
     let mut filter = Filter {
@@ -114,7 +113,10 @@ fn a_request_has_every_filter_that_its_server_knows() {
 
 #[test]
 fn references_go_to_the_server_as_its_own_client_writes_them() {
-    let samples = Provider::one_codex(Resource::Samples);
+    let samples = Provider::shipped("onecodex")
+        .unwrap()
+        .of_kind("samples")
+        .unwrap();
     let (one, two) = ("0123456789abcdef", "fedcba9876543210");
     let filter = own(&[("project", &[one]), ("tag", &[one, two])]);
     let query = r#"where={"project":{"$ref":"/api/v1/projects/0123456789abcdef"},"tags":{"$containsall":[{"$ref":"/api/v1/tags/0123456789abcdef"},{"$ref":"/api/v1/tags/fedcba9876543210"}]}}"#;
@@ -126,9 +128,15 @@ fn references_go_to_the_server_as_its_own_client_writes_them() {
 #[test]
 fn the_server_compares_only_what_it_compares_as_docfetch_does() {
     let (sm, samples, assets) = (
-        Provider::standard_metrics(),
-        Provider::one_codex(Resource::Samples),
-        Provider::one_codex(Resource::Assets),
+        Provider::shipped("sm").unwrap(),
+        Provider::shipped("onecodex")
+            .unwrap()
+            .of_kind("samples")
+            .unwrap(),
+        Provider::shipped("onecodex")
+            .unwrap()
+            .of_kind("assets")
+            .unwrap(),
     );
     let name = |name: &str| Filter {
         name: Some(name.to_owned()),
@@ -168,8 +176,13 @@ fn the_server_compares_only_what_it_compares_as_docfetch_does() {
 
 #[test]
 fn a_filter_that_neither_server_nor_rows_know_is_a_usage_error() {
-    let sm = Provider::standard_metrics();
-    let [documents, samples, _] = Resource::ALL.map(Provider::one_codex);
+    let sm = Provider::shipped("sm").unwrap();
+    let [documents, samples, _] = ["documents", "samples", "assets"].map(|kind| {
+        Provider::shipped("onecodex")
+            .unwrap()
+            .of_kind(kind)
+            .unwrap()
+    });
     for (provider, other, option) in [
         (&sm, &samples, "company"),
         (&sm, &samples, "source"),
@@ -181,7 +194,7 @@ fn a_filter_that_neither_server_nor_rows_know_is_a_usage_error() {
         assert!(filter.check(provider).is_ok());
         let error = filter.check(other).unwrap_err();
         assert_eq!(error.code(), Code::Usage);
-        let what = format!("{} has no filter --{option}", other.title);
+        let what = format!("{} has no filter --{option}", other.table.title);
         assert_eq!(error.what(), what);
         assert!(error.cause().unwrap().starts_with("it is a filter of "));
     }
@@ -209,8 +222,11 @@ fn a_filter_that_neither_server_nor_rows_know_is_a_usage_error() {
 #[test]
 fn a_field_that_the_rows_do_not_have_is_a_usage_error_that_lists_the_fields() {
     let (sm, samples) = (
-        Provider::standard_metrics(),
-        Provider::one_codex(Resource::Samples),
+        Provider::shipped("sm").unwrap(),
+        Provider::shipped("onecodex")
+            .unwrap()
+            .of_kind("samples")
+            .unwrap(),
     );
     for provider in [&sm, &samples] {
         for field in provider.row_fields() {
@@ -240,7 +256,10 @@ fn a_field_that_the_rows_do_not_have_is_a_usage_error_that_lists_the_fields() {
 
 #[test]
 fn a_field_has_one_of_the_values_and_every_field_counts() {
-    let samples = Provider::one_codex(Resource::Samples);
+    let samples = Provider::shipped("onecodex")
+        .unwrap()
+        .of_kind("samples")
+        .unwrap();
     let full = row(&json!({
         "name": "a.fastq", "size": 1024, "modified": "2026-10-01T08:30:00Z", "status": "available",
         "project": null, "tags": ["one", "two"], "flag": true,
@@ -276,7 +295,7 @@ fn a_field_has_one_of_the_values_and_every_field_counts() {
 
 #[test]
 fn a_name_matches_one_of_the_patterns_and_no_excluded_one() {
-    let sm = Provider::standard_metrics();
+    let sm = Provider::shipped("sm").unwrap();
     let matches =
         |filter: &Filter, name: Value| filter.matches(&row(&json!({ "name": name })), &sm.listing);
     let both = globs(&["*.pdf", "*.csv"], &["draft*", "*old*"]);
@@ -299,8 +318,8 @@ fn a_name_matches_one_of_the_patterns_and_no_excluded_one() {
 #[test]
 fn every_row_is_compared_here_also_where_the_server_filters() {
     let (sm, codex) = (
-        Provider::standard_metrics(),
-        Provider::one_codex(Resource::Documents),
+        Provider::shipped("sm").unwrap(),
+        Provider::shipped("onecodex").unwrap(),
     );
     let full = json!({
         "name": "Umsätze Q3.PDF", "size": 10, "modified": "2026-10-01T08:30:00Z",

@@ -8,7 +8,7 @@ use super::record_names::{
 use super::table::{RetrievalRecord, State};
 use crate::error::{Code, Error, Result};
 use crate::model::DocumentId;
-use crate::provider::{self, Resource};
+use crate::provider::{self, Provider};
 use crate::state::Untrusted;
 use crate::state::records::{LEDGER, Records, StateFolder};
 use crate::text::short_duration;
@@ -21,7 +21,7 @@ pub(crate) struct ListedRecord {
     /// The record.
     pub record: RetrievalRecord,
     /// The kind of its document; none where the provider has no kinds.
-    pub resource: Option<Resource>,
+    pub resource: Option<String>,
 }
 
 /// Which records a command is about.
@@ -32,9 +32,33 @@ pub(crate) struct RecordQuery {
     /// The provider's name; none for every provider.
     pub provider: Option<String>,
     /// The kinds that the document may be of.
-    pub resources: Vec<Resource>,
+    pub kinds: Vec<RecordKind>,
     /// The base URL of the API, without a slash at its end; none for every base.
     pub base: Option<String>,
+}
+
+/// A kind of a provider's things, as the names of records and commands have it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct RecordKind {
+    /// The name; none for a provider with one kind.
+    pub name: Option<String>,
+    /// Whether it is the provider's default kind, or the only one.
+    pub is_default: bool,
+}
+
+impl RecordKind {
+    /// The kind of a provider.
+    pub(crate) fn of(provider: &Provider) -> Self {
+        Self {
+            name: provider.table.kind.clone(),
+            is_default: provider.is_default_kind(),
+        }
+    }
+
+    /// The kind in the names of records.
+    fn in_names(&self) -> Option<&str> {
+        self.name.as_deref().filter(|_| !self.is_default)
+    }
 }
 
 /// A record that matches a [`RecordQuery`].
@@ -43,7 +67,7 @@ pub(crate) struct MatchingRecord {
     /// Its name in the state folder.
     name: String,
     /// The kind of its document.
-    pub resource: Resource,
+    pub kind: RecordKind,
     /// The record; none when it cannot be trusted.
     pub record: Option<RetrievalRecord>,
 }
@@ -123,13 +147,13 @@ fn read(records: &Records, name: &str) -> Result<Recorded, Untrusted> {
 }
 
 /// The kind of a record's document, by the record's name.
-fn resource_of(name: &str, record: &RetrievalRecord) -> Option<Resource> {
-    let id = DocumentId::parse(&record.id, None).ok()?;
-    let mut kinds = provider::all().into_iter().filter_map(|known| {
-        let resource = known.resource?;
-        (known.name == record.provider).then_some(resource)
+fn resource_of(name: &str, record: &RetrievalRecord) -> Option<String> {
+    let kinds = provider::find(&record.provider).ok()?.all_kinds();
+    let found = kinds.into_iter().find(|known| {
+        let id = known.parse_id(&record.id);
+        id.is_ok_and(|id| is_about(name, known.further_kind(), &id))
     });
-    kinds.find(|kind| is_about(name, *kind, &id))
+    found?.table.kind.clone()
 }
 
 /// The records that match. A record that cannot be trusted may be of any provider and base, so it
@@ -141,8 +165,8 @@ pub(crate) fn find(state: &StateFolder, query: &RecordQuery) -> Result<Vec<Match
     let records = state.records(LEDGER);
     let mut found = Vec::new();
     for name in records.names()? {
-        let mut kinds = query.resources.iter().copied();
-        let Some(resource) = kinds.find(|kind| is_about(&name, *kind, &query.id)) else {
+        let mut kinds = query.kinds.iter();
+        let Some(kind) = kinds.find(|kind| is_about(&name, kind.in_names(), &query.id)) else {
             continue;
         };
         let record = match read(&records, &name) {
@@ -162,7 +186,7 @@ pub(crate) fn find(state: &StateFolder, query: &RecordQuery) -> Result<Vec<Match
         if !other {
             found.push(MatchingRecord {
                 name,
-                resource,
+                kind: kind.clone(),
                 record,
             });
         }

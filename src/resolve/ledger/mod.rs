@@ -31,7 +31,7 @@ use crate::error::{Code, Error, Result};
 use crate::fingerprint::fingerprint;
 use crate::http::PresignedUrl;
 use crate::model::DocumentId;
-use crate::provider::{Provider, Resource};
+use crate::provider::Provider;
 use crate::state::records::{LEDGER, Records, StateFolder};
 use crate::state::{DistrustReason, Untrusted};
 use crate::text::shell_argument;
@@ -60,10 +60,11 @@ const NOTICEABLE_WAIT: Duration = Duration::from_millis(500);
 /// The paid retrievals of one account.
 #[derive(Debug)]
 pub(crate) struct Ledger {
-    provider: &'static str,
-    resource: Resource,
+    provider: String,
+    /// The kind; none for the provider's default kind.
+    kind: Option<String>,
     /// The prefix of this kind's ids where the provider writes ids as URIs.
-    uri_prefix: Option<&'static str>,
+    uri_prefix: Option<String>,
     base: String,
     /// The fingerprint of provider, base and account.
     account: String,
@@ -96,9 +97,9 @@ impl Ledger {
         busy_timeout: Duration,
     ) -> Self {
         Self {
-            provider: provider.name,
-            resource: provider.resource.unwrap_or_default(),
-            uri_prefix: provider.id_uri_prefix,
+            provider: provider.table.name.clone(),
+            kind: provider.further_kind().map(str::to_owned),
+            uri_prefix: provider.uri_prefix(),
             base: base.to_owned(),
             account: fingerprint(identity),
             records: Arc::new(state.records(LEDGER)),
@@ -206,7 +207,7 @@ impl Ledger {
 
     fn key<'a>(&'a self, id: &'a DocumentId) -> RecordKey<'a> {
         RecordKey {
-            provider: self.provider,
+            provider: &self.provider,
             base: &self.base,
             id,
         }
@@ -227,15 +228,15 @@ impl Ledger {
     }
 
     fn name(&self, id: &DocumentId) -> String {
-        record_name(&self.account, self.resource, id)
+        record_name(&self.account, self.kind.as_deref(), id)
     }
 
     /// The argument of `docfetch ledger forget` that names this document and no other: an id alone may
     /// belong to several kinds.
     pub(crate) fn forget_argument(&self, id: &DocumentId) -> String {
-        shell_argument(&match (self.resource, self.uri_prefix) {
-            (Resource::Documents, _) | (_, None) => id.to_string(),
-            (_, Some(prefix)) => format!("{prefix}{id}"),
+        shell_argument(&match (&self.kind, &self.uri_prefix) {
+            (Some(_), Some(prefix)) => format!("{prefix}{id}"),
+            _ => id.to_string(),
         })
     }
 

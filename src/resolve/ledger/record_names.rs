@@ -2,7 +2,6 @@
 
 use crate::fingerprint::fingerprint;
 use crate::model::DocumentId;
-use crate::provider::Resource;
 use crate::state::{DistrustReason, Untrusted};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -13,9 +12,9 @@ pub(super) const SHORT_BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 pub(super) const RETRIEVAL_ACTIVITY: &str = "requesting this document";
 
 /// The name of a record: the fingerprint of the account, then that of the document. So a record can be
-/// found by its document alone.
-pub(super) fn record_name(account: &str, resource: Resource, id: &DocumentId) -> String {
-    format!("{account}-{}", document_part(resource, id))
+/// found by its document alone. `kind` is none for the provider's default kind.
+pub(super) fn record_name(account: &str, kind: Option<&str>, id: &DocumentId) -> String {
+    format!("{account}-{}", document_part(kind, id))
 }
 
 /// The fingerprint of the account in a record's name.
@@ -24,17 +23,18 @@ pub(super) fn account_part(name: &str) -> &str {
 }
 
 /// Whether a record of this name is about the document `id` of this kind.
-pub(super) fn is_about(name: &str, resource: Resource, id: &DocumentId) -> bool {
+pub(super) fn is_about(name: &str, kind: Option<&str>, id: &DocumentId) -> bool {
     let document = name.split_once('-').map(|(_, document)| document);
-    document == Some(document_part(resource, id).as_str())
+    document == Some(document_part(kind, id).as_str())
 }
 
-/// The names of documents have no kind in them: the first version of docfetch knew documents only.
-fn document_part(resource: Resource, id: &DocumentId) -> String {
+/// The names of documents of a provider's default kind have no kind in them: the first version of docfetch knew one kind
+/// only.
+fn document_part(kind: Option<&str>, id: &DocumentId) -> String {
     let id = id.as_str().as_bytes();
-    match resource {
-        Resource::Documents => fingerprint(&[id]),
-        other => fingerprint(&[other.name().as_bytes(), id]),
+    match kind {
+        None => fingerprint(&[id]),
+        Some(kind) => fingerprint(&[kind.as_bytes(), id]),
     }
 }
 

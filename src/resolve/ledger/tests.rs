@@ -1,4 +1,4 @@
-use super::inspect::RecordQuery;
+use super::inspect::{RecordKind, RecordQuery};
 use super::table::{RetrievalEvent, State};
 use super::*;
 use crate::state::folder::FolderTraits;
@@ -20,7 +20,7 @@ fn url(number: u32, expires: Option<Timestamp>) -> PresignedUrl {
 
 fn ledger(folder: &std::path::Path, allow_recharge: bool) -> Ledger {
     let state = StateFolder::new(Some(folder.to_owned()));
-    let provider = Provider::one_codex(Resource::Documents);
+    let provider = Provider::shipped("onecodex").unwrap();
     let base = "https://api.example";
     Ledger::new(
         &provider,
@@ -58,16 +58,20 @@ async fn a_record_is_private_and_its_url_is_not_shown() {
     let state = StateFolder::new(Some(folder.path().to_owned()));
     let (found, untrusted) = inspect::list(&state).await.unwrap();
     assert_eq!((found[0].record.id.as_str(), untrusted.len()), ("00f2", 0));
-    assert_eq!(found[0].resource, Some(Resource::Documents));
+    assert_eq!(found[0].resource.as_deref(), Some("documents"));
+    let kind = |name: &str| {
+        let provider = Provider::shipped("onecodex").unwrap();
+        RecordKind::of(&provider.of_kind(name).unwrap())
+    };
     let mut query = RecordQuery {
         id: id.clone(),
         provider: None,
-        resources: vec![Resource::Samples, Resource::Assets],
+        kinds: vec![kind("samples"), kind("assets")],
         base: None,
     };
     let of_others = inspect::find(&state, &query).unwrap();
     assert!(of_others.is_empty());
-    query.resources.push(Resource::Documents);
+    query.kinds.push(kind("documents"));
     let found = inspect::find(&state, &query).unwrap();
     assert_eq!(found.len(), 1);
     inspect::forget(&state, &found[0]).await.unwrap();

@@ -1,15 +1,15 @@
 use super::*;
 use crate::config::settings::Connection;
 use crate::http::Http;
-use crate::provider::{Credentials, Provider, Resource, SourcedCredentials};
+use crate::provider::{Credentials, Provider, SourcedCredentials};
 use crate::secret::Secret;
 use crate::state::records::StateFolder;
 use serde_json::{Value, json};
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 
-/// A provider whose server gives each request the next of these pages.
-fn provider(pages: Vec<Value>, total: &'static str) -> Provider {
+/// A provider, and the base of a server that gives each request the next of these pages.
+fn provider(pages: Vec<Value>, total: &'static str) -> (Provider, String) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let base = format!("http://{}", listener.local_addr().unwrap());
     let serve = move || {
@@ -22,9 +22,7 @@ fn provider(pages: Vec<Value>, total: &'static str) -> Provider {
         }
     };
     std::thread::Builder::new().spawn(serve).unwrap();
-    let mut provider = Provider::one_codex(Resource::Documents);
-    provider.default_base = Box::leak(base.into_boxed_str());
-    provider
+    (Provider::shipped("onecodex").unwrap(), base)
 }
 
 #[tokio::test]
@@ -53,12 +51,13 @@ async fn a_total_is_told_only_while_it_counts_what_is_listed() {
         (filter(None, Some(1)), counted, [None, None]),
     ] {
         let pages = [row("1", "a1", 5), row("2", "a2", 5)].map(|row| json!([row]));
-        let provider = provider(pages.to_vec(), header);
+        let (provider, base) = provider(pages.to_vec(), header);
         let found = SourcedCredentials {
             credentials: Credentials::Key(Secret::unregistered("key")),
             source: "KEY".to_owned(),
         };
-        let (base, state) = (provider.api_base(None, "").unwrap(), StateFolder::new(None));
+        let base = provider.api_base(Some(&base), "").unwrap();
+        let state = StateFolder::new(None);
         let account = found.credentials.account();
         let http = Http::new(&Connection::default(), &base, &[], &state, account).unwrap();
         let api = Api::new(provider, base, http, &found, &state);

@@ -1,0 +1,198 @@
+//! The providers that a process knows: those of the source tree, and those of the user's configuration file.
+//!
+//! Only the binary adds tables of the user. A user's table of a shipped name replaces that table whole.
+
+use super::schema::{OldFields, Provider};
+use super::shipped::SHIPPED;
+use super::table::Table;
+use super::{one_codex, read, standard_metrics};
+use crate::config::toml_file::{TomlFile, TomlTable};
+use crate::error::{Code, Error, Result};
+use crate::similar::nearest;
+use std::collections::BTreeSet;
+use std::sync::{Arc, OnceLock};
+use toml::de::DeTable;
+
+/// The configuration file of the user, parsed.
+static USER_FILE: OnceLock<UserFile> = OnceLock::new();
+
+#[derive(Debug)]
+struct UserFile {
+    file: &'static TomlFile,
+    parsed: DeTable<'static>,
+}
+
+/// Adds the tables `[providers.NAME]` of the user's configuration file, which lives as long as the process. A second
+/// call has no effect.
+///
+/// # Errors
+/// [`Code::Config`] for a file that is not TOML.
+#[allow(dead_code, reason = "the command line calls it next")]
+pub(crate) fn add_user_tables(file: &'static TomlFile) -> Result<()> {
+    let parsed = file.parse()?;
+    let _ = USER_FILE.set(UserFile { file, parsed });
+    Ok(())
+}
+
+/// The user's table `providers`; none where the file has none.
+///
+/// # Errors
+/// [`Code::Config`] for a value that is no table.
+fn user_tables() -> Result<Option<TomlTable<'static>>> {
+    let Some(user) = USER_FILE.get() else {
+        return Ok(None);
+    };
+    let value = user.file.root(&user.parsed).get("providers");
+    value.map(|value| value.table()).transpose()
+}
+
+/// The names of all providers: those of the source tree, then the user's.
+pub(crate) fn names() -> Vec<&'static str> {
+    let shipped = SHIPPED.iter().map(|shipped| shipped.name);
+    let user = user_tables().ok().flatten();
+    let user: Vec<&str> = user
+        .iter()
+        .flat_map(|tables| tables.entries().map(|(name, _)| name))
+        .collect();
+    let mut seen = BTreeSet::new();
+    let names = shipped.chain(user).filter(|name| seen.insert(*name));
+    names.collect()
+}
+
+/// Every provider whose table can be used, with each kind of its things.
+pub(crate) fn all() -> Vec<Provider> {
+    let providers = names().into_iter().filter_map(|name| find(name).ok());
+    providers
+        .flat_map(|provider| provider.all_kinds())
+        .collect()
+}
+
+/// The provider of this name, with its default kind.
+///
+/// # Errors
+/// [`Code::Usage`] when there is no such provider, [`Code::Config`] when the user's table of it is wrong.
+pub(crate) fn find(name: &str) -> Result<Provider> {
+    let user = user_tables()?.and_then(|tables| tables.get(name));
+    match user {
+        Some(value) => Provider::new(read::provider(name, &value.table()?)?),
+        None => Provider::shipped(name),
+    }
+}
+
+/// The error of a name that no provider has.
+pub(crate) fn unknown(name: &str) -> Error {
+    let names = names();
+    let error = Error::new(Code::Usage, format!("there is no provider {name:?}"))
+        .with_cause(format!("the providers are {}", names.join(", ")));
+    match nearest(name, names) {
+        Some(near) => error.with_hint(format!("the nearest name is {near:?}")),
+        None => error.with_hint("`docfetch providers` lists them"),
+    }
+}
+
+impl Provider {
+    /// The provider of this name in the source tree, with its default kind: `sm` or `onecodex`.
+    ///
+    /// # Errors
+    /// [`Code::Usage`] when there is no such provider.
+    pub fn shipped(name: &str) -> Result<Self> {
+        let mut shipped = SHIPPED.iter();
+        let shipped = shipped.find(|shipped| shipped.name == name);
+        let kinds = shipped.ok_or_else(|| unknown(name))?.kinds();
+        Self::of_kinds(Arc::clone(kinds))
+    }
+
+    /// The provider that the TOML text describes, with its default kind. `name` is the provider's name in records, and
+    /// stands in errors for the name of the file.
+    ///
+    /// # Errors
+    /// [`Code::Config`], with the line and the key, for text that does not describe a provider.
+    pub fn from_toml(name: &str, text: &str) -> Result<Self> {
+        let file = TomlFile::new(name, text);
+        let parsed = file.parse()?;
+        Self::new(read::provider(name, &file.root(&parsed))?)
+    }
+
+    fn new(kinds: Vec<Table>) -> Result<Self> {
+        Self::of_kinds(kinds.into_iter().map(Arc::new).collect())
+    }
+
+    fn of_kinds(kinds: Arc<[Arc<Table>]>) -> Result<Self> {
+        let Some(first) = kinds.first().map(Arc::clone) else {
+            return Err(Error::new(Code::Config, "the table has no kind"));
+        };
+        Ok(Self::of_table(first, kinds))
+    }
+
+    fn of_table(table: Arc<Table>, kinds: Arc<[Arc<Table>]>) -> Self {
+        let OldFields {
+            auth,
+            handoff,
+            metadata,
+            listing,
+        } = match &table.kind {
+            Some(kind) => one_codex::fields(kind),
+            None => standard_metrics::fields(),
+        };
+        Self {
+            charged: table.resolve.iter().any(|step| step.is_charged),
+            base_host: None,
+            table,
+            kinds,
+            auth,
+            handoff,
+            metadata,
+            listing,
+        }
+    }
+
+    /// The provider with this kind of its things.
+    ///
+    /// # Errors
+    /// [`Code::Usage`] when the provider has no such kind.
+    pub fn of_kind(&self, kind: &str) -> Result<Self> {
+        let mut kinds = self.kinds.iter();
+        let found = kinds.find(|table| table.kind.as_deref() == Some(kind));
+        match found {
+            Some(table) => Ok(Self {
+                base_host: self.base_host.clone(),
+                ..Self::of_table(Arc::clone(table), Arc::clone(&self.kinds))
+            }),
+            None => Err(self.no_kind(kind)),
+        }
+    }
+
+    fn no_kind(&self, kind: &str) -> Error {
+        let names: Vec<&str> = self.kind_names().collect();
+        let title = &self.table.title;
+        let error = Error::new(Code::Usage, format!("{title} has no kind {kind:?}"));
+        if names.is_empty() {
+            return error
+                .with_cause(format!("{title} has {}s only", self.table.thing))
+                .with_hint("run the command again without --resource");
+        }
+        let error = error.with_cause(format!("its kinds are {}", names.join(", ")));
+        match nearest(kind, names) {
+            Some(near) => error.with_hint(format!("the nearest kind is {near:?}")),
+            None => error,
+        }
+    }
+
+    /// The names of the kinds of things that the provider has, the default one first. None for a provider with one kind.
+    pub fn kind_names(&self) -> impl Iterator<Item = &str> {
+        self.kinds.iter().filter_map(|table| table.kind.as_deref())
+    }
+
+    /// The provider with each kind of its things.
+    pub(crate) fn all_kinds(&self) -> Vec<Self> {
+        let kinds = self.kinds.iter();
+        let of = |table: &Arc<Table>| Self::of_table(Arc::clone(table), Arc::clone(&self.kinds));
+        kinds.map(of).collect()
+    }
+
+    /// Whether this is the default kind, or the only one.
+    pub(crate) fn is_default_kind(&self) -> bool {
+        let first = self.kinds.first();
+        first.is_some_and(|first| Arc::ptr_eq(first, &self.table))
+    }
+}
