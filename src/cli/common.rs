@@ -78,12 +78,12 @@ impl Terminal {
 /// that sets another kind.
 pub(super) fn provider(argument: ProviderArg, arguments: &ResourceArgs) -> Result<Provider> {
     let provider = argument.provider()?;
-    let provider = match provider.environment_base()? {
-        Some(base) => {
-            let base = provider.api_base(Some(&base), &provider.table.variables.api_base)?;
-            provider.at_base(&base)
-        }
-        None => provider,
+    let base = provider.environment_base().ok().flatten();
+    let base = base.map(|base| provider.api_base(Some(&base), &provider.table.variables.api_base));
+    // A wrong base is an error of the resolver.
+    let provider = match base {
+        Some(Ok(base)) => provider.at_base(&base),
+        _ => provider,
     };
     let kind = value_name(&arguments.resource);
     let is_default = arguments.resource == ResourceArg::default();

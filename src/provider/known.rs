@@ -165,13 +165,22 @@ impl Provider {
     fn no_kind(&self, kind: &str) -> Error {
         let names: Vec<&str> = self.kind_names().collect();
         let title = &self.table.title;
-        let error = Error::new(Code::Usage, format!("{title} has no kind {kind:?}"));
+        let what = format!("{title} has no {kind}");
         if names.is_empty() {
-            return error
-                .with_cause(format!("{title} has {}s only", self.table.thing))
+            let things = format!("{title} has {}s only", self.table.thing);
+            let what = if kind == format!("{}s", self.table.thing) {
+                &things
+            } else {
+                &what
+            };
+            return Error::new(Code::Usage, what)
+                .with_cause(format!(
+                    "--resource {kind} is for a provider with several kinds"
+                ))
                 .with_hint("run the command again without --resource");
         }
-        let error = error.with_cause(format!("its kinds are {}", names.join(", ")));
+        let error = Error::new(Code::Usage, what);
+        let error = error.with_cause(format!("the kinds for --resource are {}", names.join(", ")));
         match nearest(kind, names) {
             Some(near) => error.with_hint(format!("the nearest kind is {near:?}")),
             None => error,

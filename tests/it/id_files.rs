@@ -284,6 +284,10 @@ fn a_wrong_id_on_the_line_names_the_wrong_character_or_what_to_give() {
                     continue; // the URI of a sample is an id here
                 }
                 let run = world.run(&[command, kind, &[id]].concat());
+                let hint = match kind {
+                    [] => hint.to_owned(),
+                    _ => hint.replace("list onecodex`", "list onecodex --resource samples`"),
+                };
                 run.exits(2)
                     .says(&format!("\n  why: {why}\n  hint: {hint}\n"));
             }
