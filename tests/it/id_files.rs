@@ -285,7 +285,7 @@ fn a_wrong_id_on_the_line_names_the_wrong_character_or_what_to_give() {
                 }
                 let run = world.run(&[command, kind, &[id]].concat());
                 let hint = match kind {
-                    [] => hint.to_owned(),
+                    [] => hint.replace(" with --resource documents", ""),
                     _ => hint.replace("list onecodex`", "list onecodex --resource samples`"),
                 };
                 run.exits(2)
