@@ -56,7 +56,7 @@ pub enum InvalidDocumentId {
     #[error("it contains the control character U+{:04X}", u32::from(*.0))]
     Control(char),
     /// The text does not have this number of parts, between slashes.
-    #[error("it does not have {0} parts with slashes between them")]
+    #[error("it does not have {}", parts_text(*.0))]
     Parts(usize),
 }
 
@@ -81,34 +81,11 @@ impl DocumentId {
     ///
     /// # Errors
     /// The rule that the text breaks.
-    #[allow(dead_code, reason = "its callers are being written")]
     pub(crate) fn parse_parts(text: &str, form: &IdForm) -> Result<Self, InvalidDocumentId> {
         if form.is_single() {
             return Self::parse(text, None);
         }
-        let count = form.parts.len();
-        let given: Vec<&str> = if form.has_rest {
-            text.splitn(count, '/').collect()
-        } else {
-            text.split('/').collect()
-        };
-        if text.is_empty() {
-            return Err(InvalidDocumentId::Empty);
-        }
-        if given.len() != count {
-            return Err(InvalidDocumentId::Parts(count));
-        }
-        let mut parts = Vec::with_capacity(count);
-        for (index, part) in given.into_iter().enumerate() {
-            if form.has_rest && index + 1 == count {
-                check_part(part, &[])?;
-                parts.push(part.to_owned());
-            } else {
-                let part = part.replace("%2F", "/").replace("%2f", "/");
-                check_part(&part, &['?', '#'])?;
-                parts.push(part);
-            }
-        }
+        let parts = form.split(text)?;
         Ok(Self {
             text: text.to_owned(),
             parts,
@@ -131,6 +108,14 @@ impl DocumentId {
     /// The id percent-encoded as one segment of a URL's path (RFC 3986 section 3.3).
     pub fn path_segment(&self) -> String {
         utf8_percent_encode(&self.text, SEGMENT).to_string()
+    }
+}
+
+/// How many parts an id has, in a sentence.
+fn parts_text(count: usize) -> String {
+    match count {
+        1 => "1 part without a slash".to_owned(),
+        count => format!("{count} parts with slashes between them"),
     }
 }
 
@@ -159,8 +144,38 @@ fn check_part(part: &str, refused: &[char]) -> Result<(), InvalidDocumentId> {
 }
 
 impl IdForm {
+    /// The parts of `text`, with slashes between them. In a part, `%2F` is a slash.
+    ///
+    /// # Errors
+    /// The rule that a part breaks.
+    pub(crate) fn split(&self, text: &str) -> Result<Vec<String>, InvalidDocumentId> {
+        let count = self.parts.len();
+        let given: Vec<&str> = if self.has_rest {
+            text.splitn(count, '/').collect()
+        } else {
+            text.split('/').collect()
+        };
+        if text.is_empty() {
+            return Err(InvalidDocumentId::Empty);
+        }
+        if given.len() != count {
+            return Err(InvalidDocumentId::Parts(count));
+        }
+        let mut parts = Vec::with_capacity(count);
+        for (index, part) in given.into_iter().enumerate() {
+            if self.has_rest && index + 1 == count {
+                check_part(part, &[])?;
+                parts.push(part.to_owned());
+            } else {
+                let part = part.replace("%2F", "/").replace("%2f", "/");
+                check_part(&part, &['?', '#'])?;
+                parts.push(part);
+            }
+        }
+        Ok(parts)
+    }
+
     /// Whether an id is one part without slashes.
-    #[allow(dead_code, reason = "its callers are being written")]
     pub(crate) fn is_single(&self) -> bool {
         self.parts.len() == 1 && !self.has_rest
     }

@@ -116,7 +116,22 @@ pub(crate) const LARGEST_SIZE: u64 = 1 << 60;
 pub(crate) fn counted(number: impl TryInto<u64>, thing: &str) -> String {
     match number.try_into().unwrap_or(u64::MAX) {
         1 => format!("1 {thing}"),
-        number => format!("{number} {thing}s"),
+        number => format!("{number} {}", plural(thing)),
+    }
+}
+
+/// The plural of an English word by the usual rules.
+pub(crate) fn plural(thing: &str) -> String {
+    let is_vowel = |c: char| matches!(c, 'a' | 'e' | 'i' | 'o' | 'u');
+    match thing.strip_suffix('y') {
+        Some(stem) if !stem.is_empty() && !stem.ends_with(is_vowel) => format!("{stem}ies"),
+        _ if ["s", "x", "z", "ch", "sh"]
+            .iter()
+            .any(|end| thing.ends_with(end)) =>
+        {
+            format!("{thing}es")
+        }
+        _ => format!("{thing}s"),
     }
 }
 

@@ -52,23 +52,6 @@ pub(super) enum ResourceArg {
     Assets,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(super) enum SourceArg {
-    InformationRequest,
-    Implementation,
-    Upload,
-    Email,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(super) enum ParseStateArg {
-    NotStarted,
-    InProgress,
-    Completed,
-    NeedsInput,
-    NotParseable,
-}
-
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
 pub(super) enum ExistsArg {
     /// The document fails

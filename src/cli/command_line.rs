@@ -5,8 +5,10 @@ use super::args::{Cli, Command, LedgerCommand};
 use super::option_sources::{
     value_for_sync_only, variable, why_for_sync_only, with_file, with_variables,
 };
-use super::options::{ResourceArgs, VerbosityArgs};
+use super::options::{FilterArgs, ResourceArgs, VerbosityArgs};
+use super::table_options;
 use crate::config::file_settings::FileSettings;
+use crate::provider;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::parser::ValueSource;
 use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _};
@@ -90,6 +92,9 @@ impl CommandLine {
             verbosity.verbose &= !verbosity.quiet;
         }
         let is_flag = |id| matches.value_source(id) == Some(ValueSource::CommandLine);
+        if let Some(filters) = command.filters() {
+            filters.own = table_options::given(matches, &provider::all());
+        }
         if let Some(resource) = command.resource() {
             resource.is_flag = is_flag("resource");
         }
@@ -223,6 +228,13 @@ impl OptionOrigins {
 pub(super) fn without_variables() -> clap::Command {
     Cli::command().mut_subcommands(|subcommand| {
         let is_hidden = subcommand.get_name() == "sm";
+        let subcommand = match subcommand.get_name() {
+            // The tables are read for these commands only.
+            "list" | "sync" => {
+                subcommand.defer(|command| table_options::add(command, &provider::all()))
+            }
+            _ => subcommand,
+        };
         subcommand.mut_args(|arg| {
             let is_of_one_codex = ONE_CODEX_OPTIONS.contains(&arg.get_id().as_str());
             if is_hidden && is_of_one_codex {
@@ -284,6 +296,14 @@ fn without_help_option(arguments: &[OsString]) -> Vec<OsString> {
 }
 
 impl Command {
+    fn filters(&mut self) -> Option<&mut FilterArgs> {
+        match self {
+            Self::List(arguments) => Some(&mut arguments.filters),
+            Self::Sync(arguments) => Some(&mut arguments.filters),
+            _ => None,
+        }
+    }
+
     fn resource(&mut self) -> Option<&mut ResourceArgs> {
         match self {
             Self::Sm(arguments) | Self::Onecodex(arguments) => Some(&mut arguments.batch.resource),

@@ -16,8 +16,8 @@ use crate::commands::sandbox::SandboxSettings;
 use crate::error::panics;
 use crate::error::{Code, Error, Result, system_text};
 use crate::manifest::ManifestForm;
-use crate::resolve::Row;
 use crate::resolve::filter::Filter;
+use crate::resolve::{ListOptions, Row};
 use crate::text::printable;
 use crate::ui::{ListingTable, PartialsList, ProgressKind, print_settings};
 use clap::ValueEnum as _;
@@ -127,7 +127,6 @@ async fn list(arguments: List, origins: OptionOrigins) -> u8 {
     let output_options = output_options(&arguments.output_args, ProgressKind::None);
     let terminal = Terminal::new(output_options, origins);
     let printer = &terminal.printer;
-    let mut table = ListingTable::default();
     let connection = arguments.connection.into();
     let limit = arguments.filters.limit;
     arguments.filters.note_pattern();
@@ -136,7 +135,13 @@ async fn list(arguments: List, origins: OptionOrigins) -> u8 {
     let listed = async {
         checked?;
         let provider = provider(arguments.provider, &arguments.resource)?;
-        let (title, is_filtered) = (provider.table.title.clone(), filter != Filter::default());
+        let (title, is_filtered) = (provider.table.title.clone(), !filter.is_empty());
+        let mut table = ListingTable::of(&provider);
+        let options = ListOptions {
+            limit,
+            shows_names: !arguments.ids && printer.shows_row_fields(),
+            needed_names: Vec::new(),
+        };
         let each = |rows: &[Row]| {
             if rows.is_empty() {
                 printer.empty_listing(&title, is_filtered);
@@ -147,7 +152,7 @@ async fn list(arguments: List, origins: OptionOrigins) -> u8 {
                 printer.rows(rows, &mut table)
             }
         };
-        commands::list::run(provider, &connection, &filter, limit, each).await
+        commands::list::run(provider, &connection, &filter, options, each).await
     };
     terminal.end(listed.await)
 }

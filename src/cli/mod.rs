@@ -14,6 +14,7 @@ mod options;
 #[cfg(test)]
 mod reference;
 mod settings_in_force;
+mod table_options;
 mod unknown_variables;
 mod usage;
 mod values;

@@ -1,7 +1,7 @@
 //! Groups of options that several commands have. The doc comments are the help text.
 #![allow(clippy::doc_markdown, reason = "the help text is plain text")]
 
-use super::choices::{ColorArg, ParseStateArg, ProgressArg, ResourceArg, SourceArg, value_name};
+use super::choices::{ColorArg, ProgressArg, ResourceArg};
 use super::dates;
 use super::values::{self, FieldValue};
 use crate::config::network;
@@ -186,40 +186,18 @@ pub(super) struct FilterArgs {
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = values::count::<usize>)]
     pub limit: Option<usize>,
 
-    /// Only documents of the company with this id
-    #[arg(long, value_name = "ID", help_heading = "Filters of Standard Metrics", value_parser = NonEmptyStringValueParser::new())]
-    pub company: Option<String>,
-
-    /// Only documents that came from SOURCE
-    #[arg(
-        long,
-        value_name = "SOURCE",
-        value_enum,
-        help_heading = "Filters of Standard Metrics"
-    )]
-    pub source: Option<SourceArg>,
-
-    /// Only documents whose parsing is in STATE
-    #[arg(
-        long,
-        value_name = "STATE",
-        value_enum,
-        help_heading = "Filters of Standard Metrics"
-    )]
-    pub parse_state: Option<ParseStateArg>,
-
-    /// Only samples of this project, named by its id or its name
-    #[arg(long, value_name = "ID", help_heading = "Filters of One Codex", value_parser = NonEmptyStringValueParser::new())]
-    pub project: Option<String>,
-
-    /// Only samples with this tag, named by its name or its id; give the option again for samples that have all of
-    /// these tags
-    #[arg(long, value_name = "TAG", help_heading = "Filters of One Codex", value_parser = NonEmptyStringValueParser::new())]
-    pub tag: Vec<String>,
+    /// Only what is in SCOPE, such as OWNER/REPO: the parts that the ids of a list have in common. A provider whose ids have
+    /// such parts needs it
+    #[arg(long = "in", id = "in", value_name = "SCOPE", value_parser = NonEmptyStringValueParser::new())]
+    pub scope: Option<String>,
 
     /// Only documents of more than SIZE bytes: 1000, 512K, 2M, 1G
-    #[arg(long, value_name = "SIZE", help_heading = "Filters of One Codex", allow_hyphen_values = true, value_parser = values::size)]
+    #[arg(long, value_name = "SIZE", allow_hyphen_values = true, value_parser = values::size)]
     pub larger_than: Option<u64>,
+
+    /// The options of the providers' tables.
+    #[arg(skip)]
+    pub own: Vec<OwnFilter>,
 }
 
 impl FilterArgs {
@@ -261,29 +239,15 @@ impl FilterArgs {
 
 impl From<FilterArgs> for Filter {
     fn from(args: FilterArgs) -> Self {
-        let one = |value: Option<String>| value.into_iter().collect();
-        let own = [
-            ("company", one(args.company)),
-            ("source", one(args.source.as_ref().map(value_name))),
-            (
-                "parse-state",
-                one(args.parse_state.as_ref().map(value_name)),
-            ),
-            ("project", one(args.project)),
-            ("tag", args.tag),
-        ];
-        let own = own
-            .into_iter()
-            .filter(|(_, values): &(_, Vec<String>)| !values.is_empty())
-            .map(|(option, values)| OwnFilter { option, values });
         Self {
+            scope: args.scope,
             name: args.name,
             include: args.include,
             exclude: args.exclude,
             since: args.since,
             until: args.until,
             larger_than: args.larger_than,
-            own: own.collect(),
+            own: args.own,
             fields: field_filters(args.fields),
         }
     }

@@ -212,7 +212,7 @@ pub(super) enum TemplateUse {
     /// Only `sync` knows this field of the template.
     SyncOnly {
         /// The field, without braces.
-        field: &'static str,
+        field: String,
     },
     /// Only `sync` makes the folders of the template.
     Folders,
@@ -229,7 +229,9 @@ pub(super) fn template_use(text: &str) -> TemplateUse {
         return TemplateUse::Other;
     }
     match fields.iter().find(is_used) {
-        Some(field) => TemplateUse::SyncOnly { field },
+        Some(field) => TemplateUse::SyncOnly {
+            field: (*field).to_owned(),
+        },
         None if text.contains('/') => TemplateUse::Folders,
         None => TemplateUse::Other,
     }
@@ -283,7 +285,9 @@ mod tests {
     #[test]
     fn a_template_with_a_field_of_any_listing_is_for_sync() {
         let used = |text| template_use(text);
-        let field = |field| TemplateUse::SyncOnly { field };
+        let field = |field: &str| TemplateUse::SyncOnly {
+            field: field.to_owned(),
+        };
         assert_eq!(used("{company_id}/{name}"), field("company_id"));
         assert_eq!(used("{modified}-{name}"), field("modified"));
         assert_eq!(used("a/{name}"), TemplateUse::Folders);

@@ -5,12 +5,12 @@ use crate::error::Result;
 use crate::interrupt::Interrupt;
 use crate::provider::Provider;
 use crate::resolve::filter::Filter;
-use crate::resolve::{BadRow, Page, Row};
+use crate::resolve::{BadRow, ListOptions, Page, Row};
 
 /// How many rows `each` gets at once while docfetch requests the next page.
 const ROWS_AT_ONCE: usize = 10;
 
-/// Lists up to `limit` documents that match `filter`. `each` gets the first rows before docfetch requests the
+/// Lists up to as many documents as `options` say that match `filter`. `each` gets the first rows before docfetch requests the
 /// next page, and later rows while docfetch requests it. When no document matches, `each` gets an empty list.
 ///
 /// # Errors
@@ -20,7 +20,7 @@ pub(crate) async fn run(
     provider: Provider,
     connection: &Connection,
     filter: &Filter,
-    limit: Option<usize>,
+    options: ListOptions,
     mut each: impl FnMut(&[Row]) -> Result<()>,
 ) -> Result<()> {
     filter.check(&provider)?;
@@ -28,8 +28,8 @@ pub(crate) async fn run(
     let resolver = super::resolver(provider, connection)?;
     let naming = resolver.with_ids(filter.clone());
     let filter = interrupt.or_interrupted(Box::pin(naming)).await?;
-    let mut pages = resolver.list(&filter, limit);
-    let mut left = limit.unwrap_or(usize::MAX);
+    let mut left = options.limit.unwrap_or(usize::MAX);
+    let mut pages = resolver.list(&filter, options)?;
     let mut printed = false;
     let mut next_page = None;
     while left > 0 {

@@ -13,6 +13,7 @@ use crate::manifest::{ManifestAppender, check_appendable};
 use crate::mirror::{Layout, Mirror, MirrorSync, RowSource};
 use crate::provider::Provider;
 use crate::resolve::filter::Filter;
+use crate::resolve::{ListOptions, Scope};
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 
@@ -42,7 +43,7 @@ pub(crate) struct SyncSettings {
 impl SyncSettings {
     /// Whether the run may leave out documents that the provider lists.
     pub(crate) fn is_filtered(&self) -> bool {
-        self.filter != Filter::default() || self.limit.is_some()
+        !self.filter.is_empty() || self.limit.is_some()
     }
 }
 
@@ -97,7 +98,12 @@ async fn sync(
     progress.expect(None);
     let naming = fetcher.resolver().with_ids(settings.filter);
     let filter = interrupt.or_interrupted(Box::pin(naming)).await?;
-    let pages = fetcher.resolver().list(&filter, settings.limit);
+    let list_options = ListOptions {
+        limit: settings.limit,
+        shows_names: false,
+        needed_names: settings.layout.row_fields(),
+    };
+    let pages = fetcher.resolver().list(&filter, list_options)?;
     let rows = RowSource::new(
         pages,
         fetcher.resolver().provider(),
@@ -117,7 +123,9 @@ async fn sync(
     let record = |end: &FetchEnd| sync.record_failure(end);
     batch.run(&mut rows, start, record, tally, on_end).await?;
     if lists_all && rows.source().is_complete() {
-        tally.add_gone(sync.gone(|id| rows.has_read(id)), on_end);
+        let scope = Scope::parse(filter.scope.as_deref(), fetcher.resolver().provider())?;
+        let gone = sync.gone(|id| rows.has_read(id) || !scope.holds(id));
+        tally.add_gone(gone, on_end);
     }
     if !fetcher.options().dry_run {
         let removing = infallible(sync.remove_stale_partials());

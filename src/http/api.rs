@@ -135,6 +135,9 @@ impl ApiChannel {
             None => Box::pin(self.send_free(sender, &request, credential, limits)).await,
         };
         let hold = answer.as_mut().ok().and_then(|reply| {
+            if is_free {
+                reply.recognise_rate_limit();
+            }
             // A 429 that names no time: after one window, the server counts none of the earlier requests.
             let window = self.budget.window().filter(|_| reply.status() == 429);
             if is_free {

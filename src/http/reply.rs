@@ -10,7 +10,7 @@ use crate::active_time::{self, StallTimer};
 use crate::error::{Code, Error, Result};
 use bytes::Bytes;
 use reqwest::header::{self, HeaderMap, HeaderName};
-use reqwest::{Client, Response, Version};
+use reqwest::{Client, Response, StatusCode, Version};
 use serde::de::IgnoredAny;
 use std::pin::pin;
 use std::sync::Arc;
@@ -47,6 +47,8 @@ pub(crate) struct Reply {
     reuse: Option<Reuse>,
     /// How long to wait after this answer where its headers name no time.
     assumed_wait: Option<Duration>,
+    /// Whether the status 403 stands for 429.
+    is_rate_limit: bool,
 }
 
 /// When a body must be complete.
@@ -86,6 +88,7 @@ impl Reply {
             deadline,
             reuse: None,
             assumed_wait: None,
+            is_rate_limit: false,
         }
     }
 
@@ -109,8 +112,24 @@ impl Reply {
         });
     }
 
+    /// Takes a status 403 for a 429, if the headers tell of a rate limit: services answer so in place of a 429 (RFC 6585
+    /// section 4).
+    pub(super) fn recognise_rate_limit(&mut self) {
+        if self.response.status() == StatusCode::FORBIDDEN && headers::is_rate_limit(self.headers())
+        {
+            log::info!(
+                "{} refuses a request for its rate limit, with status 403",
+                self.peer
+            );
+            self.is_rate_limit = true;
+        }
+    }
+
     /// The status code.
     pub(crate) fn status(&self) -> u16 {
+        if self.is_rate_limit {
+            return StatusCode::TOO_MANY_REQUESTS.as_u16();
+        }
         self.response.status().as_u16()
     }
 

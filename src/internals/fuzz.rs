@@ -125,7 +125,7 @@ pub fn state(input: &[u8]) {
 /// When a row has an id that no request can carry.
 pub fn rows(input: &[u8]) {
     let (provider, page) = provider_and_rest(input);
-    resolve::fuzz::page(&provider, page);
+    with_resolver(&provider, |resolver| resolve::fuzz::page(resolver, page));
 }
 
 /// An answer: a line with the provider's name, what was requested (`url`, `token`, `metadata`, else
@@ -163,14 +163,10 @@ pub fn answers(input: &[u8]) {
             "more bytes change no decision"
         );
     }
-    RESOLVERS.with(|resolvers| {
-        let resolver = resolvers.iter().find(|known| {
-            let known = known.provider();
-            known.table.identity == provider.table.identity
-        });
+    with_resolver(&provider, |resolver| {
         let reply = Reply::unrequested(answer.into());
         RUNTIME.with(|runtime| {
-            if let (Some(resolver), Ok(runtime)) = (resolver, runtime) {
+            if let Ok(runtime) = runtime {
                 runtime.block_on(resolve::fuzz::answer(resolver, request, reply));
             }
         });
@@ -183,6 +179,17 @@ thread_local! {
     static RESOLVERS: Vec<Resolver> = provider::all().into_iter().filter_map(resolver).collect();
 }
 
+/// Gives `run` the resolver of a provider.
+fn with_resolver(provider: &Provider, run: impl FnOnce(&Resolver)) {
+    RESOLVERS.with(|resolvers| {
+        let identity = &provider.table.identity;
+        let mut resolvers = resolvers.iter();
+        resolvers
+            .find(|known| known.provider().table.identity == *identity)
+            .map(run);
+    });
+}
+
 fn resolver(provider: Provider) -> Option<Resolver> {
     let secret = |text: &str| Secret::unregistered(text);
     let credentials = match provider.table.kind {
@@ -190,7 +197,7 @@ fn resolver(provider: Provider) -> Option<Resolver> {
             id: secret("id"),
             secret: secret("secret"),
         },
-        Some(_) => Credentials::Key(secret("key")),
+        _ => Credentials::Key(secret("key")),
     };
     let builder = Resolver::builder(provider, credentials);
     builder.base("http://127.0.0.1:9").build().ok()

@@ -31,6 +31,15 @@ impl Layout {
         Ok(Self { folders, file })
     }
 
+    /// The fields of rows that the layout has.
+    pub(crate) fn row_fields(&self) -> Vec<String> {
+        let templates = self.folders.iter().chain([&self.file]);
+        templates
+            .flat_map(Template::row_fields)
+            .map(str::to_owned)
+            .collect()
+    }
+
     /// The folder of the document `id`, relative to the mirror's, and the template of its file name. Folders
     /// are named after the `name` in the row; the file may be named after a name from the storage.
     pub(crate) fn place(

@@ -9,8 +9,8 @@ use serde_json::Value;
 use std::collections::VecDeque;
 
 /// The fields of a row of `provider` that a layout may use.
-pub(crate) fn row_fields(provider: &Provider) -> Vec<&'static str> {
-    let own = provider.own_row_fields();
+pub(crate) fn row_fields(provider: &Provider) -> Vec<&str> {
+    let own = provider.table.own_row_fields();
     own.chain(["modified", "size"]).collect()
 }
 

@@ -113,23 +113,6 @@ impl Provider {
             .filter(|_| !self.is_default_kind())
     }
 
-    /// The fields of a row of the listing that a filter can compare, by their names in records.
-    pub(crate) fn row_fields(&self) -> Vec<&'static str> {
-        let listing = &self.listing;
-        let size = listing.size.map(|_| "size");
-        let common = ["provider", "id", "name"].into_iter().chain(size);
-        common
-            .chain(["modified"])
-            .chain(self.own_row_fields())
-            .collect()
-    }
-
-    /// The fields of a row that not every provider has, by their names in records.
-    pub(crate) fn own_row_fields(&self) -> impl Iterator<Item = &'static str> {
-        let kind = self.table.kind.as_ref().map(|_| "resource");
-        kind.into_iter().chain(self.listing.fields.iter().copied())
-    }
-
     /// The command that lists the documents, for hints.
     pub(crate) fn list_command(&self) -> String {
         match self.further_kind() {

@@ -129,7 +129,6 @@ impl Provider {
             auth,
             handoff,
             metadata,
-            listing,
         } = match &table.kind {
             Some(kind) => one_codex::fields(kind),
             None => standard_metrics::fields(),
@@ -142,7 +141,6 @@ impl Provider {
             auth,
             handoff,
             metadata,
-            listing,
         }
     }
 

@@ -6,7 +6,6 @@
 mod addresses;
 mod credentials;
 mod facts;
-mod filters;
 mod known;
 mod one_codex;
 #[allow(dead_code, reason = "its readers are being written")]
@@ -22,15 +21,15 @@ mod template;
 
 pub use credentials::Credentials;
 pub(crate) use credentials::SourcedCredentials;
-pub(crate) use filters::{OwnOption, ReferencedList, ServerFilter};
 pub(crate) use known::{all, find, names};
-pub(crate) use pointer::Pointer;
+pub(crate) use pointer::{Pointer, Pointers, pick};
 pub use schema::Provider;
-pub(crate) use schema::{Auth, Handoff, Listing, MetadataRoute, Paging};
+pub(crate) use schema::{Auth, Handoff, MetadataRoute};
 pub(crate) use shipped::{parameter_names, shipped_names};
 pub(crate) use table::{
-    Algorithm, AlgorithmRule, BodyTemplate, ChecksumEncoding, ChecksumPlace, ChecksumRule,
-    RequestTemplate, Table,
+    Algorithm, AlgorithmRule, BodyTemplate, ChecksumEncoding, ChecksumPlace, ChecksumRule, Cursor,
+    CursorPlace, FieldPlace, Filtered, Follow, Listing, Lookup, Paging, RequestTemplate, RowsRoute,
+    ServerFilterRule, Table, TableOption, TimeForm, Total,
 };
 pub(crate) use template::SlotValues;
 

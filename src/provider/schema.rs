@@ -1,6 +1,5 @@
 //! What docfetch knows of a service: the fields of a [`Provider`]'s table.
 
-use super::filters::Filters;
 use super::table::Table;
 use std::sync::Arc;
 
@@ -34,8 +33,6 @@ pub struct Provider {
     pub(super) charged: bool,
     /// The free route to a document's name and size, where there is one.
     pub(crate) metadata: Option<MetadataRoute>,
-    /// The route that lists documents.
-    pub(crate) listing: Listing,
 }
 
 /// The fields that no reader takes from the table yet.
@@ -43,7 +40,6 @@ pub(super) struct OldFields {
     pub(super) auth: Auth,
     pub(super) handoff: Handoff,
     pub(super) metadata: Option<MetadataRoute>,
-    pub(super) listing: Listing,
 }
 
 /// How a request proves which account sends it.
@@ -108,50 +104,4 @@ pub(crate) struct MetadataRoute {
     pub(crate) name: &'static str,
     /// The pointer to the size in bytes.
     pub(crate) size: &'static str,
-}
-
-/// The route that lists documents, page by page.
-#[derive(Clone, Debug)]
-pub(crate) struct Listing {
-    /// The route.
-    pub(crate) path: &'static str,
-    /// The query parameter of the page size.
-    pub(crate) page_size: &'static str,
-    /// The largest number of rows on a page.
-    pub(crate) page_rows: usize,
-    /// How docfetch finds the next page.
-    pub(crate) paging: Paging,
-    /// Query parameters of every page.
-    pub(crate) query: &'static [(&'static str, &'static str)],
-    /// The field with the id.
-    pub(crate) id: &'static str,
-    /// Fields with the name; docfetch uses the first one that a row has.
-    pub(crate) name: &'static [&'static str],
-    /// The field with the size in bytes, where rows have it.
-    pub(crate) size: Option<&'static str>,
-    /// The field with the time of the last change.
-    pub(crate) modified: &'static str,
-    /// The service's own fields that go into a record under their own names.
-    pub(crate) fields: &'static [&'static str],
-    /// The filters of the server.
-    pub(crate) filters: &'static Filters,
-}
-
-/// How docfetch finds the next page of a listing.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Paging {
-    /// The answer is an object with the rows and the URL of the next page.
-    NextField {
-        /// The field with the rows.
-        rows: &'static str,
-        /// The field with the next page's URL, or null.
-        next: &'static str,
-        /// The field with the number of rows in all.
-        count: &'static str,
-    },
-    /// The answer is an array of rows; a header has the number of rows in all.
-    TotalHeader {
-        /// The header.
-        total: &'static str,
-    },
 }

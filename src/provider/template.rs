@@ -286,6 +286,50 @@ impl JsonTemplate {
         })
     }
 
+    /// Whether an array of the JSON has one element, and this element has the slot. [`JsonTemplate::fill_each`] makes an
+    /// element for each value.
+    pub(crate) fn takes_several(&self, slot: &str) -> bool {
+        match self {
+            Self::Fixed(_) | Self::Text(_) | Self::Integer(_) => false,
+            Self::Array(elements) => {
+                let is_repeated =
+                    matches!(elements.as_slice(), [one] if one.slots().contains(&slot));
+                is_repeated || elements.iter().any(|element| element.takes_several(slot))
+            }
+            Self::Object(fields) => fields.iter().any(|(_, value)| value.takes_several(slot)),
+        }
+    }
+
+    /// The JSON with `values` in the only slot: an array whose only element has the slot has an element for each value;
+    /// elsewhere, the first value counts. Text that is no number stays text where the template wants a number.
+    pub(crate) fn fill_each(&self, slot: &str, values: &[String]) -> Value {
+        let with = |value: &str| {
+            let mut only = SlotValues::default();
+            only.add(slot, value);
+            self.fill(&only).unwrap_or_else(|_| value.into())
+        };
+        match self {
+            Self::Fixed(value) => value.clone(),
+            Self::Text(_) | Self::Integer(_) => with(values.first().map_or("", String::as_str)),
+            Self::Array(elements) => match elements.as_slice() {
+                [one] if one.slots().contains(&slot) => {
+                    let each = values.chunks(1).map(|value| one.fill_each(slot, value));
+                    each.collect()
+                }
+                several => several
+                    .iter()
+                    .map(|one| one.fill_each(slot, values))
+                    .collect(),
+            },
+            Self::Object(fields) => {
+                let fields = fields.iter();
+                let fields =
+                    fields.map(|(name, value)| (name.clone(), value.fill_each(slot, values)));
+                Value::Object(fields.collect())
+            }
+        }
+    }
+
     /// The names of the slots.
     pub(crate) fn slots(&self) -> Vec<&str> {
         match self {
@@ -344,6 +388,12 @@ mod tests {
         let filled = json!({"a": ["a b/c%", 1, true, null], "n": 7, "t": "7"});
         assert_eq!(template.fill(&values()), Ok(filled));
         assert_eq!(template.slots(), ["id", "n", "n"]);
+        let each = json!({"a": [{"$ref": "/x/{id}"}], "b": "{id}", "c": [[1, "{id}"], 2], "n": "{id:int}"});
+        let each = JsonTemplate::parse(&each, &["id"]).unwrap();
+        assert!(each.takes_several("id") && !template.takes_several("other"));
+        let filled = each.fill_each("id", &["1".to_owned(), "y".to_owned()]);
+        let expected = json!({"a": [{"$ref": "/x/1"}, {"$ref": "/x/y"}], "b": "1", "c": [[1, "1"], 2], "n": 1});
+        assert_eq!(filled, expected);
         let wrong = JsonTemplate::parse(&json!("{id:int}"), &["id"]).unwrap();
         assert_eq!(
             wrong.fill(&values()),

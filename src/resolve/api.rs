@@ -123,8 +123,12 @@ impl Api {
         route(&self.base, &path)
     }
 
+    /// The URL of a path below the base.
+    pub(super) fn path_url(&self, path: &str) -> Url {
+        route(&self.base, path)
+    }
+
     /// The values of the slots in this API's templates; those of a document's id where `id` is one.
-    #[allow(dead_code, reason = "its callers are being written")]
     pub(super) fn slot_values<'a>(&'a self, id: Option<&'a DocumentId>) -> SlotValues<'a> {
         let table = &self.provider.table;
         let mut values = SlotValues::default();
@@ -148,7 +152,6 @@ impl Api {
     ///
     /// # Errors
     /// [`Code::Usage`] for a value that a header cannot carry, and for one that is no number where the table wants one.
-    #[allow(dead_code, reason = "its callers are being written")]
     pub(super) fn call<'a>(
         &self,
         template: &RequestTemplate,

@@ -8,6 +8,7 @@ use super::paid_requests::PaidRequests;
 use super::paid_silence::SilenceWarning;
 use super::resolver::Resolver;
 use super::retrieval::PaidRetrievals;
+use super::side_list::SideLists;
 use crate::config::settings::Connection;
 use crate::error::Result;
 use crate::http::Http;
@@ -117,6 +118,7 @@ impl ResolverBuilder {
                 silence: SilenceWarning::default(),
             },
             last_storage,
+            side_lists: SideLists::default(),
             retry: RetryPolicy {
                 retries: connection.retries,
                 max_time: connection.retry_max_time,

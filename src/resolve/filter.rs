@@ -3,14 +3,14 @@
 //! A request has every filter that the server knows ([`query`]). docfetch also compares each row itself, so
 //! a server that ignores a filter, or applies it differently, changes nothing.
 
+mod check;
 mod name_glob;
 pub(super) mod query;
 
 pub(crate) use name_glob::NameGlob;
 
 use super::row::Row;
-use crate::error::{Code, Error, Result};
-use crate::provider::{Listing, Provider, all};
+use crate::provider::Table;
 use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
@@ -21,6 +21,8 @@ use std::borrow::Cow;
 /// the row does not have.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Filter {
+    /// The first parts of its id, as the user names them with `--in`.
+    pub scope: Option<String>,
     /// A part of its name; upper and lower case are the same.
     pub name: Option<String>,
     /// Patterns of which one matches its name, unless there are none.
@@ -43,7 +45,7 @@ pub(crate) struct Filter {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct OwnFilter {
     /// The long name of the option, without dashes.
-    pub option: &'static str,
+    pub option: String,
     /// The values, all of which the field of the option has.
     pub values: Vec<String>,
 }
@@ -58,53 +60,27 @@ pub(crate) struct FieldFilter {
 }
 
 impl Filter {
-    /// Checks that the provider's server or its rows have every field that this filter compares.
-    ///
-    /// # Errors
-    /// [`Code::Usage`], with the provider and the option that it has no filter for, or the fields that its
-    /// rows have.
-    pub(crate) fn check(&self, provider: &Provider) -> Result<()> {
-        let listing = &provider.listing;
-        let has_size = listing.size.is_some() || listing.filters.size.is_some();
-        if self.larger_than.is_some() && !has_size {
-            return Err(no_filter(provider, "larger-than"));
-        }
-        for OwnFilter { option, .. } in &self.own {
-            if listing.filters.own(option).is_none() {
-                return Err(no_filter(provider, option));
-            }
-        }
-        let known = provider.row_fields();
-        for FieldFilter { field, .. } in &self.fields {
-            if !known.contains(&field.as_str()) {
-                let rows = match &provider.table.kind {
-                    None => provider.table.title.clone(),
-                    Some(kind) => format!("{} {kind}", provider.table.title),
-                };
-                let list = known.join(", ");
-                let hint = match similar_field(field, &known) {
-                    Some(similar) => format!("a similar field is {similar:?}"),
-                    None => format!("`{} --json` shows the fields", provider.list_command()),
-                };
-                return Err(Error::new(
-                    Code::Usage,
-                    format!("the rows of {rows} have no field {field:?}"),
-                )
-                .with_cause(format!("the fields for --where are {list}"))
-                .with_hint(hint));
-            }
-        }
-        Ok(())
+    /// Whether every row of the scope matches.
+    pub(crate) fn is_empty(&self) -> bool {
+        let without_scope = Self {
+            scope: None,
+            ..self.clone()
+        };
+        without_scope == Self::default()
     }
 
     /// Whether a row matches.
-    pub(super) fn matches(&self, row: &Row, listing: &Listing) -> bool {
-        self.matches_name(row.name.as_deref())
-            && self.matches_time(row.modified.as_deref())
+    pub(super) fn matches(&self, row: &Row, table: &Table) -> bool {
+        let Some(listing) = &table.list else {
+            return false; // `Filter::check` refused it
+        };
+        // A server may know more of a document than its rows tell.
+        (listing.name.is_none() || self.matches_name(row.name.as_deref()))
+            && (listing.modified.is_none() || self.matches_time(row.modified.as_deref()))
             && self.larger_than.is_none_or(|size| {
                 listing.size.is_none() || row.size.is_some_and(|bytes| bytes > size)
             })
-            && self.own.iter().all(|own| own.matches(row, listing))
+            && self.own.iter().all(|own| own.matches(row, table))
             && self.fields.iter().all(|field| field.matches(row))
     }
 
@@ -129,11 +105,11 @@ impl Filter {
 }
 
 impl OwnFilter {
-    fn matches(&self, row: &Row, listing: &Listing) -> bool {
-        let Some(own) = listing.filters.own(self.option) else {
+    fn matches(&self, row: &Row, table: &Table) -> bool {
+        let Some(own) = table.option(&self.option) else {
             return true; // `Filter::check` refused it
         };
-        let found = values_of(row, own.field);
+        let found = values_of(row, &own.field);
         self.values
             .iter()
             .all(|wanted| found.iter().any(|value| value == wanted))
@@ -180,45 +156,6 @@ fn text_of(value: &Value) -> Option<Cow<'_, str>> {
             Some(text.as_str().into()).filter(|text: &Cow<str>| !text.is_empty())
         }
         other => Some(other.to_string().into()),
-    }
-}
-
-/// The field of `known` that the user may have meant with `field`, in any case: the same, or else one that begins so,
-/// or else one that has `field` as a part.
-fn similar_field<'a>(field: &str, known: &[&'a str]) -> Option<&'a str> {
-    let field = field.to_lowercase();
-    let known = known.iter().map(|known| (known.to_lowercase(), *known));
-    let similar = known.filter(|(lower, _)| !field.is_empty() && lower.contains(&field));
-    let nearest = similar.min_by_key(|(lower, _)| (*lower != field, !lower.starts_with(&field)));
-    nearest.map(|(_, known)| known)
-}
-
-/// The error of an option that neither the server nor the rows of `provider` have. Names the rows that have the option.
-fn no_filter(provider: &Provider, option: &str) -> Error {
-    let title = &provider.table.title;
-    let error = Error::new(Code::Usage, format!("{title} has no filter --{option}"));
-    let has = |other: &Provider| {
-        let Listing { size, filters, .. } = &other.listing;
-        let has_size = option == "larger-than" && (size.is_some() || filters.size.is_some());
-        has_size || filters.own(option).is_some()
-    };
-    let (own, others): (Vec<Provider>, Vec<Provider>) = all()
-        .into_iter()
-        .filter(has)
-        .partition(|other| other.table.title == *title);
-    if let (Some(kind), Some(other)) = (
-        &provider.table.kind,
-        own.iter().find_map(|other| other.table.kind.as_ref()),
-    ) {
-        return error
-            .with_cause(format!("{kind} have no such field, {other} have"))
-            .with_hint(format!("add --resource {other}"));
-    }
-    match others.first() {
-        Some(other) => error
-            .with_cause(format!("it is a filter of {}", other.table.title))
-            .with_hint(format!("`{}` takes it", other.list_command())),
-        None => error,
     }
 }
 

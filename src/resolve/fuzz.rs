@@ -4,12 +4,11 @@ use super::answer::AnswerSource;
 use super::filter::Filter;
 use super::ledger::table::{RetrievalRecord, RetrievalRequest, Verdict, verdict};
 use super::page::PageText;
+use super::row_plan::RowPlan;
 use super::token::TokenClient;
-use super::{Metadata, Resolver, fields, row};
+use super::{Metadata, Resolver, Scope, fields, row};
 use crate::error::Error;
 use crate::http::{PresignedUrl, Reply};
-use crate::model::DocumentId;
-use crate::provider::Provider;
 use crate::secret::Secret;
 use jiff::Timestamp;
 
@@ -26,24 +25,28 @@ pub(crate) enum Request {
     Other,
 }
 
-/// Reads any bytes as a page of the provider's list.
+/// Reads any bytes as a page of the list of the resolver's provider.
 ///
 /// # Panics
 /// When a row's id is none, or the second reading finds another number of rows than the first.
-pub(crate) fn page(provider: &Provider, body: &[u8]) {
-    let paging = provider.listing.paging;
-    let reply = Reply::unrequested(hyper::Response::new(Vec::new()).into());
-    let source = AnswerSource::of(provider, &reply);
-    let Ok(mut page) = PageText::parse(&source, body.to_vec(), paging) else {
+pub(crate) fn page(resolver: &Resolver, body: &[u8]) {
+    let api = &resolver.api;
+    let Some(listing) = &api.provider.table.list else {
         return;
     };
+    let reply = Reply::unrequested(hyper::Response::new(Vec::new()).into());
+    let source = AnswerSource::of(&api.provider, &reply);
+    let Ok(mut page) = PageText::parse(&source, body.to_vec(), &listing.rows) else {
+        return;
+    };
+    let plan = RowPlan::new(api, listing, &Scope::default());
     let filter = Filter::default();
     let mut rows = 0;
     while let Some(text) = page.next_row() {
         rows += 1;
-        if let Ok(row) = row::read(text, rows, provider) {
-            assert!(DocumentId::parse(&row.id, None).is_ok(), "{:?}", row.id);
-            let _ = filter.matches(&row, &provider.listing);
+        if let Ok(Some(row)) = row::read(text, rows, &plan, &[]) {
+            assert!(plan.document_id(&row.id).is_ok(), "{:?}", row.id);
+            let _ = filter.matches(&row, &api.provider.table);
         }
     }
     assert_eq!(rows, page.rows);

@@ -1,112 +1,101 @@
 //! The names of projects, tags and the like become their ids, by a free route of the provider.
 
-use super::answer::AnswerSource;
-use super::api::{Api, ApiCall};
+use super::api::Api;
 use super::filter::{Filter, OwnFilter};
-use crate::active_time;
+use super::side_list::{self, NamedThing, SideLists};
 use crate::error::{Code, Error, Result};
-use crate::http::backoff::{RetryContext, RetryPolicy};
-use crate::provider::ReferencedList;
-use reqwest::Method;
-use serde::Deserialize;
-use serde_json::json;
-use std::time::Duration;
-
-/// The longest answer in bytes.
-const MAX_LOOKUP_BYTES: usize = 1 << 20;
-/// How many things one request lists at most.
-const MAX_LOOKUP_ROWS: &str = "100";
-
-/// A thing that has a name, as the provider lists it.
-#[derive(Deserialize)]
-struct NamedThing {
-    #[serde(rename = "$uri")]
-    uri: String,
-    name: Option<String>,
-}
+use crate::http::backoff::RetryPolicy;
+use crate::provider::Lookup;
+use crate::text::plural;
 
 /// Replaces names in the provider's own options by ids. Text in the form of an id stays.
 ///
 /// # Errors
 /// [`Code::Usage`] for a name that nothing has, or that several things have; every code of an API that refuses or
 /// cannot be reached in time.
-pub(super) async fn with_ids(api: &Api, retry: RetryPolicy, filter: &mut Filter) -> Result<()> {
-    let filters = api.provider.listing.filters;
+pub(super) async fn with_ids(
+    api: &Api,
+    retry: RetryPolicy,
+    side_lists: &SideLists,
+    filter: &mut Filter,
+) -> Result<()> {
+    let table = &api.provider.table;
     for OwnFilter { option, values } in &mut filter.own {
-        let Some(list) = filters.own(option).and_then(|own| own.referenced) else {
+        let Some(lookup) = table.option(option).and_then(|own| table.lookup_of(own)) else {
             continue;
         };
         for value in values {
-            *value = id_of(api, retry, list, value).await?;
+            *value = id_of(api, retry, side_lists, lookup, value).await?;
         }
     }
     Ok(())
 }
 
-async fn id_of(api: &Api, retry: RetryPolicy, list: ReferencedList, text: &str) -> Result<String> {
-    let id = text.strip_prefix(list.id_uri_prefix).unwrap_or(text);
-    if ReferencedList::is_id(id) {
+async fn id_of(
+    api: &Api,
+    retry: RetryPolicy,
+    side_lists: &SideLists,
+    lookup: &Lookup,
+    text: &str,
+) -> Result<String> {
+    if let Some(id) = lookup.id_in(text) {
         return Ok(id.to_owned());
     }
-    let mut retry = RetryContext::new(retry, active_time::now());
-    let found = loop {
-        match request(api, list, text, retry.time_left()).await {
-            Ok(found) => break found,
-            Err(error) => retry.wait_after(error).await?,
-        }
+    let things = match lookup.by_name {
+        Some(_) => side_list::read(api, retry, lookup, Some(text)).await?,
+        None => side_lists.things(api, retry, lookup).await?,
     };
-    // A server that ignores the filter lists other things, too.
-    let named = found.iter().filter(|one| one.name.as_deref() == Some(text));
-    let uris = named.map(|one| one.uri.trim_end_matches('/'));
-    let ids = uris.filter_map(|uri| uri.rsplit('/').next());
-    let ids: Vec<&str> = ids.filter(|id| ReferencedList::is_id(id)).collect();
-    let (title, thing) = (&api.provider.table.title, list.thing);
-    match ids.as_slice() {
-        [id] => Ok((*id).to_owned()),
-        [] => {
-            let what = format!("{title} knows no {thing} of the name {text:?}");
-            let why =
-                format!("a {thing} is named by its exact name, or by its id of 16 characters");
-            let list = api.provider.list_command();
-            let hint = format!(
-                "`{list} --json` shows the {thing} of each {}",
-                api.provider.table.thing
-            );
-            Err(Error::new(Code::Usage, what)
-                .with_cause(why)
-                .with_hint(hint))
-        }
-        several => {
-            let what = format!(
-                "{title} has {} {thing}s of the name {text:?}",
-                several.len()
-            );
-            let hint = format!("give the id of one of them: {}", several.join(", "));
-            Err(Error::new(Code::Usage, what).with_hint(hint))
-        }
+    if let Some(id) = id_among(&things, lookup, text) {
+        return Ok(id);
     }
+    // A server that ignores the filter lists other things, too.
+    let named = things.into_iter().filter(|thing| thing.name == text);
+    let ids = named.map(|thing| thing.id);
+    let mut ids: Vec<String> = ids
+        .filter(|id| lookup.id_in(id).is_some() || lookup.id_pattern.is_none())
+        .collect();
+    if ids.len() == 1 {
+        return Ok(ids.remove(0));
+    }
+    let title = &api.provider.table.title;
+    Err(not_one(api, title, lookup, text, &ids))
 }
 
-async fn request(
-    api: &Api,
-    list: ReferencedList,
-    name: &str,
-    max_hold_wait: Duration,
-) -> Result<Vec<NamedThing>> {
-    let mut url = api.route(list.path, None);
-    url.query_pairs_mut()
-        .append_pair("where", &json!({ "name": name }).to_string())
-        .append_pair("per_page", MAX_LOOKUP_ROWS);
-    let call = ApiCall {
-        max_hold_wait,
-        ..ApiCall::new(Method::GET, url)
-    };
-    let reply = api.send(call).await.map_err(|failure| failure.error)?;
-    if reply.status() != 200 {
-        let what = format!("the list of {}s", list.thing);
-        return Err(api.refusal_of(&what, reply).await);
+/// The id `text`, where the side list tells which texts are ids.
+fn id_among(things: &[NamedThing], lookup: &Lookup, text: &str) -> Option<String> {
+    let is_id = lookup.id_pattern.is_none() && things.iter().any(|thing| thing.id == text);
+    is_id.then(|| text.to_owned())
+}
+
+/// The error of a name that nothing has, or that the things with these ids have.
+fn not_one(api: &Api, title: &str, lookup: &Lookup, text: &str, ids: &[String]) -> Error {
+    let thing = &lookup.name;
+    if !ids.is_empty() {
+        let (count, things) = (ids.len(), plural(thing));
+        let what = format!("{title} has {count} {things} of the name {text:?}");
+        let hint = format!("give the id of one of them: {}", ids.join(", "));
+        return Error::new(Code::Usage, what).with_hint(hint);
     }
-    let source = AnswerSource::of(&api.provider, &reply);
-    let body = reply.json_body(MAX_LOOKUP_BYTES).await?;
-    source.json(&body)
+    let what = format!("{title} knows no {thing} of the name {text:?}");
+    let why = match &lookup.id_pattern {
+        Some(pattern) => format!(
+            "a {thing} is named by its exact name, or by its id, {}",
+            shown(pattern.as_str())
+        ),
+        None => format!("a {thing} is named by its exact name, or by its id"),
+    };
+    let list = api.provider.list_command();
+    let each = &api.provider.table.thing;
+    let hint = format!("`{list} --json` shows the {thing} of each {each}");
+    Error::new(Code::Usage, what)
+        .with_cause(why)
+        .with_hint(hint)
+}
+
+/// A pattern as a table writes it.
+fn shown(pattern: &str) -> String {
+    let own = pattern
+        .strip_prefix("^(?:")
+        .and_then(|rest| rest.strip_suffix(")$"));
+    format!("which matches {}", own.unwrap_or(pattern))
 }

@@ -6,13 +6,14 @@ use super::filter::Filter;
 use super::last_storage::LastStorage;
 use super::ledger::ActiveDocument;
 use super::ledger::table::State;
-use super::listing::{self, Pages};
+use super::listing::{self, ListOptions, Pages};
 use super::lookup;
 use super::metadata::{self, Metadata};
 use super::paid_errors;
 use super::paid_requests::PaidRequests;
 use super::request::ResolveRequest;
 use super::retrieval::{Cost, PaidRetrievals};
+use super::side_list::SideLists;
 use crate::active_time;
 use crate::error::Error;
 use crate::error::Result;
@@ -61,6 +62,7 @@ pub struct Resolver {
     pub(super) api: Api,
     pub(super) paid: PaidRetrievals,
     pub(super) last_storage: LastStorage,
+    pub(super) side_lists: SideLists,
     pub(super) retry: RetryPolicy,
 }
 
@@ -178,14 +180,20 @@ impl Resolver {
     /// [`Code::Usage`](crate::Code::Usage) for a name that nothing has, or that several things have; every code of
     /// an API that refuses or cannot be reached in time.
     pub(crate) async fn with_ids(&self, mut filter: Filter) -> Result<Filter> {
-        lookup::with_ids(&self.api, self.retry, &mut filter).await?;
+        lookup::with_ids(&self.api, self.retry, &self.side_lists, &mut filter).await?;
         Ok(filter)
     }
 
-    /// Starts a list of the documents that match `filter`, which [`Filter::check`] accepts. `limit` is the
-    /// number of rows that the caller needs at most.
-    pub(crate) fn list<'a>(&'a self, filter: &'a Filter, limit: Option<usize>) -> Pages<'a> {
-        listing::list(&self.api, self.retry, filter, limit)
+    /// Starts a list of the documents that match `filter`, which [`Filter::check`] accepts.
+    ///
+    /// # Errors
+    /// [`Code::Usage`](crate::Code::Usage) for a provider without a list, and for a value that a request cannot carry.
+    pub(crate) fn list<'a>(
+        &'a self,
+        filter: &'a Filter,
+        options: ListOptions,
+    ) -> Result<Pages<'a>> {
+        listing::list(&self.api, self.retry, &self.side_lists, filter, options)
     }
 
     /// Connects to the storage that this account used last, once in a run. Nothing is sent on that

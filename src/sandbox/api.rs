@@ -1,6 +1,7 @@
 //! The APIs of both providers.
 
 use super::answer::{Answer, empty, json};
+use super::companies;
 use super::fault::Fault;
 use super::listing;
 use super::open_requests::is_standard_metrics;
@@ -58,6 +59,7 @@ pub(super) async fn answer(state: &SandboxState, request: Request<Incoming>) -> 
             &json!({"detail": "Authentication credentials were not provided."}),
         )),
         (&Method::GET, ["v1", "documents", ""]) => Ok(listing::standard_metrics(state, &query)),
+        (&Method::GET, ["v1", "companies", ""]) => Ok(companies::list(state, &query)),
         (&Method::GET, ["v1", "documents", id, "download", ""]) => Ok(redirect(state, id)),
         (_, ["api", "v1", ..]) if !has_key(state, &head.headers) => {
             Ok(json(401, &json!({"message": "The API key is not valid."})))

@@ -8,7 +8,6 @@ use super::page_request::PageRequest;
 use super::references::reference;
 use super::state::SandboxState;
 use serde_json::{Value, json};
-use url::form_urlencoded;
 
 /// Answers `GET /v1/documents/` of Standard Metrics.
 pub(super) fn standard_metrics(state: &SandboxState, query: &[(String, String)]) -> Answer {
@@ -26,20 +25,7 @@ pub(super) fn standard_metrics(state: &SandboxState, query: &[(String, String)])
         .into_iter()
         .map(|row| standard_metrics_row(row.document))
         .collect();
-    let link = |number: usize| {
-        let mut query = form_urlencoded::Serializer::new(String::new());
-        query
-            .append_pair("page", &number.to_string())
-            .append_pair("page_size", &page.size.to_string())
-            .extend_pairs(parameters.iter().map(|(name, value)| (name, value)));
-        format!("http://{}/v1/documents/?{}", state.api, query.finish())
-    };
-    let next = (page.number.saturating_mul(page.size) < count).then(|| link(page.number + 1));
-    let previous = (page.number > 1).then(|| link(page.number - 1));
-    json(
-        200,
-        &json!({"count": count, "next": next, "previous": previous, "results": rows}),
-    )
+    page.answer(state, "/v1/documents/", &parameters, count, &rows)
 }
 
 fn standard_metrics_row(document: &Document) -> Value {
@@ -132,6 +118,7 @@ pub(super) fn one_codex_row(document: &Document, kind: &str) -> Value {
 mod tests {
     use super::*;
     use http_body_util::BodyExt as _;
+    use url::form_urlencoded;
 
     /// Five documents, `0` to `4`. Every other one belongs to c2. All but the last have the same time.
     fn state() -> SandboxState {

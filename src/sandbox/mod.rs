@@ -23,6 +23,7 @@
 mod answer;
 mod api;
 mod body;
+mod companies;
 mod document;
 mod fault;
 mod filters;

@@ -1,5 +1,10 @@
 //! The pages of a listing.
 
+use super::answer::{Answer, json};
+use super::state::SandboxState;
+use serde_json::{Value, json};
+use url::form_urlencoded;
+
 /// A page has at most this many rows.
 const MAX_PAGE_SIZE: usize = 100;
 
@@ -47,5 +52,31 @@ impl PageRequest {
             count += 1;
         }
         (rows, count)
+    }
+
+    /// The answer of Standard Metrics with the `rows` of this page at `path`, of `count` in all. The URLs of other pages
+    /// have the request's other `parameters`.
+    pub(super) fn answer(
+        self,
+        state: &SandboxState,
+        path: &str,
+        parameters: &[&(String, String)],
+        count: usize,
+        rows: &[Value],
+    ) -> Answer {
+        let link = |number: usize| {
+            let mut query = form_urlencoded::Serializer::new(String::new());
+            query
+                .append_pair("page", &number.to_string())
+                .append_pair("page_size", &self.size.to_string())
+                .extend_pairs(parameters.iter().map(|(name, value)| (name, value)));
+            format!("http://{}{path}?{}", state.api, query.finish())
+        };
+        let next = (self.number.saturating_mul(self.size) < count).then(|| link(self.number + 1));
+        let previous = (self.number > 1).then(|| link(self.number - 1));
+        json(
+            200,
+            &json!({"count": count, "next": next, "previous": previous, "results": rows}),
+        )
     }
 }

@@ -8,7 +8,7 @@ use super::lines::{JsonProgress, PlainProgress};
 use super::listing_table::{self, ListingTable};
 use super::plan_notes;
 use super::summaries;
-use super::terminal::{is_dumb, terminal_size, terminal_width};
+use super::terminal::{is_dumb, table_width, terminal_size};
 use crate::config::variables::CONFIG;
 use crate::error::{Code, Error, Result};
 use crate::fetch::batch::FetchEnd;
@@ -278,8 +278,7 @@ impl Printer {
             self.note("the ledger has no record of a paid retrieval");
             return Ok(());
         }
-        let width = terminal_width().filter(|_| io::stdout().is_terminal());
-        let lines = match width {
+        let lines = match table_width() {
             Some(width) => ledger_table::table(records, Timestamp::now(), width, self.color),
             None => ledger_table::fields(records),
         };
@@ -304,12 +303,16 @@ impl Printer {
         if self.options.json {
             return rows.iter().try_for_each(|row| self.record(row));
         }
-        let width = terminal_width().filter(|_| io::stdout().is_terminal());
-        let lines = match width {
+        let lines = match table_width() {
             Some(width) => table.page(rows, width, self.color),
             None => rows.iter().map(listing_table::fields).collect(),
         };
         lines.iter().try_for_each(|line| self.text(line))
+    }
+
+    /// Whether [`Printer::rows`] writes the fields that not every provider has.
+    pub(crate) fn shows_row_fields(&self) -> bool {
+        self.options.json || table_width().is_some()
     }
 
     /// Tells on standard error that a listing has no row. `is_filtered` says whether filters may have dropped rows.

@@ -209,6 +209,7 @@ fn answer(request: &Request, stream: &mut TcpStream, storage: &str) {
             reply(stream, "302 Found", &[("Location", &url)], b"");
         }
         ("GET", ["v1", "documents", ""]) => standard_metrics_page(request, stream),
+        ("GET", ["v1", "companies", ""]) => companies_page(request, stream),
         ("POST", ["api", "v1", _, id, "download_uri"]) => {
             let url = presigned(storage, &format!("/{id}"));
             send(stream, &json!({"download_uri": url, "expires_in_hours": 1}));
@@ -267,6 +268,17 @@ fn standard_metrics_page(request: &Request, stream: &mut TcpStream) {
         stream,
         &json!({"count": count, "next": next, "results": rows}),
     );
+}
+
+/// Two pages of companies.
+fn companies_page(request: &Request, stream: &mut TcpStream) {
+    let page = if parameter(request, "page") == "2" {
+        json!({"count": 2, "next": null, "results": [{"id": "7", "name": "Acme"}]})
+    } else {
+        let next = "https://elsewhere.example/v1/companies/?page=2&page_size=100";
+        json!({"count": 2, "next": next, "results": [{"id": "8", "name": "Other"}]})
+    };
+    send(stream, &page);
 }
 
 /// A row; that of `c` has the name in another field.

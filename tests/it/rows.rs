@@ -41,7 +41,8 @@ fn a_row_that_is_no_document_is_told_and_the_others_are_listed_and_mirrored() {
     let rows = json!([
         {"id": "a", "name": "a.txt", "uploaded_at": "1"},
         {"name": "no id"},
-        {"id": 7},
+        {"id": 7.5},
+        {"id": 7, "name": 8, "uploaded_at": "1"},
         {"id": "b/c"},
         {"id": long(1025)},
         {"id": "long-name", "name": long(4097)},
@@ -53,8 +54,13 @@ fn a_row_that_is_no_document_is_told_and_the_others_are_listed_and_mirrored() {
     ]);
     let (_server, world) = lister(move |_| page(&rows, None));
     let run = world.run(&["list", "sm", "--json"]);
-    assert_eq!(run.exits(0).records().len(), 3);
-    assert_eq!(run.records()[1]["source"], json!([1, {"x": null}]));
+    assert_eq!(run.exits(0).records().len(), 4);
+    let whole_number = &run.records()[1];
+    assert_eq!(
+        (&whole_number["id"], &whole_number["name"]),
+        (&json!("7"), &json!("8"))
+    );
+    assert_eq!(run.records()[2]["source"], json!([1, {"x": null}]));
     assert_eq!(run.stderr.matches("is not listed").count(), 8, "{run:?}");
     run.says("row 2 is not listed: a row has no id");
     run.says("b/c is not listed");
@@ -72,7 +78,7 @@ fn a_row_that_is_no_document_is_told_and_the_others_are_listed_and_mirrored() {
         assert_eq!(failed, vec!["protocol"; 8]);
         assert_eq!(records.last().unwrap()["failed"], 8);
     }
-    assert_eq!(fs::read_dir(world.out().join("m")).unwrap().count(), 4);
+    assert_eq!(fs::read_dir(world.out().join("m")).unwrap().count(), 5);
     world
         .run(&["verify", "m/.docfetch/manifest.jsonl"])
         .exits(0);

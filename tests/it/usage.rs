@@ -94,7 +94,7 @@ fn a_filter_of_another_provider_names_it() {
             "a similar field is \"id\"",
         ),
         (
-            &["list", "sm", "--where", "company=x"],
+            &["list", "sm", "--where", "compan=x"],
             "the fields for --where are provider, id, ",
             "a similar field is \"company_id\"",
         ),

@@ -39,7 +39,8 @@ pub(super) fn unknown_option(
         let mut all = command.get_arguments();
         all.find(|arg| is_named(arg, &given)).cloned()
     };
-    let root = without_variables();
+    let mut root = without_variables();
+    root.build();
     let others = root
         .get_subcommands()
         .filter(|other| arg_of(other).is_some());

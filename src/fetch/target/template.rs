@@ -105,6 +105,14 @@ impl Template {
         })
     }
 
+    /// The fields that rows of a listing fill.
+    pub(crate) fn row_fields(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().filter_map(|part| match part {
+            TemplatePart::RowField(field) => Some(field.as_str()),
+            _ => None,
+        })
+    }
+
     /// The template with the values of a row in place of its row fields.
     #[must_use]
     pub(crate) fn with(&self, value_of: &dyn Fn(&str) -> String) -> Self {

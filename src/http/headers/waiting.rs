@@ -46,6 +46,13 @@ pub(crate) fn rate_limit_reset(headers: &HeaderMap, now: SystemTime) -> Option<D
     reset.or_else(|| exhausted_until(text(headers, "ratelimit")?))
 }
 
+/// Whether an answer that refuses a request does so for a rate limit: the server asks the client to wait, or has no request
+/// left for it.
+pub(crate) fn is_rate_limit(headers: &HeaderMap) -> bool {
+    headers.contains_key(header::RETRY_AFTER)
+        || text(headers, "x-ratelimit-remaining").is_some_and(|left| left.trim() == "0")
+}
+
 /// The wait that a reset header names.
 fn reset(value: &str, headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     if let Ok(date) = httpdate::parse_http_date(value) {
@@ -145,6 +152,23 @@ mod tests {
             of(&[date, ("date", "Sun, 06 Nov 1994 08:50:00 GMT")]),
             Some(0)
         );
+    }
+
+    #[test]
+    fn a_refusal_is_a_rate_limit_where_the_server_names_a_time_or_has_no_request_left() {
+        for (pairs, expected) in [
+            (&[("retry-after", "7")][..], true),
+            (&[("x-ratelimit-remaining", "0")], true),
+            (
+                &[("x-ratelimit-remaining", "1"), ("x-ratelimit-reset", "30")],
+                false,
+            ),
+            (&[("x-ratelimit-remaining", "00")], false),
+            (&[("ratelimit-remaining", "0")], false),
+            (&[], false),
+        ] {
+            assert_eq!(is_rate_limit(&headers(pairs)), expected, "{pairs:?}");
+        }
     }
 
     #[test]

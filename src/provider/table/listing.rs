@@ -1,6 +1,6 @@
 //! The routes of a table that answer with rows: its list and its lookups.
 
-use super::{RequestTemplate, TimeField};
+use super::{RequestTemplate, Table, TimeField};
 use crate::provider::pointer::{Pointer, Pointers};
 use crate::provider::template::{JsonTemplate, TextTemplate};
 use reqwest::header::HeaderName;
@@ -244,4 +244,75 @@ pub(crate) struct TableOption {
     pub(crate) lookup: Option<String>,
     /// What the help says of the option.
     pub(crate) help: Option<String>,
+}
+
+impl Lookup {
+    /// The id in `text`, which is an id or the URI of one. None for other text, and where the table does not tell the form
+    /// of ids.
+    pub(crate) fn id_in<'t>(&self, text: &'t str) -> Option<&'t str> {
+        let is_uri = self.id.is_last_segment && text.starts_with('/');
+        let id = if is_uri {
+            let path = text.trim_end_matches('/');
+            path.rsplit('/').next().unwrap_or(path)
+        } else {
+            text
+        };
+        let pattern = self.id_pattern.as_ref()?;
+        pattern.is_match(id).then_some(id)
+    }
+}
+
+impl Listing {
+    /// How the server filters; none where it cannot.
+    pub(crate) fn server_filter(&self, of: &Filtered) -> Option<&ServerFilterRule> {
+        let rule = self.filters.iter().find(|rule| rule.of == *of);
+        rule.map(|rule| &rule.server)
+    }
+
+    /// Whether the field of this name has several values in a row.
+    pub(crate) fn has_several_values(&self, field: &str) -> bool {
+        let field = self.fields.iter().find(|known| known.name == field);
+        field.is_some_and(|field| field.place.at.iter().any(Pointer::has_several_values))
+    }
+}
+
+impl Table {
+    /// The command-line option of this table with this long name, without dashes.
+    pub(crate) fn option(&self, name: &str) -> Option<&TableOption> {
+        self.options.iter().find(|option| option.name == name)
+    }
+
+    /// The side list that turns the values of an option into ids.
+    pub(crate) fn lookup_of(&self, option: &TableOption) -> Option<&Lookup> {
+        let name = option.lookup.as_ref()?;
+        self.lookups.iter().find(|lookup| lookup.name == *name)
+    }
+
+    /// The fields of a row that not every provider has, by their names in records. Empty for a table without a list.
+    pub(crate) fn own_row_fields(&self) -> impl Iterator<Item = &str> {
+        let fields = self.list.iter().flat_map(|list| &list.fields);
+        let names = self.lookups.iter().filter(|lookup| lookup.field.is_some());
+        let kind = self.kind.as_ref().map(|_| "resource");
+        kind.into_iter()
+            .chain(fields.map(|field| field.name.as_str()))
+            .chain(names.map(|lookup| lookup.name.as_str()))
+    }
+
+    /// The fields of a row of the list that a filter can compare, by their names in records.
+    pub(crate) fn row_fields(&self) -> Vec<&str> {
+        let list = self.list.as_ref();
+        let has = |is_there: bool, name| is_there.then_some(name);
+        let common = [
+            Some("provider"),
+            Some("id"),
+            has(list.is_some_and(|list| list.name.is_some()), "name"),
+            has(list.is_some_and(|list| list.size.is_some()), "size"),
+            has(list.is_some_and(|list| list.modified.is_some()), "modified"),
+        ];
+        common
+            .into_iter()
+            .flatten()
+            .chain(self.own_row_fields())
+            .collect()
+    }
 }

@@ -4,48 +4,58 @@
 //! sends every row that matches here.
 
 use super::{FieldFilter, Filter, OwnFilter};
-use crate::provider::{Listing, OwnOption, ReferencedList, ServerFilter};
+use crate::provider::{Filtered, Listing, ServerFilterRule, Table, TableOption};
 use jiff::Timestamp;
-use serde_json::{Map, Value, json};
-use std::collections::BTreeMap;
+use serde_json::{Map, Value};
 
 /// The filters of a request.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::resolve) struct FilterQuery {
     /// Query parameters.
-    pub(in crate::resolve) pairs: Vec<(&'static str, String)>,
+    pub(in crate::resolve) pairs: Vec<(String, String)>,
     /// Whether a server that applies these parameters sends only rows that match.
     pub(in crate::resolve) is_exact: bool,
     /// The options whose values are ids of other things. The server may refuse an id that it does not know.
-    pub(in crate::resolve) references: Vec<&'static str>,
+    pub(in crate::resolve) references: Vec<String>,
 }
 
 impl FilterQuery {
-    /// The parameters for the filters that the server has.
-    pub(in crate::resolve) fn of(filter: &Filter, listing: &Listing) -> Self {
+    /// The parameters for the filters that the server of a table's list has.
+    pub(in crate::resolve) fn of(filter: &Filter, table: &Table) -> Self {
         let mut query = Builder::default();
-        let known = &listing.filters;
-        let time = |time: Timestamp| Value::String(rfc3339(time));
+        let Some(listing) = &table.list else {
+            return query.build();
+        };
         if let Some(name) = &filter.name {
-            query.add(name.as_str().into(), known.name.filter(|_| is_plain(name)));
+            let rule = listing.server_filter(&Filtered::Match);
+            query.add(rule.filter(|_| is_plain(name)), name.as_str().into());
         }
         if let Some(since) = filter.since {
-            query.add(time(since), known.since);
+            let rule = listing.server_filter(&Filtered::Since);
+            query.add(rule, rfc3339(since).into());
         }
         if let Some(until) = filter.until {
-            query.add(time(until), known.until);
+            let rule = listing.server_filter(&Filtered::Until);
+            query.add(rule, rfc3339(until).into());
         }
         for own in &filter.own {
-            query.add_own(own, listing);
+            query.add_own(own, table, listing);
         }
         if let Some(size) = filter.larger_than {
-            query.add(size.into(), known.size);
+            query.add(listing.server_filter(&Filtered::LargerThan), size.into());
             query.is_inexact = true; // the server's least size includes documents of that size
         }
         for field in &filter.fields {
-            query.add_field(field, listing);
+            query.add_field(field, table, listing);
         }
         query.is_inexact |= !filter.include.is_empty() || !filter.exclude.is_empty();
+        query.build()
+    }
+
+    /// The parameters for the things of a side list that have this name.
+    pub(in crate::resolve) fn of_name(name: &str, rule: &ServerFilterRule) -> Self {
+        let mut query = Builder::default();
+        query.add(Some(rule), name.into());
         query.build()
     }
 }
@@ -58,78 +68,117 @@ fn is_plain(text: &str) -> bool {
 
 #[derive(Default)]
 struct Builder {
-    pairs: Vec<(&'static str, String)>,
-    objects: BTreeMap<&'static str, Map<String, Value>>,
+    pairs: Vec<(String, String)>,
+    /// The JSON objects in query parameters, by the parameters.
+    objects: Vec<(String, Map<String, Value>)>,
     is_inexact: bool,
-    references: Vec<&'static str>,
+    references: Vec<String>,
 }
 
 impl Builder {
     /// Adds a filter, unless the server lacks the filter or compares the field already.
-    fn add(&mut self, value: Value, server: Option<ServerFilter>) {
-        match server {
-            None => self.is_inexact = true,
-            Some(ServerFilter::Parameter(name)) => {
-                if self.pairs.iter().any(|(known, _)| *known == name) {
-                    self.is_inexact = true;
-                    return;
-                }
-                let text = value.as_str().map(str::to_owned);
-                self.pairs
-                    .push((name, text.unwrap_or_else(|| value.to_string())));
-            }
-            Some(ServerFilter::Field {
-                parameter,
-                field,
-                operator,
-            }) => {
-                let object = self.objects.entry(parameter).or_default();
-                if object.contains_key(field) {
-                    self.is_inexact = true;
-                    return;
-                }
-                let value = match operator {
-                    "" => value,
-                    operator => Map::from_iter([(operator.to_owned(), value)]).into(),
-                };
-                object.insert(field.to_owned(), value);
-            }
-        }
+    fn add(&mut self, rule: Option<&ServerFilterRule>, value: Value) {
+        self.add_values(rule, &[value]);
     }
 
-    fn add_own(&mut self, filter: &OwnFilter, listing: &Listing) {
-        let Some(own) = listing.filters.own(filter.option) else {
-            return; // `Filter::check` refused it
-        };
-        let values: Vec<&str> = filter.values.iter().map(String::as_str).collect();
-        self.note_reference(own);
-        self.add(value(own, &values), Some(own.server));
-    }
-
-    /// Adds `--where`, where the provider has an option for the field and the server knows the value.
-    fn add_field(&mut self, filter: &FieldFilter, listing: &Listing) {
-        let mut options = listing.filters.own.iter();
-        let own = options.find(|own| own.field == filter.field);
-        let one = filter.values.first().filter(|_| filter.values.len() == 1);
-        let (Some(own), Some(wanted)) = (own, one) else {
+    /// Adds a filter of several values, all of which a row has. A rule that takes one value gets the first one.
+    fn add_values(&mut self, rule: Option<&ServerFilterRule>, values: &[Value]) {
+        let (Some(rule), [first, others @ ..]) = (rule, values) else {
             self.is_inexact = true;
             return;
         };
-        let is_known = match own.referenced {
-            Some(_) => ReferencedList::is_id(wanted),
-            None if own.values.is_empty() => !wanted.is_empty(),
-            None => own.values.contains(&wanted.as_str()),
+        let is_added = match rule {
+            ServerFilterRule::Parameter(name) => {
+                others.is_empty() & self.add_pair(name, text_of(first))
+            }
+            ServerFilterRule::Field {
+                parameter,
+                field,
+                operator,
+            } => {
+                let value = match operator {
+                    None => first.clone(),
+                    Some(operator) => Map::from_iter([(operator.clone(), first.clone())]).into(),
+                };
+                let fields = Map::from_iter([(field.clone(), value)]);
+                others.is_empty() & self.add_object(parameter, fields)
+            }
+            ServerFilterRule::Json { parameter, json } => {
+                let texts: Vec<String> = values.iter().map(text_of).collect();
+                let takes_all = json.iter().any(|(_, value)| value.takes_several("value"));
+                let fields = json.iter();
+                let fields =
+                    fields.map(|(name, value)| (name.clone(), value.fill_each("value", &texts)));
+                let fields = fields.collect();
+                (takes_all || others.is_empty()) & self.add_object(parameter, fields)
+            }
         };
-        if is_known {
-            self.note_reference(own);
+        self.is_inexact |= !is_added;
+    }
+
+    /// Adds a query parameter, unless the request has the parameter already. Returns whether it is new.
+    fn add_pair(&mut self, name: &str, value: String) -> bool {
+        let is_new = !self.pairs.iter().any(|(known, _)| known == name);
+        if is_new {
+            self.pairs.push((name.to_owned(), value));
         }
-        self.add(value(own, &[wanted]), is_known.then_some(own.server));
+        is_new
+    }
+
+    /// Adds fields to the JSON object in a query parameter, unless the object has one of them already. Returns whether
+    /// they are new.
+    fn add_object(&mut self, parameter: &str, fields: Map<String, Value>) -> bool {
+        let index = self
+            .objects
+            .iter()
+            .position(|(known, _)| known == parameter);
+        let Some(index) = index else {
+            self.objects.push((parameter.to_owned(), fields));
+            return true;
+        };
+        let object = &mut self.objects[index].1;
+        let is_new = !fields.keys().any(|name| object.contains_key(name));
+        if is_new {
+            object.extend(fields);
+        }
+        is_new
+    }
+
+    fn add_own(&mut self, filter: &OwnFilter, table: &Table, listing: &Listing) {
+        let Some(option) = table.option(&filter.option) else {
+            return; // `Filter::check` refused it
+        };
+        let values: Vec<Value> = filter
+            .values
+            .iter()
+            .map(|value| value.as_str().into())
+            .collect();
+        self.note_reference(option);
+        let rule = listing.server_filter(&Filtered::Field(option.field.clone()));
+        self.add_values(rule, &values);
+    }
+
+    /// Adds `--where`, where the server has a filter for the field and knows the value.
+    fn add_field(&mut self, filter: &FieldFilter, table: &Table, listing: &Listing) {
+        let rule = listing.server_filter(&Filtered::Field(filter.field.clone()));
+        let (Some(rule), [wanted]) = (rule, filter.values.as_slice()) else {
+            self.is_inexact = true;
+            return;
+        };
+        let mut options = table.options.iter();
+        let option = options.find(|option| option.field == filter.field);
+        let is_known =
+            !wanted.is_empty() && option.is_none_or(|option| is_value(option, wanted, table));
+        if let Some(option) = option.filter(|_| is_known) {
+            self.note_reference(option);
+        }
+        self.add(Some(rule).filter(|_| is_known), wanted.as_str().into());
     }
 
     /// Notes an option whose values are ids of other things.
-    fn note_reference(&mut self, own: &OwnOption) {
-        if own.referenced.is_some() && !self.references.contains(&own.name) {
-            self.references.push(own.name);
+    fn note_reference(&mut self, option: &TableOption) {
+        if option.lookup.is_some() && !self.references.contains(&option.name) {
+            self.references.push(option.name.clone());
         }
     }
 
@@ -146,16 +195,21 @@ impl Builder {
     }
 }
 
-/// The value of an option in a request.
-fn value(own: &OwnOption, values: &[&str]) -> Value {
-    let one = |text: &&str| match own.referenced {
-        Some(list) => json!({ "$ref": list.uri(text) }),
-        None => Value::String((*text).to_owned()),
-    };
-    if own.is_list {
-        return values.iter().map(one).collect();
+/// Whether the server knows a value of an option's field: one of a few words, or an id where the table tells their form.
+fn is_value(option: &TableOption, value: &str, table: &Table) -> bool {
+    let has_pattern = |lookup: &&crate::provider::Lookup| lookup.id_pattern.is_some();
+    match table.lookup_of(option).filter(has_pattern) {
+        Some(lookup) => lookup.id_in(value) == Some(value),
+        None => option.values.is_empty() || option.values.iter().any(|known| known == value),
     }
-    values.first().map_or(Value::Null, one)
+}
+
+/// A value as a query parameter has it.
+fn text_of(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
 }
 
 /// A time for a query: to the microsecond, the precision of the servers.

@@ -1,13 +1,22 @@
+use super::check::similar_field;
 use super::*;
+use crate::error::Code;
+use crate::provider::{Provider, all};
 use crate::resolve::filter::query::FilterQuery;
 use serde_json::json;
+
+/// A kind of things at One Codex.
+fn kind(name: &str) -> Provider {
+    let provider = Provider::shipped("onecodex").unwrap();
+    provider.of_kind(name).unwrap()
+}
 
 fn at(text: &str) -> Timestamp {
     text.parse().unwrap()
 }
 
 fn asked(filter: &Filter, provider: &Provider) -> (String, bool) {
-    let query = FilterQuery::of(filter, &provider.listing);
+    let query = FilterQuery::of(filter, &provider.table);
     let pairs = query.pairs.iter();
     let pairs: Vec<_> = pairs
         .map(|(name, value)| format!("{name}={value}"))
@@ -18,7 +27,7 @@ fn asked(filter: &Filter, provider: &Provider) -> (String, bool) {
 /// A filter of these options of the provider's own.
 fn own(options: &[(&'static str, &[&str])]) -> Filter {
     let own = options.iter().map(|(option, values)| OwnFilter {
-        option,
+        option: (*option).to_owned(),
         values: values.iter().map(|value| (*value).to_owned()).collect(),
     });
     Filter {
@@ -54,7 +63,7 @@ fn globs(include: &[&str], exclude: &[&str]) -> Filter {
 fn row(fields: &Value) -> Row {
     let text = |field: &str| fields[field].as_str().map(str::to_owned);
     Row {
-        provider: "x".to_owned(),
+        provider: "x".into(),
         id: "1".to_owned(),
         name: text("name"),
         size: fields["size"].as_u64(),
@@ -113,15 +122,12 @@ fn a_request_has_every_filter_that_its_server_knows() {
 
 #[test]
 fn references_go_to_the_server_as_its_own_client_writes_them() {
-    let samples = Provider::shipped("onecodex")
-        .unwrap()
-        .of_kind("samples")
-        .unwrap();
+    let samples = kind("samples");
     let (one, two) = ("0123456789abcdef", "fedcba9876543210");
     let filter = own(&[("project", &[one]), ("tag", &[one, two])]);
     let query = r#"where={"project":{"$ref":"/api/v1/projects/0123456789abcdef"},"tags":{"$containsall":[{"$ref":"/api/v1/tags/0123456789abcdef"},{"$ref":"/api/v1/tags/fedcba9876543210"}]}}"#;
     assert_eq!(asked(&filter, &samples), (query.to_owned(), true));
-    let references = FilterQuery::of(&filter, &samples.listing).references;
+    let references = FilterQuery::of(&filter, &samples.table).references;
     assert_eq!(references, ["project", "tag"]);
 }
 
@@ -129,14 +135,8 @@ fn references_go_to_the_server_as_its_own_client_writes_them() {
 fn the_server_compares_only_what_it_compares_as_docfetch_does() {
     let (sm, samples, assets) = (
         Provider::shipped("sm").unwrap(),
-        Provider::shipped("onecodex")
-            .unwrap()
-            .of_kind("samples")
-            .unwrap(),
-        Provider::shipped("onecodex")
-            .unwrap()
-            .of_kind("assets")
-            .unwrap(),
+        kind("samples"),
+        kind("assets"),
     );
     let name = |name: &str| Filter {
         name: Some(name.to_owned()),
@@ -177,12 +177,7 @@ fn the_server_compares_only_what_it_compares_as_docfetch_does() {
 #[test]
 fn a_filter_that_neither_server_nor_rows_know_is_a_usage_error() {
     let sm = Provider::shipped("sm").unwrap();
-    let [documents, samples, _] = ["documents", "samples", "assets"].map(|kind| {
-        Provider::shipped("onecodex")
-            .unwrap()
-            .of_kind(kind)
-            .unwrap()
-    });
+    let [documents, samples, _] = ["documents", "samples", "assets"].map(kind);
     for (provider, other, option) in [
         (&sm, &samples, "company"),
         (&sm, &samples, "source"),
@@ -190,8 +185,18 @@ fn a_filter_that_neither_server_nor_rows_know_is_a_usage_error() {
         (&samples, &sm, "project"),
         (&samples, &sm, "tag"),
     ] {
-        let filter = own(&[(option, &["x"])]);
+        let table = &provider.table;
+        let values = &table.option(option).unwrap().values;
+        let value = values.first().map_or("x", String::as_str);
+        let filter = own(&[(option, &[value])]);
         assert!(filter.check(provider).is_ok());
+        if !values.is_empty() {
+            let wrong = own(&[(option, &["x"])]).check(provider).unwrap_err();
+            assert_eq!(
+                wrong.what(),
+                format!("invalid value \"x\" for '--{option}'")
+            );
+        }
         let error = filter.check(other).unwrap_err();
         assert_eq!(error.code(), Code::Usage);
         let what = format!("{} has no filter --{option}", other.table.title);
@@ -208,34 +213,23 @@ fn a_filter_that_neither_server_nor_rows_know_is_a_usage_error() {
     let error = size.check(&sm).unwrap_err();
     assert_eq!(error.what(), "Standard Metrics has no filter --larger-than");
     for provider in all() {
-        let listing = &provider.listing;
-        assert!(
-            listing
-                .filters
-                .own
-                .iter()
-                .all(|own| listing.fields.contains(&own.field))
-        );
+        let fields = provider.table.row_fields();
+        let mut options = provider.table.options.iter();
+        assert!(options.all(|own| fields.contains(&own.field.as_str())));
     }
 }
 
 #[test]
 fn a_field_that_the_rows_do_not_have_is_a_usage_error_that_lists_the_fields() {
-    let (sm, samples) = (
-        Provider::shipped("sm").unwrap(),
-        Provider::shipped("onecodex")
-            .unwrap()
-            .of_kind("samples")
-            .unwrap(),
-    );
+    let (sm, samples) = (Provider::shipped("sm").unwrap(), kind("samples"));
     for provider in [&sm, &samples] {
-        for field in provider.row_fields() {
+        for field in provider.table.row_fields() {
             assert!(fields(&[(field, &["x"])]).check(provider).is_ok());
         }
     }
     for (provider, field, listed) in [
         (&sm, "size", "id, name, modified, company_id, "),
-        (&sm, "company", "company_id"),
+        (&sm, "compan", "submitted_date, company"),
         (&sm, "Source", "source"),
         (
             &samples,
@@ -256,15 +250,12 @@ fn a_field_that_the_rows_do_not_have_is_a_usage_error_that_lists_the_fields() {
 
 #[test]
 fn a_field_has_one_of_the_values_and_every_field_counts() {
-    let samples = Provider::shipped("onecodex")
-        .unwrap()
-        .of_kind("samples")
-        .unwrap();
+    let samples = kind("samples");
     let full = row(&json!({
         "name": "a.fastq", "size": 1024, "modified": "2026-10-01T08:30:00Z", "status": "available",
         "project": null, "tags": ["one", "two"], "flag": true,
     }));
-    let matches = |filter: Filter| filter.matches(&full, &samples.listing);
+    let matches = |filter: Filter| filter.matches(&full, &samples.table);
     for (wanted, expected) in [
         (&[("id", &["1"][..])][..], true),
         (&[("name", &["a.fastq"])], true),
@@ -297,7 +288,7 @@ fn a_field_has_one_of_the_values_and_every_field_counts() {
 fn a_name_matches_one_of_the_patterns_and_no_excluded_one() {
     let sm = Provider::shipped("sm").unwrap();
     let matches =
-        |filter: &Filter, name: Value| filter.matches(&row(&json!({ "name": name })), &sm.listing);
+        |filter: &Filter, name: Value| filter.matches(&row(&json!({ "name": name })), &sm.table);
     let both = globs(&["*.pdf", "*.csv"], &["draft*", "*old*"]);
     for (name, expected) in [
         ("a.pdf", true),
@@ -326,15 +317,15 @@ fn every_row_is_compared_here_also_where_the_server_filters() {
         "company_id": 7, "source": "email", "parse_state": "completed",
     });
     let check = |provider: &Provider, field: &str, matching: Filter, others: &[Filter]| {
-        assert!(matching.matches(&row(&full), &provider.listing), "{field}");
+        assert!(matching.matches(&row(&full), &provider.table), "{field}");
         for other in others {
-            assert!(!other.matches(&row(&full), &provider.listing), "{other:?}");
+            assert!(!other.matches(&row(&full), &provider.table), "{other:?}");
         }
         // A row without the field does not match.
         let mut less = full.clone();
         less[field] = Value::Null;
-        assert!(!matching.matches(&row(&less), &provider.listing), "{field}");
-        assert!(Filter::default().matches(&row(&less), &provider.listing));
+        assert!(!matching.matches(&row(&less), &provider.table), "{field}");
+        assert!(Filter::default().matches(&row(&less), &provider.table));
     };
     let name = |name: &str| Filter {
         name: Some(name.to_owned()),

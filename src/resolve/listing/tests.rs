@@ -1,12 +1,14 @@
 use super::*;
 use crate::config::settings::Connection;
 use crate::http::Http;
+use crate::http::backoff::RetryPolicy;
 use crate::provider::{Credentials, Provider, SourcedCredentials};
 use crate::secret::Secret;
 use crate::state::records::StateFolder;
 use serde_json::{Value, json};
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
+use std::time::Duration;
 
 /// A provider, and the base of a server that gives each request the next of these pages.
 fn provider(pages: Vec<Value>, total: &'static str) -> (Provider, String) {
@@ -61,7 +63,9 @@ async fn a_total_is_told_only_while_it_counts_what_is_listed() {
         let account = found.credentials.account();
         let http = Http::new(&Connection::default(), &base, &[], &state, account).unwrap();
         let api = Api::new(provider, base, http, &found, &state);
-        let mut pages = list(&api, retry, &filter, None);
+        let side_lists = SideLists::default();
+        let options = ListOptions::default();
+        let mut pages = list(&api, retry, &side_lists, &filter, options).unwrap();
         assert_eq!(pages.total(), None);
         for total in totals {
             let mut page = pages.next().await.unwrap().unwrap();
