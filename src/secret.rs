@@ -126,6 +126,17 @@ fn add_answer_secrets<'a>(values: impl IntoIterator<Item = &'a str>, certain: bo
     }
 }
 
+/// Registers a query parameter whose value is a secret, so that docfetch redacts the parameter in all text.
+pub(crate) fn register_parameter(name: &str) {
+    registry_mut().register_parameter(name);
+}
+
+/// Registers a word that sentences of servers repeat and that is no secret by itself, such as a user name: docfetch
+/// redacts the word in messages only.
+pub(crate) fn register_word(word: &str) {
+    registry_mut().register_word(word);
+}
+
 /// Registers the id or the name of a document, which is no secret: an equal value in a URL is none either,
 /// unless the name of its parameter says that it is one.
 pub(crate) fn register_public(text: &str) {

@@ -126,7 +126,8 @@ async fn run_command(
         .args(arguments)
         .envs(variables)
         .env("PATH", path_with_own_folder())
-        .env_remove(variables::CONFIG);
+        .env_remove(variables::CONFIG)
+        .env_remove(variables::ONE_CODEX_ACCOUNT);
     for name in token_variables() {
         command.env_remove(name);
     }

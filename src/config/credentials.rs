@@ -5,6 +5,7 @@ use super::variables::{FILE_SUFFIX, os_value, value};
 use crate::error::{Code, Error, Result, system_text};
 use crate::secret::Secret;
 use crate::text::{Utf16Text, without_byte_order_mark};
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::{Component, Path, PathBuf};
@@ -25,6 +26,16 @@ pub(crate) struct SourcedSecret {
 /// # Errors
 /// [`Code::Config`] when the file cannot be read, or the value cannot be sent in a header.
 pub(crate) fn secret(variable: &str) -> Result<Option<SourcedSecret>> {
+    let found = plain(variable)?;
+    found.iter().for_each(|found| found.secret.register());
+    Ok(found)
+}
+
+/// As [`secret`], for a value that belongs to a credential and that docfetch may show, such as a user name.
+///
+/// # Errors
+/// As [`secret`].
+pub(crate) fn plain(variable: &str) -> Result<Option<SourcedSecret>> {
     if let Some(text) = value(variable)? {
         return sendable(text.trim(), variable.to_owned()).map(Some);
     }
@@ -33,6 +44,13 @@ pub(crate) fn secret(variable: &str) -> Result<Option<SourcedSecret>> {
         Some(file) => secret_in_file(Path::new(&file), &file_variable).map(Some),
         None => Ok(None),
     }
+}
+
+/// Whether `variable` or `<variable>_FILE` is set.
+pub(crate) fn is_set(variable: &str) -> bool {
+    let file_variable = format!("{variable}{FILE_SUFFIX}");
+    let is_blank = |value: OsString| value.to_str().is_some_and(|text| text.trim().is_empty());
+    os_value(variable).is_some_and(|value| !is_blank(value)) || os_value(&file_variable).is_some()
 }
 
 /// The secret in the file that `variable` names.
@@ -79,31 +97,46 @@ fn may_be_shown(path: &Path) -> bool {
     path.exists() || path.parent().is_some_and(names_folder)
 }
 
-/// The secret at `pointer` (RFC 6901) in the JSON file `name` of the home folder. None where there is no such
-/// file or no such text.
-///
-/// # Errors
-/// [`Code::Config`] when the file exists and cannot be read, is no JSON, or holds a value that cannot be sent
-/// in a header.
-pub(crate) fn home_json(name: &str, pointer: &str) -> Result<Option<SourcedSecret>> {
-    let Some(home) = os_value("HOME") else {
-        return Ok(None);
-    };
-    let path = PathBuf::from(home).join(name);
-    let text = match read(&path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(unusable(&path).with_cause(system_text(&error))),
-    };
-    // A parser's message can quote the text, which is a secret, so that docfetch names only the line.
-    let json: serde_json::Value = serde_json::from_str(&text).map_err(|error| {
-        unusable(&path).with_cause(format!("it is not JSON: line {}", error.line()))
-    })?;
-    match json.pointer(pointer).and_then(serde_json::Value::as_str) {
-        Some(text) if !text.trim().is_empty() => {
-            sendable(text.trim(), path.display().to_string()).map(Some)
+/// A JSON file in the home folder, which the service's own tool made.
+pub(crate) struct HomeFile {
+    path: PathBuf,
+    /// What the file holds.
+    pub json: serde_json::Value,
+}
+
+impl HomeFile {
+    /// Reads the JSON file `name` of the home folder. None where there is no such file.
+    ///
+    /// # Errors
+    /// [`Code::Config`] when the file exists and cannot be read, or is no JSON.
+    pub(crate) fn read(name: &str) -> Result<Option<Self>> {
+        let Some(home) = os_value("HOME") else {
+            return Ok(None);
+        };
+        let path = PathBuf::from(home).join(name);
+        let text = match read(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(unusable(&path).with_cause(system_text(&error))),
+        };
+        // A parser's message can quote the text, which is a secret, so that docfetch names only the line.
+        let json = serde_json::from_str(&text).map_err(|error| {
+            unusable(&path).with_cause(format!("it is not JSON: line {}", error.line()))
+        })?;
+        Ok(Some(Self { path, json }))
+    }
+
+    /// A value of the file. None for anything but text, and for blank text.
+    ///
+    /// # Errors
+    /// [`Code::Config`] for a value that cannot be sent in a header.
+    pub(crate) fn text(&self, value: Option<&serde_json::Value>) -> Result<Option<SourcedSecret>> {
+        match value.and_then(serde_json::Value::as_str) {
+            Some(text) if !text.trim().is_empty() => {
+                sendable(text.trim(), self.path.display().to_string()).map(Some)
+            }
+            _ => Ok(None),
         }
-        _ => Ok(None),
     }
 }
 
@@ -130,6 +163,7 @@ fn unusable(path: &Path) -> Error {
     .with_hint("correct or remove that file")
 }
 
+/// A value that is not registered as a secret yet.
 fn sendable(text: &str, source: String) -> Result<SourcedSecret> {
     if text.chars().any(char::is_control) {
         let what = format!("the value of {source} cannot be a credential");
@@ -138,7 +172,7 @@ fn sendable(text: &str, source: String) -> Result<SourcedSecret> {
             .with_hint(format!("correct {source}")));
     }
     Ok(SourcedSecret {
-        secret: Secret::new(text),
+        secret: Secret::unregistered(text),
         source,
     })
 }

@@ -14,14 +14,19 @@ use crate::model::{MOST_REQUESTS, Rate};
 use crate::secret::Secret;
 use crate::state::records::{BUDGETS, StateFolder};
 use reqwest::header::HeaderMap;
+use std::sync::OnceLock;
 use std::time::Duration;
-use url::Url;
+use url::{Origin, Url};
 
 /// Sends requests to one API and to the storages that its answers name.
 #[derive(Debug)]
 pub(crate) struct Http {
     sender: Sender,
     api: ApiChannel,
+    /// The origin of the API.
+    origin: Origin,
+    /// The host of the token route, where that is not the API's.
+    token_host: OnceLock<ApiChannel>,
     storage: StorageChannel,
 }
 
@@ -56,6 +61,8 @@ impl Http {
         Ok(Self {
             sender,
             api: ApiChannel::new(base, budget),
+            origin: base.origin(),
+            token_host: OnceLock::new(),
             storage: StorageChannel::default(),
         })
     }
@@ -91,6 +98,26 @@ impl Http {
     /// [`Failure`], which says whether the request may have arrived.
     pub(crate) async fn api(&self, request: ApiRequest<'_>) -> Result<Reply, Failure> {
         self.api.send(&self.sender, request).await
+    }
+
+    /// Sends a request for an access token: as [`Http::api`] to the API's own host. Another host has no rate budget.
+    ///
+    /// # Errors
+    /// As [`Http::api`], and those of [`Http::check_url`].
+    pub(crate) async fn token(&self, request: ApiRequest<'_>) -> Result<Reply, Failure> {
+        if request.url.origin() == self.origin {
+            return self.api(request).await;
+        }
+        self.check_url(&request.url)?;
+        let new_channel = || {
+            let records = StateFolder::new(None).records(BUDGETS);
+            ApiChannel::new(
+                &request.url,
+                Budget::new(Vec::new(), records, String::new()),
+            )
+        };
+        let channel = self.token_host.get_or_init(new_channel);
+        channel.send(&self.sender, request).await
     }
 
     /// Requests a document, or a range of it, from a storage, with the `headers` that this storage wants. The

@@ -2,7 +2,7 @@
 
 use super::addresses::hint_for_address;
 use super::all;
-use super::schema::{Auth, Provider};
+use super::schema::Provider;
 use super::template::SlotValues;
 use crate::error::{Code, Error, Result};
 use crate::model::{DocumentId, InvalidDocumentId};
@@ -169,23 +169,8 @@ impl Provider {
             .with_cause(format!("{variable} is not set, and the table has no base"))
             .with_hint(format!("set {variable} to the base URL of the API"))
     }
-
-    /// Every variable and file that credentials may come from, for hints.
-    pub(crate) fn credential_sources(&self) -> String {
-        match self.auth {
-            Auth::ClientCredentials { id, secret, .. } => format!("{id} and {secret}"),
-            Auth::Key {
-                key,
-                bearer,
-                key_file,
-                ..
-            } => match key_file {
-                Some(file) => format!("{key}, {bearer} or ~/{}", file.path),
-                None => format!("{key} or {bearer}"),
-            },
-        }
-    }
 }
+
 /// Parses an http or https URL.
 ///
 /// # Errors

@@ -125,11 +125,7 @@ impl Provider {
     }
 
     fn of_table(table: Arc<Table>, kinds: Arc<[Arc<Table>]>) -> Self {
-        let OldFields {
-            auth,
-            handoff,
-            metadata,
-        } = match &table.kind {
+        let OldFields { handoff, metadata } = match &table.kind {
             Some(kind) => one_codex::fields(kind),
             None => standard_metrics::fields(),
         };
@@ -138,7 +134,6 @@ impl Provider {
             base_host: None,
             table,
             kinds,
-            auth,
             handoff,
             metadata,
         }

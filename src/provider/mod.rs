@@ -24,14 +24,15 @@ pub(crate) use credentials::SourcedCredentials;
 pub(crate) use known::{all, find, names};
 pub(crate) use pointer::{Pointer, Pointers, pick};
 pub use schema::Provider;
-pub(crate) use schema::{Auth, Handoff, MetadataRoute};
+pub(crate) use schema::{Handoff, MetadataRoute};
 pub(crate) use shipped::{parameter_names, shipped_names};
 pub(crate) use table::{
-    Algorithm, AlgorithmRule, BodyTemplate, ChecksumEncoding, ChecksumPlace, ChecksumRule, Cursor,
-    CursorPlace, FieldPlace, Filtered, Follow, Listing, Lookup, Paging, RequestTemplate, RowsRoute,
-    ServerFilterRule, Table, TableOption, TimeForm, Total,
+    Algorithm, AlgorithmRule, AuthMethod, BodyTemplate, ChecksumEncoding, ChecksumPlace,
+    ChecksumRule, ClientPlace, Cursor, CursorPlace, Exchange, Expiry, FieldPlace, Filtered, Follow,
+    Grant, Listing, Lookup, OAuth, Paging, RequestTemplate, RowsRoute, ServerFilterRule, Table,
+    TableOption, TimeField, TimeForm, TokenRoute, Total,
 };
-pub(crate) use template::SlotValues;
+pub(crate) use template::{SlotValues, TextTemplate};
 
 /// The table of a provider with one kind of things, whose TOML is `text`.
 #[cfg(test)]

@@ -3,8 +3,7 @@
 //! Source: the API's page "Downloading documents" and its `OpenAPI` description of documents. Samples
 //! and assets have routes of the same shape.
 
-use super::schema::{Auth, Handoff, KeyFile, MetadataRoute, OldFields};
-use crate::config::variables;
+use super::schema::{Handoff, MetadataRoute, OldFields};
 
 /// What differs between the kinds.
 struct KindFacts {
@@ -35,15 +34,6 @@ impl KindFacts {
 pub(super) fn fields(kind: &str) -> OldFields {
     let kind = KindFacts::of(kind);
     OldFields {
-        auth: Auth::Key {
-            header: "x-api-key",
-            key: variables::ONE_CODEX_API_KEY,
-            bearer: variables::ONE_CODEX_BEARER_TOKEN,
-            key_file: Some(KeyFile {
-                path: ".onecodex",
-                pointer: "/api_key",
-            }),
-        },
         handoff: Handoff::JsonField {
             path: kind.retrieval,
             url: "/download_uri",

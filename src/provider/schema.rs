@@ -25,8 +25,6 @@ pub struct Provider {
     pub(super) kinds: Arc<[Arc<Table>]>,
     /// The host of the API's base, where the user sets the base.
     pub(super) base_host: Option<String>,
-    /// How a request proves which account sends it.
-    pub(crate) auth: Auth,
     /// How the API hands a presigned URL over.
     pub(crate) handoff: Handoff,
     /// Whether the service may charge for a presigned URL. Modules above `resolve` ask the resolver.
@@ -37,43 +35,8 @@ pub struct Provider {
 
 /// The fields that no reader takes from the table yet.
 pub(super) struct OldFields {
-    pub(super) auth: Auth,
     pub(super) handoff: Handoff,
     pub(super) metadata: Option<MetadataRoute>,
-}
-
-/// How a request proves which account sends it.
-#[derive(Clone, Debug)]
-pub(crate) enum Auth {
-    /// OAuth 2.0 client credentials (RFC 6749 section 4.4).
-    ClientCredentials {
-        /// The environment variable of the client id.
-        id: &'static str,
-        /// The environment variable of the client secret.
-        secret: &'static str,
-        /// The token route.
-        token_path: &'static str,
-    },
-    /// A key in a header of its own, or a bearer token (RFC 6750). The token wins over the key.
-    Key {
-        /// The header of the key.
-        header: &'static str,
-        /// The environment variable of the key.
-        key: &'static str,
-        /// The environment variable of the bearer token.
-        bearer: &'static str,
-        /// The file with the key that the service's own tool writes.
-        key_file: Option<KeyFile>,
-    },
-}
-
-/// A JSON file with a key.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct KeyFile {
-    /// Its path in the home folder.
-    pub(crate) path: &'static str,
-    /// The pointer (RFC 6901) to the key.
-    pub(crate) pointer: &'static str,
 }
 
 /// How the API hands a presigned URL over. `{id}` in a path is the document.

@@ -103,6 +103,21 @@ pub(crate) struct VariableNames {
     pub(crate) refresh_token: String,
 }
 
+impl VariableNames {
+    /// The variable of a part of a credential.
+    pub(crate) fn of(&self, field: CredentialField) -> &str {
+        match field {
+            CredentialField::ApiKey => &self.api_key,
+            CredentialField::Token => &self.token,
+            CredentialField::Username => &self.username,
+            CredentialField::Password => &self.password,
+            CredentialField::ClientId => &self.client_id,
+            CredentialField::ClientSecret => &self.client_secret,
+            CredentialField::RefreshToken => &self.refresh_token,
+        }
+    }
+}
+
 /// A request to the API.
 #[derive(Clone, Debug)]
 pub(crate) struct RequestTemplate {

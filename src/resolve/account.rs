@@ -29,10 +29,7 @@ pub(crate) fn account_fingerprint(
     credentials: &Credentials,
     base: &str,
 ) -> Result<String> {
+    let account = credentials.account();
     let base = Url::parse(base).map_err(|error| Error::new(Code::Usage, error.to_string()))?;
-    Ok(fingerprint(&identity(
-        provider,
-        &base,
-        credentials.account(),
-    )))
+    Ok(fingerprint(&identity(provider, &base, &account)))
 }

@@ -1,23 +1,22 @@
 //! Requests to a provider's API, with the credential of one account.
 
-use super::account::identity;
 use super::answer;
 use super::base_hint::{other_base, with_base_hint};
-use super::token::{self, TokenCache, TokenClient};
+use super::credential::{Credential, bearer};
+use super::table_request::{self, route};
 use crate::error::{Code, Error};
 use crate::http::BeforeSend;
 use crate::http::Failure;
 use crate::http::{ApiRequest, Authorization, Http, Reply, RequestBody};
 use crate::model::DocumentId;
-use crate::provider::{
-    Auth, BodyTemplate, Credentials, Provider, RequestTemplate, SlotValues, SourcedCredentials,
-};
+use crate::provider::{Credentials, Provider, RequestTemplate, SlotValues, SourcedCredentials};
 use crate::secret::Secret;
 use crate::state::records::StateFolder;
 use reqwest::Method;
-use reqwest::header::{AUTHORIZATION, HeaderName, HeaderValue};
+use reqwest::header::{HeaderName, HeaderValue};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use url::{Url, form_urlencoded};
+use url::Url;
 
 /// How long a free request waits for a hold of the rate budget where no deadline limits the wait.
 const MAX_HOLD_WAIT: Duration = Duration::from_mins(5);
@@ -29,18 +28,11 @@ pub(super) struct Api {
     pub(super) base: Url,
     pub(super) http: Http,
     pub(super) account: Secret,
+    /// Whether the account stays the same when the credential changes.
+    has_lasting_account: bool,
     /// Where the credentials come from, for hints.
     credential_source: String,
-    credential: Credential,
-}
-
-/// Where the header comes from that proves which account sends a request.
-#[derive(Debug)]
-enum Credential {
-    /// An access token, which expires.
-    Token(Box<TokenCache>),
-    /// A key or a token that the user gave.
-    Fixed(Authorization),
+    pub(super) credential: Credential,
 }
 
 /// A request to the API.
@@ -77,41 +69,29 @@ impl ApiCall<'_> {
 impl Api {
     /// The API at `base` as the account of the credentials in `found` sees it. All processes that use `state` share
     /// the account's access token.
+    ///
+    /// # Errors
+    /// [`Code::Config`] for credentials that the provider does not take.
     pub(super) fn new(
         provider: Provider,
         base: Url,
         http: Http,
         found: &SourcedCredentials,
         state: &StateFolder,
-    ) -> Self {
-        let account = found.credentials.account();
-        let credential = match (&provider.auth, &found.credentials) {
-            (Auth::ClientCredentials { token_path, .. }, Credentials::Client { id, secret }) => {
-                let client = TokenClient {
-                    provider: provider.clone(),
-                    base: base.clone(),
-                    token_url: route(&base, token_path),
-                    id: id.clone(),
-                    secret: secret.clone(),
-                    credential_source: found.source.clone(),
-                };
-                let identity = identity(&provider, &base, account);
-                Credential::Token(Box::new(TokenCache::new(client, &identity, state)))
-            }
-            (Auth::Key { header, .. }, Credentials::Key(key)) => Credential::Fixed(Authorization {
-                header: HeaderName::from_static(header),
-                value: key.clone(),
-            }),
-            _ => Credential::Fixed(bearer(account)),
-        };
-        Self {
-            account: account.clone(),
+    ) -> Result<Self, Error> {
+        let is_named = !matches!(
+            &found.credentials,
+            Credentials::Bearer { account: None, .. }
+        );
+        Ok(Self {
+            account: found.credentials.account(),
+            has_lasting_account: is_named,
+            credential: Credential::new(&provider, &base, found, state)?,
             credential_source: found.source.clone(),
             provider,
             base,
             http,
-            credential,
-        }
+        })
     }
 
     /// The URL of a route. `{id}` in its path is the document.
@@ -130,22 +110,7 @@ impl Api {
 
     /// The values of the slots in this API's templates; those of a document's id where `id` is one.
     pub(super) fn slot_values<'a>(&'a self, id: Option<&'a DocumentId>) -> SlotValues<'a> {
-        let table = &self.provider.table;
-        let mut values = SlotValues::default();
-        values.add("base_host", self.base.host_str().unwrap_or_default());
-        if let Some(kind) = &table.kind {
-            values.add("resource", kind.as_str());
-        }
-        let parts = id.map(DocumentId::parts).into_iter().flatten();
-        let count = table.id.parts.len();
-        for (index, (name, part)) in table.id.parts.iter().zip(parts).enumerate() {
-            if table.id.has_rest && index + 1 == count {
-                values.add_path(name.as_str(), part);
-            } else {
-                values.add(name.as_str(), part);
-            }
-        }
-        values
+        table_request::slot_values(&self.provider, &self.base, id)
     }
 
     /// The request that a table describes, with these values in its slots.
@@ -157,46 +122,11 @@ impl Api {
         template: &RequestTemplate,
         values: &SlotValues<'_>,
     ) -> Result<ApiCall<'a>, Error> {
-        let mut url = route(&self.base, &template.path.fill_path(values));
-        if !template.query.is_empty() {
-            let query = template.query.iter();
-            let query = query.map(|(name, value)| (name, value.fill(values)));
-            url.query_pairs_mut().extend_pairs(query);
-        }
-        let unusable = |what: String| Error::new(Code::Usage, what);
-        let of_table = self.provider.table.headers.iter();
-        let headers = of_table.chain(&template.headers).map(|(name, value)| {
-            let value = HeaderValue::from_str(&value.fill(values));
-            let value =
-                value.map_err(|_| unusable(format!("no header {name} can carry that value")))?;
-            Ok((name.clone(), value))
-        });
-        let body = match &template.body {
-            None => None,
-            Some(BodyTemplate::Json(json)) => {
-                let json = json.fill(values).map_err(|why| unusable(why.to_string()))?;
-                Some(RequestBody {
-                    media_type: "application/json",
-                    bytes: json.to_string().into_bytes(),
-                })
-            }
-            Some(BodyTemplate::Form(fields)) => {
-                let fields = fields
-                    .iter()
-                    .map(|(name, value)| (name, value.fill(values)));
-                let form = form_urlencoded::Serializer::new(String::new())
-                    .extend_pairs(fields)
-                    .finish();
-                Some(RequestBody {
-                    media_type: "application/x-www-form-urlencoded",
-                    bytes: form.into_bytes(),
-                })
-            }
-        };
+        let filled = table_request::filled(&self.provider, &self.base, template, values)?;
         Ok(ApiCall {
-            headers: headers.collect::<Result<_, Error>>()?,
-            body,
-            ..ApiCall::new(template.method.clone(), url)
+            headers: filled.headers,
+            body: filled.body,
+            ..ApiCall::new(filled.method, filled.url)
         })
     }
 
@@ -206,14 +136,22 @@ impl Api {
     /// # Errors
     /// [`Failure`], which says whether the request may have arrived.
     pub(super) async fn send(&self, mut call: ApiCall<'_>) -> Result<Reply, Failure> {
+        if call.before_send.is_some() {
+            self.warn_of_token_account();
+        }
         let tokens = match &self.credential {
-            Credential::Fixed(authorization) => return self.send_as(authorization, call).await,
             Credential::Token(tokens) => tokens,
+            Credential::None => return self.send_with(None, call).await,
+            Credential::Header(header) => return self.send_with(Some(header), call).await,
+            Credential::Query { name, key } => {
+                set_parameter(&mut call.url, name, key);
+                return self.send_with(None, call).await;
+            }
         };
         let mut is_renewed = false;
         loop {
             let token = tokens.get(&self.http, call.max_hold_wait).await;
-            let authorization = bearer(&token.map_err(Failure::unsent)?);
+            let token = token.map_err(Failure::unsent)?;
             let again = ApiCall {
                 method: call.method.clone(),
                 url: call.url.clone(),
@@ -222,26 +160,40 @@ impl Api {
                 before_send: call.before_send.as_deref_mut().map(|hook| hook as _),
                 ..call
             };
-            let reply = self.send_as(&authorization, again).await?;
+            let reply = self.send_with(Some(&bearer(&token)), again).await?;
             if reply.status() != 401 || is_renewed {
                 return Ok(reply);
             }
             let title = &self.provider.table.title;
             log::info!("{title} refused the token; requesting a new one");
-            tokens.refuse(&authorization.value).await;
+            tokens.refuse(&token).await;
             is_renewed = true;
         }
     }
 
-    async fn send_as(
+    /// Warns once that a new token of the same account would pay again.
+    fn warn_of_token_account(&self) {
+        static WARNED: AtomicBool = AtomicBool::new(false);
+        if !self.has_lasting_account && !WARNED.swap(true, Ordering::Relaxed) {
+            let table = &self.provider.table;
+            log::warn!(
+                "docfetch remembers the paid retrievals of {} for this bearer token only, and may pay again with \
+                 another token: set {} to a name of your account",
+                table.title,
+                table.variables.account
+            );
+        }
+    }
+
+    async fn send_with(
         &self,
-        authorization: &Authorization,
+        authorization: Option<&Authorization>,
         call: ApiCall<'_>,
     ) -> Result<Reply, Failure> {
         let request = ApiRequest {
             url: call.url,
             method: call.method,
-            authorization: Some(authorization),
+            authorization,
             headers: &call.headers,
             body: call.body.as_ref(),
             max_hold_wait: call.max_hold_wait,
@@ -277,16 +229,14 @@ impl Api {
     }
 }
 
-/// The URL of a path below the base.
-fn route(base: &Url, path: &str) -> Url {
-    let mut url = base.clone();
-    url.set_path(&format!("{}{path}", base.path().trim_end_matches('/')));
-    url
-}
-
-fn bearer(token: &Secret) -> Authorization {
-    Authorization {
-        header: AUTHORIZATION,
-        value: token::bearer(token),
-    }
+/// Sets a query parameter, in place of parameters of that name.
+fn set_parameter(url: &mut Url, name: &str, key: &Secret) {
+    let others = url.query_pairs().filter(|(known, _)| known != name);
+    let others: Vec<(String, String)> = others
+        .map(|(name, value)| (name.into(), value.into()))
+        .collect();
+    url.query_pairs_mut()
+        .clear()
+        .extend_pairs(others)
+        .append_pair(name, key.expose());
 }

@@ -87,7 +87,7 @@ impl ResolverBuilder {
             no_state_folder,
             connection,
         } = self;
-        provider.check_credentials(&credentials)?;
+        provider.auth_of(&credentials)?;
         let found = SourcedCredentials {
             source: credential_source.unwrap_or_else(|| provider.credential_sources()),
             credentials,
@@ -98,9 +98,9 @@ impl ResolverBuilder {
             state = state.with_absence(why);
         }
         let account = found.credentials.account();
-        let http = Http::new(&connection, &base, &provider.table.rates, &state, account)?;
+        let http = Http::new(&connection, &base, &provider.table.rates, &state, &account)?;
         let shown_base = base.as_str().trim_end_matches('/');
-        let identity = identity(&provider, &base, account);
+        let identity = identity(&provider, &base, &account);
         let ledger = Ledger::new(
             &provider,
             shown_base,
@@ -111,7 +111,7 @@ impl ResolverBuilder {
         );
         let last_storage = LastStorage::new(&identity, &state);
         Ok(Resolver {
-            api: Api::new(provider, base, http, &found, &state),
+            api: Api::new(provider, base, http, &found, &state)?,
             paid: PaidRetrievals {
                 ledger,
                 requests: PaidRequests::new(connection.max_charges),

@@ -1,15 +1,15 @@
 //! What the fuzz targets run of the resolver: pages, rows, records of the ledger, and answers of an API.
 
 use super::answer::AnswerSource;
+use super::credential::Credential;
 use super::filter::Filter;
 use super::ledger::table::{RetrievalRecord, RetrievalRequest, Verdict, verdict};
 use super::page::PageText;
 use super::row_plan::RowPlan;
-use super::token::TokenClient;
+use super::token_client::RequestTime;
 use super::{Metadata, Resolver, Scope, fields, row};
 use crate::error::Error;
 use crate::http::{PresignedUrl, Reply};
-use crate::secret::Secret;
 use jiff::Timestamp;
 
 /// What an answer is the answer to.
@@ -95,23 +95,20 @@ pub(crate) async fn answer(resolver: &Resolver, request: Request, reply: Reply) 
             Err(error) => check_error(&error),
         },
         Request::Token => {
-            let client = TokenClient {
-                provider: api.provider.clone(),
-                base: requested.clone(),
-                token_url: requested,
-                id: Secret::unregistered("id"),
-                secret: Secret::unregistered("secret"),
-                credential_source: "ID and SECRET".to_owned(),
+            let Credential::Token(tokens) = &api.credential else {
+                return;
             };
+            let client = tokens.client();
             if reply.status() != 200 {
-                return check_error(&client.rejected(reply).await);
+                return check_error(&client.rejected(reply).await.error);
             }
-            match client.read(reply, Timestamp::UNIX_EPOCH).await {
-                Ok(token) => {
-                    let text = token.value.expose();
-                    assert!(text.bytes().all(|byte| byte.is_ascii_graphic()), "{text:?}");
-                }
-                Err(error) => check_error(&error),
+            let time = RequestTime {
+                sent: Timestamp::UNIX_EPOCH,
+                server_now: Timestamp::UNIX_EPOCH,
+            };
+            match client.read(reply, time).await {
+                Ok(answer) => assert!(answer.token.is_sendable()),
+                Err(failure) => check_error(&failure.error),
             }
         }
         Request::Metadata => {

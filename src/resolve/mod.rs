@@ -12,6 +12,7 @@ mod api;
 mod base_hint;
 mod builder;
 mod checksums;
+mod credential;
 mod fields;
 pub(crate) mod filter;
 #[cfg(any(feature = "internals", all(test, feature = "cli")))]
@@ -29,6 +30,7 @@ mod paid_errors;
 mod paid_requests;
 mod paid_silence;
 mod place;
+mod refresh_token;
 mod request;
 mod resolver;
 mod retrieval;
@@ -38,7 +40,11 @@ mod row_plan;
 mod row_time;
 mod scope;
 mod side_list;
+mod table_request;
 mod token;
+mod token_answer;
+mod token_client;
+mod token_request;
 
 pub(crate) use account::account_fingerprint;
 pub use builder::ResolverBuilder;

@@ -29,8 +29,10 @@ type EncodedForms = HashMap<u64, Vec<Box<[u8]>>>;
 #[derive(Default)]
 pub(super) struct Registry {
     credentials: EncodedForms,
-    /// Credentials that are shorter than [`PREFIX_BYTES`].
+    /// Credentials that are shorter than [`PREFIX_BYTES`], and words that are no secrets by themselves.
     short: Vec<String>,
+    /// Names of query parameters with a credential, in lower case.
+    parameters: Vec<Box<[u8]>>,
     /// Secrets of the latest URLs, and of those before them.
     urls: [EncodedForms; 2],
     /// Values of those URLs that are secrets, unless an id or a name is equal to them.
@@ -57,6 +59,25 @@ impl Registry {
         for form in forms(secret) {
             add(&mut self.credentials, &mut self.filter, form);
         }
+    }
+
+    /// Adds a word that is redacted in sentences. A short word may be a part of them by chance.
+    pub(super) fn register_word(&mut self, word: &str) {
+        if word.len() >= PREFIX_BYTES && !self.short.iter().any(|short| short == word) {
+            self.short.push(word.to_owned());
+        }
+    }
+
+    /// Adds the name of a query parameter whose value is a credential.
+    pub(super) fn register_parameter(&mut self, name: &str) {
+        let name = name.to_ascii_lowercase().into_bytes().into_boxed_slice();
+        if !self.parameters.contains(&name) {
+            self.parameters.push(name);
+        }
+    }
+
+    fn is_secret_parameter(&self, name: &[u8]) -> bool {
+        is_signature_parameter(name) || self.parameters.iter().any(|known| **known == *name)
     }
 
     /// Adds the secrets of one URL.
@@ -180,7 +201,7 @@ impl Registry {
                 .rev()
                 .take_while(|byte| is_name(byte))
                 .count();
-            if !is_signature_parameter(&text[at - name..at]) {
+            if !self.is_secret_parameter(&text[at - name..at]) {
                 continue;
             }
             let is_value = |byte: &u8| byte.is_ascii_graphic() && !b"&\"'<>\\;,)}]".contains(byte);

@@ -210,6 +210,24 @@ impl Records {
         }
     }
 
+    /// Whether a lost record can cause a second charge.
+    pub(super) fn is_ledger(&self) -> bool {
+        self.is_ledger
+    }
+
+    /// Makes the missing folders, and checks that docfetch can keep the records secret there.
+    ///
+    /// # Errors
+    /// [`Code::LocalIo`] when it cannot, or there is no folder; [`Code::DiskFull`].
+    pub(crate) fn check_secrecy(&self) -> Result<()> {
+        let folder = self.make_folders()?;
+        if self.ready.get().is_none_or(|ready| ready.is_private) {
+            return Ok(());
+        }
+        let why = io::Error::other("other users may be able to read the files there");
+        Err(Error::io("keep tokens in", folder, &why))
+    }
+
     /// Whether the records are in memory, on no disk. `false` before the folders were made.
     pub(crate) fn is_in_memory(&self) -> bool {
         self.ready.get().is_some_and(|ready| ready.is_in_memory)

@@ -35,6 +35,20 @@ pub(crate) struct StagedFile {
 }
 
 impl StagedFile {
+    /// Replaces the content, durably. Content that is not longer needs no further room on most disks.
+    ///
+    /// # Errors
+    /// [`Code::LocalIo`](crate::error::Code::LocalIo), [`Code::DiskFull`](crate::error::Code::DiskFull).
+    pub(crate) fn replace(&self, content: &[u8]) -> Result<()> {
+        let write = || {
+            let mut file = File::options().write(true).open(&self.temporary)?;
+            file.write_all(content)?;
+            file.set_len(content.len() as u64)?;
+            file.sync_all()
+        };
+        write().map_err(|error| Error::io("write", &self.path, &error))
+    }
+
     /// Gives the file its name, in place of an older file.
     ///
     /// # Errors
@@ -143,6 +157,17 @@ impl Records {
         path.is_ok_and(|path| std::fs::symlink_metadata(path).is_ok())
     }
 
+    /// The numbers of the attempts at what the record `name` is about.
+    ///
+    /// # Errors
+    /// [`Code::LocalIo`](crate::error::Code::LocalIo) when the folder cannot be read.
+    pub(crate) fn attempt_numbers(&self, name: &str) -> Result<Vec<u32>> {
+        let files = self.file_names()?;
+        let attempts = files.iter().filter_map(|file| attempt_of(file));
+        let own = attempts.filter(|(of, _)| *of == name);
+        Ok(own.map(|(_, number)| number).collect())
+    }
+
     /// Writes a file of a record under a temporary name, durably.
     ///
     /// # Errors
@@ -233,16 +258,21 @@ impl Records {
         Ok(names.collect())
     }
 
-    /// Warns once in a process where creating a file exclusively may not protect from a second charge.
+    /// Warns once in a process where creating a file exclusively may not protect from a second charge, or from a second use of a
+    /// refresh token.
     fn warn_of_double_creation(&self) {
         static WARNED: AtomicBool = AtomicBool::new(false);
+        let twice = match self.is_ledger() {
+            true => "pay twice",
+            false => "use a refresh token twice",
+        };
         if let Some(folder) = self.folder.as_deref()
             && FolderTraits::of(folder).is_ok_and(|traits| traits.may_create_twice())
             && !WARNED.swap(true, Ordering::Relaxed)
         {
             log::warn!(
                 "{} is on a FUSE file system, which may let two machines create the same file: when several \
-                 machines share this folder, docfetch may pay twice; set DOCFETCH_STATE_DIR to a folder on NFS",
+                 machines share this folder, docfetch may {twice}; set DOCFETCH_STATE_DIR to a folder on NFS",
                 folder.display()
             );
         }

@@ -53,10 +53,22 @@ pub(super) fn entries(value: &TomlValue<'_>, known: &[&str]) -> Result<Vec<Auth>
             value.error("the array has no entry; { type = \"none\" } stands for no credential")
         );
     }
-    given
-        .iter()
-        .map(|entry| self::entry(entry, known))
-        .collect()
+    let mut entries: Vec<Auth> = Vec::new();
+    for value in &given {
+        let entry = entry(value, known)?;
+        let parts = entry.method.fields();
+        if entries
+            .iter()
+            .any(|before| before.method.fields().is_empty())
+        {
+            return Err(value.error("docfetch reaches no entry after one of the type none"));
+        }
+        if entries.iter().any(|before| before.method.fields() == parts) {
+            return Err(value.error("an entry before this one takes the same variables"));
+        }
+        entries.push(entry);
+    }
+    Ok(entries)
 }
 
 fn entry(value: &TomlValue<'_>, known: &[&str]) -> Result<Auth> {
@@ -80,7 +92,9 @@ fn entry(value: &TomlValue<'_>, known: &[&str]) -> Result<Auth> {
     };
     let check = table.get("check");
     let check = check.map(|check| values::path(&check, known));
-    let file = table.get("file").map(|file| credential_file(&file));
+    let file = table
+        .get("file")
+        .map(|file| credential_file(&file, method.fields()));
     Ok(Auth {
         method,
         file: file.transpose()?,
@@ -150,7 +164,12 @@ fn token_url(value: &TomlValue<'_>, known: &[&str]) -> Result<TextTemplate> {
     let is_usable = example.is_ok_and(|url| {
         let host = url.host_str().unwrap_or_default();
         let is_plain = url.username().is_empty() && url.password().is_none();
-        is_plain && (url.scheme() == "https" || (url.scheme() == "http" && is_loopback(host)))
+        // The host ends before the first slot.
+        let has_whole_host =
+            template.slots().next().is_none() || template.prefix().matches('/').count() >= 3;
+        is_plain
+            && has_whole_host
+            && (url.scheme() == "https" || (url.scheme() == "http" && is_loopback(host)))
     });
     if is_usable {
         return Ok(template);
@@ -187,9 +206,12 @@ fn exchange(table: &TomlTable<'_>, known: &[&str]) -> Result<Exchange> {
     })
 }
 
-fn credential_file(value: &TomlValue<'_>) -> Result<CredentialFile> {
+/// A file that has the parts `needed` of a credential.
+fn credential_file(value: &TomlValue<'_>, needed: &[CredentialField]) -> Result<CredentialFile> {
     let table = value.table()?;
-    let names = CREDENTIAL_FIELDS.map(|(name, _)| name);
+    let names = CREDENTIAL_FIELDS.iter();
+    let names = names.filter(|(_, field)| needed.contains(field));
+    let names: Vec<&str> = names.map(|(name, _)| *name).collect();
     let keys = [&["home"][..], &names].concat();
     table.check_keys("a file of the service's tool", &keys)?;
     let home = table.need("home")?;
@@ -198,18 +220,15 @@ fn credential_file(value: &TomlValue<'_>) -> Result<CredentialFile> {
     if !is_inside {
         return Err(home.error("a path below the home folder is expected"));
     }
-    let mut fields = Vec::new();
-    for (name, field) in CREDENTIAL_FIELDS {
-        if let Some(value) = table.get(name) {
-            fields.push((field, values::pointer(&value)?));
-        }
+    if needed.is_empty() {
+        return Err(table.error("auth of the type none has no file"));
     }
-    if fields.is_empty() {
-        return Err(table.error(format!("the file has one of {}", names.join(", "))));
-    }
+    let values = CREDENTIAL_FIELDS.iter();
+    let values = values.filter(|(_, field)| needed.contains(field));
+    let values = values.map(|(name, field)| Ok((*field, values::pointer(&table.need(name)?)?)));
     Ok(CredentialFile {
         home: path,
-        values: fields,
+        values: values.collect::<Result<_>>()?,
     })
 }
 

@@ -12,7 +12,8 @@ pub(crate) struct Auth {
     pub(crate) method: AuthMethod,
     /// A file of the service's own tool with the credential.
     pub(crate) file: Option<CredentialFile>,
-    /// A free route that tells whether the service accepts the credential.
+    /// A free route that tells whether the service accepts the credential. So far only `docfetch providers show` prints
+    /// it: no command sends a request to it.
     pub(crate) check: Option<TextTemplate>,
 }
 
@@ -41,6 +42,23 @@ pub(crate) enum AuthMethod {
     OAuth(Box<OAuth>),
     /// A token that the service gives for a key.
     Exchange(Box<Exchange>),
+}
+
+impl AuthMethod {
+    /// The parts of the credential, in the order of messages.
+    pub(crate) fn fields(&self) -> &'static [CredentialField] {
+        use CredentialField as Field;
+        match self {
+            Self::None => &[],
+            Self::Bearer => &[Field::Token],
+            Self::Header { .. } | Self::Query { .. } | Self::Exchange(_) => &[Field::ApiKey],
+            Self::Basic => &[Field::Username, Field::Password],
+            Self::OAuth(oauth) => match oauth.grant {
+                Grant::ClientCredentials => &[Field::ClientId, Field::ClientSecret],
+                Grant::RefreshToken => &[Field::ClientId, Field::ClientSecret, Field::RefreshToken],
+            },
+        }
+    }
 }
 
 /// How docfetch requests an OAuth 2.0 token.

@@ -61,8 +61,8 @@ async fn a_total_is_told_only_while_it_counts_what_is_listed() {
         let base = provider.api_base(Some(&base), "").unwrap();
         let state = StateFolder::new(None);
         let account = found.credentials.account();
-        let http = Http::new(&Connection::default(), &base, &[], &state, account).unwrap();
-        let api = Api::new(provider, base, http, &found, &state);
+        let http = Http::new(&Connection::default(), &base, &[], &state, &account).unwrap();
+        let api = Api::new(provider, base, http, &found, &state).unwrap();
         let side_lists = SideLists::default();
         let options = ListOptions::default();
         let mut pages = list(&api, retry, &side_lists, &filter, options).unwrap();
