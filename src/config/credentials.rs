@@ -27,7 +27,9 @@ pub(crate) struct SourcedSecret {
 /// [`Code::Config`] when the file cannot be read, or the value cannot be sent in a header.
 pub(crate) fn secret(variable: &str) -> Result<Option<SourcedSecret>> {
     let found = plain(variable)?;
-    found.iter().for_each(|found| found.secret.register());
+    if let Some(found) = &found {
+        found.secret.register();
+    }
     Ok(found)
 }
 

@@ -150,7 +150,7 @@ impl Api {
         };
         let mut is_renewed = false;
         loop {
-            let token = tokens.get(&self.http, call.max_hold_wait).await;
+            let token = Box::pin(tokens.get(&self.http, call.max_hold_wait)).await;
             let token = token.map_err(Failure::unsent)?;
             let again = ApiCall {
                 method: call.method.clone(),

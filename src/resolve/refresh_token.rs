@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 /// How long docfetch waits for a generation of another process, where locks exclude no process.
-const MAX_WAIT_FOR_GENERATION: Duration = Duration::from_secs(60);
+const MAX_WAIT_FOR_GENERATION: Duration = Duration::from_mins(1);
 /// How often docfetch reads such a generation.
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
 /// How many generations stay on disk. A machine that sees changes late still finds the number of a late one.
@@ -219,11 +219,9 @@ impl RefreshToken {
         if let Some(StoredSecret(token)) = &latest.end.refresh_token {
             token.register();
         }
-        latest
-            .end
-            .token
-            .iter()
-            .for_each(|token| token.value.register());
+        if let Some(token) = &latest.end.token {
+            token.value.register();
+        }
         Ok(latest)
     }
 
@@ -343,9 +341,10 @@ fn line(end: Option<GenerationEnd>) -> Result<Vec<u8>> {
 fn unstorable(title: &str, error: &Error) -> Error {
     let what =
         format!("docfetch requests no token of {title}: it could not store a new refresh token");
-    let hint = match error.has_own_hint() {
-        true => error.hint().to_owned(),
-        false => "set DOCFETCH_STATE_DIR to a folder of yours that docfetch can write".to_owned(),
+    let hint = if error.has_own_hint() {
+        error.hint()
+    } else {
+        "set DOCFETCH_STATE_DIR to a folder of yours that docfetch can write"
     };
     Error::new(error.code(), what)
         .with_cause(error.message())

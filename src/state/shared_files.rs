@@ -262,9 +262,10 @@ impl Records {
     /// refresh token.
     fn warn_of_double_creation(&self) {
         static WARNED: AtomicBool = AtomicBool::new(false);
-        let twice = match self.is_ledger() {
-            true => "pay twice",
-            false => "use a refresh token twice",
+        let twice = if self.is_ledger() {
+            "pay twice"
+        } else {
+            "use a refresh token twice"
         };
         if let Some(folder) = self.folder.as_deref()
             && FolderTraits::of(folder).is_ok_and(|traits| traits.may_create_twice())
