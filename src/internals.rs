@@ -144,7 +144,7 @@ impl LedgerRecord {
         let url = PresignedUrl::new(url.clone(), Some(NOW + HOUR));
         let events = [
             RetrievalEvent::Sending,
-            RetrievalEvent::Answered(&url),
+            RetrievalEvent::Answered((&url).into()),
             RetrievalEvent::Delivered(Some(&url)),
         ];
         let next = |record, event| record_after(key(), record, None, event, NOW);

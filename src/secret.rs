@@ -107,18 +107,15 @@ pub(crate) fn register_url(url: &Url) {
 
 /// Registers values of an answer, such as headers for the storage, which docfetch redacts in all text. A shorter value
 /// than 8 bytes is no secret.
-#[allow(dead_code, reason = "its callers are being written")]
 pub(crate) fn register_answer_secrets<'a>(values: impl IntoIterator<Item = &'a str>) {
     add_answer_secrets(values, true);
 }
 
 /// Registers a value that a later request to the API carries. The id or the name of a document is no secret.
-#[allow(dead_code, reason = "its callers are being written")]
 pub(crate) fn register_captured(value: &str) {
     add_answer_secrets([value], false);
 }
 
-#[allow(dead_code, reason = "its callers are being written")]
 fn add_answer_secrets<'a>(values: impl IntoIterator<Item = &'a str>, certain: bool) {
     let secrets = parameters::answer_secrets(values, certain);
     if !secrets.is_empty() {

@@ -89,6 +89,10 @@ pub(super) struct ConnectionArgs {
     #[arg(long, value_name = "DUR", default_value = values::duration_text(Connection::default().retry_max_time), value_parser = values::duration, help_heading = "Connection")]
     pub retry_max_time: Duration,
 
+    /// Wait up to DUR for a document that the service calls not ready
+    #[arg(long, value_name = "DUR", default_value = values::duration_text(Connection::default().wait), value_parser = values::duration, help_heading = "Connection")]
+    pub wait: Duration,
+
     /// Wait at most DUR for a connection, its TLS handshake included
     #[arg(long, value_name = "DUR", default_value = values::duration_text(Connection::default().connect_timeout), value_parser = values::time_limit, help_heading = "Connection")]
     pub connect_timeout: Duration,
@@ -125,6 +129,7 @@ impl From<ConnectionArgs> for Connection {
             stall_timeout: args.stall_timeout,
             retries: args.retries,
             retry_max_time: args.retry_max_time,
+            wait: args.wait,
             rate_limit: args.rate_limit,
             allow_private: args.allow_private,
             ..Self::default() // `ChargeArgs` has the others

@@ -27,6 +27,8 @@ pub struct Connection {
     pub retries: u32,
     /// docfetch gives up after this long without progress. Default: 5 minutes.
     pub retry_max_time: Duration,
+    /// How long docfetch waits for a document that the service calls not ready. Default: not at all.
+    pub wait: Duration,
     /// The rate budget. Default: the provider's.
     pub rate_limit: Option<RateLimit>,
     /// Whether a second paid retrieval is permitted where the ledger refuses it. Default: no.
@@ -48,6 +50,7 @@ impl Default for Connection {
             stall_timeout: Duration::from_secs(30),
             retries: 5,
             retry_max_time: Duration::from_mins(5),
+            wait: Duration::ZERO,
             rate_limit: None,
             allow_recharge: false,
             max_charges: None,

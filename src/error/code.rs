@@ -40,6 +40,8 @@ pub enum Code {
     Stalled,
     /// The provider asks docfetch to slow down (429). Exit 5.
     RateLimited,
+    /// The service calls the document not ready for longer than `--wait`. Exit 5.
+    NotReady,
     /// The provider's API fails (5xx and the like). Exit 5.
     ProviderError,
     /// The storage fails (5xx and the like). Exit 5.
@@ -99,6 +101,7 @@ impl Code {
             Self::Network => "network",
             Self::Stalled => "stalled",
             Self::RateLimited => "rate_limited",
+            Self::NotReady => "not_ready",
             Self::ProviderError => "provider_error",
             Self::StorageError => "storage_error",
             Self::Protocol => "protocol",
@@ -137,6 +140,7 @@ impl Code {
             Self::Network
             | Self::Stalled
             | Self::RateLimited
+            | Self::NotReady
             | Self::ProviderError
             | Self::StorageError
             | Self::Protocol
@@ -187,7 +191,9 @@ impl Code {
             }
             Self::StorageDenied => "run again for a new URL; if that fails too, tell the provider",
             Self::Network | Self::Stalled => "check the connection and run again",
-            Self::RateLimited | Self::ProviderError | Self::StorageError => "run again later",
+            Self::RateLimited | Self::NotReady | Self::ProviderError | Self::StorageError => {
+                "run again later"
+            }
             Self::Protocol => "run again with -v; if that fails too, tell the provider",
             Self::UrlExpired => "run again; if that fails too, tell the provider",
             Self::ClockSkew => "tell the provider: the clock that signs its URLs is wrong",

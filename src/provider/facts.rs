@@ -16,7 +16,7 @@ impl Provider {
 
     /// Whether the provider may charge for a presigned URL.
     pub fn charges(&self) -> bool {
-        self.charged
+        self.table.resolve.iter().any(|step| step.is_charged)
     }
 
     /// Checks the id of a document, as this provider writes ids.

@@ -2,10 +2,10 @@
 //!
 //! Only the binary adds tables of the user. A user's table of a shipped name replaces that table whole.
 
-use super::schema::{OldFields, Provider};
+use super::read;
+use super::schema::Provider;
 use super::shipped::SHIPPED;
 use super::table::Table;
-use super::{one_codex, read, standard_metrics};
 use crate::config::toml_file::{TomlFile, TomlTable};
 use crate::error::{Code, Error, Result};
 use crate::similar::nearest;
@@ -125,17 +125,10 @@ impl Provider {
     }
 
     fn of_table(table: Arc<Table>, kinds: Arc<[Arc<Table>]>) -> Self {
-        let OldFields { handoff, metadata } = match &table.kind {
-            Some(kind) => one_codex::fields(kind),
-            None => standard_metrics::fields(),
-        };
         Self {
-            charged: table.resolve.iter().any(|step| step.is_charged),
             base_host: None,
             table,
             kinds,
-            handoff,
-            metadata,
         }
     }
 

@@ -7,13 +7,11 @@ mod addresses;
 mod credentials;
 mod facts;
 mod known;
-mod one_codex;
 #[allow(dead_code, reason = "its readers are being written")]
 mod pointer;
 mod read;
 mod schema;
 mod shipped;
-mod standard_metrics;
 #[allow(dead_code, reason = "its readers are being written")]
 mod table;
 #[allow(dead_code, reason = "its readers are being written")]
@@ -22,15 +20,15 @@ mod template;
 pub use credentials::Credentials;
 pub(crate) use credentials::SourcedCredentials;
 pub(crate) use known::{all, find, names};
-pub(crate) use pointer::{Pointer, Pointers, pick};
+pub(crate) use pointer::{Pointer, Pointers, pick, text_or_integer};
 pub use schema::Provider;
-pub(crate) use schema::{Handoff, MetadataRoute};
 pub(crate) use shipped::{parameter_names, shipped_names};
 pub(crate) use table::{
     Algorithm, AlgorithmRule, AuthMethod, BodyTemplate, ChecksumEncoding, ChecksumPlace,
     ChecksumRule, ClientPlace, Cursor, CursorPlace, Exchange, Expiry, FieldPlace, Filtered, Follow,
-    Grant, Listing, Lookup, OAuth, Paging, RequestTemplate, RowsRoute, ServerFilterRule, Table,
-    TableOption, TimeField, TimeForm, TokenRoute, Total,
+    Grant, Listing, Lookup, MetadataRoute, OAuth, Paging, RequestTemplate, RowsRoute,
+    ServerFilterRule, Step, Table, TableOption, TimeField, TimeForm, TokenRoute, Total, UrlPlace,
+    UrlSource,
 };
 pub(crate) use template::{SlotValues, TextTemplate};
 

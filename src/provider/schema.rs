@@ -25,46 +25,4 @@ pub struct Provider {
     pub(super) kinds: Arc<[Arc<Table>]>,
     /// The host of the API's base, where the user sets the base.
     pub(super) base_host: Option<String>,
-    /// How the API hands a presigned URL over.
-    pub(crate) handoff: Handoff,
-    /// Whether the service may charge for a presigned URL. Modules above `resolve` ask the resolver.
-    pub(super) charged: bool,
-    /// The free route to a document's name and size, where there is one.
-    pub(crate) metadata: Option<MetadataRoute>,
-}
-
-/// The fields that no reader takes from the table yet.
-pub(super) struct OldFields {
-    pub(super) handoff: Handoff,
-    pub(super) metadata: Option<MetadataRoute>,
-}
-
-/// How the API hands a presigned URL over. `{id}` in a path is the document.
-#[derive(Clone, Debug)]
-pub(crate) enum Handoff {
-    /// GET; the answer is a redirect, and its `Location` is the presigned URL.
-    Redirect {
-        /// The route.
-        path: &'static str,
-    },
-    /// POST; the answer is JSON with the presigned URL.
-    JsonField {
-        /// The route.
-        path: &'static str,
-        /// The pointer (RFC 6901) to the presigned URL.
-        url: &'static str,
-        /// The pointer to the URL's lifetime in hours, where the answer has it.
-        hours: Option<&'static str>,
-    },
-}
-
-/// A free route to a document's name and size. The answer is JSON.
-#[derive(Clone, Debug)]
-pub(crate) struct MetadataRoute {
-    /// The route.
-    pub(crate) path: &'static str,
-    /// The pointer (RFC 6901) to the file name.
-    pub(crate) name: &'static str,
-    /// The pointer to the size in bytes.
-    pub(crate) size: &'static str,
 }

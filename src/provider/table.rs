@@ -216,6 +216,16 @@ pub(crate) enum Expiry {
     After(Duration),
 }
 
+impl Expiry {
+    /// Where the answer says when it expires, if it does.
+    pub(crate) fn places(&self) -> Option<&Pointers> {
+        match self {
+            Self::At(field) => Some(&field.at),
+            Self::After(_) => None,
+        }
+    }
+}
+
 /// A time, or a length of time, in JSON.
 #[derive(Clone, Debug)]
 pub(crate) struct TimeField {

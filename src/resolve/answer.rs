@@ -3,7 +3,7 @@
 use crate::error::{Code, Error, Result};
 use crate::http::backoff::is_transient_status;
 use crate::http::{Reply, headers, shown_host, shown_status};
-use crate::provider::Provider;
+use crate::provider::{Pointers, Provider, text_or_integer};
 use crate::secret::scrub;
 use crate::text::is_control_or_reordering;
 use reqwest::header::LOCATION;
@@ -147,6 +147,17 @@ pub(super) async fn refusal(
     what: &str,
     reply: Reply,
 ) -> Error {
+    refusal_with_reason(provider, credential_source, what, reply, None).await
+}
+
+/// [`refusal`] whose reason the table has at `error_at`.
+pub(super) async fn refusal_with_reason(
+    provider: &Provider,
+    credential_source: &str,
+    what: &str,
+    reply: Reply,
+    error_at: Option<&Pointers>,
+) -> Error {
     let status = reply.status();
     let wait = reply.retry_after();
     let source = AnswerSource::of(provider, &reply);
@@ -155,7 +166,8 @@ pub(super) async fn refusal(
     let body = reply.error_body().await;
     let page = source.web_page(&body);
     let shown_status = shown_status(status);
-    let cause = match (redirect, detail(&body, source.media_type.as_deref()), &page) {
+    let said = detail(&body, source.media_type.as_deref(), error_at);
+    let cause = match (redirect, said, &page) {
         (Some(host), _, _) => format!("{shown_status}, to {host}"),
         (_, Some(said), _) => format!("{shown_status}, {said:?}"),
         (_, _, Some(page)) => format!("{shown_status}, with {page}"),
@@ -251,9 +263,12 @@ pub(super) fn redirected_to(reply: &Reply) -> Option<String> {
 }
 
 /// The message in an error body, without secrets and control characters.
-fn detail(body: &[u8], media_type: Option<&str>) -> Option<String> {
+fn detail(body: &[u8], media_type: Option<&str>, error_at: Option<&Pointers>) -> Option<String> {
     let said = match serde_json::from_slice::<Value>(body) {
-        Ok(json) => detail_of_json(&json)?,
+        Ok(json) => {
+            let of_table = error_at.and_then(|at| at.find_map(&json, reason));
+            of_table.or_else(|| detail_of_json(&json))?
+        }
         Err(_)
             if media_type == Some("text/plain") && !body.trim_ascii_start().starts_with(b"<") =>
         {
@@ -261,6 +276,11 @@ fn detail(body: &[u8], media_type: Option<&str>) -> Option<String> {
         }
         Err(_) => return None,
     };
+    presentable(&said)
+}
+
+/// What a server said, without secrets and control characters, and not too long. None where nothing is left.
+pub(super) fn presentable(said: &str) -> Option<String> {
     // First the control characters: one inside a secret would hide it from the search.
     let said: String = said
         .chars()
@@ -268,6 +288,26 @@ fn detail(body: &[u8], media_type: Option<&str>) -> Option<String> {
         .collect();
     let said: String = scrub(&said).chars().take(MAX_DETAIL_CHARACTERS).collect();
     (!said.is_empty()).then_some(said)
+}
+
+/// The reason that a value gives: text, a number, or the sentence within an object or an array.
+fn reason(value: &Value) -> Option<String> {
+    text_or_integer(value).or_else(|| detail_of_json(value))
+}
+
+/// Why a success is a failure, by the value at the place that the table names for failures. None where the value says
+/// that nothing failed: null, false, 0, and empty text, array or object.
+pub(super) fn failure_in(value: &Value) -> Option<String> {
+    let fails = match value {
+        Value::Null => false,
+        Value::Bool(fails) => *fails,
+        Value::Number(number) => number.as_f64() != Some(0.0),
+        Value::String(text) => !text.is_empty(),
+        Value::Array(values) => !values.is_empty(),
+        Value::Object(fields) => !fields.is_empty(),
+    };
+    let said = || reason(value).and_then(|said| presentable(&said));
+    fails.then(|| said().unwrap_or_default())
 }
 
 /// The sentence in an error's JSON: a field of a usual name, or the first message about a parameter, as Django
@@ -294,7 +334,7 @@ mod tests {
     #[test]
     fn an_error_body_is_quoted_without_secrets() {
         Secret::new("k3y");
-        let of = |body: &str| detail(body.as_bytes(), None);
+        let of = |body: &str| detail(body.as_bytes(), None, None);
         for (body, said) in [
             (r#"{"detail":"Not found."}"#, Some("Not found.")),
             (r#"{"error":"invalid_client"}"#, Some("invalid_client")),
@@ -314,7 +354,7 @@ mod tests {
         ] {
             assert_eq!(of(body).as_deref(), said, "{body}");
         }
-        let plain = |body: &str| detail(body.as_bytes(), Some("text/plain"));
+        let plain = |body: &str| detail(body.as_bytes(), Some("text/plain"), None);
         assert_eq!(
             plain(" k3y is wrong\n").as_deref(),
             Some("[redacted] is wrong")

@@ -9,7 +9,9 @@ use crate::http::BeforeSend;
 use crate::http::Failure;
 use crate::http::{ApiRequest, Authorization, Http, Reply, RequestBody};
 use crate::model::DocumentId;
-use crate::provider::{Credentials, Provider, RequestTemplate, SlotValues, SourcedCredentials};
+use crate::provider::{
+    Credentials, Pointers, Provider, RequestTemplate, SlotValues, SourcedCredentials,
+};
 use crate::secret::Secret;
 use crate::state::records::StateFolder;
 use reqwest::Method;
@@ -92,20 +94,6 @@ impl Api {
             base,
             http,
         })
-    }
-
-    /// The URL of a route. `{id}` in its path is the document.
-    pub(super) fn route(&self, path: &str, id: Option<&DocumentId>) -> Url {
-        let path = match id {
-            Some(id) => path.replace("{id}", &id.path_segment()),
-            None => path.to_owned(),
-        };
-        route(&self.base, &path)
-    }
-
-    /// The URL of a path below the base.
-    pub(super) fn path_url(&self, path: &str) -> Url {
-        route(&self.base, path)
     }
 
     /// The values of the slots in this API's templates; those of a document's id where `id` is one.
@@ -209,9 +197,23 @@ impl Api {
         format!("{} {id}", self.provider.table.thing)
     }
 
-    /// The error of an answer to a request for a document whose status is no success.
-    pub(super) async fn refusal(&self, id: &DocumentId, reply: Reply) -> Error {
-        let refusal = self.refusal_of(&self.described(id), reply).await;
+    /// The error of an answer to a request for a document whose status is no success. `error_at` is where the table has
+    /// the reason.
+    pub(super) async fn refusal(
+        &self,
+        id: &DocumentId,
+        reply: Reply,
+        error_at: Option<&Pointers>,
+    ) -> Error {
+        let what = self.described(id);
+        let refusal = answer::refusal_with_reason(
+            &self.provider,
+            &self.credential_source,
+            &what,
+            reply,
+            error_at,
+        );
+        let refusal = refusal.await;
         let other_base = other_base(&self.provider, &self.base);
         let refusal = match other_base.filter(|_| refusal.code() == Code::NotFound) {
             Some(base) => {

@@ -116,6 +116,7 @@ impl ResolverBuilder {
                 ledger,
                 requests: PaidRequests::new(connection.max_charges),
                 silence: SilenceWarning::default(),
+                wait: connection.wait,
             },
             last_storage,
             side_lists: SideLists::default(),

@@ -6,7 +6,7 @@
 use super::answer::AnswerSource;
 use crate::error::Error;
 use crate::http::{ReadEnd, Reply};
-use crate::provider::Provider;
+use crate::provider::{Pointer, Provider};
 use serde::Deserializer as _;
 use serde::de::{Error as _, IgnoredAny, MapAccess, Visitor};
 use serde_json::{Map, Value};
@@ -31,23 +31,102 @@ impl From<FieldsError> for Error {
     }
 }
 
+/// A place in an answer: several pointers of which the first counts that leads to a value.
+type Place<'a> = Vec<&'a Pointer>;
+
+/// What a caller reads of an answer.
+#[derive(Default)]
+pub(super) struct Wanted<'a> {
+    /// Sets of places: an answer that is cut off can be used when it has all places of one set.
+    pub(super) enough: Vec<Vec<Place<'a>>>,
+    /// Further places, which an answer need not have.
+    pub(super) useful: Vec<Place<'a>>,
+}
+
+impl Wanted<'_> {
+    fn places(&self) -> impl Iterator<Item = &Place<'_>> {
+        self.enough.iter().flatten().chain(&self.useful)
+    }
+
+    /// The fields of the outermost object that the places lead into.
+    fn fields(&self) -> Vec<&str> {
+        let pointers = self.places().flatten();
+        pointers
+            .filter_map(|pointer| pointer.first_field())
+            .collect()
+    }
+
+    /// Whether no further part of the answer can change what the caller reads.
+    fn is_complete(&self, found: &Map<String, Value>) -> bool {
+        self.places().all(|place| is_settled(place, found))
+    }
+
+    /// Whether the part of the answer can be used.
+    fn is_enough(&self, found: &Map<String, Value>) -> bool {
+        let mut sets = self.enough.iter();
+        sets.any(|set| set.iter().all(|place| is_settled(place, found)))
+    }
+}
+
+/// Whether the fields tell which of the pointers counts: the fields up to the first that leads to a value are there.
+fn is_settled(place: &Place<'_>, found: &Map<String, Value>) -> bool {
+    for pointer in place {
+        let Some(field) = pointer.first_field().and_then(|name| found.get(name)) else {
+            return false;
+        };
+        if pointer
+            .below_first()
+            .find(field)
+            .is_some_and(|value| !value.is_null())
+        {
+            return true;
+        }
+    }
+    true
+}
+
 /// Reads the body of `reply`, from the API of `provider`. The result is the whole body; for a body that is cut
-/// off, it is those fields that arrived and that the pointers (RFC 6901) `needed` and `useful` lead into.
+/// off, it is those fields that arrived and that the pointers `needed` and `useful` lead into: names of fields of the
+/// outermost object after a slash.
 ///
 /// # Errors
-/// Returns an error only when a needed field is missing:
-/// [`Code::Protocol`](crate::error::Code::Protocol) for a body that is no JSON or too long; else the error
-/// that cut the body off.
+/// Those of [`read_wanted`].
 pub(super) async fn read(
     provider: &Provider,
     reply: Reply,
     needed: &[&str],
     useful: &[&str],
 ) -> Result<Value, FieldsError> {
+    let parsed = |fields: &[&str]| -> Vec<Pointer> {
+        let names = fields.iter().map(|field| field.trim_start_matches('/'));
+        names.map(Pointer::to_field).collect()
+    };
+    let (needed, useful) = (parsed(needed), parsed(useful));
+    let wanted = Wanted {
+        enough: vec![needed.iter().map(|pointer| vec![pointer]).collect()],
+        useful: useful.iter().map(|pointer| vec![pointer]).collect(),
+    };
+    read_wanted(provider, reply, &wanted).await
+}
+
+/// Reads the body of `reply`, from the API of `provider`. The result is the whole body; for a body that is cut
+/// off, it is those fields that arrived and that the `wanted` places lead into.
+///
+/// # Errors
+/// Returns an error only when no set of places is enough:
+/// [`Code::Protocol`](crate::error::Code::Protocol) for a body that is no JSON or too long; else the error
+/// that cut the body off.
+pub(super) async fn read_wanted(
+    provider: &Provider,
+    reply: Reply,
+    wanted: &Wanted<'_>,
+) -> Result<Value, FieldsError> {
     let source = AnswerSource::of(provider, &reply);
-    let all = [needed, useful].concat();
+    let fields = wanted.fields();
     let (body, end) = reply
-        .read_until(MAX_ANSWER_BYTES, |body| holds(&beginning(body, &all), &all))
+        .read_until(MAX_ANSWER_BYTES, |body| {
+            wanted.is_complete(&beginning(body, &fields))
+        })
         .await;
     let whole = match end {
         ReadEnd::Complete => Some(source.json(&body)),
@@ -56,8 +135,8 @@ pub(super) async fn read(
     if let Some(Ok(json)) = whole {
         return Ok(json);
     }
-    let found = beginning(&body, &all);
-    if holds(&found, needed) {
+    let found = beginning(&body, &fields);
+    if wanted.is_enough(&found) {
         log::info!(
             "used the first {} bytes of an answer of {}",
             body.len(),
@@ -78,23 +157,11 @@ pub(super) async fn read(
     })
 }
 
-/// The field of the outermost object that a pointer leads into.
-fn field(pointer: &str) -> &str {
-    let path = pointer.trim_start_matches('/');
-    path.split('/').next().unwrap_or(path)
-}
-
-fn holds(found: &Map<String, Value>, pointers: &[&str]) -> bool {
-    pointers
-        .iter()
-        .all(|pointer| found.contains_key(field(pointer)))
-}
-
-/// The fields, of those that the pointers lead into, that the beginning of a JSON object has whole.
-fn beginning(body: &[u8], pointers: &[&str]) -> Map<String, Value> {
+/// Those of the `fields` that the beginning of a JSON object has whole.
+fn beginning(body: &[u8], fields: &[&str]) -> Map<String, Value> {
     let mut found = Map::new();
     let fields = FieldCollector {
-        pointers,
+        fields,
         found: &mut found,
     };
     let mut body = body.trim_ascii_end().to_vec();
@@ -107,7 +174,7 @@ fn beginning(body: &[u8], pointers: &[&str]) -> Map<String, Value> {
 }
 
 struct FieldCollector<'a> {
-    pointers: &'a [&'a str],
+    fields: &'a [&'a str],
     found: &'a mut Map<String, Value>,
 }
 
@@ -121,7 +188,7 @@ impl<'de> Visitor<'de> for FieldCollector<'_> {
     fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<(), A::Error> {
         let mut next = object.next_key::<String>()?;
         while let Some(name) = next {
-            if !self.pointers.iter().any(|pointer| field(pointer) == name) {
+            if !self.fields.contains(&name.as_str()) {
                 object.next_value::<IgnoredAny>()?;
                 next = object.next_key()?;
                 continue;
@@ -150,8 +217,7 @@ mod tests {
 
     #[test]
     fn fields_are_read_from_the_beginning_of_an_object_only_when_they_are_whole() {
-        let of =
-            |body: &str| Value::Object(beginning(body.as_bytes(), &["/url", "/a/b"])).to_string();
+        let of = |body: &str| Value::Object(beginning(body.as_bytes(), &["url", "a"])).to_string();
         let whole = r#"{"x":[1,{"url":2}],"url":"u","a":{"b":7},"y":0}"#;
         assert_eq!(of(whole), r#"{"url":"u","a":{"b":7}}"#);
         for (body, found) in [

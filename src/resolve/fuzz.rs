@@ -6,8 +6,9 @@ use super::filter::Filter;
 use super::ledger::table::{RetrievalRecord, RetrievalRequest, Verdict, verdict};
 use super::page::PageText;
 use super::row_plan::RowPlan;
+use super::steps::StepRequest;
 use super::token_client::RequestTime;
-use super::{Metadata, Resolver, Scope, fields, row};
+use super::{Resolver, Scope, metadata, row};
 use crate::error::Error;
 use crate::http::{PresignedUrl, Reply};
 use jiff::Timestamp;
@@ -90,10 +91,21 @@ pub(crate) async fn answer(resolver: &Resolver, request: Request, reply: Reply) 
         return;
     };
     match request {
-        Request::Url => match api.presigned_url(&id, &requested, reply).await {
-            Ok(url) => check_url(&url),
-            Err(error) => check_error(&error),
-        },
+        Request::Url => {
+            let values = api.slot_values(Some(&id));
+            let Some(step) = api.provider.table.resolve.first() else {
+                return;
+            };
+            let request = StepRequest {
+                id: &id,
+                step,
+                values: &values,
+            };
+            match api.read_step(request, &requested, reply).await {
+                Ok(end) => end.url.iter().for_each(check_url),
+                Err(error) => check_error(&error),
+            }
+        }
         Request::Token => {
             let Credential::Token(tokens) = &api.credential else {
                 return;
@@ -112,13 +124,12 @@ pub(crate) async fn answer(resolver: &Resolver, request: Request, reply: Reply) 
             }
         }
         Request::Metadata => {
-            let Some(route) = &api.provider.metadata else {
+            let Some(route) = &api.provider.table.metadata else {
                 return;
             };
-            let needed = [route.name, route.size];
-            match fields::read(&api.provider, reply, &needed, &[]).await {
-                Ok(json) => drop(Metadata::of(&json, route)),
-                Err(error) => check_error(&error.into()),
+            match metadata::read(api, &id, reply, route).await {
+                Ok(_) => {}
+                Err(failure) => check_error(&failure.error),
             }
         }
         Request::Other => {

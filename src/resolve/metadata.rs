@@ -3,17 +3,14 @@
 use super::answer;
 use super::api::{Api, ApiCall};
 use super::checksums::ChecksumAnswer;
-use super::fields::{self, FieldsError};
+use super::facts::FactPlaces;
+use super::fields::{self, FieldsError, Wanted};
 use crate::error::{Code, Error, Result};
-use crate::http::DocumentFacts;
 use crate::http::backoff;
 use crate::http::headers::ExpectedChecksum;
+use crate::http::{DocumentFacts, Reply};
 use crate::model::DocumentId;
 use crate::provider::MetadataRoute;
-use crate::secret::register_public;
-use crate::text::LARGEST_SIZE;
-use reqwest::Method;
-use serde_json::Value;
 use std::time::Duration;
 
 /// How long the answer may take: docfetch can do without it.
@@ -45,20 +42,6 @@ pub(crate) struct MetadataFailure {
     /// Whether something else than the API answered, or the API refused the credential. A paid request would
     /// fail likewise, or be in doubt: docfetch sends none.
     pub forbids_payment: bool,
-}
-
-impl Metadata {
-    /// The metadata in an answer to a request by `route`.
-    pub(super) fn of(json: &Value, route: &MetadataRoute) -> Self {
-        let name = json.pointer(route.name).and_then(Value::as_str);
-        name.inspect(|name| register_public(name));
-        let size = json.pointer(route.size).and_then(Value::as_u64);
-        Self {
-            name: name.map(str::to_owned),
-            size: size.filter(|size| *size <= LARGEST_SIZE),
-            ..Self::default()
-        }
-    }
 }
 
 impl Metadata {
@@ -106,7 +89,7 @@ impl MetadataFailure {
 /// Requests the metadata once, with at most 5 s for the answer. A failure leaves both unknown, as does a
 /// provider without such a route.
 pub(super) async fn metadata(api: &Api, id: &DocumentId) -> Metadata {
-    let Some(route) = &api.provider.metadata else {
+    let Some(route) = &api.provider.table.metadata else {
         return Metadata::default();
     };
     request(api, id, route).await.unwrap_or_else(|failure| {
@@ -127,32 +110,47 @@ async fn request(
     id: &DocumentId,
     route: &MetadataRoute,
 ) -> Result<Metadata, MetadataFailure> {
+    let call = api.call(&route.request, &api.slot_values(Some(id)));
     let call = ApiCall {
         max_answer_time: Some(MAX_METADATA_TIME), // the wait for the rate budget is not part of it
-        ..ApiCall::new(Method::GET, api.route(route.path, Some(id)))
+        ..call.map_err(MetadataFailure::of_request)?
     };
     let sent = api.send(call).await;
     let reply = sent.map_err(|failure| MetadataFailure::of_request(failure.error))?;
     if !(200..300).contains(&reply.status()) {
-        return Err(MetadataFailure::of_request(api.refusal(id, reply).await));
+        let refusal = api.refusal(id, reply, None).await;
+        return Err(MetadataFailure::of_request(refusal));
     }
-    let needed = [route.name, route.size];
+    read(api, id, reply, route).await
+}
+
+/// Reads the answer to a request by `route`.
+///
+/// # Errors
+/// Why the answer has no metadata.
+pub(super) async fn read(
+    api: &Api,
+    id: &DocumentId,
+    reply: Reply,
+    route: &MetadataRoute,
+) -> Result<Metadata, MetadataFailure> {
+    let places = FactPlaces::from(route);
+    let wanted = Wanted {
+        enough: vec![places.name_and_size().collect()],
+        useful: places.checksums().collect(),
+    };
     let headers = reply.headers().clone();
-    let reading = fields::read(&api.provider, reply, &needed, &[]);
+    let reading = fields::read_wanted(&api.provider, reply, &wanted);
     let json = reading.await.map_err(MetadataFailure::of_body)?;
-    let mut metadata = Metadata::of(&json, route);
-    let table = &api.provider.table;
-    if let Some(route) = &table.metadata {
-        let answer = ChecksumAnswer {
-            json: &json,
-            headers: &headers,
-            id,
-        };
-        metadata.checksums = answer.checksums(table, &route.checksums);
-    }
-    if metadata.name.is_none() {
-        let field = route.name.trim_start_matches('/');
-        let why = format!("{field} is missing or is not text");
+    let answer = ChecksumAnswer {
+        json: &json,
+        headers: &headers,
+        id,
+    };
+    let mut metadata = Metadata::default();
+    metadata.learn(&places.read(&api.provider.table, answer));
+    if let (Some(at), None) = (&route.name, &metadata.name) {
+        let why = format!("{} is missing or is not text", at.shown());
         let error = answer::protocol(&api.provider.table.title).with_cause(why);
         metadata.failure = Some(MetadataFailure {
             is_temporary: false,

@@ -2,7 +2,7 @@
 //!
 //! [`Resolver`] is what the layers above use: it belongs to one provider and one account, and sends every
 //! request to the provider's API. [`api`] adds the credential to a request, and [`token`] requests access
-//! tokens. [`metadata`] and [`handoff`] are the requests about one document; [`listing`] is the request
+//! tokens. [`metadata`] and [`steps`] are the requests about one document; [`listing`] is the request
 //! for many. A request that the provider may charge goes through [`retrieval`], which sends it once, as
 //! the [`ledger`] permits.
 
@@ -11,13 +11,15 @@ mod answer;
 mod api;
 mod base_hint;
 mod builder;
+mod captures;
 mod checksums;
 mod credential;
+mod facts;
 mod fields;
 pub(crate) mod filter;
+mod free_steps;
 #[cfg(any(feature = "internals", all(test, feature = "cli")))]
 pub(crate) mod fuzz;
-mod handoff;
 mod last_storage;
 pub(crate) mod ledger;
 mod listing;
@@ -29,7 +31,9 @@ mod pager;
 mod paid_errors;
 mod paid_requests;
 mod paid_silence;
+mod paid_steps;
 mod place;
+mod ready_wait;
 mod refresh_token;
 mod request;
 mod resolver;
@@ -40,7 +44,10 @@ mod row_plan;
 mod row_time;
 mod scope;
 mod side_list;
+mod step_json;
+mod steps;
 mod table_request;
+mod times;
 mod token;
 mod token_answer;
 mod token_client;

@@ -137,6 +137,13 @@ pub(super) fn with_charge_hint(
     else {
         return error;
     };
+    if record.is_renewable() && record.state == State::Answered && error.retryable() {
+        let hint = format!(
+            "{}; the paid retrieval is kept, and its URL costs nothing more",
+            error.hint()
+        );
+        return error.with_hint(hint);
+    }
     let left = record.url_time_left(now);
     let is_of_this_run = resolved && matches!(record.state, State::Answered | State::Delivered);
     // An earlier run paid for the URL, and did not deliver the document.

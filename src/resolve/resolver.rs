@@ -3,6 +3,7 @@
 use super::account::identity;
 use super::api::Api;
 use super::filter::Filter;
+use super::free_steps::StepRun;
 use super::last_storage::LastStorage;
 use super::ledger::ActiveDocument;
 use super::ledger::table::State;
@@ -15,8 +16,7 @@ use super::request::ResolveRequest;
 use super::retrieval::{Cost, PaidRetrievals};
 use super::side_list::SideLists;
 use crate::active_time;
-use crate::error::Error;
-use crate::error::Result;
+use crate::error::{Code, Error, Result};
 use crate::http::Http;
 use crate::http::PresignedUrl;
 use crate::http::backoff::{RetryContext, RetryPolicy};
@@ -146,12 +146,10 @@ impl Resolver {
         register_public(id.as_str());
         let (api, ledger) = (&self.api, &self.paid.ledger);
         if !self.charges() {
-            let url = loop {
-                match api.hand_over(id, retry, None).await {
-                    Ok(url) => break url,
-                    Err(failure) => retry.wait_after(failure.error).await?,
-                }
-            };
+            let mut run = StepRun::new(api, id, self.paid.wait);
+            let url = run.run(&api.provider.table.resolve, retry).await?;
+            // A table is read only when its last step has a URL.
+            let url = url.ok_or_else(|| Error::new(Code::Unexpected, "no step brought a URL"))?;
             api.http.check_url(url.expose())?;
             return Ok(url);
         }
@@ -218,11 +216,12 @@ impl Resolver {
         !self.charges()
     }
 
-    /// Whether a document's metadata and its URL may be requested at the same time: only where the
-    /// metadata is of a document, and no rate budget makes one request wait for the other.
+    /// Whether a document's metadata and its URL may be requested at the same time: only for the
+    /// first kind of a table, and where no rate budget makes one request wait for the other.
     pub(crate) fn may_request_with_metadata(&self) -> bool {
         let provider = self.provider();
-        provider.metadata.is_some() && provider.is_default_kind() && !self.http().is_limited()
+        let has_metadata = provider.table.metadata.is_some();
+        has_metadata && provider.is_default_kind() && !self.http().is_limited()
     }
 
     /// Whether `--allow-recharge` permits another paid retrieval of a document in this run.

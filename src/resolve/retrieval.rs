@@ -9,18 +9,21 @@
 //! document *in doubt*: the request may have been charged.
 
 use super::api::Api;
-use super::ledger::table::{RetrievalEvent, RetrievalRequest, State, Verdict};
+use super::free_steps::StepRun;
+use super::ledger::table::{RetrievalEvent, State, Verdict};
 use super::ledger::{Ledger, OpenRecord};
 use super::paid_errors;
 use super::paid_requests::{Charged, PaidRequests};
 use super::paid_silence::SilenceWarning;
+use super::paid_steps::{PaidSteps, Retrieval, Turn};
 use super::request::ResolveRequest;
+use super::steps::StepEnd;
 use crate::active_time;
 use crate::error::{Error, Result};
-use crate::http::Failure;
-use crate::http::PresignedUrl;
 use crate::http::backoff::RetryContext;
+use crate::http::{Failure, PresignedUrl};
 use crate::model::DocumentId;
+use std::time::Duration;
 use tokio::sync::Notify;
 
 /// The paid retrievals of one account in this run.
@@ -30,6 +33,8 @@ pub(super) struct PaidRetrievals {
     pub(super) requests: PaidRequests,
     /// Warns when the API does not answer.
     pub(super) silence: SilenceWarning,
+    /// How long docfetch waits for a document that the service calls not ready.
+    pub(super) wait: Duration,
 }
 
 /// What a real run would pay for a document.
@@ -48,8 +53,8 @@ pub enum Cost {
 
 /// The end of a paid request, unless it ends the retrieval with an error.
 enum RequestEnd {
-    /// The answer brought this URL.
-    Url(PresignedUrl),
+    /// The answer brought a URL, or values for the free steps after it.
+    Answered(Box<StepEnd>),
     /// The provider did not charge, and docfetch may send the request again.
     Repeatable(Error),
     /// Nothing was sent: another process sends this request.
@@ -79,20 +84,22 @@ impl FailedRequest {
 }
 
 impl PaidRetrievals {
-    /// The recorded URL of a document, unless that expired; else the URL of a new retrieval. Calls
-    /// `answered` as soon as an answer brings a URL, before the answer is recorded.
+    /// The recorded URL of a document, unless that expired; else a URL that free steps bring for what is recorded; else
+    /// the URL of a new retrieval. Calls `answered` as soon as the answer to a paid request brings a URL, before the
+    /// answer is recorded.
     ///
     /// # Errors
     /// [`Code::ChargeRefused`] when the ledger, `--max-charges` or an earlier doubt permits no request.
     /// [`Code::ChargeUnknown`] when the request left and no answer brought a URL. [`Code::Busy`],
-    /// [`Code::LocalIo`] and [`Code::DiskFull`] when the record cannot be made. Else the codes of an API
-    /// that refuses, or cannot be reached in time.
+    /// [`Code::LocalIo`] and [`Code::DiskFull`] when the record cannot be made. [`Code::NotReady`] when a free step
+    /// is not ready in time. Else the codes of an API that refuses, or cannot be reached in time.
     ///
     /// [`Code::ChargeRefused`]: crate::Code::ChargeRefused
     /// [`Code::ChargeUnknown`]: crate::Code::ChargeUnknown
     /// [`Code::Busy`]: crate::Code::Busy
     /// [`Code::LocalIo`]: crate::Code::LocalIo
     /// [`Code::DiskFull`]: crate::Code::DiskFull
+    /// [`Code::NotReady`]: crate::Code::NotReady
     pub(super) async fn resolve(
         &self,
         api: &Api,
@@ -101,10 +108,47 @@ impl PaidRetrievals {
         request: ResolveRequest<'_>,
         answered: impl Fn(&PresignedUrl),
     ) -> Result<PresignedUrl> {
+        let steps = PaidSteps::of(&api.provider.table.resolve)?;
+        let mut retrieval = Retrieval {
+            api,
+            id,
+            steps,
+            run: StepRun::new(api, id, self.wait),
+            request,
+            is_prepared: steps.before.is_empty(),
+            captures_are_gone: false,
+        };
+        loop {
+            let turn = Box::pin(self.turn(&mut retrieval, retry, &answered));
+            match turn.await? {
+                Turn::Url(url) => return Ok(url),
+                Turn::Captured(captures, facts) => {
+                    if let Some(url) = retrieval.renew(&captures, facts, retry).await? {
+                        return Ok(url);
+                    }
+                }
+                Turn::Prepare => {
+                    // This URL is of no paid retrieval.
+                    if let Some(url) = retrieval.prepare(retry).await? {
+                        return Ok(url);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Opens the record of a document, and does what the ledger permits. The record is locked meanwhile, so that no
+    /// other process sends a paid request; the free steps need no lock.
+    async fn turn(
+        &self,
+        retrieval: &mut Retrieval<'_>,
+        retry: &mut RetryContext,
+        answered: &impl Fn(&PresignedUrl),
+    ) -> Result<Turn> {
+        let (api, id, request) = (retrieval.api, retrieval.id, retrieval.request);
         let opened = self.ledger.open(id).await;
         let mut record = opened.map_err(|error| paid_errors::not_recorded(id, error))?;
-        let known = RetrievalRequest::from(request);
-        let url = loop {
+        loop {
             let taken = record.is_taken();
             let waiting = active_time::now();
             let has_ended = self.ledger.await_attempt(&mut record).await?;
@@ -117,7 +161,7 @@ impl PaidRetrievals {
                 record.note(RetrievalEvent::Expired(url), now).await?;
             }
             let requested = record.requested();
-            let notice = match record.decide(known) {
+            let notice = match record.decide(retrieval.known()) {
                 Verdict::Request => None,
                 Verdict::RequestAgain => Some(format!(
                     "{id} was delivered, or its URL printed, before: requesting a new paid retrieval"
@@ -128,7 +172,14 @@ impl PaidRetrievals {
                 Verdict::Use(url) => {
                     let requested = paid_errors::to_the_second(requested);
                     log::info!("using the URL of the paid retrieval of {requested}");
-                    return Ok(url);
+                    return Ok(Turn::Url(url));
+                }
+                Verdict::Renew(captures, facts) => {
+                    let requested = paid_errors::to_the_second(requested);
+                    log::info!(
+                        "requesting a URL of the paid retrieval of {requested}, without a charge"
+                    );
+                    return Ok(Turn::Captured(captures, facts));
                 }
                 Verdict::Refuse(state) => {
                     let unnamed = request.unknown_name().filter(|_| !request.has_partial);
@@ -142,30 +193,29 @@ impl PaidRetrievals {
             if let Some(failure) = failure.filter(|failure| failure.forbids_payment) {
                 return Err(failure.error.clone());
             }
-            let notice = notice.as_deref();
-            let retrieval = Box::pin(self.retrieve(api, id, retry, &mut record, notice));
-            if let Some(url) = retrieval.await? {
-                break url;
+            if !retrieval.is_prepared {
+                record.undo_decision();
+                return Ok(Turn::Prepare);
             }
-        };
-        answered(&url);
-        let now = api.http.clock().best();
-        record.note(RetrievalEvent::Answered(&url), now).await?;
-        Ok(url)
+            let retrieving =
+                Box::pin(self.retrieve(retrieval, retry, &mut record, notice.as_deref()));
+            if let Some(end) = retrieving.await? {
+                return retrieval.note_answer(end, &mut record, answered).await;
+            }
+        }
     }
 
-    /// Sends paid requests until one is answered with a URL. `None` when another process sends one.
+    /// Sends paid requests until one is answered. `None` when another process sends one.
     async fn retrieve(
         &self,
-        api: &Api,
-        id: &DocumentId,
+        retrieval: &Retrieval<'_>,
         retry: &mut RetryContext,
         record: &mut OpenRecord<'_>,
         notice: Option<&str>,
-    ) -> Result<Option<PresignedUrl>> {
+    ) -> Result<Option<StepEnd>> {
         loop {
-            match self.request(api, id, retry, record, notice).await? {
-                RequestEnd::Url(url) => return Ok(Some(url)),
+            match self.request(retrieval, retry, record, notice).await? {
+                RequestEnd::Answered(end) => return Ok(Some(*end)),
                 RequestEnd::Taken => return Ok(None),
                 // The batch paused in the meantime: the next permit waits for its end.
                 RequestEnd::Repeatable(error) if error.is_not_started() => {}
@@ -174,15 +224,15 @@ impl PaidRetrievals {
         }
     }
 
-    /// Sends one paid request, and notes every end of it in the record but that it brought a URL.
+    /// Sends one paid request, and notes every end of it in the record but that it was answered.
     async fn request(
         &self,
-        api: &Api,
-        id: &DocumentId,
+        retrieval: &Retrieval<'_>,
         retry: &mut RetryContext,
         record: &mut OpenRecord<'_>,
         notice: Option<&str>,
     ) -> Result<RequestEnd> {
+        let (api, id) = (retrieval.api, retrieval.id);
         let clock = api.http.clock();
         let waiting = active_time::now();
         let mut permit = self.requests.permit(id).await?;
@@ -198,12 +248,13 @@ impl PaidRetrievals {
             }
             Ok(())
         };
-        let handing_over = Box::pin(api.hand_over(id, retry, Some(&mut before_send)));
+        let step = retrieval.run.request(retrieval.steps.paid);
+        let sending = Box::pin(api.step(step, retry, Some(&mut before_send)));
         let limit = api.http.paid_answer_timeout();
-        let failure = match self.silence.watch(&sent, limit, handing_over).await {
-            Ok(url) => {
+        let failure = match self.silence.watch(&sent, limit, sending).await {
+            Ok(end) => {
                 permit.ended(Charged::Yes);
-                return Ok(RequestEnd::Url(url));
+                return Ok(RequestEnd::Answered(Box::new(end)));
             }
             Err(failure) => failure,
         };
@@ -241,7 +292,7 @@ impl PaidRetrievals {
     ) -> Result<Cost> {
         let now = api.http.clock().earliest();
         Ok(match self.ledger.foresee(id, request.into(), now)? {
-            Verdict::Use(_) => {
+            Verdict::Use(_) | Verdict::Renew(..) => {
                 log::info!("{id} would use the URL of a recorded paid retrieval");
                 Cost::Reuse
             }
@@ -254,17 +305,6 @@ impl PaidRetrievals {
                 Cost::Charge
             }
         })
-    }
-}
-
-impl<'a> From<ResolveRequest<'a>> for RetrievalRequest<'a> {
-    fn from(request: ResolveRequest<'a>) -> Self {
-        Self {
-            has_partial: request.has_partial,
-            is_unnamed: request.unknown_name().is_some(),
-            refused: request.refused,
-            ..Self::default()
-        }
     }
 }
 

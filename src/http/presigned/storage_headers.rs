@@ -111,11 +111,6 @@ impl StorageHeaders {
         let pairs = self.0.iter();
         pairs.filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)))
     }
-
-    /// Whether there are none.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
 }
 
 impl fmt::Debug for StorageHeaders {

@@ -114,6 +114,13 @@ impl<'a> OpenRecord<'a> {
         verdict
     }
 
+    /// Undoes the last decision: this run does not act on it now.
+    pub(crate) fn undo_decision(&mut self) {
+        if std::mem::take(&mut self.recharged) {
+            self.run.give_back_recharge(self.key.id);
+        }
+    }
+
     /// When the recorded retrieval was requested.
     pub(crate) fn requested(&self) -> Option<Timestamp> {
         self.record.as_ref().map(|record| record.requested)
@@ -169,7 +176,7 @@ impl<'a> OpenRecord<'a> {
     fn change(&self, event: RetrievalEvent<'_>, now: Timestamp) -> Change {
         match event {
             RetrievalEvent::Sending => Change::Begin {
-                before: self.before_request.clone().flatten(),
+                before: self.before_request.clone().flatten().map(Box::new),
             },
             RetrievalEvent::NotCharged => Change::TakeBack,
             RetrievalEvent::Unanswered | RetrievalEvent::Answered(_) => Change::End,

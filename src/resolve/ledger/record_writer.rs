@@ -26,7 +26,7 @@ pub(super) enum Change {
     /// A request is about to leave.
     Begin {
         /// What the record said before.
-        before: Option<RetrievalRecord>,
+        before: Option<Box<RetrievalRecord>>,
     },
     /// The request never left, or its answer was no charge.
     TakeBack,
@@ -121,7 +121,7 @@ impl RecordWriter {
         let files = &*self.records;
         Written::of(match (change, record) {
             (Change::Begin { before }, Some(record)) => {
-                return match attempts.begin(files, record, before.clone()) {
+                return match attempts.begin(files, record, before.as_deref().cloned()) {
                     Ok(NewAttempt::Own) => Written::OnDisk,
                     Ok(NewAttempt::Taken) => Written::Taken,
                     Err(failed) if failed.is_forbidden => Written::Unwritable(Some(failed.error)),

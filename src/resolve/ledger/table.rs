@@ -8,13 +8,17 @@
 //! | no record | nothing was charged | | request |
 //! | `attempting` | a request may have left, and its process recorded no answer | | refuse |
 //! | `doubtful` | a request left, and the answer had no URL or did not come | | refuse |
-//! | `answered` | a URL came; the document was not delivered | use the URL | refuse |
+//! | `answered` | a URL or values for free steps came; the document was not delivered | use the URL | refuse |
 //! | `delivered` | the document was delivered | use the URL | refuse when a part of the document is on disk (a retrieval has begun), or when docfetch cannot tell whether the document is at its target; else request a new retrieval, and log that |
 //!
 //! A URL has expired when the storage said so. Clocks decide nothing: a URL past its end is used *on
 //! trial*, with a single request to the storage. Only a dry run, which sends nothing, takes a URL past its
 //! end as expired. `--allow-recharge` turns *refuse* into *request*, once for each document and run. The
 //! flag also permits a request when the storage refused the recorded URL in this run.
+//!
+//! Where the answer brought values for free steps, which bring a URL, a run uses those in place of a URL that expired or
+//! that the record does not have: without a charge. Only when the service does not know the values any more, the last
+//! column holds. The ledger does not record the URLs of free steps.
 //!
 //! How events change a record:
 //!
@@ -23,12 +27,13 @@
 //! | a request is about to leave | any | `attempting`; on disk before the first byte leaves |
 //! | the request never left, or the answer was no charge | `attempting` | the record before the request |
 //! | no answer, a failure, or an answer without a URL | `attempting` | `doubtful` |
-//! | the answer has a URL | `attempting` | `answered`; on disk before the request to the storage |
+//! | the answer has a URL, or all values for the free steps | `attempting` | `answered`; on disk before the request to the storage |
 //! | the document is published, or its URL printed | `answered` | `delivered` |
 //! | the storage says that the URL expired | `answered`, `delivered` | the same; its URL expired |
 
-use crate::http::PresignedUrl;
+use crate::http::{DocumentFacts, PresignedUrl, StorageHeaders};
 use crate::model::DocumentId;
+use crate::resolve::captures::Captures;
 use crate::secret::{Secret, stored};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -69,6 +74,12 @@ pub(crate) struct RetrievalRecord {
     pub requested: Timestamp,
     /// The answer, where it brought a URL.
     answer: Option<RecordedUrl>,
+    /// What the answer brought for the free steps after it.
+    #[serde(default, skip_serializing_if = "Captures::is_empty")]
+    captures: Captures,
+    /// What the answer told of the document.
+    #[serde(default, skip_serializing_if = "DocumentFacts::is_empty")]
+    facts: DocumentFacts,
     /// The number of the attempt whose request this is; 0 where attempts are not numbered.
     #[serde(default, skip_serializing_if = "is_unnumbered")]
     pub attempt: u32,
@@ -88,6 +99,64 @@ struct RecordedUrl {
     /// Whether the storage said that the URL expired.
     #[serde(rename = "over")]
     expired: bool,
+    /// The headers that the storage wants.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    headers: Vec<RecordedHeader>,
+}
+
+/// A header that the storage wants.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct RecordedHeader {
+    name: String,
+    #[serde(with = "stored")]
+    value: Secret,
+}
+
+impl RecordedUrl {
+    /// A URL that came just now.
+    fn new(url: &PresignedUrl) -> Self {
+        let headers = url.storage_headers().pairs();
+        let headers = headers.map(|(name, value)| RecordedHeader {
+            name: name.to_owned(),
+            value: Secret::unregistered(value),
+        });
+        Self {
+            url: Secret::unregistered(url.expose().as_str()),
+            expires: url.expires(),
+            expired: false,
+            headers: headers.collect(),
+        }
+    }
+
+    /// The URL and the headers, if docfetch can have recorded them.
+    fn parts(&self) -> Option<(Url, StorageHeaders)> {
+        let url = Url::parse(self.url.expose()).ok()?;
+        let headers = self.headers.iter();
+        let headers = headers.map(|header| (header.name.as_str(), header.value.expose()));
+        Some((url, StorageHeaders::from_pairs(headers).ok()?))
+    }
+}
+
+/// What the answer to a paid request brought: a URL, or values for the free steps that bring one, or both.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PaidAnswer<'a> {
+    /// The URL.
+    pub url: Option<&'a PresignedUrl>,
+    /// The values.
+    pub captures: Option<&'a Captures>,
+    /// What the answer tells of the document.
+    pub facts: &'a DocumentFacts,
+}
+
+#[cfg(any(test, feature = "internals"))]
+impl<'a> From<&'a PresignedUrl> for PaidAnswer<'a> {
+    fn from(url: &'a PresignedUrl) -> Self {
+        Self {
+            url: Some(url),
+            captures: None,
+            facts: url.facts(),
+        }
+    }
 }
 
 /// An event in a retrieval.
@@ -99,8 +168,8 @@ pub(crate) enum RetrievalEvent<'a> {
     NotCharged,
     /// The request left, and no answer brought a URL.
     Unanswered,
-    /// The answer brought this URL.
-    Answered(&'a PresignedUrl),
+    /// The answer brought this.
+    Answered(PaidAnswer<'a>),
     /// The document was published, or its URL printed: by this URL; by the recorded one if none is given.
     Delivered(Option<&'a PresignedUrl>),
     /// The storage says that this URL expired.
@@ -118,12 +187,18 @@ pub(crate) enum Verdict {
     RequestPermitted,
     /// Use the recorded URL.
     Use(PresignedUrl),
+    /// Use the recorded values in the free steps after the paid one, which bring a URL.
+    Renew(Captures, DocumentFacts),
     /// Send no request: after this state, a request may be charged a second time.
     Refuse(State),
 }
 
 /// What a run knows when it needs a URL.
 #[derive(Clone, Copy, Debug, Default)]
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "each says one thing of the run"
+)]
 pub(crate) struct RetrievalRequest<'a> {
     /// Whether a part of the document is on disk.
     pub has_partial: bool,
@@ -134,6 +209,8 @@ pub(crate) struct RetrievalRequest<'a> {
     pub permitted: bool,
     /// A URL that the storage refused in this run, for another reason than its end.
     pub refused: Option<&'a PresignedUrl>,
+    /// Whether the service said in this run that it does not know the recorded values for free steps.
+    pub captures_are_gone: bool,
     /// The time of a dry run, which takes a URL past its end as expired.
     pub dry_run_at: Option<Timestamp>,
 }
@@ -143,12 +220,19 @@ pub(crate) fn verdict(record: Option<&RetrievalRecord>, request: RetrievalReques
     let Some(record) = record else {
         return Verdict::Request;
     };
-    let refused = request.refused.is_some_and(|url| record.has(url));
+    let refused = request.refused.is_some_and(|url| record.brought(url));
     let url = record.url();
     let url = url.filter(|url| !request.dry_run_at.is_some_and(|now| url.is_expired_at(now)));
     match (record.state, url) {
         (State::Answered | State::Delivered, Some(url)) if !(refused && request.permitted) => {
             Verdict::Use(url)
+        }
+        (State::Answered | State::Delivered, None)
+            if record.is_renewable()
+                && !request.captures_are_gone
+                && !(refused && request.permitted) =>
+        {
+            Verdict::Renew(record.captures.clone(), record.facts.clone())
         }
         (State::Delivered, None) if !request.has_partial && !request.is_unnamed => {
             Verdict::RequestAgain
@@ -180,6 +264,8 @@ impl RetrievalRecord {
             state: State::Attempting,
             requested: now,
             answer: None,
+            captures: Captures::default(),
+            facts: DocumentFacts::default(),
             attempt: 0,
         }
     }
@@ -195,8 +281,25 @@ impl RetrievalRecord {
         let since = Timestamp::now()
             .duration_since(self.requested)
             .unsigned_abs();
-        let url = Url::parse(answer.url.expose()).ok()?;
-        Some(PresignedUrl::recorded(url, answer.expires, since))
+        let (url, headers) = answer.parts()?;
+        let url = PresignedUrl::recorded(url, answer.expires, since)
+            .with_storage_headers(headers)
+            .with_facts(self.facts.clone());
+        Some(if self.is_renewable() {
+            url.renewable()
+        } else {
+            url
+        })
+    }
+
+    /// Whether free steps bring further URLs of this retrieval.
+    pub(crate) fn is_renewable(&self) -> bool {
+        !self.captures.is_empty()
+    }
+
+    /// Whether a URL is of this retrieval: the recorded one, or one of the free steps.
+    fn brought(&self, url: &PresignedUrl) -> bool {
+        self.has(url) || self.is_renewable() && url.is_renewable() && !url.is_recorded()
     }
 
     fn has(&self, url: &PresignedUrl) -> bool {
@@ -213,11 +316,9 @@ impl RetrievalRecord {
     /// Whether docfetch can have written this record.
     pub(crate) fn is_valid(&self) -> bool {
         let with_url = matches!(self.state, State::Answered | State::Delivered);
-        let url = self
-            .answer
-            .as_ref()
-            .map(|answer| Url::parse(answer.url.expose()));
-        self.version == VERSION && matches!(url, Some(Ok(_))) == with_url
+        let url = self.answer.as_ref().map(RecordedUrl::parts);
+        let has_answer = url.is_some() || self.is_renewable();
+        self.version == VERSION && !matches!(url, Some(None)) && has_answer == with_url
     }
 
     /// Whether docfetch can have written this record for `id`.
@@ -272,16 +373,16 @@ pub(crate) fn record_after(
     match (event, record.state) {
         (RetrievalEvent::NotCharged, State::Attempting) => before,
         (RetrievalEvent::Unanswered, State::Attempting) => Some(record.with(State::Doubtful, None)),
-        (RetrievalEvent::Answered(url), State::Attempting) => {
-            let answer = RecordedUrl {
-                url: Secret::unregistered(url.expose().as_str()),
-                expires: url.expires(),
-                expired: false,
+        (RetrievalEvent::Answered(answer), State::Attempting) => {
+            let record = RetrievalRecord {
+                captures: answer.captures.cloned().unwrap_or_default(),
+                facts: answer.facts.clone(),
+                ..record
             };
-            Some(record.with(State::Answered, Some(answer)))
+            Some(record.with(State::Answered, answer.url.map(RecordedUrl::new)))
         }
         (RetrievalEvent::Delivered(url), State::Answered)
-            if url.is_none_or(|url| record.has(url)) =>
+            if url.is_none_or(|url| record.brought(url)) =>
         {
             Some(record.delivered())
         }

@@ -47,7 +47,7 @@ async fn a_record_is_private_and_its_url_is_not_shown() {
     let busy = ledger.open(&id).await.unwrap_err();
     assert_eq!(busy.code(), Code::Busy);
     entry
-        .note(RetrievalEvent::Answered(&url(1, None)), NOW)
+        .note(RetrievalEvent::Answered((&url(1, None)).into()), NOW)
         .await
         .unwrap();
     assert!(!format!("{entry:?}").contains("s3cret"));
@@ -242,6 +242,7 @@ proptest! {
                                 prop_assert!(!allow && !living && !free, "refused: {charge:?}");
                                 continue;
                             }
+                            Verdict::Renew(..) => prop_assert!(false, "no answer brought values"),
                             Verdict::Request | Verdict::RequestAgain => prop_assert!(free, "{charge:?}"),
                             Verdict::RequestPermitted => prop_assert!(allow && !living, "{charge:?}"),
                         }
@@ -257,7 +258,7 @@ proptest! {
                         charge = Some(Charge { number, delivered: false, end });
                         match api {
                             ApiBehaviour::Answers => {
-                                entry.note(RetrievalEvent::Answered(&fresh), now + skew).await.unwrap();
+                                entry.note(RetrievalEvent::Answered((&fresh).into()), now + skew).await.unwrap();
                                 held.push((fresh, number));
                             }
                             ApiBehaviour::Drops => entry.note(RetrievalEvent::Unanswered, now + skew).await.unwrap(),

@@ -71,7 +71,7 @@ fn mark_all(attempts: &mut NumberedAttempts, client: &Client, found: &Found) {
 /// What an earlier version of docfetch records of a retrieval that it requested `hours` after [`NOW`].
 fn write_unnumbered(client: &Client, hours: i64) {
     let sent = after(None, RetrievalEvent::Sending);
-    let mut record = after(sent, RetrievalEvent::Answered(&url(0))).unwrap();
+    let mut record = after(sent, RetrievalEvent::Answered((&url(0)).into())).unwrap();
     record.requested += SignedDuration::from_hours(hours);
     client.write(RECORD, Some(serde_json::to_vec(&record).unwrap()));
 }
@@ -101,7 +101,7 @@ fn an_attempt_belongs_to_the_process_that_created_it() {
     second.take_back(&other).unwrap();
     assert_eq!(state(&read_all(&other).1), Some((State::Attempting, 1)));
     let answered = read_all(&one).1.record;
-    let answered = after(answered, RetrievalEvent::Answered(&url(1))).unwrap();
+    let answered = after(answered, RetrievalEvent::Answered((&url(1)).into())).unwrap();
     first.end(&one, &answered).unwrap();
     assert_eq!(state(&read_all(&other).1), Some((State::Answered, 1)));
 }
@@ -123,7 +123,7 @@ fn what_was_no_charge_leaves_the_attempt_before_it() {
     begin(&mut permitted, &one, &found);
     permitted.take_back(&one).unwrap();
     // In the meantime, the process before it got its answer.
-    let answered = after(attempting, RetrievalEvent::Answered(&url(2))).unwrap();
+    let answered = after(attempting, RetrievalEvent::Answered((&url(2)).into())).unwrap();
     stopped.end(&other, &answered).unwrap();
     let (mut last, found) = read_all(&one);
     assert_eq!(state(&found), Some((State::Answered, 2)));
@@ -193,7 +193,7 @@ fn a_record_that_an_earlier_version_wrote_after_the_attempts_counts() {
         begin(&mut attempts, &one, &found);
         let answered = after(
             read_all(&one).1.record,
-            RetrievalEvent::Answered(&url(number)),
+            RetrievalEvent::Answered((&url(number)).into()),
         );
         attempts.end(&one, &answered.unwrap()).unwrap();
     }
@@ -209,7 +209,10 @@ fn a_record_that_an_earlier_version_wrote_after_the_attempts_counts() {
     );
     // The next attempt has seen that record, and the first one the record before.
     begin(&mut attempts, &one, &found);
-    let answered = after(read_all(&one).1.record, RetrievalEvent::Answered(&url(3)));
+    let answered = after(
+        read_all(&one).1.record,
+        RetrievalEvent::Answered((&url(3)).into()),
+    );
     attempts.end(&one, &answered.unwrap()).unwrap();
     let (mut attempts, found) = read_all(&one);
     mark_all(&mut attempts, &one, &found);
@@ -226,7 +229,11 @@ fn an_end_that_could_not_be_written_is_written_with_the_next_change() {
     let one = client(&server, 1);
     let (mut attempts, nothing) = read_all(&one);
     begin(&mut attempts, &one, &nothing);
-    let answered = after(read_all(&one).1.record, RetrievalEvent::Answered(&url(1))).unwrap();
+    let answered = after(
+        read_all(&one).1.record,
+        RetrievalEvent::Answered((&url(1)).into()),
+    )
+    .unwrap();
     // The disk was full: only this run knows the answer.
     let mut later = NumberedAttempts::new("a".to_owned());
     later.reclaim(&one, &answered);

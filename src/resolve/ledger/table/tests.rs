@@ -26,6 +26,7 @@ fn record(state: State, expired: bool) -> RetrievalRecord {
             url: Secret::new(URL),
             expires: Some(NOW + HOUR),
             expired,
+            headers: Vec::new(),
         }),
         ..RetrievalRecord::attempting(key(&id()), NOW)
     }
@@ -37,6 +38,7 @@ fn shown(verdict: &Verdict) -> &'static str {
         Verdict::RequestAgain => "request, said",
         Verdict::RequestPermitted => "request, permitted",
         Verdict::Use(_) => "use",
+        Verdict::Renew(..) => "renew",
         Verdict::Refuse(_) => "refuse",
     }
 }
@@ -181,7 +183,7 @@ fn each_event_changes_the_record_as_the_second_table_says() {
             attempting(State::Doubtful)
         );
         assert_eq!(
-            state(RetrievalEvent::Answered(&one)),
+            state(RetrievalEvent::Answered((&one).into())),
             attempting(State::Answered)
         );
         let delivered = match from {
@@ -209,4 +211,124 @@ fn each_event_changes_the_record_as_the_second_table_says() {
             expected
         );
     }
+}
+
+/// A record whose answer brought values for free steps, and a URL as well if that is `Some(whether it expired)`.
+fn renewable(state: State, url: Option<bool>) -> RetrievalRecord {
+    let mut captures = Captures::default();
+    captures.add("job", "captured-job-7".to_owned());
+    RetrievalRecord {
+        captures,
+        answer: url.and_then(|expired| record(state, expired).answer),
+        ..record(state, false)
+    }
+}
+
+#[test]
+fn values_for_free_steps_stand_in_for_a_url_until_the_service_forgets_them() {
+    for state in [State::Answered, State::Delivered] {
+        for (url, expected) in [(Some(false), "use"), (Some(true), "renew"), (None, "renew")] {
+            let record = renewable(state, url);
+            assert!(record.is_valid(), "{state:?} {url:?}");
+            for (has_partial, permitted) in
+                [(false, false), (false, true), (true, false), (true, true)]
+            {
+                let request = RetrievalRequest {
+                    has_partial,
+                    permitted,
+                    ..RetrievalRequest::default()
+                };
+                assert_eq!(shown(&verdict(Some(&record), request)), expected);
+                if expected == "renew" {
+                    let gone = RetrievalRequest {
+                        captures_are_gone: true,
+                        ..request
+                    };
+                    let without = verdict(Some(&self::record(state, true)), request);
+                    assert_eq!(shown(&verdict(Some(&record), gone)), shown(&without));
+                }
+            }
+        }
+    }
+    for state in [State::Attempting, State::Doubtful] {
+        assert!(!renewable(state, None).is_valid(), "{state:?}");
+    }
+    assert!(
+        !RetrievalRecord {
+            answer: None,
+            ..record(State::Answered, false)
+        }
+        .is_valid()
+    );
+}
+
+#[test]
+fn a_url_of_free_steps_delivers_the_document_and_is_replaced_where_the_user_permits_it() {
+    let id = id();
+    let plain = PresignedUrl::new(Url::parse("https://s.example/2").unwrap(), None);
+    let renewed = plain.clone().renewable();
+    let record = renewable(State::Answered, None);
+    let delivered = |url| {
+        let event = RetrievalEvent::Delivered(Some(url));
+        let after = record_after(key(&id), Some(record.clone()), None, event, NOW);
+        after.unwrap().state
+    };
+    assert_eq!(delivered(&renewed), State::Delivered);
+    assert_eq!(delivered(&plain), State::Answered);
+    for (url, permitted, then) in [
+        (&renewed, true, "request, permitted"),
+        (&renewed, false, "renew"),
+        (&plain, true, "renew"),
+    ] {
+        let request = RetrievalRequest {
+            refused: Some(url),
+            permitted,
+            ..RetrievalRequest::default()
+        };
+        assert_eq!(shown(&verdict(Some(&record), request)), then);
+    }
+}
+
+#[test]
+fn a_record_keeps_what_the_answer_brought_and_is_else_written_as_before() {
+    let id = id();
+    let attempting = RetrievalRecord::attempting(key(&id), NOW);
+    let after = |answer: PaidAnswer<'_>| {
+        let event = RetrievalEvent::Answered(answer);
+        record_after(key(&id), Some(attempting.clone()), None, event, NOW).unwrap()
+    };
+    let url = PresignedUrl::new(Url::parse(URL).unwrap(), None);
+    let written = serde_json::to_value(after((&url).into())).unwrap();
+    for field in ["captures", "facts"] {
+        assert_eq!(written.get(field), None, "{field}");
+    }
+    assert_eq!(written["answer"].get("headers"), None);
+
+    let json = serde_json::json!({"X-Storage-Token": "canary-of-storage"});
+    let facts = DocumentFacts {
+        name: Some("a.pdf".to_owned()),
+        size: Some(7),
+        ..DocumentFacts::default()
+    };
+    let url = url
+        .with_storage_headers(StorageHeaders::from_json(&json).unwrap())
+        .with_facts(facts.clone());
+    let captures = renewable(State::Answered, None).captures;
+    let record = after(PaidAnswer {
+        captures: Some(&captures),
+        ..(&url).into()
+    });
+    let read: RetrievalRecord =
+        serde_json::from_str(&serde_json::to_string(&record).unwrap()).unwrap();
+    assert_eq!(read, record);
+    let Verdict::Use(again) = verdict(Some(&read), RetrievalRequest::default()) else {
+        panic!("{read:?}");
+    };
+    assert_eq!(again.storage_headers(), url.storage_headers());
+    assert_eq!(again.facts(), &facts);
+    let shown = format!("{read:?} {again:?}");
+    assert!(
+        !shown.contains("canary") && !shown.contains("captured-job"),
+        "{shown}"
+    );
 }

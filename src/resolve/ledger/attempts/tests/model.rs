@@ -268,7 +268,7 @@ impl Process {
             Verdict::Use(_) => Phase::HasUrl {
                 number: found.number,
             },
-            Verdict::Refuse(_) => Phase::Idle,
+            Verdict::Refuse(_) | Verdict::Renew(..) => Phase::Idle,
         }
     }
 
@@ -289,7 +289,7 @@ impl Process {
                 Phase::Idle
             }
             Fate::Answered => {
-                let record = after(sent, RetrievalEvent::Answered(&url(number))).unwrap();
+                let record = after(sent, RetrievalEvent::Answered((&url(number)).into())).unwrap();
                 self.attempts.end(&self.client, &record).unwrap();
                 Phase::HasUrl { number }
             }
