@@ -237,7 +237,7 @@ impl<'a> Stages<'a> {
             return Ok(Some(Prefetched::only(metadata)));
         }
         let prefetched = {
-            let mut prefetching = pin!(self.attempts.prefetch(metadata));
+            let mut prefetching = Box::pin(self.attempts.prefetch(metadata));
             tokio::select! {
                 biased;
                 admitted = permit.admission() => {

@@ -96,6 +96,11 @@ impl Api {
         })
     }
 
+    /// The URL of a path below the base.
+    pub(super) fn path_url(&self, path: &str) -> Url {
+        route(&self.base, path)
+    }
+
     /// The values of the slots in this API's templates; those of a document's id where `id` is one.
     pub(super) fn slot_values<'a>(&'a self, id: Option<&'a DocumentId>) -> SlotValues<'a> {
         table_request::slot_values(&self.provider, &self.base, id)

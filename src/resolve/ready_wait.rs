@@ -79,14 +79,10 @@ impl ReadyWait {
         let hint = match (self.limit.is_zero(), time) {
             (true, None) => "pass --wait 10m, and docfetch waits until it is ready".to_owned(),
             (true, Some(time)) => {
-                format!(
-                    "the service names {time}: run again then, or pass --wait with a longer time"
-                )
+                format!("run again in {time}, or pass --wait with a time that long")
             }
             (false, None) => "run again later, or pass a longer --wait".to_owned(),
-            (false, Some(time)) => {
-                format!("the service names {time}: run again then, or pass a longer --wait")
-            }
+            (false, Some(time)) => format!("run again in {time}, or pass a longer --wait"),
         };
         error.with_hint(hint)
     }
@@ -113,7 +109,7 @@ mod tests {
             ),
             (
                 Some(120),
-                "the service names 2m: run again then, or pass --wait with a longer time",
+                "run again in 2 min, or pass --wait with a time that long",
             ),
         ] {
             let ended = ReadyWait::new(Duration::ZERO).next_pause(not_ready(asked), Instant::now());

@@ -146,12 +146,7 @@ impl Resolver {
         register_public(id.as_str());
         let (api, ledger) = (&self.api, &self.paid.ledger);
         if !self.charges() {
-            let mut run = StepRun::new(api, id, self.paid.wait);
-            let url = run.run(&api.provider.table.resolve, retry).await?;
-            // A table is read only when its last step has a URL.
-            let url = url.ok_or_else(|| Error::new(Code::Unexpected, "no step brought a URL"))?;
-            api.http.check_url(url.expose())?;
-            return Ok(url);
+            return Box::pin(self.resolve_free(id, retry)).await;
         }
         let preconnect = |url: &PresignedUrl| {
             // Several documents share the connections of their transfers.
@@ -163,6 +158,21 @@ impl Resolver {
         let url = Box::pin(resolving).await?;
         let checked = api.http.check_url(url.expose());
         checked.map_err(|error| paid_errors::unusable_url(ledger, id, error))?;
+        Ok(url)
+    }
+
+    /// Sends the requests of steps that are all free.
+    async fn resolve_free(
+        &self,
+        id: &DocumentId,
+        retry: &mut RetryContext,
+    ) -> Result<PresignedUrl> {
+        let steps = &self.provider().table.resolve;
+        let mut run = StepRun::new(&self.api, id, self.paid.wait);
+        let url = run.run(steps, retry).await?;
+        // docfetch reads a table only when its last step has a URL.
+        let url = url.ok_or_else(|| Error::new(Code::Unexpected, "no step brought a URL"))?;
+        self.http().check_url(url.expose())?;
         Ok(url)
     }
 

@@ -19,7 +19,7 @@ use std::path::Path;
 const UPDATE: &str = "DOCFETCH_UPDATE_REFERENCE";
 
 /// All error codes, in the order of their definition.
-const CODES: [Code; 33] = [
+const CODES: [Code; 34] = [
     Code::Unexpected,
     Code::Usage,
     Code::Config,
@@ -33,6 +33,7 @@ const CODES: [Code; 33] = [
     Code::Network,
     Code::Stalled,
     Code::RateLimited,
+    Code::NotReady,
     Code::ProviderError,
     Code::StorageError,
     Code::Protocol,
