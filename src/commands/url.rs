@@ -25,6 +25,7 @@ pub(crate) async fn run(
     streams::check_stdout()?;
     let interrupt = Interrupt::listen()?;
     let resolver = super::resolver(provider, connection)?;
+    resolver.check_hands_over_urls(id)?;
     let mut url = None;
     let is_pending = || resolver.is_pending(id);
     let printing = interrupt.or_interrupted_after(
@@ -36,6 +37,7 @@ pub(crate) async fn run(
                 Metadata::default()
             };
             let request = ResolveRequest {
+                needs_url: true,
                 metadata_failure: metadata.failure.as_ref(),
                 ..ResolveRequest::default()
             };

@@ -219,7 +219,7 @@ impl<'a> Attempts<'a> {
             self.resolver.preconnect();
         }
         let mut metadata = match metadata {
-            Some(metadata) => metadata,
+            Some(metadata) => self.resolver.with_checksums(self.id, metadata).await,
             None if has_name
                 && url.is_none()
                 && self.may_resolve_with_metadata(destination, sink) =>

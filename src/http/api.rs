@@ -7,6 +7,7 @@ use super::failure::Failure;
 use super::reply::Reply;
 use super::send::Sender;
 use super::shown_url::shown_host;
+use super::storage::{RangeRequest, with_range, with_right_framing};
 use super::time_limits::TimeLimits;
 use crate::error::{Code, Error};
 use crate::secret::Secret;
@@ -61,6 +62,8 @@ pub(crate) struct ApiRequest<'a> {
     pub headers: &'a [(HeaderName, HeaderValue)],
     /// The body.
     pub body: Option<&'a RequestBody>,
+    /// For a request whose answer is a document's bytes: which of them. The answer may take as long as bytes arrive.
+    pub bytes: Option<RequestedBytes<'a>>,
     /// How long the request may wait while a `Retry-After` of the API holds all requests.
     pub max_hold_wait: Duration,
     /// How long the whole answer to a free request may take, where that is less than usual.
@@ -70,12 +73,23 @@ pub(crate) struct ApiRequest<'a> {
     pub before_send: Option<&'a mut dyn BeforeSend>,
 }
 
+/// Which bytes of a document a request wants.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum RequestedBytes<'a> {
+    /// All of them.
+    All,
+    /// A range.
+    Range(RangeRequest<'a>),
+}
+
 /// Sends the requests to one API.
 #[derive(Debug)]
 pub(super) struct ApiChannel {
     scheme: Scheme,
     /// The client of free requests.
     client: OnceLock<Client>,
+    /// The client of requests for a document's bytes.
+    bytes_client: OnceLock<Client>,
     /// The connections of paid requests.
     idle: Arc<IdleConnections>,
     budget: Budget,
@@ -87,6 +101,7 @@ impl ApiChannel {
         Self {
             scheme: Scheme::of(base),
             client: OnceLock::new(),
+            bytes_client: OnceLock::new(),
             idle: Arc::default(),
             budget,
         }
@@ -112,7 +127,9 @@ impl ApiChannel {
         let credential = credential.transpose()?;
         let before_send = request.before_send.take();
         let is_free = before_send.is_none();
-        let limits = if is_free {
+        let limits = if request.bytes.is_some() {
+            sender.times.of_storage_request(None)
+        } else if is_free {
             sender.times.of_free_request(request.max_answer_time)
         } else {
             sender.clients.check_before_payment(&request.url)?;
@@ -156,8 +173,13 @@ impl ApiChannel {
         credential: Option<HeaderValue>,
         limits: TimeLimits,
     ) -> Result<Reply, Failure> {
-        let client = sender.client_in(&self.client, ClientKind::Api, self.scheme)?;
-        send_on(&client, sender, request, credential, limits).await
+        if request.bytes.is_none() {
+            let client = sender.client_in(&self.client, ClientKind::Api, self.scheme)?;
+            return send_on(&client, sender, request, credential, limits).await;
+        }
+        // A document's bytes arrive as those of a storage do.
+        let client = sender.client_in(&self.bytes_client, ClientKind::Storage, self.scheme)?;
+        with_right_framing(send_on(&client, sender, request, credential, limits).await?)
     }
 
     /// Sends a paid request on a connection that was used a moment ago, or on a new one.
@@ -220,7 +242,8 @@ async fn send_on(
     let is_own = |name: &HeaderName| request.headers.iter().any(|(own, _)| own == name);
     let mut builder = client.request(request.method.clone(), request.url.clone());
     if !is_own(&header::ACCEPT) {
-        builder = builder.header(header::ACCEPT, "application/json");
+        let accepted = request.bytes.map_or("application/json", |_| "*/*");
+        builder = builder.header(header::ACCEPT, accepted);
     }
     builder = builder.header(header::ACCEPT_ENCODING, "identity");
     if let (Some(authorization), Some(credential)) = (request.authorization, credential) {
@@ -235,7 +258,10 @@ async fn send_on(
     for (name, value) in request.headers {
         builder = builder.header(name, value);
     }
-    let shown = format!("{} {}", request.method, without_query(&request.url));
+    let mut shown = format!("{} {}", request.method, without_query(&request.url));
+    if let Some(RequestedBytes::Range(range)) = request.bytes {
+        builder = with_range(builder, range, &mut shown);
+    }
     sender.send(builder, limits, &request.url, &shown).await
 }
 

@@ -25,7 +25,7 @@ mod storage;
 mod time_limits;
 mod tunnel_refusal;
 
-pub(crate) use api::{ApiRequest, Authorization, RequestBody};
+pub(crate) use api::{ApiRequest, Authorization, RequestBody, RequestedBytes};
 #[cfg(any(feature = "internals", all(test, feature = "cli")))]
 pub(crate) use budget::fuzz;
 #[cfg(test)]
@@ -33,7 +33,7 @@ pub(crate) use clock::ServerClock;
 pub(crate) use connect::BeforeSend;
 pub(crate) use failure::Failure;
 pub use presigned::PresignedUrl;
-pub(crate) use presigned::{DocumentFacts, StorageHeaders};
+pub(crate) use presigned::{ApiDownload, DocumentFacts, StorageHeaders};
 pub(crate) use reply::{ReadEnd, Reply};
 pub(crate) use service::Http;
 pub(crate) use shown_url::{shown_host, shown_status};

@@ -8,8 +8,9 @@ use super::reply::Reply;
 use super::send::Sender;
 use super::shown_url::{redacted, shown_host};
 use crate::error::{Code, Error, Result};
-use reqwest::Client;
 use reqwest::header::{self, HeaderMap};
+use reqwest::{Client, RequestBuilder};
+use std::fmt::Write as _;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -145,22 +146,37 @@ async fn send_on(
         .headers(headers.clone())
         .header(header::ACCEPT_ENCODING, "identity");
     let mut shown = format!("GET {}", redacted(url));
-    if let Some(RangeRequest { from, to, tag }) = range {
-        // The last byte belongs to a range (RFC 9110 section 14.1.2).
-        let last = to.map_or_else(String::new, |to| (to - 1).to_string());
-        request = request.header(header::RANGE, format!("bytes={from}-{last}"));
-        // With `If-Range`, the server sends the range if the document is still the same, else the whole
-        // document (section 13.1.5). Servers read a tag without quotes as a wrong date, and send the whole.
-        if let Some(tag) = tag.filter(|tag| is_quoted(tag)) {
-            request = request.header(header::IF_RANGE, tag);
-        }
-        shown = format!(
-            "{shown}, bytes {from} to {}",
-            if last.is_empty() { "the end" } else { &last }
-        );
+    if let Some(range) = range {
+        request = with_range(request, range, &mut shown);
     }
     let limits = sender.times.of_storage_request(limit);
-    let reply = sender.send(request, limits, url, &shown).await?;
+    with_right_framing(sender.send(request, limits, url, &shown).await?)
+}
+
+/// Adds the headers of a range request, and the range to `shown`.
+pub(super) fn with_range(
+    request: RequestBuilder,
+    RangeRequest { from, to, tag }: RangeRequest<'_>,
+    shown: &mut String,
+) -> RequestBuilder {
+    // The last byte belongs to a range (RFC 9110 section 14.1.2).
+    let last = to.map_or_else(String::new, |to| (to - 1).to_string());
+    let end = if last.is_empty() { "the end" } else { &last };
+    let _ = write!(shown, ", bytes {from} to {end}");
+    let request = request.header(header::RANGE, format!("bytes={from}-{last}"));
+    // With `If-Range`, the server sends the range if the document is still the same, else the whole
+    // document (section 13.1.5). Servers read a tag without quotes as a wrong date, and send the whole.
+    match tag.filter(|tag| is_quoted(tag)) {
+        Some(tag) => request.header(header::IF_RANGE, tag),
+        None => request,
+    }
+}
+
+/// Refuses a success whose length is ambiguous.
+///
+/// # Errors
+/// [`Code::Protocol`].
+pub(super) fn with_right_framing(reply: Reply) -> Result<Reply, Failure> {
     if reply.status() < 300
         && let Err(why) = reply.framing()
     {

@@ -284,6 +284,7 @@ impl<'a> ListedDocument<'a> {
             metadata: Some(Metadata {
                 name: self.row.name,
                 size: self.row.size,
+                is_listed: true,
                 ..Metadata::default()
             }),
             target: Some(Arc::new(target_options)),

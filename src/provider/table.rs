@@ -196,6 +196,13 @@ pub(crate) enum UrlSource {
     Json(Vec<UrlPlace>),
 }
 
+impl UrlSource {
+    /// Whether the API itself may send the bytes of the document.
+    pub(crate) fn may_be_body(&self) -> bool {
+        matches!(self, Self::Body | Self::RedirectOrBody { .. })
+    }
+}
+
 /// A place in JSON with a presigned URL.
 #[derive(Clone, Debug)]
 pub(crate) struct UrlPlace {

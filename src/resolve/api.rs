@@ -7,7 +7,7 @@ use super::table_request::{self, route};
 use crate::error::{Code, Error};
 use crate::http::BeforeSend;
 use crate::http::Failure;
-use crate::http::{ApiRequest, Authorization, Http, Reply, RequestBody};
+use crate::http::{ApiRequest, Authorization, Http, Reply, RequestBody, RequestedBytes};
 use crate::model::DocumentId;
 use crate::provider::{
     Credentials, Pointers, Provider, RequestTemplate, SlotValues, SourcedCredentials,
@@ -45,6 +45,8 @@ pub(super) struct ApiCall<'a> {
     pub(super) headers: Vec<(HeaderName, HeaderValue)>,
     /// The body.
     pub(super) body: Option<RequestBody>,
+    /// For a request whose answer is a document's bytes: which of them.
+    pub(super) bytes: Option<RequestedBytes<'a>>,
     /// How long the request may wait while a `Retry-After` of the API holds all requests.
     pub(super) max_hold_wait: Duration,
     /// How long the answer may take, where that is less than usual.
@@ -61,6 +63,7 @@ impl ApiCall<'_> {
             url,
             headers: Vec::new(),
             body: None,
+            bytes: None,
             max_hold_wait: MAX_HOLD_WAIT,
             max_answer_time: None,
             before_send: None,
@@ -189,6 +192,7 @@ impl Api {
             authorization,
             headers: &call.headers,
             body: call.body.as_ref(),
+            bytes: call.bytes,
             max_hold_wait: call.max_hold_wait,
             max_answer_time: call.max_answer_time,
             before_send: call.before_send.map(|hook| hook as _),

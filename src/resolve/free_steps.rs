@@ -8,7 +8,7 @@ use crate::error::{Code, Result};
 use crate::http::backoff::RetryContext;
 use crate::http::{DocumentFacts, PresignedUrl};
 use crate::model::DocumentId;
-use crate::provider::{SlotValues, Step};
+use crate::provider::{SlotValues, Step, UrlSource};
 use std::time::Duration;
 
 /// The way of one document through the steps of its table.
@@ -19,12 +19,15 @@ pub(super) struct StepRun<'a> {
     /// What the answers so far tell of the document.
     facts: DocumentFacts,
     ready: ReadyWait,
+    /// Whether only a presigned URL is of use, and not the request that the API answers with the document itself.
+    needs_url: bool,
 }
 
 impl<'a> StepRun<'a> {
     /// Before the first step. `wait` is how long docfetch waits for a document that is not ready.
-    pub(super) fn new(api: &'a Api, id: &'a DocumentId, wait: Duration) -> Self {
+    pub(super) fn new(api: &'a Api, id: &'a DocumentId, wait: Duration, needs_url: bool) -> Self {
         Self {
+            needs_url,
             api,
             id,
             values: api.slot_values(Some(id)),
@@ -55,7 +58,8 @@ impl<'a> StepRun<'a> {
         url.with_facts(facts)
     }
 
-    /// Sends the requests of these free steps, in order. None where the steps bring values only.
+    /// Sends the requests of these free steps, in order. None where the steps bring values only. A request that the API
+    /// may answer with the document itself is left to the transfer, unless only a URL is of use.
     ///
     /// # Errors
     /// [`Code::NotReady`] where the wait ends before the document is ready; every code of an API that refuses or
@@ -66,6 +70,10 @@ impl<'a> StepRun<'a> {
         retry: &mut RetryContext,
     ) -> Result<Option<PresignedUrl>> {
         for step in steps {
+            if !self.needs_url && step.url.as_ref().is_some_and(UrlSource::may_be_body) {
+                let url = self.api.download(self.request(step))?;
+                return Ok(Some(self.complete(url)));
+            }
             let end = loop {
                 let sending = self.api.step(self.request(step), retry, None);
                 match Box::pin(sending).await {

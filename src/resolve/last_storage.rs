@@ -86,6 +86,9 @@ impl LastStorage {
 
     /// Records the storage that a document came from, unless that storage is recorded already.
     pub(super) async fn record(&self, url: &PresignedUrl) {
+        if url.api_download().is_some() {
+            return;
+        }
         let origin = StorageOrigin::of(url.expose());
         if locked(&self.recorded).as_ref() == Some(&origin) {
             return;

@@ -11,6 +11,8 @@ use crate::http::headers::ExpectedChecksum;
 use crate::http::{DocumentFacts, Reply};
 use crate::model::DocumentId;
 use crate::provider::MetadataRoute;
+use reqwest::header::HeaderMap;
+use serde_json::Value;
 use std::time::Duration;
 
 /// How long the answer may take: docfetch can do without it.
@@ -28,6 +30,8 @@ pub(crate) struct Metadata {
     pub size: Option<u64>,
     /// Its checksums. All of them must match.
     pub checksums: Vec<ExpectedChecksum>,
+    /// Whether name and size are those of a list, which tells no checksums.
+    pub is_listed: bool,
     /// Why docfetch requested the metadata and did not learn the name.
     pub failure: Option<MetadataFailure>,
 }
@@ -94,8 +98,15 @@ pub(super) async fn metadata(api: &Api, id: &DocumentId) -> Metadata {
     };
     request(api, id, route).await.unwrap_or_else(|failure| {
         log::info!("no metadata for {id}: {}", failure.error.message());
+        // A checksum in the id needs no answer.
+        let answer = ChecksumAnswer {
+            json: &Value::Null,
+            headers: &HeaderMap::new(),
+            id,
+        };
         Metadata {
             failure: Some(failure),
+            checksums: answer.checksums(&api.provider.table, &route.checksums),
             ..Metadata::default()
         }
     })

@@ -9,6 +9,7 @@
 mod account;
 mod answer;
 mod api;
+mod api_bytes;
 mod base_hint;
 mod builder;
 mod captures;
@@ -54,6 +55,7 @@ mod token_client;
 mod token_request;
 
 pub(crate) use account::account_fingerprint;
+pub(crate) use api_bytes::ApiAnswer;
 pub use builder::ResolverBuilder;
 pub(crate) use ledger::ActiveDocument;
 pub(crate) use listing::{ListOptions, Page, Pages};

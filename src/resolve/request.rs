@@ -11,6 +11,8 @@ pub(crate) struct ResolveRequest<'a> {
     /// The URL before, which the storage refuses for another reason than its end. Only
     /// `--allow-recharge` permits a new one in place of a paid URL.
     pub refused: Option<&'a PresignedUrl>,
+    /// Whether the caller needs a presigned URL, and cannot transfer what the API itself sends.
+    pub needs_url: bool,
     /// Whether a part of the document is on disk.
     pub has_partial: bool,
     /// Whether only the document's name tells whether the document is at its target, and docfetch has not

@@ -2,6 +2,7 @@
 
 use super::account::identity;
 use super::api::Api;
+use super::api_bytes::ApiAnswer;
 use super::filter::Filter;
 use super::free_steps::StepRun;
 use super::last_storage::LastStorage;
@@ -17,9 +18,8 @@ use super::retrieval::{Cost, PaidRetrievals};
 use super::side_list::SideLists;
 use crate::active_time;
 use crate::error::{Code, Error, Result};
-use crate::http::Http;
-use crate::http::PresignedUrl;
 use crate::http::backoff::{RetryContext, RetryPolicy};
+use crate::http::{ApiDownload, Http, PresignedUrl, RangeRequest};
 use crate::model::DocumentId;
 use crate::provider::Provider;
 use crate::secret::register_public;
@@ -117,6 +117,10 @@ impl Resolver {
         id: &DocumentId,
         request: ResolveRequest<'_>,
     ) -> Result<PresignedUrl> {
+        let request = ResolveRequest {
+            needs_url: true,
+            ..request
+        };
         let resolved = self.resolve_within(id, &mut self.retry(), request).await;
         self.paid.requests.take_charged(id);
         resolved
@@ -145,8 +149,12 @@ impl Resolver {
     ) -> Result<PresignedUrl> {
         register_public(id.as_str());
         let (api, ledger) = (&self.api, &self.paid.ledger);
+        if request.needs_url {
+            api.check_hands_over_urls(id)?;
+        }
         if !self.charges() {
-            return Box::pin(self.resolve_free(id, retry)).await;
+            let resolving = self.resolve_free(id, retry, request.needs_url);
+            return Box::pin(resolving).await;
         }
         let preconnect = |url: &PresignedUrl| {
             // Several documents share the connections of their transfers.
@@ -166,9 +174,10 @@ impl Resolver {
         &self,
         id: &DocumentId,
         retry: &mut RetryContext,
+        needs_url: bool,
     ) -> Result<PresignedUrl> {
         let steps = &self.provider().table.resolve;
-        let mut run = StepRun::new(&self.api, id, self.paid.wait);
+        let mut run = StepRun::new(&self.api, id, self.paid.wait, needs_url);
         let url = run.run(steps, retry).await?;
         // docfetch reads a table only when its last step has a URL.
         let url = url.ok_or_else(|| Error::new(Code::Unexpected, "no step brought a URL"))?;
@@ -179,7 +188,44 @@ impl Resolver {
     /// Name and size of a document where the provider has a free route for them: one request of 5 s at
     /// most. A failure leaves both unknown, and is in [`Metadata::failure`].
     pub(crate) async fn metadata(&self, id: &DocumentId) -> Metadata {
-        metadata::metadata(&self.api, id).await
+        Box::pin(metadata::metadata(&self.api, id)).await
+    }
+
+    /// `listed` with the checksums that the metadata tell, where a list told name and size.
+    pub(crate) async fn with_checksums(&self, id: &DocumentId, listed: Metadata) -> Metadata {
+        let route = self.provider().table.metadata.as_ref();
+        let tells_checksums = route.is_some_and(|route| !route.checksums.is_empty());
+        if !listed.is_listed || !tells_checksums {
+            return listed;
+        }
+        let checksums = self.metadata(id).await.checksums;
+        Metadata {
+            checksums,
+            ..listed
+        }
+    }
+
+    /// Requests the bytes of a document, or a range of them, from the API that sends them itself.
+    ///
+    /// # Errors
+    /// [`Code::NotReady`] for a document that the service calls not ready, after `--wait`; every code of an API that
+    /// refuses, cannot be reached, or redirects to a URL that cannot be used.
+    pub(crate) async fn request_bytes(
+        &self,
+        download: &ApiDownload,
+        range: Option<RangeRequest<'_>>,
+        retry: &mut RetryContext,
+    ) -> Result<ApiAnswer> {
+        let wait = self.paid.wait;
+        Box::pin(self.api.request_bytes(download, range, retry, wait)).await
+    }
+
+    /// Refuses a document that has no presigned URL, because the API itself sends its bytes.
+    ///
+    /// # Errors
+    /// [`Code::Usage`].
+    pub(crate) fn check_hands_over_urls(&self, id: &DocumentId) -> Result<()> {
+        self.api.check_hands_over_urls(id)
     }
 
     /// Replaces names in `filter`, such as the name of a tag, by the ids that the provider knows.

@@ -113,7 +113,7 @@ impl PaidRetrievals {
             api,
             id,
             steps,
-            run: StepRun::new(api, id, self.wait),
+            run: StepRun::new(api, id, self.wait, request.needs_url),
             request,
             is_prepared: steps.before.is_empty(),
             captures_are_gone: false,

@@ -95,7 +95,7 @@ impl Api {
         let has_json = !step.captures.is_empty() || matches!(step.url, Some(UrlSource::Json(_)));
         let is_redirected = matches!(
             step.url,
-            Some(UrlSource::Redirect { .. } | UrlSource::RedirectOrBody { .. })
+            Some(UrlSource::Redirect { .. } | UrlSource::Body | UrlSource::RedirectOrBody { .. })
         );
         match status {
             _ if step.not_ready.contains(&status) => Err(self.not_ready(id, &reply)),
@@ -123,6 +123,9 @@ impl Api {
                     }
                     _ => error,
                 })
+            }
+            200..=299 if step.url.as_ref().is_some_and(UrlSource::may_be_body) => {
+                Err(self.sends_bytes_itself(id))
             }
             200..=299 => Err(Box::pin(self.no_redirect(reply)).await),
             301..=303 | 307 | 308 if step.is_charged || step.request.method == Method::POST => {

@@ -67,6 +67,7 @@ impl TokenClient {
             authorization: authorization.as_ref(),
             headers: &filled.headers,
             body: filled.body.as_ref(),
+            bytes: None,
             max_hold_wait,
             max_answer_time: None,
             before_send: None,

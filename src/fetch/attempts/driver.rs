@@ -6,6 +6,7 @@ use super::steps::{AttemptProgress, AttemptState, Next, StartOver, TransferEvent
 use super::target_steps::name_target;
 use crate::active_time;
 use crate::error::{Code, Error, Result};
+use crate::fetch::options::Connections;
 use crate::fetch::target::TargetState;
 use crate::fetch::transfer::coding::{decoding_command, is_told};
 use crate::fetch::transfer::{Body, Segments, SegmentsEnd, Sink, StorageAnswer, open};
@@ -180,7 +181,13 @@ impl Attempts<'_> {
         source.replace_if_expiring = true;
         self.facts.requests += 1;
         let (missing, entity) = work.sink.missing();
-        let answer = open(http, &source.url, &missing, entity).await;
+        let is_of_api = source.url.api_download().is_some();
+        let (url, retry) = (&mut source.url, &mut self.retry);
+        let answer = open(self.resolver, url, &missing, entity, retry).await;
+        if is_of_api {
+            work.learn_from(&source.url);
+            self.url = Some(source.url.clone()); // the API may have redirected the request
+        }
         let answer = self.screen(answer, &source.url, work).await;
         if let Ok(StorageAnswer::NothingMissing | StorageAnswer::Body(_)) = &answer {
             source.url.mark_served();
@@ -233,10 +240,14 @@ impl Attempts<'_> {
         let (pace, watcher, digests) = (self.pace, &mut *self.watcher, &mut work.digests);
         if let (Sink::Partial(partial), Some(url)) = (&mut *work.sink, ranges_of) {
             let segments = Segments {
-                http: self.resolver.http(),
+                resolver: self.resolver,
                 url,
                 pace,
-                connections: self.options.connections,
+                connections: match self.options.connections {
+                    // Each range of a document that the API itself sends is a request to the API.
+                    Connections::Auto if url.api_download().is_some() => Connections::Exactly(1),
+                    connections => connections,
+                },
                 jobs: self.options.jobs,
                 charged: self.resolver.charges(),
             };

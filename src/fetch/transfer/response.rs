@@ -9,9 +9,11 @@ use crate::fetch::target::naming;
 use crate::fetch::transfer::body::Body;
 use crate::fetch::transfer::continuation::{Continues, continues, is_whole};
 use crate::fetch::transfer::storage_refusal::{StorageRefusal, refusal_of};
+use crate::http::backoff::RetryContext;
 use crate::http::handed_over::{self, UnusableUrl};
 use crate::http::headers::content_disposition;
 use crate::http::{Http, PresignedUrl, RangeRequest, Reply, StorageHeaders, headers};
+use crate::resolve::{ApiAnswer, Resolver};
 use crate::secret::{has_secret_path, register_url};
 use reqwest::header::{CONTENT_DISPOSITION, LOCATION};
 use std::ops::Range;
@@ -52,18 +54,29 @@ impl From<StorageRefusal> for Result<StorageAnswer> {
     }
 }
 
+/// A reply to a request for a document's bytes.
+struct DocumentReply {
+    reply: Reply,
+    /// The URL whose path may name the document. None where the API itself sends the bytes.
+    naming_url: Option<Url>,
+}
+
 /// Requests the bytes in `missing` from the storage, as a range request where other bytes of `entity` are
 /// already here. The storage may send more than that, or the whole document.
+///
+/// Where the API itself sends the bytes, the API is the storage. When the API redirects the request, `url` becomes the
+/// URL of the redirect.
 ///
 /// # Errors
 /// [`Code::Protocol`] when the answer cannot be used; [`Code::UnsafeRedirect`] when the storage redirects
 /// too often; [`Code::StorageError`], [`Code::StorageDenied`] and [`Code::ClockSkew`] when the storage
-/// refuses; and the errors of [`Http::storage`].
+/// refuses; and the errors of [`Http::storage`] and of [`Resolver::request_bytes`].
 pub(crate) async fn open(
-    http: &Http,
-    url: &PresignedUrl,
+    resolver: &Resolver,
+    url: &mut PresignedUrl,
     missing: &Range<u64>,
     entity: &Entity,
+    retry: &mut RetryContext,
 ) -> Result<StorageAnswer> {
     let whole = missing.start == 0 && missing.end >= entity.total.unwrap_or(0);
     let tag = entity.tag.as_deref().filter(|tag| headers::is_strong(tag));
@@ -77,12 +90,8 @@ pub(crate) async fn open(
         }),
     };
     let tag = tag.unwrap_or_default();
-    let (reply, last_url) = follow(http, url, range).await?;
-    let naming_url = if has_secret_path(&last_url) {
-        url.expose()
-    } else {
-        &last_url
-    };
+    let DocumentReply { reply, naming_url } = request(resolver, url, range, retry).await?;
+    let naming_url = naming_url.as_ref();
     let status = reply.status();
     match (status, range) {
         (200, _) => Ok(whole_document(reply, naming_url)),
@@ -101,8 +110,45 @@ pub(crate) async fn open(
         _ if status < 400 && !is_redirect(status) => {
             Err(unusable(&reply).with_cause(format!("HTTP {status}")))
         }
-        _ => refusal_of(reply, url, http).await.into(),
+        _ => refusal_of(reply, url, resolver.http()).await.into(),
     }
+}
+
+/// Requests a document, or a range of it, from the API where that sends the bytes itself, else from the storage.
+async fn request(
+    resolver: &Resolver,
+    url: &mut PresignedUrl,
+    range: Option<RangeRequest<'_>>,
+    retry: &mut RetryContext,
+) -> Result<DocumentReply> {
+    if let Some(download) = url.api_download().cloned() {
+        match resolver.request_bytes(&download, range, retry).await? {
+            ApiAnswer::Bytes { reply, facts } => {
+                let mut told = url.facts().clone();
+                told.complete(facts);
+                *url = url.clone().with_facts(told);
+                return Ok(DocumentReply {
+                    reply,
+                    naming_url: None,
+                });
+            }
+            ApiAnswer::Redirected(target) => {
+                let mut told = url.facts().clone();
+                told.complete(target.facts().clone());
+                *url = target.with_facts(told);
+            }
+        }
+    }
+    let (reply, last_url) = follow(resolver.http(), url, range).await?;
+    let naming_url = if has_secret_path(&last_url) {
+        url.expose().clone()
+    } else {
+        last_url
+    };
+    Ok(DocumentReply {
+        reply,
+        naming_url: Some(naming_url),
+    })
 }
 
 pub(super) fn is_redirect(status: u16) -> bool {
@@ -149,7 +195,7 @@ pub(super) async fn follow(
 }
 
 /// The answer of a 200.
-fn whole_document(reply: Reply, url: &Url) -> StorageAnswer {
+fn whole_document(reply: Reply, url: Option<&Url>) -> StorageAnswer {
     let entity = Entity {
         tag: headers::entity_tag(reply.headers()),
         total: reply.content_length(),
@@ -164,7 +210,7 @@ fn whole_document(reply: Reply, url: &Url) -> StorageAnswer {
 /// The answer of a 206 to a request for the bytes of `tag` from an offset on.
 fn continuation(
     reply: Reply,
-    url: &Url,
+    url: Option<&Url>,
     continued: Continues,
     (tag, offset): (&str, u64),
 ) -> Result<StorageAnswer> {
@@ -190,13 +236,13 @@ fn continuation(
 }
 
 /// The names that the storage gives the document, in `Content-Disposition` and in the path of `url`.
-pub(super) fn name(reply: &Reply, url: &Url) -> StorageNames {
+pub(super) fn name(reply: &Reply, url: Option<&Url>) -> StorageNames {
     let disposition = reply.headers().get(CONTENT_DISPOSITION);
     StorageNames {
         header: disposition
             .and_then(|value| content_disposition::file_name(value.as_bytes()))
             .and_then(|name| naming::safe(&name)),
-        url: naming::from_url(url),
+        url: url.and_then(naming::from_url),
     }
 }
 

@@ -61,7 +61,7 @@ pub(crate) async fn is_served(
     };
     let entity = Entity {
         total,
-        name: self::name(&reply, &last_url),
+        name: self::name(&reply, Some(&last_url)),
         ..Entity::default()
     };
     check_document(reply, entity, name, size).await?;

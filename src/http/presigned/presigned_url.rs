@@ -1,5 +1,6 @@
 //! A URL that is a credential by itself.
 
+use super::api_download::ApiDownload;
 use super::document_facts::DocumentFacts;
 use super::storage_headers::StorageHeaders;
 use crate::active_time;
@@ -17,6 +18,9 @@ const MIN_REMAINING_URL_TIME: SignedDuration = SignedDuration::from_mins(1);
 
 /// A presigned URL: until it expires, every holder of the URL can download the document.
 ///
+/// Inside docfetch, the value may stand for a request to the API that the API answers with the document itself. The
+/// public functions of [`Resolver`](crate::Resolver) return no such value.
+///
 /// `Debug` shows only the scheme and the host.
 #[derive(Clone)]
 pub struct PresignedUrl {
@@ -28,6 +32,7 @@ pub struct PresignedUrl {
     storage_headers: StorageHeaders,
     facts: Arc<DocumentFacts>,
     is_renewable: bool,
+    api_download: Option<Arc<ApiDownload>>,
 }
 
 impl PresignedUrl {
@@ -35,6 +40,19 @@ impl PresignedUrl {
     /// as a secret: no text that leaves the process shows its path or query.
     pub(crate) fn new(url: Url, expires: Option<Timestamp>) -> Self {
         register_url(&url);
+        Self::unregistered(url, expires)
+    }
+
+    /// A request that the API answers with the document itself. Its URL opens nothing without the credential.
+    pub(crate) fn of_api(download: ApiDownload) -> Self {
+        let url = download.url.clone();
+        Self {
+            api_download: Some(Arc::new(download)),
+            ..Self::unregistered(url, None)
+        }
+    }
+
+    fn unregistered(url: Url, expires: Option<Timestamp>) -> Self {
         Self {
             url,
             resolved_at: active_time::now(),
@@ -44,6 +62,7 @@ impl PresignedUrl {
             storage_headers: StorageHeaders::default(),
             facts: Arc::default(),
             is_renewable: false,
+            api_download: None,
         }
     }
 
@@ -86,6 +105,11 @@ impl PresignedUrl {
     /// What the answer that brought the URL tells of the document.
     pub(crate) fn facts(&self) -> &DocumentFacts {
         &self.facts
+    }
+
+    /// The request that the API answers with the document itself. None for a presigned URL.
+    pub(crate) fn api_download(&self) -> Option<&Arc<ApiDownload>> {
+        self.api_download.as_ref()
     }
 
     /// Whether another URL of the same paid retrieval costs nothing.

@@ -55,7 +55,7 @@ impl Segments<'_> {
                 ControlFlow::Continue(None) => {}
             }
             while let Some(action) = state.next_action(connections.len()) {
-                connections.push(Box::pin(self.act(action, entity)));
+                connections.push(Box::pin(self.act(action, entity, retry)));
             }
             if state.is_finished(connections.len()) {
                 break;
@@ -64,10 +64,17 @@ impl Segments<'_> {
         state.end().await
     }
 
-    async fn act(&self, action: NextAction, entity: &Entity) -> ConnectionEvent {
+    async fn act(
+        &self,
+        action: NextAction,
+        entity: &Entity,
+        retry: &RetryContext,
+    ) -> ConnectionEvent {
         match action {
             NextAction::Request(range) => {
-                let answer = response::open(self.http, self.url, &range, entity).await;
+                let (mut url, mut retry) = (self.url.clone(), retry.clone());
+                let opening = response::open(self.resolver, &mut url, &range, entity, &mut retry);
+                let answer = opening.await;
                 ConnectionEvent::Answered(range, answer)
             }
             NextAction::Pause(time) => {

@@ -23,14 +23,15 @@ use crate::fetch::options::Connections;
 use crate::fetch::partial::Partial;
 use crate::fetch::transfer::body::{Body, BodyEnd};
 use crate::fetch::transfer::pace::Pace;
+use crate::http::PresignedUrl;
 use crate::http::headers::is_strong;
-use crate::http::{Http, PresignedUrl};
+use crate::resolve::Resolver;
 use missing::MIN_SEGMENT_BYTES;
 
 /// Where the segments of a document come from, and how many connections fetch them.
 pub(crate) struct Segments<'a> {
     /// Sends the requests.
-    pub http: &'a Http,
+    pub resolver: &'a Resolver,
     /// The document's URL.
     pub url: &'a PresignedUrl,
     /// The limit of the bytes per second.

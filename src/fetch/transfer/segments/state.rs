@@ -258,9 +258,12 @@ impl<'a> SegmentsState<'a> {
     /// Whether docfetch sends further requests. It sends none for a charged URL that expires soon.
     fn may_request(&self) -> bool {
         let Segments {
-            url, http, charged, ..
+            url,
+            resolver,
+            charged,
+            ..
         } = self.segments;
-        self.stop.is_none() && !(*charged && url.expires_soon(http.clock().now()))
+        self.stop.is_none() && !(*charged && url.expires_soon(resolver.http().clock().now()))
     }
 
     /// What a further connection does while `busy` connections work or pause; `None` when there is nothing
