@@ -353,6 +353,23 @@ mod tests {
     }
 
     #[test]
+    fn the_parameter_of_a_key_and_the_word_of_a_user_are_redacted() {
+        let mut registry = Registry::default();
+        registry.register_parameter("Api_Key");
+        assert_eq!(
+            registry.redact("/a?api_key=k&x=1", false),
+            "/a?[redacted]&x=1"
+        );
+        registry.register_word("analytics");
+        registry.register_word("api");
+        let text = "no analytics at api.example for you";
+        let clean = "no [redacted] at api.example for you";
+        assert_eq!(registry.redact(text, true), clean);
+        assert_eq!(registry.redact("analytics.pdf", false), "analytics.pdf");
+        assert!(!registry.contains_secret("analytics.pdf"));
+    }
+
+    #[test]
     fn an_id_or_a_name_is_no_secret_of_a_url() {
         let mut registry = Registry::default();
         registry.register_public("documents/0123456789abcdef0123");

@@ -15,6 +15,7 @@ mod addresses;
 mod ahead;
 mod answers;
 mod attempts;
+mod auth;
 mod batch;
 mod bodies;
 mod certificates;
