@@ -1,11 +1,12 @@
 //! The commands and their own arguments. The doc comments are the help text.
 #![allow(clippy::doc_markdown, reason = "the help text is plain text")]
 
-use super::choices::{ExistsArg, FormatArg, ProviderArg, ResourceArg};
+use super::choices::{ExistsArg, FormatArg};
 use super::dates;
 use super::options::{
     BatchArgs, ChargeArgs, ConnectionArgs, FilterArgs, OutputArgs, ResourceArgs, VerbosityArgs,
 };
+use super::providers;
 use super::values::{self, IdArg};
 use crate::fetch::target::Template;
 use crate::sandbox::Fault;
@@ -54,29 +55,9 @@ pub(super) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// Fetch documents from Standard Metrics
-    ///
-    /// Credentials: set STANDARD_METRICS_CLIENT_ID and STANDARD_METRICS_CLIENT_SECRET. To read a value from a
-    /// file instead, name the file in the variable that ends in _FILE, such as
-    /// STANDARD_METRICS_CLIENT_SECRET_FILE.
-    #[command(after_help = "\
-Examples:
-  docfetch sm ID                      fetch a document under the name that the server gives
-  docfetch sm -d reports - < ids.txt  fetch the documents whose ids are in ids.txt")]
-    Sm(Fetch),
-    /// Fetch documents from One Codex
-    ///
-    /// Credentials: set ONE_CODEX_API_KEY or ONE_CODEX_BEARER_TOKEN. To read a value from a file instead, name
-    /// the file in the variable that ends in _FILE, such as ONE_CODEX_API_KEY_FILE. Without a variable,
-    /// docfetch reads the key in ~/.onecodex.
-    ///
-    /// One Codex may charge for a retrieval. docfetch records each paid retrieval, and uses the recorded URL as long
-    /// as the URL is valid (see `docfetch ledger`).
-    #[command(after_help = "\
-Examples:
-  docfetch onecodex ID --resource samples      fetch a sample
-  docfetch onecodex --from-file ids --dry-run  print what a batch would write and pay")]
-    Onecodex(Fetch),
+    /// Fetch documents from the provider that the name of the command names.
+    #[command(skip)]
+    Fetch(FetchFrom),
     /// List the documents that can be fetched
     ///
     /// On a terminal, docfetch prints a table. In a pipe, docfetch prints one line for each document, with
@@ -164,6 +145,15 @@ To use a sandbox in this shell, run it in the background, and read its variables
     Sandbox(SandboxArgs),
 }
 
+/// What to fetch, and from where.
+#[derive(Debug)]
+pub(super) struct FetchFrom {
+    /// The name of the provider.
+    pub provider: String,
+    /// The arguments of the command.
+    pub arguments: Fetch,
+}
+
 #[derive(Debug, Args)]
 pub(super) struct Fetch {
     /// Ids of documents; `-` reads ids from standard input
@@ -222,8 +212,8 @@ pub(super) struct Fetch {
 #[derive(Debug, Args)]
 pub(super) struct List {
     /// The provider
-    #[arg(value_enum)]
-    pub provider: ProviderArg,
+    #[arg(value_parser = providers::name_parser())]
+    pub provider: String,
 
     /// Print only ids, one on each line; --json does not change that
     #[arg(long)]
@@ -245,8 +235,8 @@ pub(super) struct List {
 #[derive(Debug, Args)]
 pub(super) struct Sync {
     /// The provider
-    #[arg(value_enum)]
-    pub provider: ProviderArg,
+    #[arg(value_parser = providers::name_parser())]
+    pub provider: String,
 
     /// The folder of the mirror; docfetch creates a missing folder
     #[arg(value_name = "DIR")]
@@ -276,8 +266,8 @@ pub(super) struct Sync {
 #[derive(Debug, Args)]
 pub(super) struct UrlOf {
     /// The provider
-    #[arg(value_enum)]
-    pub provider: ProviderArg,
+    #[arg(value_parser = providers::name_parser())]
+    pub provider: String,
 
     /// The id of the document
     pub id: String,
@@ -347,8 +337,8 @@ pub(super) struct Forget {
     pub second: Option<String>,
 
     /// Forget only a record of this kind
-    #[arg(id = "kind", long = "resource", value_name = "KIND", value_enum)]
-    pub resource: Option<ResourceArg>,
+    #[arg(id = "kind", long = "resource", value_name = "KIND")]
+    pub resource: Option<String>,
 
     /// Forget only a record of the API at URL
     #[arg(long, value_name = "URL")]

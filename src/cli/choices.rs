@@ -1,9 +1,7 @@
 //! Options whose values are a few words. The doc comments are the help text.
 #![allow(clippy::doc_markdown, reason = "the help text is plain text")]
 
-use crate::error::Result;
 use crate::fetch::target::IfExists;
-use crate::provider::{self, Provider};
 use crate::ui::{Color, ProgressKind};
 use clap::ValueEnum;
 
@@ -11,24 +9,6 @@ use clap::ValueEnum;
 pub(super) fn value_name(value: &impl ValueEnum) -> String {
     let name = value.to_possible_value();
     name.map_or_else(String::new, |value| value.get_name().to_owned())
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(super) enum ProviderArg {
-    /// Standard Metrics
-    Sm,
-    /// One Codex
-    Onecodex,
-}
-
-impl ProviderArg {
-    /// The provider, with its default kind.
-    ///
-    /// # Errors
-    /// [`Code::Config`](crate::Code::Config) when the user's table of the provider is wrong.
-    pub(super) fn provider(self) -> Result<Provider> {
-        provider::find(&value_name(&self))
-    }
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -39,17 +19,6 @@ pub(super) enum FormatArg {
     /// A list for `sha256sum -c`, from a manifest of JSON lines; --json does not change that, and standard
     /// error tells what is wrong. A manifest of sha256sum is checked as with auto
     Sha256sum,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub(super) enum ResourceArg {
-    /// Documents
-    #[default]
-    Documents,
-    /// Samples
-    Samples,
-    /// Assets
-    Assets,
 }
 
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]

@@ -1,11 +1,12 @@
 //! The command line together with the `DOCFETCH_` variables and the configuration file: what the user asks docfetch to
 //! do.
 
-use super::args::{Cli, Command, LedgerCommand};
+use super::args::{Cli, Command, Fetch, FetchFrom, LedgerCommand};
 use super::option_sources::{
     value_for_sync_only, variable, why_for_sync_only, with_file, with_variables,
 };
 use super::options::{FilterArgs, ResourceArgs, VerbosityArgs};
+use super::providers::with_fetch_commands;
 use super::table_options;
 use crate::config::file_settings::FileSettings;
 use crate::provider;
@@ -13,10 +14,6 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::parser::ValueSource;
 use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _};
 use std::ffi::OsString;
-
-/// The options of One Codex. `sm` hides them: Standard Metrics has one kind of documents and does not
-/// charge.
-const ONE_CODEX_OPTIONS: [&str; 3] = ["resource", "allow_recharge", "max_charges"];
 
 /// What the user asks for.
 #[derive(Debug)]
@@ -80,9 +77,9 @@ impl CommandLine {
             .filter(|name| !file.section(name).is_empty())
         {
             defaults.provider = Some(named);
-            matches = defaults.matches(without_variables(), arguments)?;
+            matches = defaults.matches(without_variables(arguments), arguments)?;
         }
-        let mut command = Cli::from_arg_matches(&matches)?.command;
+        let mut command = command_of(&matches)?;
         let matches = innermost(&matches);
         if let Some(verbosity) = command.verbosity() {
             // The stronger one of the two wins; else quiet wins.
@@ -98,8 +95,8 @@ impl CommandLine {
         if let Some(resource) = command.resource() {
             resource.is_flag = is_flag("resource");
         }
-        if let Command::Sm(fetch) | Command::Onecodex(fetch) = &mut command {
-            fetch.is_name_flag = is_flag("name");
+        if let Command::Fetch(fetch) = &mut command {
+            fetch.arguments.is_name_flag = is_flag("name");
         }
         Ok(Self {
             origins: OptionOrigins::of(&command, matches, defaults),
@@ -117,7 +114,7 @@ impl Defaults<'_> {
         // Help shows docfetch's own defaults.
         let without_file = || {
             let file = &FileSettings::default();
-            Defaults { file, ..self }.command(without_variables())
+            Defaults { file, ..self }.command(without_variables(arguments))
         };
         match self.command(root).try_get_matches_from(arguments) {
             Err(error) if is_help_of_help(&error) => {
@@ -154,6 +151,19 @@ impl Defaults<'_> {
     }
 }
 
+/// The command that clap found.
+fn command_of(matches: &ArgMatches) -> Result<Command, clap::Error> {
+    match matches.subcommand() {
+        Some((name, arguments)) if provider::names().contains(&name) => {
+            Ok(Command::Fetch(FetchFrom {
+                provider: name.to_owned(),
+                arguments: Fetch::from_arg_matches(arguments)?,
+            }))
+        }
+        _ => Ok(Cli::from_arg_matches(matches)?.command),
+    }
+}
+
 /// The matches of the innermost command.
 fn innermost(matches: &ArgMatches) -> &ArgMatches {
     let mut innermost = matches;
@@ -177,7 +187,7 @@ fn long_of(id: &str) -> String {
 impl OptionOrigins {
     fn of(command: &Command, matches: &ArgMatches, defaults: Defaults<'_>) -> Self {
         let (mut variables, mut file) = (Vec::new(), Vec::new());
-        let is_fetch = matches!(command, Command::Sm(_) | Command::Onecodex(_));
+        let is_fetch = matches!(command, Command::Fetch(_));
         let is_default = |id| matches.value_source(id) == Some(ValueSource::DefaultValue);
         let mut ignored = None;
         if is_fetch && is_default("name") {
@@ -224,26 +234,16 @@ impl OptionOrigins {
     }
 }
 
-/// All commands and options, as the command line alone sets them.
-pub(super) fn without_variables() -> clap::Command {
-    Cli::command().mut_subcommands(|subcommand| {
-        let is_hidden = subcommand.get_name() == "sm";
-        let subcommand = match subcommand.get_name() {
-            // The tables are read for these commands only.
-            "list" | "sync" => {
-                subcommand.defer(|command| table_options::add(command, &provider::all()))
-            }
-            _ => subcommand,
-        };
-        subcommand.mut_args(|arg| {
-            let is_of_one_codex = ONE_CODEX_OPTIONS.contains(&arg.get_id().as_str());
-            if is_hidden && is_of_one_codex {
-                arg.hide(true)
-            } else {
-                arg
-            }
-        })
-    })
+/// All commands and options, as the command line alone sets them. The subcommand that `arguments` names is complete.
+pub(super) fn without_variables(arguments: &[OsString]) -> clap::Command {
+    let root = Cli::command().mut_subcommands(|subcommand| match subcommand.get_name() {
+        // The tables are read for these commands only.
+        "list" | "sync" => {
+            subcommand.defer(|command| table_options::add(command, &provider::all()))
+        }
+        _ => subcommand,
+    });
+    with_fetch_commands(root, arguments)
 }
 
 /// The error of a long option with a single dash, such as `-dry-run`: clap takes it for `-d` with a value.
@@ -254,7 +254,7 @@ fn single_dash(arguments: &[OsString]) -> Option<clap::Error> {
     if !options.clone().any(is_long) {
         return None;
     }
-    let mut command = without_variables();
+    let mut command = without_variables(arguments);
     command.build();
     for name in arguments.iter().skip(1) {
         match command.find_subcommand(name) {
@@ -306,7 +306,7 @@ impl Command {
 
     fn resource(&mut self) -> Option<&mut ResourceArgs> {
         match self {
-            Self::Sm(arguments) | Self::Onecodex(arguments) => Some(&mut arguments.batch.resource),
+            Self::Fetch(fetch) => Some(&mut fetch.arguments.batch.resource),
             Self::Sync(arguments) => Some(&mut arguments.batch.resource),
             Self::List(arguments) => Some(&mut arguments.resource),
             Self::Url(arguments) => Some(&mut arguments.resource),
@@ -320,9 +320,7 @@ impl Command {
 
     fn verbosity(&mut self) -> Option<&mut VerbosityArgs> {
         match self {
-            Self::Sm(arguments) | Self::Onecodex(arguments) => {
-                Some(&mut arguments.batch.output_args.verbosity)
-            }
+            Self::Fetch(fetch) => Some(&mut fetch.arguments.batch.output_args.verbosity),
             Self::Sync(arguments) => Some(&mut arguments.batch.output_args.verbosity),
             Self::List(arguments) => Some(&mut arguments.output_args.verbosity),
             Self::Url(arguments) => Some(&mut arguments.verbosity),
@@ -347,14 +345,19 @@ mod tests {
 
     #[test]
     fn the_command_line_is_consistent() {
-        without_variables().debug_assert();
+        without_variables(&["docfetch", "onecodex"].map(OsString::from)).debug_assert();
     }
 
     #[test]
     fn the_defaults_are_those_of_the_library() {
         let arguments = ["docfetch", "sm", "ID"].map(OsString::from);
-        let matches = without_variables().try_get_matches_from(arguments).unwrap();
-        let Command::Sm(fetch) = Cli::from_arg_matches(&matches).unwrap().command else {
+        let matches = without_variables(&arguments)
+            .try_get_matches_from(&arguments)
+            .unwrap();
+        let Command::Fetch(FetchFrom {
+            arguments: fetch, ..
+        }) = command_of(&matches).unwrap()
+        else {
             panic!("another command");
         };
         let (options, connection) = (FetchOptions::default(), Connection::default());

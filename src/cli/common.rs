@@ -1,12 +1,11 @@
 //! What every command needs of the command line: its provider, its settings, and a terminal for its errors.
 
-use super::choices::{ProviderArg, ResourceArg, value_name};
 use super::command_line::OptionOrigins;
 use super::options::{ChargeArgs, ConnectionArgs, OutputArgs, ResourceArgs, VerbosityArgs};
 use super::unknown_variables;
 use crate::config::settings::Connection;
 use crate::error::{Code, Error, Result};
-use crate::provider::Provider;
+use crate::provider::{self, Provider};
 use crate::ui::{Color, OutputOptions, Printer, ProgressKind};
 
 /// The terminal of a run.
@@ -71,13 +70,12 @@ impl Terminal {
     }
 }
 
-/// The provider that the user names.
+/// The provider that the user names, with the kind that the user chooses.
 ///
 /// # Errors
-/// [`Code::Usage`] for `--resource` at a provider that has one kind of documents only, and for a variable
-/// that sets another kind.
-pub(super) fn provider(argument: ProviderArg, arguments: &ResourceArgs) -> Result<Provider> {
-    let provider = argument.provider()?;
+/// [`Code::Usage`] for a kind that the provider does not have; [`Code::Config`] when the user's table of it is wrong.
+pub(super) fn provider(name: &str, arguments: &ResourceArgs) -> Result<Provider> {
+    let provider = provider::find(name)?;
     let base = provider.environment_base().ok().flatten();
     let base = base.map(|base| provider.api_base(Some(&base), &provider.table.variables.api_base));
     // A wrong base is an error of the resolver.
@@ -85,12 +83,15 @@ pub(super) fn provider(argument: ProviderArg, arguments: &ResourceArgs) -> Resul
         Some(Ok(base)) => provider.at_base(&base),
         _ => provider,
     };
-    let kind = value_name(&arguments.resource);
-    let is_default = arguments.resource == ResourceArg::default();
-    if provider.kind_names().next().is_some() || !is_default || arguments.is_flag {
-        return provider.of_kind(&kind);
+    let has_kinds = provider.kind_names().next().is_some();
+    match &arguments.resource {
+        // A variable is for all providers.
+        Some(kind) if !has_kinds && !arguments.is_flag && *kind == provider.default_kind_name() => {
+            Ok(provider)
+        }
+        Some(kind) => provider.of_kind(kind),
+        None => Ok(provider),
     }
-    Ok(provider)
 }
 
 /// How to connect, and what docfetch may pay.

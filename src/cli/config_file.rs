@@ -8,6 +8,7 @@ use crate::config::file::{self, ConfigPlace};
 use crate::config::file_settings::{
     CheckValue, ConfigKeys, FileSettings, OptionKey, OtherOption, ValueKind,
 };
+use crate::config::toml_file::TomlFile;
 use crate::error::{Error, Result};
 use crate::provider;
 use crate::secret::Secret;
@@ -15,8 +16,8 @@ use clap::{Arg, ArgAction, Command};
 use std::any::TypeId;
 use std::ffi::OsString;
 
-/// The commands that need no file.
-const COMMANDS_WITHOUT_FILE: [&str; 2] = ["help", "sandbox"];
+/// What needs no file.
+const COMMANDS_WITHOUT_FILE: [&str; 2] = ["--version", "-V"];
 /// The options that have a variable, and are no keys: they belong to a single run.
 const NO_KEYS: [&str; 4] = ["from-file", "output", "profile", "sha256"];
 
@@ -31,39 +32,59 @@ pub(super) struct RunConfig {
     pub is_read: bool,
     /// Why docfetch cannot use the file.
     pub error: Option<Error>,
+    file: Option<&'static TomlFile>,
 }
 
 impl RunConfig {
-    /// Reads the file, if the command of `arguments` needs settings. The first of `arguments` is the name of the program.
-    /// `root` has all commands, as the command line alone sets them.
-    pub(super) fn read(arguments: &[OsString], root: &Command) -> Self {
+    /// Opens the file, if the command of `arguments` needs settings or the tables of the user. The first of `arguments`
+    /// is the name of the program.
+    pub(super) fn open(arguments: &[OsString]) -> Self {
         let name = arguments.get(1).and_then(|argument| argument.to_str());
-        let needs_file = name
-            .is_some_and(|name| !name.starts_with('-') && !COMMANDS_WITHOUT_FILE.contains(&name));
+        let needs_file = name.is_none_or(|name| !COMMANDS_WITHOUT_FILE.contains(&name));
         let mut config = Self::default();
         if needs_file {
-            config.error = config.fill(root).err();
+            config.error = config.find().err();
         }
         config
     }
 
     /// # Errors
     /// [`Code::Config`](crate::Code::Config) for a file that docfetch cannot use.
-    fn fill(&mut self, root: &Command) -> Result<()> {
+    fn find(&mut self) -> Result<()> {
         self.place = file::place()?;
         let Some(place) = &self.place else {
             return Ok(());
         };
         if let Some(file) = file::read(place)? {
+            // The tables of the user live as long as the process.
+            let file = Box::leak(Box::new(file));
             self.is_read = true;
-            let options = KeyOptions::of(root);
-            self.settings = FileSettings::parse(
-                &file,
-                &options.keys(&|name, texts| options.check(name, texts)),
-            )?;
+            provider::add_user_tables(file)?;
+            self.file = Some(file);
         }
         Ok(())
     }
+
+    /// Reads the settings of the file that [`RunConfig::open`] found. `root` has all commands, as the command line alone
+    /// sets them.
+    pub(super) fn read_settings(&mut self, root: &Command) {
+        let Some(file) = self.file else {
+            return;
+        };
+        let options = KeyOptions::of(root);
+        let check = |name: &str, texts: &[String]| options.check(name, texts);
+        match FileSettings::parse(file, &options.keys(&check)) {
+            Ok(settings) => self.settings = settings,
+            Err(error) => self.error = Some(error),
+        }
+    }
+}
+
+/// The names of a provider's parameters. None where its table cannot be used.
+fn parameter_names(name: &str) -> Vec<String> {
+    let provider = provider::find(name).ok();
+    let parameters = provider.iter().flat_map(|known| &known.table.parameters);
+    parameters.map(|parameter| parameter.name.clone()).collect()
 }
 
 /// The options of all commands but `sandbox`.
@@ -120,8 +141,8 @@ impl<'a> KeyOptions<'a> {
         ConfigKeys {
             options,
             other_options,
-            providers: provider::shipped_names().collect(),
-            parameters: &provider::parameter_names,
+            providers: provider::names(),
+            parameters: &parameter_names,
             check,
         }
     }

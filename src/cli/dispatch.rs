@@ -1,7 +1,7 @@
 //! From arguments to a command, and from its result to an exit code.
 
 use super::args::{Command, Forget, LedgerCommand, List, Partials, SandboxArgs, UrlOf, Verify};
-use super::choices::{FormatArg, ProviderArg, value_name};
+use super::choices::FormatArg;
 use super::command_line::{CommandLine, OptionOrigins, without_variables};
 use super::common::{Terminal, connection, output_options, plain_output_options, provider};
 use super::config_file::RunConfig;
@@ -16,11 +16,11 @@ use crate::commands::sandbox::SandboxSettings;
 use crate::error::panics;
 use crate::error::{Code, Error, Result, system_text};
 use crate::manifest::ManifestForm;
+use crate::provider;
 use crate::resolve::filter::Filter;
 use crate::resolve::{ListOptions, Row};
 use crate::text::printable;
 use crate::ui::{ListingTable, PartialsList, ProgressKind, print_settings};
-use clap::ValueEnum as _;
 use clap::error::ErrorKind;
 use std::ffi::OsString;
 use std::io;
@@ -33,15 +33,19 @@ use tokio::runtime::{Builder, Runtime};
 /// the process.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
-    let root = without_variables();
-    let config = RunConfig::read(&arguments, &root);
+    let mut config = RunConfig::open(&arguments);
+    let root = without_variables(&arguments);
+    config.read_settings(&root);
     let command_line = match CommandLine::parse(root, &arguments, &config.settings) {
         Ok(command_line) => command_line,
         Err(error)
             if error.use_stderr()
                 && error.kind() != ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand =>
         {
-            let error = wrong_usage(&error, &arguments);
+            // The table of the command may be in a file that docfetch cannot use.
+            let is_unknown = error.kind() == ErrorKind::InvalidSubcommand;
+            let of_file = config.error.clone().filter(|_| is_unknown);
+            let error = of_file.unwrap_or_else(|| wrong_usage(&error, &arguments));
             return ExitCode::from(Terminal::plain().fail(error));
         }
         Err(error) => {
@@ -102,10 +106,7 @@ fn start_runtime() -> Result<Runtime> {
 async fn dispatch(command_line: CommandLine, config: RunConfig) -> u8 {
     let CommandLine { command, origins } = command_line;
     match command {
-        Command::Sm(arguments) => Box::pin(fetch(ProviderArg::Sm, arguments, origins)).await,
-        Command::Onecodex(arguments) => {
-            Box::pin(fetch(ProviderArg::Onecodex, arguments, origins)).await
-        }
+        Command::Fetch(command) => Box::pin(fetch(command, origins)).await,
         Command::Sync(arguments) => Box::pin(sync(arguments, origins)).await,
         Command::List(arguments) => list(arguments, origins).await,
         Command::Url(arguments) => Box::pin(url(arguments, origins)).await,
@@ -134,7 +135,7 @@ async fn list(arguments: List, origins: OptionOrigins) -> u8 {
     let filter = Filter::from(arguments.filters);
     let listed = async {
         checked?;
-        let provider = provider(arguments.provider, &arguments.resource)?;
+        let provider = provider(&arguments.provider, &arguments.resource)?;
         let (title, is_filtered) = (provider.table.title.clone(), !filter.is_empty());
         let mut table = ListingTable::of(&provider);
         let options = ListOptions {
@@ -161,7 +162,7 @@ async fn url(arguments: UrlOf, origins: OptionOrigins) -> u8 {
     let terminal = Terminal::new(plain_output_options(&arguments.verbosity), origins);
     let connection = connection(arguments.connection, &arguments.charges);
     let resolved = async {
-        let provider = provider(arguments.provider, &arguments.resource)?;
+        let provider = provider(&arguments.provider, &arguments.resource)?;
         let id = provider.document_id(&arguments.id)?;
         let printing = |url: &_| terminal.printer.url(url);
         Box::pin(commands::url::run(provider, &connection, &id, printing)).await
@@ -242,21 +243,21 @@ async fn ledger_forget(arguments: Forget, origins: OptionOrigins) -> u8 {
 fn ledger_choice(arguments: Forget) -> Result<LedgerChoice> {
     let (provider, document) = if let Some(document) = arguments.second {
         (Some(arguments.first), document)
-    } else if ProviderArg::from_str(&arguments.first, false).is_ok() {
+    } else if provider::names().contains(&arguments.first.as_str()) {
         let what = format!("docfetch ledger forget {} needs <ID>", arguments.first);
         return Err(Error::new(Code::Usage, what).with_hint("`docfetch ledger list` shows the ids"));
     } else {
         (None, arguments.first)
     };
     if let Some(name) = &provider
-        && ProviderArg::from_str(name, false).is_err()
+        && !provider::names().contains(&name.as_str())
     {
         return Err(unknown_provider(name));
     }
     Ok(LedgerChoice {
         provider,
         document,
-        resource: arguments.resource.map(|kind| value_name(&kind)),
+        resource: arguments.resource,
         base: arguments.base,
     })
 }

@@ -1,8 +1,7 @@
-//! The commands that fetch: `sm`, `onecodex` and `sync`, from their arguments to their settings.
+//! The commands that fetch: those of providers and `sync`, from their arguments to their settings.
 
-use super::args::{Fetch, Sync};
+use super::args::{Fetch, FetchFrom, Sync};
 use super::batch_report::{BatchKind, BatchReport};
-use super::choices::ProviderArg;
 use super::command_line::OptionOrigins;
 use super::common::{Terminal, connection, output_options, provider};
 use super::options::BatchArgs;
@@ -22,10 +21,14 @@ use rustix::fs::FileType;
 use std::io::{self, IsTerminal as _};
 use std::path::{Path, PathBuf};
 
-/// `docfetch sm` and `docfetch onecodex`.
-pub(super) async fn fetch(from: ProviderArg, arguments: Fetch, origins: OptionOrigins) -> u8 {
+/// `docfetch PROVIDER`.
+pub(super) async fn fetch(command: FetchFrom, origins: OptionOrigins) -> u8 {
+    let FetchFrom {
+        provider: name,
+        arguments,
+    } = command;
     let terminal = Terminal::new(output_options_of_batch(&arguments.batch), origins);
-    let provider = provider(from, &arguments.batch.resource);
+    let provider = provider(&name, &arguments.batch.resource);
     let reads_stdin = arguments.ids.iter().any(|id| matches!(id, IdArg::Stdin));
     let settings = match provider.and_then(|provider| fetch_settings(provider, arguments)) {
         Ok(settings) => settings,
@@ -59,7 +62,7 @@ pub(super) async fn fetch(from: ProviderArg, arguments: Fetch, origins: OptionOr
 /// `docfetch sync`.
 pub(super) async fn sync(arguments: Sync, origins: OptionOrigins) -> u8 {
     let terminal = Terminal::new(output_options_of_batch(&arguments.batch), origins);
-    let provider = provider(arguments.provider, &arguments.batch.resource);
+    let provider = provider(&arguments.provider, &arguments.batch.resource);
     let settings = match provider.and_then(|provider| sync_settings(provider, arguments)) {
         Ok(settings) => settings,
         Err(error) => return terminal.fail(error),

@@ -11,6 +11,7 @@ mod dispatch;
 mod fetch_commands;
 mod option_sources;
 mod options;
+mod providers;
 #[cfg(test)]
 mod reference;
 mod settings_in_force;

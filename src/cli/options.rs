@@ -1,7 +1,7 @@
 //! Groups of options that several commands have. The doc comments are the help text.
 #![allow(clippy::doc_markdown, reason = "the help text is plain text")]
 
-use super::choices::{ColorArg, ProgressArg, ResourceArg};
+use super::choices::{ColorArg, ProgressArg};
 use super::dates;
 use super::values::{self, FieldValue};
 use crate::config::network;
@@ -17,7 +17,7 @@ use jiff::Timestamp;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// The options of `sm`, `onecodex` and `sync`.
+/// The options of the commands that fetch.
 #[derive(Debug, Args)]
 #[allow(
     clippy::struct_excessive_bools,
@@ -139,15 +139,9 @@ impl From<ConnectionArgs> for Connection {
 
 #[derive(Debug, Args)]
 pub(super) struct ResourceArgs {
-    /// The kind of documents to list or fetch (One Codex only)
-    #[arg(
-        long,
-        value_name = "KIND",
-        value_enum,
-        default_value_t,
-        help_heading = "Connection"
-    )]
-    pub resource: ResourceArg,
+    /// The kind of things to list or fetch, where the provider has several kinds
+    #[arg(long, value_name = "KIND", help_heading = "Connection")]
+    pub resource: Option<String>,
 
     /// Whether the kind comes from the command line, and not from a variable or the default.
     #[arg(skip)]

@@ -35,7 +35,7 @@ pub(super) fn config_file(config: &RunConfig) -> ConfigFileRow<'_> {
 /// Every setting: the state folder, then the options in the order of their definition. A provider has a row of its own for
 /// each setting of its section. Warns about each variable whose value docfetch cannot use.
 pub(super) fn settings(config: &RunConfig) -> Vec<SettingRow> {
-    let root = without_variables();
+    let root = without_variables(&[]);
     let options = KeyOptions::of(&root);
     let mut rows = vec![state_folder()];
     for (name, arg) in options.settings() {

@@ -36,7 +36,7 @@ pub(super) fn warn(used: &[String]) {
         return;
     }
     found.sort();
-    let known = KnownVariables::of(&without_variables());
+    let known = KnownVariables::of(&without_variables(&[]));
     for (name, effect) in found.iter().map(|name| (name, known.effect(name))) {
         let why = match effect {
             VariableEffect::OfOption => continue,

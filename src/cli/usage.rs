@@ -5,14 +5,12 @@ mod unknown_option;
 
 use self::clap_error::{CommandPath, listed, source, suggested, text_of, texts_of, usage_or_help};
 use self::unknown_option::unknown_option;
-use super::choices::ProviderArg;
 use super::command_line::without_variables;
 use super::option_sources::{has_variable, variable};
 use crate::config::variables;
 use crate::error::{Code, Error};
 use crate::provider;
 use crate::similar::MAX_TYPOS;
-use clap::ValueEnum as _;
 use clap::builder::ValueParser;
 use clap::error::{ContextKind, ErrorKind};
 use std::ffi::OsString;
@@ -39,7 +37,7 @@ fn unknown_command(error: &clap::Error, command: &CommandPath) -> Error {
         .command
         .get_subcommands()
         .map(clap::Command::get_name);
-    let is_provider = |name: &&str| ProviderArg::from_str(name, false).is_ok();
+    let is_provider = |name: &&str| provider::names().contains(name);
     let (providers, commands): (Vec<&str>, Vec<&str>) = names.partition(is_provider);
     let commands = listed(&commands, "and");
     let why = if commands.is_empty() {
@@ -142,7 +140,7 @@ pub(super) fn expectation(error: &clap::Error) -> String {
 
 /// A value that is not UTF-8, and is not a path.
 fn not_utf8(command: &CommandPath, arguments: &[OsString]) -> Error {
-    let parsed = without_variables().try_get_matches_from(arguments);
+    let parsed = without_variables(arguments).try_get_matches_from(arguments);
     if parsed.is_err_and(|error| error.kind() == ErrorKind::InvalidUtf8) {
         let argument = arguments
             .iter()
@@ -169,7 +167,7 @@ fn not_utf8(command: &CommandPath, arguments: &[OsString]) -> Error {
 /// The variable that the wrong value of `argument` comes from: without variables, clap does not find it.
 fn variable_of(argument: &str, error: &clap::Error, arguments: &[OsString]) -> Option<String> {
     let long = argument.strip_prefix("--")?.split(' ').next()?;
-    let parsed = without_variables().try_get_matches_from(arguments);
+    let parsed = without_variables(arguments).try_get_matches_from(arguments);
     let is_same = parsed.is_err_and(|other| {
         let same = |kind| other.get(kind) == error.get(kind);
         same(ContextKind::InvalidArg) && same(ContextKind::InvalidValue)

@@ -1,4 +1,4 @@
-//! `docfetch sm` and `docfetch onecodex`: documents by their ids.
+//! `docfetch PROVIDER`: documents by their ids.
 
 use super::batch::{Batch, BatchTally, OnEnd};
 use super::ids::IdSource;

@@ -27,7 +27,6 @@ struct UserFile {
 ///
 /// # Errors
 /// [`Code::Config`] for a file that is not TOML.
-#[allow(dead_code, reason = "the command line calls it next")]
 pub(crate) fn add_user_tables(file: &'static TomlFile) -> Result<()> {
     let parsed = file.parse()?;
     let _ = USER_FILE.set(UserFile { file, parsed });
@@ -154,7 +153,7 @@ impl Provider {
         let what = format!("{title} has no {kind}");
         if names.is_empty() {
             let things = format!("{title} has {}s only", self.table.thing);
-            let what = if kind == format!("{}s", self.table.thing) {
+            let what = if kind == self.default_kind_name() {
                 &things
             } else {
                 &what
@@ -176,6 +175,11 @@ impl Provider {
     /// The names of the kinds of things that the provider has, the default one first. None for a provider with one kind.
     pub fn kind_names(&self) -> impl Iterator<Item = &str> {
         self.kinds.iter().filter_map(|table| table.kind.as_deref())
+    }
+
+    /// The plural of the word for a thing: the name that a single kind would have.
+    pub(crate) fn default_kind_name(&self) -> String {
+        format!("{}s", self.table.thing)
     }
 
     /// The provider with each kind of its things.

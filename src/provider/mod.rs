@@ -19,10 +19,9 @@ mod template;
 
 pub use credentials::Credentials;
 pub(crate) use credentials::SourcedCredentials;
-pub(crate) use known::{all, find, names};
+pub(crate) use known::{add_user_tables, all, find, names};
 pub(crate) use pointer::{Pointer, Pointers, pick, text_or_integer};
 pub use schema::Provider;
-pub(crate) use shipped::{parameter_names, shipped_names};
 pub(crate) use table::{
     Algorithm, AlgorithmRule, AuthMethod, BodyTemplate, ChecksumEncoding, ChecksumPlace,
     ChecksumRule, ClientPlace, Cursor, CursorPlace, Exchange, Expiry, FieldPlace, Filtered, Follow,

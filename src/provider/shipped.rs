@@ -48,20 +48,6 @@ fn kinds(name: &str, text: &str) -> Arc<[Arc<Table>]> {
     tables.into_iter().map(Arc::new).collect()
 }
 
-/// The names of the providers of the source tree, without a look at their tables.
-pub(crate) fn shipped_names() -> impl Iterator<Item = &'static str> {
-    SHIPPED.iter().map(|shipped| shipped.name)
-}
-
-/// The names of the parameters of a provider of the source tree; none where the source tree has no such provider.
-pub(crate) fn parameter_names(provider: &str) -> Vec<String> {
-    let mut shipped = SHIPPED.iter().filter(|shipped| shipped.name == provider);
-    let table = shipped.next().and_then(|shipped| shipped.kinds.first());
-    let parameters = table.map_or(&[][..], |table| &table.parameters);
-    let names = parameters.iter().map(|parameter| parameter.name.clone());
-    names.collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

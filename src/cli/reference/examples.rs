@@ -64,7 +64,7 @@ fn every_command_line_of_the_documentation_is_understood() {
                 }
                 let words: Vec<OsString> = words.iter().map(Into::into).collect();
                 let read =
-                    CommandLine::parse(without_variables(), &words, &FileSettings::default());
+                    CommandLine::parse(without_variables(&words), &words, &FileSettings::default());
                 let page = page.display();
                 assert!(read.is_ok(), "{page}: {shown}: {:?}", read.err());
                 understood += 1;

@@ -75,7 +75,7 @@ this page from the source.
 
 /// The whole page.
 fn page() -> String {
-    let mut root = without_variables();
+    let mut root = without_variables(&[]);
     root.build();
     let mut page = INTRODUCTION.to_owned();
     page += &options::section(&root);

@@ -16,7 +16,7 @@ pub(super) struct CommandPath {
 impl CommandPath {
     /// The first of `arguments` is the name of the program. An option ends the path.
     pub(super) fn of(arguments: &[OsString]) -> Self {
-        let mut command = without_variables();
+        let mut command = without_variables(arguments);
         command.build();
         let mut names = vec!["docfetch".to_owned()];
         for argument in arguments.iter().skip(1) {

@@ -39,7 +39,7 @@ pub(super) fn unknown_option(
         let mut all = command.get_arguments();
         all.find(|arg| is_named(arg, &given)).cloned()
     };
-    let mut root = without_variables();
+    let mut root = without_variables(arguments);
     root.build();
     let others = root
         .get_subcommands()
