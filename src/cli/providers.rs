@@ -27,29 +27,34 @@ pub(super) fn with_fetch_commands(root: Command, arguments: &[OsString]) -> Comm
             .any(|argument| argument == name)
     };
     let is_help = arguments.len() < 2 || ["help", "--help", "-h"].into_iter().any(named);
-    let mut names = provider::names();
+    let mut providers = provider::names();
     // The options of one subcommand stand for those of all.
-    let example = names.first().copied();
+    let example = providers.first().copied();
     let fetch = |name: &'static str| {
         let command = Command::new(name);
         if named(name) {
             return full(command, name);
         }
-        let command = if is_help {
-            with_about(command, name)
-        } else {
-            command
-        };
         if Some(name) == example {
-            Fetch::augment_args(command)
+            let command = Fetch::augment_args(command);
+            if is_help {
+                with_about(command, name)
+            } else {
+                command
+            }
         } else {
+            let command = if is_help {
+                with_about(command, name)
+            } else {
+                command
+            };
             command.defer(|command| {
                 let name = command.get_name().to_owned();
                 full(command, &name)
             })
         }
     };
-    let commands: Vec<Command> = names.drain(..).map(fetch).collect();
+    let commands: Vec<Command> = providers.drain(..).map(fetch).collect();
     let others: Vec<Command> = root.get_subcommands().cloned().collect();
     let mut all = commands.into_iter().chain(others).enumerate();
     let without = root.subcommands(std::iter::empty::<Command>());
@@ -72,7 +77,7 @@ fn add(root: Command, command: Command) -> Command {
 
 /// The subcommand of a provider with its options and its help.
 fn full(command: Command, name: &str) -> Command {
-    let command = Fetch::augment_args(with_about(command, name));
+    let command = with_about(Fetch::augment_args(command), name);
     let Ok(provider) = provider::find(name) else {
         return command; // the run tells what is wrong with the table
     };
