@@ -6,7 +6,6 @@ use super::dates;
 use super::options::{
     BatchArgs, ChargeArgs, ConnectionArgs, FilterArgs, OutputArgs, ResourceArgs, VerbosityArgs,
 };
-use super::providers;
 use super::values::{self, IdArg};
 use crate::fetch::target::Template;
 use crate::sandbox::Fault;
@@ -212,7 +211,7 @@ pub(super) struct Fetch {
 #[derive(Debug, Args)]
 pub(super) struct List {
     /// The provider
-    #[arg(value_parser = providers::name_parser())]
+    #[arg(value_parser = values::provider_name())]
     pub provider: String,
 
     /// Print only ids, one on each line; --json does not change that
@@ -235,7 +234,7 @@ pub(super) struct List {
 #[derive(Debug, Args)]
 pub(super) struct Sync {
     /// The provider
-    #[arg(value_parser = providers::name_parser())]
+    #[arg(value_parser = values::provider_name())]
     pub provider: String,
 
     /// The folder of the mirror; docfetch creates a missing folder
@@ -266,7 +265,7 @@ pub(super) struct Sync {
 #[derive(Debug, Args)]
 pub(super) struct UrlOf {
     /// The provider
-    #[arg(value_parser = providers::name_parser())]
+    #[arg(value_parser = values::provider_name())]
     pub provider: String,
 
     /// The id of the document
@@ -337,7 +336,7 @@ pub(super) struct Forget {
     pub second: Option<String>,
 
     /// Forget only a record of this kind
-    #[arg(id = "kind", long = "resource", value_name = "KIND")]
+    #[arg(id = "kind", long = "resource", value_name = "KIND", value_parser = values::kind)]
     pub resource: Option<String>,
 
     /// Forget only a record of the API at URL

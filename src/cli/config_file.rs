@@ -16,6 +16,8 @@ use clap::{Arg, ArgAction, Command};
 use std::any::TypeId;
 use std::ffi::OsString;
 
+/// The commands that need no settings: they read the file for the tables of the user alone.
+const COMMANDS_WITHOUT_SETTINGS: [&str; 2] = ["help", "sandbox"];
 /// What needs no file.
 const COMMANDS_WITHOUT_FILE: [&str; 2] = ["--version", "-V"];
 /// The options that have a variable, and are no keys: they belong to a single run.
@@ -65,10 +67,13 @@ impl RunConfig {
         Ok(())
     }
 
-    /// Reads the settings of the file that [`RunConfig::open`] found. `root` has all commands, as the command line alone
+    /// Reads the settings of the file that [`RunConfig::open`] found, if the command of `arguments` needs settings. `root` has all commands, as the command line alone
     /// sets them.
-    pub(super) fn read_settings(&mut self, root: &Command) {
-        let Some(file) = self.file else {
+    pub(super) fn read_settings(&mut self, arguments: &[OsString], root: &Command) {
+        let name = arguments.get(1).and_then(|argument| argument.to_str());
+        let needs_settings =
+            |name: &str| !name.starts_with('-') && !COMMANDS_WITHOUT_SETTINGS.contains(&name);
+        let Some(file) = self.file.filter(|_| name.is_some_and(needs_settings)) else {
             return;
         };
         let options = KeyOptions::of(root);

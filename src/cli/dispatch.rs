@@ -35,7 +35,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
     let mut config = RunConfig::open(&arguments);
     let root = without_variables(&arguments);
-    config.read_settings(&root);
+    config.read_settings(&arguments, &root);
     let command_line = match CommandLine::parse(root, &arguments, &config.settings) {
         Ok(command_line) => command_line,
         Err(error)
@@ -64,7 +64,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
     let is_needed = !matches!(
         command_line.command,
-        Command::Config(_) | Command::Verify(_)
+        Command::Config(_) | Command::Verify(_) | Command::Sandbox(_)
     );
     if let Some(error) = config.error.clone().filter(|_| is_needed) {
         return ExitCode::from(Terminal::plain().fail(error));

@@ -140,7 +140,7 @@ impl From<ConnectionArgs> for Connection {
 #[derive(Debug, Args)]
 pub(super) struct ResourceArgs {
     /// The kind of things to list or fetch, where the provider has several kinds
-    #[arg(long, value_name = "KIND", help_heading = "Connection")]
+    #[arg(long, value_name = "KIND", value_parser = values::kind, help_heading = "Connection")]
     pub resource: Option<String>,
 
     /// Whether the kind comes from the command line, and not from a variable or the default.

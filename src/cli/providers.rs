@@ -1,8 +1,7 @@
-//! Providers on the command line: a subcommand each, and the argument that names one.
+//! Providers on the command line: a subcommand each.
 
 use super::args::Fetch;
 use crate::provider::{self, Provider};
-use clap::builder::PossibleValuesParser;
 use clap::{Args as _, Command};
 use std::ffi::OsString;
 
@@ -11,21 +10,10 @@ const CHARGE_OPTIONS: [&str; 2] = ["allow_recharge", "max_charges"];
 /// The option that a provider with one kind of things hides.
 const KIND_OPTION: &str = "resource";
 
-/// What parses the name of a provider.
-pub(super) fn name_parser() -> PossibleValuesParser {
-    PossibleValuesParser::new(provider::names())
-}
-
 /// Adds a subcommand for each provider before the other ones. The subcommand that `arguments` names has its options; the
 /// others get their options when clap needs them.
 pub(super) fn with_fetch_commands(root: Command, arguments: &[OsString]) -> Command {
-    let named = |name: &str| {
-        arguments
-            .iter()
-            .skip(1)
-            .take(2)
-            .any(|argument| argument == name)
-    };
+    let named = |name: &str| arguments.iter().skip(1).any(|argument| argument == name);
     let is_help = arguments.len() < 2 || ["help", "--help", "-h"].into_iter().any(named);
     let mut providers = provider::names();
     // The options of one subcommand stand for those of all.

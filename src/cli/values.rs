@@ -9,6 +9,7 @@ use crate::model::{MOST_REQUESTS, Rate};
 use crate::provider::{self, Provider};
 use crate::secret::Secret;
 use crate::text::{parse_duration, parse_size};
+use clap::builder::PossibleValuesParser;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -31,6 +32,26 @@ pub(super) fn id(text: &str) -> Result<IdArg, String> {
         "-" => IdArg::Stdin,
         text => IdArg::Document(text.to_owned()),
     })
+}
+
+/// The name of a provider.
+pub(super) fn provider_name() -> PossibleValuesParser {
+    PossibleValuesParser::new(provider::names())
+}
+
+/// The name of a kind of things. The provider knows its kinds.
+///
+/// # Errors
+/// What docfetch expects, for text that no kind has for a name.
+pub(super) fn kind(text: &str) -> Result<String, String> {
+    let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    if text.is_empty() || !text.bytes().all(is_plain) {
+        return Err(
+            "a kind such as documents is expected: lower-case letters, digits and dashes"
+                .to_owned(),
+        );
+    }
+    Ok(text.to_owned())
 }
 
 /// A duration of any length.

@@ -286,7 +286,9 @@ fn a_wrong_id_on_the_line_names_the_wrong_character_or_what_to_give() {
                 let run = world.run(&[command, kind, &[id]].concat());
                 let hint = match kind {
                     [] => hint.replace(" with --resource documents", ""),
-                    _ => hint.replace("list onecodex`", "list onecodex --resource samples`"),
+                    _ => hint
+                        .replace("list onecodex`", "list onecodex --resource samples`")
+                        .replace(" with --resource samples", ""),
                 };
                 run.exits(2)
                     .says(&format!("\n  why: {why}\n  hint: {hint}\n"));

@@ -3,6 +3,7 @@
 use super::clap_error::{CommandPath, listed, suggested, text_of, usage_or_help};
 use crate::cli::command_line::without_variables;
 use crate::error::{Code, Error};
+use crate::provider::{self, Provider};
 use clap::error::ContextKind;
 use std::ffi::OsString;
 
@@ -99,10 +100,13 @@ fn option_with_value(command: &clap::Command, value: &str) -> Option<String> {
         let values = arg.get_possible_values();
         values.iter().any(|known| known.get_name() == value)
     };
-    let arg = command
-        .get_arguments()
-        .filter(|arg| !arg.is_hide_set())
-        .find(has)?;
+    let shown = || command.get_arguments().filter(|arg| !arg.is_hide_set());
+    let is_kind = |known: &Provider| known.table.kind.as_deref() == Some(value);
+    let is_of_kinds = |arg: &&clap::Arg| arg.get_long() == Some("resource");
+    let arg = match shown().find(has) {
+        None if provider::all().iter().any(is_kind) => shown().find(is_of_kinds)?,
+        found => found?,
+    };
     Some(format!("--{} {value}", arg.get_long()?))
 }
 
