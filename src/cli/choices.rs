@@ -5,12 +5,6 @@ use crate::fetch::target::IfExists;
 use crate::ui::{Color, ProgressKind};
 use clap::ValueEnum;
 
-/// The word that stands for `value` on the command line.
-pub(super) fn value_name(value: &impl ValueEnum) -> String {
-    let name = value.to_possible_value();
-    name.map_or_else(String::new, |value| value.get_name().to_owned())
-}
-
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(super) enum FormatArg {
     /// One line for each file that is wrong; with --json, a record for each file
