@@ -283,4 +283,10 @@ impl Page<'_> {
 }
 
 #[cfg(test)]
+mod paging_tests;
+#[cfg(test)]
+mod row_tests;
+#[cfg(test)]
+mod services;
+#[cfg(test)]
 mod tests;
