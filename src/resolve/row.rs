@@ -10,6 +10,7 @@ use super::row_time;
 use super::scope::written;
 use crate::error::{Code, Error};
 use crate::model::DocumentId;
+use crate::provider::TimeForm;
 use crate::secret::{contains_secret, redact, redact_value};
 use crate::text::LARGEST_SIZE;
 use serde::{Serialize, Serializer};
@@ -201,11 +202,9 @@ impl RowReader<'_> {
         let Some((place, form)) = &self.plan.modified else {
             return Ok(None);
         };
-        self.row.find_map(place, |json| {
-            if json.starts_with('"') && text_of(json, MAX_FIELD_BYTES).is_none() {
-                return Err(self.bad(too_long(&place.shown, MAX_FIELD_BYTES)));
-            }
-            Ok(row_time::read(json, *form))
+        self.row.find_map(place, |json| match form {
+            TimeForm::Rfc3339 if json.starts_with('"') => self.text(json, place),
+            form => Ok(row_time::read(json, *form)),
         })
     }
 

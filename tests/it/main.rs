@@ -55,6 +55,7 @@ mod ledger;
 mod limits;
 mod lines;
 mod list;
+mod lookups;
 mod manifests;
 mod mounts;
 mod names;

@@ -95,7 +95,7 @@ impl Service {
             }
         });
         let text = format!(
-            "resolve = {{ path = \"/x\", url = \"redirect\" }}\nauth = {{ type = \"bearer\" }}\n{keys}"
+            "resolve = {{ path = \"/x\", url = \"redirect\" }}\nauth = {{ type = \"header\", name = \"X-API-Key\" }}\n{keys}"
         );
         let provider = Provider::from_toml("acme", &text).unwrap();
         let found = SourcedCredentials {
@@ -105,9 +105,9 @@ impl Service {
         let base = provider.api_base(Some(&base), "").unwrap();
         let state = StateFolder::new(None);
         let account = found.credentials.account();
-        let http = Http::new(&Connection::default(), &base, &[], &state, account).unwrap();
+        let http = Http::new(&Connection::default(), &base, &[], &state, &account).unwrap();
         Self {
-            api: Api::new(provider, base, http, &found, &state),
+            api: Api::new(provider, base, http, &found, &state).unwrap(),
             side_lists: SideLists::default(),
             requests,
         }
