@@ -1,6 +1,8 @@
 //! The pages of every kind, and of servers that lead nowhere.
 
+use super::ListOptions;
 use super::services::{Reply, Service};
+use crate::resolve::filter::Filter;
 use serde_json::{Value, json};
 
 const ROWS: &str = "rows = \"/rows\"\nid = \"/id\"\npath = \"/files\"\n";
@@ -185,7 +187,7 @@ async fn the_same_rows_again_and_empty_pages_without_end_end_the_list() {
 }
 
 #[tokio::test]
-async fn a_cursor_goes_into_the_query_or_the_body_and_to_a_route_of_its_own() {
+async fn a_cursor_of_any_value_goes_into_the_query() {
     let keys = table("{ kind = \"cursor\", at = [\"/none\", \"/next\"], parameter = \"after\" }");
     let keys = keys.replace(
         "[list]",
@@ -210,7 +212,10 @@ async fn a_cursor_goes_into_the_query_or_the_body_and_to_a_route_of_its_own() {
         service.requests()[1],
         "GET /files?sort=up&limit=2&after=x+%2Fy%26"
     );
+}
 
+#[tokio::test]
+async fn a_cursor_goes_into_the_body_and_to_a_route_of_its_own() {
     let own = "{ kind = \"cursor\", at = \"/next\", parameter = \"cursor\", in = \"json\", path = \"/more\", json = {}, more = \"/more\" }";
     let keys = table(own).replace(
         "[list]",
@@ -320,7 +325,9 @@ async fn a_refusal_for_a_rate_limit_is_repeated_and_another_one_is_not() {
             headers: headers.to_owned(),
             body: json!({"message": "no"}),
         });
-        let (_, end) = service.rows(&Default::default(), Default::default()).await;
+        let (_, end) = service
+            .rows(&Filter::default(), ListOptions::default())
+            .await;
         let code = end.unwrap_err().code().as_str();
         assert_eq!(
             (code == "rate_limited", service.requests().len()),
