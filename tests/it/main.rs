@@ -14,12 +14,14 @@
 mod addresses;
 mod ahead;
 mod answers;
+mod api_bodies;
 mod attempts;
 mod auth;
 mod batch;
 mod bodies;
 mod certificates;
 mod charges;
+mod checksums;
 mod clocks;
 mod clusters;
 mod codings;
