@@ -350,3 +350,22 @@ fn unstorable(title: &str, error: &Error) -> Error {
         .with_cause(error.message())
         .with_hint(hint)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_refresh_whose_process_may_run_is_waited_for() {
+        let latest = |pending| Latest {
+            pending,
+            ..Latest::default()
+        };
+        assert!(!latest(None).may_end());
+        assert!(latest(Some(None)).may_end());
+        let own = ProcessIdentity::own().clone();
+        assert!(latest(Some(Some(own))).may_end());
+        let gone = ProcessIdentity::of_no_process();
+        assert!(!latest(Some(Some(gone))).may_end());
+    }
+}

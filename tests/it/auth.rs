@@ -90,7 +90,9 @@ fn sent(auth: &str, credentials: Credentials) -> Request {
     resolve(auth, credentials, &api.base(), Some(state.path())).unwrap();
     let mut seen = api.seen();
     assert_eq!(seen.len(), 1, "{seen:?}");
-    seen.remove(0)
+    let request = seen.remove(0);
+    assert_eq!(request.header("acme-version"), Some("7"));
+    request
 }
 
 #[test]
