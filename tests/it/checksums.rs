@@ -73,7 +73,9 @@ impl Lab {
             let mut answer = answer.clone();
             answer["url"] = json!(url);
             match request.path() {
-                "/files/a" => reply(stream, "200 OK", &json, answer.to_string().as_bytes()),
+                "/files" | "/files/a" => {
+                    reply(stream, "200 OK", &json, answer.to_string().as_bytes())
+                }
                 path if path.ends_with("/link") => {
                     reply(stream, "200 OK", &json, answer.to_string().as_bytes())
                 }
@@ -345,5 +347,24 @@ fn a_media_type_that_the_table_refuses_is_an_error() {
                 .exits(0);
             assert!(lab.world.read("x.html") == *body);
         }
+    }
+}
+
+#[test]
+fn a_mirror_compares_the_checksums_of_the_metadata_too() {
+    let content = noise(SIZE);
+    for exit in [0, 6] {
+        let mut sum = digest_of("sha256", &content);
+        sum[0] ^= u8::from(exit == 6);
+        let bytes = content.clone();
+        let table = "metadata = { path = '/files/{id}', checksum = { at = '/sum', algorithm = 'sha256' } }\n\
+                     list = { path = '/files', rows = '/rows', id = '/id', name = '/name' }\n\
+                     resolve = { path = '/files/{id}/link', url = '/url' }";
+        let answer = json!({"sum": hex(&sum), "rows": [{"id": "a", "name": "n.bin"}]});
+        let lab = Lab::of(table, answer, move |request, stream| {
+            serve(request, stream, &bytes, TAG);
+        });
+        lab.world.run(&["sync", "lab", "mirror"]).exits(exit);
+        assert_eq!(lab.world.out().join("mirror/n.bin").exists(), exit == 0);
     }
 }
