@@ -160,7 +160,9 @@ impl ApiChannel {
             if is_free {
                 reply.assume_wait(window);
             }
-            reply.retry_after().or(window)
+            // With a success, the time is that of one document.
+            let named = reply.retry_after().filter(|_| reply.status() >= 300);
+            named.or(window)
         });
         self.budget.answered(slot, hold).await;
         answer

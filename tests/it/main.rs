@@ -78,6 +78,7 @@ mod signed_paths;
 mod stages;
 mod standins;
 mod state;
+mod steps;
 mod stops;
 mod storages;
 mod streams;
