@@ -152,6 +152,17 @@ impl BodyTemplate {
     }
 }
 
+impl RequestTemplate {
+    /// The names of the slots.
+    pub(crate) fn slots(&self) -> impl Iterator<Item = &str> {
+        let query = self.query.iter().map(|(_, value)| value);
+        let headers = self.headers.iter().map(|(_, value)| value);
+        let texts = query.chain(headers).chain([&self.path]);
+        let body = self.body.iter().flat_map(BodyTemplate::slots);
+        texts.flat_map(TextTemplate::slots).chain(body)
+    }
+}
+
 /// One request of several from an id to a presigned URL.
 #[derive(Clone, Debug)]
 pub(crate) struct Step {

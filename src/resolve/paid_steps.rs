@@ -47,6 +47,16 @@ impl<'a> PaidSteps<'a> {
     }
 }
 
+impl PaidSteps<'_> {
+    /// Whether a step after the paid one needs a value of a step before it.
+    fn after_needs_before(self) -> bool {
+        let captures = self.before.iter().flat_map(|step| &step.captures);
+        let names: Vec<&str> = captures.map(|(name, _)| name.as_str()).collect();
+        let mut slots = self.after.iter().flat_map(|step| step.request.slots());
+        slots.any(|slot| names.contains(&slot))
+    }
+}
+
 /// One document on its way to a URL.
 pub(super) struct Retrieval<'a> {
     pub(super) api: &'a Api,
@@ -96,8 +106,8 @@ impl<'a> Retrieval<'a> {
         facts: DocumentFacts,
         retry: &mut RetryContext,
     ) -> Result<Option<PresignedUrl>> {
-        // The steps after the paid one may need the values of the steps before.
         if !self.is_prepared
+            && self.steps.after_needs_before()
             && let Some(url) = self.prepare(retry).await?
         {
             return Ok(Some(url));
@@ -162,5 +172,40 @@ impl<'a> From<ResolveRequest<'a>> for RetrievalRequest<'a> {
             refused: request.refused,
             ..Self::default()
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::provider::table_of;
+
+    #[test]
+    fn the_steps_before_run_again_only_where_those_after_need_their_values() {
+        let needs = |last: &str| {
+            let table = table_of(
+                "acme",
+                &format!(
+                    "base = \"https://api.example\"\nauth = {{ type = \"none\" }}\n\
+                     resolve = [\n\
+                     {{ path = \"/open/{{id}}\", capture = {{ ticket = \"/t\" }} }},\n\
+                     {{ method = \"POST\", path = \"/pay/{{ticket}}\", capture = {{ job = \"/j\" }}, charged = true }},\n\
+                     {{ {last}, url = \"/url\" }},\n\
+                     ]"
+                ),
+            );
+            PaidSteps::of(&table.resolve).unwrap().after_needs_before()
+        };
+        assert!(!needs("path = \"/jobs/{job}\""));
+        assert!(needs("path = \"/jobs/{job}/{ticket}\""));
+        assert!(needs(
+            "path = \"/jobs/{job}\", query = { t = \"{ticket}\" }"
+        ));
+        assert!(needs(
+            "path = \"/jobs/{job}\", headers = { X-T = \"{ticket}\" }"
+        ));
+        assert!(needs(
+            "method = \"POST\", path = \"/jobs/{job}\", json = { t = \"{ticket}\" }"
+        ));
     }
 }
