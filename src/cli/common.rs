@@ -75,7 +75,7 @@ impl Terminal {
 /// # Errors
 /// [`Code::Usage`] for a kind that the provider does not have; [`Code::Config`] when the user's table of it is wrong.
 pub(super) fn provider(name: &str, arguments: &ResourceArgs) -> Result<Provider> {
-    let provider = provider::find(name)?;
+    let provider = provider::find(name)?.with_user_parameters()?;
     let base = provider.environment_base().ok().flatten();
     let base = base.map(|base| provider.api_base(Some(&base), &provider.table.variables.api_base));
     // A wrong base is an error of the resolver.

@@ -8,6 +8,7 @@ use crate::config::folders;
 use crate::config::network::{self, without_password};
 use crate::config::variables::{CONFIG, STATE_DIR, os_value};
 use crate::fetch::outcome::ErrorRecord;
+use crate::provider;
 use crate::text::printable;
 use crate::ui::{ConfigFileRow, ConfigFileState, SettingRow, SettingSource};
 use clap::Arg;
@@ -115,10 +116,14 @@ fn shown(name: &str, arg: Option<&Arg>, value: &str) -> String {
     value.to_owned()
 }
 
-/// The variable of a parameter: `GRAPH_TENANT` for the parameter `tenant` of the provider `graph`.
+/// The variable of a provider's parameter.
 fn parameter_variable(provider: &str, name: &str) -> String {
-    let variable = format!("{provider}_{name}");
-    variable.to_uppercase().replace('-', "_")
+    let known = provider::find(provider).ok();
+    let mut parameters = known.iter().flat_map(|known| &known.table.parameters);
+    let parameter = parameters.find(|parameter| parameter.name == name);
+    parameter
+        .map(|parameter| parameter.variable.clone())
+        .unwrap_or_default()
 }
 
 fn state_folder() -> SettingRow {

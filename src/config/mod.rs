@@ -6,6 +6,5 @@ pub(crate) mod file_settings;
 pub(crate) mod folders;
 pub(crate) mod network;
 pub(crate) mod settings;
-#[allow(dead_code, reason = "its readers are being written")]
 pub(crate) mod toml_file;
 pub(crate) mod variables;

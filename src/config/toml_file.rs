@@ -54,6 +54,7 @@ impl TomlFile {
     }
 
     /// The content.
+    #[allow(dead_code, reason = "the command providers prints tables next")]
     pub(crate) fn text(&self) -> &str {
         &self.text
     }
@@ -96,11 +97,6 @@ impl TomlFile {
 }
 
 impl<'a> TomlTable<'a> {
-    /// The keys from the root of the file to this table, joined by dots.
-    pub(crate) fn key(&self) -> &str {
-        &self.key
-    }
-
     /// The value of a key.
     pub(crate) fn get(&self, name: &str) -> Option<TomlValue<'a>> {
         let mut layers = self.layers.iter();
@@ -224,11 +220,6 @@ impl<'a> TomlTable<'a> {
 }
 
 impl<'a> TomlValue<'a> {
-    /// The keys from the root of the file to this value, joined by dots.
-    pub(crate) fn key(&self) -> &str {
-        &self.key
-    }
-
     /// The line of the value, from 1.
     pub(crate) fn line(&self) -> usize {
         self.file.line(self.span.start)

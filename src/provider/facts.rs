@@ -95,6 +95,7 @@ impl Provider {
         let mut values = SlotValues::default();
         values.add("base_host", self.base_host.as_deref().unwrap_or_default());
         values.add("resource", self.table.kind.as_deref().unwrap_or_default());
+        self.add_parameters(&mut values);
         Some(prefix.fill(&values))
     }
 

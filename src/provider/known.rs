@@ -45,7 +45,24 @@ fn user_tables() -> Result<Option<TomlTable<'static>>> {
     value.map(|value| value.table()).transpose()
 }
 
-/// The names of all providers: those of the source tree, then the user's.
+/// The text of a key in the section `[NAME]` of the user's configuration file; none without the key.
+///
+/// # Errors
+/// [`Code::Config`] for a value that is no text.
+pub(super) fn section_text(section: &str, key: &str) -> Result<Option<String>> {
+    let Some(user) = USER_FILE.get() else {
+        return Ok(None);
+    };
+    let Some(section) = user.file.root(&user.parsed).get(section) else {
+        return Ok(None);
+    };
+    let value = section.table()?.get(key);
+    value
+        .map(|value| value.text().map(str::to_owned))
+        .transpose()
+}
+
+/// The names of all providers whose names can be used: those of the source tree, then the user's.
 pub(crate) fn names() -> Vec<&'static str> {
     let shipped = SHIPPED.iter().map(|shipped| shipped.name);
     let user = user_tables().ok().flatten();
@@ -54,6 +71,9 @@ pub(crate) fn names() -> Vec<&'static str> {
         .flat_map(|tables| tables.entries().map(|(name, _)| name))
         .collect();
     let mut seen = BTreeSet::new();
+    let user = user
+        .into_iter()
+        .filter(|name| read::names::check_table(name).is_ok());
     let names = shipped.chain(user).filter(|name| seen.insert(*name));
     names.collect()
 }
@@ -125,6 +145,8 @@ impl Provider {
 
     fn of_table(table: Arc<Table>, kinds: Arc<[Arc<Table>]>) -> Self {
         Self {
+            parameters: Vec::new(),
+            identity: table.identity.clone(),
             base_host: None,
             table,
             kinds,
@@ -139,10 +161,16 @@ impl Provider {
         let mut kinds = self.kinds.iter();
         let found = kinds.find(|table| table.kind.as_deref() == Some(kind));
         match found {
-            Some(table) => Ok(Self {
-                base_host: self.base_host.clone(),
-                ..Self::of_table(Arc::clone(table), Arc::clone(&self.kinds))
-            }),
+            Some(table) => {
+                let of_kind = Self {
+                    base_host: self.base_host.clone(),
+                    ..Self::of_table(Arc::clone(table), Arc::clone(&self.kinds))
+                };
+                let mut set = self.parameters.iter();
+                set.try_fold(of_kind, |kind, (name, value)| {
+                    kind.with_parameter(name, value)
+                })
+            }
             None => Err(self.no_kind(kind)),
         }
     }

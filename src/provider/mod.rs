@@ -7,14 +7,12 @@ mod addresses;
 mod credentials;
 mod facts;
 mod known;
-#[allow(dead_code, reason = "its readers are being written")]
+mod parameters;
 mod pointer;
 mod read;
 mod schema;
 mod shipped;
-#[allow(dead_code, reason = "its readers are being written")]
 mod table;
-#[allow(dead_code, reason = "its readers are being written")]
 mod template;
 
 pub use credentials::Credentials;

@@ -88,7 +88,8 @@ impl Pointer {
         first(&self.segments, json, is_usable)
     }
 
-    /// Every value that the pointer leads to.
+    /// Every value that the pointer leads to: what other ways of reading are compared with.
+    #[cfg(test)]
     pub(crate) fn find_all<'a>(&self, json: &'a Value) -> Vec<&'a Value> {
         let mut found = Vec::new();
         all(&self.segments, json, &mut found);
@@ -132,15 +133,6 @@ impl Pointer {
             Segment::Key(name) => Some(name),
             Segment::Where { .. } | Segment::Every => None,
         }
-    }
-
-    /// The names of the fields, from the outermost object inward, where the pointer has no other segments.
-    pub(crate) fn fields(&self) -> Option<Vec<&str>> {
-        let names = self.segments.iter().map(|segment| match segment {
-            Segment::Key(name) => Some(name.as_str()),
-            Segment::Where { .. } | Segment::Every => None,
-        });
-        names.collect()
     }
 
     /// The pointer without its first segment, for a caller that took that field from the outermost object.
@@ -261,6 +253,7 @@ fn first<'a>(
     }
 }
 
+#[cfg(test)]
 fn all<'a>(segments: &[Segment], json: &'a Value, found: &mut Vec<&'a Value>) {
     let Some((segment, rest)) = segments.split_first() else {
         found.push(json);

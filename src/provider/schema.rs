@@ -23,6 +23,10 @@ pub struct Provider {
     pub(crate) table: Arc<Table>,
     /// The tables of all kinds, the default one first.
     pub(super) kinds: Arc<[Arc<Table>]>,
+    /// The values of the parameters, by name.
+    pub(super) parameters: Vec<(String, String)>,
+    /// The identity of the table, and the values of the parameters: a part of the names of records and partials.
+    pub(crate) identity: String,
     /// The host of the API's base, where the user sets the base.
     pub(super) base_host: Option<String>,
 }

@@ -14,7 +14,7 @@ pub(super) fn identity<'a>(
 ) -> [&'a [u8]; 3] {
     let account = account.expose().as_bytes();
     [
-        provider.table.identity.as_bytes(),
+        provider.identity.as_bytes(),
         base.as_str().as_bytes(),
         account,
     ]

@@ -75,7 +75,8 @@ impl ResolverBuilder {
     ///
     /// # Errors
     /// [`Code::Config`](crate::Code::Config) for a base, a proxy, a certificate or a [rate](crate::Rate) that
-    /// cannot be used, and for credentials that are not of the provider's kind;
+    /// cannot be used, for credentials that are not of the provider's kind, and for a
+    /// parameter without a value that the provider needs;
     /// [`Code::InsecureUrl`](crate::Code::InsecureUrl) for a base with plain http or with a password.
     pub fn build(self) -> Result<Resolver> {
         let Self {
@@ -87,6 +88,7 @@ impl ResolverBuilder {
             no_state_folder,
             connection,
         } = self;
+        provider.check_parameters()?;
         provider.auth_of(&credentials)?;
         let found = SourcedCredentials {
             source: credential_source.unwrap_or_else(|| provider.credential_sources()),

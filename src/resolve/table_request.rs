@@ -30,6 +30,7 @@ pub(super) fn slot_values<'a>(
     if let Some(kind) = &table.kind {
         values.add("resource", kind.as_str());
     }
+    provider.add_parameters(&mut values);
     let parts = id.map(DocumentId::parts).into_iter().flatten();
     let count = table.id.parts.len();
     for (index, (name, part)) in table.id.parts.iter().zip(parts).enumerate() {

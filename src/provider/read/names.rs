@@ -89,7 +89,7 @@ fn is_long_option(name: &str) -> bool {
 ///
 /// # Errors
 /// The rule that the name breaks.
-pub(super) fn check_table(name: &str) -> std::result::Result<(), String> {
+pub(crate) fn check_table(name: &str) -> std::result::Result<(), String> {
     let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     if !name.starts_with(|c: char| c.is_ascii_lowercase()) || !name.bytes().all(is_plain) {
         return Err(

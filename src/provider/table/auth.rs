@@ -14,6 +14,7 @@ pub(crate) struct Auth {
     pub(crate) file: Option<CredentialFile>,
     /// A free route that tells whether the service accepts the credential. So far only `docfetch providers show` prints
     /// it: no command sends a request to it.
+    #[allow(dead_code, reason = "no command asks the service yet")]
     pub(crate) check: Option<TextTemplate>,
 }
 

@@ -1,0 +1,140 @@
+//! The values that each user sets for a provider's parameters, such as a tenant.
+
+use super::known;
+use super::schema::Provider;
+use super::template::SlotValues;
+use crate::config::variables;
+use crate::error::{Code, Error, Result};
+
+impl Provider {
+    /// Sets a parameter of the provider's table, such as a tenant. A parameter stands in paths, queries and the like of
+    /// requests.
+    ///
+    /// # Errors
+    /// [`Code::Usage`] for a name that no parameter has, and for a value that is empty or has a control character.
+    pub fn with_parameter(mut self, name: &str, value: &str) -> Result<Self> {
+        let title = &self.table.title;
+        let known = &self.table.parameters;
+        if !known.iter().any(|parameter| parameter.name == name) {
+            let names: Vec<&str> = known.iter().map(|known| known.name.as_str()).collect();
+            let error = Error::new(Code::Usage, format!("{title} has no parameter {name:?}"));
+            return Err(match names.as_slice() {
+                [] => error,
+                names => error.with_cause(format!("its parameters are {}", names.join(", "))),
+            });
+        }
+        if value.is_empty() || value.chars().any(char::is_control) {
+            let what = format!("the value of the parameter {name:?} cannot be used");
+            return Err(Error::new(Code::Usage, what)
+                .with_cause("the value is empty, or has a control character"));
+        }
+        self.parameters.retain(|(set, _)| set != name);
+        self.parameters.push((name.to_owned(), value.to_owned()));
+        // The same id at another tenant is another document. The order of the calls does not matter.
+        self.parameters.sort();
+        let mut identity = self.table.identity.clone();
+        for (name, value) in &self.parameters {
+            identity.push_str(&format!("\n{name}={value}"));
+        }
+        self.identity = identity;
+        Ok(self)
+    }
+
+    /// The provider with the parameters that the environment sets, or else the provider's section of the user's
+    /// configuration file.
+    ///
+    /// # Errors
+    /// [`Code::Config`] for a value that is not UTF-8 or not text; as [`Provider::with_parameter`].
+    pub(crate) fn with_user_parameters(self) -> Result<Self> {
+        let parameters = self.table.parameters.clone();
+        let mut provider = self;
+        for parameter in parameters {
+            let value = match variables::value(&parameter.variable)? {
+                None => known::section_text(&provider.table.name, &parameter.name)?,
+                value => value,
+            };
+            if let Some(value) = value {
+                provider = provider.with_parameter(&parameter.name, &value)?;
+            }
+        }
+        Ok(provider)
+    }
+
+    /// Checks that each parameter has a value that needs one.
+    ///
+    /// # Errors
+    /// [`Code::Config`], with the variable of a parameter without a value.
+    pub(crate) fn check_parameters(&self) -> Result<()> {
+        let is_set = |name: &str| self.parameters.iter().any(|(set, _)| set == name);
+        let mut needed = self.table.parameters.iter();
+        let missing = needed.find(|known| known.is_required && !is_set(&known.name));
+        let Some(missing) = missing else {
+            return Ok(());
+        };
+        let (title, name, variable) = (&self.table.title, &missing.name, &missing.variable);
+        let section = &self.table.name;
+        Err(Error::new(
+            Code::Config,
+            format!("{title} needs the parameter {name:?}"),
+        )
+        .with_cause(format!(
+            "{variable} is not set, and [{section}] in the configuration file has no {name}"
+        ))
+        .with_hint(format!(
+            "set {variable}, or write {name} = \"…\" below [{section}]"
+        )))
+    }
+
+    /// Adds the values of the parameters to the slots. A parameter without a value is empty.
+    pub(crate) fn add_parameters<'a>(&'a self, values: &mut SlotValues<'a>) {
+        for parameter in &self.table.parameters {
+            let mut set = self.parameters.iter();
+            let value = set.find(|(name, _)| *name == parameter.name);
+            let value = value.map_or("", |(_, value)| value);
+            values.add(parameter.name.as_str(), value);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn provider() -> Provider {
+        let text = r#"
+            base = "https://graph.example"
+            auth = { type = "none" }
+            parameters = { tenant = { required = true }, region = {} }
+            resolve = { path = "/{tenant}/{id}", url = "redirect" }
+        "#;
+        Provider::from_toml("graph", text).unwrap()
+    }
+
+    #[test]
+    fn a_parameter_is_a_part_of_the_identity_whatever_the_order() {
+        let set = |names: [(&str, &str); 2]| {
+            let of = |provider: Provider, (name, value): (&str, &str)| {
+                provider.with_parameter(name, value).unwrap()
+            };
+            names.into_iter().fold(provider(), of).identity
+        };
+        let (tenant, region) = (("tenant", "t"), ("region", "r"));
+        assert_eq!(set([tenant, region]), set([region, tenant]));
+        assert_ne!(set([tenant, region]), set([("tenant", "u"), region]));
+        assert_eq!(provider().identity, "graph");
+    }
+
+    #[test]
+    fn a_parameter_that_is_needed_is_named_with_its_variable() {
+        let error = provider().check_parameters().unwrap_err();
+        assert_eq!(error.code(), Code::Config);
+        assert!(
+            error.message().contains("GRAPH_TENANT is not set"),
+            "{error}"
+        );
+        let set = provider().with_parameter("tenant", "t").unwrap();
+        assert!(set.check_parameters().is_ok());
+        assert!(provider().with_parameter("other", "t").is_err());
+        assert!(provider().with_parameter("tenant", "a\nb").is_err());
+    }
+}
