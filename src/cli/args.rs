@@ -128,6 +128,16 @@ Examples:
   docfetch config
   docfetch config --json")]
     Config(OutputArgs),
+    /// List the providers, or print the table of one of them
+    ///
+    /// docfetch ships tables, and reads those of the configuration file. On a terminal, docfetch prints a table. In a
+    /// pipe, docfetch prints one line for each provider, with tabs between the fields: name, title, whether the service
+    /// may charge, credentials and source.
+    #[command(after_help = "\
+Examples:
+  docfetch providers
+  docfetch providers show onecodex")]
+    Providers(Providers),
     /// Run strict local stand-ins for the providers
     ///
     /// With COMMAND, docfetch sets the variables that lead to the stand-ins, runs COMMAND and exits with its
@@ -360,6 +370,38 @@ pub(super) struct Partials {
 
     #[command(flatten)]
     pub output_args: OutputArgs,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Providers {
+    #[command(subcommand)]
+    pub command: Option<ProvidersCommand>,
+
+    #[command(flatten)]
+    pub output_args: OutputArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum ProvidersCommand {
+    /// Print the table of a provider as TOML
+    ///
+    /// The text can be copied into the configuration file, and changed there. A table of the configuration file is printed
+    /// as it stands there.
+    #[command(after_help = "\
+Examples:
+  docfetch providers show onecodex
+  docfetch providers show sm >> ~/.config/docfetch/config.toml")]
+    Show(ShowProvider),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ShowProvider {
+    /// The provider
+    #[arg(value_name = "PROVIDER")]
+    pub name: String,
+
+    #[command(flatten)]
+    pub verbosity: VerbosityArgs,
 }
 
 #[derive(Debug, Args)]

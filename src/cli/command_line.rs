@@ -1,7 +1,7 @@
 //! The command line together with the `DOCFETCH_` variables and the configuration file: what the user asks docfetch to
 //! do.
 
-use super::args::{Cli, Command, Fetch, FetchFrom, LedgerCommand};
+use super::args::{Cli, Command, Fetch, FetchFrom, LedgerCommand, ProvidersCommand};
 use super::option_sources::{
     value_for_sync_only, variable, why_for_sync_only, with_file, with_variables,
 };
@@ -314,6 +314,7 @@ impl Command {
             | Self::Ledger(_)
             | Self::Partials(_)
             | Self::Config(_)
+            | Self::Providers(_)
             | Self::Sandbox(_) => None,
         }
     }
@@ -330,6 +331,10 @@ impl Command {
                 Some(&mut arguments.verbosity)
             }
             Self::Ledger(LedgerCommand::Forget(arguments)) => Some(&mut arguments.verbosity),
+            Self::Providers(arguments) => Some(match &mut arguments.command {
+                Some(ProvidersCommand::Show(show)) => &mut show.verbosity,
+                None => &mut arguments.output_args.verbosity,
+            }),
             Self::Sandbox(_) => None,
         }
     }

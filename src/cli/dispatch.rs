@@ -1,6 +1,9 @@
 //! From arguments to a command, and from its result to an exit code.
 
-use super::args::{Command, Forget, LedgerCommand, List, Partials, SandboxArgs, UrlOf, Verify};
+use super::args::{
+    Command, Forget, LedgerCommand, List, Partials, Providers, ProvidersCommand, SandboxArgs,
+    UrlOf, Verify,
+};
 use super::choices::FormatArg;
 use super::command_line::{CommandLine, OptionOrigins, without_variables};
 use super::common::{Terminal, connection, output_options, plain_output_options, provider};
@@ -20,7 +23,9 @@ use crate::provider;
 use crate::resolve::filter::Filter;
 use crate::resolve::{ListOptions, Row};
 use crate::text::printable;
-use crate::ui::{ListingTable, PartialsList, ProgressKind, print_settings};
+use crate::ui::{
+    ListingTable, PartialsList, ProgressKind, print_providers, print_settings, print_table,
+};
 use clap::error::ErrorKind;
 use std::ffi::OsString;
 use std::io;
@@ -64,7 +69,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
     let is_needed = !matches!(
         command_line.command,
-        Command::Config(_) | Command::Verify(_) | Command::Sandbox(_)
+        Command::Config(_) | Command::Providers(_) | Command::Verify(_) | Command::Sandbox(_)
     );
     if let Some(error) = config.error.clone().filter(|_| is_needed) {
         return ExitCode::from(Terminal::plain().fail(error));
@@ -120,6 +125,7 @@ async fn dispatch(command_line: CommandLine, config: RunConfig) -> u8 {
         }
         Command::Partials(arguments) => partials(arguments, origins),
         Command::Config(arguments) => show_config(&arguments, origins, &config),
+        Command::Providers(arguments) => providers(&arguments, origins, config.error),
         Command::Sandbox(arguments) => sandbox(arguments).await,
     }
 }
@@ -179,6 +185,24 @@ fn show_config(arguments: &OutputArgs, origins: OptionOrigins, config: &RunConfi
         &settings,
         config.error.as_ref(),
     ))
+}
+
+/// `ignored` is why docfetch cannot use the configuration file. The shipped tables are known without the file.
+fn providers(arguments: &Providers, origins: OptionOrigins, ignored: Option<Error>) -> u8 {
+    let Some(ProvidersCommand::Show(show)) = &arguments.command else {
+        let output_options = output_options(&arguments.output_args, ProgressKind::None);
+        let terminal = Terminal::new(output_options, origins);
+        if let Some(error) = &ignored {
+            terminal.printer.error(error, None);
+        }
+        let known = provider::known_providers();
+        return terminal.end(print_providers(&terminal.printer, &known));
+    };
+    let terminal = Terminal::new(plain_output_options(&show.verbosity), origins);
+    let text = provider::toml_text(&show.name);
+    // The file that docfetch cannot use may have the table.
+    let text = text.map_err(|error| ignored.unwrap_or(error));
+    terminal.end(text.and_then(|text| print_table(&terminal.printer, &text)))
 }
 
 /// `ignored` is why docfetch cannot use the configuration file, which `verify` can do without.

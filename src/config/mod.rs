@@ -7,4 +7,5 @@ pub(crate) mod folders;
 pub(crate) mod network;
 pub(crate) mod settings;
 pub(crate) mod toml_file;
+pub(crate) mod toml_sections;
 pub(crate) mod variables;

@@ -7,6 +7,7 @@ use super::schema::Provider;
 use super::shipped::SHIPPED;
 use super::table::Table;
 use crate::config::toml_file::{TomlFile, TomlTable};
+use crate::config::toml_sections;
 use crate::error::{Code, Error, Result};
 use crate::similar::nearest;
 use std::collections::BTreeSet;
@@ -15,6 +16,17 @@ use toml::de::DeTable;
 
 /// The configuration file of the user, parsed.
 static USER_FILE: OnceLock<UserFile> = OnceLock::new();
+
+/// A provider, or the error of its table.
+#[derive(Debug)]
+pub(crate) struct KnownProvider {
+    /// The name on the command line.
+    pub(crate) name: &'static str,
+    /// The line of the user's configuration file where the table begins, from 1. None for a table of the source tree.
+    pub(crate) line: Option<usize>,
+    /// The provider with its default kind, or why docfetch cannot use the user's table.
+    pub(crate) provider: Result<Provider>,
+}
 
 #[derive(Debug)]
 struct UserFile {
@@ -91,11 +103,44 @@ pub(crate) fn all() -> Vec<Provider> {
 /// # Errors
 /// [`Code::Usage`] when there is no such provider, [`Code::Config`] when the user's table of it is wrong.
 pub(crate) fn find(name: &str) -> Result<Provider> {
-    let user = user_tables()?.and_then(|tables| tables.get(name));
+    let user = match user_tables() {
+        Ok(tables) => tables.and_then(|tables| tables.get(name)),
+        Err(error) => return Provider::shipped(name).map_err(|_| error),
+    };
     match user {
         Some(value) => Provider::new(read::provider(name, &value.table()?)?),
         None => Provider::shipped(name),
     }
+}
+
+/// Every provider, those of the source tree first. A broken table of the user is an error of its own.
+pub(crate) fn known_providers() -> Vec<KnownProvider> {
+    let user = user_tables().ok().flatten();
+    let line = |name: &str| Some(user.as_ref()?.get(name)?.line());
+    let known = |name| KnownProvider {
+        name,
+        line: line(name),
+        provider: find(name),
+    };
+    names().into_iter().map(known).collect()
+}
+
+/// The table of this name as TOML for the configuration file: that of the user as the user wrote the table, else that of
+/// the source tree.
+///
+/// # Errors
+/// [`Code::Usage`] when there is no such provider.
+pub(crate) fn toml_text(name: &str) -> Result<String> {
+    let path = ["providers", name];
+    let user = user_tables().ok().flatten();
+    let is_user = user.is_some_and(|tables| tables.get(name).is_some());
+    if let Some(user) = USER_FILE.get().filter(|_| is_user) {
+        return Ok(toml_sections::extract(user.file.text(), &path));
+    }
+    let mut shipped = SHIPPED.iter();
+    let shipped = shipped.find(|shipped| shipped.name == name);
+    let shipped = shipped.ok_or_else(|| unknown(name))?;
+    Ok(toml_sections::below(shipped.text, &path))
 }
 
 /// The error of a name that no provider has.

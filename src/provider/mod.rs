@@ -17,7 +17,9 @@ mod template;
 
 pub use credentials::Credentials;
 pub(crate) use credentials::SourcedCredentials;
-pub(crate) use known::{add_user_tables, all, find, names};
+pub(crate) use known::{
+    KnownProvider, add_user_tables, all, find, known_providers, names, toml_text,
+};
 pub(crate) use pointer::{Pointer, Pointers, pick, text_or_integer};
 pub use schema::Provider;
 pub(crate) use table::{

@@ -11,7 +11,6 @@ pub(super) struct Shipped {
     /// The name of the provider.
     pub(super) name: &'static str,
     /// The TOML text.
-    #[allow(dead_code, reason = "the command providers prints it next")]
     pub(super) text: &'static str,
     /// One table for each kind of things, read when one of them is used.
     kinds: LazyLock<Arc<[Arc<Table>]>>,

@@ -11,6 +11,7 @@ mod listing_table;
 mod partials_list;
 mod plan_notes;
 mod printer;
+mod providers_table;
 mod settings_table;
 mod summaries;
 mod terminal;
@@ -19,6 +20,7 @@ mod text_width;
 pub(crate) use listing_table::ListingTable;
 pub(crate) use partials_list::PartialsList;
 pub(crate) use printer::{Color, OutputOptions, Printer, ProgressKind};
+pub(crate) use providers_table::{print_providers, print_table};
 pub(crate) use settings_table::{
     ConfigFileRow, ConfigFileState, SettingRow, SettingSource, print_settings,
 };

@@ -64,6 +64,7 @@ mod names;
 mod options;
 mod own_partials;
 mod partials;
+mod providers;
 mod proxies;
 mod refusals;
 mod remote_time;

@@ -30,8 +30,9 @@ fn of_command(command: &Command) -> String {
         .get_subcommands()
         .filter(|inner| inner.get_name() != "help")
         .collect();
-    if !subcommands.is_empty() {
-        return subcommands.into_iter().map(of_command).collect();
+    let below: String = subcommands.into_iter().map(of_command).collect();
+    if command.is_subcommand_required_set() {
+        return below;
     }
     let about = command.get_long_about().or(command.get_about());
     let about = about.map(ToString::to_string).unwrap_or_default();
@@ -64,7 +65,7 @@ fn of_command(command: &Command) -> String {
         }
         section.push('\n');
     }
-    section
+    section + &below
 }
 
 /// Whether an argument belongs on the page.

@@ -8,6 +8,7 @@ const VERIFY: &str = include_str!("../../manifest/check.rs");
 const LIST: &str = include_str!("../../resolve/row.rs");
 const PARTIALS: &str = include_str!("../../ui/partials_list.rs");
 const LEDGER: &str = include_str!("../../ui/ledger_table.rs");
+const PROVIDERS: &str = include_str!("../../ui/providers_table.rs");
 const SETTINGS: &str = include_str!("../../ui/settings_table.rs");
 
 /// A record and its definition.
@@ -20,7 +21,7 @@ struct Record {
     head: &'static str,
 }
 
-const RECORDS: [Record; 11] = [
+const RECORDS: [Record; 12] = [
     Record {
         title: "A document that did not fail",
         text: FETCH,
@@ -75,6 +76,11 @@ const RECORDS: [Record; 11] = [
         title: "A setting of `docfetch config`",
         text: SETTINGS,
         head: "struct SettingRow",
+    },
+    Record {
+        title: "A row of `docfetch providers`",
+        text: PROVIDERS,
+        head: "struct ProviderRow<",
     },
 ];
 
