@@ -1,6 +1,6 @@
 //! Plain values that every layer uses.
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use std::fmt;
 use std::time::Duration;
 
@@ -61,8 +61,8 @@ pub enum InvalidDocumentId {
 }
 
 impl DocumentId {
-    /// Checks `text`. Where a provider prints ids as URIs, such as `/api/v1/documents/00f2`, `uri_prefix` is
-    /// the part before the id, and is dropped.
+    /// Checks `text`, in which `%2F` is a slash. Where a provider prints ids as URIs, such as
+    /// `/api/v1/documents/00f2`, `uri_prefix` is the part before the id, and is dropped.
     ///
     /// # Errors
     /// The rule that the text breaks.
@@ -71,10 +71,40 @@ impl DocumentId {
             .and_then(|prefix| text.strip_prefix(prefix))
             .map_or(text, |rest| rest.strip_suffix('/').unwrap_or(rest));
         check_part(id, &['/', '?', '#'])?;
+        let part = unescaped(id);
+        let parts = if part == id { Vec::new() } else { vec![part] };
+        for part in &parts {
+            check_part(part, &[])?;
+        }
         Ok(Self {
             text: id.to_owned(),
-            parts: Vec::new(),
+            parts,
         })
+    }
+
+    /// Checks an id whose parts are those of `form`, or a URI that has the id after `uri_prefix`. Where the prefix has
+    /// a scheme, as `drs://host/` has, the id in the URI is percent-encoded (RFC 3986 section 2.1), and letters of the
+    /// prefix are compared without case (sections 3.1 and 3.2.2).
+    ///
+    /// # Errors
+    /// The rule that the text breaks.
+    pub(crate) fn parse_form(
+        text: &str,
+        uri_prefix: Option<&str>,
+        form: &IdForm,
+    ) -> Result<Self, InvalidDocumentId> {
+        if let Some(prefix) = uri_prefix.filter(|prefix| prefix.contains("://")) {
+            let start = text.get(..prefix.len());
+            if start.is_some_and(|start| start.eq_ignore_ascii_case(prefix)) {
+                let id = decoded(&text[prefix.len()..], form)?;
+                return Self::parse_parts(&id, form);
+            }
+        }
+        if form.is_single() {
+            return Self::parse(text, uri_prefix);
+        }
+        let without = uri_prefix.and_then(|prefix| text.strip_prefix(prefix));
+        Self::parse_parts(without.unwrap_or(text), form)
     }
 
     /// Checks an id whose parts are those of `form`. In a part, `%2F` is a slash.
@@ -143,6 +173,32 @@ fn check_part(part: &str, refused: &[char]) -> Result<(), InvalidDocumentId> {
     Ok(())
 }
 
+/// A part of an id without the escape of slashes.
+fn unescaped(part: &str) -> String {
+    part.replace("%2F", "/").replace("%2f", "/")
+}
+
+/// The id as users write it, of a percent-encoded one.
+///
+/// # Errors
+/// A text of which no id can be made: it is no UTF-8, or has `%2F` as letters.
+fn decoded(encoded: &str, form: &IdForm) -> Result<String, InvalidDocumentId> {
+    let mut segments = Vec::new();
+    for segment in encoded.split('/') {
+        let text = percent_decode_str(segment).decode_utf8();
+        let text = text.map_err(|_| InvalidDocumentId::Route('%'))?;
+        if unescaped(&text) != text {
+            return Err(InvalidDocumentId::Route('%'));
+        }
+        segments.push(if form.has_rest {
+            text.into_owned()
+        } else {
+            text.replace('/', "%2F")
+        });
+    }
+    Ok(segments.join("/"))
+}
+
 impl IdForm {
     /// The parts of `text`, with slashes between them. In a part, `%2F` is a slash.
     ///
@@ -167,7 +223,7 @@ impl IdForm {
                 check_part(part, &[])?;
                 parts.push(part.to_owned());
             } else {
-                let part = part.replace("%2F", "/").replace("%2f", "/");
+                let part = unescaped(part);
                 check_part(&part, &['?', '#'])?;
                 parts.push(part);
             }
@@ -242,6 +298,40 @@ mod tests {
             DocumentId::parse("/api/v1/documents/", prefix),
             Err(InvalidDocumentId::Empty)
         );
+    }
+
+    #[test]
+    fn an_id_after_a_scheme_and_a_host_is_percent_encoded() {
+        let single = IdForm {
+            parts: vec!["id".to_owned()],
+            has_rest: false,
+        };
+        let parse = |text| {
+            let id = DocumentId::parse_form(text, Some("drs://host/"), &single)?;
+            Ok((id.as_str().to_owned(), id.parts().collect::<String>()))
+        };
+        for (text, id, part) in [
+            ("drs://host/314159", "314159", "314159"),
+            ("DRS://Host/314159", "314159", "314159"),
+            ("drs://host/dg.1%2Fb%20c", "dg.1%2Fb c", "dg.1/b c"),
+            ("dg.1%2Fb c", "dg.1%2Fb c", "dg.1/b c"),
+            ("a%20b", "a%20b", "a%20b"),
+        ] {
+            assert_eq!(parse(text), Ok((id.to_owned(), part.to_owned())), "{text}");
+        }
+        for (text, why) in [
+            ("drs://other/1", InvalidDocumentId::Route('/')),
+            ("drs://host/1/access/x", InvalidDocumentId::Route('/')),
+            ("drs://host/1?x=y", InvalidDocumentId::Route('?')),
+            ("drs://host/", InvalidDocumentId::Empty),
+            ("drs://host", InvalidDocumentId::Route('/')),
+            ("drs://host/a%252Fb", InvalidDocumentId::Route('%')),
+            ("drs://host/%ff", InvalidDocumentId::Route('%')),
+            ("drs://host/..%2F..", InvalidDocumentId::Dots),
+            ("..%2Fx", InvalidDocumentId::Dots),
+        ] {
+            assert_eq!(parse(text), Err(why), "{text}");
+        }
     }
 
     #[test]

@@ -61,14 +61,7 @@ impl Provider {
         &self,
         text: &str,
     ) -> std::result::Result<DocumentId, InvalidDocumentId> {
-        let prefix = self.uri_prefix();
-        let without = prefix
-            .as_deref()
-            .and_then(|prefix| text.strip_prefix(prefix));
-        if self.table.id.is_single() {
-            return DocumentId::parse(text, prefix.as_deref());
-        }
-        DocumentId::parse_parts(without.unwrap_or(text), &self.table.id)
+        DocumentId::parse_form(text, self.uri_prefix().as_deref(), &self.table.id)
     }
 
     /// How the ids of this provider are found or written.
@@ -86,6 +79,15 @@ impl Provider {
                 parts.join("/")
             );
         }
+        if let Some(prefix) = self.uri_prefix().filter(|prefix| prefix.contains("://")) {
+            return format!(
+                "give the id alone, or after {prefix}, which has the host of {}; %2F stands for a slash in an id",
+                self.table.variables.api_base
+            );
+        }
+        if self.table.list.is_none() {
+            return "give the id as the service shows the id; %2F stands for a slash".to_owned();
+        }
         format!("`{}` shows the ids of this account", self.list_command())
     }
 
@@ -93,7 +95,11 @@ impl Provider {
     pub(crate) fn uri_prefix(&self) -> Option<String> {
         let prefix = self.table.uri_prefix.as_ref()?;
         let mut values = SlotValues::default();
-        values.add("base_host", self.base_host.as_deref().unwrap_or_default());
+        let own = self.table.base.as_deref().map(Url::parse);
+        let own = own.and_then(std::result::Result::ok);
+        let own = own.as_ref().and_then(Url::host_str);
+        let host = self.base_host.as_deref().or(own).unwrap_or_default();
+        values.add("base_host", host);
         values.add("resource", self.table.kind.as_deref().unwrap_or_default());
         self.add_parameters(&mut values);
         Some(prefix.fill(&values))

@@ -27,7 +27,8 @@ macro_rules! shipped {
 }
 
 /// Every table of the source tree.
-pub(super) static SHIPPED: [Shipped; 2] = shipped!["sm", "onecodex"];
+pub(super) static SHIPPED: [Shipped; 5] =
+    shipped!["sm", "onecodex", "dnanexus", "drs", "sevenbridges"];
 
 impl Shipped {
     /// One table for each kind of things.

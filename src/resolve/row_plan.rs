@@ -96,12 +96,7 @@ impl RowPlan {
     /// # Errors
     /// The rule that the text breaks.
     pub(super) fn document_id(&self, text: &str) -> Result<DocumentId, InvalidDocumentId> {
-        let prefix = self.uri_prefix.as_deref();
-        if self.form.is_single() {
-            return DocumentId::parse(text, prefix);
-        }
-        let without = prefix.and_then(|prefix| text.strip_prefix(prefix));
-        DocumentId::parse_parts(without.unwrap_or(text), &self.form)
+        DocumentId::parse_form(text, self.uri_prefix.as_deref(), &self.form)
     }
 
     /// What messages call the id.

@@ -1,20 +1,21 @@
-//! What the user names with `--in`: the first parts of the ids of a list.
+//! What the user names with `--in`: parts of the ids of a list, and other values that its requests need.
 
 use crate::error::{Code, Error, Result};
 use crate::model::{DocumentId, IdForm};
 use crate::provider::{Provider, SlotValues};
 
-/// The parts of ids that all rows of a list have in common.
+/// What all rows of a list have in common.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Scope {
-    /// Each part: its name, its place in an id, and its value.
+    /// Each name of the list's `scope`, in order.
     parts: Vec<ScopePart>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct ScopePart {
     name: String,
-    index: usize,
+    /// The place in an id. None for a value that fills templates only.
+    index: Option<usize>,
     value: String,
     /// Whether the part is the rest of an id, whose slashes stay.
     is_rest: bool,
@@ -56,13 +57,11 @@ impl Scope {
                 .with_cause(why.to_string())
                 .with_hint("write a slash inside a part as %2F")
         })?;
-        let parts = names.iter().zip(values).filter_map(|(name, value)| {
-            Some(ScopePart {
-                index: place(name)?,
-                is_rest: is_rest(name),
-                name: name.clone(),
-                value,
-            })
+        let parts = names.iter().zip(values).map(|(name, value)| ScopePart {
+            index: place(name),
+            is_rest: is_rest(name),
+            name: name.clone(),
+            value,
         });
         Ok(Self {
             parts: parts.collect(),
@@ -82,14 +81,17 @@ impl Scope {
 
     /// The value of the part at this place of an id, as the id has it.
     pub(super) fn part(&self, index: usize) -> Option<String> {
-        let part = self.parts.iter().find(|part| part.index == index)?;
+        let part = self.parts.iter().find(|part| part.index == Some(index))?;
         Some(written(&part.value, part.is_rest))
     }
 
-    /// Whether a document's id has these parts.
+    /// Whether a document's id has these parts. A value that is no part of an id does not count.
     pub(crate) fn holds(&self, id: &DocumentId) -> bool {
         let parts: Vec<&str> = id.parts().collect();
-        let has = |part: &ScopePart| parts.get(part.index).is_some_and(|own| *own == part.value);
+        let has = |part: &ScopePart| match part.index {
+            Some(index) => parts.get(index).is_some_and(|own| *own == part.value),
+            None => true,
+        };
         self.parts.iter().all(has)
     }
 }

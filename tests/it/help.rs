@@ -110,7 +110,7 @@ fn an_unknown_command_lists_the_providers_and_another_spelling_of_one_is_underst
         let run = World::bare().run(&[name, "ID"]);
         run.exits(2)
             .says(&format!("docfetch has no command '{name}'"))
-            .says("the providers are sm and onecodex")
+            .says("the providers are sm, onecodex, ")
             .says(&format!("hint: {hint}"));
     }
     let run = World::bare().run(&["list", "standard-metrics"]);

@@ -85,6 +85,7 @@ mod storages;
 mod streams;
 mod support;
 mod sync;
+mod tables;
 mod terminal;
 mod torn;
 mod tunnels;

@@ -1,5 +1,6 @@
 //! The keys of `list`, `lookup` and `options`.
 
+use super::names;
 use super::request::{self, REQUEST_KEYS};
 use super::values;
 use crate::config::toml_file::{TomlTable, TomlValue};
@@ -33,7 +34,7 @@ const RECORD_FIELDS: [&str; 6] = ["provider", "id", "name", "size", "modified", 
 pub(super) fn listing(table: &TomlTable<'_>, known: &[&str], parts: &[String]) -> Result<Listing> {
     let keys = [&REQUEST_KEYS[..], &ROWS_KEYS, &LIST_KEYS].concat();
     table.check_keys("list", &keys)?;
-    let scope = scope(table, parts)?;
+    let scope = scope(table, known, parts)?;
     let names = scope.iter().map(String::as_str);
     let slots: Vec<&str> = known.iter().copied().chain(names).collect();
     let fields = table.get("fields").map(|fields| self::fields(&fields));
@@ -44,9 +45,10 @@ pub(super) fn listing(table: &TomlTable<'_>, known: &[&str], parts: &[String]) -
     let filters = table
         .get("filters")
         .map(|filters| self::filters(&filters, &fields));
+    let own_parts = parts.iter().filter(|part| !scope.contains(part)).count();
     Ok(Listing {
         rows: rows_route(table, &slots)?,
-        id: ids(&table.need("id")?, parts.len() - scope.len())?,
+        id: ids(&table.need("id")?, own_parts)?,
         name: values::optional_pointers(table, "name")?,
         size: values::optional_pointers(table, "size")?,
         modified: modified.transpose()?,
@@ -56,23 +58,22 @@ pub(super) fn listing(table: &TomlTable<'_>, known: &[&str], parts: &[String]) -
     })
 }
 
-/// The parts of ids that the user names with `--in`.
-fn scope(table: &TomlTable<'_>, parts: &[String]) -> Result<Vec<String>> {
+/// What the user names with `--in`: parts of ids, and other names, which fill templates only.
+fn scope(table: &TomlTable<'_>, known: &[&str], parts: &[String]) -> Result<Vec<String>> {
     let Some(value) = table.get("scope") else {
         return Ok(Vec::new());
     };
     let scope = values::texts(&value)?;
-    let mut known = scope.iter().enumerate();
-    if let Some((_, other)) =
-        known.find(|(index, name)| !parts.contains(name) || scope[..*index].contains(name))
-    {
-        let parts = parts.join(", ");
-        return Err(value.error(format!(
-            "{other:?} is no part of an id, or comes twice; the parts are {parts}"
-        )));
+    for (index, name) in scope.iter().enumerate() {
+        if scope[..index].contains(name) || known.contains(&name.as_str()) {
+            return Err(value.error(format!("{name:?} comes twice, or has a meaning already")));
+        }
+        if !parts.contains(name) {
+            names::check_parameter(name, &value, &[])?;
+        }
     }
-    if scope.is_empty() || scope.len() == parts.len() {
-        return Err(value.error("a scope has a part of the id, and leaves one to the rows"));
+    if scope.is_empty() || parts.iter().all(|part| scope.contains(part)) {
+        return Err(value.error("a scope has a name, and leaves a part of the id to the rows"));
     }
     Ok(scope)
 }
@@ -417,7 +418,7 @@ pub(super) fn options(
     let options = table.entries().map(|(name, value)| {
         let option = value.table()?;
         option.check_keys("an option", &["field", "values", "resolve", "help"])?;
-        super::names::check_option(name, &value)?;
+        names::check_option(name, &value)?;
         let lookup = option.get("resolve").map(|value| {
             let words: Vec<(&str, &str)> = lookups
                 .iter()

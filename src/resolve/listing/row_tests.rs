@@ -56,6 +56,43 @@ async fn an_id_of_several_parts_comes_from_the_scope_and_from_the_row() {
 }
 
 #[tokio::test]
+async fn a_scope_beside_the_id_fills_the_request_only() {
+    let keys = "[list]\npath = \"/files\"\nquery = { project = \"{owner}/{project}\" }\nscope = [\"owner\", \"project\"]\nrows = \"/rows\"\nid = \"/id\"";
+    let service = serve(keys, json!([{"id": "f1"}]));
+    let filter = in_scope("me/a b");
+    let (found, end) = service.rows(&filter, ListOptions::default()).await;
+    assert!(end.unwrap());
+    assert_eq!(found[0].as_ref().unwrap().id.as_str(), "f1");
+    assert_eq!(service.requests(), ["GET /files?project=me%2Fa+b"]);
+    let error = Filter::default().check(&service.api.provider).unwrap_err();
+    assert!(
+        error.what().ends_with("needs --in OWNER/PROJECT"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_scope_has_names_that_mean_nothing_else_and_leaves_a_part_to_the_rows() {
+    for (scope, why) in [
+        ("[]", "a scope has a name"),
+        ("[\"id\"]", "leaves a part of the id"),
+        ("[\"a\", \"a\"]", "comes twice"),
+        ("[\"region\"]", "has a meaning already"),
+        ("[\"resource\"]", "has a meaning already"),
+        ("[\"Project\"]", "lower-case letters"),
+    ] {
+        let table = format!(
+            "base = \"https://h\"\nauth = {{ type = \"none\" }}\nresolve = {{ path = \"/x\", url = \"redirect\" }}\nparameters.region = {{}}\n[list]\npath = \"/x\"\nscope = {scope}\nrows = \"\"\nid = \"/id\""
+        );
+        let error = crate::provider::Provider::from_toml("acme", &table).unwrap_err();
+        assert!(
+            error.to_string().contains(why) || error.cause().unwrap().contains(why),
+            "{scope}: {error:?}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn a_scope_is_checked_before_any_request() {
     let keys = "id = [\"owner\", \"file\"]\n[list]\npath = \"/{owner}\"\nscope = [\"owner\"]\nrows = \"/rows\"\nid = \"/id\"";
     let service = serve(keys, json!([]));
