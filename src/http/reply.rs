@@ -15,6 +15,7 @@ use serde::de::IgnoredAny;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
+use url::Url;
 
 /// How much of an error's body is read, in bytes.
 const MAX_ERROR_BODY_BYTES: usize = 4096;
@@ -131,6 +132,11 @@ impl Reply {
             return StatusCode::TOO_MANY_REQUESTS.as_u16();
         }
         self.response.status().as_u16()
+    }
+
+    /// The URL of the request.
+    pub(crate) fn url(&self) -> &Url {
+        self.response.url()
     }
 
     /// The headers.

@@ -2,6 +2,7 @@
 
 use super::known;
 use super::schema::Provider;
+use super::table::Parameter;
 use super::template::SlotValues;
 use crate::config::variables;
 use crate::error::{Code, Error, Result};
@@ -28,8 +29,13 @@ impl Provider {
             return Err(Error::new(Code::Usage, what)
                 .with_cause("the value is empty, or has a control character"));
         }
+        let is_default =
+            |known: &Parameter| known.name == name && known.default.as_deref() == Some(value);
+        let is_default = known.iter().any(is_default);
         self.parameters.retain(|(set, _)| set != name);
-        self.parameters.push((name.to_owned(), value.to_owned()));
+        if !is_default {
+            self.parameters.push((name.to_owned(), value.to_owned()));
+        }
         // The same id at another tenant is another document. The order of the calls does not matter.
         self.parameters.sort();
         let mut identity = self.table.identity.clone();
@@ -85,12 +91,14 @@ impl Provider {
         )))
     }
 
-    /// Adds the values of the parameters to the slots. A parameter without a value is empty.
+    /// Adds the values of the parameters to the slots: a parameter that the user does not set has its default, else it is
+    /// empty.
     pub(crate) fn add_parameters<'a>(&'a self, values: &mut SlotValues<'a>) {
         for parameter in &self.table.parameters {
             let mut set = self.parameters.iter();
             let value = set.find(|(name, _)| *name == parameter.name);
-            let value = value.map_or("", |(_, value)| value);
+            let default = parameter.default.as_deref().unwrap_or_default();
+            let value = value.map_or(default, |(_, value)| value);
             values.add(parameter.name.as_str(), value);
         }
     }
@@ -122,6 +130,32 @@ mod tests {
         assert_eq!(set([tenant, region]), set([region, tenant]));
         assert_ne!(set([tenant, region]), set([("tenant", "u"), region]));
         assert_eq!(provider().identity, "graph");
+    }
+
+    #[test]
+    fn a_parameter_has_its_default_and_setting_the_same_value_changes_nothing() {
+        let text = r#"
+            base = "https://box.example"
+            auth = { type = "none" }
+            parameters = { folder = { default = "0" } }
+            resolve = { path = "/{folder}/{id}", url = "redirect" }
+        "#;
+        let provider = || Provider::from_toml("box", text).unwrap();
+        let folder = |provider: &Provider| {
+            let mut values = SlotValues::default();
+            provider.add_parameters(&mut values);
+            values.get("folder").map(str::to_owned)
+        };
+        assert_eq!(folder(&provider()).as_deref(), Some("0"));
+        let same = provider().with_parameter("folder", "0").unwrap();
+        assert_eq!(same.identity, provider().identity);
+        let other = provider().with_parameter("folder", "7").unwrap();
+        assert_eq!(folder(&other).as_deref(), Some("7"));
+        assert_ne!(other.identity, provider().identity);
+        let back = other.with_parameter("folder", "0").unwrap();
+        assert_eq!(back.identity, provider().identity);
+        let both = text.replace("default = ", "required = true, default = ");
+        assert!(Provider::from_toml("box", &both).is_err());
     }
 
     #[test]

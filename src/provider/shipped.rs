@@ -27,8 +27,16 @@ macro_rules! shipped {
 }
 
 /// Every table of the source tree.
-pub(super) static SHIPPED: [Shipped; 5] =
-    shipped!["sm", "onecodex", "dnanexus", "drs", "sevenbridges"];
+pub(super) static SHIPPED: [Shipped; 8] = shipped![
+    "sm",
+    "onecodex",
+    "box",
+    "dnanexus",
+    "drs",
+    "dropbox",
+    "github",
+    "sevenbridges"
+];
 
 impl Shipped {
     /// One table for each kind of things.

@@ -77,6 +77,8 @@ pub(crate) struct Parameter {
     pub(crate) name: String,
     /// Whether docfetch sends nothing without the value.
     pub(crate) is_required: bool,
+    /// The value where the user sets none.
+    pub(crate) default: Option<String>,
     /// The environment variable.
     pub(crate) variable: String,
 }

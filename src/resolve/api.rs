@@ -131,7 +131,7 @@ impl Api {
     ///
     /// # Errors
     /// [`Failure`], which says whether the request may have arrived.
-    pub(super) async fn send(&self, mut call: ApiCall<'_>) -> Result<Reply, Failure> {
+    pub(super) async fn send_once(&self, mut call: ApiCall<'_>) -> Result<Reply, Failure> {
         if call.before_send.is_some() {
             self.warn_of_token_account();
         }
@@ -234,9 +234,16 @@ impl Api {
         refusal.naming_document()
     }
 
-    /// The error of an answer whose status is no success. `what` names what was requested.
-    pub(super) async fn refusal_of(&self, what: &str, reply: Reply) -> Error {
-        answer::refusal(&self.provider, &self.credential_source, what, reply).await
+    /// The error of an answer whose status is no success. `what` names what was requested, and `error_at` is where the
+    /// table has the reason.
+    pub(super) async fn refusal_of(
+        &self,
+        what: &str,
+        reply: Reply,
+        error_at: Option<&Pointers>,
+    ) -> Error {
+        let source = &self.credential_source;
+        answer::refusal_with_reason(&self.provider, source, what, reply, error_at).await
     }
 }
 

@@ -101,7 +101,8 @@ impl Api {
         }
         let values = &self.slot_values(Some(id));
         let request = StepRequest { id, step, values };
-        let end = Box::pin(self.read_step(request, &download.url, reply)).await?;
+        let requested = reply.url().clone();
+        let end = Box::pin(self.read_step(request, &requested, reply)).await?;
         let no_url = || Error::new(Code::Unexpected, "the redirect brought no URL");
         let url = end.url.ok_or_else(no_url)?;
         self.http.check_url(url.expose())?;

@@ -133,7 +133,7 @@ pub(crate) async fn answer(resolver: &Resolver, request: Request, reply: Reply) 
             }
         }
         Request::Other => {
-            check_error(&api.refusal_of("document d1", reply).await);
+            check_error(&api.refusal_of("document d1", reply, None).await);
         }
     }
 }

@@ -26,6 +26,7 @@ pub(crate) mod ledger;
 mod listing;
 mod lookup;
 mod metadata;
+mod moved;
 mod page;
 mod page_errors;
 mod pager;

@@ -5,7 +5,7 @@ use super::api::Api;
 use super::base_hint::other_base_hint;
 use crate::error::{Code, Error};
 use crate::http::Reply;
-use crate::provider::Provider;
+use crate::provider::{Pointers, Provider};
 use crate::text::plural;
 use url::Url;
 
@@ -21,11 +21,18 @@ pub(super) struct ListedThings {
 }
 
 impl ListedThings {
-    /// The error of an answer whose status is no success. `url` is the route's.
-    pub(super) async fn refusal(&self, api: &Api, url: &Url, reply: Reply) -> Error {
+    /// The error of an answer whose status is no success. `url` is the route's, and `error_at` is where the table has the
+    /// reason.
+    pub(super) async fn refusal(
+        &self,
+        api: &Api,
+        url: &Url,
+        reply: Reply,
+        error_at: Option<&Pointers>,
+    ) -> Error {
         let status = reply.status();
         let what = format!("the list of {}", plural(&self.thing));
-        let error = api.refusal_of(&what, reply).await;
+        let error = api.refusal_of(&what, reply, error_at).await;
         match status {
             404 if self.is_main_list && self.references.is_empty() => self
                 .no_list(api, url, &error)

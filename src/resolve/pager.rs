@@ -363,7 +363,10 @@ impl<'a> Pager<'a> {
         };
         let reply = api.send(call).await.map_err(|failure| failure.error)?;
         if reply.status() != 200 {
-            return Err(self.listed.refusal(api, &self.first_url(), reply).await);
+            let error_at = self.route.error.as_ref();
+            let url = self.first_url();
+            let refusal = self.listed.refusal(api, &url, reply, error_at);
+            return Err(refusal.await);
         }
         let source = AnswerSource::of(&api.provider, &reply);
         let (mut total, mut link) = (None, None);

@@ -68,13 +68,13 @@ impl Api {
     ) -> Result<StepEnd, Failure> {
         let StepRequest { step, values, .. } = request;
         let call = self.call(&step.request, values).map_err(Failure::unsent)?;
-        let requested = call.url.clone();
         let call = ApiCall {
             before_send,
             max_hold_wait: retry.time_left(),
             ..call
         };
         let reply = self.send(call).await?;
+        let requested = reply.url().clone();
         let reading = self.read_step(request, &requested, reply);
         let end = reading.await;
         end.map_err(|error| Failure { error, sent: true })

@@ -60,6 +60,7 @@ mod list;
 mod lookups;
 mod manifests;
 mod mounts;
+mod moved;
 mod names;
 mod options;
 mod own_partials;

@@ -15,7 +15,7 @@ use regex_lite::Regex;
 use reqwest::Method;
 
 /// The keys of a route with rows, beside those of its request.
-const ROWS_KEYS: [&str; 4] = ["rows", "only", "page", "paging"];
+const ROWS_KEYS: [&str; 5] = ["rows", "only", "page", "paging", "error"];
 /// The keys of `list`, beside those of a route with rows.
 const LIST_KEYS: [&str; 7] = [
     "id", "name", "size", "modified", "fields", "scope", "filters",
@@ -167,6 +167,7 @@ fn rows_route(table: &TomlTable<'_>, known: &[&str]) -> Result<RowsRoute> {
         rows: values::pointer(&rows.map_or_else(|| table.need("rows"), Ok)?)?,
         only: only.transpose()?,
         page: page.transpose()?,
+        error: values::optional_pointers(table, "error")?,
         request,
         paging,
     })

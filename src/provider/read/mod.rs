@@ -287,11 +287,17 @@ fn parameters(
             )));
         }
         let own = value.table()?;
-        own.check_keys("a parameter", &["required"])?;
+        own.check_keys("a parameter", &["required", "default"])?;
         let required = own.get("required").as_ref().map(TomlValue::boolean);
+        let is_required = required.transpose()?.unwrap_or_default();
+        let default = values::optional_text(&own, "default")?;
+        if is_required && default.is_some() {
+            return Err(value.error("a parameter with a default is not required"));
+        }
         Ok(Parameter {
             name: parameter.to_owned(),
-            is_required: required.transpose()?.unwrap_or_default(),
+            is_required,
+            default,
             variable: variable(name, variables, parameter)?,
         })
     });

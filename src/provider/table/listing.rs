@@ -40,6 +40,8 @@ pub(crate) struct RowsRoute {
     pub(crate) page: Option<PageSize>,
     /// How docfetch finds the next page.
     pub(crate) paging: Paging,
+    /// Where a failure has its reason.
+    pub(crate) error: Option<Pointers>,
 }
 
 /// Which rows count: those with this value.

@@ -217,7 +217,7 @@ impl GitHub {
         }
         let path = format!("/github-production-release-asset/{REPOSITORY_ID}/5544a935-{id}");
         let mut grant = Grant::new(path);
-        grant.disposition = Some(format!("attachment; filename=asset-{id}"));
+        grant.disposition = Some(format!("attachment; filename={}", document.name));
         let presigned = site.presign(id, grant);
         Answer::new(302, "")
             .header("Content-Type", "text/html;charset=utf-8")
