@@ -33,6 +33,11 @@ pub(super) fn wrong_usage(error: &clap::Error, arguments: &[OsString]) -> Error 
 /// `'standard-metrics'`, `'frobnicate'`
 fn unknown_command(error: &clap::Error, command: &CommandPath) -> Error {
     let name = text_of(error, ContextKind::InvalidSubcommand).unwrap_or_default();
+    if command.names.len() == 1
+        && let Some(error) = provider::table_error(&name)
+    {
+        return error; // a table whose name cannot be used is no subcommand
+    }
     let names = command
         .command
         .get_subcommands()
@@ -81,6 +86,9 @@ fn provider_meant(name: &str) -> Option<String> {
 
 /// The error of a name that is no provider's, where clap does not know that the argument is a provider.
 pub(super) fn unknown_provider(name: &str) -> Error {
+    if let Some(error) = provider::table_error(name) {
+        return error;
+    }
     let names = provider::names();
     let similar = |known: &&&str| strsim::damerau_levenshtein(name, known) <= MAX_TYPOS;
     let hint = provider_meant(name).or_else(|| {
@@ -107,6 +115,11 @@ fn wrong_value(error: &clap::Error, command: &CommandPath, arguments: &[OsString
     if value.is_empty() && error.kind() == ErrorKind::InvalidValue {
         let what = format!("'{argument}' has no value");
         return Error::new(Code::Usage, what).with_hint(command.see_help());
+    }
+    if argument == "<PROVIDER>"
+        && let Some(error) = provider::table_error(&value)
+    {
+        return error;
     }
     let expected = expectation(error);
     let (place, hint) = match variable_of(&argument, error, arguments) {

@@ -52,9 +52,9 @@ pub(crate) async fn forget(choice: LedgerChoice) -> Result<Forgotten> {
     let query = query(&choice)?;
     let state = StateFolder::new(folders::state()?);
     let mut found = inspect::find(&state, &query)?;
-    let is_whole = choice.provider.is_some() && choice.resource.is_some() && choice.base.is_some();
+    let is_whole = choice.provider.is_some() && query.kinds.len() == 1 && choice.base.is_some();
     if found.len() > 1 && is_whole {
-        // The records differ in their accounts only: the user's credentials choose one.
+        // The records differ in their accounts or parameters only: those of the user choose one.
         let account = own_account(&query);
         let is_own = |found: &MatchingRecord| Some(found.account()) == account.as_deref();
         if found.iter().filter(|found| is_own(found)).count() == 1 {
@@ -119,11 +119,12 @@ fn free_provider(choice: &LedgerChoice) -> Option<String> {
     (!named.charges()).then(|| named.table.title.clone())
 }
 
-/// The account of the user's credentials, when the query names one provider and one kind.
+/// The account of the user's credentials and parameters, when the query names one provider and one kind.
 fn own_account(query: &RecordQuery) -> Option<String> {
     let name = query.provider.as_deref()?;
     let mut kinds = provider::find(name).ok()?.all_kinds().into_iter();
     let provider = kinds.find(|known| query.kinds == [RecordKind::of(known)])?;
+    let provider = provider.with_user_parameters().ok()?;
     let credentials = provider.environment_credentials().ok()?.credentials;
     resolve::account_fingerprint(&provider, &credentials, query.base.as_deref()?).ok()
 }
@@ -132,8 +133,8 @@ fn own_account(query: &RecordQuery) -> Option<String> {
 pub(crate) fn several(matches: &[String]) -> Error {
     let what = format!("{} records match: no record was forgotten", matches.len());
     Error::new(Code::Usage, what)
-        .with_cause("they differ in kind, API base or account")
-        .with_hint("run the command of one of them, with the credentials of its account")
+        .with_cause("they differ in kind, API base, account or parameters")
+        .with_hint("run the command of one of them, with the credentials of its account and its parameters")
 }
 
 /// The command that forgets this record, with a remark.

@@ -127,7 +127,12 @@ impl FileSettings {
             user_providers: Vec::new(),
         };
         if let Some(tables) = root.get(PROVIDERS) {
-            sections.user_providers = user_providers(&tables.table()?)?;
+            let mut user = user_providers(&tables.table()?);
+            // No table has the name of another key of the file. `provider/` refuses such a name.
+            let is_key =
+                |name: &str| [PROVIDERS, PROFILES].contains(&name) || keys.option(name).is_some();
+            user.retain(|provider| !is_key(&provider.name));
+            sections.user_providers = user;
         }
         let mut settings = Self {
             file_name: file.name().to_owned(),
@@ -186,10 +191,12 @@ impl FileSettings {
 }
 
 /// The providers whose tables are in the file. `provider/` checks the tables.
-fn user_providers(tables: &TomlTable<'_>) -> Result<Vec<UserProvider>> {
+fn user_providers(tables: &TomlTable<'_>) -> Vec<UserProvider> {
     let mut providers = Vec::new();
-    for (name, table) in tables.entries() {
-        let parameters = table.table()?.get(PARAMETERS);
+    for (name, value) in tables.entries() {
+        // `provider/` tells what is wrong with a table, once the user names that table.
+        let table = value.as_table();
+        let parameters = table.and_then(|table| table.get(PARAMETERS));
         let parameters = parameters.and_then(|parameters| parameters.as_table());
         let parameters = parameters.map(|parameters| {
             let names = parameters.entries().map(|(name, _)| name.to_owned());
@@ -200,7 +207,7 @@ fn user_providers(tables: &TomlTable<'_>) -> Result<Vec<UserProvider>> {
             parameters: parameters.unwrap_or_default(),
         });
     }
-    Ok(providers)
+    providers
 }
 
 /// The sections that the file can have.

@@ -143,6 +143,12 @@ pub(crate) fn toml_text(name: &str) -> Result<String> {
     Ok(toml_sections::below(shipped.text, &path))
 }
 
+/// What is wrong with the user's table of this name; none where there is no such table, and for a table that can be used.
+pub(crate) fn table_error(name: &str) -> Option<Error> {
+    let error = find(name).err();
+    error.filter(|error| error.code() == Code::Config)
+}
+
 /// The error of a name that no provider has.
 pub(crate) fn unknown(name: &str) -> Error {
     let names = names();

@@ -18,7 +18,7 @@ mod template;
 pub use credentials::Credentials;
 pub(crate) use credentials::SourcedCredentials;
 pub(crate) use known::{
-    KnownProvider, add_user_tables, all, find, known_providers, names, toml_text,
+    KnownProvider, add_user_tables, all, find, known_providers, names, table_error, toml_text,
 };
 pub(crate) use pointer::{Pointer, Pointers, pick, text_or_integer};
 pub use schema::Provider;

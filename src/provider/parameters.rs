@@ -12,7 +12,8 @@ impl Provider {
     /// requests.
     ///
     /// # Errors
-    /// [`Code::Usage`] for a name that no parameter has, and for a value that is empty or has a control character.
+    /// [`Code::Usage`] for a name that no parameter has, and for a value that is empty, `.` or `..`, or has a control
+    /// character.
     pub fn with_parameter(mut self, name: &str, value: &str) -> Result<Self> {
         let title = &self.table.title;
         let known = &self.table.parameters;
@@ -24,10 +25,24 @@ impl Provider {
                 names => error.with_cause(format!("its parameters are {}", names.join(", "))),
             });
         }
-        if value.is_empty() || value.chars().any(char::is_control) {
+        let why = if value.is_empty() || value.chars().any(char::is_control) {
+            Some("the value is empty, or has a control character")
+        } else if matches!(value, "." | "..") {
+            // The value may be a segment of a path.
+            Some("'.' and '..' stand for folders")
+        } else {
+            None
+        };
+        if let Some(why) = why {
             let what = format!("the value of the parameter {name:?} cannot be used");
+            let variable = known.iter().find(|parameter| parameter.name == name);
+            let variable = variable.map_or(name, |parameter| &parameter.variable);
+            let section = &self.table.name;
             return Err(Error::new(Code::Usage, what)
-                .with_cause("the value is empty, or has a control character"));
+                .with_cause(why)
+                .with_hint(format!(
+                    "correct {variable}, or {name} below [{section}] in the configuration file"
+                )));
         }
         let is_default =
             |known: &Parameter| known.name == name && known.default.as_deref() == Some(value);
@@ -169,6 +184,11 @@ mod tests {
         let set = provider().with_parameter("tenant", "t").unwrap();
         assert!(set.check_parameters().is_ok());
         assert!(provider().with_parameter("other", "t").is_err());
-        assert!(provider().with_parameter("tenant", "a\nb").is_err());
+        for wrong in ["a\nb", "", ".", ".."] {
+            assert!(
+                provider().with_parameter("tenant", wrong).is_err(),
+                "{wrong:?}"
+            );
+        }
     }
 }

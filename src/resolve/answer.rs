@@ -237,6 +237,12 @@ fn hint(
     is_page: bool,
 ) -> Option<String> {
     Some(match code {
+        Code::CredentialsRejected | Code::Forbidden if credential_source.is_empty() => {
+            let name = &provider.table.name;
+            format!(
+                "the table of {name} sends no credential; where the service wants one, correct the key auth"
+            )
+        }
         Code::CredentialsRejected => format!("check {credential_source}"),
         _ if status == 511 => "log in to this network with a web browser, then run again".into(),
         _ if is_transient_status(status) => return None,

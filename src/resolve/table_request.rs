@@ -46,14 +46,17 @@ pub(super) fn slot_values<'a>(
 /// The request of `template`, with the headers of every request to the API.
 ///
 /// # Errors
-/// [`Code::Usage`] for a value that a header cannot carry, and for one that is no number where the table wants one.
+/// [`Code::Usage`] for a value that a path or a header cannot carry, and for one that is no number where the table wants
+/// one.
 pub(super) fn filled(
     provider: &Provider,
     base: &Url,
     template: &RequestTemplate,
     values: &SlotValues<'_>,
 ) -> Result<TableRequest> {
-    let mut url = route(base, &template.path.fill_path(values));
+    let path = template.path.fill_path(values);
+    check_segments(&path)?;
+    let mut url = route(base, &path);
     if !template.query.is_empty() {
         let query = template.query.iter();
         let query = query.map(|(name, value)| (name, value.fill(values)));
@@ -113,6 +116,20 @@ pub(super) fn form(
         media_type: "application/x-www-form-urlencoded",
         bytes: form.finish().into_bytes(),
     }
+}
+
+/// Checks that no segment of a filled path is `.` or `..`, which would lead the request to another route (RFC 3986
+/// section 5.2.4).
+///
+/// # Errors
+/// [`Code::Usage`] for a path with such a segment.
+fn check_segments(path: &str) -> Result<()> {
+    if path.split('/').any(|segment| matches!(segment, "." | "..")) {
+        let what = "no path of a request can carry that value";
+        return Err(Error::new(Code::Usage, what)
+            .with_cause("a segment of the path would be '.' or '..', which stand for folders"));
+    }
+    Ok(())
 }
 
 /// The URL of a path below the base.

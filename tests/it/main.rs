@@ -92,6 +92,8 @@ mod torn;
 mod tunnels;
 mod unsyncable;
 mod usage;
+mod user_lists;
+mod user_tables;
 mod verified;
 mod verify;
 mod waits;

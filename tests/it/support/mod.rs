@@ -9,6 +9,7 @@ pub mod raw;
 pub mod services;
 pub mod storages;
 pub mod strace;
+pub mod table_service;
 pub mod tls;
 pub mod tools;
 
