@@ -517,16 +517,17 @@ fn the_stronger_one_of_quiet_and_verbose_wins() {
 }
 
 #[test]
-fn profiles_and_tables_of_providers_are_read_without_effect() {
+fn profiles_and_parameters_of_tables_are_read() {
     let mut world = World::bare();
     configure(
         &world,
         "[profiles.work]\njobs = 9\nproxy = \"http://p:1\"\n[providers.acme]\nbase = \"https://h\"\n\
+         auth = { type = \"none\" }\nresolve = { path = \"/{id}\", url = \"redirect\" }\n\
          parameters = { region = { required = true } }\n[acme]\nregion = \"eu\"\njobs = 3\n",
     );
     assert_eq!(setting(&world, "jobs", None)[0], "4");
     let [value, _, _, line] = setting(&world, "region", Some("acme"));
-    assert_eq!((value, line), (json!("eu"), json!(8)));
+    assert_eq!((value, line), (json!("eu"), json!(10)));
     world.set("ACME_REGION", "us");
     let [value, _, variable, _] = setting(&world, "region", Some("acme"));
     assert_eq!((value, variable), (json!("us"), json!("ACME_REGION")));
