@@ -289,7 +289,7 @@ fn answers_that_cannot_be_used_say_which_and_by_whom() {
             "/o/token/",
             "200 OK",
             &[][..],
-            r#"{"access_token":"x"}"#,
+            r#"{"access_token":7}"#,
             "JSON",
         ),
         (
