@@ -82,10 +82,13 @@ Examples:
     /// The URL is a credential: everyone who has the URL can read the document until the URL expires. One Codex
     /// may charge for the URL. docfetch prints a recorded URL again while the URL is valid, and requests a new
     /// retrieval afterwards.
+    ///
+    /// Some storages require headers with the URL. Only --json prints these headers, which are credentials, too.
     #[command(after_help = "\
 Examples:
   curl -o report.pdf \"$(docfetch url sm ID)\"
-  docfetch url onecodex ID --resource samples")]
+  docfetch url onecodex ID --resource samples
+  docfetch url sm ID --json")]
     Url(UrlOf),
     /// Check files against a manifest, offline
     ///
@@ -291,7 +294,7 @@ pub(super) struct UrlOf {
     pub connection: ConnectionArgs,
 
     #[command(flatten)]
-    pub verbosity: VerbosityArgs,
+    pub output_args: OutputArgs,
 }
 
 #[derive(Debug, Args)]

@@ -324,7 +324,7 @@ impl Command {
             Self::Fetch(fetch) => Some(&mut fetch.arguments.batch.output_args.verbosity),
             Self::Sync(arguments) => Some(&mut arguments.batch.output_args.verbosity),
             Self::List(arguments) => Some(&mut arguments.output_args.verbosity),
-            Self::Url(arguments) => Some(&mut arguments.verbosity),
+            Self::Url(arguments) => Some(&mut arguments.output_args.verbosity),
             Self::Verify(arguments) => Some(&mut arguments.output_args.verbosity),
             Self::Partials(arguments) => Some(&mut arguments.output_args.verbosity),
             Self::Config(arguments) | Self::Ledger(LedgerCommand::List(arguments)) => {

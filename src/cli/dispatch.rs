@@ -165,12 +165,14 @@ async fn list(arguments: List, origins: OptionOrigins) -> u8 {
 }
 
 async fn url(arguments: UrlOf, origins: OptionOrigins) -> u8 {
-    let terminal = Terminal::new(plain_output_options(&arguments.verbosity), origins);
+    let options = output_options(&arguments.output_args, ProgressKind::None);
+    let terminal = Terminal::new(options, origins);
     let connection = connection(arguments.connection, &arguments.charges);
     let resolved = async {
         let provider = provider(&arguments.provider, &arguments.resource)?;
         let id = provider.document_id(&arguments.id)?;
-        let printing = |url: &_| terminal.printer.url(url);
+        let name = provider.name().to_owned();
+        let printing = |url: &_| terminal.printer.url(&name, id.as_str(), url);
         Box::pin(commands::url::run(provider, &connection, &id, printing)).await
     };
     terminal.end(Box::pin(resolved).await)

@@ -10,6 +10,7 @@ mod lines;
 mod listing_table;
 mod partials_list;
 mod plan_notes;
+mod presigned_url_row;
 mod printer;
 mod providers_table;
 mod settings_table;

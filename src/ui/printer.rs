@@ -15,7 +15,6 @@ use crate::fetch::batch::FetchEnd;
 use crate::fetch::events::{Progress, Unwatched};
 use crate::fetch::outcome::{FailedDocument, Outcome, Status};
 use crate::fetch::summary::Summary;
-use crate::http::PresignedUrl;
 use crate::manifest::{CheckedFile, VerifySummary};
 use crate::resolve::Row;
 use crate::resolve::ledger::inspect::ListedRecord;
@@ -379,14 +378,6 @@ impl Printer {
         Ok(())
     }
 
-    /// Writes a presigned URL. No other function shows one.
-    ///
-    /// # Errors
-    /// When standard output takes no more.
-    pub(crate) fn url(&self, url: &PresignedUrl) -> Result<()> {
-        self.line(url.expose().as_str().as_bytes())
-    }
-
     /// Writes the variables that point docfetch at a sandbox, as a shell reads them. Standard error lists the
     /// documents of the sandbox.
     ///
@@ -440,7 +431,7 @@ impl Printer {
     }
 
     /// Writes a line to standard output while no bar is shown.
-    fn line(&self, line: &[u8]) -> Result<()> {
+    pub(super) fn line(&self, line: &[u8]) -> Result<()> {
         self.console.without_bars(|| {
             let line = [line, b"\n"].concat();
             streams::write_stdout(&line).map_err(|error| Error::stdout(&error))

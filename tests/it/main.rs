@@ -94,6 +94,7 @@ mod unsyncable;
 mod usage;
 mod user_lists;
 mod user_tables;
+mod user_tables_binary;
 mod verified;
 mod verify;
 mod waits;

@@ -9,6 +9,7 @@ const LIST: &str = include_str!("../../resolve/row.rs");
 const PARTIALS: &str = include_str!("../../ui/partials_list.rs");
 const LEDGER: &str = include_str!("../../ui/ledger_table.rs");
 const PROVIDERS: &str = include_str!("../../ui/providers_table.rs");
+const PRESIGNED_URL: &str = include_str!("../../ui/presigned_url_row.rs");
 const SETTINGS: &str = include_str!("../../ui/settings_table.rs");
 
 /// A record and its definition.
@@ -21,7 +22,7 @@ struct Record {
     head: &'static str,
 }
 
-const RECORDS: [Record; 12] = [
+const RECORDS: [Record; 13] = [
     Record {
         title: "A document that did not fail",
         text: FETCH,
@@ -46,6 +47,11 @@ const RECORDS: [Record; 12] = [
         title: "A row of `docfetch list`",
         text: LIST,
         head: "struct Row",
+    },
+    Record {
+        title: "A presigned URL of `docfetch url`",
+        text: PRESIGNED_URL,
+        head: "struct PresignedUrlRow<",
     },
     Record {
         title: "A file of `docfetch verify`",
@@ -184,7 +190,7 @@ fn json(rust: &str) -> String {
     let kind = match rust {
         "bool" => "true or false",
         "u8" | "u16" | "u32" | "u64" => "number",
-        rust if rust.starts_with("ErrorRecord") => "object",
+        rust if rust.starts_with("ErrorRecord") || rust.starts_with("BTreeMap") => "object",
         _ => "text",
     };
     kind.to_owned()
