@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 /// A presigned URL with the headers that belong to it.
 #[derive(Serialize)]
 #[serde(tag = "type", rename = "url")]
-struct PresignedUrlRow<'a> {
+pub(super) struct PresignedUrlRow<'a> {
     /// The provider's name on the command line.
     provider: &'a str,
     /// The id of the document.
