@@ -115,7 +115,7 @@ fn an_unknown_command_lists_the_providers_and_another_spelling_of_one_is_underst
     }
     let run = World::bare().run(&["list", "standard-metrics"]);
     run.exits(2)
-        .says("sm or onecodex is expected")
+        .says("sm, onecodex, ")
         .says("hint: use 'sm' for Standard Metrics");
     let run = World::bare().run(&["ledger", "sm"]);
     run.exits(2).says("the commands are list, forget and help");
