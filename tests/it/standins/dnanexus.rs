@@ -141,6 +141,7 @@ impl Dnanexus {
         });
         if is_closed {
             all["size"] = json!(document.content.len());
+            all["archivalState"] = json!("live");
         }
         let Some(fields) = input.get("fields").and_then(Value::as_object) else {
             return all;

@@ -32,6 +32,12 @@ pub enum Access {
     SignedHeaders,
     /// An `access_id` of a method of type `s3`, beside an `access_url` that is no HTTP URL.
     S3,
+    /// The same of type `gs`.
+    Gs,
+    /// An `access_url` with `headers` of a method of type `s3`.
+    InlineS3,
+    /// The same of type `gs`.
+    InlineGs,
     /// A bundle: `contents`, and no access method.
     Bundle,
 }
@@ -92,7 +98,10 @@ impl Drs {
 
     /// The access method that counts comes behind one that is of no use over HTTP.
     fn methods(&self, document: &Document, site: &Site) -> Value {
-        let gs = json!({"type": "gs", "access_url": {"url": "gs://bucket/object"}, "cloud": "gcp"});
+        let useless = match self.access {
+            Access::InlineGs => json!({"type": "s3", "access_url": {"url": "s3://bucket/object"}}),
+            _ => json!({"type": "gs", "access_url": {"url": "gs://bucket/object"}, "cloud": "gcp"}),
+        };
         let region = "us-east-1";
         let counts = match self.access {
             Access::Public | Access::Headers => {
@@ -108,16 +117,30 @@ impl Drs {
                 "cloud": "aws",
                 "region": region,
             }),
+            Access::Gs => json!({
+                "type": "gs",
+                "access_url": {"url": "gs://bucket/object", "headers": []},
+                "access_id": ACCESS_ID,
+            }),
+            Access::InlineS3 => {
+                json!({"type": "s3", "access_url": self.access_url(document, site)})
+            }
+            Access::InlineGs => {
+                json!({"type": "gs", "access_url": self.access_url(document, site)})
+            }
             Access::Bundle => Value::Null,
         };
-        json!([gs, counts])
+        json!([useless, counts])
     }
 
     fn access_url(&self, document: &Document, site: &Site) -> Value {
         // The name is in the description of the object only.
         let key = &sha256(document.id.as_bytes())[..16];
         let mut grant = Grant::new(format!("/bucket/{key}"));
-        let has_headers = matches!(self.access, Access::Headers | Access::SignedHeaders);
+        let has_headers = matches!(
+            self.access,
+            Access::Headers | Access::SignedHeaders | Access::InlineS3 | Access::InlineGs
+        );
         if has_headers {
             let header = ("Authorization".to_owned(), STORAGE_CREDENTIAL.to_owned());
             grant.headers = vec![header];
@@ -188,7 +211,7 @@ impl Service for Drs {
         }
         let has_access_id = !matches!(
             self.access,
-            Access::Public | Access::Headers | Access::Bundle
+            Access::Public | Access::Headers | Access::InlineS3 | Access::InlineGs | Access::Bundle
         );
         match access {
             None => Answer::json(200, &self.object(document, site)),

@@ -1,5 +1,6 @@
 //! The shipped table `dnanexus` against its stand-in.
 
+use super::mutation::{Step, every_key_shows, without_base};
 use super::presigned::{CASES, NAME, several};
 use crate::standins::dnanexus::{self, Dnanexus};
 use crate::standins::{Document, Side, StandIn, Switches};
@@ -81,4 +82,50 @@ fn a_refusal_is_told_with_the_reason_of_the_service() {
         assert_eq!(run.exits(code).error_code(), error, "{id}");
         run.says(reason);
     }
+}
+
+#[test]
+fn each_key_of_the_table_of_dnanexus_shows() {
+    const ID: &str = "project-B406G0x2fz2B3GVk65200003/file-B1";
+    const FETCH: [&str; 3] = ["dnanexus", ID, "--json"];
+    let serve = |hidden: &'static [&'static str], always_headers, switches: Switches| {
+        move || {
+            let service = Dnanexus {
+                hidden: hidden.to_vec(),
+                always_headers,
+                ..Dnanexus::default()
+            };
+            let document = Document::new("file-B1", NAME, noise(1000));
+            StandIn::start(service, vec![document], switches.clone())
+        }
+    };
+    let plain = || serve(&[], false, Switches::default());
+    let listed = || {
+        let files = several(["file-B1", "file-B2", "file-B3", "file-B4", "file-B5"]);
+        StandIn::start(Dnanexus::default(), files, Switches::default())
+    };
+    let shorter = Switches {
+        stored: |content| content[1..].to_vec(),
+        ..Switches::default()
+    };
+    let list = ["list", "dnanexus", "--in", dnanexus::PROJECT, "--json"];
+    let steps = [
+        Step::new(plain(), &FETCH),
+        Step::new(listed, &list),
+        Step::new(plain(), &["dnanexus", "--help"]),
+        Step::new(serve(&[], true, Switches::default()), &FETCH),
+        Step::new(serve(&["file-B1"], false, Switches::default()), &FETCH),
+        Step::new(serve(&[], false, shorter), &FETCH),
+        Step::new(plain(), &[&FETCH[..], &["--retries", "0"]].concat())
+            .with(|world, stand_in| without_base(world, stand_in, "DNANEXUS_API_BASE")),
+    ];
+    // No command prints the source. The storage tells, too, that a URL has ended.
+    let unseen = [
+        "/resolve/expires/as changed",
+        "/resolve/expires/at changed",
+        "/source changed",
+        "/source removed",
+    ];
+    let table = include_str!("../../../src/provider/tables/dnanexus.toml");
+    every_key_shows("dnanexus", table, &steps, &unseen);
 }

@@ -1,5 +1,6 @@
 //! The shipped table `drs` against its stand-in.
 
+use super::mutation::{Step, every_key_shows};
 use super::presigned::{DRS, LENGTH, NAME};
 use crate::standins::drs::{self, Access, Drs};
 use crate::standins::{Document, Refusal, Side, StandIn, Switches};
@@ -69,13 +70,19 @@ fn an_object_of_drs_is_reached_in_each_way_of_the_description() {
             Access::Signed,
             Access::SignedHeaders,
             Access::S3,
+            Access::Gs,
+            Access::InlineS3,
+            Access::InlineGs,
         ],
         |access| {
             let (stand_in, world) = drs(Drs::new(access));
             world.run(&["drs", "314159"]).exits(0);
             assert_eq!(world.read(NAME), noise(1000), "{access:?}");
             assert_eq!(stand_in.log.statuses(Side::Storage), [200], "{access:?}");
-            let is_inline = matches!(access, Access::Public | Access::Headers);
+            let is_inline = matches!(
+                access,
+                Access::Public | Access::Headers | Access::InlineS3 | Access::InlineGs
+            );
             assert_eq!(
                 stand_in.log.count("GET", "/access/"),
                 usize::from(!is_inline)
@@ -190,4 +197,89 @@ fn a_refusal_is_told_with_the_reason_of_the_service() {
         assert_eq!(run.exits(code).error_code(), error);
         run.says(reason);
     }
+}
+
+/// A service with one object of 1000 bytes.
+fn one(
+    service: impl Fn() -> Drs + Sync + 'static,
+    switches: Switches,
+) -> impl Fn() -> StandIn + Sync {
+    move || {
+        let document = Document::new("314159", NAME, noise(1000));
+        StandIn::start(service(), vec![document], switches.clone())
+    }
+}
+
+#[test]
+fn each_key_of_the_table_of_drs_shows() {
+    const FETCH: [&str; 3] = ["drs", "314159", "--json"];
+    let signed = || Drs::new(Access::Signed);
+    let plain = || one(signed, Switches::default());
+    let ways = [
+        Access::Signed,
+        Access::Public,
+        Access::Headers,
+        Access::SignedHeaders,
+        Access::S3,
+        Access::Gs,
+        Access::InlineS3,
+        Access::InlineGs,
+    ];
+    let way = |access| Step::new(one(move || Drs::new(access), Switches::default()), &FETCH);
+    let mut steps: Vec<Step> = ways.map(way).into();
+    let kinds = [
+        "sha-256", "sha256", "sha-512", "sha512", "sha1", "sha-1", "md5", "crc32c",
+    ];
+    steps.extend(kinds.map(|kind| {
+        let service = move || Drs {
+            checksums: vec!["etag", kind],
+            ..Drs::new(Access::Signed)
+        };
+        let other = Switches {
+            stored: |content| content.iter().rev().copied().collect(),
+            ..Switches::default()
+        };
+        Step::new(one(service, other), &FETCH)
+    }));
+    let without_checksum = || Drs {
+        checksums: vec!["etag"],
+        ..Drs::new(Access::Signed)
+    };
+    // The first request is the one for the metadata.
+    let without_metadata = Switches {
+        stored: |content| content[1..].to_vec(),
+        ..Switches::refusing(Refusal::Limited, "/objects/314159", 1)
+    };
+    let forbidden = || Drs {
+        forbidden: vec!["314159"],
+        ..Drs::new(Access::Signed)
+    };
+    let open = || Drs {
+        open: true,
+        ..Drs::new(Access::Public)
+    };
+    let refusing = |refusal, path| one(signed, Switches::refusing(refusal, path, 3));
+    steps.extend([
+        Step::new(one(without_checksum, without_metadata), &FETCH),
+        Step::new(refusing(Refusal::NotReady, "/access/"), &FETCH),
+        Step::new(refusing(Refusal::NotReady, "/objects/314159"), &FETCH),
+        Step::new(refusing(Refusal::Unauthorized, "/access/"), &FETCH),
+        Step::new(one(forbidden, Switches::default()), &FETCH),
+        Step::new(plain(), &["drs", "drs://127.0.0.1/314159", "--json"]),
+        Step::new(plain(), &["drs", "314159", "--dry-run", "--json"]),
+        Step::new(plain(), &["drs", "--help"]),
+        Step::new(one(open, Switches::default()), &FETCH),
+        Step::new(plain(), &FETCH).with(|world, _| {
+            world.set("DRS_TOKEN", "");
+            world.set("DRS_USERNAME", drs::USERNAME);
+            world.set("DRS_PASSWORD", drs::PASSWORD);
+        }),
+        Step::new(plain(), &FETCH).with(|world, stand_in| {
+            world.set("DRS_API_BASE", &format!("{}/ga4gh/drs/v1", stand_in.base));
+        }),
+    ]);
+    // No command prints the source.
+    let unseen = ["/source changed", "/source removed"];
+    let table = include_str!("../../../src/provider/tables/drs.toml");
+    every_key_shows("drs", table, &steps, &unseen);
 }

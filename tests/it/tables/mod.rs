@@ -7,5 +7,6 @@ mod drs;
 mod faults;
 mod files;
 mod github;
+mod mutation;
 mod presigned;
 mod sevenbridges;
