@@ -150,6 +150,7 @@ Examples:
 Examples:
   docfetch sandbox -- sh -c 'docfetch sync sm demo'
   docfetch sandbox --dir files --fault reset-every=100K -- ./my-script
+  docfetch sandbox --provider acme -- docfetch sync acme demo
 
 To use a sandbox in this shell, run it in the background, and read its variables from a file:
   docfetch sandbox >sandbox.env &
@@ -409,6 +410,14 @@ pub(super) struct ShowProvider {
 
 #[derive(Debug, Args)]
 pub(super) struct SandboxArgs {
+    /// Serve the table of this provider, shipped or of the configuration file, instead of the stand-ins of Standard
+    /// Metrics and One Codex; give the option again for another provider
+    ///
+    /// Routes, authentication, paging, expiry and charges follow from the table. The last part of an id is the document's;
+    /// each other part, and each part of a scope for --in, is its name with -1, such as owner-1/repo-1.
+    #[arg(long, value_name = "NAME")]
+    pub provider: Vec<String>,
+
     /// Serve the files in DIR instead of three sample documents
     #[arg(long, value_name = "DIR")]
     pub dir: Option<PathBuf>,
@@ -416,7 +425,8 @@ pub(super) struct SandboxArgs {
     /// Make the stand-ins fail in this way; give the option again for another fault
     ///
     /// Faults: truncate=BYTES, reset-every=BYTES, stall-after=BYTES, expire-after=DUR, ignore-range,
-    /// wrong-range, change-etag, status=CODE[xN], drop-post-response, latency=DUR, throttle=BYTES, html-page
+    /// wrong-range, change-etag, status=CODE[xN], drop-post-response, latency=DUR, throttle=BYTES, html-page,
+    /// not-ready=N
     #[arg(long, value_name = "KIND[=VALUE]")]
     pub fault: Vec<Fault>,
 

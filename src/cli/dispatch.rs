@@ -67,10 +67,11 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     {
         return ExitCode::from(Terminal::plain().fail(commands::sandbox::no_command()));
     }
-    let is_needed = !matches!(
-        command_line.command,
-        Command::Config(_) | Command::Providers(_) | Command::Verify(_) | Command::Sandbox(_)
-    );
+    let is_needed = match &command_line.command {
+        Command::Config(_) | Command::Providers(_) | Command::Verify(_) => false,
+        Command::Sandbox(sandbox) => !sandbox.provider.is_empty(),
+        _ => true,
+    };
     if let Some(error) = config.error.clone().filter(|_| is_needed) {
         return ExitCode::from(Terminal::plain().fail(error));
     }
@@ -307,13 +308,12 @@ async fn sandbox(arguments: SandboxArgs) -> u8 {
     let terminal = Terminal::plain();
     let printer = &terminal.printer;
     let settings = SandboxSettings {
+        providers: arguments.provider,
         folder: arguments.dir,
         faults: arguments.fault,
         command: arguments.command,
     };
-    let ended = commands::sandbox::run(settings, |documents, variables| {
-        printer.sandbox(documents, variables)
-    });
+    let ended = commands::sandbox::run(settings, |running| printer.sandbox(running));
     match ended.await {
         Ok(ended) => {
             printer.sandbox_report(&ended.report);

@@ -24,11 +24,6 @@ pub(crate) const STANDARD_METRICS_API_BASE: &str = "STANDARD_METRICS_API_BASE";
 
 /// The API key of a One Codex account. Default: the key in `~/.onecodex`.
 pub(crate) const ONE_CODEX_API_KEY: &str = "ONE_CODEX_API_KEY";
-/// A bearer token of a One Codex account. docfetch prefers the token to the key.
-pub(crate) const ONE_CODEX_BEARER_TOKEN: &str = "ONE_CODEX_BEARER_TOKEN";
-/// The name of the One Codex account that a bearer token is of. Paid retrievals are then remembered for the account,
-/// else for the token.
-pub(crate) const ONE_CODEX_ACCOUNT: &str = "ONE_CODEX_ACCOUNT";
 /// The base of the One Codex API. Default: `https://app.onecodex.com`.
 pub(crate) const ONE_CODEX_API_BASE: &str = "ONE_CODEX_API_BASE";
 

@@ -24,12 +24,12 @@ pub(crate) use pointer::{Pointer, Pointers, pick, text_or_integer};
 pub use schema::Provider;
 pub(crate) use table::{
     Algorithm, AlgorithmRule, AuthMethod, BodyTemplate, ChecksumEncoding, ChecksumPlace,
-    ChecksumRule, ClientPlace, Cursor, CursorPlace, Exchange, Expiry, FieldPlace, Filtered, Follow,
-    Grant, Listing, Lookup, MetadataRoute, OAuth, Paging, RequestTemplate, RowsRoute,
-    ServerFilterRule, Step, Table, TableOption, TimeField, TimeForm, TokenRoute, Total, UrlPlace,
-    UrlSource,
+    ChecksumRule, ClientPlace, CredentialField, Cursor, CursorPlace, Exchange, Expiry, FieldPlace,
+    Filtered, Follow, Grant, Listing, Lookup, MetadataRoute, OAuth, Only, Paging, RequestTemplate,
+    RowsRoute, ServerFilterRule, Step, Table, TableOption, TimeField, TimeForm, TokenRoute, Total,
+    UrlPlace, UrlSource,
 };
-pub(crate) use template::{SlotValues, TextTemplate};
+pub(crate) use template::{JsonTemplate, SlotValues, TextTemplate};
 
 /// The table of a provider with one kind of things, whose TOML is `text`.
 #[cfg(test)]

@@ -3,6 +3,7 @@
 //! A pointer is one of RFC 6901 with two more kinds of segments: `[key=value]` is the first element of an array whose
 //! `key` is `value` and in which the rest of the pointer finds something; `*` is every element of an array.
 
+mod place;
 mod raw;
 
 pub(crate) use raw::pick;

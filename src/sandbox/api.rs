@@ -6,7 +6,6 @@ use super::fault::Fault;
 use super::listing;
 use super::open_requests::is_standard_metrics;
 use super::references::{self, REFERENCED_KINDS};
-use super::signature::encode;
 use super::state::{SandboxState, random};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -14,7 +13,6 @@ use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, LOCATION, RETRY_AFTER};
 use hyper::{Method, Request};
-use jiff::Timestamp;
 use serde_json::json;
 use std::io;
 use std::time::{Duration, Instant};
@@ -208,22 +206,10 @@ fn retrieve(state: &SandboxState, kind: &str, id: &str) -> io::Result<Answer> {
     ))
 }
 
-/// A new presigned URL of a document.
+/// A new presigned URL of the document with this id.
 fn presigned(state: &SandboxState, id: &str) -> Option<String> {
     let document = state.documents.get(id)?;
-    let host = state.storage.to_string();
-    let path = format!("/documents/{id}/{}", encode(&document.name));
-    let disposition = format!("attachment; filename*=UTF-8''{}", encode(&document.name));
-    let extra = [("response-content-disposition", disposition.as_str())];
-    let query = state
-        .signer
-        .presign(&host, &path, &extra, Timestamp::now(), state.url_lifetime());
-    let signature = query.rsplit('=').next().unwrap_or_default().to_owned();
-    state
-        .changing()
-        .signed_urls
-        .insert(signature, Instant::now());
-    Some(format!("http://{host}{path}?{query}"))
+    Some(state.presigned(document, None))
 }
 
 fn not_found() -> Answer {

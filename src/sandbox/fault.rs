@@ -38,6 +38,8 @@ pub enum Fault {
     Throttle(u64),
     /// `html-page`: the storage answers with the login page of a proxy instead of the document.
     HtmlPage,
+    /// `not-ready=N`: a document of a table with `not_ready` is ready after N requests only.
+    NotReady(u32),
 }
 
 /// The error of a text that is no fault. Its message says how to write the fault, or lists all faults.
@@ -47,7 +49,7 @@ pub struct InvalidFault(String);
 
 const ALL_FAULTS: &str = "truncate=BYTES, reset-every=BYTES, stall-after=BYTES, expire-after=DUR, \
      ignore-range, wrong-range, change-etag, status=CODE[xN], drop-post-response, latency=DUR, \
-     throttle=BYTES, html-page";
+     throttle=BYTES, html-page, not-ready=N";
 
 impl FromStr for Fault {
     type Err = InvalidFault;
@@ -67,6 +69,9 @@ impl FromStr for Fault {
             "throttle" => size().map(Self::Throttle),
             "expire-after" => duration().map(Self::ExpireAfter),
             "latency" => duration().map(Self::Latency),
+            "not-ready" => value
+                .and_then(|times| times.parse().ok())
+                .map(Self::NotReady),
             "status" => value.and_then(status),
             "ignore-range" if value.is_none() => Some(Self::IgnoreRange),
             "wrong-range" if value.is_none() => Some(Self::WrongRange),
@@ -92,6 +97,9 @@ impl InvalidFault {
             }
             Some(form) if form.ends_with("DUR") => {
                 format!("{form} is expected, as in {kind}=500ms")
+            }
+            Some(form) if form.ends_with("=N") => {
+                format!("{form} is expected, as in {kind}=2")
             }
             Some(form) => format!("{form} is expected, without a value"),
             None => format!("one of {ALL_FAULTS} is expected"),
@@ -121,6 +129,7 @@ mod tests {
             "latency=40ms".parse(),
             Ok(Fault::Latency(Duration::from_millis(40)))
         );
+        assert_eq!("not-ready=2".parse(), Ok(Fault::NotReady(2)));
         assert_eq!("ignore-range".parse(), Ok(Fault::IgnoreRange));
         for wrong in [
             "",
@@ -143,6 +152,7 @@ mod tests {
                 "status=99",
                 "status=CODE[xN] is expected, as in status=503x2",
             ),
+            ("not-ready=x", "not-ready=N is expected, as in not-ready=2"),
             ("html-page=1", "html-page is expected, without a value"),
             ("cut=1", "one of truncate=BYTES, reset-every=BYTES, "),
         ] {

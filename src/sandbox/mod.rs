@@ -35,13 +35,17 @@ mod page_request;
 mod references;
 mod report;
 mod request_window;
+mod running;
 mod samples;
 mod server;
 mod signature;
 mod state;
 mod storage;
+mod table;
 
 pub use document::Document;
 pub use fault::{Fault, InvalidFault};
 pub use report::Report;
+pub(crate) use running::RunningSandbox;
 pub use server::Sandbox;
+pub(crate) use table::UnservableTable;

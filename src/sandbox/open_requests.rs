@@ -4,11 +4,13 @@ use super::state::SandboxState;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// One of the two services, each with a port of its own.
+/// One of the services, each with a port of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Service {
     Api,
     Storage,
+    /// The stand-in of a table.
+    Table,
 }
 
 /// Whether a path of the API belongs to Standard Metrics, which limits the rate of requests.
@@ -36,7 +38,7 @@ impl OpenRequest {
             changing.open_storage_requests = storage;
             let most = changing.report.max_open_storage_requests.max(storage);
             changing.report.max_open_storage_requests = most;
-        } else if is_standard_metrics(path) {
+        } else if service == Service::Api && is_standard_metrics(path) {
             let count = changing.standard_metrics_window.add(Instant::now());
             let most = changing.report.max_requests_in_ten_seconds.max(count);
             changing.report.max_requests_in_ten_seconds = most;

@@ -5,7 +5,9 @@ use super::fault::Fault;
 use super::open_requests::{OpenRequest, Service};
 use super::report::Report;
 use super::state::SandboxState;
+use super::table::{ServedTable, TableService, UnservableTable};
 use super::{api, storage};
+use crate::provider::Table;
 use hyper::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -34,9 +36,26 @@ impl Sandbox {
         let storage = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let addresses = (api.local_addr()?, storage.local_addr()?);
         let state = Arc::new(SandboxState::new(documents, faults, addresses)?);
-        tokio::spawn(serve(api, Arc::clone(&state), Service::Api));
-        tokio::spawn(serve(storage, Arc::clone(&state), Service::Storage));
+        tokio::spawn(serve(api, Arc::clone(&state), Answerer::Api));
+        tokio::spawn(serve(storage, Arc::clone(&state), Answerer::Storage));
         Ok(Self { state })
+    }
+
+    /// Starts a stand-in for the service of a table, on a port of its own. `tables` has a table for each kind of things.
+    ///
+    /// # Errors
+    /// [`UnservableTable`] for a table that a stand-in cannot follow, and when the system gives no port.
+    pub(crate) async fn serve_table(
+        &self,
+        tables: Vec<Arc<Table>>,
+    ) -> Result<ServedTable, UnservableTable> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let documents = self.state.documents.all();
+        let service = TableService::new(tables, documents, listener.local_addr()?)?;
+        let served = service.served();
+        let answerer = Answerer::Table(Arc::new(service));
+        tokio::spawn(serve(listener, Arc::clone(&self.state), answerer));
+        Ok(served)
     }
 
     /// The base URL of both APIs, such as `http://127.0.0.1:41234`.
@@ -68,8 +87,27 @@ impl Sandbox {
     }
 }
 
+/// What answers the requests of a port.
+#[derive(Clone, Debug)]
+enum Answerer {
+    Api,
+    Storage,
+    Table(Arc<TableService>),
+}
+
+impl Answerer {
+    fn service(&self) -> Service {
+        match self {
+            Self::Api => Service::Api,
+            Self::Storage => Service::Storage,
+            Self::Table(_) => Service::Table,
+        }
+    }
+}
+
 /// Accepts the connections of one service, and answers their requests.
-async fn serve(listener: TcpListener, state: Arc<SandboxState>, service: Service) {
+async fn serve(listener: TcpListener, state: Arc<SandboxState>, answerer: Answerer) {
+    let service = answerer.service();
     let resets = state
         .faults
         .iter()
@@ -86,6 +124,7 @@ async fn serve(listener: TcpListener, state: Arc<SandboxState>, service: Service
         }
         let _ = stream.set_nodelay(true);
         let state = Arc::clone(&state);
+        let answerer = answerer.clone();
         let latency = state.fault(|fault| match fault {
             Fault::Latency(latency) => Some(*latency),
             _ => None,
@@ -93,14 +132,16 @@ async fn serve(listener: TcpListener, state: Arc<SandboxState>, service: Service
         tokio::spawn(async move {
             let handler = service_fn(|request: Request<Incoming>| {
                 let state = Arc::clone(&state);
+                let answerer = answerer.clone();
                 let open = OpenRequest::begin(&state, service, request.uri().path());
                 async move {
                     if let Some(latency) = latency {
                         tokio::time::sleep(latency).await;
                     }
-                    let answer = match service {
-                        Service::Api => api::answer(&state, request).await?,
-                        Service::Storage => storage::answer(&state, &request),
+                    let answer = match answerer {
+                        Answerer::Api => api::answer(&state, request).await?,
+                        Answerer::Storage => storage::answer(&state, &request),
+                        Answerer::Table(service) => service.answer(&state, request).await?,
                     };
                     io::Result::Ok(answer.map(|body| body.keep_open(open)))
                 }

@@ -5,9 +5,10 @@ use super::fault::Fault;
 use super::index::DocumentIndex;
 use super::report::Report;
 use super::request_window::RequestWindow;
-use super::signature::Signer;
+use super::signature::{Signer, encode};
 use crate::fingerprint::hexadecimal;
 use crate::mutex::locked;
+use jiff::Timestamp;
 use ring::rand::{SecureRandom as _, SystemRandom};
 use std::collections::{HashMap, VecDeque};
 use std::io;
@@ -43,8 +44,8 @@ pub(super) struct Changing {
     pub tokens: HashMap<String, Instant>,
     /// When the requests of the last minute to Standard Metrics arrived, without those that were refused.
     pub accepted_requests: VecDeque<Instant>,
-    /// When each URL was signed, by its signature.
-    pub signed_urls: HashMap<String, Instant>,
+    /// The presigned URLs, by their signatures.
+    pub signed_urls: HashMap<String, SignedUrl>,
     /// How often the storage applied [`Fault::Status`].
     pub statuses: u32,
     /// How often the storage applied [`Fault::ChangeEtag`].
@@ -52,6 +53,15 @@ pub(super) struct Changing {
     pub open_requests: u32,
     pub open_storage_requests: u32,
     pub standard_metrics_window: RequestWindow,
+}
+
+/// A presigned URL.
+#[derive(Debug)]
+pub(super) struct SignedUrl {
+    /// When the URL was signed.
+    pub at: Instant,
+    /// The header that a request for the URL must have.
+    pub header: Option<(String, String)>,
 }
 
 impl SandboxState {
@@ -107,6 +117,27 @@ impl SandboxState {
             _ => None,
         })
         .unwrap_or(URL_LIFETIME)
+    }
+
+    /// A new presigned URL of a document. The storage demands `header` with it.
+    pub(super) fn presigned(
+        &self,
+        document: &Document,
+        header: Option<(String, String)>,
+    ) -> String {
+        let host = self.storage.to_string();
+        let path = format!("/documents/{}/{}", document.id, encode(&document.name));
+        let disposition = format!("attachment; filename*=UTF-8''{}", encode(&document.name));
+        let extra = [("response-content-disposition", disposition.as_str())];
+        let now = Timestamp::now();
+        let query = self
+            .signer
+            .presign(&host, &path, &extra, now, self.url_lifetime());
+        let signature = query.rsplit('=').next().unwrap_or_default().to_owned();
+        let at = Instant::now();
+        let signed = SignedUrl { at, header };
+        self.changing().signed_urls.insert(signature, signed);
+        format!("http://{host}{path}?{query}")
     }
 }
 

@@ -30,6 +30,19 @@ pub(super) fn answer(state: &SandboxState, request: &Request<Incoming>) -> Answe
     if let Some(refusal) = refuse(state, request) {
         return refusal;
     }
+    if let Some(broken) = broken(state) {
+        return broken;
+    }
+    let id = request.uri().path().split('/').nth(2).unwrap_or_default();
+    let query = request.uri().query().unwrap_or_default();
+    match state.documents.get(id) {
+        Some(document) => send(state, document, request.headers(), query),
+        None => storage_error(404, "NoSuchKey", "The specified key does not exist."),
+    }
+}
+
+/// The answer that a fault puts in the place of a document. None without such a fault.
+pub(super) fn broken(state: &SandboxState) -> Option<Answer> {
     if let Some(status) = injected_status(state) {
         let code = match status {
             403 => "AccessDenied",
@@ -37,22 +50,17 @@ pub(super) fn answer(state: &SandboxState, request: &Request<Incoming>) -> Answe
             503 => "SlowDown",
             _ => "InternalError",
         };
-        return storage_error(status, code, "Broken on purpose");
+        return Some(storage_error(status, code, "Broken on purpose"));
     }
-    if state.has(Fault::HtmlPage) {
+    state.has(Fault::HtmlPage).then(|| {
         let mut answer = Response::new(SandboxBody::of(LOGIN_PAGE.into()));
         insert_header(
             &mut answer,
             header::CONTENT_TYPE,
             "text/html; charset=utf-8",
         );
-        return answer;
-    }
-    let id = request.uri().path().split('/').nth(2).unwrap_or_default();
-    match state.documents.get(id) {
-        Some(document) => send(state, document, request),
-        None => storage_error(404, "NoSuchKey", "The specified key does not exist."),
-    }
+        answer
+    })
 }
 
 /// The refusal of a request that is not exactly the signed one, or whose URL has expired.
@@ -91,11 +99,27 @@ fn refuse(state: &SandboxState, request: &Request<Incoming>) -> Option<Answer> {
             "SignatureDoesNotMatch",
             "The request signature does not match.",
         )),
-        Ok(()) if !is_expired(state, query) => None,
+        Ok(()) if !is_expired(state, query) => {
+            let lacks = lacks_header(state, query, headers);
+            let message = "A header that came with the URL is missing.";
+            lacks.then(|| storage_error(403, "AccessDenied", message))
+        }
         Err(InvalidUrl::Expired) | Ok(()) => {
             Some(storage_error(403, "AccessDenied", "Request has expired"))
         }
     }
+}
+
+/// Whether the request lacks the header that an answer of the API told with the URL.
+fn lacks_header(state: &SandboxState, query: &str, headers: &HeaderMap) -> bool {
+    let signature = query.rsplit('=').next().unwrap_or_default();
+    let changing = state.changing();
+    let signed = changing.signed_urls.get(signature);
+    let header = signed.and_then(|signed| signed.header.as_ref());
+    header.is_some_and(|(name, value)| {
+        let given = headers.get(name.as_str());
+        given.is_none_or(|given| given.as_bytes() != value.as_bytes())
+    })
 }
 
 /// Whether a URL has expired by the clock of the sandbox. That clock also measures lifetimes below one
@@ -107,7 +131,7 @@ fn is_expired(state: &SandboxState, query: &str) -> bool {
         .changing()
         .signed_urls
         .get(signature)
-        .is_none_or(|signed| signed.elapsed() > lifetime)
+        .is_none_or(|signed| signed.at.elapsed() > lifetime)
 }
 
 /// The status of [`Fault::Status`], as often as the fault says.
@@ -170,8 +194,13 @@ fn text(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
 }
 
 /// Sends a document, or a range of it.
-fn send(state: &SandboxState, document: &Document, request: &Request<Incoming>) -> Answer {
-    let (headers, size) = (request.headers(), document.size);
+pub(super) fn send(
+    state: &SandboxState,
+    document: &Document,
+    headers: &HeaderMap,
+    query: &str,
+) -> Answer {
+    let size = document.size;
     let tag = entity_tag(state, document);
     if text(headers, header::IF_MATCH).is_some_and(|condition| condition != "*" && condition != tag)
     {
@@ -208,7 +237,6 @@ fn send(state: &SandboxState, document: &Document, request: &Request<Incoming>) 
     ] {
         insert_header(&mut answer, name, value);
     }
-    let query = request.uri().query().unwrap_or_default();
     for (name, value) in form_urlencoded::parse(query.as_bytes()) {
         if name == "response-content-disposition" {
             insert_header(&mut answer, header::CONTENT_DISPOSITION, &value);

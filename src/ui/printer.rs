@@ -9,7 +9,6 @@ use super::listing_table::{self, ListingTable};
 use super::plan_notes;
 use super::summaries;
 use super::terminal::{is_dumb, table_width, terminal_size};
-use crate::config::variables::CONFIG;
 use crate::error::{Code, Error, Result};
 use crate::fetch::batch::FetchEnd;
 use crate::fetch::events::{Progress, Unwatched};
@@ -18,7 +17,7 @@ use crate::fetch::summary::Summary;
 use crate::manifest::{CheckedFile, VerifySummary};
 use crate::resolve::Row;
 use crate::resolve::ledger::inspect::ListedRecord;
-use crate::sandbox::{Document, Report};
+use crate::sandbox::{Document, Report, RunningSandbox};
 use crate::secret::{redact, redact_json};
 use crate::state::Untrusted;
 use crate::state::streams;
@@ -383,22 +382,29 @@ impl Printer {
     ///
     /// # Errors
     /// When standard output takes no more.
-    pub(crate) fn sandbox(
-        &self,
-        documents: &[Document],
-        variables: &[(&str, String)],
-    ) -> Result<()> {
-        for (name, value) in variables {
+    pub(crate) fn sandbox(&self, running: &RunningSandbox) -> Result<()> {
+        for (name, value) in &running.variables {
             self.line(format!("export {name}={}", shell_word(value)).as_bytes())?;
         }
-        self.line(format!("unset {CONFIG}").as_bytes())?;
-        for document in documents {
-            let name = printable(&document.name);
-            self.console.say(&format!(
-                "sandbox: serves {} {name} ({})",
-                document.id,
-                size(document.size)
-            ));
+        self.line(format!("unset {}", running.unset.join(" ")).as_bytes())?;
+        let serves = |of: &str, id: &str, document: &Document| {
+            let (id, name) = (printable(id), printable(&document.name));
+            let size = size(document.size);
+            self.console
+                .say(&format!("sandbox: serves {of}{id} {name} ({size})"));
+        };
+        for document in &running.documents {
+            serves("", &document.id, document);
+        }
+        for table in &running.tables {
+            for (id, document) in &table.things {
+                serves(&format!("{} ", table.name), id, document);
+            }
+            if let Some(scope) = &table.scope {
+                let command = format!("docfetch list {} --in {scope}", table.name);
+                self.console
+                    .say(&format!("sandbox: `{command}` lists these"));
+            }
         }
         self.console.say("sandbox: end it with Ctrl-C");
         Ok(())

@@ -73,6 +73,7 @@ mod requests;
 mod rows;
 mod s3;
 mod sandbox;
+mod sandbox_tables;
 mod secrets;
 mod segments;
 mod shared_terminal;
