@@ -82,7 +82,7 @@ impl TableService {
         }
         let kinds = tables
             .into_iter()
-            .map(|table| ServedKind::new(table, documents));
+            .map(|table| ServedKind::new(&table, documents));
         let kinds: Vec<ServedKind> = kinds.collect::<Result<_, _>>()?;
         let refresh_token = credentials.refresh_token.clone();
         let service = Self {

@@ -40,7 +40,7 @@ pub(super) struct Thing {
 impl Thing {
     /// Whether the thing is served in the first of two ways that a table allows. Every second one is.
     pub(super) fn is_even(&self) -> bool {
-        self.index % 2 == 0
+        self.index.is_multiple_of(2)
     }
 
     /// The id, as the user writes it.
@@ -63,8 +63,8 @@ impl ServedKind {
     ///
     /// # Errors
     /// [`UnservableTable`] for a document that cannot be read.
-    pub(super) fn new(table: Arc<Table>, documents: &[Document]) -> Result<Self, UnservableTable> {
-        let integers = integer_slots(&table);
+    pub(super) fn new(table: &Arc<Table>, documents: &[Document]) -> Result<Self, UnservableTable> {
+        let integers = integer_slots(table);
         let is_integer = |name: &str| integers.iter().any(|slot| slot == name);
         let value_of = |name: &str, number: usize| {
             if is_integer(name) {
@@ -91,7 +91,7 @@ impl ServedKind {
             shared: shared.collect(),
             parameters,
             things: Vec::new(),
-            table: Arc::clone(&table),
+            table: Arc::clone(table),
         };
         for (index, document) in documents.iter().enumerate() {
             let thing = kind.thing(index, document, &is_integer)?;
