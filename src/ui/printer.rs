@@ -17,11 +17,11 @@ use crate::fetch::summary::Summary;
 use crate::manifest::{CheckedFile, VerifySummary};
 use crate::resolve::Row;
 use crate::resolve::ledger::inspect::ListedRecord;
-use crate::sandbox::{Document, Report, RunningSandbox};
+use crate::sandbox::{Report, RunningSandbox};
 use crate::secret::{redact, redact_json};
 use crate::state::Untrusted;
 use crate::state::streams;
-use crate::text::{printable, printable_json, shell_word, size};
+use crate::text::{printable, printable_json, shell_word};
 use jiff::Timestamp;
 use serde::Serialize;
 use std::ffi::OsStr;
@@ -387,24 +387,8 @@ impl Printer {
             self.line(format!("export {name}={}", shell_word(value)).as_bytes())?;
         }
         self.line(format!("unset {}", running.unset.join(" ")).as_bytes())?;
-        let serves = |of: &str, id: &str, document: &Document| {
-            let (id, name) = (printable(id), printable(&document.name));
-            let size = size(document.size);
-            self.console
-                .say(&format!("sandbox: serves {of}{id} {name} ({size})"));
-        };
-        for document in &running.documents {
-            serves("", &document.id, document);
-        }
-        for table in &running.tables {
-            for (id, document) in &table.things {
-                serves(&format!("{} ", table.name), id, document);
-            }
-            if let Some(scope) = &table.scope {
-                let command = format!("docfetch list {} --in {scope}", table.name);
-                self.console
-                    .say(&format!("sandbox: `{command}` lists these"));
-            }
+        for line in summaries::of_running_sandbox(running) {
+            self.console.say(&format!("sandbox: {line}"));
         }
         self.console.say("sandbox: end it with Ctrl-C");
         Ok(())

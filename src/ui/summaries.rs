@@ -2,7 +2,7 @@
 
 use crate::fetch::summary::{CostCounts, Summary};
 use crate::manifest::VerifySummary;
-use crate::sandbox::Report;
+use crate::sandbox::{Document, Report, RunningSandbox};
 use crate::text::{counted, printable, size};
 use std::path::Path;
 
@@ -92,6 +92,28 @@ pub(super) fn of_verification(summary: &VerifySummary) -> String {
         summary.failed,
         size(summary.bytes)
     )
+}
+
+/// What a sandbox serves, one line for each document and each list with a scope.
+pub(super) fn of_running_sandbox(running: &RunningSandbox) -> Vec<String> {
+    let serves = |of: &str, id: &str, document: &Document| {
+        let (id, name) = (printable(id), printable(&document.name));
+        format!("serves {of}{id} {name} ({})", size(document.size))
+    };
+    let documents = running.documents.iter();
+    let mut lines: Vec<String> = documents
+        .map(|document| serves("", &document.id, document))
+        .collect();
+    for table in &running.tables {
+        let of = format!("{} ", table.name);
+        let things = table.things.iter();
+        lines.extend(things.map(|(id, document)| serves(&of, id, document)));
+        if let Some(scope) = &table.scope {
+            let command = format!("docfetch list {} --in {scope}", table.name);
+            lines.push(format!("`{command}` lists these"));
+        }
+    }
+    lines
 }
 
 /// What happened at a sandbox, one line for each fact.

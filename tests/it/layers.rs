@@ -228,7 +228,8 @@ fn ancestor(module: &str, depth: usize) -> Option<String> {
 /// Whether a module has the types of a provider's table.
 fn is_schema(module: &str) -> bool {
     let schema = ["provider::table", "provider::template", "provider::pointer"];
-    schema.iter().any(|path| module.starts_with(path))
+    // A group of imports also counts as an import of the module that re-exports them.
+    module == "provider" || schema.iter().any(|path| module.starts_with(path))
 }
 
 #[test]
