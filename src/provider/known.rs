@@ -122,7 +122,16 @@ pub(crate) fn known_providers() -> Vec<KnownProvider> {
         line: line(name),
         provider: find(name),
     };
-    names().into_iter().map(known).collect()
+    let usable = names();
+    let tables = user.iter().flat_map(TomlTable::entries);
+    let user_names: Vec<&'static str> = tables.map(|(name, _)| name).collect();
+    // A name that no command can have is an error of its table, too.
+    let others = user_names.iter().filter(|name| !usable.contains(name));
+    usable
+        .iter()
+        .chain(others)
+        .map(|name| known(name))
+        .collect()
 }
 
 /// The table of this name as TOML for the configuration file: that of the user as the user wrote the table, else that of

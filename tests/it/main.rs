@@ -19,6 +19,7 @@ mod attempts;
 mod auth;
 mod batch;
 mod bodies;
+mod broken_tables;
 mod certificates;
 mod charges;
 mod checksums;

@@ -74,6 +74,14 @@ pub(super) fn entries(value: &TomlValue<'_>, known: &[&str]) -> Result<Vec<Auth>
 fn entry(value: &TomlValue<'_>, known: &[&str]) -> Result<Auth> {
     let table = value.table()?;
     let names = TYPES.map(|(name, _)| (name, name));
+    if table.get("type").is_none() {
+        let of_types = TYPES.iter().flat_map(|(_, keys)| keys.iter().copied());
+        let keys: Vec<&str> = ["type", "file", "check"]
+            .into_iter()
+            .chain(of_types)
+            .collect();
+        table.check_keys("auth", &keys)?;
+    }
     let kind = table.need("type")?.word(&names)?;
     let own = TYPES.iter().find(|(name, _)| *name == kind);
     let own = own.map_or(&[][..], |(_, keys)| keys);
@@ -141,7 +149,7 @@ fn oauth(table: &TomlTable<'_>, known: &[&str]) -> Result<OAuth> {
     let clients = [("basic", ClientPlace::Basic), ("form", ClientPlace::Form)];
     let client = table.get("client").map(|client| client.word(&clients));
     let scope = table.get("scope");
-    let scope = scope.map(|scope| values::template(&scope, known));
+    let scope = scope.map(|scope| values::line(&scope, known));
     let form = table
         .get("form")
         .map(|form| values::text_fields(&form, known));

@@ -22,6 +22,8 @@ const LIST_KEYS: [&str; 7] = [
 ];
 /// The keys of a lookup, beside those of a route with rows.
 const LOOKUP_KEYS: [&str; 5] = ["id", "name", "field", "filters", "id_pattern"];
+/// The keys of all kinds of paging, in words.
+const PAGING_KEYS: &str = "kind at follow total total_header parameter first in path json more";
 /// The largest page.
 const MAX_PAGE_ROWS: i64 = 100_000;
 /// The fields that every record has.
@@ -198,6 +200,9 @@ fn page_size(value: &TomlValue<'_>) -> Result<PageSize> {
 fn paging(value: &TomlValue<'_>, known: &[&str]) -> Result<Paging> {
     let table = value.table()?;
     let kinds = ["next", "link", "cursor", "page", "offset"].map(|kind| (kind, kind));
+    if table.get("kind").is_none() {
+        table.check_keys("paging", &PAGING_KEYS.split(' ').collect::<Vec<_>>())?;
+    }
     let kind = table.need("kind")?.word(&kinds)?;
     let own: &[&str] = match kind {
         "next" => &["at", "follow", "total", "parameter", "first"],
@@ -386,7 +391,7 @@ fn lookup(name: &str, table: &TomlTable<'_>, known: &[&str], fields: &[Field]) -
         }
     };
     let pattern = table.get("id_pattern").map(|value| {
-        let pattern = Regex::new(&format!("^(?:{})$", value.text()?));
+        let pattern = Regex::new(&format!("^(?:{})$", values::text(&value)?));
         pattern.map_err(|_| value.error("the regular expression cannot be used"))
     });
     Ok(Lookup {

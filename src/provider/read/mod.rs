@@ -136,7 +136,7 @@ fn one_kind(
     let options = table.get("options");
     let options = options.map(|options| listing::options(&options, fields, &lookups));
     let uri_prefix = table.get("uri_prefix");
-    let uri_prefix = uri_prefix.map(|prefix| values::template(&prefix, &shared));
+    let uri_prefix = uri_prefix.map(|prefix| values::line(&prefix, &shared));
     let headers = table
         .get("headers")
         .map(|headers| values::headers(&headers, &shared));

@@ -203,13 +203,18 @@ fn url_source(table: &TomlTable<'_>) -> Result<Option<UrlSource>> {
         let places = url_places(&value, expires.as_ref(), storage_headers.as_ref())?;
         return Ok(Some(UrlSource::Json(places)));
     }
-    if let Some(headers) = storage_headers {
-        return Err(headers.error("only a url in JSON has storage_headers"));
-    }
     let single =
         || -> Result<Option<Expiry>> { expires.as_ref().map(|value| expiry(value)).transpose() };
     let words = [("redirect", 0), ("body", 1), ("redirect-or-body", 2)];
-    Ok(Some(match value.word(&words)? {
+    let word = value.word(&words).map_err(|error| {
+        error.with_cause(
+            "a pointer such as /data/url, redirect, body or redirect-or-body is expected",
+        )
+    })?;
+    if let Some(headers) = storage_headers {
+        return Err(headers.error("only a url in JSON has storage_headers"));
+    }
+    Ok(Some(match word {
         0 => UrlSource::Redirect { expires: single()? },
         1 => match &expires {
             Some(expires) => return Err(expires.error("a url that is the body does not expire")),
@@ -264,7 +269,10 @@ pub(super) fn expiry(value: &TomlValue<'_>) -> Result<Expiry> {
             table.check_keys("an expiry", &["after"])?;
             Ok(Expiry::After(values::duration(&after)?))
         }
-        None => values::time_field(&table, "an expiry").map(Expiry::At),
+        None => {
+            table.check_keys("an expiry", &["at", "as", "after"])?;
+            values::time_field(&table, "an expiry").map(Expiry::At)
+        }
     }
 }
 

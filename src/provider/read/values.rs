@@ -1,7 +1,7 @@
 //! Values of a table's keys that several parts of the table have.
 
 use crate::config::toml_file::{TomlTable, TomlValue};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::provider::pointer::{Pointer, Pointers};
 use crate::provider::table::{FieldPlace, TimeField, TimeForm};
 use crate::provider::template::{JsonTemplate, TextTemplate};
@@ -18,6 +18,9 @@ const TIME_FORMS: [(&str, TimeForm); 5] = [
     ("unix-ms", TimeForm::UnixMilliseconds),
     ("rfc3339", TimeForm::Rfc3339),
 ];
+
+/// The longest text that messages or requests repeat whole.
+const MAX_TEXT_BYTES: usize = 1024;
 
 /// Headers that docfetch sets itself, or that would change what a request is (RFC 9110, RFC 9112).
 const OWN_HEADERS: [&str; 14] = [
@@ -64,11 +67,16 @@ pub(super) fn optional_pointers(table: &TomlTable<'_>, key: &str) -> Result<Opti
 pub(super) fn text(value: &TomlValue<'_>) -> Result<String> {
     match value.text()? {
         text if text.trim().is_empty() => Err(value.error("the text is empty")),
+        text if text.len() > MAX_TEXT_BYTES => Err(too_long(value)),
         text if text.chars().any(char::is_control) => {
             Err(value.error("the text has a control character"))
         }
         text => Ok(text.to_owned()),
     }
+}
+
+fn too_long(value: &TomlValue<'_>) -> Error {
+    value.error(format!("the text is longer than {MAX_TEXT_BYTES} bytes"))
 }
 
 /// The text of a key, where the table has the key.
@@ -87,7 +95,13 @@ pub(super) fn template(value: &TomlValue<'_>, known: &[&str]) -> Result<TextTemp
         .map_err(|why| with_slots(value, &why.to_string(), known))
 }
 
-fn with_slots(value: &TomlValue<'_>, why: &str, known: &[&str]) -> crate::error::Error {
+/// Text of one line, with slots of `known`.
+pub(super) fn line(value: &TomlValue<'_>, known: &[&str]) -> Result<TextTemplate> {
+    text(value)?;
+    template(value, known)
+}
+
+fn with_slots(value: &TomlValue<'_>, why: &str, known: &[&str]) -> Error {
     let known: Vec<String> = known.iter().map(|name| format!("{{{name}}}")).collect();
     value.error(format!("{why}; known are {}", known.join(" ")))
 }
@@ -116,8 +130,17 @@ pub(super) fn path(value: &TomlValue<'_>, known: &[&str]) -> Result<TextTemplate
 
 /// JSON with slots of `known`.
 pub(super) fn json(value: &TomlValue<'_>, known: &[&str]) -> Result<JsonTemplate> {
-    JsonTemplate::parse(&value.json()?, known)
-        .map_err(|why| with_slots(value, &why.to_string(), known))
+    JsonTemplate::parse(&value.json()?, known).map_err(|why| {
+        // The error names the innermost value that is wrong.
+        let inner: Vec<TomlValue<'_>> = match value.as_table() {
+            Some(table) => table.entries().map(|(_, value)| value).collect(),
+            None => value.as_array().unwrap_or_default(),
+        };
+        let mut inner = inner.iter().filter_map(|value| json(value, known).err());
+        inner
+            .next()
+            .unwrap_or_else(|| with_slots(value, &why.to_string(), known))
+    })
 }
 
 /// The fields of a table, each text with slots of `known`. A number or `true` is text.
@@ -158,6 +181,9 @@ pub(super) fn headers(
 
 /// The name of a header in `text`, which is the value or the key of `value`.
 pub(super) fn header_name(text: &str, value: &TomlValue<'_>) -> Result<HeaderName> {
+    if text.len() > MAX_TEXT_BYTES {
+        return Err(too_long(value));
+    }
     let name = HeaderName::from_bytes(text.as_bytes())
         .map_err(|_| value.error(format!("{text:?} is no name of a header")))?;
     if OWN_HEADERS.contains(&name.as_str()) || name.as_str().starts_with("proxy-") {
