@@ -264,16 +264,12 @@ fn paired<'a>(value: Option<&TomlValue<'a>>, count: usize) -> Result<Vec<TomlVal
 /// `{ at, as }` or `{ after }`.
 pub(super) fn expiry(value: &TomlValue<'_>) -> Result<Expiry> {
     let table = value.table()?;
-    match table.get("after") {
-        Some(after) => {
-            table.check_keys("an expiry", &["after"])?;
-            Ok(Expiry::After(values::duration(&after)?))
-        }
-        None => {
-            table.check_keys("an expiry", &["at", "as", "after"])?;
-            values::time_field(&table, "an expiry").map(Expiry::At)
-        }
+    if let Some(after) = table.get("after") {
+        table.check_keys("an expiry", &["after"])?;
+        return Ok(Expiry::After(values::duration(&after)?));
     }
+    table.check_keys("an expiry", &["at", "as", "after"])?;
+    values::time_field(&table, "an expiry").map(Expiry::At)
 }
 
 /// The checksums in the key `checksum`, one or an array.
