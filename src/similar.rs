@@ -35,7 +35,7 @@ mod tests {
         for (word, expected) in [
             ("resolv", Some("resolve")),
             ("Resolve", Some("resolve")),
-            ("reslove", Some("resolve")),
+            ("resolvr", Some("resolve")),
             ("resource", Some("resources")),
             ("title", None),
             ("secret", None),

@@ -274,7 +274,6 @@ const BROKEN: [(&[u8], usize, &str); 58] = [
     (b"profiles = 1", 1, "a table is expected"),
     (b"[profiles]\na = 1", 2, "a table is expected"),
     (b"providers = 1", 1, "a table is expected"),
-    (b"[providers]\nacme = 1", 2, "a table is expected"),
     // Of a wrong value.
     (b"jobs = 0", 1, "1 to 256"),
     (b"jobs = -1", 1, "1 to 256"),

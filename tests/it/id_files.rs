@@ -311,7 +311,7 @@ fn the_ledger_names_what_it_cannot_forget() {
     let told = forget(&["onecdex", "7"], 2);
     assert_eq!(
         told,
-        "error: there is no provider 'onecdex'\n  why: sm or onecodex is expected\n  hint: a similar name is 'onecodex'\n"
+        "error: there is no provider 'onecdex'\n  why: sm, onecodex, box, dnanexus, drs, dropbox, github or sevenbridges is expected\n  hint: a similar name is 'onecodex'\n"
     );
     assert!(forget(&["one-codex", "7"], 2).contains("use 'onecodex' for One Codex"));
     assert!(forget(&["sm", "7"], 4).contains("Standard Metrics never charges"));

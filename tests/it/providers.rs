@@ -51,7 +51,7 @@ jobs = 3
 
 [providers.broken]
 base = \"https://broken.example\"
-reslove = 1
+resolv = 1
 ";
 
 #[test]
@@ -81,7 +81,7 @@ fn providers_are_listed_with_their_charges_credentials_and_source() {
     assert_eq!(broken["title"], Value::Null);
     assert_eq!(broken["error"]["code"], "config");
     let why = broken["error"]["message"].as_str().unwrap();
-    assert!(why.contains("own.toml, line 22: the key \"providers.broken.reslove\""));
+    assert!(why.contains("own.toml, line 22: the key \"providers.broken.resolv\""));
     run.says("the nearest key is \"resolve\"");
 
     let lines = world.run(&["providers"]).exits(0).stdout.clone();
@@ -120,7 +120,7 @@ fn the_users_own_table_is_printed_as_the_user_wrote_it() {
             .starts_with("# Documents of Acme.\n[providers.acme]\n")
     );
     let broken = world.run(&["providers", "show", "broken"]);
-    assert!(broken.exits(0).stdout.contains("reslove = 1"));
+    assert!(broken.exits(0).stdout.contains("resolv = 1"));
 }
 
 #[test]
@@ -131,7 +131,7 @@ fn an_unknown_name_is_wrong_usage_with_the_nearest_name() {
         .says("there is no provider \"onecodx\"")
         .says("acme")
         .says("the nearest name is \"onecodex\"");
-    let run = world.run(&["providers", "shwo"]);
+    let run = world.run(&["providers", "shoow"]);
     run.exits(2).says("a similar command is 'show'");
 }
 

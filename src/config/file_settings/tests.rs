@@ -74,10 +74,10 @@ fn a_table_of_the_user_has_a_section_with_its_parameters() {
     let table = "[providers.acme]\nparameters = { region = { required = true } }\n";
     let settings = parse(&format!("{table}[acme]\nregion = \"eu\"")).unwrap();
     assert_eq!(settings.section("acme")[0].name, "region");
-    let wrong = error(&format!("{table}[acme]\nregoin = \"eu\""));
+    let wrong = error(&format!("{table}[acme]\nregiom = \"eu\""));
     assert_eq!(
         wrong.what(),
-        "c.toml, line 4: the key \"acme.regoin\" is unknown"
+        "c.toml, line 4: the key \"acme.regiom\" is unknown"
     );
     assert_eq!(wrong.hint(), "the nearest key is \"region\"");
     parse(&format!("{table}[profiles.x]\nregion = \"eu\"\njobs = 1")).unwrap();
