@@ -61,6 +61,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// assert_eq!(error.exit_code(), 2);
 /// assert_eq!(error.what(), "\"a/b\" is not a document id");
 /// assert!(!error.hint().is_empty());
+/// # Ok::<(), docfetch::Error>(())
 /// ```
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{}", self.message())]
