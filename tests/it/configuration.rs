@@ -232,7 +232,7 @@ fn a_byte_order_mark_and_crlf_are_accepted() {
 }
 
 /// Broken files: the text, the line that the error names (0 for none), and what the error says.
-const BROKEN: [(&[u8], usize, &str); 58] = [
+const BROKEN: [(&[u8], usize, &str); 57] = [
     // Misspelt.
     (b"job = 8", 1, "the nearest key is \"jobs\""),
     (b"\n\nretry_max_time = \"1m\"", 3, "\"retry-max-time\""),
