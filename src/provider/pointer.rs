@@ -86,7 +86,7 @@ impl Pointer {
         json: &'a Value,
         is_usable: &dyn Fn(&Value) -> bool,
     ) -> Option<&'a Value> {
-        first(&self.segments, json, is_usable)
+        first(&self.segments, json, &|value| is_usable(value))
     }
 
     /// Every value that the pointer leads to: what other ways of reading are compared with.
@@ -232,72 +232,92 @@ fn unescaped(text: &str) -> Result<String, InvalidPointer> {
     Ok(plain)
 }
 
-fn first<'a>(
-    segments: &[Segment],
-    json: &'a Value,
-    is_usable: &dyn Fn(&Value) -> bool,
-) -> Option<&'a Value> {
+/// JSON that a pointer leads through: parsed, or as text.
+trait Node: Copy {
+    /// The value of an object's key, or the element of an array at an index (RFC 6901 section 4: no leading zeros).
+    fn child(self, name: &str) -> Option<Self>;
+
+    /// The elements of an array; none for other JSON.
+    fn elements(self) -> Vec<Self>;
+
+    /// Whether the value of `key` is `value`, as text or as the text of a number, `true`, `false` or `null`.
+    fn has(self, key: &str, value: &str) -> bool;
+}
+
+/// The first value that the segments lead to from `json`, and that `is_usable` accepts.
+fn first<N: Node>(segments: &[Segment], json: N, is_usable: &dyn Fn(N) -> bool) -> Option<N> {
     let Some((segment, rest)) = segments.split_first() else {
         return is_usable(json).then_some(json);
     };
+    let found = |element: N| first(rest, element, is_usable);
     match segment {
-        Segment::Key(name) => first(rest, child(json, name)?, is_usable),
+        Segment::Key(name) => found(json.child(name)?),
         Segment::Where { key, value } => {
-            let elements = json.as_array()?.iter();
-            let mut matching = elements.filter(|element| has(element, key, value));
-            matching.find_map(|element| first(rest, element, is_usable))
+            let elements = json.elements().into_iter();
+            let mut matching = elements.filter(|element| element.has(key, value));
+            matching.find_map(found)
         }
-        Segment::Every => {
-            let mut elements = json.as_array()?.iter();
-            elements.find_map(|element| first(rest, element, is_usable))
-        }
+        Segment::Every => json.elements().into_iter().find_map(found),
     }
 }
 
-#[cfg(test)]
-fn all<'a>(segments: &[Segment], json: &'a Value, found: &mut Vec<&'a Value>) {
+/// Adds every value that the segments lead to from `json`.
+fn all<N: Node>(segments: &[Segment], json: N, found: &mut Vec<N>) {
     let Some((segment, rest)) = segments.split_first() else {
         found.push(json);
         return;
     };
     match segment {
         Segment::Key(name) => {
-            if let Some(child) = child(json, name) {
+            if let Some(child) = json.child(name) {
                 all(rest, child, found);
             }
         }
-        Segment::Where { .. } => found.extend(first(segments, json, &|_| true)),
+        Segment::Where { key, value } => {
+            let elements = json.elements().into_iter();
+            let mut matching = elements.filter(|element| element.has(key, value));
+            let before = found.len();
+            while found.len() == before
+                && let Some(element) = matching.next()
+            {
+                all(rest, element, found);
+            }
+        }
         Segment::Every => {
-            for element in json.as_array().into_iter().flatten() {
+            for element in json.elements() {
                 all(rest, element, found);
             }
         }
     }
 }
 
-/// The value of an object's key, or the element of an array at an index (RFC 6901 section 4: no leading zeros).
-fn child<'a>(json: &'a Value, name: &str) -> Option<&'a Value> {
-    match json {
-        Value::Object(object) => object.get(name),
-        Value::Array(elements) => {
-            let is_index = name == "0" || !name.starts_with(['0', '+', '-']);
-            name.parse::<usize>()
-                .ok()
-                .filter(|_| is_index)
-                .and_then(|index| elements.get(index))
-        }
-        _ => None,
-    }
+/// The index of an array's element that a segment names.
+fn index(name: &str) -> Option<usize> {
+    let is_index = name == "0" || !name.starts_with(['0', '+', '-']);
+    name.parse().ok().filter(|_| is_index)
 }
 
-/// Whether the value of `key` is `value`, as text or as the text of a number, `true`, `false` or `null`.
-fn has(element: &Value, key: &str, value: &str) -> bool {
-    match element.get(key) {
-        Some(Value::String(text)) => text == value,
-        Some(Value::Number(number)) => number.to_string() == value,
-        Some(Value::Bool(boolean)) => value == if *boolean { "true" } else { "false" },
-        Some(Value::Null) => value == "null",
-        _ => false,
+impl Node for &Value {
+    fn child(self, name: &str) -> Option<Self> {
+        match self {
+            Value::Object(object) => object.get(name),
+            Value::Array(elements) => elements.get(index(name)?),
+            _ => None,
+        }
+    }
+
+    fn elements(self) -> Vec<Self> {
+        self.as_array().into_iter().flatten().collect()
+    }
+
+    fn has(self, key: &str, value: &str) -> bool {
+        match self.get(key) {
+            Some(Value::String(text)) => text == value,
+            Some(Value::Number(number)) => number.to_string() == value,
+            Some(Value::Bool(boolean)) => value == if *boolean { "true" } else { "false" },
+            Some(Value::Null) => value == "null",
+            _ => false,
+        }
     }
 }
 

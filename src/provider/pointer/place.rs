@@ -1,6 +1,6 @@
 //! Builds JSON in which a pointer finds a value.
 
-use super::{Pointer, Segment};
+use super::{Node as _, Pointer, Segment};
 use serde_json::{Map, Value};
 
 /// An array in an answer has at most this many elements because of an index in a pointer.
@@ -42,7 +42,7 @@ fn place(segments: &[Segment], json: &mut Value, value: &Value) -> bool {
             place(rest, &mut elements[index], value)
         }
         (Segment::Where { key, value: wanted }, Value::Array(elements)) => {
-            let is_wanted = |element: &Value| super::has(element, key, wanted);
+            let is_wanted = |element: &Value| element.has(key, wanted);
             let at = elements.iter().position(is_wanted).unwrap_or_else(|| {
                 let named = Map::from_iter([(key.clone(), wanted.as_str().into())]);
                 elements.push(Value::Object(named));

@@ -1,6 +1,6 @@
 //! Values in the text of a JSON answer. Nothing is copied, so that a long page takes little more memory than its bytes.
 
-use super::{Pointer, Segment};
+use super::{Node, Pointer, Segment, all, first, index};
 use serde::Deserialize;
 use serde::de::{Deserializer as _, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
@@ -39,88 +39,34 @@ impl Pointer {
     }
 }
 
-fn first<'a>(
-    segments: &[Segment],
-    json: &'a str,
-    is_usable: &dyn Fn(&str) -> bool,
-) -> Option<&'a str> {
-    let Some((segment, rest)) = segments.split_first() else {
-        return is_usable(json).then_some(json);
-    };
-    match segment {
-        Segment::Key(name) => first(rest, child(json, name)?, is_usable),
-        Segment::Where { key, value } => {
-            let mut matching = elements(json)
-                .into_iter()
-                .filter(|element| has(element, key, value));
-            matching.find_map(|element| first(rest, element, is_usable))
+impl Node for &str {
+    fn child(self, name: &str) -> Option<Self> {
+        if self.starts_with('{') {
+            return pick(self, &[name])?[0].map(RawValue::get);
         }
-        Segment::Every => {
-            let mut elements = elements(json).into_iter();
-            elements.find_map(|element| first(rest, element, is_usable))
-        }
+        self.elements().get(index(name)?).copied()
     }
-}
 
-fn all<'a>(segments: &[Segment], json: &'a str, found: &mut Vec<&'a str>) {
-    let Some((segment, rest)) = segments.split_first() else {
-        found.push(json);
-        return;
-    };
-    match segment {
-        Segment::Key(name) => {
-            if let Some(child) = child(json, name) {
-                all(rest, child, found);
+    fn elements(self) -> Vec<Self> {
+        if !self.starts_with('[') {
+            return Vec::new();
+        }
+        let elements: Vec<&RawValue> = serde_json::from_str(self).unwrap_or_default();
+        elements.into_iter().map(RawValue::get).collect()
+    }
+
+    fn has(self, key: &str, value: &str) -> bool {
+        let found = self.starts_with('{').then(|| self.child(key));
+        let Some(found) = found.flatten() else {
+            return false;
+        };
+        match found.as_bytes().first() {
+            Some(b'"') => {
+                serde_json::from_str::<Cow<'_, str>>(found).is_ok_and(|text| text == value)
             }
+            Some(b'{' | b'[') | None => false,
+            Some(_) => found == value,
         }
-        Segment::Where { key, value } => {
-            let mut matching = elements(json)
-                .into_iter()
-                .filter(|element| has(element, key, value));
-            let before = found.len();
-            while found.len() == before
-                && let Some(element) = matching.next()
-            {
-                all(rest, element, found);
-            }
-        }
-        Segment::Every => {
-            for element in elements(json) {
-                all(rest, element, found);
-            }
-        }
-    }
-}
-
-/// The value of an object's key, or the element of an array at an index (RFC 6901 section 4: no leading zeros).
-fn child<'a>(json: &'a str, name: &str) -> Option<&'a str> {
-    if json.starts_with('{') {
-        return pick(json, &[name])?[0].map(RawValue::get);
-    }
-    let is_index = name == "0" || !name.starts_with(['0', '+', '-']);
-    let index = name.parse::<usize>().ok().filter(|_| is_index)?;
-    elements(json).get(index).copied()
-}
-
-/// The elements of an array; none for other JSON.
-fn elements(json: &str) -> Vec<&str> {
-    if !json.starts_with('[') {
-        return Vec::new();
-    }
-    let elements: Vec<&RawValue> = serde_json::from_str(json).unwrap_or_default();
-    elements.into_iter().map(RawValue::get).collect()
-}
-
-/// Whether the value of `key` is `value`, as text or as the text of a number, `true`, `false` or `null`.
-fn has(element: &str, key: &str, value: &str) -> bool {
-    let found = element.starts_with('{').then(|| child(element, key));
-    let Some(found) = found.flatten() else {
-        return false;
-    };
-    match found.as_bytes().first() {
-        Some(b'"') => serde_json::from_str::<Cow<'_, str>>(found).is_ok_and(|text| text == value),
-        Some(b'{' | b'[') | None => false,
-        Some(_) => found == value,
     }
 }
 
