@@ -8,7 +8,7 @@ use crate::config::file::{self, ConfigPlace};
 use crate::config::file_settings::{
     CheckValue, ConfigKeys, FileSettings, OptionKey, OtherOption, ValueKind,
 };
-use crate::config::toml_file::TomlFile;
+use crate::config::toml_file::TomlTable;
 use crate::error::{Error, Result};
 use crate::provider;
 use crate::secret::Secret;
@@ -34,7 +34,8 @@ pub(super) struct RunConfig {
     pub is_read: bool,
     /// Why docfetch cannot use the file.
     pub error: Option<Error>,
-    file: Option<&'static TomlFile>,
+    /// The root of the file.
+    root: Option<TomlTable<'static>>,
 }
 
 impl RunConfig {
@@ -61,24 +62,27 @@ impl RunConfig {
             // The tables of the user live as long as the process.
             let file = Box::leak(Box::new(file));
             self.is_read = true;
-            provider::add_user_tables(file)?;
-            self.file = Some(file);
+            self.root = Some(provider::add_user_tables(file)?);
         }
         Ok(())
     }
 
-    /// Reads the settings of the file that [`RunConfig::open`] found, if the command of `arguments` needs settings. `root` has all commands, as the command line alone
-    /// sets them.
-    pub(super) fn read_settings(&mut self, arguments: &[OsString], root: &Command) {
+    /// Reads the settings of the file that [`RunConfig::open`] found, if the command of `arguments` needs settings.
+    /// `commands` has all commands, as the command line alone sets them.
+    pub(super) fn read_settings(&mut self, arguments: &[OsString], commands: &Command) {
         let name = arguments.get(1).and_then(|argument| argument.to_str());
         let needs_settings =
             |name: &str| !name.starts_with('-') && !COMMANDS_WITHOUT_SETTINGS.contains(&name);
-        let Some(file) = self.file.filter(|_| name.is_some_and(needs_settings)) else {
+        let Some(root) = self
+            .root
+            .as_ref()
+            .filter(|_| name.is_some_and(needs_settings))
+        else {
             return;
         };
-        let options = KeyOptions::of(root);
+        let options = KeyOptions::of(commands);
         let check = |name: &str, texts: &[String]| options.check(name, texts);
-        match FileSettings::parse(file, &options.keys(&check)) {
+        match FileSettings::parse(root, &options.keys(&check)) {
             Ok(settings) => self.settings = settings,
             Err(error) => self.error = Some(error),
         }

@@ -4,7 +4,7 @@
 //! `[providers]`.
 
 use super::network::{PROXY_FLAG, has_password};
-use super::toml_file::{TomlFile, TomlTable, TomlValue};
+use super::toml_file::{TomlTable, TomlValue};
 use crate::error::{Error, Result};
 
 /// The tables of providers.
@@ -119,9 +119,7 @@ impl FileSettings {
     /// # Errors
     /// [`Code::Config`](crate::Code::Config), with the line and the key, for a key that is not in `keys`, for a value that
     /// the option does not take, and for a secret.
-    pub(crate) fn parse(file: &TomlFile, keys: &ConfigKeys<'_>) -> Result<Self> {
-        let parsed = file.parse()?;
-        let root = file.root(&parsed);
+    pub(crate) fn parse(root: &TomlTable<'_>, keys: &ConfigKeys<'_>) -> Result<Self> {
         let mut sections = Sections {
             keys,
             user_providers: Vec::new(),
@@ -135,7 +133,7 @@ impl FileSettings {
             sections.user_providers = user;
         }
         let mut settings = Self {
-            file_name: file.name().to_owned(),
+            file_name: root.file_name().to_owned(),
             ..Self::default()
         };
         for (name, value) in root.entries() {
@@ -148,7 +146,7 @@ impl FileSettings {
                 sections.check_profiles(&value.table()?)?;
             } else if name != PROVIDERS {
                 let names: Vec<&str> = sections.names().chain([PROFILES, PROVIDERS]).collect();
-                let setting = keys.setting(&root, name, &value, &names)?;
+                let setting = keys.setting(root, name, &value, &names)?;
                 settings.general.push(setting);
             }
         }

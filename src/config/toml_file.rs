@@ -48,13 +48,7 @@ impl TomlFile {
         }
     }
 
-    /// What messages call the file.
-    pub(crate) fn name(&self) -> &str {
-        &self.name
-    }
-
     /// The content.
-    #[allow(dead_code, reason = "the command providers prints tables next")]
     pub(crate) fn text(&self) -> &str {
         &self.text
     }
@@ -97,6 +91,11 @@ impl TomlFile {
 }
 
 impl<'a> TomlTable<'a> {
+    /// What messages call the file.
+    pub(crate) fn file_name(&self) -> &str {
+        &self.file.name
+    }
+
     /// The value of a key.
     pub(crate) fn get(&self, name: &str) -> Option<TomlValue<'a>> {
         let mut layers = self.layers.iter();

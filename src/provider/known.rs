@@ -4,7 +4,7 @@
 
 use super::read;
 use super::schema::Provider;
-use super::shipped::SHIPPED;
+use super::shipped::{self, SHIPPED};
 use super::table::Table;
 use crate::config::toml_file::{TomlFile, TomlTable};
 use crate::config::toml_sections;
@@ -34,15 +34,20 @@ struct UserFile {
     parsed: DeTable<'static>,
 }
 
-/// Adds the tables `[providers.NAME]` of the user's configuration file, which lives as long as the process. A second
-/// call has no effect.
+/// Adds the tables `[providers.NAME]` of the user's configuration file, which lives as long as the process, and returns
+/// the root of the file. A second call adds nothing.
 ///
 /// # Errors
 /// [`Code::Config`] for a file that is not TOML.
-pub(crate) fn add_user_tables(file: &'static TomlFile) -> Result<()> {
+pub(crate) fn add_user_tables(file: &'static TomlFile) -> Result<TomlTable<'static>> {
     let parsed = file.parse()?;
-    let _ = USER_FILE.set(UserFile { file, parsed });
-    Ok(())
+    Ok(USER_FILE.get_or_init(|| UserFile { file, parsed }).root())
+}
+
+impl UserFile {
+    fn root(&'static self) -> TomlTable<'static> {
+        self.file.root(&self.parsed)
+    }
 }
 
 /// The user's table `providers`; none where the file has none.
@@ -53,7 +58,7 @@ fn user_tables() -> Result<Option<TomlTable<'static>>> {
     let Some(user) = USER_FILE.get() else {
         return Ok(None);
     };
-    let value = user.file.root(&user.parsed).get("providers");
+    let value = user.root().get("providers");
     value.map(|value| value.table()).transpose()
 }
 
@@ -65,7 +70,7 @@ pub(super) fn section_text(section: &str, key: &str) -> Result<Option<String>> {
     let Some(user) = USER_FILE.get() else {
         return Ok(None);
     };
-    let Some(section) = user.file.root(&user.parsed).get(section) else {
+    let Some(section) = user.root().get(section) else {
         return Ok(None);
     };
     let value = section.table()?.get(key);
@@ -146,9 +151,7 @@ pub(crate) fn toml_text(name: &str) -> Result<String> {
     if let Some(user) = USER_FILE.get().filter(|_| is_user) {
         return Ok(toml_sections::extract(user.file.text(), &path));
     }
-    let mut shipped = SHIPPED.iter();
-    let shipped = shipped.find(|shipped| shipped.name == name);
-    let shipped = shipped.ok_or_else(|| unknown(name))?;
+    let shipped = shipped::table(name).ok_or_else(|| unknown(name))?;
     Ok(toml_sections::below(shipped.text, &path))
 }
 
@@ -170,15 +173,13 @@ pub(crate) fn unknown(name: &str) -> Error {
 }
 
 impl Provider {
-    /// The provider of this name in the source tree, with its default kind: `sm` or `onecodex`.
+    /// The provider of this name in the source tree, with its default kind. `docfetch providers` lists the names.
     ///
     /// # Errors
     /// [`Code::Usage`] when there is no such provider.
     pub fn shipped(name: &str) -> Result<Self> {
-        let mut shipped = SHIPPED.iter();
-        let shipped = shipped.find(|shipped| shipped.name == name);
-        let kinds = shipped.ok_or_else(|| unknown(name))?.kinds();
-        Self::of_kinds(Arc::clone(kinds))
+        let shipped = shipped::table(name).ok_or_else(|| unknown(name))?;
+        Self::of_kinds(Arc::clone(shipped.kinds()))
     }
 
     /// The provider that the TOML text describes, with its default kind. `name` is the provider's name in records, and

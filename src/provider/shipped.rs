@@ -4,7 +4,7 @@ use super::read;
 use super::table::Table;
 use crate::config::toml_file::TomlFile;
 use crate::error::Result;
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, OnceLock};
 
 /// A table of the source tree.
 pub(super) struct Shipped {
@@ -13,7 +13,7 @@ pub(super) struct Shipped {
     /// The TOML text.
     pub(super) text: &'static str,
     /// One table for each kind of things, read when one of them is used.
-    kinds: LazyLock<Arc<[Arc<Table>]>>,
+    kinds: OnceLock<Arc<[Arc<Table>]>>,
 }
 
 macro_rules! shipped {
@@ -21,7 +21,7 @@ macro_rules! shipped {
         [$(Shipped {
             name: $name,
             text: include_str!(concat!("tables/", $name, ".toml")),
-            kinds: LazyLock::new(|| kinds($name, include_str!(concat!("tables/", $name, ".toml")))),
+            kinds: OnceLock::new(),
         }),*]
     };
 }
@@ -38,22 +38,29 @@ pub(super) static SHIPPED: [Shipped; 8] = shipped![
     "sevenbridges"
 ];
 
-impl Shipped {
-    /// One table for each kind of things.
-    pub(super) fn kinds(&self) -> &Arc<[Arc<Table>]> {
-        &self.kinds
-    }
+/// The table of this name; none where the source tree has none.
+pub(super) fn table(name: &str) -> Option<&'static Shipped> {
+    SHIPPED.iter().find(|shipped| shipped.name == name)
 }
 
-/// Reads a table of the source tree. A test reads them all: none is wrong.
-fn kinds(name: &str, text: &str) -> Arc<[Arc<Table>]> {
-    let read = || -> Result<Vec<Table>> {
-        let file = TomlFile::new(format!("{name}.toml"), text);
+impl Shipped {
+    /// One table for each kind of things. A test reads every table: none is wrong.
+    pub(super) fn kinds(&self) -> &Arc<[Arc<Table>]> {
+        self.kinds.get_or_init(|| {
+            let tables = self.read().unwrap_or_default();
+            tables.into_iter().map(Arc::new).collect()
+        })
+    }
+
+    /// Reads the table.
+    ///
+    /// # Errors
+    /// [`Code::Config`](crate::Code::Config) for a table that is wrong.
+    fn read(&self) -> Result<Vec<Table>> {
+        let file = TomlFile::new(format!("{}.toml", self.name), self.text);
         let parsed = file.parse()?;
-        read::provider(name, &file.root(&parsed))
-    };
-    let tables = read().unwrap_or_default();
-    tables.into_iter().map(Arc::new).collect()
+        read::provider(self.name, &file.root(&parsed))
+    }
 }
 
 #[cfg(test)]
@@ -62,10 +69,8 @@ mod tests {
 
     #[test]
     fn every_table_of_the_source_tree_can_be_read() {
-        for Shipped { name, text, .. } in &SHIPPED {
-            let file = TomlFile::new(*name, *text);
-            let parsed = file.parse().unwrap();
-            let kinds = read::provider(name, &file.root(&parsed)).unwrap();
+        for shipped in &SHIPPED {
+            let (name, kinds) = (shipped.name, shipped.read().unwrap());
             assert!(kinds[0].source.is_some(), "{name} names no source");
         }
     }

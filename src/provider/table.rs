@@ -31,7 +31,7 @@ pub(crate) struct Table {
     /// The word for one thing in sentences.
     pub(crate) thing: String,
     /// The page that the facts of the table come from.
-    #[allow(dead_code, reason = "the command providers prints it next")]
+    #[allow(dead_code, reason = "`providers show` prints the text of the table")]
     pub(crate) source: Option<String>,
     /// The kind of things that `--resource` chooses. None where the service has one kind.
     pub(crate) kind: Option<String>,

@@ -1,4 +1,5 @@
 use super::*;
+use crate::config::toml_file::TomlFile;
 
 fn option(name: &str, kind: ValueKind, repeats: bool) -> OptionKey {
     OptionKey {
@@ -34,7 +35,9 @@ fn parse(text: &str) -> Result<FileSettings> {
         },
         check: &check,
     };
-    FileSettings::parse(&TomlFile::new("c.toml", text), &keys)
+    let file = TomlFile::new("c.toml", text);
+    let parsed = file.parse()?;
+    FileSettings::parse(&file.root(&parsed), &keys)
 }
 
 #[track_caller]
