@@ -15,7 +15,7 @@ const KIND_OPTION: &str = "resource";
 pub(super) fn with_fetch_commands(root: Command, arguments: &[OsString]) -> Command {
     let named = |name: &str| arguments.iter().skip(1).any(|argument| argument == name);
     let is_help = arguments.len() < 2 || ["help", "--help", "-h"].into_iter().any(named);
-    let mut providers = provider::names();
+    let providers = provider::names();
     // The options of one subcommand stand for those of all.
     let example = providers.first().copied();
     let fetch = |name: &'static str| {
@@ -23,33 +23,30 @@ pub(super) fn with_fetch_commands(root: Command, arguments: &[OsString]) -> Comm
         if named(name) {
             return full(command, name);
         }
-        if Some(name) == example {
-            let command = Fetch::augment_args(command);
-            if is_help {
-                with_about(command, name)
-            } else {
-                command
-            }
+        let is_example = Some(name) == example;
+        let command = if is_example {
+            Fetch::augment_args(command)
         } else {
-            let command = if is_help {
-                with_about(command, name)
-            } else {
-                command
-            };
-            command.defer(|command| {
-                let name = command.get_name().to_owned();
-                full(command, &name)
-            })
+            command
+        };
+        let command = if is_help {
+            with_about(command, provider::find(name).ok().as_ref())
+        } else {
+            command
+        };
+        if is_example {
+            return command;
         }
+        command.defer(|command| {
+            let name = command.get_name().to_owned();
+            full(command, &name)
+        })
     };
-    let commands: Vec<Command> = providers.drain(..).map(fetch).collect();
     let others: Vec<Command> = root.get_subcommands().cloned().collect();
-    let mut all = commands.into_iter().chain(others).enumerate();
-    let without = root.subcommands(std::iter::empty::<Command>());
-    all.try_fold(without, |root: Command, (order, command)| {
-        Some(add(root, command.display_order(order)))
+    let all = providers.into_iter().map(fetch).chain(others).enumerate();
+    all.fold(root, |root, (order, command)| {
+        add(root, command.display_order(order))
     })
-    .unwrap_or_default()
 }
 
 /// Adds a subcommand, or replaces the one of that name.
@@ -65,8 +62,9 @@ fn add(root: Command, command: Command) -> Command {
 
 /// The subcommand of a provider with its options and its help.
 fn full(command: Command, name: &str) -> Command {
-    let command = with_about(Fetch::augment_args(command), name);
-    let Ok(provider) = provider::find(name) else {
+    let provider = provider::find(name).ok();
+    let command = with_about(Fetch::augment_args(command), provider.as_ref());
+    let Some(provider) = provider else {
         return command; // the run tells what is wrong with the table
     };
     let has_kinds = provider.kind_names().next().is_some();
@@ -79,15 +77,16 @@ fn full(command: Command, name: &str) -> Command {
     })
 }
 
-fn with_about(command: Command, name: &str) -> Command {
-    let Ok(provider) = provider::find(name) else {
+/// The subcommand with the help about its provider; none where docfetch cannot use the table of the provider.
+fn with_about(command: Command, provider: Option<&Provider>) -> Command {
+    let Some(provider) = provider else {
         return command.about("Fetch documents (the table in the configuration file is wrong)");
     };
-    let about = about(&provider);
+    let about = about(provider);
     command
-        .long_about(long_about(&provider, &about))
+        .long_about(long_about(provider, &about))
         .about(about)
-        .after_help(examples(&provider))
+        .after_help(examples(provider))
 }
 
 fn about(provider: &Provider) -> String {

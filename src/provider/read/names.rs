@@ -4,7 +4,7 @@ use crate::config::toml_file::TomlValue;
 use crate::error::Result;
 
 /// Names that no table has: commands, and words with another meaning in the configuration file.
-pub(crate) const RESERVED_NAMES: [&str; 18] = [
+const RESERVED_NAMES: [&str; 18] = [
     "auth",
     "completions",
     "config",
@@ -26,7 +26,7 @@ pub(crate) const RESERVED_NAMES: [&str; 18] = [
 ];
 
 /// The long options of docfetch, which no table, parameter or option has for a name.
-pub(crate) const LONG_OPTIONS: [&str; 49] = [
+const LONG_OPTIONS: [&str; 54] = [
     "all",
     "allow-private",
     "allow-recharge",
@@ -76,14 +76,12 @@ pub(crate) const LONG_OPTIONS: [&str; 49] = [
     "since",
     "stall-timeout",
     "until",
+    "verbose",
+    "verify",
+    "version",
+    "wait",
+    "where",
 ];
-/// Further long options.
-pub(crate) const MORE_LONG_OPTIONS: [&str; 5] = ["verbose", "verify", "version", "wait", "where"];
-
-/// Whether docfetch has a long option of this name.
-fn is_long_option(name: &str) -> bool {
-    LONG_OPTIONS.contains(&name) || MORE_LONG_OPTIONS.contains(&name)
-}
 
 /// Checks the name of a table.
 ///
@@ -97,7 +95,7 @@ pub(crate) fn check_table(name: &str) -> std::result::Result<(), String> {
                 .to_owned(),
         );
     }
-    if RESERVED_NAMES.contains(&name) || is_long_option(name) {
+    if RESERVED_NAMES.contains(&name) || LONG_OPTIONS.contains(&name) {
         return Err(format!("{name:?} is a word of docfetch: take another name"));
     }
     Ok(())
@@ -124,7 +122,10 @@ pub(super) fn check_parameter(name: &str, value: &TomlValue<'_>, parts: &[String
     }
     let slots = ["resource", "base_host", "value", "key"];
     let is_taken = parts.iter().any(|part| part == name) || slots.contains(&name);
-    if is_taken || is_long_option(name) || is_long_option(&name.replace('_', "-")) {
+    if is_taken
+        || LONG_OPTIONS.contains(&name)
+        || LONG_OPTIONS.contains(&name.replace('_', "-").as_str())
+    {
         return Err(value.error(format!("{name:?} has a meaning already: take another name")));
     }
     Ok(())
