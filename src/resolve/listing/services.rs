@@ -98,16 +98,8 @@ impl Service {
             "resolve = {{ path = \"/x\", url = \"redirect\" }}\nauth = {{ type = \"header\", name = \"X-API-Key\" }}\n{keys}"
         );
         let provider = Provider::from_toml("acme", &text).unwrap();
-        let found = SourcedCredentials {
-            credentials: Credentials::Key(Secret::unregistered("key")),
-            source: "KEY".to_owned(),
-        };
-        let base = provider.api_base(Some(&base), "").unwrap();
-        let state = StateFolder::new(None);
-        let account = found.credentials.account();
-        let http = Http::new(&Connection::default(), &base, &[], &state, &account).unwrap();
         Self {
-            api: Api::new(provider, base, http, &found, &state).unwrap(),
+            api: api_at(provider, &base),
             side_lists: SideLists::default(),
             requests,
         }
@@ -154,4 +146,17 @@ impl Service {
             .map(|error| error.cause().unwrap_or_default().to_owned());
         (ids.collect(), why.unwrap_or_default())
     }
+}
+
+/// The API of `provider` at `base`, with any key and without a state folder.
+pub(super) fn api_at(provider: Provider, base: &str) -> Api {
+    let found = SourcedCredentials {
+        credentials: Credentials::Key(Secret::unregistered("key")),
+        source: "KEY".to_owned(),
+    };
+    let base = provider.api_base(Some(base), "").unwrap();
+    let state = StateFolder::new(None);
+    let account = found.credentials.account();
+    let http = Http::new(&Connection::default(), &base, &[], &state, &account).unwrap();
+    Api::new(provider, base, http, &found, &state).unwrap()
 }

@@ -1,10 +1,7 @@
+use super::services::api_at;
 use super::*;
-use crate::config::settings::Connection;
-use crate::http::Http;
 use crate::http::backoff::RetryPolicy;
-use crate::provider::{Credentials, Provider, SourcedCredentials};
-use crate::secret::Secret;
-use crate::state::records::StateFolder;
+use crate::provider::Provider;
 use serde_json::{Value, json};
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
@@ -54,15 +51,7 @@ async fn a_total_is_told_only_while_it_counts_what_is_listed() {
     ] {
         let pages = [row("1", "a1", 5), row("2", "a2", 5)].map(|row| json!([row]));
         let (provider, base) = provider(pages.to_vec(), header);
-        let found = SourcedCredentials {
-            credentials: Credentials::Key(Secret::unregistered("key")),
-            source: "KEY".to_owned(),
-        };
-        let base = provider.api_base(Some(&base), "").unwrap();
-        let state = StateFolder::new(None);
-        let account = found.credentials.account();
-        let http = Http::new(&Connection::default(), &base, &[], &state, &account).unwrap();
-        let api = Api::new(provider, base, http, &found, &state).unwrap();
+        let api = api_at(provider, &base);
         let side_lists = SideLists::default();
         let options = ListOptions::default();
         let mut pages = list(&api, retry, &side_lists, &filter, options).unwrap();

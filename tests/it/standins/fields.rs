@@ -13,6 +13,20 @@ pub fn form(request: &Request) -> Option<Fields> {
     })
 }
 
+/// A form of these fields, in which each change replaces a field, or takes the field out where the change has no value.
+pub fn changed_form<'a>(
+    mut fields: Vec<(&'a str, &'a str)>,
+    changes: &[(&'a str, Option<&'a str>)],
+) -> String {
+    for (name, value) in changes {
+        fields.retain(|(known, _)| known != name);
+        fields.extend(value.map(|value| (*name, value)));
+    }
+    url::form_urlencoded::Serializer::new(String::new())
+        .extend_pairs(fields)
+        .finish()
+}
+
 /// Whether the body is declared to be of this media type.
 pub fn is_of(request: &Request, media_type: &str) -> bool {
     let declared = request.header("content-type").unwrap_or_default();

@@ -1,6 +1,7 @@
 //! The stand-in of Box itself, by plain requests.
 
 use super::*;
+use crate::standins::fields::changed_form;
 use crate::standins::{Ask, Side, StandIn, Switches};
 
 fn start(switches: Switches) -> StandIn {
@@ -10,20 +11,14 @@ fn start(switches: Switches) -> StandIn {
 const FORM: &str = "application/x-www-form-urlencoded";
 
 fn grant(changes: &[(&str, Option<&str>)]) -> String {
-    let mut fields = vec![
+    let fields = vec![
         ("grant_type", "client_credentials"),
         ("client_id", CLIENT_ID),
         ("client_secret", CLIENT_SECRET),
         ("box_subject_type", "enterprise"),
         ("box_subject_id", ENTERPRISE),
     ];
-    for (name, value) in changes {
-        fields.retain(|(known, _)| known != name);
-        fields.extend(value.map(|value| (*name, value)));
-    }
-    url::form_urlencoded::Serializer::new(String::new())
-        .extend_pairs(fields)
-        .finish()
+    changed_form(fields, changes)
 }
 
 fn token_ask(stand_in: &StandIn, body: String) -> Ask {

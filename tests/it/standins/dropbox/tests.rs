@@ -1,6 +1,7 @@
 //! The stand-in of Dropbox itself, by plain requests.
 
 use super::*;
+use crate::standins::fields::changed_form;
 use crate::standins::{Ask, Side, StandIn, Switches};
 use crate::support::sha256;
 
@@ -11,19 +12,13 @@ fn start(switches: Switches) -> StandIn {
 }
 
 fn grant(changes: &[(&str, Option<&str>)]) -> String {
-    let mut fields = vec![
+    let fields = vec![
         ("grant_type", "refresh_token"),
         ("refresh_token", REFRESH_TOKEN),
         ("client_id", APP_KEY),
         ("client_secret", APP_SECRET),
     ];
-    for (name, value) in changes {
-        fields.retain(|(known, _)| known != name);
-        fields.extend(value.map(|value| (*name, value)));
-    }
-    url::form_urlencoded::Serializer::new(String::new())
-        .extend_pairs(fields)
-        .finish()
+    changed_form(fields, changes)
 }
 
 fn token_ask(stand_in: &StandIn, body: String) -> Ask {
